@@ -1,0 +1,69 @@
+"""When to try again, and when to give up."""
+
+import random
+from typing import Any
+
+from django_docraptor.conf import conf
+from django_docraptor.exceptions import CallError, UnauthorizedError
+from django_docraptor.models import Account, RenderJob, after
+from django_docraptor.states import ACCOUNT_PAUSE, Kind, Reason, State
+
+BASE, CAP = 2.0, 300.0
+POLL = {"floor": 1.0, "ceiling": 60.0, "fraction": 0.2}
+
+
+def delay(failures: int) -> float:
+    """Seconds to wait after so many failures in a row: exponential, capped, with jitter."""
+    return min(CAP, BASE * 2.0 ** min(failures, 16)) * random.uniform(0.5, 1)  # noqa: S311
+
+
+def poll_interval(age: float) -> float:
+    """Seconds until the next poll of an attempt of that age in seconds.
+
+    A fraction of the age, so that the wait after the end stays a small share of the render time.
+    """
+    schedule = POLL | dict(conf.poll)
+    wanted = min(schedule["ceiling"], max(schedule["floor"], schedule["fraction"] * age))
+    return wanted * random.uniform(0.9, 1.0)  # noqa: S311
+
+
+def fail(job: RenderJob, reason: Reason, errors: str, **changes: Any) -> bool:
+    """Give a job up, for a reason that says what broke. Returns whether it was still ours."""
+    return job.move(
+        State.FAILED,
+        kind=Kind.FAILED,
+        leased=True,
+        note=errors,
+        detail={"reason": reason.value},
+        error_code=reason.value,
+        errors=errors,
+        **changes,
+    )
+
+
+def put_off(
+    job: RenderJob, error: Exception, *, seconds: float | None = None, counted: bool = True
+) -> bool:
+    """Leave a job in its state and try the step again later, noting why."""
+    wait = delay(job.failures) if seconds is None else seconds
+    failures = job.failures + counted
+    held = job.set(failures=failures, lease_token="", due_at=after(wait), errors=str(error))
+    if held:
+        job.record(Kind.TRY_FAILED, note=str(error), detail=describe(error))
+    return held
+
+
+def pause_account(job: RenderJob, error: UnauthorizedError) -> None:
+    """401 is a matter of the account, not of the job: stop all of its calls for a while."""
+    Account.pause(job.account, ACCOUNT_PAUSE, str(error))
+
+
+def describe(error: Exception) -> dict[str, Any]:
+    """The facts of an error for the history."""
+    facts: dict[str, Any] = {"error": getattr(error, "code", type(error).__name__)}
+    if isinstance(error, CallError):
+        facts |= {"sent": error.sent.value}
+        facts |= {"status": error.status} if error.status else {}
+        facts |= {"request_id": error.request_id} if error.request_id else {}
+        facts |= {"body": error.body} if error.body else {}
+    return facts

@@ -1,0 +1,45 @@
+"""DocRaptor's callback as the hint it is: it shortens the wait, and is never the truth."""
+
+import uuid
+
+from django.db import router, transaction
+from django.db.models import Case, DateTimeField, F, When
+from django.db.models.functions import Now
+
+from django_docraptor.models import RenderJob
+from django_docraptor.states import Kind, State
+
+WAKES = (State.QUEUED, State.WORKING, State.UNCONFIRMED)
+
+
+def note_callback(job_key: uuid.UUID, attempt: int) -> bool:
+    """Record that DocRaptor called back for an attempt, once. Returns whether to look now.
+
+    While the create call has not returned yet (SUBMITTING), only the fact is noted; the write that
+    ends the create sees it. So no wake-up is lost in either order, and a replay changes nothing.
+    """
+    with transaction.atomic(using=router.db_for_write(RenderJob)):
+        fresh = RenderJob.objects.filter(pk=job_key, attempt=attempt, callback_at__isnull=True)
+        if fresh.update(
+            callback_at=Now(),
+            due_at=Case(
+                When(state__in=WAKES, then=Now()),
+                default=F("due_at"),
+                output_field=DateTimeField(),
+            ),
+        ):
+            job = RenderJob.objects.get(pk=job_key)
+            job.record(Kind.CALLBACK)
+            return job.state in WAKES
+    _note_old_attempt(job_key, attempt)
+    return False
+
+
+def _note_old_attempt(job_key: uuid.UUID, attempt: int) -> None:
+    """A callback for an attempt that was left behind proves that it was made: say so, once."""
+    job = RenderJob.objects.filter(pk=job_key, attempt__gt=attempt).first()
+    if job is None or job.events.filter(kind=Kind.CALLBACK, attempt=attempt).exists():
+        return
+    message = f"Attempt {attempt} was finished by DocRaptor after the job had moved on."
+    job.attempt, now = attempt, job.attempt
+    job.record(Kind.CALLBACK, note=message, detail={"current_attempt": now})

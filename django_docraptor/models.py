@@ -1,0 +1,459 @@
+"""Jobs, their input and their history, and the one way to change a job's state.
+
+No HTTP and no Celery here. Nothing outside :meth:`RenderJob.move` writes ``state``.
+"""
+
+import logging
+import secrets
+import uuid
+from collections.abc import Iterable, Mapping
+from datetime import datetime, timedelta
+from functools import partial
+from typing import Any, Self
+
+from django.conf import settings
+from django.contrib.contenttypes.fields import GenericForeignKey
+from django.contrib.contenttypes.models import ContentType
+from django.db import models, router, transaction
+from django.db.models import Q
+from django.db.models.functions import Now
+from django.dispatch import Signal
+from django.urls import reverse
+from django.utils.translation import gettext_lazy as _
+
+from django_docraptor.payloads import DocumentType
+from django_docraptor.signals import document_completed, document_failed, document_submitted
+from django_docraptor.states import (
+    ACTIVE,
+    FINAL,
+    MAY_HAVE_BEEN_BILLED,
+    RESUMES_AT,
+    UNCONFIRMED_HOLDS_SLOT,
+    Kind,
+    State,
+    is_allowed,
+)
+from django_docraptor.storage import get_document_storage
+
+logger = logging.getLogger("django_docraptor")
+
+SIGNALS: Mapping[str, Signal] = {
+    Kind.ACCEPTED: document_submitted,
+    Kind.COMPLETED: document_completed,
+    Kind.FAILED: document_failed,
+}
+# Seconds after which a signal that was not seen to be sent is sent again.
+SIGNAL_LEASE = 60
+# Seconds by which alarms may differ and still count as one.
+WAKE_SLACK = 0.25
+
+
+def after(seconds: float) -> Any:
+    """So many seconds from now, by the database's clock: hosts' clocks may differ."""
+    return Now() + timedelta(seconds=seconds)
+
+
+class RenderJobQuerySet(models.QuerySet["RenderJob"]):
+    """One method per question."""
+
+    def active(self) -> Self:
+        """Jobs that are not in a final state."""
+        return self.filter(state__in=ACTIVE)
+
+    def due(self) -> Self:
+        """Jobs that somebody should do something about now."""
+        return self.filter(due_at__lte=Now())
+
+    def in_flight(self, account: str) -> Self:
+        """Jobs of an account that occupy, or are about to occupy, one of its slots."""
+        claimed = Q(state=State.PENDING, due_at__gt=Now()) & ~Q(lease_token="")
+        unknown = Q(state=State.UNCONFIRMED, sent_at__gt=after(-UNCONFIRMED_HOLDS_SLOT))
+        at_docraptor = Q(state__in=[State.SUBMITTING, State.QUEUED, State.WORKING])
+        return self.filter(claimed | unknown | at_docraptor, account=account)
+
+    def for_source(self, source: models.Model) -> Self:
+        """Jobs made from one object."""
+        content_type = ContentType.objects.get_for_model(source)
+        return self.filter(content_type=content_type, object_id=str(source.pk))
+
+    def claim(self, *, limit: int, lease: float) -> list["RenderJob"]:
+        """Take up to ``limit`` due jobs for ``lease`` seconds, most urgent first.
+
+        One conditional UPDATE: concurrent claimers get different rows, without row locks.
+        """
+        token = secrets.token_hex(16)
+        urgent = self.due().order_by("-priority", "due_at").values_list("pk", flat=True)
+        keys = list(urgent[:limit])
+        if not keys:
+            return []
+        due = self.filter(pk__in=keys).due()
+        if not due.update(lease_token=token, due_at=after(lease)):
+            return []
+        mine = self.model.objects.filter(pk__in=keys, lease_token=token)
+        return list(mine.annotate(database_now=Now()).order_by("-priority", "created_at"))
+
+
+class RenderJob(models.Model):
+    """One logical document being made. Read it freely; change it through the front door."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    account = models.CharField(_("account"), max_length=64, default="default")
+    document = models.CharField(_("document"), max_length=200, blank=True)
+    name = models.CharField(_("name"), max_length=200)
+    document_type = models.CharField(
+        _("type"), max_length=8, choices=[(kind.value, kind.value.upper()) for kind in DocumentType]
+    )
+    test = models.BooleanField(_("test"), default=True)
+    priority = models.SmallIntegerField(_("priority"), default=0)
+    content_type = models.ForeignKey(
+        ContentType, on_delete=models.SET_NULL, null=True, blank=True, db_index=False
+    )
+    object_id = models.CharField(max_length=64, blank=True)
+    source = GenericForeignKey("content_type", "object_id")
+    owner = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        on_delete=models.SET_NULL,
+        null=True,
+        blank=True,
+        related_name="+",
+        verbose_name=_("owner"),
+    )
+    idempotency_key = models.CharField(max_length=200, null=True, blank=True, unique=True)
+
+    state = models.CharField(_("state"), max_length=16, choices=State.choices)
+    due_at = models.DateTimeField(_("due at"), null=True, blank=True)
+    lease_token = models.CharField(max_length=32, blank=True)
+    deadline_at = models.DateTimeField(_("deadline"), null=True, blank=True)
+    failures = models.PositiveSmallIntegerField(_("failures in a row"), default=0)
+
+    attempt = models.PositiveSmallIntegerField(_("attempt"), default=0)
+    sent_at = models.DateTimeField(_("sent at"), null=True, blank=True)
+    status_id = models.CharField(_("status id"), max_length=200, blank=True)
+    callback_at = models.DateTimeField(_("called back at"), null=True, blank=True)
+    download_id = models.CharField(max_length=200, blank=True)
+    fetch_attempts = models.PositiveSmallIntegerField(_("downloads"), default=0)
+
+    error_code = models.CharField(_("error code"), max_length=32, blank=True)
+    errors = models.TextField(_("errors"), blank=True)
+    message = models.TextField(_("message"), blank=True)
+    number_of_pages = models.PositiveIntegerField(_("pages"), null=True, blank=True)
+
+    file = models.FileField(
+        _("file"), storage=get_document_storage, upload_to="docraptor", max_length=255, blank=True
+    )
+    pending_name = models.CharField(max_length=255, blank=True)
+    file_size = models.PositiveBigIntegerField(_("size"), null=True, blank=True)
+    sha256 = models.CharField("SHA-256", max_length=64, blank=True)
+
+    created_at = models.DateTimeField(_("created at"), db_default=Now())
+    submitted_at = models.DateTimeField(_("accepted at"), null=True, blank=True)
+    rendered_at = models.DateTimeField(_("rendered at"), null=True, blank=True)
+    finished_at = models.DateTimeField(_("finished at"), null=True, blank=True)
+
+    objects = RenderJobQuerySet.as_manager()
+
+    class Meta:
+        verbose_name = _("render job")
+        verbose_name_plural = _("render jobs")
+        get_latest_by = "created_at"
+        permissions = [
+            ("retry_renderjob", _("Can retry a render job")),
+            ("cancel_renderjob", _("Can cancel a render job")),
+        ]
+        indexes = [
+            models.Index(fields=["due_at"], name="docraptor_job_due"),
+            models.Index(fields=["state", "created_at"], name="docraptor_job_state"),
+            models.Index(fields=["created_at"], name="docraptor_job_created"),
+            models.Index(fields=["content_type", "object_id"], name="docraptor_job_source"),
+            models.Index(fields=["status_id"], name="docraptor_job_status_id"),
+        ]
+        constraints = [
+            models.CheckConstraint(
+                name="docraptor_job_final_iff_not_due",
+                condition=Q(state__in=sorted(FINAL), due_at__isnull=True)
+                | (~Q(state__in=sorted(FINAL)) & Q(due_at__isnull=False)),
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.name} ({self.get_state_display()})"
+
+    def get_absolute_url(self) -> str:
+        """Where those who may read the document download it."""
+        return reverse("django_docraptor:download", args=[self.pk])
+
+    @property
+    def is_final(self) -> bool:
+        """Whether nothing more will happen by itself."""
+        return self.state in FINAL
+
+    @property
+    def tag(self) -> str:
+        """The present attempt's tag: what finds it in DocRaptor's log."""
+        return f"{self.id.hex}:{self.attempt}"
+
+    @property
+    def claimed_at(self) -> datetime | None:
+        """The database's clock when this object was claimed: the only "now" hosts agree on."""
+        return getattr(self, "database_now", None)
+
+    @property
+    def age(self) -> float:
+        """Seconds since the present attempt was sent, when this object was claimed."""
+        if self.claimed_at is None or self.sent_at is None:
+            return 0.0
+        return (self.claimed_at - self.sent_at).total_seconds()
+
+    @property
+    def is_past_deadline(self) -> bool:
+        """Whether the attempt's deadline had passed when this object was claimed."""
+        if self.claimed_at is None or self.deadline_at is None:
+            return False
+        return self.deadline_at <= self.claimed_at
+
+    @property
+    def resumes_at(self) -> State | None:
+        """Where a retry would take up the finished attempt; ``None`` if it starts a new one."""
+        state = RESUMES_AT.get(self.error_code)
+        if self.state != State.FAILED or state is None:
+            return None
+        has_id = self.download_id if state == State.DOWNLOADING else self.status_id
+        return state if has_id else None
+
+    @property
+    def may_have_been_billed(self) -> bool:
+        """Whether the failed attempt may be on the bill although it brought nothing."""
+        return self.state == State.FAILED and self.error_code in MAY_HAVE_BEEN_BILLED
+
+    def move(
+        self,
+        to: State,
+        *,
+        kind: Kind,
+        leased: bool = False,
+        note: str = "",
+        detail: Mapping[str, Any] | None = None,
+        durable: bool = False,
+        **changes: Any,
+    ) -> bool:
+        """Change the state, if the row is still where this object saw it, and write the history.
+
+        Args:
+            leased: also require that the row still carries this object's lease token.
+            note: what the history should say, whole.
+            durable: insist that this is no part of a larger transaction (for intents).
+            changes: other columns to set by the same UPDATE.
+
+        Returns:
+            Whether the row moved. ``False``: somebody else was faster; touch nothing.
+
+        Raises:
+            ValueError: the state machine has no such transition.
+        """
+        source = State(self.state)
+        if not is_allowed(source, to):
+            raise ValueError(f"A job cannot go from {source.value} to {to.value}.")
+        if to in FINAL:
+            changes |= {"due_at": None, "finished_at": Now()}
+        changes = {"lease_token": "", "failures": 0, **changes, "state": to}
+        rows = RenderJob.objects.filter(pk=self.pk, state=source, attempt=self.attempt)
+        if leased:
+            rows = rows.filter(lease_token=self.lease_token)
+        using = router.db_for_write(RenderJob)
+        with transaction.atomic(using=using, durable=durable):
+            if not rows.update(**changes):
+                return False
+            self._see(changes)
+            event = self.record(kind, source=source, note=note, detail=detail)
+            if event.signal_due_at is not None:
+                transaction.on_commit(partial(event.announce, self.pk), using=using, robust=True)
+        logger.info("Job %s: %s -> %s (attempt %s)", self.pk, source.value, to.value, self.attempt)
+        return True
+
+    def set(self, **changes: Any) -> bool:
+        """Change columns other than the state while this object's lease holds.
+
+        Returns whether it still held.
+        """
+        if "state" in changes:
+            raise ValueError("The state changes through move().")
+        rows = RenderJob.objects.filter(
+            pk=self.pk, state=self.state, attempt=self.attempt, lease_token=self.lease_token
+        )
+        held = bool(rows.update(**changes))
+        if held:
+            self._see(changes)
+        return held
+
+    def record(
+        self,
+        kind: Kind,
+        *,
+        source: State | None = None,
+        note: str = "",
+        detail: Mapping[str, Any] | None = None,
+    ) -> "RenderEvent":
+        """Write a line of history for the job as it now stands."""
+        signal = SIGNALS.get(kind)
+        heard = signal is not None and signal.has_listeners(RenderJob)
+        return RenderEvent.objects.create(
+            job=self,
+            attempt=self.attempt,
+            kind=kind,
+            from_state=source or self.state,
+            to_state=self.state,
+            message=note,
+            detail=dict(detail or {}),
+            signal_due_at=after(SIGNAL_LEASE) if heard else None,
+        )
+
+    def _see(self, changes: Mapping[str, Any]) -> None:
+        for column, value in changes.items():
+            if not hasattr(value, "resolve_expression"):
+                setattr(self, column, value)
+
+
+class RenderInput(models.Model):
+    """What a job is made from, apart from it so that job rows stay narrow."""
+
+    job = models.OneToOneField(
+        RenderJob, on_delete=models.CASCADE, primary_key=True, related_name="input"
+    )
+    content = models.TextField(blank=True)
+    url = models.TextField(blank=True)
+    options = models.JSONField(default=dict)
+    params = models.JSONField(default=dict)
+    language = models.CharField(max_length=35, blank=True)
+    time_zone = models.CharField(max_length=64, blank=True)
+
+    class Meta:
+        verbose_name = _("stored input")
+        verbose_name_plural = _("stored inputs")
+
+    def __str__(self) -> str:
+        return f"Input of {self.job_id}"
+
+
+class RenderEvent(models.Model):
+    """One line of a job's history: append-only, without secrets and without content."""
+
+    job = models.ForeignKey(RenderJob, on_delete=models.CASCADE, related_name="events")
+    attempt = models.PositiveSmallIntegerField(default=0)
+    at = models.DateTimeField(db_default=Now())
+    kind = models.CharField(max_length=16)
+    from_state = models.CharField(max_length=16, blank=True)
+    to_state = models.CharField(max_length=16)
+    message = models.TextField(blank=True)
+    detail = models.JSONField(default=dict)
+    # The event carries a signal that is not yet known to have been sent.
+    signal_due_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        verbose_name = _("event")
+        verbose_name_plural = _("events")
+        ordering = ["id"]
+        indexes = [models.Index(fields=["signal_due_at"], name="docraptor_event_signal")]
+
+    def __str__(self) -> str:
+        return f"{self.kind} ({self.job_id}, attempt {self.attempt})"
+
+    def announce(self, job_key: uuid.UUID) -> None:
+        """Send the event's signal, then note that it was sent."""
+        job = RenderJob.objects.filter(pk=job_key).first()
+        if job is not None:
+            for receiver, answer in SIGNALS[self.kind].send_robust(RenderJob, job=job):
+                if isinstance(answer, Exception):
+                    name = getattr(receiver, "__qualname__", receiver)
+                    logger.error("Receiver %s failed for job %s", name, job_key, exc_info=answer)
+        RenderEvent.objects.filter(pk=self.pk).update(signal_due_at=None)
+
+
+class Account(models.Model):
+    """What holds for all jobs of one DocRaptor account."""
+
+    name = models.CharField(max_length=64, primary_key=True)
+    admitted_at = models.DateTimeField(null=True, blank=True)
+    paused_until = models.DateTimeField(_("paused until"), null=True, blank=True)
+    pause_reason = models.TextField(_("reason"), blank=True)
+
+    class Meta:
+        verbose_name = _("account")
+        verbose_name_plural = _("accounts")
+
+    def __str__(self) -> str:
+        return self.name
+
+    @classmethod
+    def lock(cls, name: str) -> None:
+        """Let one transaction at a time pass, on every database: a write comes first."""
+        if not cls.objects.filter(pk=name).update(admitted_at=Now()):
+            cls.objects.get_or_create(pk=name)
+            cls.objects.filter(pk=name).update(admitted_at=Now())
+
+    @classmethod
+    def pause(cls, name: str, seconds: float, reason: str) -> None:
+        """Make no calls for an account for a while; its jobs wait."""
+        cls.objects.update_or_create(
+            pk=name, defaults={"paused_until": after(seconds), "pause_reason": reason}
+        )
+
+    @classmethod
+    def resume(cls, name: str) -> None:
+        """Forget a pause: a call has succeeded."""
+        cls.objects.filter(pk=name, paused_until__isnull=False).update(
+            paused_until=None, pause_reason=""
+        )
+
+    @classmethod
+    def paused(cls) -> dict[str, datetime]:
+        """Accounts that are paused now, and until when."""
+        rows = cls.objects.filter(paused_until__gt=Now())
+        return {row.name: row.paused_until for row in rows if row.paused_until}
+
+
+class Pulse(models.Model):
+    """One row: when the engine was last seen, and when it will wake by itself."""
+
+    KEY = 1
+
+    id = models.PositiveSmallIntegerField(primary_key=True, default=KEY)
+    wake_at = models.DateTimeField(null=True, blank=True)
+    ticked_at = models.DateTimeField(_("last tick"), null=True, blank=True)
+
+    class Meta:
+        verbose_name = _("pulse")
+        verbose_name_plural = _("pulse")
+
+    def __str__(self) -> str:
+        return f"last tick {self.ticked_at}"
+
+    @classmethod
+    def arm(cls, delay: float) -> bool:
+        """Whether the caller should arrange a wake-up in ``delay`` seconds.
+
+        Not if another one comes no later: so alarms do not multiply. One that is all but over is
+        no alarm, since its own run may be the one that asks.
+        """
+        none = Q(wake_at=None) | Q(wake_at__lt=after(WAKE_SLACK))
+        later = Q(wake_at__gt=after(delay + WAKE_SLACK))
+        if cls.objects.filter(none | later, pk=cls.KEY).update(wake_at=after(delay)):
+            return True
+        return cls.objects.get_or_create(pk=cls.KEY, defaults={"wake_at": after(delay)})[1]
+
+    @classmethod
+    def beat(cls) -> None:
+        """Note that something has ticked."""
+        if not cls.objects.filter(pk=cls.KEY).update(ticked_at=Now()):
+            cls.objects.get_or_create(pk=cls.KEY, defaults={"ticked_at": Now()})
+
+
+def store(jobs: Iterable[tuple[RenderJob, RenderInput]], *, batch_size: int = 500) -> None:
+    """Insert jobs with their inputs and first events, in one transaction."""
+    pairs = list(jobs)
+    with transaction.atomic(using=router.db_for_write(RenderJob)):
+        RenderJob.objects.bulk_create([job for job, _input in pairs], batch_size=batch_size)
+        RenderInput.objects.bulk_create([entry for _job, entry in pairs], batch_size=batch_size)
+        RenderEvent.objects.bulk_create(
+            [RenderEvent(job=job, kind=Kind.ENQUEUED, to_state=job.state) for job, _input in pairs],
+            batch_size=batch_size,
+        )

@@ -1,0 +1,46 @@
+"""Label → recipe: how a worker finds out what to send for a job.
+
+A recipe renders a job to content; it knows nothing about queueing.
+"""
+
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+from django_docraptor.exceptions import ConfigurationError
+from django_docraptor.models import RenderInput, RenderJob
+
+
+class Recipe(Protocol):
+    """What a document class must do for the life cycle."""
+
+    def render(self, job: RenderJob, stored: RenderInput) -> str:
+        """The HTML to send. May raise anything; the traceback goes into the job's history."""
+
+
+_recipes: dict[str, Recipe] = {}
+
+
+def register(label: str, recipe: Recipe) -> None:
+    """Make a recipe known under its label; the last one wins (as on a code reload)."""
+    _recipes[label] = recipe
+
+
+def unregister(label: str) -> None:
+    """Forget a recipe."""
+    _recipes.pop(label, None)
+
+
+def get(label: str) -> Recipe:
+    """The recipe of a label. Raises ConfigurationError if no app declares it."""
+    try:
+        return _recipes[label]
+    except KeyError:
+        raise ConfigurationError(
+            f"No document is registered as {label!r}: is its app in INSTALLED_APPS, and is its "
+            "class in that app's documents.py?"
+        ) from None
+
+
+def all_recipes() -> Mapping[str, Any]:
+    """Every registered recipe by label."""
+    return dict(_recipes)

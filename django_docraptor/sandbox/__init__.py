@@ -1,0 +1,37 @@
+"""A local server that speaks DocRaptor's protocol, for development and tests.
+
+It meets the application only over HTTP, and imports nothing of it:
+
+    python -m django_docraptor.sandbox --port 8001
+"""
+
+from typing import TYPE_CHECKING, Any
+
+from django_docraptor.sandbox.control import Control, ControlError
+from django_docraptor.sandbox.faults import Fault, FaultError
+from django_docraptor.sandbox.ledger import Call, Entry, Ledger
+from django_docraptor.sandbox.settings import SettingError
+
+if TYPE_CHECKING:
+    from django_docraptor.sandbox.box import Sandbox
+
+__all__ = [
+    "Call",
+    "Control",
+    "ControlError",
+    "Entry",
+    "Fault",
+    "FaultError",
+    "Ledger",
+    "Sandbox",
+    "SettingError",
+]
+
+
+def __getattr__(name: str) -> Any:
+    # Only the server needs the `[sandbox]` extra; a `Control` must work without it.
+    if name == "Sandbox":
+        from django_docraptor.sandbox.box import Sandbox
+
+        return Sandbox
+    raise AttributeError(name)

@@ -1,0 +1,83 @@
+"""The command line: `python -m django_docraptor.sandbox`."""
+
+import argparse
+import logging
+import signal
+import sys
+import threading
+
+try:
+    from django_docraptor.sandbox.box import Sandbox
+    from django_docraptor.sandbox.paper import load_weasyprint
+except ModuleNotFoundError as missing:
+    sys.exit(f"{missing.name} is missing: pip install 'django-docraptor[sandbox]'")
+
+PANGO = "apt-get install libpango-1.0-0 libpangoft2-1.0-0 libharfbuzz-subset0"
+
+
+def main() -> int:
+    """Serve until SIGTERM or SIGINT; return the exit code."""
+    arguments = _arguments()
+    logging.basicConfig(format="%(message)s")
+    logging.getLogger("django_docraptor.sandbox").setLevel(logging.INFO)
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    problem = _renderer_problem(arguments.renderer)
+    if problem:
+        return _fail(problem)
+    sandbox = Sandbox(**vars(arguments))
+    try:
+        sandbox.start()
+    except OSError as error:
+        where = f"{arguments.host}:{arguments.port}"
+        return _fail(f"cannot listen on {where} ({error.strerror}): choose another --port")
+    sys.stdout.write(f"listening on {sandbox.url}\n")
+    sys.stdout.flush()
+    stop.wait()
+    sandbox.stop()
+    return 0
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m django_docraptor.sandbox",
+        description="A local server that speaks DocRaptor's protocol.",
+    )
+    parser.add_argument("--host", default="127.0.0.1")
+    parser.add_argument("--port", type=int, default=8001, help="0 for any free port")
+    parser.add_argument("--delay", type=float, default=0.0, help="seconds a document takes")
+    parser.add_argument("--api-key", help="the only good key; without it any key is good")
+    parser.add_argument("--renderer", choices=["weasyprint", "canned"], default="weasyprint")
+    parser.add_argument("--max-concurrent", type=int, default=30, help="documents at once")
+    parser.add_argument(
+        "--allow-callbacks-to",
+        dest="callback_hosts",
+        metavar="HOST",
+        action="extend",
+        nargs="+",
+        default=[],
+        help="hosts that may be called back, besides this machine",
+    )
+    return parser.parse_args()
+
+
+def _renderer_problem(renderer: str) -> str:
+    if renderer != "weasyprint":
+        return ""
+    try:
+        load_weasyprint()
+    except ImportError:
+        return "WeasyPrint is missing: pip install 'django-docraptor[sandbox]'"
+    except OSError:
+        return f"Pango is missing: {PANGO}, or use --renderer canned"
+    return ""
+
+
+def _fail(reason: str) -> int:
+    sys.stderr.write(f"{reason}\n")
+    return 2
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,79 @@
+"""Tiny real documents, made at once, that say which source they were made from.
+
+A PDF of one page with the name and the SHA-256 of the source, so that a test can prove that
+the right bytes arrived. Knows the PDF format; no HTML is rendered here.
+"""
+
+from django_docraptor.sandbox.options import Options
+from django_docraptor.sandbox.output import Output
+from django_docraptor.sandbox.spreadsheet import write_workbook
+
+WATERMARK = "TEST DOCUMENT"
+
+
+def canned_pdf(options: Options, size: int = 0) -> Output:
+    """Return a PDF of one page, padded to `size` bytes if it is smaller."""
+    lines = [options.name, options.content_sha256, options.url]
+    if options.test:
+        lines.append(WATERMARK)
+    head, tail = _pdf(options.name, lines, 0)
+    short = size - len(head) - len(tail)
+    while short > 0:
+        # The padding's own length is written in the file, so its digits can make it too long.
+        head, tail = _pdf(options.name, lines, short)
+        excess = len(head) + short + len(tail) - size
+        if excess <= 0:
+            break
+        short -= excess
+    return Output(document_type="pdf", head=head, padding=max(short, 0), tail=tail, pages=1)
+
+
+def canned_xlsx(options: Options) -> Output:
+    """Return a workbook of two cells: the name and the SHA-256 of the source."""
+    data = write_workbook([("Canned", [[options.name, options.content_sha256]])])
+    return Output(document_type="xlsx", head=data)
+
+
+def _pdf(title: str, lines: list[str], padding: int) -> tuple[bytes, bytes]:
+    text = _page_text(lines)
+    objects = [
+        b"<< /Type /Catalog /Pages 2 0 R >>",
+        b"<< /Type /Pages /Kids [3 0 R] /Count 1 >>",
+        b"<< /Type /Page /Parent 2 0 R /MediaBox [0 0 595 842] /Contents 5 0 R"
+        b" /Resources << /Font << /F1 4 0 R >> >> >>",
+        b"<< /Type /Font /Subtype /Type1 /BaseFont /Helvetica /Encoding /WinAnsiEncoding >>",
+        b"<< /Length %d >>\nstream\n%s\nendstream" % (len(text), text),
+        b"<< /Title <%s> /Producer (django-docraptor sandbox) >>" % _utf16(title),
+    ]
+    body, offsets = b"%PDF-1.7\n%\xe2\xe3\xcf\xd3\n", []
+    for number, content in enumerate(objects, start=1):
+        offsets.append(len(body))
+        body += b"%d 0 obj\n%s\nendobj\n" % (number, content)
+    offsets.append(len(body))
+    head = body + b"7 0 obj\n<< /Length %d >>\nstream\n" % padding
+    tail = b"\nendstream\nendobj\n"
+    return head, tail + _trailer(offsets, len(head) + padding + len(tail))
+
+
+def _trailer(offsets: list[int], start: int) -> bytes:
+    rows = b"".join(b"%010d 00000 n \n" % offset for offset in offsets)
+    count = len(offsets) + 1
+    return (
+        b"xref\n0 %d\n0000000000 65535 f \n%s" % (count, rows)
+        + b"trailer\n<< /Size %d /Root 1 0 R /Info 6 0 R >>\n" % count
+        + b"startxref\n%d\n%%%%EOF\n" % start
+    )
+
+
+def _page_text(lines: list[str]) -> bytes:
+    shown = b" ".join(b"(%s) Tj T*" % _literal(line) for line in lines if line)
+    return b"BT /F1 10 Tf 14 TL 40 790 Td %s ET" % shown
+
+
+def _literal(text: str) -> bytes:
+    data = " ".join(text.split()).encode("cp1252", "replace")
+    return data.replace(b"\\", rb"\\").replace(b"(", rb"\(").replace(b")", rb"\)")
+
+
+def _utf16(text: str) -> bytes:
+    return (b"\xfe\xff" + text.encode("utf-16-be", "replace")).hex().encode()

@@ -1,0 +1,226 @@
+"""The front door: make jobs, retry them, give them up.
+
+Everything here checks its input before anything is stored and rings the worker after commit.
+"""
+
+import uuid
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, BinaryIO
+
+from django.contrib.auth.models import AbstractBaseUser
+from django.contrib.contenttypes.models import ContentType
+from django.core.exceptions import ValidationError
+from django.db import IntegrityError, models, router, transaction
+from django.db.models.functions import Now
+from django.utils import timezone, translation
+
+from django_docraptor import tasks
+from django_docraptor.client import Download
+from django_docraptor.conf import conf
+from django_docraptor.lifecycle.remote import client_for
+from django_docraptor.models import RenderInput, RenderJob, after, store
+from django_docraptor.payloads import (
+    DocumentRequest,
+    check_content,
+    merge_options,
+    options_to_json,
+)
+from django_docraptor.states import Kind, State
+
+# Stands in for content that a worker will render, so that all else can be checked at once.
+RENDERED_LATER = "<html></html>"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Order:
+    """What is wanted: the arguments of :func:`enqueue`, for :func:`enqueue_many`."""
+
+    name: str
+    content: str = ""
+    url: str = ""
+    document_type: str = "pdf"
+    document: str = ""
+    options: Mapping[str, Any] = field(default_factory=dict)
+    params: Mapping[str, Any] = field(default_factory=dict)
+    test: bool | None = None
+    source: models.Model | None = None
+    owner: AbstractBaseUser | None = None
+    priority: int = 0
+    idempotency_key: str | None = None
+    account: str = "default"
+
+
+def enqueue(**order: Any) -> RenderJob:
+    """Make one document: store a job in the present transaction, and start it after commit.
+
+    Args:
+        name: file name, at most 200 characters (DocRaptor's limit).
+        content: the HTML; or
+        url: where DocRaptor fetches it.
+        document_type: ``"pdf"``, ``"xlsx"`` or ``"xls"``.
+        document: label of a registered document that renders the content in the worker.
+        options: DocRaptor's options, over ``DOCRAPTOR["DEFAULTS"]``.
+        params: JSON for the document's template.
+        test: a free, watermarked document; by default ``DOCRAPTOR["TEST_MODE"]``.
+        source: the object the document is made from.
+        owner: the user who may download it.
+        priority: higher goes first.
+        idempotency_key: at most one job ever has it; a second call returns the first one's job.
+        account: name given to an ``API_KEY`` callable.
+
+    Raises:
+        ValidationError: naming the field; nothing was stored.
+    """
+    return enqueue_many([Order(**order)])[0]
+
+
+def enqueue_many(orders: Iterable[Order]) -> list[RenderJob]:
+    """Make many documents with few queries and one bell. Returns a job for each order.
+
+    Raises:
+        ValidationError: for the first order that is wrong; nothing was stored.
+    """
+    orders = list(orders)
+    known = _known_keys(orders)
+    fresh: dict[object, tuple[RenderJob, RenderInput]] = {}
+    for order in orders:
+        handle = _handle(order)
+        if handle not in known and handle not in fresh:
+            fresh[handle] = _build(order)
+    stored = known | (_store(fresh) if fresh else {})
+    return [stored[_handle(order)] for order in orders]
+
+
+def retry(job: RenderJob, *, by: AbstractBaseUser | None = None) -> bool:
+    """Take up a failed job again: where DocRaptor still has the document, or by a new attempt.
+
+    Nothing is erased from its history. Returns whether the job was still failed. A new attempt is
+    billed (unless it is a test document); see ``job.resumes_at``.
+    """
+    target = job.resumes_at or State.PENDING
+    moved = job.move(
+        target,
+        kind=Kind.RETRIED,
+        note=_said_by(by),
+        due_at=Now(),
+        finished_at=None,
+        fetch_attempts=0,
+        deadline_at=after(conf.deadline),
+    )
+    if moved:
+        tasks.ring_on_commit(tasks.submit if target == State.PENDING else tasks.wake)
+    return moved
+
+
+def cancel(job: RenderJob, *, by: AbstractBaseUser | None = None) -> bool:
+    """Give up an unfinished job. Returns whether it was still unfinished.
+
+    DocRaptor has no cancel: what it has accepted it finishes, and may bill; the result is ignored.
+    """
+    while not job.is_final:
+        if job.move(State.CANCELLED, kind=Kind.CANCELLED, note=_said_by(by)):
+            return True
+        job.refresh_from_db()
+    return False
+
+
+def render_now(target: BinaryIO, **order: Any) -> Download:
+    """Make a document synchronously into ``target``, without a job.
+
+    For documents that take seconds: DocRaptor kills synchronous ones after 60 s.
+
+    Raises:
+        ValidationError: naming the field; nothing was sent.
+        CallError: the call failed; ``sent`` says whether it may be on the bill.
+    """
+    wanted = Order(**order)
+    request = _request(wanted, wanted.content)
+    check_content(request, max_bytes=conf.max_content_bytes)
+    return client_for(wanted.account).create_doc(request, target)
+
+
+def _said_by(user: AbstractBaseUser | None) -> str:
+    return f"by {user.get_username()}" if user else ""
+
+
+def _handle(order: Order) -> object:
+    """What two orders share only if they ask for one job."""
+    return order.idempotency_key if order.idempotency_key is not None else id(order)
+
+
+def _known_keys(orders: list[Order]) -> dict[object, RenderJob]:
+    keys = [order.idempotency_key for order in orders if order.idempotency_key is not None]
+    jobs = RenderJob.objects.filter(idempotency_key__in=keys) if keys else ()
+    return {job.idempotency_key: job for job in jobs}
+
+
+def _store(fresh: Mapping[object, tuple[RenderJob, RenderInput]]) -> dict[object, RenderJob]:
+    """Store jobs; where another process was faster with a key, that process's job counts."""
+    try:
+        with transaction.atomic(using=router.db_for_write(RenderJob)):
+            store(fresh.values())
+            tasks.ring_on_commit(tasks.submit)
+    except IntegrityError:
+        if len(fresh) > 1:
+            one_by_one = (_store({handle: pair}) for handle, pair in fresh.items())
+            return {handle: job for stored in one_by_one for handle, job in stored.items()}
+        job = RenderJob.objects.filter(idempotency_key=next(iter(fresh))).first()
+        if job is None:
+            raise
+        return {job.idempotency_key: job}
+    return {handle: job for handle, (job, _stored) in fresh.items()}
+
+
+def _build(order: Order) -> tuple[RenderJob, RenderInput]:
+    content = order.content or (RENDERED_LATER if order.document and not order.url else "")
+    request = _request(order, content)
+    if not order.document or order.content:
+        check_content(request, max_bytes=conf.max_content_bytes)
+    job = RenderJob(
+        id=uuid.uuid4(),
+        account=order.account,
+        document=order.document,
+        name=request.name,
+        document_type=str(request.document_type),
+        test=request.test,
+        priority=order.priority,
+        owner=order.owner,  # type: ignore[misc] # a project may have its own user model
+        idempotency_key=order.idempotency_key,
+        state=State.PENDING,
+        due_at=Now(),
+        **_source(order.source),
+    )
+    return job, _input(job, order)
+
+
+def _request(order: Order, content: str) -> DocumentRequest:
+    return DocumentRequest.from_options(
+        name=order.name,
+        document_type=order.document_type,
+        content=content,
+        url=order.url,
+        test=conf.test_mode if order.test is None else order.test,
+        options=merge_options(conf.defaults, order.options),
+    )
+
+
+def _input(job: RenderJob, order: Order) -> RenderInput:
+    return RenderInput(
+        job=job,
+        content=order.content,
+        url=order.url,
+        options=options_to_json(merge_options(conf.defaults, order.options)),
+        params=dict(order.params),
+        language=translation.get_language() or "",
+        time_zone=timezone.get_current_timezone_name(),
+    )
+
+
+def _source(source: models.Model | None) -> dict[str, Any]:
+    if source is None:
+        return {}
+    if source.pk is None:
+        raise ValidationError({"source": ["The source has not been saved yet: save it first."]})
+    content_type = ContentType.objects.get_for_model(source)
+    return {"content_type": content_type, "object_id": str(source.pk)}

@@ -1,0 +1,131 @@
+"""A document on its way into the storage: on local disk, whole, checked and synced.
+
+A file is written as ``.part`` and renamed only after it was verified, so a spool file under its
+final name is always a document, and a storage that fails costs no second download.
+"""
+
+import hashlib
+import os
+import shutil
+import zipfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO
+
+from django_docraptor.conf import conf
+from django_docraptor.exceptions import DocRaptorError, NotADocumentError
+
+CHUNK = 64 * 1024
+# A PDF's header lies within its first 1,024 bytes, its end mark near its last ones.
+HEAD, TAIL = 1024, 2048
+OLE = bytes.fromhex("D0CF11E0")
+
+
+class SpoolFullError(DocRaptorError):
+    """The spool directory's disk has no room for a document."""
+
+    code = "spool_full"
+
+
+def directory() -> Path:
+    """The spool directory, made for this user's eyes only."""
+    path = conf.spool_path
+    path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return path
+
+
+def path_for(name: str) -> Path:
+    """Where the file of a storage name is spooled."""
+    return directory() / Path(name).name
+
+
+def ensure_room() -> None:
+    """Raises SpoolFullError before a download is spent that would not fit."""
+    free = shutil.disk_usage(directory()).free
+    if free < conf.max_document_bytes:
+        raise SpoolFullError(
+            f"The spool directory has {free:,} bytes free, less than MAX_DOCUMENT_BYTES "
+            f"({conf.max_document_bytes:,}): free space, or set DOCRAPTOR['SPOOL_DIR']."
+        )
+
+
+@contextmanager
+def writing(path: Path, token: str) -> Iterator[BinaryIO]:
+    """A file to download into; it is gone if the block raises."""
+    part = path.with_name(f"{path.name}.part.{token}")
+    try:
+        with part.open("wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+    except BaseException:
+        part.unlink(missing_ok=True)
+        raise
+
+
+def accept(path: Path, token: str, document_type: str) -> None:
+    """Verify what was written and give it its final name.
+
+    Raises:
+        NotADocumentError: it is none; the bytes are kept beside it as ``.bad``.
+    """
+    part = path.with_name(f"{path.name}.part.{token}")
+    try:
+        verify(part, document_type)
+    except NotADocumentError:
+        part.replace(path.with_name(f"{path.name}.bad"))
+        raise
+    part.replace(path)
+
+
+def discard(path: Path) -> None:
+    """Remove a spooled file that is no longer needed."""
+    path.unlink(missing_ok=True)
+
+
+def digest(path: Path) -> tuple[int, str]:
+    """Size in bytes and SHA-256 of a file, in bounded memory."""
+    with path.open("rb") as file:
+        sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+    return path.stat().st_size, sha256
+
+
+def verify(path: Path, document_type: str) -> None:
+    """Raises NotADocumentError, saying what came instead, unless the file is such a document."""
+    if not path.stat().st_size:
+        raise NotADocumentError("DocRaptor sent an empty file.")
+    if not CHECKS[document_type](path):
+        raise NotADocumentError(
+            f"What DocRaptor sent is no whole {document_type.upper()} document "
+            f"({path.stat().st_size:,} bytes, kept in the spool as .bad). It begins with: "
+            f"{_excerpt(path)}"
+        )
+
+
+def _ends(path: Path) -> tuple[bytes, bytes]:
+    with path.open("rb") as file:
+        head = file.read(HEAD)
+        file.seek(max(0, path.stat().st_size - TAIL))
+        return head, file.read(TAIL)
+
+
+def _is_pdf(path: Path) -> bool:
+    head, tail = _ends(path)
+    return b"%PDF-" in head and b"%%EOF" in tail
+
+
+def _is_xlsx(path: Path) -> bool:
+    return zipfile.is_zipfile(path)
+
+
+def _is_xls(path: Path) -> bool:
+    return _ends(path)[0].startswith(OLE)
+
+
+CHECKS: dict[str, Callable[[Path], bool]] = {"pdf": _is_pdf, "xlsx": _is_xlsx, "xls": _is_xls}
+
+
+def _excerpt(path: Path) -> str:
+    head = _ends(path)[0][:200].decode("utf-8", "replace")
+    return "".join(letter if letter.isprintable() else " " for letter in head)

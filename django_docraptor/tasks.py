@@ -1,0 +1,162 @@
+"""Celery's part: a doorbell, and a step behind each door.
+
+Messages carry nothing: the row is the queue, so a message that is lost, late or delivered twice
+changes nothing but the moment at which somebody looks. Hence no retries, no late acknowledgement
+and no soft time limits (they would bill twice or get stuck).
+"""
+
+import logging
+import time
+from dataclasses import dataclass
+from typing import Any
+
+from celery import shared_task
+from celery.app.task import Task
+from django.db import router, transaction
+
+from django_docraptor import lifecycle
+from django_docraptor.conf import conf
+from django_docraptor.models import Pulse, RenderJob
+from django_docraptor.states import POLLED, State
+
+logger = logging.getLogger("django_docraptor")
+
+# Seconds after which an undelivered message is void: the next one does the same.
+EXPIRES = 60
+# Bounds on a wake-up's delay, in seconds. Below the floor they would crowd; above the ceiling
+# brokers redeliver or drop what a worker holds for long.
+SOONEST, LATEST = 0.5, 60.0
+# Doorbells for finished documents rung at once: more only fill the broker.
+COLLECTORS = 8
+# States whose due rows are the poll step's.
+LOOKED_AFTER = (*POLLED, State.UNCONFIRMED, State.SUBMITTING)
+# Seconds between two warnings that the broker does not take messages.
+QUIET = 60.0
+PUBLISHING: dict[str, Any] = {
+    "ignore_result": True,
+    "retry": True,
+    "retry_policy": {
+        "max_retries": 1,
+        "interval_start": 0,
+        "interval_step": 0.2,
+        "interval_max": 0.2,
+    },
+}
+OPTIONS: dict[str, Any] = {
+    "ignore_result": True,
+    "acks_late": False,
+    "max_retries": 0,
+    "expires": EXPIRES,
+}
+
+_last_warning = -QUIET
+
+
+def ring(task: "Task[Any, Any]", countdown: float = 0) -> bool:
+    """Ask a worker to run a step. A broker that is down costs a moment, not a job.
+
+    Returns whether the broker took the message.
+    """
+    expires = EXPIRES + countdown
+    try:
+        task.apply_async(countdown=countdown, expires=expires, **PUBLISHING)
+    except Exception as error:  # noqa: BLE001 - each transport raises its own
+        _warn(error)
+        return False
+    return True
+
+
+def ring_on_commit(task: "Task[Any, Any]") -> None:
+    """Ring once the present transaction has committed; once a task and transaction."""
+    if not conf.ring_on_commit:
+        return
+    using = router.db_for_write(RenderJob)
+    connection = transaction.get_connection(using)
+    open_savepoints = set(connection.savepoint_ids)
+    bell = _Bell(task)
+    for savepoints, function, *_ in connection.run_on_commit:
+        # A bell that hangs on no other savepoint than ours rings whenever our rows survive.
+        if function == bell and savepoints <= open_savepoints:
+            return
+    transaction.on_commit(bell, using=using, robust=True)
+
+
+@dataclass(frozen=True)
+class _Bell:
+    """A ring to come, which equals another one for the same task."""
+
+    task: "Task[Any, Any]"
+
+    def __call__(self) -> None:
+        ring(self.task)
+
+
+def _warn(error: Exception) -> None:
+    global _last_warning
+    if time.monotonic() - _last_warning >= QUIET:
+        _last_warning = time.monotonic()
+        logger.warning("The broker took no message; jobs wait for the next tick: %s", error)
+
+
+@shared_task(name="django_docraptor.submit", **OPTIONS)
+def submit() -> None:
+    """Send pending jobs."""
+    claimed = lifecycle.submit()
+    follow_up(pending=claimed > 0)
+
+
+@shared_task(name="django_docraptor.poll", **OPTIONS)
+def poll() -> None:
+    """Look after the jobs that DocRaptor has, known or unconfirmed."""
+    lifecycle.reconcile()
+    lifecycle.poll()
+    follow_up()
+
+
+@shared_task(name="django_docraptor.collect", **OPTIONS)
+def collect() -> None:
+    """Fetch and store finished documents."""
+    if lifecycle.collect():
+        set_alarm(lifecycle.look())
+
+
+@shared_task(name="django_docraptor.wake", **OPTIONS)
+def wake() -> None:
+    """The engine's own alarm: look at whatever is due."""
+    follow_up()
+
+
+@shared_task(name="django_docraptor.tick", **OPTIONS)
+def tick() -> None:
+    """The safety net, for beat: sweep up what was left behind, then look at whatever is due."""
+    Pulse.beat()
+    lifecycle.sweep()
+    follow_up()
+
+
+def follow_up(*, pending: bool = True) -> None:
+    """Ring for what is due now, and set one alarm for what will be.
+
+    Args:
+        pending: ring for pending jobs too. A run that found no slot for them must not.
+    """
+    outlook = lifecycle.look()
+    if outlook.due.get(State.SUBMITTING):
+        lifecycle.sweep()
+    if any(outlook.due.get(state) for state in LOOKED_AFTER):
+        ring(poll)
+    if pending and outlook.due.get(State.PENDING):
+        ring(submit)
+    for _ in range(min(COLLECTORS, outlook.due.get(State.DOWNLOADING, 0))):
+        ring(collect)
+    set_alarm(outlook)
+
+
+def set_alarm(outlook: lifecycle.Outlook) -> None:
+    """Arrange one wake-up for the earliest job, unless one is already on its way."""
+    if outlook.next_due is None:
+        return
+    coming = (outlook.next_due - outlook.now).total_seconds()
+    delay = min(LATEST, max(SOONEST, coming + 0.02))
+    if Pulse.arm(delay):
+        ring(wake, countdown=delay)

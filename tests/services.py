@@ -1,0 +1,23 @@
+"""Which real services answer on this machine."""
+
+import os
+import shutil
+import socket
+from functools import cache
+
+PORTS = {"postgresql": 5432, "mariadb": 3306, "redis": 6379, "rabbitmq": 5672}
+COMMANDS = {"poppler": ("pdftotext", "poppler-utils"), "chromium": ("chromium", "chromium")}
+
+
+@cache
+def missing_service(name: str) -> str:
+    """One line that says what is missing and how to get it; blank if it is there."""
+    if name in COMMANDS:
+        command, package = COMMANDS[name]
+        return "" if shutil.which(command) else f"{command} is missing: apt-get install {package}"
+    address = (os.environ.get(f"{name.upper()}_HOST", "127.0.0.1"), PORTS[name])
+    try:
+        with socket.create_connection(address, timeout=2):
+            return ""
+    except OSError as error:
+        return f"{name} does not answer on {address[0]}:{address[1]} ({error})"

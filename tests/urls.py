@@ -1,0 +1,9 @@
+"""URLs of the tests' site."""
+
+from django.contrib import admin
+from django.urls import include, path
+
+urlpatterns = [
+    path("admin/", admin.site.urls),
+    path("docraptor/", include("django_docraptor.urls")),
+]
