@@ -11,7 +11,7 @@ from django.db.models import F
 from django_docraptor import lifecycle, shortcuts
 from django_docraptor.models import Account, RenderEvent, RenderJob
 from django_docraptor.sandbox import Sandbox
-from django_docraptor.states import FINAL, State
+from django_docraptor.states import FINAL
 from tests.services import missing_service
 
 HTML = "<h1>Hello</h1>"
@@ -86,10 +86,18 @@ def drive(
         job = RenderJob.objects.get(pk=job.pk)
         if (until or (lambda job: job.state in FINAL))(job):
             return job
-        RenderJob.objects.filter(pk=job.pk).exclude(state__in=[*FINAL, State.SUBMITTING]).update(
-            due_at=F("due_at") - timedelta(hours=1)
-        )
+        _make_due(job)
     raise AssertionError(f"still {job.state} after {rounds} rounds: {job.errors}")
+
+
+def _make_due(job: RenderJob) -> None:
+    """End the job's present wait; let its attempt age by two minutes."""
+    minutes = timedelta(minutes=2)
+    RenderJob.objects.filter(pk=job.pk).active().update(
+        due_at=F("due_at") - timedelta(hours=1),
+        sent_at=F("sent_at") - minutes,
+        deadline_at=F("deadline_at") - minutes,
+    )
 
 
 def kinds(job: RenderJob) -> list[str]:

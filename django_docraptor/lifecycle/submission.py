@@ -16,6 +16,7 @@ from django_docraptor.exceptions import (
     CallError,
     ConfigurationError,
     DocRaptorError,
+    ResponseError,
     Sent,
     UnauthorizedError,
 )
@@ -151,26 +152,36 @@ def note_late_answer(job: RenderJob, status_id: str) -> None:
 
 
 def not_accepted(job: RenderJob, error: DocRaptorError) -> None:
-    """Sort a failed create: refused for now, refused for good, or unknown."""
+    """Sort a failed create. What is neither certainly unsent nor certainly refused is unknown."""
     if isinstance(error, UnauthorizedError):
         pause_account(job, error)
         back_to_pending(job, error, ACCOUNT_PAUSE, counted=False)
     elif not isinstance(error, CallError):
         fail(job, Reason.CONFIGURATION, str(error))
-    elif error.sent == Sent.MAYBE:
-        unconfirmed(job, error)
-    elif error.retryable and job.failures + 1 < conf.max_attempts:
-        back_to_pending(job, error, error.retry_after or delay(job.failures))
-    elif error.retryable:
-        fail(job, Reason.ATTEMPTS_SPENT, f"Gave up after {conf.max_attempts} tries: {error}")
-    else:
+    elif error.sent == Sent.NO and error.retryable:
+        not_now(job, error)
+    elif error.sent == Sent.NO or _is_refusal(error):
         fail(job, Reason.REJECTED, error.message)
+    else:
+        unconfirmed(job, error)
+
+
+def _is_refusal(error: CallError) -> bool:
+    return isinstance(error, ResponseError) and error.sent == Sent.YES and not error.retryable
+
+
+def not_now(job: RenderJob, error: CallError) -> None:
+    """Certainly not accepted: wait, a bounded number of times."""
+    if job.failures + 1 < conf.max_attempts:
+        back_to_pending(job, error, error.retry_after or delay(job.failures))
+    else:
+        fail(job, Reason.ATTEMPTS_SPENT, f"Gave up after {conf.max_attempts} tries: {error}")
 
 
 def back_to_pending(
     job: RenderJob, error: CallError, seconds: float, *, counted: bool = True
 ) -> None:
-    """Certainly not accepted: wait and send the next attempt, which is no second bill."""
+    """The next attempt will be no second bill: this one was not accepted."""
     job.move(
         State.PENDING,
         kind=Kind.REFUSED,
