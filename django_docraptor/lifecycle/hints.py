@@ -3,7 +3,7 @@
 import uuid
 
 from django.db import router, transaction
-from django.db.models import Case, DateTimeField, F, When
+from django.db.models import Case, DateTimeField, F, Value, When
 from django.db.models.functions import Now
 
 from django_docraptor.models import RenderJob
@@ -18,15 +18,15 @@ def note_callback(job_key: uuid.UUID, attempt: int) -> bool:
     While the create call has not returned yet (SUBMITTING), only the fact is noted; the write that
     ends the create sees it. So no wake-up is lost in either order, and a replay changes nothing.
     """
+    woken = When(state__in=WAKES, then=Now())
+    # A poll that is under way loses its lease, so that its older answer cannot end the hurry.
+    released = When(state__in=WAKES, then=Value(""))
     with transaction.atomic(using=router.db_for_write(RenderJob)):
         fresh = RenderJob.objects.filter(pk=job_key, attempt=attempt, callback_at__isnull=True)
         if fresh.update(
             callback_at=Now(),
-            due_at=Case(
-                When(state__in=WAKES, then=Now()),
-                default=F("due_at"),
-                output_field=DateTimeField(),
-            ),
+            due_at=Case(woken, default=F("due_at"), output_field=DateTimeField()),
+            lease_token=Case(released, default=F("lease_token")),
         ):
             job = RenderJob.objects.get(pk=job_key)
             job.record(Kind.CALLBACK)
