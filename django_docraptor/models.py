@@ -4,6 +4,7 @@ No HTTP and no Celery here. Nothing outside :meth:`RenderJob.move` writes ``stat
 """
 
 import logging
+import random
 import secrets
 import uuid
 from collections.abc import Iterable, Mapping
@@ -15,7 +16,7 @@ from django.conf import settings
 from django.contrib.contenttypes.fields import GenericForeignKey
 from django.contrib.contenttypes.models import ContentType
 from django.db import models, router, transaction
-from django.db.models import Q
+from django.db.models import F, Q
 from django.db.models.functions import Now
 from django.dispatch import Signal
 from django.urls import reverse
@@ -25,6 +26,9 @@ from django_docraptor.payloads import DocumentType
 from django_docraptor.signals import document_completed, document_failed, document_submitted
 from django_docraptor.states import (
     ACTIVE,
+    CIRCUIT_BASE,
+    CIRCUIT_CAP,
+    CIRCUIT_FAULTS,
     FINAL,
     MAY_HAVE_BEEN_BILLED,
     RESUMES_AT,
@@ -44,6 +48,8 @@ SIGNALS: Mapping[str, Signal] = {
 }
 # Seconds after which a signal that was not seen to be sent is sent again.
 SIGNAL_LEASE = 60
+# Share of the places that goes by waiting time instead of priority.
+FAIR_SHARE = 1 / 8
 # Seconds by which alarms may differ and still count as one.
 WAKE_SLACK = 0.25
 
@@ -79,11 +85,11 @@ class RenderJobQuerySet(models.QuerySet["RenderJob"]):
     def claim(self, *, limit: int, lease: float) -> list["RenderJob"]:
         """Take up to ``limit`` due jobs for ``lease`` seconds, most urgent first.
 
-        One conditional UPDATE: concurrent claimers get different rows, without row locks.
+        One place in eight goes to whoever has waited longest, so that no priority starves. One
+        conditional UPDATE: concurrent claimers get different rows, without row locks.
         """
         token = secrets.token_hex(16)
-        urgent = self.due().order_by("-priority", "due_at").values_list("pk", flat=True)
-        keys = list(urgent[:limit])
+        keys = self._choose(limit)
         if not keys:
             return []
         due = self.filter(pk__in=keys).due()
@@ -91,6 +97,15 @@ class RenderJobQuerySet(models.QuerySet["RenderJob"]):
             return []
         mine = self.model.objects.filter(pk__in=keys, lease_token=token)
         return list(mine.annotate(database_now=Now()).order_by("-priority", "created_at"))
+
+    def _choose(self, limit: int) -> list[uuid.UUID]:
+        fair = sum(random.random() < FAIR_SHARE for _ in range(limit))  # noqa: S311
+        due = self.due().values_list("pk", flat=True)
+        urgent = list(due.order_by("-priority", "due_at")[:limit])
+        if not fair or len(urgent) < limit:
+            return urgent
+        longest = list(due.order_by("due_at")[:fair])
+        return list(dict.fromkeys([*longest, *urgent]))[:limit]
 
 
 class RenderJob(models.Model):
@@ -373,8 +388,12 @@ class Account(models.Model):
 
     name = models.CharField(max_length=64, primary_key=True)
     admitted_at = models.DateTimeField(null=True, blank=True)
+    # After a 401 no call at all is made until then.
     paused_until = models.DateTimeField(_("paused until"), null=True, blank=True)
     pause_reason = models.TextField(_("reason"), blank=True)
+    # Create calls in a row that met a faulty service; from CIRCUIT_FAULTS on the circuit is open.
+    faults = models.PositiveSmallIntegerField(_("faults in a row"), default=0)
+    circuit_open_until = models.DateTimeField(_("no creates until"), null=True, blank=True)
 
     class Meta:
         verbose_name = _("account")
@@ -384,11 +403,12 @@ class Account(models.Model):
         return self.name
 
     @classmethod
-    def lock(cls, name: str) -> None:
+    def admit(cls, name: str) -> "Account":
         """Let one transaction at a time pass, on every database: a write comes first."""
         if not cls.objects.filter(pk=name).update(admitted_at=Now()):
             cls.objects.get_or_create(pk=name)
             cls.objects.filter(pk=name).update(admitted_at=Now())
+        return cls.objects.annotate(database_now=Now()).get(pk=name)
 
     @classmethod
     def pause(cls, name: str, seconds: float, reason: str) -> None:
@@ -398,10 +418,22 @@ class Account(models.Model):
         )
 
     @classmethod
+    def fault(cls, name: str, reason: str) -> None:
+        """Count a create that met a faulty service; too many in a row open the circuit."""
+        cls.objects.filter(pk=name).update(faults=F("faults") + 1)
+        account = cls.objects.filter(pk=name, faults__gte=CIRCUIT_FAULTS).first()
+        if account is not None:
+            seconds = min(CIRCUIT_CAP, CIRCUIT_BASE * 2.0 ** (account.faults - CIRCUIT_FAULTS))
+            cls.objects.filter(pk=name).update(
+                circuit_open_until=after(seconds), pause_reason=reason
+            )
+
+    @classmethod
     def resume(cls, name: str) -> None:
-        """Forget a pause: a call has succeeded."""
-        cls.objects.filter(pk=name, paused_until__isnull=False).update(
-            paused_until=None, pause_reason=""
+        """Forget pause and faults: a call has succeeded."""
+        troubled = Q(paused_until__isnull=False) | Q(faults__gt=0)
+        cls.objects.filter(troubled, pk=name).update(
+            paused_until=None, circuit_open_until=None, faults=0, pause_reason=""
         )
 
     @classmethod
@@ -409,6 +441,17 @@ class Account(models.Model):
         """Accounts that are paused now, and until when."""
         rows = cls.objects.filter(paused_until__gt=Now())
         return {row.name: row.paused_until for row in rows if row.paused_until}
+
+    @property
+    def is_open(self) -> bool:
+        """Whether no create is to be made, by the database's clock when this was read."""
+        now = getattr(self, "database_now", None)
+        return bool(now and self.circuit_open_until and self.circuit_open_until > now)
+
+    @property
+    def is_half_open(self) -> bool:
+        """Whether the circuit was open and one create may try the service."""
+        return self.faults >= CIRCUIT_FAULTS
 
 
 class Pulse(models.Model):
@@ -419,6 +462,8 @@ class Pulse(models.Model):
     id = models.PositiveSmallIntegerField(primary_key=True, default=KEY)
     wake_at = models.DateTimeField(null=True, blank=True)
     ticked_at = models.DateTimeField(_("last tick"), null=True, blank=True)
+    worked_at = models.DateTimeField(_("worker last seen"), null=True, blank=True)
+    called_back_at = models.DateTimeField(_("last callback"), null=True, blank=True)
 
     class Meta:
         verbose_name = _("pulse")
@@ -441,10 +486,11 @@ class Pulse(models.Model):
         return cls.objects.get_or_create(pk=cls.KEY, defaults={"wake_at": after(delay)})[1]
 
     @classmethod
-    def beat(cls) -> None:
-        """Note that something has ticked."""
-        if not cls.objects.filter(pk=cls.KEY).update(ticked_at=Now()):
-            cls.objects.get_or_create(pk=cls.KEY, defaults={"ticked_at": Now()})
+    def note(cls, *columns: str) -> None:
+        """Note that something was seen just now: a tick, a worker, a callback."""
+        seen = dict.fromkeys(columns, Now())
+        if not cls.objects.filter(pk=cls.KEY).update(**seen):
+            cls.objects.get_or_create(pk=cls.KEY, defaults=seen)
 
 
 def store(jobs: Iterable[tuple[RenderJob, RenderInput]], *, batch_size: int = 500) -> None:

@@ -138,6 +138,10 @@ MAX_STATUS_MISSING = 5
 MAX_STORAGE_FAILURES = 15
 MAX_RESUBMITS = 2
 ACCOUNT_PAUSE: float = 600
+# Creates in a row that met a faulty service, and then the seconds without any: doubled each time.
+CIRCUIT_FAULTS = 5
+CIRCUIT_BASE: float = 15
+CIRCUIT_CAP: float = 600
 
 
 def is_allowed(source: State, target: State) -> bool:

@@ -16,6 +16,7 @@ from django.db import router, transaction
 
 from django_docraptor import lifecycle
 from django_docraptor.conf import conf
+from django_docraptor.health import note
 from django_docraptor.models import Pulse, RenderJob
 from django_docraptor.states import POLLED, State
 
@@ -101,6 +102,7 @@ def _warn(error: Exception) -> None:
 @shared_task(name="django_docraptor.submit", **OPTIONS)
 def submit() -> None:
     """Send pending jobs."""
+    note("worked_at")
     claimed = lifecycle.submit()
     follow_up(pending=claimed > 0)
 
@@ -108,6 +110,7 @@ def submit() -> None:
 @shared_task(name="django_docraptor.poll", **OPTIONS)
 def poll() -> None:
     """Look after the jobs that DocRaptor has, known or unconfirmed."""
+    note("worked_at")
     lifecycle.reconcile()
     lifecycle.poll()
     follow_up()
@@ -129,7 +132,8 @@ def wake() -> None:
 @shared_task(name="django_docraptor.tick", **OPTIONS)
 def tick() -> None:
     """The safety net, for beat: sweep up what was left behind, then look at whatever is due."""
-    Pulse.beat()
+    note("worked_at")
+    note("ticked_at")
     lifecycle.sweep()
     follow_up()
 

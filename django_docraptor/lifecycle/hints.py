@@ -6,6 +6,7 @@ from django.db import router, transaction
 from django.db.models import Case, DateTimeField, F, Value, When
 from django.db.models.functions import Now
 
+from django_docraptor.health import note
 from django_docraptor.models import RenderJob
 from django_docraptor.states import Kind, State
 
@@ -28,6 +29,7 @@ def note_callback(job_key: uuid.UUID, attempt: int) -> bool:
             due_at=Case(woken, default=F("due_at"), output_field=DateTimeField()),
             lease_token=Case(released, default=F("lease_token")),
         ):
+            note("called_back_at")
             job = RenderJob.objects.get(pk=job_key)
             job.record(Kind.CALLBACK)
             return job.state in WAKES

@@ -16,9 +16,12 @@ from django_docraptor.exceptions import (
     CallError,
     ConfigurationError,
     DocRaptorError,
+    NotSentError,
     ResponseError,
     Sent,
+    ServerError,
     UnauthorizedError,
+    UnknownOutcomeError,
 )
 from django_docraptor.lifecycle.backoff import (
     delay,
@@ -62,15 +65,17 @@ def submit(limit: int = BATCH) -> int:
     return claimed
 
 
-def admit(account: str, limit: int) -> list[RenderJob]:
+def admit(name: str, limit: int) -> list[RenderJob]:
     """Claim pending jobs of an account for its free slots, one process at a time."""
     with transaction.atomic(using=router.db_for_write(RenderJob)):
-        Account.lock(account)
-        free = conf.max_in_flight - RenderJob.objects.in_flight(account).count()
-        pending = RenderJob.objects.filter(state=State.PENDING, account=account)
-        if free <= 0:
+        account = Account.admit(name)
+        pending = RenderJob.objects.filter(state=State.PENDING, account=name)
+        if account.is_open:
+            pending.due().update(due_at=account.circuit_open_until, lease_token="")
             return []
-        return pending.claim(limit=min(free, limit), lease=LEASE[State.PENDING])
+        free = conf.max_in_flight - RenderJob.objects.in_flight(name).count()
+        wanted = min(free, 1 if account.is_half_open else limit)
+        return pending.claim(limit=wanted, lease=LEASE[State.PENDING]) if wanted > 0 else []
 
 
 def send(jobs: list[RenderJob]) -> None:
@@ -153,6 +158,8 @@ def note_late_answer(job: RenderJob, status_id: str) -> None:
 
 def not_accepted(job: RenderJob, error: DocRaptorError) -> None:
     """Sort a failed create. What is neither certainly unsent nor certainly refused is unknown."""
+    if isinstance(error, (ServerError, UnknownOutcomeError, NotSentError)):
+        Account.fault(job.account, str(error))
     if isinstance(error, UnauthorizedError):
         pause_account(job, error)
         back_to_pending(job, error, ACCOUNT_PAUSE, counted=False)

@@ -7,7 +7,8 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 
 from django_docraptor import lifecycle
-from django_docraptor.models import Pulse, RenderJob
+from django_docraptor.health import note
+from django_docraptor.models import RenderJob
 
 
 class Command(BaseCommand):
@@ -38,7 +39,7 @@ class Command(BaseCommand):
 
     def round(self) -> bool:
         """Do whatever is due, and say so."""
-        Pulse.beat()
+        note("ticked_at")
         done = lifecycle.run()
         if done:
             self.stdout.write(f"{done} steps")

@@ -1,0 +1,96 @@
+"""The governor: fairness, and the circuit that opens when DocRaptor is down."""
+
+import pytest
+
+from django_docraptor import lifecycle, shortcuts
+from django_docraptor.lifecycle.submission import admit
+from django_docraptor.models import Account, RenderJob
+from django_docraptor.sandbox import Fault, Sandbox
+from django_docraptor.states import CIRCUIT_FAULTS, State
+from tests.conftest import drive, enqueue, skip_time
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+def close_circuit_wait() -> None:
+    """Let the circuit's waiting time pass."""
+    from datetime import timedelta
+
+    from django.db.models import F
+
+    Account.objects.update(circuit_open_until=F("circuit_open_until") - timedelta(hours=1))
+
+
+def test_circuit_opens_after_repeated_faults(sandbox: Sandbox, documents, settings) -> None:
+    """After five faulty creates in a row no more are made until the wait is over."""
+    settings.DOCRAPTOR = settings.DOCRAPTOR | {"MAX_IN_FLIGHT": 1}
+    sandbox.add_fault(Fault(on="create", action="status", status=503, accept=False))
+    for _ in range(CIRCUIT_FAULTS + 3):
+        enqueue(test=False)
+    for _ in range(CIRCUIT_FAULTS + 3):
+        lifecycle.submit()
+        RenderJob.objects.filter(state=State.UNCONFIRMED).update(sent_at="2020-01-01T00:00Z")
+    assert sandbox.ledger.create_calls == CIRCUIT_FAULTS
+    account = Account.objects.get()
+    assert account.faults == CIRCUIT_FAULTS
+    assert "503" in account.pause_reason
+    waiting = RenderJob.objects.filter(state=State.PENDING)
+    assert set(waiting.values_list("due_at", flat=True)) == {account.circuit_open_until}
+
+
+def test_circuit_half_open_lets_one_try(sandbox: Sandbox, documents) -> None:
+    """When the wait is over a single create tries the service; its success lets all others go."""
+    for _ in range(CIRCUIT_FAULTS):
+        Account.admit("default")
+        Account.fault("default", "down")
+    for _ in range(4):
+        enqueue()
+    close_circuit_wait()
+    assert len(admit("default", 10)) == 1
+    skip_time(121)
+    lifecycle.submit()
+    assert len(sandbox.ledger.accepted()) == 4
+    assert Account.objects.get().faults == 0
+
+
+def test_circuit_reopens_for_longer(sandbox: Sandbox) -> None:
+    """A try that fails doubles the wait."""
+    Account.admit("default")
+    waits = []
+    for _ in range(CIRCUIT_FAULTS + 2):
+        Account.fault("default", "down")
+        account = Account.admit("default")
+        if account.circuit_open_until:
+            waits.append((account.circuit_open_until - account.database_now).total_seconds())
+    assert [round(wait) for wait in waits] == [15, 30, 60]
+
+
+def test_circuit_does_not_stop_polls(sandbox: Sandbox, documents) -> None:
+    """What DocRaptor has accepted is still fetched while no creates are made."""
+    job = enqueue()
+    lifecycle.submit()
+    for _ in range(CIRCUIT_FAULTS):
+        Account.fault("default", "down")
+    assert drive(job).state == State.COMPLETED
+
+
+def test_interactive_before_batch(sandbox: Sandbox, settings) -> None:
+    """An urgent job need not wait for a thousand others."""
+    settings.DOCRAPTOR = settings.DOCRAPTOR | {"MAX_IN_FLIGHT": 10}
+    batch = shortcuts.Order(name="batch", content="<p>b</p>", priority=-1)
+    shortcuts.enqueue_many([batch] * 1000)
+    enqueue(name="urgent", priority=5)
+    assert "urgent" in {job.name for job in admit("default", 10)}
+
+
+def test_no_starvation(sandbox: Sandbox) -> None:
+    """However many urgent jobs keep coming, the one that has waited longest gets its turn."""
+    patient = enqueue(name="patient", priority=-5)
+    urgent = shortcuts.Order(name="urgent", content="<p>u</p>", priority=5)
+    for turn in range(200):
+        shortcuts.enqueue_many([urgent] * 3)
+        (job,) = RenderJob.objects.filter(state=State.PENDING).claim(limit=1, lease=600)
+        if job.pk == patient.pk:
+            assert turn >= 0
+            return
+    raise AssertionError("starved through 200 turns")
