@@ -4,13 +4,14 @@ import argparse
 import logging
 import signal
 import sys
-import threading
+from queue import SimpleQueue
 
 try:
     from django_docraptor.sandbox.box import Sandbox
     from django_docraptor.sandbox.paper import load_weasyprint
 except ModuleNotFoundError as missing:
-    sys.exit(f"{missing.name} is missing: pip install 'django-docraptor[sandbox]'")
+    sys.stderr.write(f"{missing.name} is missing: pip install 'django-docraptor[sandbox]'\n")
+    sys.exit(2)
 
 PANGO = "apt-get install libpango-1.0-0 libpangoft2-1.0-0 libharfbuzz-subset0"
 
@@ -20,9 +21,11 @@ def main() -> int:
     arguments = _arguments()
     logging.basicConfig(format="%(message)s")
     logging.getLogger("django_docraptor.sandbox").setLevel(logging.INFO)
-    stop = threading.Event()
+    # Not an Event: a handler that sets the Event on which its own thread is about to wait
+    # can deadlock. SimpleQueue.put is made for signal handlers.
+    signals: SimpleQueue[int] = SimpleQueue()
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
+        signal.signal(number, lambda number, _: signals.put(number))
     problem = _renderer_problem(arguments.renderer)
     if problem:
         return _fail(problem)
@@ -34,7 +37,7 @@ def main() -> int:
         return _fail(f"cannot listen on {where} ({error.strerror}): choose another --port")
     sys.stdout.write(f"listening on {sandbox.url}\n")
     sys.stdout.flush()
-    stop.wait()
+    signals.get()
     sandbox.stop()
     return 0
 

@@ -15,8 +15,8 @@ from django_docraptor.sandbox.output import Output
 WATERMARK_CSS = f"""
 html::before {{
   content: "{WATERMARK}"; position: fixed; top: 40%; left: 0; right: 0; text-align: center;
-  font: bold 54pt sans-serif; color: rgba(200, 0, 0, 0.25); transform: rotate(-35deg);
-  z-index: 2147483647;
+  font: bold 36pt sans-serif; white-space: nowrap; color: rgba(200, 0, 0, 0.25);
+  transform: rotate(-35deg); z-index: 2147483647;
 }}
 """
 

@@ -7,6 +7,7 @@ import logging
 import socket
 import threading
 import time
+from collections.abc import Callable
 from typing import Any, cast
 
 from werkzeug.exceptions import HTTPException
@@ -36,7 +37,11 @@ class Handler(WSGIRequestHandler):
     def run_wsgi(self) -> None:
         """Answer one request; called by werkzeug for every method."""
         server = cast("Server", self.server)
-        self.environ = self.make_environ()
+        try:
+            self.environ = self.make_environ()
+        except ValueError:
+            self.send_error(400)
+            return
         try:
             self._write(server.answer(Request(self.environ)))
         except DropError as drop:
@@ -96,7 +101,9 @@ class Server(ThreadedWSGIServer):
     daemon_threads = True
     block_on_close = False
 
-    def __init__(self, listener: socket.socket, application: Application, reset: Any) -> None:
+    def __init__(
+        self, listener: socket.socket, application: Application, reset: Callable[[], None]
+    ) -> None:
         host, port = listener.getsockname()[:2]
         self._application = application
         self._administration = Administration(

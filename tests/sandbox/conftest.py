@@ -1,0 +1,72 @@
+"""Fixtures: a running sandbox, and a caller for it."""
+
+import http.server
+import threading
+
+import pytest
+
+from django_docraptor.sandbox import Sandbox
+from tests.sandbox.caller import Caller
+
+
+@pytest.fixture
+def sandbox():
+    """A sandbox with instant documents."""
+    with Sandbox() as running:
+        yield running
+
+
+@pytest.fixture
+def caller(sandbox):
+    """A caller of that sandbox."""
+    one = Caller(sandbox.url)
+    yield one
+    one.session.close()
+
+
+@pytest.fixture
+def call_to():
+    """Make callers of other sandboxes."""
+    callers = []
+
+    def make(sandbox, **kwargs):
+        callers.append(Caller(sandbox.url, **kwargs))
+        return callers[-1]
+
+    yield make
+    for one in callers:
+        one.session.close()
+
+
+class _Receiver(http.server.BaseHTTPRequestHandler):
+    def do_POST(self):
+        self.receive()
+
+    def do_GET(self):
+        self.receive()
+
+    def receive(self):
+        length = int(self.headers.get("Content-Length", 0))
+        received = (self.command, self.path, self.headers, self.rfile.read(length))
+        self.server.received.append(received)
+        self.send_response(self.server.answer)
+        self.send_header("Location", self.server.url + "/elsewhere")
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    def log_message(self, *args):
+        """Be silent."""
+
+
+@pytest.fixture
+def receiver():
+    """A server that notes the callbacks it gets: `url`, `received`, `answer`."""
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), _Receiver)
+    server.received, server.answer = [], 200
+    server.url = f"http://127.0.0.1:{server.server_port}"
+    thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+    thread.start()
+    yield server
+    server.shutdown()
+    server.server_close()
+    thread.join()

@@ -1,0 +1,118 @@
+"""The command line: it says when it is ready, stops when told, and names remedies."""
+
+import contextlib
+import signal
+import socket
+import subprocess
+import sys
+import time
+
+import pytest
+import requests
+
+from django_docraptor.sandbox import Control
+from tests.sandbox.caller import AUTH
+
+COMMAND = [sys.executable, "-m", "django_docraptor.sandbox", "--port", "0"]
+
+
+def start(*arguments):
+    """Start the command, wait for its first line, and return process and URL."""
+    process = subprocess.Popen(
+        [*COMMAND, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    line = process.stdout.readline()
+    assert line.startswith("listening on http://127.0.0.1:"), process.stderr.read()
+    return process, line.removeprefix("listening on ").strip()
+
+
+@contextlib.contextmanager
+def ended(process):
+    """Kill the process at last, so that a failing test does not wait for it."""
+    try:
+        yield
+    finally:
+        process.kill()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_it_starts_and_stops(number):
+    """It prints its URL, serves with its options, and ends with 0 at a signal, at once."""
+    process, url = start("--renderer", "canned", "--api-key", "a-key", "--delay", "30")
+    with process, ended(process):
+        data = {"name": "a", "type": "pdf", "document_content": "x"}
+        assert requests.post(f"{url}/async_docs", json=data, timeout=5).status_code == 401
+        accepted = requests.post(f"{url}/async_docs", json=data, auth=AUTH, timeout=5)
+        assert accepted.status_code == 200
+        assert [entry.state for entry in Control(url).ledger.entries] == ["working"]
+        began = time.monotonic()
+        process.send_signal(number)
+        assert process.wait(5) == 0
+        assert time.monotonic() - began < 2
+        assert "Traceback" not in process.stderr.read()
+
+
+def test_a_signal_at_any_moment_stops_it():
+    """Several signals, right after the first line and in quick succession, do no harm."""
+    for _ in range(5):
+        process, _ = start("--renderer", "canned")
+        with process, ended(process):
+            for _ in range(20):
+                process.send_signal(signal.SIGTERM)
+            assert process.wait(5) == 0
+
+
+def test_a_port_in_use_names_the_remedy():
+    """One line, exit code 2."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        command = [*COMMAND[:-1], port, "--renderer", "canned"]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=20, check=False)
+    assert done.returncode == 2
+    assert "choose another --port" in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+
+
+WITHOUT = """
+import runpy, sys
+from importlib import import_module
+class Missing:
+    def find_spec(self, name, path=None, target=None):
+        if name == {module!r}:
+            raise {error}
+sys.meta_path.insert(0, Missing())
+sys.argv = ["sandbox", "--port", "0"]
+runpy.run_module("django_docraptor.sandbox", run_name="__main__")
+"""
+
+
+@pytest.mark.parametrize(
+    ("module", "error", "remedy"),
+    [
+        ("werkzeug", "ModuleNotFoundError('x', name=name)", "pip install 'django-docraptor["),
+        ("weasyprint", "ModuleNotFoundError('x', name=name)", "pip install 'django-docraptor["),
+        ("weasyprint", "OSError('no pango')", "libpango-1.0-0 libpangoft2-1.0-0 libharfbuzz-s"),
+    ],
+)
+def test_what_is_missing_is_named(module, error, remedy):
+    """A missing package or library is one line with the remedy, exit code 2."""
+    code = WITHOUT.format(module=module, error=error)
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=20, check=False
+    )
+    assert done.returncode == 2
+    assert remedy in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_the_sandbox_imports_nothing_of_the_application():
+    """Neither Django nor the package around it is loaded by a sandbox."""
+    code = (
+        "import sys, django_docraptor.sandbox.__main__\n"
+        "print(sorted(name for name in sys.modules if name.split('.')[0] == 'django'"
+        " or name.startswith('django_docraptor.') and '.sandbox' not in name))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=20, check=False
+    )
+    assert done.stdout.strip() == "[]", done.stderr
