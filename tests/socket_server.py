@@ -117,7 +117,7 @@ class SocketServer:
         self._served = 0
         self._threads: list[threading.Thread] = []
         self._listener = socket.create_server(("127.0.0.1", 0))
-        self._listener.settimeout(0.05)
+        self._listener.settimeout(0.01)
         self.port = self._listener.getsockname()[1]
         self.url = f"http{'s' if tls else ''}://127.0.0.1:{self.port}"
 
@@ -162,7 +162,7 @@ class SocketServer:
     def _talk(self, exchange: Exchange) -> None:
         while not self.stopping.is_set():
             readable, _, _ = select.select([exchange.sock], [], [], 0.02)
-            if readable and not self._next()(exchange):
+            if readable and (_has_ended(exchange.sock) or not self._next()(exchange)):
                 return
 
     def _next(self) -> Behaviour:
@@ -170,6 +170,11 @@ class SocketServer:
             index = min(self._served, len(self.behaviours) - 1)
             self._served += 1
         return self.behaviours[index]
+
+
+def _has_ended(sock: socket.socket) -> bool:
+    """Whether the client has closed, which must not use up a behaviour. TLS cannot tell."""
+    return not isinstance(sock, ssl.SSLSocket) and not sock.recv(1, socket.MSG_PEEK)
 
 
 def unused_port() -> int:
@@ -304,5 +309,15 @@ def drip(start: bytes, *, every: float, piece: bytes = b"x") -> Behaviour:
 
 
 def pour(start: bytes, piece: bytes) -> Behaviour:
-    """Send the start, then the piece over and over, as fast as it is taken."""
-    return drip(start, every=0, piece=piece)
+    """Send the start, then the piece over and over, as fast as it is taken.
+
+    It ends at 64 MiB: a client that takes all of it fails its test, not the machine.
+    """
+
+    def behave(exchange: Exchange) -> None:
+        exchange.read()
+        exchange.send(start)
+        for _ in range(64 * 1024 * 1024 // len(piece)):
+            exchange.send(piece)
+
+    return behave

@@ -82,7 +82,7 @@ class LogEntry:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Download:
-    """What was written to the target: its size in bytes, its SHA-256 in hex, what was said of it."""
+    """What was written to the target: size in bytes, SHA-256 in hex, and what was said of it."""
 
     size: int
     sha256: str

@@ -1,0 +1,252 @@
+"""The state machine under random interleavings: two workers, crashes, faults, jumps of the clock.
+
+A worker is a generator over the engine's own functions; it can be left standing between any two of
+them (a stall), or dropped (a crash). The sandbox's ledger and the stored bytes are the judges.
+"""
+
+import hashlib
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    Bundle,
+    RuleBasedStateMachine,
+    invariant,
+    multiple,
+    rule,
+    run_state_machine_as_test,
+)
+
+from django_docraptor import lifecycle, shortcuts, spool
+from django_docraptor.exceptions import DocRaptorError
+from django_docraptor.lifecycle.collection import collect_one
+from django_docraptor.lifecycle.polling import answered, unanswered
+from django_docraptor.lifecycle.reconciliation import settle
+from django_docraptor.lifecycle.remote import client_for
+from django_docraptor.lifecycle.submission import accepted, admit, not_accepted, prepare
+from django_docraptor.models import Account, RenderEvent, RenderJob
+from django_docraptor.sandbox import Fault, Sandbox
+from django_docraptor.states import ACTIVE, FINAL, LEASE, POLLED, Kind, State
+from tests.conftest import drive, enqueue, read, skip_time
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+FAULTS = [
+    Fault(on="create", action="reset", accept=True, times=1),
+    Fault(on="create", action="reset", accept=False, times=1),
+    Fault(on="create", action="status", status=502, accept=True, times=1),
+    Fault(on="create", action="status", status=403, times=1),
+    Fault(on="create", action="status", status=422, times=1),
+    Fault(on="create", action="cut", mode="close", times=1),
+    Fault(on="render", action="fail", times=1),
+    Fault(on="status", action="status", status=500, times=1),
+    Fault(on="status", action="word", word="paused", times=1),
+    Fault(on="download", action="cut", mode="close", times=1),
+    Fault(on="download", action="html", times=1),
+    Fault(on="download", action="status", status=503, times=1),
+    Fault(on="logs", action="status", status=500, times=1),
+    Fault(on="logs", action="omit", times=1),
+]
+# What allows a job one more create: proof that none was accepted, or somebody's decision.
+ALLOWS_ANOTHER = (Kind.NEVER_ACCEPTED, Kind.RETRIED)
+
+
+def submitting() -> Iterator[None]:
+    """A worker that submits, stopping wherever it could die."""
+    for job in admit("default", 3):
+        yield
+        item = prepare(job)
+        yield
+        if item is None:
+            continue
+        try:
+            answer = client_for(job.account).create_async_doc(item.request)
+        except DocRaptorError as error:
+            yield
+            not_accepted(item.job, error)
+        else:
+            yield
+            accepted(item.job, answer)
+
+
+def polling() -> Iterator[None]:
+    """A worker that polls."""
+    due = RenderJob.objects.filter(state__in=POLLED)
+    for job in due.claim(limit=3, lease=LEASE[State.QUEUED]):
+        yield
+        try:
+            answer = client_for(job.account).get_status(job.status_id)
+        except DocRaptorError as error:
+            yield
+            unanswered(job, error)
+        else:
+            yield
+            answered(job, answer)
+
+
+def collecting() -> Iterator[None]:
+    """A worker that fetches and stores; its inner crash points are in test_crashes."""
+    due = RenderJob.objects.filter(state=State.DOWNLOADING)
+    for job in due.claim(limit=2, lease=LEASE[State.DOWNLOADING]):
+        yield
+        collect_one(job)
+
+
+def reconciling() -> Iterator[None]:
+    """A worker that looks unconfirmed attempts up."""
+    unconfirmed = RenderJob.objects.filter(state=State.UNCONFIRMED)
+    jobs = unconfirmed.claim(limit=3, lease=LEASE[State.UNCONFIRMED])
+    yield
+    if jobs:
+        settle(jobs, "default")
+
+
+class Life(RuleBasedStateMachine):
+    """Everything that can happen to jobs, in any order."""
+
+    sandbox: Sandbox
+    jobs = Bundle("jobs")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.sandbox.reset()
+        RenderJob.objects.all().delete()
+        Account.objects.all().delete()
+        self.workers: dict[int, Iterator[None]] = {}
+
+    @rule(target=jobs, test=st.booleans(), count=st.integers(1, 2))
+    def enqueue(self, test: bool, count: int):
+        made = [enqueue(test=test, content=f"<p>{number}</p>") for number in range(count)]
+        return multiple(*(job.pk for job in made))
+
+    @rule(
+        worker=st.integers(1, 2),
+        program=st.sampled_from([submitting, submitting, polling, collecting, reconciling]),
+    )
+    def start(self, worker: int, program) -> None:
+        """A worker drops what it did (a crash) and starts something else."""
+        self.workers[worker] = program()
+
+    @rule(worker=st.integers(1, 2), steps=st.integers(1, 6))
+    def step(self, worker: int, steps: int) -> None:
+        """A worker goes on, perhaps after others have taken its place."""
+        for _ in range(steps):
+            if worker in self.workers and next(self.workers[worker], "done") == "done":
+                del self.workers[worker]
+
+    @rule()
+    def tick(self) -> None:
+        lifecycle.run()
+
+    @rule(job=jobs, back=st.integers(-1, 2))
+    def call_back(self, job, back: int) -> None:
+        """A callback: for the present attempt, an old one, or one that never was; maybe again."""
+        attempt = RenderJob.objects.values_list("attempt", flat=True).get(pk=job)
+        lifecycle.note_callback(job, max(1, attempt - back))
+
+    @rule(job=jobs)
+    def cancel(self, job) -> None:
+        shortcuts.cancel(RenderJob.objects.get(pk=job))
+
+    @rule(job=jobs)
+    def retry(self, job) -> None:
+        job = RenderJob.objects.get(pk=job)
+        if job.state == State.FAILED:
+            assert shortcuts.retry(job)
+
+    @rule(seconds=st.sampled_from([1, 15, 130, 250, 700, 1400]))
+    def time_passes(self, seconds: int) -> None:
+        skip_time(seconds)
+
+    @rule(fault=st.sampled_from(FAULTS))
+    def something_breaks(self, fault: Fault) -> None:
+        self.sandbox.add_fault(fault)
+
+    @invariant()
+    def final_iff_not_due(self) -> None:
+        for job in RenderJob.objects.all():
+            assert (job.state in FINAL) == (job.due_at is None)
+
+    @invariant()
+    def completed_means_a_verified_file(self) -> None:
+        for job in RenderJob.objects.filter(state=State.COMPLETED).select_related("input"):
+            data = read(job)
+            assert hashlib.sha256(data).hexdigest() == job.sha256
+            assert hashlib.sha256(job.input.content.encode()).hexdigest().encode() in data
+
+    @invariant()
+    def never_billed_twice_by_itself(self) -> None:
+        for job in RenderJob.objects.all():
+            allowed = 1 + job.events.filter(kind__in=ALLOWS_ANOTHER).count()
+            assert len(self.sandbox.ledger.accepted(f"{job.pk.hex}:")) <= allowed
+
+    @invariant()
+    def the_history_tells_the_state(self) -> None:
+        for job in RenderJob.objects.all():
+            state = ""
+            for event in job.events.all():
+                assert event.from_state in (state, ""), f"{event} starts from {event.from_state}"
+                state = event.to_state
+            assert state == job.state
+
+    def teardown(self) -> None:
+        """However it stands now, everything ends when the engine goes on undisturbed."""
+        self.sandbox.clear_faults()
+        for _ in range(60):
+            if not RenderJob.objects.active().exists():
+                break
+            skip_time(130)
+            Account.objects.update(circuit_open_until=None)
+            lifecycle.run()
+        assert not RenderJob.objects.active().exists()
+        self.never_billed_twice_by_itself()
+        self.completed_means_a_verified_file()
+        self.the_history_tells_the_state()
+
+
+def test_any_interleaving(sandbox: Sandbox, documents: Path) -> None:
+    """No order of events breaks what is promised."""
+    Life.sandbox = sandbox
+    run_state_machine_as_test(
+        Life,
+        settings=settings(
+            max_examples=int(os.environ.get("LIFE_EXAMPLES", "25")),
+            stateful_step_count=30,
+            deadline=None,
+            suppress_health_check=list(HealthCheck),
+        ),
+    )
+
+
+@pytest.mark.parametrize("state", sorted(ACTIVE))
+def test_every_state_has_a_timed_exit(sandbox: Sandbox, documents: Path, state: State) -> None:
+    """A job that was left in any unfinished state, leased by nobody alive, comes to an end."""
+    job = enqueue(test=True)
+    RenderJob.objects.filter(pk=job.pk).update(
+        state=state,
+        attempt=1,
+        lease_token="dead",
+        status_id="gone",
+        download_id="gone",
+        sent_at="2020-01-01T00:00Z",
+        deadline_at="2020-01-01T00:00Z",
+        due_at="2020-01-01T00:00Z",
+    )
+    assert drive(job, rounds=60).state in FINAL
+
+
+def test_events_are_only_added(sandbox: Sandbox, documents: Path) -> None:
+    """A retry erases nothing: the history grows."""
+    sandbox.add_fault(Fault(on="render", action="fail", times=1))
+    job = drive(enqueue())
+    before = list(job.events.values_list("pk", "kind", "message"))
+    shortcuts.retry(job)
+    job = drive(job)
+    assert list(job.events.values_list("pk", "kind", "message"))[: len(before)] == before
+    assert job.state == State.COMPLETED
+    assert spool.directory().exists()
+    assert RenderEvent.objects.filter(job=job, kind=Kind.RETRIED).count() == 1
