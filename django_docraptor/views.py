@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from django.contrib.auth.decorators import login_not_required
 from django.core.files.storage import Storage
-from django.db import DatabaseError, transaction
+from django.db import Error, transaction
 from django.http import (
     FileResponse,
     Http404,
@@ -22,6 +22,7 @@ from django.views.decorators.http import require_POST, require_safe
 
 from django_docraptor import tasks
 from django_docraptor.callbacks import read_token
+from django_docraptor.conf import conf
 from django_docraptor.lifecycle import note_callback
 from django_docraptor.models import RenderJob
 from django_docraptor.states import State
@@ -46,15 +47,22 @@ def callback(request: HttpRequest, token: str) -> HttpResponse:
     """
     known = read_token(token)
     if known is None:
-        return HttpResponse(status=404)
+        return _unlogged(404)
     try:
         look_now = note_callback(*known)
-    except DatabaseError:
+    except Error:
         logger.exception("The database is down: a callback could not be noted")
-        return HttpResponse(status=503)
-    if look_now:
+        return _unlogged(503)
+    if look_now and conf.ring_on_commit:
         tasks.ring(tasks.poll)
     return HttpResponse(status=204)
+
+
+def _unlogged(status: int) -> HttpResponse:
+    """An error that Django does not log by its URL, since the URL holds the token."""
+    response = HttpResponse(status=status)
+    response._has_been_logged = True  # type: ignore[attr-defined] # read by django.utils.log
+    return response
 
 
 @require_safe

@@ -91,13 +91,14 @@ def drive(
 
 
 def _make_due(job: RenderJob) -> None:
-    """End the job's present wait; let its attempt age by two minutes."""
+    """End the job's present wait, and pauses; let its attempt age by two minutes."""
     minutes = timedelta(minutes=2)
     RenderJob.objects.filter(pk=job.pk).active().update(
         due_at=F("due_at") - timedelta(hours=1),
         sent_at=F("sent_at") - minutes,
         deadline_at=F("deadline_at") - minutes,
     )
+    Account.objects.update(paused_until=None, circuit_open_until=None)
 
 
 def kinds(job: RenderJob) -> list[str]:

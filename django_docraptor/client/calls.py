@@ -7,6 +7,7 @@ failure means `failures`', what an answer says `answers`'.
 import hashlib
 import json
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, BinaryIO, Final, TypeVar
 from urllib.parse import quote
@@ -102,7 +103,12 @@ class Client:
         """How far the document is. Raises CallError."""
         path = f"/status/{_quoted(status_id, 'status id')}"
         call = self._call("GET", path, template="/status/…")
-        return self._object(call, RemoteStatus.from_answer)
+        remote = self._object(call, RemoteStatus.from_answer)
+        return replace(
+            remote,
+            message=self._redact(remote.message),
+            validation_errors=self._redact(remote.validation_errors),
+        )
 
     def download(self, download_id: str, target: BinaryIO) -> Download:
         """Write a finished document to the target.
