@@ -1,0 +1,413 @@
+"""The example project as a newcomer meets it: its commands, its documents, its pages."""
+
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import openpyxl
+import pypdf
+import pytest
+import requests
+from django.utils import timezone
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+# The whole environment of a command: a developer's own settings must not switch services.
+KEPT = ("PATH", "HOME", "LANG", "VIRTUAL_ENV", "LD_LIBRARY_PATH")
+ROW = re.compile(r"(invoice-\S+)\s+(\w+)\s+(\d*)\s+(\d+\.\d)\s+(\S+)")
+# The first sample invoice: 344.90 net, of which 272.90 with 20 % VAT.
+FIRST_TOTAL = 399.48
+
+
+def environment(var: Path, **extra: str) -> dict[str, str]:
+    """The environment for one run of the example project."""
+    kept = {name: os.environ[name] for name in KEPT if name in os.environ}
+    return kept | {"EXAMPLE_VAR": str(var)} | extra
+
+
+def run(var: Path, *arguments: str, **extra: str) -> subprocess.CompletedProcess[str]:
+    """Run a command of the example project to its end."""
+    return subprocess.run(
+        [sys.executable, *arguments],
+        cwd=ROOT,
+        env=environment(var, **extra),
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+
+
+def manage(var: Path, *arguments: str) -> str:
+    """Run a management command that must succeed. Returns what it printed."""
+    done = run(var, "example_project/manage.py", *arguments)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def processes_of(var: Path) -> list[str]:
+    """Command lines of the processes that work in a directory."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            if f"EXAMPLE_VAR={var}".encode() in (process / "environ").read_bytes().split(b"\0"):
+                found.append((process / "cmdline").read_text().replace("\0", " "))
+        except OSError:  # ended meanwhile, or somebody else's
+            continue
+    return found
+
+
+def wait_for(what: str, look, seconds: float = 60.0):
+    """Return what ``look`` finds, once it finds something."""
+    end = time.monotonic() + seconds
+    while not (found := look()):
+        assert time.monotonic() < end, f"waited too long for {what}"
+        time.sleep(0.1)
+    return found
+
+
+class Command:
+    """A command that keeps running, and what it has printed."""
+
+    def __init__(self, var: Path, *arguments: str) -> None:
+        self.var = var
+        self.file = var / "printed"
+        var.mkdir(exist_ok=True)
+        with self.file.open("wb") as output:
+            self.popen = subprocess.Popen(
+                [sys.executable, *arguments],
+                cwd=ROOT,
+                env=environment(var),
+                stdout=output,
+                stderr=subprocess.STDOUT,
+            )
+
+    @property
+    def printed(self) -> str:
+        """Everything it has printed so far."""
+        return self.file.read_text()
+
+    def wait_until(self, pattern: str) -> re.Match[str]:
+        """Wait until it has printed something."""
+
+        def look() -> re.Match[str] | None:
+            assert self.popen.poll() is None, self.printed
+            return re.search(pattern, self.printed)
+
+        return wait_for(pattern, look)
+
+    def stop(self, number: int) -> int:
+        """Send a signal. Returns the exit code."""
+        self.popen.send_signal(number)
+        return self.popen.wait(60)
+
+
+class Visitor:
+    """Somebody with a browser, logged in."""
+
+    def __init__(self, site: str, name: str, password: str) -> None:
+        self.site = site
+        self.session = requests.Session()
+        self.session.trust_env = False
+        self.post("/accounts/login/", username=name, password=password)
+
+    def get(self, path: str) -> requests.Response:
+        """Open a page."""
+        return self.session.get(self.site + path, timeout=10)
+
+    def post(self, path: str, **fields: object) -> requests.Response:
+        """Submit a form of a page."""
+        token = re.search(r'name="csrfmiddlewaretoken" value="(\w+)"', self.get(path).text)
+        fields["csrfmiddlewaretoken"] = token[1]
+        return self.session.post(self.site + path, data=fields, timeout=10)
+
+    def finished_page(self, documents: int) -> str:
+        """The page of documents, once so many can be downloaded."""
+
+        def look() -> str:
+            text = self.get("/").text
+            return text if text.count(">Download<") == documents else ""
+
+        return wait_for(f"{documents} documents", look)
+
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, tuple[str, Path]]]:
+    """One run of the demo: name → state and file."""
+    var = tmp_path_factory.mktemp("demo")
+    done = run(var, "-m", "example_project.demo", "--delay=0.5")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert processes_of(var) == []
+    assert "7 documents in" in done.stdout
+    rows = ROW.findall(done.stdout)
+    return {name: (state, Path(file)) for name, state, _pages, _seconds, file in rows}
+
+
+@pytest.fixture(scope="module")
+def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Command]:
+    """The running site."""
+    command = Command(
+        tmp_path_factory.mktemp("shop"), "-m", "example_project.serve", "--port=0", "--delay=0.2"
+    )
+    try:
+        command.wait_until("ready +stop it with Ctrl-C")
+        yield command
+    finally:
+        code = command.stop(signal.SIGINT)
+    assert code == 130
+    assert processes_of(command.var) == []
+
+
+def visit(shop: Command, name: str) -> Visitor:
+    """Log in with what the command printed."""
+    site = re.search(r"customer +(\S+)/\n", shop.printed)[1]
+    password = re.search(rf"login +{name} +password +(\S+)", shop.printed)[1]
+    return Visitor(site, name, password)
+
+
+def test_demo_makes_every_document(demo):
+    """Five invoices by signal, and the report in both types."""
+    year = timezone.localdate().year
+    invoices = [f"invoice-{year}-{number:04}.pdf" for number in range(1, 6)]
+    assert sorted(demo) == [*invoices, "invoice-report.pdf", "invoice-report.xlsx"]
+    assert {state for state, _file in demo.values()} == {"completed"}
+
+
+def test_demo_files_are_private(demo):
+    """Nobody else on the machine reads them."""
+    assert {file.stat().st_mode & 0o077 for _state, file in demo.values()} == {0}
+
+
+def test_demo_long_invoice_numbers_its_pages(demo):
+    """Every page has its number and the table's header; the last one has the sums."""
+    _state, file = demo[f"invoice-{timezone.localdate().year}-0004.pdf"]
+    pages = [page.extract_text() for page in pypdf.PdfReader(file).pages]
+    assert len(pages) > 2
+    for number, text in enumerate(pages, start=1):
+        assert f"Page {number} of {len(pages)}" in text
+        assert "Description" in text
+    assert "Total due" in pages[-1]
+    assert "Please pay" in pages[-1]
+
+
+def test_demo_invoice_adds_up(demo):
+    """Subtotal, VAT and total of the first invoice."""
+    _state, file = demo[f"invoice-{timezone.localdate().year}-0001.pdf"]
+    text = pypdf.PdfReader(file).pages[0].extract_text()
+    for amount in ("£344.90", "£54.58", f"£{FIRST_TOTAL}"):
+        assert amount in text
+
+
+def test_demo_report_is_a_spreadsheet_of_numbers(demo):
+    """A row for each invoice, and a last one that sums them."""
+    _state, file = demo["invoice-report.xlsx"]
+    sheet = openpyxl.load_workbook(file)["Invoices"]
+    header, *rows, total = sheet.iter_rows(values_only=True)
+    assert header[-1] == "Total (GBP)"
+    assert len(rows) == 5
+    assert rows[0][-1] == FIRST_TOTAL
+    assert total[0] == "Total"
+    assert total[-1] == pytest.approx(sum(row[-1] for row in rows))
+
+
+def test_demo_report_is_a_pdf(demo):
+    """The same table with a letterhead."""
+    _state, file = demo["invoice-report.pdf"]
+    text = pypdf.PdfReader(file).pages[0].extract_text()
+    assert "Marlow & Finch" in text
+    assert str(FIRST_TOTAL) in text
+
+
+def test_demo_names_the_port_that_is_taken(tmp_path):
+    """One line, and nothing was started."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        done = run(tmp_path, "-m", "example_project.demo", f"--port={port}")
+    assert done.returncode == 1
+    assert done.stdout == ""
+    assert done.stderr.splitlines() == [
+        f"Port {port} cannot be used (Address already in use): choose another."
+    ]
+
+
+def test_demo_names_the_missing_library(tmp_path):
+    """Without Pango: the sandbox's own line, and what was started is stopped."""
+    fake = tmp_path / "weasyprint.py"
+    fake.write_text("raise OSError('cannot load library libgobject-2.0-0')")
+    done = run(tmp_path, "-m", "example_project.demo", PYTHONPATH=str(tmp_path))
+    assert done.returncode == 2
+    assert len(done.stderr.splitlines()) == 1
+    assert "libpango-1.0-0 libpangoft2-1.0-0 libharfbuzz-subset0" in done.stderr
+    assert processes_of(tmp_path) == []
+
+
+def test_demo_gives_up_at_its_deadline(tmp_path):
+    """Documents that take too long end the demo with what is missing."""
+    done = run(tmp_path, "-m", "example_project.demo", "--delay=60", "--deadline=20")
+    assert done.returncode == 1
+    assert "Not all documents are finished" in done.stderr
+    assert processes_of(tmp_path) == []
+
+
+def test_demo_says_that_another_one_runs(shop):
+    """Two runs do not share a directory."""
+    done = run(shop.var, "-m", "example_project.demo")
+    assert done.returncode == 1
+    assert done.stderr.splitlines() == [
+        f"{shop.var} is in use by another run: stop it, or set EXAMPLE_VAR."
+    ]
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_demo_stops_everything_when_interrupted(tmp_path, number, code):
+    """Ctrl-C while documents are being made."""
+    command = Command(tmp_path, "-m", "example_project.demo", "--delay=60")
+    command.wait_until("7 (queued|working)")
+    assert command.stop(number) == code
+    assert processes_of(tmp_path) == []
+
+
+def test_demo_reports_a_worker_that_dies(tmp_path):
+    """The end of its log, a code other than 0, and nothing left."""
+    command = Command(tmp_path, "-m", "example_project.demo", "--delay=60")
+    command.wait_until("7 (queued|working)")
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            line = (process / "cmdline").read_bytes()
+            parent = (process / "stat").read_text().rpartition(")")[2].split()[1]
+        except OSError:
+            continue
+        if int(parent) == command.popen.pid and b"celery" in line:
+            os.kill(int(process.name), signal.SIGKILL)
+    assert command.popen.wait(60) == 1
+    assert "worker ended with -9" in command.printed
+    assert processes_of(tmp_path) == []
+
+
+def test_customer_sees_only_own_documents(shop):
+    """Another customer's documents are neither listed nor there."""
+    ines, tomas = visit(shop, "ines"), visit(shop, "tomas")
+    ours, theirs = ines.finished_page(3), tomas.finished_page(2)
+    year = timezone.localdate().year
+    assert re.findall(r"<td>(invoice-\S+)</td>", ours) == [
+        f"invoice-{year}-{number:04}.pdf" for number in (5, 3, 1)
+    ]
+    path = re.search(r'href="(/docraptor/documents/\S+/)"', theirs)[1]
+    assert tomas.get(path).content.startswith(b"%PDF-")
+    assert ines.get(path).status_code == 404
+
+
+def test_stranger_must_log_in(shop):
+    """No page and no document without a login."""
+    tomas = visit(shop, "tomas")
+    path = re.search(r'href="(/docraptor/documents/\S+/)"', tomas.finished_page(2))[1]
+    assert requests.get(tomas.site + path, timeout=10).status_code == 404
+    page = requests.get(tomas.site, timeout=10, allow_redirects=False)
+    assert page.headers["Location"] == "/accounts/login/?next=/"
+
+
+def test_admin_action_makes_both_reports(shop):
+    """The selection becomes a PDF and a spreadsheet, for whoever asked."""
+    admin = visit(shop, "admin")
+    page = admin.get("/admin/shop/invoice/").text
+    chosen = re.findall(r'name="_selected_action" value="(\d+)"', page)
+    assert len(chosen) >= 5
+    answer = admin.post("/admin/shop/invoice/", action="make_report", _selected_action=chosen[-2:])
+    assert "In the making" in answer.text
+    names = re.findall(r"<td>(invoice-\S+)</td>", admin.finished_page(2))
+    assert sorted(names) == ["invoice-report.pdf", "invoice-report.xlsx"]
+
+
+def test_invoice_makes_its_document_once(shop):
+    """A draft makes none; an issued invoice makes one, however often it is saved."""
+    script = """
+from django.contrib.auth.models import User
+from django_docraptor.models import RenderJob
+from example_project.shop.models import Invoice
+user = User.objects.create(username="once")
+invoice = Invoice.objects.create(customer=user, number="draft", address="somewhere")
+made = [RenderJob.objects.for_source(invoice).count()]
+invoice.issue()
+for _ in range(3):
+    invoice.save()
+    made.append(RenderJob.objects.for_source(invoice).count())
+print("made", made)
+"""
+    assert "made [0, 1, 1, 1]" in manage(shop.var, "shell", "-c", script)
+
+
+def test_migrations_are_complete(tmp_path):
+    """The models have not moved on."""
+    assert "No changes" in manage(tmp_path, "makemigrations", "--check", "--dry-run")
+
+
+@pytest.mark.parametrize(
+    ("variables", "engine", "options"),
+    [
+        (
+            {},
+            "sqlite3",
+            {"data_folder_in", "data_folder_out", "control_folder", "polling_interval"},
+        ),
+        (
+            {"DATABASE_URL": "postgresql://me:p%40ss@db/shop", "CELERY_BROKER_URL": "redis://mq/1"},
+            "postgresql",
+            {"socket_timeout", "socket_connect_timeout"},
+        ),
+        (
+            {"DATABASE_URL": "mariadb://me:p%40ss@db:3307/shop", "CELERY_BROKER_URL": "amqp://mq"},
+            "mysql",
+            {"confirm_publish"},
+        ),
+    ],
+)
+def test_environment_chooses_services(tmp_path, variables, engine, options):
+    """Database and broker by their URLs; each broker with the options that it needs."""
+    script = """
+from django.conf import settings
+print(settings.DATABASES["default"]["ENGINE"].rpartition(".")[2])
+print(settings.DATABASES["default"].get("PASSWORD", "p@ss"))
+print(*settings.CELERY_BROKER_TRANSPORT_OPTIONS)
+"""
+    settings = {"DJANGO_SETTINGS_MODULE": "example_project.settings"}
+    done = run(tmp_path, "-c", script, **settings, **variables)
+    assert done.stdout.splitlines()[:2] == [engine, "p@ss"]
+    assert set(done.stdout.splitlines()[2].split()) == options
+
+
+def test_environment_chooses_s3(tmp_path):
+    """A bucket takes the place of the directory; its URLs are signed and expire."""
+    script = """
+from django_docraptor.storage import document_storage
+print(document_storage.bucket_name, document_storage.url("a.pdf", expire=60))
+"""
+    done = run(
+        tmp_path,
+        "-c",
+        script,
+        DJANGO_SETTINGS_MODULE="example_project.settings",
+        AWS_STORAGE_BUCKET_NAME="papers",
+        AWS_S3_ENDPOINT_URL="http://127.0.0.1:9000",
+        AWS_ACCESS_KEY_ID="key",
+        AWS_SECRET_ACCESS_KEY="secret",
+    )
+    assert done.stdout.startswith("papers http://127.0.0.1:9000/papers/a.pdf?"), done.stderr
+    assert "X-Amz-Expires=60" in done.stdout
+
+
+def test_environment_chooses_the_real_service(tmp_path):
+    """A key means DocRaptor itself, by polling unless it can reach this site."""
+    script = """
+from django.conf import settings
+print(settings.DOCRAPTOR["BASE_URL"], settings.DOCRAPTOR["CALLBACK_BASE_URL"] or "polling")
+"""
+    settings = {"DJANGO_SETTINGS_MODULE": "example_project.settings"}
+    done = run(tmp_path, "-c", script, DOCRAPTOR_API_KEY="real", **settings)
+    assert done.stdout.split() == ["https://api.docraptor.com", "polling"]

@@ -1,0 +1,236 @@
+"""Break a guard, and see a named test fail: ``python -m tests.mutations``.
+
+Each mutation is made in a copy of the tree. Prints a table; exits 1 if a mutant survives.
+"""
+
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@dataclass(frozen=True)
+class Mutation:
+    """A guard, how to break it, and the test that must notice."""
+
+    name: str
+    file: str
+    old: str
+    new: str
+    test: str
+
+
+LIFE = "tests/lifecycle"
+MUTATIONS = [
+    Mutation(
+        "drop the state from the UPDATE's WHERE",
+        "models.py",
+        "filter(pk=self.pk, state=source, attempt=self.attempt)",
+        "filter(pk=self.pk, attempt=self.attempt)",
+        "tests/test_models.py",
+    ),
+    Mutation(
+        "drop the attempt from the UPDATE's WHERE",
+        "models.py",
+        "filter(pk=self.pk, state=source, attempt=self.attempt)",
+        "filter(pk=self.pk, state=source)",
+        f"{LIFE}/test_submission.py::test_S16_a_late_answer_for_an_old_attempt",
+    ),
+    Mutation(
+        "forget the lease token",
+        "models.py",
+        "rows = rows.filter(lease_token=self.lease_token)",
+        "pass",
+        f"{LIFE}/test_polling.py::test_poll_never_holds_a_lease_after_it_ended",
+    ),
+    Mutation(
+        "claim without re-checking that the row is due",
+        "models.py",
+        "due = self.filter(pk__in=keys).due()",
+        "due = self.filter(pk__in=keys)",
+        f"{LIFE}/test_submission.py::test_C1_two_ticks_at_once",
+    ),
+    Mutation(
+        "post before the intent is committed",
+        "lifecycle/submission.py",
+        "        durable=True,\n",
+        "",
+        f"{LIFE}/test_submission.py::test_prepare_is_no_part_of_a_transaction",
+    ),
+    Mutation(
+        "send again what may have been accepted",
+        "lifecycle/submission.py",
+        "        unconfirmed(job, error)\n",
+        "        not_now(job, error)\n",
+        f"{LIFE}/test_submission.py::test_S5_S7_S8_S9_S10_the_answer_is_lost",
+    ),
+    Mutation(
+        "a lapsed create goes back to pending",
+        "lifecycle/outlook.py",
+        "State.UNCONFIRMED,\n            kind=Kind.UNCONFIRMED,",
+        "State.PENDING,\n            kind=Kind.UNCONFIRMED,",
+        f"{LIFE}/test_crashes.py::test_C4_S1_S2_killed_while_submitting",
+    ),
+    Mutation(
+        "conclude absence from one early look",
+        "lifecycle/reconciliation.py",
+        "window = 2 * conf.deadline",
+        "window = 1",
+        f"{LIFE}/test_submission.py::test_S10_nothing_is_sent_twice_before_the_window_ends",
+    ),
+    Mutation(
+        "resubmit although a callback proves acceptance",
+        "lifecycle/reconciliation.py",
+        "if policy == HOLD or job.callback_at is not None:",
+        "if policy == HOLD:",
+        f"{LIFE}/test_hints.py::test_W3_proof_outweighs_the_log",
+    ),
+    Mutation(
+        "trust the callback: completed without asking",
+        "lifecycle/hints.py",
+        "callback_at__isnull=True)",
+        ")",
+        f"{LIFE}/test_hints.py::test_W5_replay",
+    ),
+    Mutation(
+        "a callback leaves a stale poll its lease",
+        "lifecycle/hints.py",
+        "lease_token=Case(released, default=F(\"lease_token\")),",
+        "",
+        f"{LIFE}/test_hints.py::test_W1_a_poll_under_way_loses_no_wake_up",
+    ),
+    Mutation(
+        "ignore Content-Length and a cut body's end",
+        "spool.py",
+        'return b"%PDF-" in head and b"%%EOF" in tail',
+        'return b"%PDF-" in head',
+        f"{LIFE}/test_collection.py::test_D3_D4_never_half_a_document",
+    ),
+    Mutation(
+        "store whatever came with status 200",
+        "spool.py",
+        "if not CHECKS[document_type](path):",
+        "if False:",
+        f"{LIFE}/test_collection.py::test_D7_not_a_document",
+    ),
+    Mutation(
+        "download again although the spool has it",
+        "lifecycle/collection.py",
+        "if not path.exists() and not fetch(job, path):",
+        "if not fetch(job, path):",
+        f"{LIFE}/test_collection.py::test_F1_storage_down",
+    ),
+    Mutation(
+        "leave the file of a job that moved on",
+        "lifecycle/collection.py",
+        "        document_storage.delete(saved)\n",
+        "        pass\n",
+        f"{LIFE}/test_collection.py::test_F5_cancelled_while_saving",
+    ),
+    Mutation(
+        "do not remove what a killed save left",
+        "lifecycle/collection.py",
+        "            document_storage.delete(name)\n",
+        "            pass\n",
+        f"{LIFE}/test_crashes.py::test_D1_D2_F2_killed_while_collecting",
+    ),
+    Mutation(
+        "fail jobs for a rejected key",
+        "lifecycle/submission.py",
+        "        back_to_pending(job, error, ACCOUNT_PAUSE, counted=False)\n",
+        "        fail(job, Reason.REJECTED, error.message)\n",
+        f"{LIFE}/test_submission.py::test_S12_wrong_key_pauses_the_account",
+    ),
+    Mutation(
+        "admit without counting what is in flight",
+        "lifecycle/submission.py",
+        "free = conf.max_in_flight - RenderJob.objects.in_flight(name).count()",
+        "free = conf.max_in_flight",
+        f"{LIFE}/test_submission.py::test_S17_in_flight_cap",
+    ),
+    Mutation(
+        "follow redirects",
+        "client/transport.py",
+        "allow_redirects=False",
+        "allow_redirects=True",
+        "tests/test_client.py",
+    ),
+    Mutation(
+        "trust the environment's netrc and proxies",
+        "client/transport.py",
+        "session.trust_env = False",
+        "session.trust_env = True",
+        "tests/test_client.py",
+    ),
+    Mutation(
+        "accept callback tokens of any signer",
+        "callbacks.py",
+        "job, _, attempt = _signer().unsign(token, max_age=MAX_AGE).partition(\"-\")",
+        "job, _, attempt = token.split(\".\")[0].partition(\"-\")",
+        "tests/test_callbacks.py",
+    ),
+    Mutation(
+        "any logged-in user may download",
+        "views.py",
+        "return job.owner_id == user.pk or user.has_perm(\"django_docraptor.view_renderjob\")",
+        "return True",
+        "tests/test_views.py",
+    ),
+    Mutation(
+        "forget the signal that a dead process did not send",
+        "lifecycle/outlook.py",
+        "return sum((_lapsed_creates(), _unsent_signals()))",
+        "return _lapsed_creates()",
+        f"{LIFE}/test_crashes.py::test_killed_before_the_signal",
+    ),
+]  # fmt: skip
+
+
+def main() -> int:
+    """Try every mutation; return how many survived."""
+    survived = 0
+    for mutation in MUTATIONS:
+        started = time.monotonic()
+        verdict = attempt(mutation)
+        survived += verdict != "killed"
+        print(
+            f"{verdict:<9} {time.monotonic() - started:5.1f} s  {mutation.name}  [{mutation.test}]"
+        )
+        sys.stdout.flush()
+    print(f"{len(MUTATIONS)} mutations, {survived} not killed")
+    return survived
+
+
+def attempt(mutation: Mutation) -> str:
+    """Run the named test against the mutated copy."""
+    with tempfile.TemporaryDirectory() as copy:
+        for name in ("django_docraptor", "tests"):
+            ignored = shutil.ignore_patterns("__pycache__")
+            shutil.copytree(ROOT / name, Path(copy) / name, ignore=ignored)
+        shutil.copy(ROOT / "pyproject.toml", copy)
+        file = Path(copy) / "django_docraptor" / mutation.file
+        text = file.read_text()
+        if mutation.old not in text:
+            return "NOT FOUND"
+        file.write_text(text.replace(mutation.old, mutation.new))
+        command = [
+            sys.executable,
+            "-m",
+            "pytest",
+            "-q",
+            "-x",
+            "-p",
+            "no:cacheprovider",
+            mutation.test,
+        ]
+        done = subprocess.run(command, cwd=copy, capture_output=True, timeout=300, check=False)
+        return {0: "SURVIVED", 1: "killed"}.get(done.returncode, f"ERROR {done.returncode}")
+
+
+if __name__ == "__main__":
+    sys.exit(1 if main() else 0)
