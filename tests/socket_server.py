@@ -297,12 +297,16 @@ def stall(data: bytes) -> Behaviour:
 
 
 def drip(start: bytes, *, every: float, piece: bytes = b"x") -> Behaviour:
-    """Send the start at once, then a piece at a time, without an end."""
+    """Send the start at once, then a piece at a time.
+
+    It ends after 5 s: a client that waits for it fails its test, and does not hang.
+    """
 
     def behave(exchange: Exchange) -> None:
         exchange.read()
         exchange.send(start)
-        while not exchange.server.stopping.wait(every):
+        end = time.monotonic() + 5
+        while time.monotonic() < end and not exchange.server.stopping.wait(every):
             exchange.send(piece)
 
     return behave

@@ -420,7 +420,15 @@ def test_create_connect_timeout_was_not_sent():
 
 
 @pytest.mark.parametrize(
-    "url", ["docraptor.test", "ftp://docraptor.test", "http://", "http://[::1", "http://.test"]
+    "url",
+    [
+        "docraptor.test",
+        "ftp://docraptor.test",
+        "http://",
+        "http://[::1",
+        "http://.test",
+        f"http://{'a' * 64}.test",
+    ],
 )
 def test_create_to_a_wrong_address_was_not_sent(url):
     """An address that is none fails on our side."""

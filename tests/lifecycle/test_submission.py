@@ -2,9 +2,10 @@
 
 import pytest
 from django.db import connection
+from django.db.models.functions import Now
 
 from django_docraptor import lifecycle, shortcuts
-from django_docraptor.lifecycle.submission import admit, prepare, send
+from django_docraptor.lifecycle.submission import accepted, admit, prepare, send
 from django_docraptor.models import Account, RenderJob, after
 from django_docraptor.sandbox import Fault, Sandbox
 from django_docraptor.states import Kind, State
@@ -38,6 +39,24 @@ def test_C1_two_ticks_at_once(sandbox: Sandbox) -> None:
     assert len(keys) == len(set(keys))
     assert set(keys) <= {job.pk for job in jobs}
     assert keys
+
+
+def test_C1_a_row_taken_meanwhile(sandbox: Sandbox) -> None:
+    """A row that another one claims between our SELECT and our UPDATE is not ours."""
+    enqueue()
+    pending = RenderJob.objects.filter(state=State.PENDING)
+    faster: list[RenderJob] = []
+
+    def interrupt(execute, sql, params, many, context):
+        if sql.startswith("UPDATE") and not faster:
+            faster.append(RenderJob())  # only once
+            faster[:] = pending.claim(limit=1, lease=60)
+        return execute(sql, params, many, context)
+
+    with connection.execute_wrapper(interrupt):
+        slower = pending.claim(limit=1, lease=60)
+    assert len(faster) == 1
+    assert slower == []
 
 
 def test_C2_a_lost_claim_ends(sandbox: Sandbox) -> None:
@@ -294,8 +313,6 @@ def test_S15_a_late_answer_is_accepted(sandbox: Sandbox, documents) -> None:
     skip_time(181)
     lifecycle.sweep()
     assert state_of(job) == State.UNCONFIRMED
-    from django_docraptor.lifecycle.submission import accepted
-
     accepted(item.job, lifecycle_client(item.job).create_async_doc(item.request))
     assert state_of(job) == State.QUEUED
     assert drive(job).state == State.COMPLETED
@@ -304,8 +321,6 @@ def test_S15_a_late_answer_is_accepted(sandbox: Sandbox, documents) -> None:
 
 def test_S16_a_late_answer_for_an_old_attempt(sandbox: Sandbox, documents) -> None:
     """An answer for attempt 1 that comes after attempt 2 was sent is told, and changes nothing."""
-    from django_docraptor.lifecycle.submission import accepted
-
     job = enqueue(test=True)
     (claimed,) = admit("default", 10)
     item = prepare(claimed)
@@ -317,6 +332,22 @@ def test_S16_a_late_answer_for_an_old_attempt(sandbox: Sandbox, documents) -> No
     assert job.status_id != "late-status-id"
     late = job.events.get(kind=Kind.LATE_ANSWER)
     assert late.detail == {"attempt": 1, "status_id": "late-status-id"}
+
+
+def test_S16_a_late_answer_while_the_next_is_under_way(sandbox: Sandbox) -> None:
+    """An answer for attempt 1 is not taken for the answer of attempt 2, which is being sent."""
+    job = enqueue(test=True)
+    (first,) = admit("default", 10)
+    prepare(first)
+    RenderJob.objects.filter(pk=job.pk).update(state=State.PENDING, lease_token="", due_at=Now())
+    (second,) = admit("default", 10)
+    prepare(second)
+    accepted(first, "of-attempt-1")
+    job.refresh_from_db()
+    assert (job.attempt, job.state, job.status_id) == (2, State.SUBMITTING, "")
+    accepted(second, "of-attempt-2")
+    job.refresh_from_db()
+    assert (job.state, job.status_id) == (State.QUEUED, "of-attempt-2")
 
 
 def test_S17_in_flight_cap(sandbox: Sandbox, documents, settings) -> None:
@@ -397,8 +428,6 @@ def test_submit_sees_a_callback_that_was_faster(sandbox: Sandbox) -> None:
     (job,) = admit("default", 10)
     item = prepare(job)
     assert not lifecycle.note_callback(job.pk, 1)
-    from django_docraptor.lifecycle.submission import accepted
-
     accepted(item.job, "id")
     assert RenderJob.objects.filter(pk=job.pk, due_at__lte=after(0)).exists()
 
