@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/installed
 PANGO := apt-get install libpango-1.0-0 libpangoft2-1.0-0 libharfbuzz-subset0
 
-.PHONY: demo serve test matrix lint docs coverage clean system-libraries
+.PHONY: demo serve test matrix chaos mutants lint docs clean system-libraries
 
 demo: $(STAMP) system-libraries  ## Make documents end to end on embedded defaults
 	@$(BIN)/python -m example_project.demo
@@ -18,6 +18,12 @@ test: $(STAMP) system-libraries  ## Run the tests, with services where they answ
 
 matrix: $(STAMP)  ## Run the SQLite suite on every supported Python and Django
 	$(BIN)/python -m tox run $(if $(ENVS),-e $(ENVS)) -- $(ARGS)
+
+chaos: $(STAMP)  ## Kill, freeze and flush everything, then count (NAIVE=1: the usual way)
+	@$(BIN)/python -m benchmarks.chaos $(if $(NAIVE),--naive) $(ARGS)
+
+mutants: $(STAMP)  ## Break each guard, and see a named test fail
+	@$(BIN)/python -m tests.mutations
 
 lint: $(STAMP)  ## Check style and types
 	$(BIN)/ruff check .
