@@ -6,6 +6,7 @@ Errors stop ``manage.py``; warnings are printed. Ids are listed in docs/referenc
 import difflib
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
+from urllib.parse import urlsplit
 
 from celery import current_app
 from django.apps import AppConfig
@@ -21,7 +22,7 @@ from django_docraptor.models import RenderJob
 from django_docraptor.payloads import DocumentRequest
 
 Apps = Sequence[AppConfig] | None
-LOOPBACK = ("http://127.0.0.1", "http://localhost", "http://[::1]")
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
 def _error(number: int, message: str, hint: str) -> Error:
@@ -107,7 +108,8 @@ def _client() -> Iterator[CheckMessage]:
 
 def _plain_http() -> Iterator[CheckMessage]:
     url = conf.base_url
-    if url.startswith("http://") and not url.startswith(LOOPBACK) and not settings.DEBUG:
+    is_local = urlsplit(url).hostname in LOOPBACK
+    if url.startswith("http://") and not is_local and not settings.DEBUG:
         yield _warning(
             1,
             f"DOCRAPTOR['BASE_URL'] is {url!r}: API key and documents travel unencrypted.",

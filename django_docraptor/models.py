@@ -9,7 +9,6 @@ import secrets
 import uuid
 from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
-from functools import partial
 from typing import Any, Self
 
 from django.conf import settings
@@ -281,7 +280,8 @@ class RenderJob(models.Model):
             self._see(changes)
             event = self.record(kind, source=source, note=note, detail=detail)
             if event.signal_due_at is not None:
-                transaction.on_commit(partial(event.announce, self.pk), using=using, robust=True)
+                # A lambda, since Django's robust hooks fail on callables without a name.
+                transaction.on_commit(lambda: event.announce(self.pk), using=using, robust=True)
         logger.info("Job %s: %s -> %s (attempt %s)", self.pk, source.value, to.value, self.attempt)
         return True
 
@@ -376,7 +376,12 @@ class RenderEvent(models.Model):
         """Send the event's signal, then note that it was sent."""
         job = RenderJob.objects.filter(pk=job_key).first()
         if job is not None:
-            for receiver, answer in SIGNALS[self.kind].send_robust(RenderJob, job=job):
+            try:
+                answers = SIGNALS[self.kind].send_robust(RenderJob, job=job)
+            except Exception:  # Django's own log fails on a failing receiver without a name
+                logger.exception("Receivers failed for job %s", job_key)
+                answers = []
+            for receiver, answer in answers:
                 if isinstance(answer, Exception):
                     name = getattr(receiver, "__qualname__", receiver)
                     logger.error("Receiver %s failed for job %s", name, job_key, exc_info=answer)

@@ -4,8 +4,9 @@ Everything here checks its input before anything is stored and rings the worker 
 """
 
 import uuid
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from datetime import UTC
 from typing import Any, BinaryIO
 
 from django.contrib.auth.models import AbstractBaseUser
@@ -30,6 +31,8 @@ from django_docraptor.states import Kind, State
 
 # Stands in for content that a worker will render, so that all else can be checked at once.
 RENDERED_LATER = "<html></html>"
+# What every database's smallint holds.
+MAX_PRIORITY = 32767
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,14 +85,20 @@ def enqueue_many(orders: Iterable[Order]) -> list[RenderJob]:
         ValidationError: for the first order that is wrong; nothing was stored.
     """
     orders = list(orders)
-    known = _known_keys(orders)
-    fresh: dict[object, tuple[RenderJob, RenderInput]] = {}
     for order in orders:
-        handle = _handle(order)
+        _check(order)
+    known = _known_keys(orders)
+    # What orders share only if they ask for one job: their key, else their place.
+    handles = [
+        place if order.idempotency_key is None else order.idempotency_key
+        for place, order in enumerate(orders)
+    ]
+    fresh: dict[object, tuple[RenderJob, RenderInput]] = {}
+    for handle, order in zip(handles, orders, strict=True):
         if handle not in known and handle not in fresh:
             fresh[handle] = _build(order)
     stored = known | (_store(fresh) if fresh else {})
-    return [stored[_handle(order)] for order in orders]
+    return [stored[handle] for handle in handles]
 
 
 def retry(job: RenderJob, *, by: AbstractBaseUser | None = None) -> bool:
@@ -98,6 +107,8 @@ def retry(job: RenderJob, *, by: AbstractBaseUser | None = None) -> bool:
     Nothing is erased from its history. Returns whether the job was still failed. A new attempt is
     billed (unless it is a test document); see ``job.resumes_at``.
     """
+    if job.state != State.FAILED:  # an attempt under way must not be sent a second time
+        return False
     target = job.resumes_at or State.PENDING
     moved = job.move(
         target,
@@ -144,9 +155,46 @@ def _said_by(user: AbstractBaseUser | None) -> str:
     return f"by {user.get_username()}" if user else ""
 
 
-def _handle(order: Order) -> object:
-    """What two orders share only if they ask for one job."""
-    return order.idempotency_key if order.idempotency_key is not None else id(order)
+def _check(order: Order) -> None:
+    """Refuse what no request shows and not every database refuses. Raises ValidationError."""
+    problems = {name: [text] for name, text in _wrong_columns(order)}
+    if not isinstance(order.params, Mapping):
+        problems["params"] = [f"params must be a dict, not {type(order.params).__name__}."]
+    if problems:
+        raise ValidationError(problems)
+    options_to_json({"params": order.params})
+
+
+def _wrong_columns(order: Order) -> Iterator[tuple[str, str]]:
+    if order.idempotency_key is not None:
+        yield from _wrong_text("idempotency_key", order.idempotency_key, blank=False)
+    yield from _wrong_text("account", order.account, blank=False)
+    yield from _wrong_text("document", order.document, blank=True)
+    priority = order.priority
+    if not isinstance(priority, int) or isinstance(priority, bool):
+        yield "priority", f"priority must be int, not {type(priority).__name__}."
+    elif not -MAX_PRIORITY <= priority <= MAX_PRIORITY:
+        yield "priority", f"priority must be from -{MAX_PRIORITY} to {MAX_PRIORITY}."
+
+
+def _wrong_text(name: str, value: object, *, blank: bool) -> Iterator[tuple[str, str]]:
+    limit: int = RenderJob._meta.get_field(name).max_length  # type: ignore[union-attr, assignment]
+    if not isinstance(value, str):
+        yield name, f"{name} must be str, not {type(value).__name__}."
+    elif not value.strip() and not (blank and not value):
+        yield name, f"{name} is blank: leave it out or give one."
+    elif len(value) > limit:
+        yield name, f"{name} has {len(value)} characters, more than the {limit} that fit."
+    elif "\x00" in value or not _is_encodable(value):
+        yield name, f"{name} has a character that no database takes."
+
+
+def _is_encodable(value: str) -> bool:
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _known_keys(orders: list[Order]) -> dict[object, RenderJob]:
@@ -165,15 +213,18 @@ def _store(fresh: Mapping[object, tuple[RenderJob, RenderInput]]) -> dict[object
         if len(fresh) > 1:
             one_by_one = (_store({handle: pair}) for handle, pair in fresh.items())
             return {handle: job for stored in one_by_one for handle, job in stored.items()}
-        job = RenderJob.objects.filter(idempotency_key=next(iter(fresh))).first()
+        handle = next(iter(fresh))
+        job = RenderJob.objects.filter(idempotency_key=handle).first()
         if job is None:
             raise
-        return {job.idempotency_key: job}
+        return {handle: job}
+    for job, _stored in fresh.values():
+        del job.due_at  # the database's clock gave it: it is read when somebody asks
     return {handle: job for handle, (job, _stored) in fresh.items()}
 
 
 def _build(order: Order) -> tuple[RenderJob, RenderInput]:
-    content = order.content or (RENDERED_LATER if order.document and not order.url else "")
+    content = order.content or (RENDERED_LATER if order.document else "")
     request = _request(order, content)
     if not order.document or order.content:
         check_content(request, max_bytes=conf.max_content_bytes)
@@ -213,14 +264,22 @@ def _input(job: RenderJob, order: Order) -> RenderInput:
         options=options_to_json(merge_options(conf.defaults, order.options)),
         params=dict(order.params),
         language=translation.get_language() or "",
-        time_zone=timezone.get_current_timezone_name(),
+        time_zone=_time_zone(),
     )
+
+
+def _time_zone() -> str:
+    """Key of the present time zone; blank, which means the default, for one without a key."""
+    zone = timezone.get_current_timezone()
+    return "UTC" if zone == UTC else getattr(zone, "key", "")
 
 
 def _source(source: models.Model | None) -> dict[str, Any]:
     if source is None:
         return {}
-    if source.pk is None:
+    if source.pk is None or source._state.adding:
         raise ValidationError({"source": ["The source has not been saved yet: save it first."]})
-    content_type = ContentType.objects.get_for_model(source)
-    return {"content_type": content_type, "object_id": str(source.pk)}
+    object_id = str(source.pk)
+    if wrong := [message for _, message in _wrong_text("object_id", object_id, blank=False)]:
+        raise ValidationError({"source": wrong})
+    return {"content_type": ContentType.objects.get_for_model(source), "object_id": object_id}

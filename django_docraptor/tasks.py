@@ -73,13 +73,11 @@ def ring_on_commit(task: "Task[Any, Any]") -> None:
         return
     using = router.db_for_write(RenderJob)
     connection = transaction.get_connection(using)
-    open_savepoints = set(connection.savepoint_ids)
     bell = _Bell(task)
-    for savepoints, function, *_ in connection.run_on_commit:
-        # A bell that hangs on no other savepoint than ours rings whenever our rows survive.
-        if function == bell and savepoints <= open_savepoints:
-            return
-    transaction.on_commit(bell, using=using, robust=True)
+    # Django drops a bell with the savepoint it was hung in. One that still hangs was hung in a
+    # savepoint that is open around us too, or released: it rings whenever our rows survive.
+    if not any(function == bell for _, function, *_ in connection.run_on_commit):
+        transaction.on_commit(bell, using=using, robust=True)
 
 
 @dataclass(frozen=True)
@@ -103,17 +101,21 @@ def _warn(error: Exception) -> None:
 def submit() -> None:
     """Send pending jobs."""
     note("worked_at")
-    claimed = lifecycle.submit()
-    follow_up(pending=claimed > 0)
+    if lifecycle.submit():
+        follow_up(collectors=0)
+    else:
+        set_alarm(lifecycle.look())
 
 
 @shared_task(name="django_docraptor.poll", **OPTIONS)
 def poll() -> None:
     """Look after the jobs that DocRaptor has, known or unconfirmed."""
     note("worked_at")
-    lifecycle.reconcile()
-    lifecycle.poll()
-    follow_up()
+    looked_up, polled = lifecycle.reconcile(), lifecycle.poll()
+    if looked_up or polled:
+        follow_up(collectors=min(COLLECTORS, polled))
+    else:
+        set_alarm(lifecycle.look())
 
 
 @shared_task(name="django_docraptor.collect", **OPTIONS)
@@ -138,20 +140,23 @@ def tick() -> None:
     follow_up()
 
 
-def follow_up(*, pending: bool = True) -> None:
+def follow_up(*, collectors: int = COLLECTORS) -> None:
     """Ring for what is due now, and set one alarm for what will be.
 
+    Not for a run that found nothing to do: whoever made the rows due has rung, and where every
+    message would ring on, duplicates would breed. Should a bell be lost, the alarm's run rings.
+
     Args:
-        pending: ring for pending jobs too. A run that found no slot for them must not.
+        collectors: bells for finished documents at most: no more than the run has finished.
     """
     outlook = lifecycle.look()
     if outlook.due.get(State.SUBMITTING):
         lifecycle.sweep()
     if any(outlook.due.get(state) for state in LOOKED_AFTER):
         ring(poll)
-    if pending and outlook.due.get(State.PENDING):
+    if outlook.due.get(State.PENDING):
         ring(submit)
-    for _ in range(min(COLLECTORS, outlook.due.get(State.DOWNLOADING, 0))):
+    for _ in range(min(collectors, outlook.due.get(State.DOWNLOADING, 0))):
         ring(collect)
     set_alarm(outlook)
 

@@ -88,7 +88,12 @@ def serve(job: RenderJob) -> HttpResponseBase:
     url = _signed_url(job.file.storage, job.file.name or "")
     if url:
         return HttpResponseRedirect(url)
-    response = FileResponse(job.file.open("rb"), as_attachment=True, filename=_file_name(job))
+    try:
+        file = job.file.open("rb")
+    except FileNotFoundError:
+        logger.exception("Job %s: its file is gone from the storage", job.pk)
+        raise Http404 from None
+    response = FileResponse(file, as_attachment=True, filename=_file_name(job))
     response["X-Content-Type-Options"] = "nosniff"
     return response
 

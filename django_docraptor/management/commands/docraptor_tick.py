@@ -28,11 +28,11 @@ class Command(BaseCommand):
         stop = None if options["timeout"] is None else time.monotonic() + options["timeout"]
         try:
             while self.round() and (options["loop"] or options["until_idle"]):
+                if options["until_idle"] and not RenderJob.objects.active().exists():
+                    break
                 if stop is not None and time.monotonic() > stop:
                     left = RenderJob.objects.active().count()
                     raise CommandError(f"Gave up after {options['timeout']} s: {left} unfinished.")
-                if options["until_idle"] and not RenderJob.objects.active().exists():
-                    break
                 time.sleep(options["interval"])
         except KeyboardInterrupt:
             self.stdout.write("stopped")

@@ -1,0 +1,241 @@
+"""System checks: each mistake gives exactly its own id, with a remedy."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+from celery import Celery
+from django.core.checks import CheckMessage, run_checks
+from django.db import connection
+from django.test import override_settings
+
+from django_docraptor import checks
+from tests.celery import app as tests_app
+
+# A root URLconf without our URLs: this module's own.
+urlpatterns: list[object] = []
+
+RIGHT = {"API_KEY": "key"}
+
+
+def ids(messages: list[CheckMessage]) -> list[str]:
+    """The ids without the app's label; every message must carry a hint."""
+    assert all(message.hint for message in messages)
+    return [str(message.id).removeprefix("django_docraptor.") for message in messages]
+
+
+def settings_ids(docraptor: object) -> list[str]:
+    """What check_settings finds in that DOCRAPTOR."""
+    with override_settings(DOCRAPTOR=docraptor):
+        return ids(checks.check_settings(None))
+
+
+@contextmanager
+def celery_app(**conf: object) -> Iterator[Celery]:
+    """Another current Celery app."""
+    app = Celery("other")
+    app.conf.update(conf)
+    try:
+        yield app
+    finally:
+        tests_app.set_current()
+        app.close()
+
+
+def test_all_checks_are_registered() -> None:
+    """The tests' own project is set up correctly, and a mistake in it reaches ``check``."""
+    ours = [message for message in run_checks() if "django_docraptor" in str(message.id)]
+    assert ours == []
+    with override_settings(DOCRAPTOR=[], ROOT_URLCONF=__name__):
+        found = {message.id for message in run_checks()}
+    assert found >= {"django_docraptor.E001", "django_docraptor.E008"}
+
+
+def test_check_settings_correct() -> None:
+    """A correct dict gives no message."""
+    docraptor = RIGHT | {
+        "BASE_URL": "https://proxy.example",
+        "CALLBACK_BASE_URL": "https://shop.example/app",
+        "DEFAULTS": {"javascript": True, "prince_options": {"media": "print"}},
+        "TIMEOUT": {"connect": 5},
+    }
+    assert settings_ids(docraptor) == []
+
+
+@pytest.mark.parametrize("value", [[], "key", ("API_KEY", "key"), 5])
+def test_E001_not_a_dict(value: object) -> None:
+    """DOCRAPTOR must be a dict."""
+    assert settings_ids(value) == ["E001"]
+
+
+@pytest.mark.parametrize(
+    ("key", "near"),
+    [("API_KEYS", "API_KEY"), ("api_key", "API_KEY"), ("CALLBACK_URL", "CALLBACK_BASE_URL")],
+)
+def test_E002_suggests_the_near_key(key: str, near: str) -> None:
+    """An unknown key is an error that names the key that was meant."""
+    with override_settings(DOCRAPTOR=RIGHT | {key: "x"}):
+        (message,) = checks.check_settings(None)
+    assert ids([message]) == ["E002"]
+    assert near in message.hint
+    assert repr(key) in message.msg
+
+
+def test_E002_nothing_near() -> None:
+    """An unknown key like no other gets the list of all."""
+    with override_settings(DOCRAPTOR=RIGHT | {"zzzzzz": 1}):
+        (message,) = checks.check_settings(None)
+    assert message.id == "django_docraptor.E002"
+    assert "API_KEY" in message.hint
+    assert "MAX_IN_FLIGHT" in message.hint
+
+
+def test_E002_key_is_no_string() -> None:
+    """A key of any type is reported, not a crash."""
+    assert settings_ids(RIGHT | {5: "x"}) == ["E002"]
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("TEST_MODE", "no"),
+        ("MAX_IN_FLIGHT", 0),
+        ("TIMEOUT", {"connectt": 1}),
+        ("UNCONFIRMED", "retry"),
+        ("BASE_URL", "docraptor.com"),
+        ("API_KEY", 5),
+    ],
+)
+def test_E003_wrong_type(key: str, value: object) -> None:
+    """A value of the wrong type is an error that names its key."""
+    with override_settings(DOCRAPTOR=RIGHT | {key: value}):
+        (message,) = checks.check_settings(None)
+    assert ids([message]) == ["E003"]
+    assert key in message.msg
+
+
+def test_E003_every_mistake_is_told() -> None:
+    """Two mistakes give two messages."""
+    assert settings_ids(RIGHT | {"TEST_MODE": 1, "MAX_ATTEMPTS": 0}) == ["E003", "E003"]
+
+
+@pytest.mark.parametrize("docraptor", [None, {}, {"API_KEY": ""}, {"API_KEY": "  "}])
+def test_E004_no_key(docraptor: object) -> None:
+    """Without an API key nothing can work."""
+    assert settings_ids(docraptor) == ["E004"]
+
+
+def test_E004_callable() -> None:
+    """A callable counts as a key, and is not called at start-up."""
+
+    def explode(account: str) -> str:
+        raise AssertionError
+
+    assert settings_ids({"API_KEY": explode}) == []
+
+
+def test_E005_callback_over_http() -> None:
+    """A callback address without https is an error in production, and fine while debugging."""
+    wrong = RIGHT | {"CALLBACK_BASE_URL": "http://shop.example"}
+    assert settings_ids(wrong) == ["E005"]
+    with override_settings(DEBUG=True):
+        assert settings_ids(wrong) == []
+
+
+@pytest.mark.parametrize(
+    "defaults",
+    [
+        {"prince_options": {"key_bits": 41}},
+        {"test": True},
+        {"strict": "very"},
+        {"javascript": "yes"},
+        {"anything": object()},
+        {"prince_options": "print"},
+    ],
+)
+def test_E006_wrong_defaults(defaults: dict[str, object]) -> None:
+    """Options that no document could be sent with are an error at start-up."""
+    assert settings_ids(RIGHT | {"DEFAULTS": defaults}) == ["E006"]
+
+
+@pytest.mark.parametrize("path", ["nodots", "shop.nowhere.Client", "django_docraptor.client.Clien"])
+def test_E007_client(path: str) -> None:
+    """A client class that cannot be imported is an error."""
+    assert settings_ids(RIGHT | {"CLIENT": path}) == ["E007"]
+
+
+def test_E008_urls_missing() -> None:
+    """Our URLs must be included."""
+    with override_settings(ROOT_URLCONF=__name__):
+        assert ids(checks.check_urls(None)) == ["E008"]
+
+
+def test_E008_urls_included() -> None:
+    """With the URLs included there is nothing to say, nor without any URLs at all."""
+    assert checks.check_urls(None) == []
+    with override_settings(ROOT_URLCONF=None):
+        assert checks.check_urls(None) == []
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://docraptor.example",
+        "http://127.0.0.1.evil.example",
+        "http://localhost.evil.example",
+        "http://localhost@evil.example",
+    ],
+)
+def test_W001_plain_http(url: str) -> None:
+    """Key and documents over plain http to another machine deserve a warning."""
+    assert settings_ids(RIGHT | {"BASE_URL": url}) == ["W001"]
+    with override_settings(DEBUG=True):
+        assert settings_ids(RIGHT | {"BASE_URL": url}) == []
+
+
+@pytest.mark.parametrize(
+    "url", ["http://127.0.0.1:8001", "http://localhost", "http://[::1]:1", "https://x.example"]
+)
+def test_W001_on_this_machine(url: str) -> None:
+    """A sandbox on this machine needs no https."""
+    assert settings_ids(RIGHT | {"BASE_URL": url}) == []
+
+
+def test_W002_no_broker(monkeypatch) -> None:
+    """Without a broker nothing is rung: that is a warning, unless rings are off."""
+    monkeypatch.delenv("CELERY_BROKER_URL", raising=False)
+    with celery_app(broker_url=None):
+        with override_settings(DOCRAPTOR=RIGHT):
+            assert ids(checks.check_celery(None)) == ["W002"]
+        with override_settings(DOCRAPTOR=RIGHT | {"RING_ON_COMMIT": False}):
+            assert checks.check_celery(None) == []
+
+
+@pytest.mark.parametrize("url", ["redis://127.0.0.1", "rediss://127.0.0.1", "sentinel://127.0.0.1"])
+def test_W003_redis_without_timeout(url: str) -> None:
+    """A Redis broker without a socket timeout could block a request for ever."""
+    with celery_app(broker_url=url):
+        assert ids(checks.check_celery(None)) == ["W003"]
+
+
+def test_W003_with_timeout() -> None:
+    """With a timeout, or with another broker, there is nothing to say."""
+    with celery_app(broker_url="redis://127.0.0.1", broker_transport_options={"socket_timeout": 5}):
+        assert checks.check_celery(None) == []
+    with celery_app(broker_url="amqp://127.0.0.1"):
+        assert checks.check_celery(None) == []
+
+
+@pytest.mark.skipif("connection.vendor != 'sqlite'")
+@pytest.mark.parametrize("options", [{}, {"transaction_mode": None}, {"transaction_mode": "X"}])
+def test_W004_sqlite_transactions(options: dict[str, object], monkeypatch) -> None:
+    """SQLite's deferred transactions fail when two processes write."""
+    monkeypatch.setitem(connection.settings_dict, "OPTIONS", options)
+    assert ids(checks.check_sqlite(None)) == ["W004"]
+
+
+def test_W004_immediate(monkeypatch) -> None:
+    """The recommended options give no warning, in any spelling."""
+    assert checks.check_sqlite(None) == []
+    monkeypatch.setitem(connection.settings_dict, "OPTIONS", {"transaction_mode": "immediate"})
+    assert checks.check_sqlite(None) == []

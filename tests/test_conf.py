@@ -1,0 +1,168 @@
+"""The ``DOCRAPTOR`` dict: defaults, overrides, API keys."""
+
+import tempfile
+from pathlib import Path
+
+import pytest
+from django.test import override_settings
+
+from django_docraptor.conf import conf, known
+from django_docraptor.exceptions import ConfigurationError
+
+DEFAULTS = {
+    "API_KEY": "",
+    "TEST_MODE": True,
+    "BASE_URL": "https://api.docraptor.com",
+    "CALLBACK_BASE_URL": "",
+    "TIMEOUT": {},
+    "DEFAULTS": {},
+    "DEADLINE": 660,
+    "POLL": {},
+    "MAX_IN_FLIGHT": 30,
+    "MAX_ATTEMPTS": 20,
+    "UNCONFIRMED": None,
+    "SPOOL_DIR": "",
+    "MAX_DOCUMENT_BYTES": 200 * 1024 * 1024,
+    "MAX_CONTENT_BYTES": 20 * 1024 * 1024,
+    "PROXIES": {},
+    "CA_BUNDLE": "",
+    "RING_ON_COMMIT": True,
+    "CLIENT": "django_docraptor.client.Client",
+}
+# A value for each key that is right and is not the default.
+OTHERS = {
+    "API_KEY": "other",
+    "TEST_MODE": False,
+    "BASE_URL": "http://127.0.0.1:8001",
+    "CALLBACK_BASE_URL": "https://shop.example",
+    "TIMEOUT": {"connect": 2},
+    "DEFAULTS": {"javascript": True},
+    "DEADLINE": 60.5,
+    "POLL": {"floor": 2},
+    "MAX_IN_FLIGHT": 5,
+    "MAX_ATTEMPTS": 3,
+    "UNCONFIRMED": "resubmit",
+    "SPOOL_DIR": Path("spool"),
+    "MAX_DOCUMENT_BYTES": 1000,
+    "MAX_CONTENT_BYTES": 1000,
+    "PROXIES": {"https": "http://proxy:3128"},
+    "CA_BUNDLE": "bundle.pem",
+    "RING_ON_COMMIT": False,
+    "CLIENT": "shop.client.Client",
+}
+# Values of each key that cannot work.
+WRONG = [
+    ("API_KEY", 5),
+    ("TEST_MODE", "yes"),
+    ("TEST_MODE", 1),
+    ("BASE_URL", "api.docraptor.com"),
+    ("BASE_URL", None),
+    ("CALLBACK_BASE_URL", "ftp://shop.example"),
+    ("TIMEOUT", 5),
+    ("TIMEOUT", {"conect": 5}),
+    ("TIMEOUT", {"connect": 0}),
+    ("TIMEOUT", {"connect": "5"}),
+    ("DEFAULTS", []),
+    ("DEADLINE", 0),
+    ("DEADLINE", True),
+    ("POLL", {"every": 5}),
+    ("MAX_IN_FLIGHT", 0),
+    ("MAX_IN_FLIGHT", 2.5),
+    ("MAX_ATTEMPTS", -1),
+    ("UNCONFIRMED", "retry"),
+    ("SPOOL_DIR", 5),
+    ("MAX_DOCUMENT_BYTES", "20 MB"),
+    ("MAX_CONTENT_BYTES", None),
+    ("PROXIES", "http://proxy:3128"),
+    ("CA_BUNDLE", False),
+    ("RING_ON_COMMIT", 0),
+    ("CLIENT", None),
+]
+
+
+def test_known_keys() -> None:
+    """These keys there are, and no others."""
+    assert {setting.key for setting in known()} == set(DEFAULTS)
+
+
+@pytest.mark.parametrize("key", DEFAULTS)
+def test_conf_default(key: str) -> None:
+    """A key that is left out has its documented default."""
+    with override_settings(DOCRAPTOR={}):
+        assert getattr(conf, key.lower()) == DEFAULTS[key]
+
+
+@pytest.mark.parametrize("key", DEFAULTS)
+def test_conf_default_is_right(key: str) -> None:
+    """A default passes the check of its own key."""
+    (setting,) = (setting for setting in known() if setting.key == key)
+    assert setting.problem(DEFAULTS[key]) is None
+
+
+@pytest.mark.parametrize("key", DEFAULTS)
+def test_conf_override_takes_effect_at_once(key: str) -> None:
+    """What override_settings says holds inside the block and not after it."""
+    before = getattr(conf, key.lower())
+    with override_settings(DOCRAPTOR={key: OTHERS[key]}):
+        assert getattr(conf, key.lower()) == OTHERS[key]
+    assert getattr(conf, key.lower()) == before
+
+
+@pytest.mark.parametrize("key", DEFAULTS)
+def test_problem_right_value(key: str) -> None:
+    """A right value has no problem."""
+    (setting,) = (setting for setting in known() if setting.key == key)
+    assert setting.problem(OTHERS[key]) is None
+
+
+@pytest.mark.parametrize(("key", "value"), WRONG)
+def test_problem_wrong_value(key: str, value: object) -> None:
+    """A wrong value has a problem that ends a sentence about it."""
+    (setting,) = (setting for setting in known() if setting.key == key)
+    assert (setting.problem(value) or "").startswith(("must ", "has ", "["))
+
+
+@override_settings()
+def test_conf_without_the_setting(settings) -> None:
+    """A project without DOCRAPTOR gets the defaults."""
+    del settings.DOCRAPTOR
+    assert conf.test_mode is True
+
+
+@override_settings(DOCRAPTOR=["API_KEY"])
+def test_conf_not_a_dict() -> None:
+    """Something that is no dict counts as nothing: a check reports it."""
+    assert conf.given == {}
+
+
+@override_settings(DOCRAPTOR={"API_KEY": "one-key"})
+def test_key_for_string() -> None:
+    """A string is the key of every account."""
+    assert conf.key_for("default") == conf.key_for("other") == "one-key"
+
+
+@override_settings(DOCRAPTOR={"API_KEY": lambda account: f"key-of-{account}"})
+def test_key_for_callable() -> None:
+    """A callable is given the account's name."""
+    assert conf.key_for("tenant") == "key-of-tenant"
+
+
+@pytest.mark.parametrize("key", ["", "  ", lambda account: "", lambda account: None])
+def test_key_for_blank(key: object) -> None:
+    """No key is a configuration error that names the account."""
+    with override_settings(DOCRAPTOR={"API_KEY": key}), pytest.raises(ConfigurationError) as caught:
+        conf.key_for("tenant")
+    assert "'tenant'" in str(caught.value)
+
+
+@override_settings(DOCRAPTOR={"SPOOL_DIR": "given"})
+def test_spool_path_given() -> None:
+    """A given spool directory is used, string or path."""
+    assert conf.spool_path == Path("given")
+
+
+@override_settings(DOCRAPTOR={})
+def test_spool_path_default() -> None:
+    """The default spool directory lies below the system's temporary files."""
+    assert conf.spool_path.is_relative_to(tempfile.gettempdir())
+    assert conf.spool_path != Path(tempfile.gettempdir())

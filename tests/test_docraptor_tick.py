@@ -1,0 +1,86 @@
+"""``manage.py docraptor_tick``: the engine without Celery."""
+
+import time
+from typing import Any
+
+import pytest
+from celery.signals import before_task_publish
+from django.core.management import CommandError, call_command
+
+from django_docraptor import health
+from django_docraptor.models import Pulse, RenderJob
+from django_docraptor.sandbox import Sandbox
+from django_docraptor.states import State
+from tests.conftest import enqueue
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+def tick(*arguments: str) -> str:
+    """Run the command; return what it printed."""
+    from io import StringIO
+
+    out = StringIO()
+    call_command("docraptor_tick", *arguments, stdout=out)
+    return out.getvalue()
+
+
+def test_one_round(sandbox: Sandbox) -> None:
+    """Without options: one look at whatever is due, and a word about it."""
+    job = enqueue()
+    assert "1 steps" in tick()
+    assert RenderJob.objects.get(pk=job.pk).state == State.QUEUED
+
+
+def test_one_round_with_nothing_to_do(sandbox: Sandbox) -> None:
+    """Cron mails no output where nothing was done."""
+    assert tick() == ""
+
+
+def test_round_leaves_its_time(sandbox: Sandbox, monkeypatch) -> None:
+    """Others can see that something ticks."""
+    monkeypatch.setattr(health, "_noted", {})
+    tick()
+    assert Pulse.objects.get().ticked_at is not None
+
+
+def test_until_idle(sandbox: Sandbox, documents) -> None:
+    """It goes on until every job is final."""
+    jobs = [enqueue() for _ in range(3)]
+    tick("--until-idle", "--interval", "0.05", "--timeout", "20")
+    states = RenderJob.objects.values_list("state", flat=True)
+    assert list(states) == [State.COMPLETED] * len(jobs)
+    assert len(sandbox.ledger.accepted()) == len(jobs)
+
+
+def test_until_idle_with_nothing_to_do(sandbox: Sandbox) -> None:
+    """Where no job is unfinished it ends at once, and no timeout makes that a failure."""
+    before = time.monotonic()
+    tick("--until-idle", "--interval", "30")
+    tick("--until-idle", "--timeout", "0")
+    assert time.monotonic() - before < 5
+
+
+@pytest.mark.parametrize("mode", ["--until-idle", "--loop"])
+def test_timeout(sandbox: Sandbox, mode: str) -> None:
+    """Past the timeout it fails and says how much is left."""
+    sandbox.change(delay=30)
+    enqueue()
+    with pytest.raises(CommandError, match=r"0\.2 s: 1 unfinished"):
+        tick(mode, "--timeout", "0.2", "--interval", "0.05")
+
+
+def test_needs_no_broker(sandbox: Sandbox, documents, settings) -> None:
+    """Nothing is published on the way."""
+    published: list[Any] = []
+
+    def note(**kwargs: Any) -> None:
+        published.append(kwargs)
+
+    enqueue()
+    before_task_publish.connect(note)
+    try:
+        tick("--until-idle", "--interval", "0.05", "--timeout", "20")
+    finally:
+        before_task_publish.disconnect(note)
+    assert published == []

@@ -1,0 +1,228 @@
+"""Declared documents: how they are found, named, ordered and rendered."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from django.contrib.auth import get_user_model
+from django.utils import timezone, translation
+
+from django_docraptor import lifecycle, registry
+from django_docraptor.documents import Document
+from django_docraptor.models import RenderInput, RenderJob
+from django_docraptor.sandbox import Sandbox
+from django_docraptor.shortcuts import Order
+from django_docraptor.states import State
+from tests.conftest import drive, kinds, read
+from tests.shop.documents import Broken, InvoicePDF
+from tests.shop.models import Invoice
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def place() -> Iterator[type[Document[Invoice]]]:
+    """A document that notes in which language and time zone it is rendered."""
+
+    class Place(Document[Invoice]):
+        """Registered during the test."""
+
+        template_name = "shop/invoice.html"
+        document_type = "xlsx"
+        priority = 3
+        options = {"prince_options": {"media": "print"}}
+        rendered: list[tuple[str | None, str, Any]] = []
+
+        def render(self) -> str:
+            zone = timezone.get_current_timezone_name()
+            self.rendered.append((translation.get_language(), zone, self.params))
+            return "<p>here</p>"
+
+    yield Place
+    registry.unregister(Place.label)
+
+
+@pytest.fixture
+def invoice() -> Invoice:
+    """A source."""
+    return Invoice.objects.create(number="17", total=5)
+
+
+# --- declaring -------------------------------------------------------------------------------
+
+
+def test_label_of_an_app() -> None:
+    """A document of an app is labelled like a model."""
+    assert InvoicePDF.label == "shop.InvoicePDF"
+
+
+def test_label_outside_of_apps(place) -> None:
+    """Elsewhere the label begins with the top-level package."""
+    assert place.label == "tests.Place"
+
+
+def test_class_without_template_is_not_registered() -> None:
+    """A base class of a project's own is no document."""
+
+    class Base(Document[Invoice]):
+        """What documents share."""
+
+    assert Base.label == ""
+    assert not [label for label in registry.all_recipes() if label.endswith(".Base")]
+
+
+def test_get_name_default(invoice: Invoice, place) -> None:
+    """The name tells class, source and type."""
+    assert place(invoice).get_name() == f"Place-{invoice.pk}.xlsx"
+    assert place().get_name() == "Place.xlsx"
+
+
+def test_document_type_parameter(invoice: Invoice) -> None:
+    """A parameter chooses another type."""
+    document = InvoicePDF(invoice, {"document_type": "xls"})
+    assert document.get_document_type() == "xls"
+
+
+# --- ordering --------------------------------------------------------------------------------
+
+
+def test_order_says_what_the_class_says(invoice: Invoice, place) -> None:
+    """The order has label, name, type, options and priority of the class."""
+    order = place.order(invoice)
+    assert order == Order(
+        name=f"Place-{invoice.pk}.xlsx",
+        document="tests.Place",
+        document_type="xlsx",
+        options={"prince_options": {"media": "print"}},
+        priority=3,
+        source=invoice,
+    )
+
+
+def test_order_says_what_the_call_says(invoice: Invoice, place) -> None:
+    """The call wins over the class."""
+    order = place.order(invoice, name="mine.pdf", document_type="pdf", priority=0, test=False)
+    assert (order.name, order.document_type, order.priority, order.test) == (
+        "mine.pdf",
+        "pdf",
+        0,
+        False,
+    )
+
+
+def test_enqueue_stores_no_content(invoice: Invoice) -> None:
+    """The template is rendered by the worker: nothing but the recipe's label is stored."""
+    job = InvoicePDF.enqueue(invoice, params={"copy": 2})
+    assert (job.document, job.name) == ("shop.InvoicePDF", "invoice-17.pdf")
+    stored = RenderInput.objects.get(pk=job.pk)
+    assert (stored.content, stored.params) == ("", {"copy": 2})
+    assert stored.options == {"prince_options": {"media": "print"}}
+
+
+def test_enqueue_merges_options(invoice: Invoice, settings) -> None:
+    """The class's options lie over the settings'."""
+    settings.DOCRAPTOR = settings.DOCRAPTOR | {
+        "DEFAULTS": {"javascript": True, "prince_options": {"media": "screen", "css_dpi": 72}}
+    }
+    job = InvoicePDF.enqueue(invoice)
+    assert RenderInput.objects.get(pk=job.pk).options == {
+        "javascript": True,
+        "prince_options": {"media": "print", "css_dpi": 72},
+    }
+
+
+def test_enqueue_many() -> None:
+    """A job for each source, all of one owner."""
+    owner = get_user_model().objects.create(username="anna")
+    invoices = [Invoice.objects.create(number=str(number)) for number in range(3)]
+    jobs = InvoicePDF.enqueue_many(invoices, owner=owner)
+    assert [job.source for job in jobs] == invoices
+    assert {job.owner_id for job in jobs} == {owner.pk}
+
+
+# --- rendering -------------------------------------------------------------------------------
+
+
+def test_render(invoice: Invoice) -> None:
+    """The template has source and params."""
+    assert "<h1>Invoice 17</h1>" in InvoicePDF(invoice).render()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_document_completes(sandbox: Sandbox, documents, invoice: Invoice) -> None:
+    """From an object to a file in the storage."""
+    job = drive(InvoicePDF.enqueue(invoice))
+    assert job.state == State.COMPLETED
+    assert read(job).startswith(b"%PDF-")
+
+
+@pytest.mark.django_db(transaction=True)
+def test_document_shows_the_present(sandbox: Sandbox, invoice: Invoice, place) -> None:
+    """What changed between order and rendering is in the document, parameters included."""
+    place.enqueue(invoice, params={"copy": 2})
+    lifecycle.submit()
+    assert [params for *_, params in place.rendered] == [{"copy": 2}]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_document_in_language_and_time_zone(sandbox: Sandbox, place, invoice: Invoice) -> None:
+    """A worker renders in language and time zone of who ordered, then goes back to its own."""
+    with translation.override("de"), timezone.override("Asia/Kathmandu"):
+        place.enqueue(invoice)
+    lifecycle.submit()
+    assert [where for *where, _ in place.rendered] == [["de", "Asia/Kathmandu"]]
+    assert translation.get_language() == "en-us"
+    assert timezone.get_current_timezone_name() == "UTC"
+
+
+@pytest.mark.django_db(transaction=True)
+def test_document_in_a_zone_without_a_key(sandbox: Sandbox, place, invoice: Invoice) -> None:
+    """A fixed offset, which no worker could find by name, does not fail the document."""
+    with timezone.override(timezone.get_fixed_timezone(90)):
+        job = place.enqueue(invoice)
+    lifecycle.submit()
+    assert RenderJob.objects.get(pk=job.pk).state == State.QUEUED
+    assert place.rendered[0][1] == "UTC"
+
+
+@pytest.mark.django_db(transaction=True)
+def test_source_gone(sandbox: Sandbox, invoice: Invoice) -> None:
+    """A source that was deleted before the rendering fails the job; nothing is sent."""
+    job = InvoicePDF.enqueue(invoice)
+    invoice.delete()
+    job = drive(job)
+    assert (job.state, job.error_code) == (State.FAILED, "template_error")
+    assert "SourceGoneError" in job.errors
+    assert sandbox.ledger.create_calls == 0
+
+
+@pytest.mark.django_db(transaction=True)
+def test_template_error(sandbox: Sandbox, invoice: Invoice) -> None:
+    """An error in a template fails the job with its traceback in the history; nothing is sent."""
+    job = drive(Broken.enqueue(invoice))
+    assert (job.state, job.error_code) == (State.FAILED, "template_error")
+    failed = job.events.get(kind="failed")
+    assert "RuntimeError: no such total" in failed.message
+    assert "in get_context" in failed.message
+    assert failed.message == job.errors
+    assert kinds(job) == ["enqueued", "failed"]
+    assert sandbox.ledger.create_calls == 0
+
+
+@pytest.mark.django_db(transaction=True)
+def test_unregistered_label(sandbox: Sandbox, invoice: Invoice) -> None:
+    """A job of a class that was renamed or removed fails as a matter of configuration."""
+    job = InvoicePDF.enqueue(invoice, document="shop.Removed")
+    job = drive(job)
+    assert (job.state, job.error_code) == (State.FAILED, "configuration")
+    assert "shop.Removed" in job.errors
+    assert sandbox.ledger.create_calls == 0
+
+
+@pytest.mark.django_db(transaction=True)
+def test_rendered_content_is_checked(sandbox: Sandbox, settings, invoice: Invoice) -> None:
+    """What a template made is checked before it costs anything, as given content is."""
+    settings.DOCRAPTOR = settings.DOCRAPTOR | {"MAX_CONTENT_BYTES": 10}
+    job = drive(InvoicePDF.enqueue(invoice))
+    assert (job.state, job.error_code) == (State.FAILED, "invalid_request")
+    assert sandbox.ledger.create_calls == 0

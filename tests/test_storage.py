@@ -1,0 +1,74 @@
+"""Which storage keeps documents, and under which name."""
+
+import re
+import uuid
+from datetime import UTC, datetime
+
+from django.core.files.storage import FileSystemStorage, InMemoryStorage
+from django.test import override_settings
+
+from django_docraptor.models import RenderJob
+from django_docraptor.storage import document_name, document_storage, get_document_storage
+
+JOB = uuid.UUID("6f1c1d1e-6c5b-4a86-9f5e-0d5b1b6f9a11")
+MEMORY = {"BACKEND": "django.core.files.storage.InMemoryStorage"}
+DISK = {"BACKEND": "django.core.files.storage.FileSystemStorage"}
+AT = datetime(2031, 2, 3, tzinfo=UTC)
+
+
+def kind() -> type:
+    """Class of the storage that documents go to now."""
+    return document_storage.__class__
+
+
+@override_settings(STORAGES={"default": DISK, "docraptor": MEMORY})
+def test_document_storage_alias() -> None:
+    """The alias docraptor is used where a project has it."""
+    assert kind() is InMemoryStorage
+
+
+@override_settings(STORAGES={"default": MEMORY, "other": DISK})
+def test_document_storage_default() -> None:
+    """Without the alias documents go to the default storage."""
+    assert kind() is InMemoryStorage
+
+
+def test_document_storage_follows_settings() -> None:
+    """override_settings(STORAGES=…) takes effect at once, and ends with its block."""
+    before = kind()
+    with override_settings(STORAGES={"default": MEMORY}):
+        assert kind() is InMemoryStorage
+        with override_settings(STORAGES={"default": MEMORY, "docraptor": DISK}):
+            assert kind() is FileSystemStorage
+        assert kind() is InMemoryStorage
+    assert kind() is before
+
+
+@override_settings(STORAGES={"default": MEMORY})
+def test_file_field_follows_settings() -> None:
+    """A job's file is read from the storage of the present settings."""
+    assert RenderJob().file.storage.__class__ is InMemoryStorage
+    assert get_document_storage() is document_storage
+
+
+def test_storage_is_not_in_migrations() -> None:
+    """A migration names the callable, never a storage with its location."""
+    *_, kwargs = RenderJob._meta.get_field("file").deconstruct()
+    assert kwargs["storage"] is get_document_storage
+
+
+def test_document_name() -> None:
+    """By year and month, with the job's key and attempt."""
+    assert document_name(JOB, 2, "pdf", AT) == f"docraptor/2031/02/{JOB.hex}-2.pdf"
+
+
+def test_document_name_differs_by_attempt() -> None:
+    """Two attempts never write over each other's file."""
+    assert document_name(JOB, 1, "pdf", AT) != document_name(JOB, 2, "pdf", AT)
+
+
+def test_document_name_is_plain() -> None:
+    """A storage has nothing to sanitise in the name, so it stays as it was reserved."""
+    name = document_name(JOB, 32767, "xlsx", AT)
+    assert re.fullmatch(r"[a-z0-9/.-]+", name)
+    assert len(name) < RenderJob._meta.get_field("file").max_length
