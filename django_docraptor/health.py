@@ -43,13 +43,14 @@ class Report:
 
     def problems(self, max_lag: float = MAX_LAG) -> list[str]:
         """One sentence for each thing that a person should look at; empty if all is well."""
-        return [*self._late(max_lag), *self._stopped()]
+        return [*self.lateness(max_lag), *self._stopped()]
 
     def as_json(self) -> dict[str, Any]:
         """The report as JSON-safe data."""
         return asdict(self) | {"now": self.now.isoformat(), "problems": self.problems()}
 
-    def _late(self, max_lag: float) -> list[str]:
+    def lateness(self, max_lag: float = MAX_LAG) -> list[str]:
+        """Why jobs are late, if any is later than ``max_lag`` seconds."""
         if self.lag <= max_lag:
             return []
         late = f"The most overdue job has waited for {_spell(self.lag)}"
@@ -68,11 +69,11 @@ def report() -> Report:
     """Ask the database how the engine does."""
     pulse, now = _pulse()
     counts = dict.fromkeys(sorted(ACTIVE), 0)
-    lag, free = 0.0, _free_slots()
+    lag = 0.0
     rows = RenderJob.objects.filter(due_at__isnull=False).values("state").order_by()
     for row in rows.annotate(count=Count("pk"), due=Min("due_at")):
         counts[State(row["state"])] = row["count"]
-        if row["state"] != State.PENDING or free:
+        if row["state"] != State.PENDING or _free_slots():
             lag = max(lag, (now - row["due"]).total_seconds())
     return Report(
         now=now,

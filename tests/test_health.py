@@ -5,6 +5,7 @@ from io import StringIO
 
 import pytest
 from django.core.management import call_command
+from django.urls import reverse
 
 from django_docraptor import health, lifecycle, shortcuts
 from django_docraptor.models import Account, Pulse
@@ -86,6 +87,15 @@ def test_status_json(sandbox: Sandbox) -> None:
     found = json.loads(status("--json")[0])
     assert found["counts"]["pending"] == 1
     assert found["problems"] == []
+
+
+def test_admin_says_that_nothing_ticks(sandbox: Sandbox, admin_client) -> None:
+    """The list of jobs bears the same sentence in a banner, and none when all is well."""
+    url = reverse("admin:django_docraptor_renderjob_changelist")
+    enqueue()
+    assert "nothing has ever ticked" not in admin_client.get(url).content.decode()
+    skip_time(300)
+    assert "nothing has ever ticked" in admin_client.get(url).content.decode()
 
 
 def test_note_is_rare(sandbox: Sandbox, django_assert_num_queries) -> None:

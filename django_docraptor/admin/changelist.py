@@ -2,6 +2,7 @@
 
 import uuid
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from django.contrib import admin
@@ -93,9 +94,7 @@ def search(queryset: QuerySet[RenderJob], term: str) -> QuerySet[RenderJob]:
 
 
 def _lookups(term: str) -> Iterator[Q]:
-    try:
+    with suppress(ValueError):
         yield Q(pk=uuid.UUID(hex=term))
-    except ValueError:
-        pass
     yield Q(status_id=term)
     yield Q(idempotency_key=term)

@@ -28,6 +28,7 @@ from django_docraptor.admin.changelist import (
 from django_docraptor.admin.inputs import stored_input
 from django_docraptor.admin.sources import load_sources, source_link
 from django_docraptor.admin.steps import CANCEL, RETRY, Plan, Step
+from django_docraptor.health import report
 from django_docraptor.models import RenderJob
 from django_docraptor.states import State
 
@@ -162,8 +163,12 @@ class RenderJobAdmin(JobModelAdmin):
     def changelist_view(
         self, request: HttpRequest, extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
-        """The list, below a word about accounts that are paused."""
-        said = {"waiting_accounts": waiting_accounts(), "most_counted": MOST_COUNTED}
+        """The list, below a word about jobs that are late and accounts that are paused."""
+        said = {
+            "lateness": report().lateness(),
+            "waiting_accounts": waiting_accounts(),
+            "most_counted": MOST_COUNTED,
+        }
         return super().changelist_view(request, {**said, **(extra_context or {})})
 
     @admin.display(description=_("name"))
