@@ -69,6 +69,10 @@ def _policy(value: object) -> Problem:
     return None if value in (None, "hold", "resubmit") else 'must be "hold", "resubmit" or None'
 
 
+def _mode(value: object) -> Problem:
+    return None if value in ("inline", "absolute") else 'must be "inline" or "absolute"'
+
+
 class Setting(Generic[T]):
     """One key of the dict: its default and what a value must be."""
 
@@ -124,6 +128,14 @@ class Conf:
     max_document_bytes = Setting(200 * MEBIBYTE, _positive(int))
     #: Largest HTML that is sent, in bytes.
     max_content_bytes = Setting(20 * MEBIBYTE, _positive(int))
+    #: What the template tags write: ``"inline"`` (data: URIs) or ``"absolute"`` (addresses).
+    assets = Setting("inline", _mode)
+    #: This site's public address, for assets that are addresses.
+    assets_base_url = Setting("", _url)
+    #: Largest asset that is embedded, in bytes.
+    max_asset_bytes = Setting(5 * MEBIBYTE, _positive(int))
+    #: All assets that are embedded in a document together, in bytes.
+    max_assets_bytes = Setting(12 * MEBIBYTE, _positive(int))
     #: Proxies as requests takes them, e.g. ``{"https": "http://proxy:3128"}``.
     proxies: Setting[Mapping[str, str]] = Setting({}, _a(dict))
     #: Path of a CA bundle; blank means certifi's.

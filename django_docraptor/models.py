@@ -12,9 +12,11 @@ from datetime import datetime, timedelta
 from typing import Any, Self
 
 from django.conf import settings
+from django.contrib.auth.base_user import AbstractBaseUser
+from django.contrib.auth.models import AnonymousUser, PermissionsMixin
 from django.contrib.contenttypes.fields import GenericForeignKey
 from django.contrib.contenttypes.models import ContentType
-from django.db import models, router, transaction
+from django.db import connections, models, router, transaction
 from django.db.models import F, Q
 from django.db.models.functions import Now
 from django.dispatch import Signal
@@ -80,6 +82,23 @@ class RenderJobQuerySet(models.QuerySet["RenderJob"]):
         """Jobs made from one object."""
         content_type = ContentType.objects.get_for_model(source)
         return self.filter(content_type=content_type, object_id=str(source.pk))
+
+    def untouched(self) -> Self:
+        """Jobs of which nothing was ever sent, and on which no worker has begun."""
+        return self.filter(state=State.PENDING, attempt=0, lease_token="")
+
+    def newest_first(self) -> Self:
+        """By the order in which the documents were asked for; for finished jobs."""
+        return self.order_by("-created_at", "-finished_at", "-pk")
+
+    def unlocked(self) -> Self:
+        """Only rows that no other transaction holds, where the database can tell.
+
+        Within a transaction. So a worker never waits for a project's long transaction.
+        """
+        features = connections[router.db_for_write(self.model)].features
+        skips = features.has_select_for_update_skip_locked
+        return self.select_for_update(skip_locked=True) if skips else self
 
     def claim(self, *, limit: int, lease: float) -> list["RenderJob"]:
         """Take up to ``limit`` due jobs for ``lease`` seconds, most urgent first.
@@ -195,6 +214,15 @@ class RenderJob(models.Model):
     def get_absolute_url(self) -> str:
         """Where those who may read the document download it."""
         return reverse("django_docraptor:download", args=[self.pk])
+
+    def may_be_read_by(self, user: AbstractBaseUser | AnonymousUser) -> bool:
+        """The policy where no document says otherwise: its owner, or who may view jobs."""
+        if not user.is_authenticated or not user.is_active:
+            return False
+        may_view = isinstance(user, PermissionsMixin) and user.has_perm(
+            "django_docraptor.view_renderjob"
+        )
+        return self.owner_id == user.pk or may_view
 
     @property
     def is_final(self) -> bool:
@@ -411,9 +439,20 @@ class Account(models.Model):
     def admit(cls, name: str) -> "Account":
         """Let one transaction at a time pass, on every database: a write comes first."""
         if not cls.objects.filter(pk=name).update(admitted_at=Now()):
-            cls.objects.get_or_create(pk=name)
-            cls.objects.filter(pk=name).update(admitted_at=Now())
+            cls._insert_or_lock(name)
         return cls.objects.annotate(database_now=Now()).get(pk=name)
+
+    @classmethod
+    def _insert_or_lock(cls, name: str) -> None:
+        """One statement: MariaDB lets several failed inserts share a lock and then deadlock."""
+        connection = connections[router.db_for_write(cls)]
+        by_name = connection.features.supports_update_conflicts_with_target
+        cls.objects.bulk_create(
+            [cls(name=name, admitted_at=Now())],
+            update_conflicts=True,
+            update_fields=["admitted_at"],
+            unique_fields=["name"] if by_name else None,
+        )
 
     @classmethod
     def pause(cls, name: str, seconds: float, reason: str) -> None:

@@ -4,7 +4,9 @@ A recipe renders a job to content; it knows nothing about queueing.
 """
 
 from collections.abc import Mapping
-from typing import Any, Protocol
+from typing import Protocol
+
+from django.contrib.auth.base_user import AbstractBaseUser
 
 from django_docraptor.exceptions import ConfigurationError
 from django_docraptor.models import RenderInput, RenderJob
@@ -15,6 +17,12 @@ class Recipe(Protocol):
 
     def render(self, job: RenderJob, stored: RenderInput) -> str:
         """The HTML to send. May raise anything; the traceback goes into the job's history."""
+
+    def may_download(self, user: AbstractBaseUser, job: RenderJob) -> bool:
+        """Whether that user, who is logged in and active, may have the finished document."""
+
+    def deliver(self, job: RenderJob) -> None:
+        """Bring the finished document to where it belongs besides the job, if anywhere."""
 
 
 _recipes: dict[str, Recipe] = {}
@@ -41,6 +49,11 @@ def get(label: str) -> Recipe:
         ) from None
 
 
-def all_recipes() -> Mapping[str, Any]:
+def find(label: str) -> Recipe | None:
+    """The recipe of a label, if some app declares it."""
+    return _recipes.get(label)
+
+
+def all_recipes() -> Mapping[str, Recipe]:
     """Every registered recipe by label."""
     return dict(_recipes)

@@ -99,6 +99,7 @@ class Kind(StrEnum):
     """What a line of a job's history tells."""
 
     ENQUEUED = "enqueued"
+    RENEWED = "renewed"
     SUBMITTING = "submitting"
     ACCEPTED = "accepted"
     REFUSED = "refused"
@@ -113,6 +114,8 @@ class Kind(StrEnum):
     CALLBACK = "callback"
     LATE_ANSWER = "late_answer"
     TRY_FAILED = "try_failed"
+    DELIVERED = "delivered"
+    NOT_DELIVERED = "not_delivered"
 
 
 # Seconds for which a claim on a row in that state holds. Long enough for the slowest bounded step.

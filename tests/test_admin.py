@@ -705,7 +705,7 @@ def test_page_has_a_constant_number_of_queries(client: Client) -> None:
     )
     with CaptureQueriesContext(connection) as many:
         client.get(page(job))
-    assert len(many) == len(few) <= 12  # three of them ask whether the engine is alive
+    assert len(many) == len(few) <= 10
 
 
 def test_confirmation_has_a_constant_number_of_queries(client: Client) -> None:

@@ -366,6 +366,15 @@ def test_submit_for_a_paused_account_does_not_ring_itself(rings: list[Ring], san
     assert sandbox.ledger.create_calls == 0
 
 
+@pytest.mark.parametrize("task", [tasks.submit, tasks.poll], ids=lambda task: task.name)
+def test_duplicates_do_not_breed(rings: list[Ring], sandbox: Sandbox, task) -> None:
+    """A run that found nothing of its own to do rings for nobody else: one alarm at most."""
+    put(State.DOWNLOADING, -1)
+    for _ in range(5):
+        task()
+    assert rings == ["wake"]
+
+
 def test_wake_that_finds_nothing_due_arms_no_second_alarm(rings: list[Ring], sandbox) -> None:
     """Wake-ups that come twice do not multiply."""
     put(State.QUEUED, 30)
