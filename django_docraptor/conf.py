@@ -4,6 +4,7 @@ Nothing is read at import and nothing is cached, so ``override_settings`` just w
 knows names, types and defaults; `checks` turns what is wrong into messages.
 """
 
+import os
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -165,7 +166,8 @@ class Conf:
     @property
     def spool_path(self) -> Path:
         """The spool directory; by default a private one below the system's temporary files."""
-        return Path(self.spool_dir or Path(tempfile.gettempdir()) / "django-docraptor-spool")
+        own = Path(tempfile.gettempdir()) / f"django-docraptor-spool-{os.getuid()}"
+        return Path(self.spool_dir or own)
 
 
 def known() -> Iterator[Setting[Any]]:

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC
 from typing import Any, BinaryIO
+from zoneinfo import ZoneInfo
 
 from django.contrib.auth.models import AbstractBaseUser
 from django.contrib.contenttypes.models import ContentType
@@ -15,24 +16,29 @@ from django.core.exceptions import ValidationError
 from django.db import IntegrityError, models, router, transaction
 from django.db.models.functions import Now
 from django.utils import timezone, translation
+from django.utils.translation import check_for_language
 
 from django_docraptor import tasks
 from django_docraptor.client import Download
 from django_docraptor.conf import conf
 from django_docraptor.lifecycle.remote import client_for
 from django_docraptor.models import RenderInput, RenderJob, after, store
-from django_docraptor.payloads import (
-    DocumentRequest,
-    check_content,
-    merge_options,
-    options_to_json,
-)
+from django_docraptor.payloads import DocumentRequest, merge_options, options_to_json
+from django_docraptor.preflight import check_content
 from django_docraptor.states import Kind, State
 
 # Stands in for content that a worker will render, so that all else can be checked at once.
 RENDERED_LATER = "<html></html>"
 # What every database's smallint holds.
 MAX_PRIORITY = 32767
+# Databases bound the parameters of a query.
+KEYS_AT_ONCE = 1000
+# What two orders of an object must have in common to be for the same document.
+IDENTITY = ("document", "document_type", "account", "test", "idempotency_key")
+# How many jobs of an object are searched for one with the same parameters, then what changes.
+LOOK_BACK = 20
+RENEWED = ("name", "priority", "owner_id")
+RENEWED_INPUT = ("content", "url", "options", "language", "time_zone")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,6 +58,8 @@ class Order:
     priority: int = 0
     idempotency_key: str | None = None
     account: str = "default"
+    language: str | None = None
+    time_zone: str | None = None
 
 
 def enqueue(**order: Any) -> RenderJob:
@@ -71,6 +79,8 @@ def enqueue(**order: Any) -> RenderJob:
         priority: higher goes first.
         idempotency_key: at most one job ever has it; a second call returns the first one's job.
         account: name given to an ``API_KEY`` callable.
+        language: in which a worker renders; by default the present one.
+        time_zone: key of the zone in which a worker renders; by default the present one.
 
     Raises:
         ValidationError: naming the field; nothing was stored.
@@ -101,6 +111,70 @@ def enqueue_many(orders: Iterable[Order]) -> list[RenderJob]:
     return [stored[handle] for handle in handles]
 
 
+def enqueue_latest(order: Order) -> RenderJob:
+    """Make one document of an object as it will be once this transaction has committed.
+
+    If no worker has begun on the newest job for the same document (label, source, parameters,
+    type, account, test, idempotency key), that job is brought up to date; else another one is
+    made. Its row stays locked till the transaction ends, so no worker renders what is not yet
+    committed.
+
+    Raises:
+        ValidationError: naming the field; nothing was stored.
+    """
+    _check(order)
+    new, stored = _build(order)
+    with transaction.atomic(using=router.db_for_write(RenderJob)):
+        _take_turns(order.source)
+        old = _newest_like(new, stored, order.source)
+        if old and _renew(old, new, stored):
+            return old
+        return enqueue_many([order])[0]
+
+
+def _take_turns(source: models.Model | None) -> None:
+    """Let one transaction at a time order documents of an object: else each would make a job."""
+    using = router.db_for_write(RenderJob)
+    features = transaction.get_connection(using).features
+    if source is None or source._state.db != using or not features.has_select_for_update:
+        return
+    rows = type(source)._base_manager.using(using).filter(pk=source.pk)
+    locked = rows.select_for_update(no_key=features.has_select_for_no_key_update)
+    list(locked.values_list("pk"))
+
+
+def _newest_like(
+    new: RenderJob, stored: RenderInput, source: models.Model | None
+) -> RenderJob | None:
+    """The newest job for the same document. An older one must not be renewed past it."""
+    if source is None:
+        return None
+    same = {name: getattr(new, name) for name in IDENTITY}
+    jobs = RenderJob.objects.using(router.db_for_write(RenderJob)).for_source(source).filter(**same)
+    newest = jobs.select_related("input").defer("input__content").newest_first()
+    return next((job for job in newest[:LOOK_BACK] if _params(job) == stored.params), None)
+
+
+def _params(job: RenderJob) -> Any:
+    stored = getattr(job, "input", None)  # it may have been dropped after success
+    return stored and stored.params
+
+
+def _renew(old: RenderJob, new: RenderJob, stored: RenderInput) -> bool:
+    """Give a waiting job what a newer order says. Returns whether it was still waiting."""
+    job_columns = {name: getattr(new, name) for name in RENEWED}
+    if not RenderJob.objects.untouched().filter(pk=old.pk).update(**job_columns):
+        return False
+    input_columns = {name: getattr(stored, name) for name in RENEWED_INPUT}
+    RenderInput.objects.filter(pk=old.pk).update(**input_columns)
+    for name, value in job_columns.items():
+        setattr(old, name, value)
+    if not old.events.filter(kind=Kind.RENEWED).exists():  # a busy object's would fill the history
+        old.record(Kind.RENEWED, note="A newer order was taken up by this job; later ones too.")
+    tasks.ring_on_commit(tasks.submit)
+    return True
+
+
 def retry(job: RenderJob, *, by: AbstractBaseUser | None = None) -> bool:
     """Take up a failed job again: where DocRaptor still has the document, or by a new attempt.
 
@@ -129,7 +203,9 @@ def cancel(job: RenderJob, *, by: AbstractBaseUser | None = None) -> bool:
 
     DocRaptor has no cancel: what it has accepted it finishes, and may bill; the result is ignored.
     """
-    while not job.is_final:
+    for _ in State:  # each turn of the loop, the job has gone on by a state
+        if job.is_final:
+            break
         if job.move(State.CANCELLED, kind=Kind.CANCELLED, note=_said_by(by)):
             return True
         job.refresh_from_db()
@@ -170,11 +246,27 @@ def _wrong_columns(order: Order) -> Iterator[tuple[str, str]]:
         yield from _wrong_text("idempotency_key", order.idempotency_key, blank=False)
     yield from _wrong_text("account", order.account, blank=False)
     yield from _wrong_text("document", order.document, blank=True)
+    yield from wrong_place(order.language, order.time_zone)
     priority = order.priority
     if not isinstance(priority, int) or isinstance(priority, bool):
         yield "priority", f"priority must be int, not {type(priority).__name__}."
     elif not -MAX_PRIORITY <= priority <= MAX_PRIORITY:
         yield "priority", f"priority must be from -{MAX_PRIORITY} to {MAX_PRIORITY}."
+
+
+def wrong_place(language: object, time_zone: object) -> Iterator[tuple[str, str]]:
+    """What is wrong with a language and a time zone, under their names; ``None`` is right."""
+    if language is not None and not (isinstance(language, str) and check_for_language(language)):
+        yield "language", f"{language!r} is no language that Django knows."
+    if time_zone is not None and not _is_time_zone(time_zone):
+        yield "time_zone", f"{time_zone!r} is no time zone, such as 'Europe/Vienna'."
+
+
+def _is_time_zone(key: object) -> bool:
+    try:
+        return isinstance(key, str) and ZoneInfo(key).key == key
+    except (KeyError, ValueError, OSError):  # by what the key is: unknown, a path, a directory
+        return False
 
 
 def _wrong_text(name: str, value: object, *, blank: bool) -> Iterator[tuple[str, str]]:
@@ -199,8 +291,12 @@ def _is_encodable(value: str) -> bool:
 
 def _known_keys(orders: list[Order]) -> dict[object, RenderJob]:
     keys = [order.idempotency_key for order in orders if order.idempotency_key is not None]
-    jobs = RenderJob.objects.filter(idempotency_key__in=keys) if keys else ()
-    return {job.idempotency_key: job for job in jobs}
+    known: dict[object, RenderJob] = {}
+    for start in range(0, len(keys), KEYS_AT_ONCE):
+        some = keys[start : start + KEYS_AT_ONCE]
+        jobs = RenderJob.objects.filter(idempotency_key__in=some)
+        known |= {job.idempotency_key: job for job in jobs}
+    return known
 
 
 def _store(fresh: Mapping[object, tuple[RenderJob, RenderInput]]) -> dict[object, RenderJob]:
@@ -262,9 +358,9 @@ def _input(job: RenderJob, order: Order) -> RenderInput:
         content=order.content,
         url=order.url,
         options=options_to_json(merge_options(conf.defaults, order.options)),
-        params=dict(order.params),
-        language=translation.get_language() or "",
-        time_zone=_time_zone(),
+        params=options_to_json({"params": order.params})["params"],
+        language=order.language or translation.get_language() or "",
+        time_zone=order.time_zone or _time_zone(),
     )
 
 

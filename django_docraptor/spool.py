@@ -22,16 +22,30 @@ HEAD, TAIL = 1024, 2048
 OLE = bytes.fromhex("D0CF11E0")
 
 
-class SpoolFullError(DocRaptorError):
-    """The spool directory's disk has no room for a document."""
+class SpoolError(DocRaptorError):
+    """The spool directory cannot be used, or has no room for a document."""
 
-    code = "spool_full"
+    code = "spool"
 
 
 def directory() -> Path:
-    """The spool directory, made for this user's eyes only."""
+    """The spool directory, made for this user's eyes only.
+
+    Raises:
+        SpoolError: it cannot be made; or it is the default one, below a directory that all users
+            share, and somebody else has made it.
+    """
     path = conf.spool_path
-    path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    try:
+        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        found = path.lstat()
+    except OSError as error:
+        raise SpoolError(f"The spool directory cannot be made: {error}") from error
+    if not conf.spool_dir and (found.st_uid != os.getuid() or found.st_mode & 0o077):
+        raise SpoolError(
+            f"The spool directory {path} is not this user's own: remove it, or set "
+            "DOCRAPTOR['SPOOL_DIR']."
+        )
     return path
 
 
@@ -41,10 +55,10 @@ def path_for(name: str) -> Path:
 
 
 def ensure_room() -> None:
-    """Raises SpoolFullError before a download is spent that would not fit."""
+    """Raises SpoolError before a download is spent that would not fit."""
     free = shutil.disk_usage(directory()).free
     if free < conf.max_document_bytes:
-        raise SpoolFullError(
+        raise SpoolError(
             f"The spool directory has {free:,} bytes free, less than MAX_DOCUMENT_BYTES "
             f"({conf.max_document_bytes:,}): free space, or set DOCRAPTOR['SPOOL_DIR']."
         )

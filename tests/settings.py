@@ -1,5 +1,6 @@
 """Settings of the tests; ``TEST_DATABASE`` chooses sqlite, postgresql or mariadb."""
 
+import json
 import os
 import tempfile
 from pathlib import Path
@@ -99,3 +100,4 @@ DOCRAPTOR = {
     "MAX_DOCUMENT_BYTES": 20 * 1024 * 1024,
 }
 CELERY_BROKER_URL = os.environ.get("TEST_BROKER", "memory://")
+CELERY_BROKER_TRANSPORT_OPTIONS = json.loads(os.environ.get("TEST_BROKER_OPTIONS", "{}"))

@@ -179,5 +179,23 @@ def test_ensure_room(path: Path, settings) -> None:
     settings.DOCRAPTOR = settings.DOCRAPTOR | {
         "MAX_DOCUMENT_BYTES": stat.f_frsize * stat.f_blocks + 1
     }
-    with pytest.raises(spool.SpoolFullError, match="SPOOL_DIR"):
+    with pytest.raises(spool.SpoolError, match="SPOOL_DIR"):
         spool.ensure_room()
+
+
+def test_directory_of_somebody_else(settings, tmp_path, monkeypatch) -> None:
+    """The default directory is refused if others can read it: they may have made it."""
+    settings.DOCRAPTOR = {"API_KEY": "k"}
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    assert spool.directory().stat().st_mode & 0o777 == 0o700
+    spool.directory().chmod(0o755)
+    with pytest.raises(spool.SpoolError, match="not this user's own"):
+        spool.directory()
+
+
+def test_directory_that_cannot_be_made(settings, tmp_path) -> None:
+    """A path that is a file is an error that says so."""
+    (tmp_path / "file").write_text("")
+    settings.DOCRAPTOR = {"API_KEY": "k", "SPOOL_DIR": tmp_path / "file" / "spool"}
+    with pytest.raises(spool.SpoolError, match="cannot be made"):
+        spool.directory()

@@ -61,7 +61,11 @@ def collect_one(job: RenderJob) -> None:
     name = job.pending_name or document_name(
         job.pk, job.attempt, job.document_type, job.rendered_at or job.created_at
     )
-    path = spool.path_for(name)
+    try:
+        path = spool.path_for(name)
+    except spool.SpoolError as error:
+        try_later(job, error, Reason.FETCH_FAILED)
+        return
     if not path.exists() and not fetch(job, path):
         return
     tried_before = bool(job.pending_name)
@@ -92,7 +96,7 @@ def not_fetched(job: RenderJob, error: DocRaptorError | OSError, spent: int) -> 
         pause_account(job, error)
         job.set(fetch_attempts=spent)
         put_off(job, error, seconds=ACCOUNT_PAUSE, counted=False)
-    elif isinstance(error, (NotSentError, RateLimitError, spool.SpoolFullError)):
+    elif isinstance(error, (NotSentError, RateLimitError, spool.SpoolError)):
         try_later(job, error, Reason.FETCH_FAILED, fetch_attempts=spent)
     elif isinstance(error, TooLargeError):
         fail(job, Reason.TOO_LARGE, str(error))

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from django.core.exceptions import SuspiciousFileOperation
 from django.core.files.storage import FileSystemStorage
+from django.db import OperationalError, connection
 
 from django_docraptor import lifecycle, shortcuts, spool
 from django_docraptor.models import RenderJob
@@ -230,6 +231,24 @@ def test_F1_hopeless(sandbox, use_storage) -> None:
     FailingStorage.failing = SuspiciousFileOperation("outside")
     job = drive(enqueue())
     assert (job.error_code, FailingStorage.saves) == ("storage_error", 1)
+
+
+def test_F3_database_gone_between_save_and_confirm(sandbox, documents) -> None:
+    """The file is saved, the row cannot say so: taken up later, still one file and one download."""
+    job = rendered()
+
+    def down(execute, sql, params, many, context):
+        if sql.startswith("UPDATE") and State.COMPLETED in map(str, params):
+            raise OperationalError("server closed the connection unexpectedly")
+        return execute(sql, params, many, context)
+
+    with connection.execute_wrapper(down), pytest.raises(OperationalError):
+        lifecycle.collect()
+    assert len(files(documents)) == 1
+    skip_time(901)
+    job = drive(job)
+    assert [path.relative_to(documents).as_posix() for path in files(documents)] == [job.file.name]
+    assert sandbox.ledger.download_calls == 1
 
 
 def test_F4_row_deleted_while_saving(sandbox, use_storage, monkeypatch) -> None:
