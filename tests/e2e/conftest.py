@@ -1,0 +1,65 @@
+"""Real sites for the tests that need one; a failure shows the tail of each of its logs."""
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.e2e import installation
+from tests.e2e.brokers import corner
+from tests.e2e.databases import Database, scratch_database
+from tests.e2e.installation import Site
+
+SITES = pytest.StashKey[list[Site]]()
+MakeDatabase = Callable[[str], Database]
+StartSite = Callable[..., Site]
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
+    """Add the logs to the report of a test that failed."""
+    report: Any = yield
+    if report.failed:
+        for site in item.stash.get(SITES, []):
+            report.sections += list(site.logs().items())
+    return report
+
+
+@pytest.fixture(scope="session")
+def make_database(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MakeDatabase]:
+    """A scratch database of each kind, migrated once, emptied at each call."""
+    made: dict[str, Database] = {}
+    with ExitStack() as stack:
+
+        def make(kind: str) -> Database:
+            if kind not in made:
+                scratch = tmp_path_factory.mktemp(kind)
+                database = stack.enter_context(scratch_database(kind, scratch))
+                command = ["django", "migrate", "-v", "0"]
+                installation.run(*command, environment=database.environment, seconds=120)
+                made[kind] = database
+            installation.empty(made[kind])
+            return made[kind]
+
+        yield make
+
+
+@pytest.fixture
+def start_site(
+    request: pytest.FixtureRequest, tmp_path: Path, make_database: MakeDatabase
+) -> Iterator[StartSite]:
+    """Start a site: kinds of database and broker, then :class:`Site`'s arguments."""
+    sites = request.node.stash.setdefault(SITES, [])
+    with ExitStack() as stack:
+
+        def start(database: str, broker: str, **options: Any) -> Site:
+            folder = tmp_path / f"site{len(sites)}"
+            folder.mkdir()
+            place = stack.enter_context(corner(broker, folder))
+            site = Site(make_database(database), place, folder, **options)
+            sites.append(site)
+            return stack.enter_context(site)
+
+        yield start

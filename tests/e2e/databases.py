@@ -1,0 +1,92 @@
+"""Scratch databases, made and dropped here, and read without Django."""
+
+import sqlite3
+import uuid
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pymysql
+
+TABLES = ["renderevent", "renderinput", "renderjob", "account", "pulse"]
+
+
+class Database:
+    """One scratch database of one kind.
+
+    Args:
+        kind: as in ``TEST_DATABASE``.
+        scratch: a directory for what the kind keeps in files.
+    """
+
+    def __init__(self, kind: str, scratch: Path) -> None:
+        self.kind = kind
+        self.name = f"docraptor_{uuid.uuid4().hex[:12]}"
+        self.scratch = scratch
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """What ``tests.settings`` reads."""
+        names = {"postgresql": "POSTGRES_DB", "mariadb": "MARIADB_DB"}
+        chosen = {names[self.kind]: self.name} if self.kind in names else {}
+        return {"TEST_DATABASE": self.kind, "TEST_SCRATCH": str(self.scratch)} | chosen
+
+    def query(self, sql: str, name: str | None = None) -> list[tuple[Any, ...]]:
+        """Run one statement on a connection of its own; return its rows."""
+        connection: Any
+        if self.kind == "postgresql":
+            connection = psycopg.connect(
+                host="127.0.0.1", user="postgres", dbname=name or self.name, autocommit=True
+            )
+        elif self.kind == "mariadb":
+            connection = pymysql.connect(
+                host="127.0.0.1", user="root", database=name or self.name, autocommit=True
+            )
+        else:
+            path = self.scratch / "db.sqlite3"
+            connection = sqlite3.connect(path, timeout=20, isolation_level=None)
+        with closing(connection), closing(connection.cursor()) as cursor:
+            cursor.execute(sql)
+            return list(cursor.fetchall()) if cursor.description else []
+
+    def create(self) -> None:
+        """Make it, empty."""
+        if self.kind == "postgresql":
+            self.query(f"CREATE DATABASE {self.name}", "postgres")
+        elif self.kind == "mariadb":
+            self.query(f"CREATE DATABASE {self.name} CHARACTER SET utf8mb4", "mysql")
+
+    def drop(self) -> None:
+        """Remove it, whoever is connected."""
+        if self.kind == "postgresql":
+            self.query(f"DROP DATABASE IF EXISTS {self.name} WITH (FORCE)", "postgres")
+        elif self.kind == "mariadb":
+            self.query(f"DROP DATABASE IF EXISTS {self.name}", "mysql")
+
+    def empty(self) -> None:
+        """Delete the app's rows."""
+        for table in TABLES:
+            self.query(f"DELETE FROM django_docraptor_{table}")
+
+    def jobs(self) -> list[dict[str, Any]]:
+        """Every job's row; its key as 32 hexadecimal digits."""
+        columns = [
+            *("id", "name", "state", "attempt", "file", "file_size", "sha256", "error_code"),
+            *("errors", "created_at", "finished_at", "due_at"),
+        ]
+        rows = self.query(f"SELECT {', '.join(columns)} FROM django_docraptor_renderjob")
+        jobs = [dict(zip(columns, row, strict=True)) for row in rows]
+        return [job | {"id": uuid.UUID(str(job["id"])).hex} for job in jobs]
+
+
+@contextmanager
+def scratch_database(kind: str, scratch: Path) -> Iterator[Database]:
+    """A database of one's own for a while."""
+    database = Database(kind, scratch)
+    database.create()
+    try:
+        yield database
+    finally:
+        database.drop()
