@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from celery.signals import before_task_publish
 from django.core.management import CommandError, call_command
+from django.db import OperationalError, connection
 
 from django_docraptor import health
 from django_docraptor.models import Pulse, RenderJob
@@ -84,3 +85,21 @@ def test_needs_no_broker(sandbox: Sandbox, documents, settings) -> None:
     finally:
         before_task_publish.disconnect(note)
     assert published == []
+
+
+def test_loop_survives_a_database_that_is_away(sandbox: Sandbox, documents, caplog) -> None:
+    """A round that the database ends is logged, and the next one goes on."""
+    enqueue()
+    failures = []
+
+    def down(execute, sql, params, many, context):
+        if not failures:
+            failures.append(sql)
+            raise OperationalError("server closed the connection unexpectedly")
+        return execute(sql, params, many, context)
+
+    with connection.execute_wrapper(down):
+        tick("--until-idle", "--interval", "0.05", "--timeout", "20")
+    assert failures
+    assert "The database is away" in caplog.text
+    assert RenderJob.objects.get().state == State.COMPLETED
