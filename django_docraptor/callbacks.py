@@ -39,14 +39,18 @@ def read_token(token: str) -> tuple[uuid.UUID, int] | None:
 
 
 def callback_url(job: uuid.UUID, attempt: int) -> str:
-    """The URL to give DocRaptor; blank without ``CALLBACK_BASE_URL``, which means polling only.
+    """The URL to give DocRaptor; blank without ``CALLBACK_BASE_URL``, which means polling only."""
+    return public_url(reverse("django_docraptor:callback", args=[make_token(job, attempt)]))
+
+
+def public_url(path: str) -> str:
+    """The full address of a path of this site; blank without ``CALLBACK_BASE_URL``.
 
     A path in ``CALLBACK_BASE_URL`` takes the place of the script prefix, which workers lack.
     """
     base = conf.callback_base_url.rstrip("/")
     if not base:
         return ""
-    path = reverse("django_docraptor:callback", args=[make_token(job, attempt)])
     if urlsplit(base).path:
         path = "/" + path.removeprefix(get_script_prefix())
     return base + path

@@ -40,7 +40,7 @@ def check_settings(app_configs: Apps, **kwargs: Any) -> list[CheckMessage]:
     if given is not None and not isinstance(given, Mapping):
         return [_error(1, "DOCRAPTOR must be a dict.", 'Write DOCRAPTOR = {"API_KEY": "…"}.')]
     wrong = [*_unknown_keys(), *_wrong_types()]
-    values = (_missing_key, _callback_url, _wrong_options, _client, _plain_http)
+    values = (_missing_key, _callback_url, _wrong_options, _client, _plain_http, _assets_base_url)
     return wrong or [message for check in values for message in check()]
 
 
@@ -117,6 +117,17 @@ def _plain_http() -> Iterator[CheckMessage]:
         )
 
 
+def _assets_base_url() -> Iterator[CheckMessage]:
+    is_full = str(settings.STATIC_URL or "").startswith(("https://", "http://"))
+    if conf.assets == "absolute" and not conf.assets_base_url and not is_full:
+        yield _error(
+            20,
+            "DOCRAPTOR['ASSETS'] is \"absolute\" and there is no DOCRAPTOR['ASSETS_BASE_URL'].",
+            "Give this site's public address, such as https://shop.example, or set ASSETS to "
+            '"inline".',
+        )
+
+
 @register
 def check_urls(app_configs: Apps, **kwargs: Any) -> list[CheckMessage]:
     """The URLs must be included, for callbacks and downloads."""
@@ -134,6 +145,7 @@ def check_urls(app_configs: Apps, **kwargs: Any) -> list[CheckMessage]:
 def check_celery(app_configs: Apps, **kwargs: Any) -> list[CheckMessage]:
     """Celery needs a broker, and Redis a socket timeout, or a publish may wait for ever."""
     broker = current_app.conf.broker_url or current_app.conf.broker_write_url
+    broker = broker[0] if isinstance(broker, (list, tuple)) and broker else broker
     if not broker:
         return [_no_broker()] if conf.ring_on_commit else []
     options = current_app.conf.broker_transport_options or {}

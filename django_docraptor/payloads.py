@@ -6,12 +6,10 @@ passed through: DocRaptor's published list lags behind the service.
 """
 
 import json
-import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from datetime import datetime
 from enum import StrEnum
-from html.parser import HTMLParser
 from typing import Any, Final, Self, get_args
 from urllib.parse import urlsplit
 
@@ -248,34 +246,6 @@ def options_to_json(options: Mapping[str, Any]) -> dict[str, Any]:
         ValidationError: under the option's name, if its value is not JSON.
     """
     return {name: _to_json(name, value) for name, value in options.items()}
-
-
-def check_content(request: DocumentRequest, *, max_bytes: int) -> None:
-    """Refuse content that DocRaptor would refuse, while it is still free to do so.
-
-    Args:
-        max_bytes: the most that the content may have in UTF-8.
-
-    Raises:
-        ValidationError: under ``content``, if it is too large, or if it has a relative resource
-            URL and no ``baseurl``, for which DocRaptor's answer is "File system access is not
-            allowed". Scripts are not run: what they load is not seen.
-    """
-    size = len(request.content.encode())
-    if size > max_bytes:
-        raise ValidationError(
-            {
-                "content": [
-                    f"content has {size:,} bytes, more than the {max_bytes:,} allowed: link to "
-                    "images and fonts instead of embedding them, or give a url."
-                ]
-            }
-        )
-    if request.prince_options.baseurl:
-        return
-    found = _first_relative(request.content)
-    if found:
-        raise ValidationError({"content": [found]})
 
 
 # What is wrong with a value. Each function yields pairs of a field's name and a message.
@@ -521,126 +491,3 @@ def _default(value: object) -> Any:
         return value.isoformat()
     kind = "a time without a time zone" if isinstance(value, datetime) else type(value).__name__
     raise TypeError(f"{_shown(value)} is {kind}")
-
-
-# Relative URLs in HTML.
-
-_RESOURCES: Final[Mapping[str, tuple[str, ...]]] = {
-    "img": ("src", "srcset"),
-    "script": ("src",),
-    "source": ("src", "srcset"),
-    "iframe": ("src",),
-    "embed": ("src",),
-    "object": ("data",),
-    "video": ("src", "poster"),
-    "audio": ("src",),
-    "track": ("src",),
-    "image": ("href", "xlink:href"),
-}
-_LINKED: Final = frozenset({"stylesheet", "icon"})
-_CSS_COMMENT: Final = re.compile(r"/\*.*?\*/", re.DOTALL)
-_CSS_URL: Final = re.compile(
-    r"""url\(\s*(?:"([^"]*)"|'([^']*)'|([^"'()\s][^()\s]*))\s*\)|@import\s+(?:"([^"]*)"|'([^']*)')""",
-    re.IGNORECASE,
-)
-# Two letters at least: C:\logo.png is a file, not an address.
-_SCHEME: Final = re.compile(r"[a-z][a-z0-9+.-]+:", re.IGNORECASE)
-
-
-def _is_relative(url: str) -> bool:
-    """Whether DocRaptor would look for the URL among files.
-
-    ``//host/path`` is: without a base address there is no scheme that it could take over.
-    """
-    url = url.strip()
-    if not url or url.startswith("#"):
-        return False
-    return not _SCHEME.match(url) or url.lower().startswith("file:")
-
-
-class _FoundError(Exception):
-    """Ends the parsing at the first find."""
-
-    def __init__(self, message: str) -> None:
-        super().__init__(message)
-        self.message = message
-
-
-class _ResourceParser(HTMLParser):
-    """Raises _FoundError at the first relative resource URL."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.in_style = False
-        self.has_base = False
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        values = {name: value for name, value in attrs if value}
-        if tag == "base":
-            self.has_base = self.has_base or not _is_relative(values.get("href", "."))
-        self.in_style = tag == "style"
-        for name, url in _resource_urls(tag, values):
-            self._check(url, f'<{tag} {name}="{_short(url)}">', lines=0)
-        for url, _ in _css_urls(values.get("style", "")):
-            self._check(url, f'<{tag} style="… url({_short(url)}) …">', lines=0)
-
-    def handle_endtag(self, tag: str) -> None:
-        if tag == "style":
-            self.in_style = False
-
-    def handle_data(self, data: str) -> None:
-        if self.in_style:
-            for url, lines in _css_urls(data):
-                self._check(url, f"<style> with url({_short(url)})", lines=lines)
-
-    def _check(self, url: str, where: str, *, lines: int) -> None:
-        if self.has_base or not _is_relative(url):
-            return
-        raise _FoundError(
-            f"Line {self.getpos()[0] + lines} of content: {where} has no full address, and "
-            'DocRaptor would answer "File system access is not allowed". Write the address with '
-            "https://, or set prince_options baseurl to the address that it is relative to."
-        )
-
-
-def _short(url: str) -> str:
-    url = url.strip()
-    return url if len(url) <= 120 else f"{url[:119]}…"
-
-
-def _resource_urls(tag: str, values: Mapping[str, str]) -> Iterator[tuple[str, str]]:
-    for name in _RESOURCES.get(tag, ()):
-        if name == "srcset":
-            yield from ((name, url) for url in _srcset_urls(values.get(name, "")))
-        elif name in values:
-            yield name, values[name]
-    if tag == "link" and _LINKED & set(values.get("rel", "").lower().split()):
-        yield "href", values.get("href", "")
-    if tag == "input" and values.get("type", "").lower() == "image":
-        yield "src", values.get("src", "")
-
-
-def _srcset_urls(srcset: str) -> Iterator[str]:
-    """The addresses of a srcset: a data: address has commas of its own, so split at ", " only."""
-    for candidate in re.split(r",\s+", srcset.strip()):
-        yield from candidate.split()[:1]
-
-
-def _css_urls(css: str) -> Iterator[tuple[str, int]]:
-    """Addresses in CSS, each with the number of line ends before it."""
-    blank: Callable[[re.Match[str]], str] = lambda found: "\n" * found.group().count("\n")  # noqa: E731
-    css = _CSS_COMMENT.sub(blank, css)
-    for found in _CSS_URL.finditer(css):
-        url = next((group for group in found.groups() if group), "")
-        yield url, css.count("\n", 0, found.start())
-
-
-def _first_relative(content: str) -> str:
-    """The message about the first relative resource URL, blank if there is none."""
-    parser = _ResourceParser()
-    try:
-        parser.feed(content)
-        parser.close()
-    except _FoundError as found:
-        return found.message
-    return ""

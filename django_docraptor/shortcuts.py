@@ -35,8 +35,9 @@ MAX_PRIORITY = 32767
 KEYS_AT_ONCE = 1000
 # What two orders of an object must have in common to be for the same document.
 IDENTITY = ("document", "document_type", "account", "test", "idempotency_key")
-# How many jobs of an object are searched for one with the same parameters, then what changes.
+# How many jobs of an object are searched for one with the same parameters.
 LOOK_BACK = 20
+# What a newer order changes in a job that waits.
 RENEWED = ("name", "priority", "owner_id")
 RENEWED_INPUT = ("content", "url", "options", "language", "time_zone")
 

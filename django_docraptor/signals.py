@@ -13,3 +13,5 @@ document_submitted = Signal()
 document_completed = Signal()
 # The job was given up: `job.error_code` and `job.errors` say why.
 document_failed = Signal()
+# A delivery to the source's file field failed and is due again; our own receiver tries it.
+delivery_due = Signal()

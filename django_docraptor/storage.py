@@ -41,6 +41,12 @@ def _forget(*, setting: str, **kwargs: Any) -> None:
 setting_changed.connect(_forget, dispatch_uid="django_docraptor.storage")
 
 
+def file_name(name: str, document_type: str) -> str:
+    """The name with the type's ending."""
+    ending = f".{document_type}"
+    return name if name.lower().endswith(ending) else name + ending
+
+
 def document_name(job: uuid.UUID, attempt: int, extension: str, at: datetime) -> str:
     """Name of an attempt's file: unguessable, the same at every try, without a user's text."""
     return f"docraptor/{at:%Y/%m}/{job.hex}-{attempt}.{extension}"

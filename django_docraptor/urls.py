@@ -9,4 +9,5 @@ app_name = "django_docraptor"
 urlpatterns = [
     path("callback/<str:token>/", views.callback, name="callback"),
     path("documents/<uuid:key>/", views.download, name="download"),
+    path("documents/<uuid:key>/waiting/", views.waiting, name="waiting"),
 ]

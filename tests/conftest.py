@@ -41,7 +41,13 @@ def sandbox(_one_sandbox: Sandbox, settings: Any, tmp_path: Any) -> Iterator[San
         "BASE_URL": _one_sandbox.url,
         "RING_ON_COMMIT": False,
         "SPOOL_DIR": tmp_path / "spool",
-        "TIMEOUT": {"connect": 1, "create_read": 1, "status_read": 1, "download_read": 1, "total": 3},
+        "TIMEOUT": {
+            "connect": 1,
+            "create_read": 1,
+            "status_read": 1,
+            "download_read": 1,
+            "total": 3,
+        },
     }
     yield _one_sandbox
     _one_sandbox.reset()

@@ -179,10 +179,31 @@ MUTATIONS = [
     ),
     Mutation(
         "any logged-in user may download",
-        "views.py",
-        "return job.owner_id == user.pk or user.has_perm(\"django_docraptor.view_renderjob\")",
+        "models.py",
+        "return self.owner_id == user.pk or has_perm(\"django_docraptor.view_renderjob\")",
         "return True",
         "tests/test_views.py",
+    ),
+    Mutation(
+        "bill a document again when its page is loaded again",
+        "responses.py",
+        "return replace(order, idempotency_key=f\"{key}:{given_up}\")",
+        "return order",
+        "tests/test_responses.py",
+    ),
+    Mutation(
+        "let an owner try again what may be on the bill",
+        "views.py",
+        "free = job.test or job.resumes_at is not None or not job.may_have_been_billed",
+        "free = True",
+        "tests/test_document_views.py",
+    ),
+    Mutation(
+        "run scripts in a preview",
+        "views.py",
+        "response[\"Content-Security-Policy\"] = PREVIEW_POLICY",
+        "pass",
+        "tests/test_document_views.py",
     ),
     Mutation(
         "forget the signal that a dead process did not send",

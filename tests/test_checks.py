@@ -164,6 +164,23 @@ def test_E007_client(path: str) -> None:
     assert settings_ids(RIGHT | {"CLIENT": path}) == ["E007"]
 
 
+@pytest.mark.parametrize(
+    ("base", "static_url", "found"),
+    [
+        ("", "/static/", ["E020"]),
+        ("", None, ["E020"]),
+        ("", "https://cdn.example/", []),
+        ("https://shop.example", "/static/", []),
+    ],
+)
+def test_E020_assets_base_url(base: str, static_url: str | None, found: list[str]) -> None:
+    """Absolute addresses need something to begin with."""
+    with override_settings(STATIC_URL=static_url):
+        docraptor = RIGHT | {"ASSETS": "absolute", "ASSETS_BASE_URL": base}
+        assert settings_ids(docraptor) == found
+        assert settings_ids(docraptor | {"ASSETS": "inline"}) == []
+
+
 def test_E008_urls_missing() -> None:
     """Our URLs must be included."""
     with override_settings(ROOT_URLCONF=__name__):

@@ -37,9 +37,11 @@ def test_defaults_are_documented() -> None:
 def test_checks_are_documented() -> None:
     """Every id that the code can give has a heading."""
     given = set()
-    for file in PACKAGE.glob("*check*.py"):
-        for kind, number in re.findall(r"_(error|warning)\(\s*(\d+),", file.read_text()):
+    for file in [PACKAGE / "checks.py", *PACKAGE.glob("*/checks.py")]:
+        text = file.read_text()
+        for kind, number in re.findall(r"_(error|warning)\(\s*(?:document,\s*)?(\d+),", text):
             given.add(f"django_docraptor.{kind[0].upper()}{int(number):03}")
+        given.update(re.findall(r'id="(django_docraptor\.[EW]\d+)"', text))
     assert given
     assert set(headings("checks.md")) == given
 

@@ -1,13 +1,16 @@
 """Declared documents: how they are found, named, ordered and rendered."""
 
 from collections.abc import Iterator
+from io import BytesIO
 from typing import Any
 
 import pytest
 from django.contrib.auth import get_user_model
+from django.core.exceptions import ValidationError
+from django.test import Client
 from django.utils import timezone, translation
 
-from django_docraptor import lifecycle, registry
+from django_docraptor import lifecycle, registry, shortcuts
 from django_docraptor.documents import Document
 from django_docraptor.models import RenderInput, RenderJob
 from django_docraptor.sandbox import Sandbox
@@ -140,6 +143,64 @@ def test_enqueue_many() -> None:
     assert {job.owner_id for job in jobs} == {owner.pk}
 
 
+def test_order_test_flag(invoice: Invoice, place, settings) -> None:
+    """The class's flag wins over the setting, the call's over the class's."""
+    settings.DOCRAPTOR = settings.DOCRAPTOR | {"TEST_MODE": True}
+    place.test = False
+    assert place.enqueue(invoice).test is False
+    assert place.enqueue(invoice, test=True).test is True
+
+
+def test_order_with_type(invoice: Invoice, place) -> None:
+    """A type that is ordered is in the name, in the job and in the template's context."""
+    order = place.order(invoice, document_type="pdf")
+    assert (order.name, order.document_type) == (f"Place-{invoice.pk}.pdf", "pdf")
+    assert place(invoice, ordered_type="xls").get_base_context()["document_type"] == "xls"
+
+
+@pytest.mark.parametrize(
+    ("place_of", "message"),
+    [({"language": "klingon"}, "klingon"), ({"time_zone": "Mars/Olympus"}, "Mars")],
+)
+def test_wrong_place(invoice: Invoice, place_of, message: str) -> None:
+    """A language or time zone that is none is refused, whoever says it."""
+    with pytest.raises(ValidationError, match=message):
+        InvoicePDF.enqueue(invoice, **place_of)
+    with pytest.raises(ValidationError, match=message):
+        shortcuts.enqueue(name="x.pdf", content="x", **place_of)
+
+
+def test_enqueue_snapshot(invoice: Invoice) -> None:
+    """With ``snapshot`` the content is rendered and stored at once."""
+    job = InvoicePDF.enqueue(invoice, snapshot=True)
+    assert "<h1>Invoice 17</h1>" in RenderInput.objects.get(pk=job.pk).content
+    assert job.document == "shop.InvoicePDF"
+
+
+def test_snapshot_is_checked(invoice: Invoice, settings) -> None:
+    """Content that is rendered now is refused now, and nothing is stored."""
+    settings.DOCRAPTOR = settings.DOCRAPTOR | {"MAX_CONTENT_BYTES": 10}
+    with pytest.raises(ValidationError, match="more than the 10 allowed"):
+        InvoicePDF.enqueue(invoice, snapshot=True)
+    assert not RenderJob.objects.exists()
+
+
+def test_snapshot_of_nothing(invoice: Invoice, place) -> None:
+    """A template that renders nothing is refused: blank would mean, render it later."""
+    place.render = lambda self: " "
+    with pytest.raises(ValidationError, match="rendered nothing"):
+        place.enqueue(invoice, snapshot=True)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_snapshot_shows_the_past(sandbox: Sandbox, invoice: Invoice, place) -> None:
+    """What changes after the order is not in the document, and no worker renders."""
+    place.enqueue(invoice, snapshot=True)
+    lifecycle.submit()
+    assert len(place.rendered) == 1
+    assert sandbox.ledger.create_calls == 1
+
+
 # --- rendering -------------------------------------------------------------------------------
 
 
@@ -173,6 +234,76 @@ def test_document_in_language_and_time_zone(sandbox: Sandbox, place, invoice: In
     assert [where for *where, _ in place.rendered] == [["de", "Asia/Kathmandu"]]
     assert translation.get_language() == "en-us"
     assert timezone.get_current_timezone_name() == "UTC"
+
+
+@pytest.mark.django_db(transaction=True)
+def test_document_in_its_reader_s_language(sandbox: Sandbox, place, invoice: Invoice) -> None:
+    """A document that says its language and time zone is rendered there, whoever ordered."""
+    place.get_language = lambda self: "fr" if self.source.number == "17" else None
+    place.time_zone = "Europe/Vienna"
+    with translation.override("de"):
+        place.enqueue(invoice)
+        place.enqueue(invoice, language="es", time_zone="Asia/Tokyo")
+    lifecycle.submit()
+    found = {tuple(where) for *where, _ in place.rendered}
+    assert found == {("fr", "Europe/Vienna"), ("es", "Asia/Tokyo")}
+
+
+def test_preview_html(invoice: Invoice, place) -> None:
+    """The HTML as it would be sent, in the document's language; nothing is stored or sent."""
+    place.language = "de"
+    assert place.preview_html(invoice, params={"copy": 2}) == "<p>here</p>"
+    assert place.rendered == [("de", "UTC", {"copy": 2})]
+    assert "<h1>Invoice 17</h1>" in InvoicePDF.preview_html(invoice)
+    assert not RenderJob.objects.exists()
+
+
+def test_render_now(sandbox: Sandbox, invoice: Invoice) -> None:
+    """A synchronous document comes back as bytes, without a job."""
+    assert InvoicePDF.render_now(invoice).startswith(b"%PDF-")
+    assert not RenderJob.objects.exists()
+    assert [call.path for call in sandbox.requests] == ["/docs"]
+
+
+def test_render_now_into_a_file(sandbox: Sandbox, invoice: Invoice) -> None:
+    """Into a file, its size is told."""
+    target = BytesIO()
+    download = InvoicePDF.render_now(invoice, target, document_type="xlsx")
+    assert target.getvalue().startswith(b"PK")
+    assert download.size == len(target.getvalue())
+
+
+# --- who may have it -------------------------------------------------------------------------
+
+
+def test_may_download_by_default(place, invoice: Invoice) -> None:
+    """The owner may, others may not."""
+    anna = get_user_model().objects.create(username="anna")
+    ben = get_user_model().objects.create(username="ben")
+    job = place.enqueue(invoice, owner=anna)
+    assert place.may_download(anna, job)
+    assert not place.may_download(ben, job)
+
+
+def test_may_download_as_the_document_says(
+    client: Client, place, invoice: Invoice, documents
+) -> None:
+    """The download view asks the document's class, but never for a stranger."""
+    place.may_download = classmethod(lambda cls, user, job: job.source.number == user.username)
+    documents.mkdir()
+    (documents / "a.xlsx").write_bytes(b"PK")
+    anna = get_user_model().objects.create(username="anna")
+    job = place.enqueue(invoice, owner=anna)
+    RenderJob.objects.update(state=State.COMPLETED, due_at=None, file="a.xlsx")
+    address = job.get_absolute_url()
+    assert client.get(address).status_code == 404
+    client.force_login(anna)
+    assert client.get(address).status_code == 404
+    client.force_login(get_user_model().objects.create(username="17"))
+    assert b"".join(client.get(address)) == b"PK"
+
+
+# --- in languages and zones ------------------------------------------------------------------
 
 
 @pytest.mark.django_db(transaction=True)

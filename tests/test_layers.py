@@ -21,7 +21,9 @@ ROWS: list[set[str]] = [
     {"lifecycle"},
     {"tasks"},
     {"shortcuts"},
-    {"documents"},
+    {"documents", "waiting", "hosted"},
+    {"asynchronous", "responses"},
+    {"mail"},
     {"views", "admin", "checks", "templatetags", "management", "testing"},
     {"urls", "apps"},
 ]

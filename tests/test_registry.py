@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 import pytest
+from django.contrib.auth.base_user import AbstractBaseUser
 
 from django_docraptor import registry
 from django_docraptor.exceptions import ConfigurationError
@@ -14,6 +15,12 @@ class Recipe:
 
     def render(self, job: RenderJob, stored: RenderInput) -> str:
         return "<p>rendered</p>"
+
+    def may_download(self, user: AbstractBaseUser, job: RenderJob) -> bool:
+        return False
+
+    def deliver(self, job: RenderJob) -> None:
+        return None
 
 
 @pytest.fixture
@@ -28,6 +35,12 @@ def recipe() -> Iterator[Recipe]:
 def test_get(recipe: Recipe) -> None:
     """A registered recipe is found under its label."""
     assert registry.get("tests.recipe") is recipe
+
+
+def test_find(recipe: Recipe) -> None:
+    """Who can do without a recipe is told that there is none."""
+    assert registry.find("tests.recipe") is recipe
+    assert registry.find("tests.nothing") is None
 
 
 def test_register_again(recipe: Recipe) -> None:

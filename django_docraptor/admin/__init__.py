@@ -3,9 +3,13 @@
 ``jobs`` has the list and the page of a job, ``changelist`` what keeps the list fast, ``display``
 how a value looks, ``sources`` who sees what of a source, ``steps`` what retry and cancel mean for
 the bill, ``accounts`` the accounts.
+
+For a project's own models: ``documents`` has the mixin, ``orders`` what it orders, ``newest`` what
+there is already.
 """
 
 from django_docraptor.admin.accounts import AccountAdmin
+from django_docraptor.admin.documents import DocumentAdminMixin
 from django_docraptor.admin.jobs import RenderJobAdmin
 
-__all__ = ["AccountAdmin", "RenderJobAdmin"]
+__all__ = ["AccountAdmin", "DocumentAdminMixin", "RenderJobAdmin"]

@@ -3,15 +3,18 @@
 import traceback
 from dataclasses import replace
 
+from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.utils import timezone, translation
 
 from django_docraptor import registry
+from django_docraptor.assets import AssetError
 from django_docraptor.callbacks import callback_url
 from django_docraptor.conf import conf
 from django_docraptor.exceptions import ConfigurationError, DocRaptorError
 from django_docraptor.models import RenderInput, RenderJob
-from django_docraptor.payloads import DocumentRequest, check_content
+from django_docraptor.payloads import DocumentRequest
+from django_docraptor.preflight import check_content
 from django_docraptor.states import Reason
 
 # DocRaptor: "Tag is too long (maximum is 200 characters)".
@@ -44,7 +47,7 @@ def compose(job: RenderJob) -> DocumentRequest:
             test=job.test,
             options=stored.options,
         )
-        check_content(request, max_bytes=conf.max_content_bytes)
+        check_content(request, max_bytes=conf.max_content_bytes, template=_template(job))
     except ValidationError as error:
         raise CompositionError(Reason.INVALID_REQUEST, _spell(error)) from error
     return request
@@ -60,14 +63,24 @@ def _content(job: RenderJob, stored: RenderInput) -> str:
     if not job.document or stored.content:
         return stored.content
     zone = timezone.override(stored.time_zone or None)
+    # An order without a language is rendered in the project's.
+    language = translation.override(stored.language or settings.LANGUAGE_CODE)
     try:
-        with translation.override(stored.language or None), zone:
+        with language, zone:
             return registry.get(job.document).render(job, stored)
     except ConfigurationError as error:
         raise CompositionError(Reason.CONFIGURATION, str(error)) from error
+    except AssetError as error:  # its sentence says all: a traceback would bury it
+        raise CompositionError(Reason.TEMPLATE_ERROR, str(error)) from error
     except Exception as error:
         story = "".join(traceback.format_exception(error))
         raise CompositionError(Reason.TEMPLATE_ERROR, story) from error
+
+
+def _template(job: RenderJob) -> str:
+    """Name of the template, for messages; blank where there is none."""
+    recipe = registry.find(job.document) if job.document else None
+    return str(getattr(recipe, "template_name", ""))
 
 
 def _spell(error: ValidationError) -> str:

@@ -75,7 +75,9 @@ def admit(name: str, limit: int) -> list[RenderJob]:
             return []
         free = conf.max_in_flight - RenderJob.objects.in_flight(name).count()
         wanted = min(free, 1 if account.is_half_open else limit)
-        return pending.unlocked().claim(limit=wanted, lease=LEASE[State.PENDING]) if wanted > 0 else []
+        return (
+            pending.unlocked().claim(limit=wanted, lease=LEASE[State.PENDING]) if wanted > 0 else []
+        )
 
 
 def send(jobs: list[RenderJob]) -> None:

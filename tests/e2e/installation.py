@@ -24,8 +24,8 @@ from typing import Any, Self
 
 from django_docraptor.sandbox.control import Control
 from tests.e2e.brokers import Broker
+from tests.e2e.content import content_of
 from tests.e2e.databases import Database
-from tests.e2e.order import content_of
 from tests.e2e.processes import Process, wait_until
 
 SETTINGS = {"DJANGO_SETTINGS_MODULE": "tests.e2e.site", "PYTHONUNBUFFERED": "1"}

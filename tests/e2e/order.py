@@ -11,11 +11,7 @@ import time
 import django
 
 import tests.e2e.celery  # noqa: F401 - as a project's __init__ does
-
-
-def content_of(name: str) -> str:
-    """The HTML of a document: no two are alike."""
-    return f"<h1>{name}</h1>"
+from tests.e2e.content import content_of
 
 
 def main() -> None:

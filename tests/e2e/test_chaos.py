@@ -9,6 +9,8 @@ import sys
 
 import pytest
 
+from tests.e2e.processes import wait_until
+
 pytestmark = [
     pytest.mark.services("postgresql"),
     pytest.mark.skipif(not shutil.which("redis-server"), reason="apt-get install redis-server"),
@@ -54,8 +56,17 @@ def test_an_interrupted_run_leaves_nothing_behind(tmp_path):
     assert "chaos" in line, line + errors
     assert len(children) >= 5
     assert run.returncode == 130, errors
-    assert not [pid for pid in children if os.path.exists(f"/proc/{pid}")]
+    wait_until("all are gone", lambda: not any(map(is_there, children)), 20)
     assert not list(tmp_path.iterdir())
+
+
+def is_there(pid):
+    """Whether a process has not ended."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
 
 
 def processes_below(pid):
