@@ -17,8 +17,9 @@ from django.utils import timezone, translation
 from django_docraptor.callbacks import public_url
 from django_docraptor.exceptions import ConfigurationError, DocRaptorError
 from django_docraptor.models import RenderInput, RenderJob
-from django_docraptor.responses import CONTENT_TYPES, file_name
+from django_docraptor.responses import CONTENT_TYPES
 from django_docraptor.states import State
+from django_docraptor.storage import file_name
 
 MEBIBYTE: Final = 1024 * 1024
 # Most mail servers refuse more than 20 to 25 MB, and an attachment grows by a third on its way.

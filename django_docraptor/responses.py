@@ -34,6 +34,7 @@ from django_docraptor.models import RenderJob
 from django_docraptor.payloads import merge_options, options_to_json
 from django_docraptor.shortcuts import Order, enqueue_many, render_now
 from django_docraptor.states import State
+from django_docraptor.storage import file_name
 from django_docraptor.waiting import in_transaction, job_done
 
 logger = logging.getLogger("django_docraptor")
@@ -238,9 +239,3 @@ def _signed_url(job: RenderJob, *, as_attachment: bool) -> str:
         except TypeError:  # not an option of this storage
             continue
     return ""
-
-
-def file_name(name: str, document_type: str) -> str:
-    """The name with the type's ending."""
-    ending = f".{document_type}"
-    return name if name.lower().endswith(ending) else name + ending

@@ -34,7 +34,7 @@ _WORD = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 
 def title_of(document: DocumentClass) -> str:
     """What people call it: its ``verbose_name``, else the words of the class's name."""
-    return str(getattr(document, "verbose_name", "") or _WORD.sub(" ", document.__name__))
+    return str(document.verbose_name or _WORD.sub(" ", document.__name__))
 
 
 def is_report(document: DocumentClass) -> bool:
@@ -49,11 +49,10 @@ def is_billed(document: DocumentClass) -> bool:
 
 def form_of(document: DocumentClass, data: Any = None) -> forms.Form | None:
     """The document's options as a form, bound to ``data``; ``None`` if it declares none."""
-    form_class: type[forms.Form] | None = getattr(document, "form_class", None)
-    if form_class is None:
+    if document.form_class is None:
         return None
     # A prefix, since the page has fields of its own.
-    form = form_class(data, prefix="document")
+    form = document.form_class(data, prefix="document")
     for form_field in form.fields.values():
         if type(form_field.widget) is forms.DateInput:
             form_field.widget = AdminDateWidget(form_field.widget.attrs)

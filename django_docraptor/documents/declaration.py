@@ -12,8 +12,10 @@ from django.core.exceptions import ImproperlyConfigured, ValidationError
 from django.db.models import Model
 from django.db.models.signals import ModelSignal, post_save
 from django.dispatch import Signal
+from django.forms import Form
 from django.template.loader import render_to_string
 from django.utils import timezone, translation
+from django.utils.functional import Promise
 
 from django_docraptor import registry, shortcuts
 from django_docraptor.client import Download
@@ -54,6 +56,10 @@ class Document(Generic[S]):
     time_zone: ClassVar[str | None] = None
     #: Name of a file field of the source that gets the finished document, too.
     deliver_to: ClassVar[str] = ""
+    #: What people call it in the admin; blank for the words of the class's name.
+    verbose_name: ClassVar[str | Promise] = ""
+    #: Form that the admin asks before it orders; its cleaned data become the parameters.
+    form_class: ClassVar[type[Form] | None] = None
     #: Name under which jobs refer to this class; set when it is registered.
     label: ClassVar[str] = ""
 

@@ -7,7 +7,8 @@ from django.http import HttpRequest
 from django.urls import reverse
 from django.utils.html import format_html
 
-from example_project.shop.documents import InvoiceReport
+from django_docraptor.admin import DocumentAdminMixin
+from example_project.shop.documents import InvoicePDF, InvoiceReport
 from example_project.shop.models import Invoice, InvoiceLine
 
 
@@ -19,9 +20,10 @@ class InvoiceLineInline(admin.TabularInline):
 
 
 @admin.register(Invoice)
-class InvoiceAdmin(admin.ModelAdmin):
-    """Invoices, with two actions over the selection."""
+class InvoiceAdmin(DocumentAdminMixin, admin.ModelAdmin):
+    """Invoices: their newest PDF, and actions over the selection."""
 
+    documents = [InvoicePDF]
     list_display = ["number", "customer", "issued_at", "due", "total"]
     list_filter = [("issued_at", admin.EmptyFieldListFilter)]
     search_fields = ["number", "customer__username"]

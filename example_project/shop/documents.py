@@ -38,6 +38,15 @@ class InvoicePDF(Document[Invoice]):
         return {"invoice": self.source, "lines": self.source.lines.all(), "logo": logo()}
 
 
+# Made once, however often the issued invoice is saved. The worker renders it after the commit, so
+# lines that are saved after the invoice are on it.
+InvoicePDF.on_save(
+    when=lambda invoice: invoice.is_issued,
+    owner=lambda invoice: invoice.customer,
+    idempotency_key=lambda invoice: f"shop.invoice.{invoice.pk}",
+)
+
+
 class InvoiceReport(Document[Invoice]):
     """A table of invoices, as PDF and as XLSX. Parameters: ``ids`` and ``document_type``."""
 
