@@ -135,7 +135,7 @@ def test_E004_callable() -> None:
 
 
 def test_E005_callback_over_http() -> None:
-    """A callback address without https is an error in production, and fine while debugging."""
+    """W9: a callback address without https is an error in production, fine while debugging."""
     wrong = RIGHT | {"CALLBACK_BASE_URL": "http://shop.example"}
     assert settings_ids(wrong) == ["E005"]
     with override_settings(DEBUG=True):

@@ -151,7 +151,7 @@ def test_pooled_session_belongs_to_one_thread():
 
 @pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
 def test_pooled_session_is_not_inherited_across_a_fork():
-    """A child process opens its own connection; the parent's stays usable."""
+    """X6: a child process opens its own connection; the parent's stays usable."""
     with SocketServer(answer(b'{"status": "queued"}')) as server:
         client(server.url).get_status("abc")
         pid = os.fork()
@@ -176,7 +176,7 @@ def test_cookies_are_not_kept():
 
 
 def test_environment_is_not_trusted(monkeypatch, tmp_path):
-    """netrc, proxy and CA variables change nothing: the key goes to the API host only."""
+    """X5: netrc, proxy and CA variables change nothing: the key goes to the API host only."""
     netrc = tmp_path / "netrc"
     netrc.write_text("machine 127.0.0.1 login evil password evil\n")
     nowhere = f"http://127.0.0.1:{at.unused_port()}"

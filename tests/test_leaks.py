@@ -77,7 +77,7 @@ def rows() -> str:
 
 
 def test_no_canary_anywhere(sandbox, documents, settings, caplog, messages, client) -> None:
-    """Neither logs at DEBUG, rows, messages, admin pages nor error texts show a secret."""
+    """X7: neither logs at DEBUG, rows, messages, admin pages nor error texts show a secret."""
     caplog.set_level(logging.DEBUG)
     sandbox.change(api_key=KEY)
     settings.DOCRAPTOR = settings.DOCRAPTOR | {

@@ -21,7 +21,7 @@ CHAOS = [sys.executable, "-m", "benchmarks.chaos", "--workers", "2"]
 
 @pytest.mark.timeout(240)
 def test_nothing_is_twice_stuck_lost_or_wrong(tmp_path):
-    """Kills, freezes, flushes, cut connections and DocRaptor's faults: the account is clean."""
+    """X1, P8: kills, freezes, flushes and DocRaptor's faults: the account is clean."""
     account = tmp_path / "account.json"
     done = subprocess.run(
         [*CHAOS, "--jobs", "60", "--seconds", "120", "--json", str(account)],

@@ -63,7 +63,7 @@ def a_run(
 
 @pytest.mark.parametrize("kind", SERVERS)
 def test_the_engines_own_tests(kind, runs):
-    """What holds on SQLite holds on the servers, without an exception."""
+    """X4: what holds on SQLite holds on the servers, without an exception."""
     assert runs[kind].popen.wait(240) == 0, runs[kind].tail
     [counts] = ElementTree.parse(runs[kind].log.with_name(REPORT)).iter("testsuite")
     assert int(counts.get("tests", 0)) > 100

@@ -71,7 +71,7 @@ def test_rabbitmq_and_mariadb(start_site):
 
 
 def test_files_and_sqlite(start_site):
-    """The filesystem transport and SQLite, with callbacks: no database is ever locked."""
+    """X3: the filesystem transport and SQLite, with callbacks: no database is ever locked."""
     site = start_site("sqlite", "filesystem")
     site.serve()
     site.work()
@@ -159,7 +159,7 @@ def test_a_broker_that_never_answers_costs_a_moment(start_site):
 
 @redis_and_postgresql
 def test_a_worker_that_is_stopped_during_creates_loses_nothing(start_site):
-    """SIGTERM lets the creates on the wire come home; another worker goes on."""
+    """X2: SIGTERM lets the creates on the wire come home; another worker goes on."""
     site = start_site("postgresql", "redis")
     site.control.add_fault(Fault(on="create", action="slow", seconds=1))
     [worker] = site.work()
@@ -179,7 +179,7 @@ def test_a_worker_that_is_stopped_during_creates_loses_nothing(start_site):
 
 @redis_and_postgresql
 def test_a_broker_that_lost_everything_costs_a_tick(start_site):
-    """Doorbells and alarms are gone; beat finds the rows."""
+    """P7: doorbells and alarms are gone; beat finds the rows."""
     site = start_site("postgresql", "redis", delay=2)
     site.work(beat=True)
     jobs = site.order(20)

@@ -1,5 +1,7 @@
 """Creating documents: rows C and S of the fault matrix. The sandbox's ledger is the judge."""
 
+import socket
+
 import pytest
 from django.db import connection
 from django.db.models.functions import Now
@@ -159,6 +161,26 @@ def test_S3_connection_refused(sandbox: Sandbox, documents, settings) -> None:
     job.refresh_from_db()
     assert (job.state, job.failures) == (State.PENDING, 1)
     assert "refused" in kinds(job)
+    settings.DOCRAPTOR = up
+    assert drive(job).state == State.COMPLETED
+    assert len(sandbox.ledger.accepted()) == 1
+
+
+def test_S4_connect_timeout(sandbox: Sandbox, documents, settings) -> None:
+    """A host that does not take the connection: certainly not sent, so it is sent later, once."""
+    up = settings.DOCRAPTOR
+    with socket.socket() as deaf, socket.socket() as first, socket.socket() as second:
+        deaf.bind(("127.0.0.1", 0))
+        deaf.listen(0)
+        for waiting in (first, second):  # they fill the backlog: nobody else gets in
+            waiting.setblocking(False)
+            waiting.connect_ex(deaf.getsockname())
+        settings.DOCRAPTOR = up | {"BASE_URL": f"http://127.0.0.1:{deaf.getsockname()[1]}"}
+        job = enqueue(test=False)
+        lifecycle.submit()
+    job.refresh_from_db()
+    assert (job.state, job.failures) == (State.PENDING, 1)
+    assert "timed out" in job.errors.lower()
     settings.DOCRAPTOR = up
     assert drive(job).state == State.COMPLETED
     assert len(sandbox.ledger.accepted()) == 1
