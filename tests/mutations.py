@@ -65,6 +65,13 @@ MUTATIONS = [
         f"{LIFE}/test_submission.py::test_prepare_is_no_part_of_a_transaction",
     ),
     Mutation(
+        "send although the process stood still since the intent",
+        "lifecycle/submission.py",
+        "if time.monotonic() - self.intended_at > conf.deadline:",
+        "if False:",
+        f"{LIFE}/test_submission.py::test_S16_a_worker_that_stood_still_sends_nothing",
+    ),
+    Mutation(
         "send again what may have been accepted",
         "lifecycle/submission.py",
         "        unconfirmed(job, error)\n",

@@ -5,7 +5,7 @@ again blindly.
 """
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from django.db import router, transaction
 from django.db.models import Case, DateTimeField, When
@@ -49,6 +49,19 @@ class Prepared:
 
     job: RenderJob
     request: DocumentRequest
+    intended_at: float = field(default_factory=time.monotonic)
+
+    def create(self) -> str:
+        """Make the create call; returns the status_id.
+
+        Raises:
+            NotSentError: also if this process stood still since the intent (a frozen machine): by
+                now another attempt may have been sent.
+            CallError: the call failed.
+        """
+        if time.monotonic() - self.intended_at > conf.deadline:
+            raise NotSentError("The worker stood still between intent and call: nothing was sent.")
+        return client_for(self.job.account).create_async_doc(self.request)
 
 
 def submit(limit: int = BATCH) -> int:
@@ -84,7 +97,7 @@ def send(jobs: list[RenderJob]) -> None:
     """Compose, commit the intents, make the create calls, write what came of them."""
     prepared = {item.job.pk: item for item in map(prepare, jobs) if item}
     calls = call_all(
-        lambda job: client_for(job.account).create_async_doc(prepared[job.pk].request),
+        lambda job: prepared[job.pk].create(),
         [item.job for item in prepared.values()],
     )
     for job, answer in calls:

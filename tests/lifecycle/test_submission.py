@@ -7,6 +7,7 @@ from django.db import connection
 from django.db.models.functions import Now
 
 from django_docraptor import lifecycle, shortcuts
+from django_docraptor.exceptions import NotSentError
 from django_docraptor.lifecycle.submission import accepted, admit, prepare, send
 from django_docraptor.models import Account, RenderJob, after
 from django_docraptor.sandbox import Fault, Sandbox
@@ -370,6 +371,17 @@ def test_S16_a_late_answer_while_the_next_is_under_way(sandbox: Sandbox) -> None
     accepted(second, "of-attempt-2")
     job.refresh_from_db()
     assert (job.state, job.status_id) == (State.QUEUED, "of-attempt-2")
+
+
+def test_S16_a_worker_that_stood_still_sends_nothing(sandbox: Sandbox) -> None:
+    """Frozen between intent and call for longer than the deadline: the call is not made."""
+    enqueue(test=False)
+    (job,) = admit("default", 10)
+    item = prepare(job)
+    item.intended_at -= 661
+    with pytest.raises(NotSentError, match="stood still"):
+        item.create()
+    assert creates(sandbox) == 0
 
 
 def test_S17_in_flight_cap(sandbox: Sandbox, documents, settings) -> None:
