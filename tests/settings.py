@@ -81,6 +81,9 @@ if _chosen == "mariadb":
     pymysql.install_as_MySQLdb()
 DATABASES = {"default": _engines[_chosen]}
 
+# Django 6.1 and later; older ones take EMAIL_BACKEND, which their test runner sets.
+MAILERS = {"default": {"BACKEND": "django.core.mail.backends.locmem.EmailBackend"}}
+
 STORAGES = {
     "default": {
         "BACKEND": "django.core.files.storage.FileSystemStorage",

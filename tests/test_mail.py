@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import django
 import pytest
 from django.contrib.auth import get_user_model
 from django.contrib.auth.models import AbstractBaseUser
@@ -159,13 +160,22 @@ def test_twice_with_a_forgetful_cache(job: RenderJob) -> None:
     assert first == second == f"<{job.pk}.1.completed@shop.example>"
 
 
+def use_mail(settings: Any, backend: str, **options: Any) -> None:
+    """Send mail in another way, said as each version of Django wants it said."""
+    path = f"django.core.mail.backends.{backend}.EmailBackend"
+    if django.VERSION >= (6, 1):
+        settings.MAILERS = {"default": {"BACKEND": path, "OPTIONS": options}}
+    else:
+        settings.EMAIL_BACKEND = path
+        settings.EMAIL_HOST, settings.EMAIL_PORT = options.get("host"), options.get("port")
+
+
 def test_mail_fails(job: RenderJob, settings: Any) -> None:
     """A mail that was not sent is not remembered as sent."""
-    settings.EMAIL_BACKEND = "django.core.mail.backends.smtp.EmailBackend"
-    settings.EMAIL_HOST, settings.EMAIL_PORT = "127.0.0.1", 9
+    use_mail(settings, "smtp", host="127.0.0.1", port=9)
     with pytest.raises(OSError, match="refused"):
         notify_owner(RenderJob, job)
-    settings.EMAIL_BACKEND = "django.core.mail.backends.locmem.EmailBackend"
+    use_mail(settings, "locmem")
     notify_owner(RenderJob, job)
     assert len(outbox.outbox) == 1
 
