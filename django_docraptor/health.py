@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
 
-from django.db.models import Count, Min, Q
+from django.db.models import Count, Min
 from django.db.models.functions import Now
 
 from django_docraptor.conf import conf
@@ -116,9 +116,7 @@ def _pulse() -> tuple[Pulse, datetime]:
 
 
 def _stopped_accounts() -> dict[str, str]:
-    paused = Q(paused_until__gt=Now())
-    rows = Account.objects.filter(paused | Q(circuit_open_until__gt=Now()))
-    return {row.name: _why(row) for row in rows.annotate(is_paused=paused)}
+    return {account.name: _why(account) for account in Account.stopped()}
 
 
 def _why(account: Account) -> str:

@@ -490,6 +490,13 @@ class Account(models.Model):
         rows = cls.objects.filter(paused_until__gt=Now())
         return {row.name: row.paused_until for row in rows if row.paused_until}
 
+    @classmethod
+    def stopped(cls) -> models.QuerySet["Account"]:
+        """Accounts whose jobs wait now: no calls at all (``is_paused``), or no new documents."""
+        paused = Q(paused_until__isnull=False, paused_until__gt=Now())
+        waiting = Account.objects.filter(paused | Q(circuit_open_until__gt=Now()))
+        return waiting.annotate(is_paused=paused).order_by("name")
+
     @property
     def is_open(self) -> bool:
         """Whether no create is to be made, by the database's clock when this was read."""

@@ -4,8 +4,6 @@ from typing import TYPE_CHECKING
 
 from django.contrib import admin
 from django.db import models
-from django.db.models import Q
-from django.db.models.functions import Now
 from django.http import HttpRequest
 
 from django_docraptor.models import Account
@@ -38,6 +36,4 @@ class AccountAdmin(AccountModelAdmin):
 
 def waiting_accounts() -> models.QuerySet[Account]:
     """Accounts whose jobs wait now: no calls at all, or no new documents."""
-    paused = Q(paused_until__isnull=False, paused_until__gt=Now())
-    waiting = Account.objects.filter(paused | Q(circuit_open_until__gt=Now()))
-    return waiting.annotate(is_paused=paused).order_by("name")
+    return Account.stopped()
