@@ -10,6 +10,8 @@ from django_docraptor.states import ACCOUNT_PAUSE, Kind, Reason, State
 
 BASE, CAP = 2.0, 300.0
 POLL = {"floor": 1.0, "ceiling": 60.0, "fraction": 0.2}
+# Where DocRaptor calls back, polls are the safety net, and learn of failures.
+CALLED_BACK = {"floor": 10.0, "ceiling": 60.0, "fraction": 0.5}
 
 
 def delay(failures: int) -> float:
@@ -22,7 +24,7 @@ def poll_interval(age: float) -> float:
 
     A fraction of the age, so that the wait after the end stays a small share of the render time.
     """
-    schedule = POLL | dict(conf.poll)
+    schedule = (CALLED_BACK if conf.callback_base_url else POLL) | dict(conf.poll)
     wanted = min(schedule["ceiling"], max(schedule["floor"], schedule["fraction"] * age))
     return wanted * random.uniform(0.9, 1.0)  # noqa: S311
 
