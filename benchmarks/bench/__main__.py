@@ -61,6 +61,12 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument(
         "--usual-documents", type=int, default=12, help="for the usual way's (%(default)s)"
     )
+    parser.add_argument(
+        "--latency-documents", type=int, default=40, help="for the latency (%(default)s)"
+    )
+    parser.add_argument(
+        "--poll-documents", type=int, default=40, help="for the polls (%(default)s)"
+    )
     arguments = parser.parse_args()
     problem = missing_service("postgresql")
     if not shutil.which("redis-server"):

@@ -28,6 +28,8 @@ class Entry:
 
 ENTRIES = (
     Entry("benchmarks.bench.throughput", ("throughput_ratio", "worker_ms_per_document")),
+    Entry("benchmarks.bench.latency", ("callback_latency_ms_p50", "callback_latency_ms_p95")),
+    Entry("benchmarks.bench.polling", ("poll_delay_ratio", "status_calls")),
     Entry("benchmarks.bench.queries", ("queries_per_document", "transactions_per_document")),
 )
 KEYS = tuple(key for entry in ENTRIES for key in entry.keys)

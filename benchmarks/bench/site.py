@@ -13,7 +13,7 @@ SANDBOX = os.environ.get("BENCH_SANDBOX", "")
 DEBUG = False
 ALLOWED_HOSTS = ["127.0.0.1", "testserver"]
 ROOT_URLCONF = "benchmarks.bench.urls"
-INSTALLED_APPS = [*INSTALLED_APPS, "benchmarks.usual"]
+INSTALLED_APPS = [*INSTALLED_APPS, "benchmarks.bench", "benchmarks.usual"]
 _storage = json.loads(os.environ.get("BENCH_STORAGE", "null")) or {
     "BACKEND": "django.core.files.storage.FileSystemStorage",
     "OPTIONS": {"location": str(SCRATCH / "documents")},
