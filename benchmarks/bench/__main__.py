@@ -16,6 +16,19 @@ from benchmarks.bench.figures import Figure, as_json
 from benchmarks.bench.place import Place
 from tests.services import missing_service
 
+# Option, how many by default, of what.
+SIZES = {
+    "documents": (1200, "documents for our throughput"),
+    "usual-documents": (12, "documents for the usual way's throughput"),
+    "latency-documents": (40, "documents for the latency of callbacks"),
+    "poll-documents": (40, "renders that are polled for"),
+    "enqueue-many": (10_000, "documents ordered at once"),
+    "enqueue-loop": (500, "documents ordered one by one"),
+    "callbacks": (300, "callbacks for the time of the view"),
+    "document-mib": (200, "MiB of the large document"),
+    "starts": (7, "starts of manage.py check"),
+}
+
 
 def main() -> int:
     """Measure, print, write; 1 if a figure could not be measured."""
@@ -55,18 +68,8 @@ def _arguments() -> argparse.Namespace:
     )
     parser.add_argument("--only", nargs="+", default=[], metavar="KEY", choices=catalogue.KEYS)
     parser.add_argument("--strict", action="store_true", help="fail if a target is missed")
-    parser.add_argument(
-        "--documents", type=int, default=1200, help="for our throughput (%(default)s)"
-    )
-    parser.add_argument(
-        "--usual-documents", type=int, default=12, help="for the usual way's (%(default)s)"
-    )
-    parser.add_argument(
-        "--latency-documents", type=int, default=40, help="for the latency (%(default)s)"
-    )
-    parser.add_argument(
-        "--poll-documents", type=int, default=40, help="for the polls (%(default)s)"
-    )
+    for name, (default, what) in SIZES.items():
+        parser.add_argument(f"--{name}", type=int, default=default, help=f"{what} (%(default)s)")
     arguments = parser.parse_args()
     problem = missing_service("postgresql")
     if not shutil.which("redis-server"):

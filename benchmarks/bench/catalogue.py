@@ -31,6 +31,12 @@ ENTRIES = (
     Entry("benchmarks.bench.latency", ("callback_latency_ms_p50", "callback_latency_ms_p95")),
     Entry("benchmarks.bench.polling", ("poll_delay_ratio", "status_calls")),
     Entry("benchmarks.bench.queries", ("queries_per_document", "transactions_per_document")),
+    Entry("benchmarks.bench.idle", ("idle_cost",)),
+    Entry("benchmarks.bench.enqueueing", ("bulk_enqueue_ratio",)),
+    Entry("benchmarks.bench.callback", ("callback_view_ratio",)),
+    Entry("benchmarks.bench.memory", ("memory_ratio",)),
+    Entry("benchmarks.bench.startup", ("startup_ms",)),
+    Entry("benchmarks.bench.connections", ("connections",)),
 )
 KEYS = tuple(key for entry in ENTRIES for key in entry.keys)
 

@@ -60,7 +60,7 @@ class Place:
         self.broker.start()
         limit = ("--max-concurrent", str(UNLIMITED))
         command = module("django_docraptor.sandbox", "--port", "0", "--renderer", "canned", *limit)
-        self.sandbox = self._role("sandbox", command, {})
+        self.sandbox = self.role("sandbox", command)
         self.control = Control(self.sandbox.says("listening on").split()[-1])
         os.environ |= self.environment
         django.setup()
@@ -78,7 +78,8 @@ class Place:
             "BENCH_SANDBOX": self.control.url,
         }
 
-    def _role(self, name: str, command: list[str], environment: dict[str, str]) -> Role:
+    def role(self, name: str, command: list[str], **environment: str) -> Role:
+        """Start a process of the site; it ends with the place."""
         role = Role(name, command, environment, self.scratch)
         self.roles.append(role)
         role.start()
@@ -103,7 +104,7 @@ class Place:
     def web(self) -> str:
         """The address of the web server, which then runs till the end."""
         if self._web is None:
-            self._web = self._role("web", module("benchmarks.bench.serve", str(self._port)), {})
+            self._web = self.role("web", module("benchmarks.bench.serve", str(self._port)))
             self._web.says("listening on")
         return f"http://127.0.0.1:{self._port}"
 
@@ -116,7 +117,7 @@ class Place:
         environment |= {"BENCH_WEB": self.web()} if callbacks else {}
         app = ("celery", "-A", "benchmarks.bench.celery", "worker", "-P", "prefork")
         command = module(*app, "-c", str(slots), "-l", "INFO", *QUIET)
-        role = self._role(f"worker{len(self.roles)}", command, environment)
+        role = self.role(f"worker{len(self.roles)}", command, **environment)
         try:
             role.says(" ready.")
             yield role
