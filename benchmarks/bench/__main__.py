@@ -41,7 +41,9 @@ def main() -> int:
         for entry in catalogue.chosen(options.only):
             _say(f"{time.monotonic() - began:4.0f} s {', '.join(entry.keys)}")
             try:
-                figures += entry.measure(place, options)
+                measured = entry.measure(place, options)
+                _say(report.table(measured))
+                figures += measured
             except Exception:  # noqa: BLE001 - the others can still be measured
                 traceback.print_exc()
                 broken += entry.keys
@@ -50,6 +52,10 @@ def main() -> int:
     _say(f"{time.monotonic() - began:.0f} s")
     if path := os.environ.get("BENCH_JSON"):
         Path(path).write_text(json.dumps(as_json(figures), indent=2) + "\n")
+    if options.write_docs:
+        from benchmarks.bench import pages  # needs the dependency group bench
+
+        pages.write(figures)
     for key in broken:
         _say(f"not measured: {key}")
     missed = [figure.key for figure in figures if not figure.is_reached]
@@ -68,6 +74,7 @@ def _arguments() -> argparse.Namespace:
     )
     parser.add_argument("--only", nargs="+", default=[], metavar="KEY", choices=catalogue.KEYS)
     parser.add_argument("--strict", action="store_true", help="fail if a target is missed")
+    parser.add_argument("--write-docs", action="store_true", help="write the results page, too")
     for name, (default, what) in SIZES.items():
         parser.add_argument(f"--{name}", type=int, default=default, help=f"{what} (%(default)s)")
     arguments = parser.parse_args()

@@ -109,9 +109,7 @@ class Place:
         return f"http://127.0.0.1:{self._port}"
 
     @contextlib.contextmanager
-    def worker(
-        self, *, callbacks: bool, slots: int = 2, **environment: str
-    ) -> Iterator[Role]:
+    def worker(self, *, callbacks: bool, slots: int = 2, **environment: str) -> Iterator[Role]:
         """One Celery worker with so many children, for a while."""
         environment |= {"BENCH_BUSY": str(self.scratch / "busy")}
         environment |= {"BENCH_WEB": self.web()} if callbacks else {}

@@ -18,6 +18,7 @@ from benchmarks.bench.schedule import (
     Schedule,
     Seen,
     fixed,
+    learn,
     learned,
     lognormal,
     mean_calls,
@@ -191,15 +192,19 @@ def _fixed_in_words(schedule: Schedule, name: str, cost: Cost) -> str:
 
 
 def _learned_in_words(sigma: float, cost: Cost) -> str:
-    """A label's renders spread by so much around a median: learned from 50, against the fixed."""
+    """A label's renders, spread by so much around a median: fixed, learned, and told by an oracle."""
     dice = random.Random(7)  # noqa: S311
-    told: dict[str, list[Seen]] = {"fixed": [], "learned": []}
-    for median in spread(2, 200, 40):
-        past = lognormal(median, sigma, 50, dice)
-        schedules = {"fixed": poll_interval, "learned": learned(past, poll_interval)}
-        for render in lognormal(median, sigma, 50, dice):
-            for name, schedule in schedules.items():
-                told[name].append(play(schedule, render, late=cost.late, tail=cost.tail))
+    told: dict[str, list[Seen]] = {"fixed": [], "learned": [], "learned from true times": []}
+    late, tail = cost.late, cost.tail
+    for median in spread(2, 200, 20):
+        renders = lognormal(median, sigma, 150, dice)
+        known, new = renders[:50], renders[50:]
+        told["fixed"] += [play(poll_interval, render, late=late, tail=tail) for render in new]
+        told["learned"] += learn(renders, poll_interval, late=late, tail=tail)[50:]
+        schedule = learned(known, poll_interval)
+        told["learned from true times"] += [
+            play(schedule, render, late=late, tail=tail) for render in new
+        ]
     sides = "; ".join(
         f"{name} delay ratio {mean_ratio(seen):.2f}, calls {mean_calls(seen):.1f}"
         for name, seen in told.items()

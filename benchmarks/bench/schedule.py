@@ -7,6 +7,7 @@ Nothing waits here and nothing is called; ``late`` and ``tail`` bring in what re
 import math
 import random
 import statistics
+from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -58,22 +59,38 @@ def fixed(
     return lambda age: min(ceiling, max(floor, fraction * age)) * random.uniform(*jitter)
 
 
-def learned(past: Sequence[float], otherwise: Schedule, *, steps: int = 6) -> Schedule:
-    """Ask first when most of the label's renders of the past were done, then where they cluster.
+def learned(past: Sequence[float], otherwise: Schedule) -> Schedule:
+    """Ask first when half of the label's renders of the past were done, then at each tenth more.
 
-    The polls stand at the quantiles of the past between the median and the longest; after the
-    longest, and before there is enough of a past, the other schedule counts.
+    Never later than the other schedule after the first call; before there is enough of a past, and
+    after its longest, the other one counts.
     """
     if len(past) < 10:
         return otherwise
     known = sorted(past)
-    marks = [_quantile(known, 0.5 + 0.5 * step / steps) for step in range(1, steps + 1)]
+    marks = [_quantile(known, tenth / 10) for tenth in range(5, 11)]
 
     def interval(age: float) -> float:
-        mark = next((mark for mark in marks if mark > age + 0.25), None)
-        return otherwise(age) if mark is None else mark - age
+        if age < marks[0]:
+            return marks[0] - age
+        least = max(0.5, 0.05 * age)
+        mark = next((mark - age for mark in marks if mark - age > least), math.inf)
+        return min(mark, otherwise(age))
 
     return interval
+
+
+def learn(
+    renders: Sequence[float], otherwise: Schedule, *, late: float, tail: float, memory: int = 50
+) -> list[Seen]:
+    """Play a label's renders one after the other, learning only from what the polls have seen."""
+    past: deque[float] = deque(maxlen=memory)
+    seen = []
+    for render in renders:
+        one = play(learned(past, otherwise), render, late=late, tail=tail)
+        past.append(render + one.wait - tail)
+        seen.append(one)
+    return seen
 
 
 def _quantile(known: Sequence[float], share: float) -> float:

@@ -68,8 +68,7 @@ class Pace:
     def by_process(self) -> str:
         """Milliseconds of CPU by process, for a document."""
         return ", ".join(
-            f"{name} {1000 * seconds / self.documents:.1f} ms"
-            for name, seconds in self.cpu.items()
+            f"{name} {1000 * seconds / self.documents:.1f} ms" for name, seconds in self.cpu.items()
         )
 
 
@@ -115,10 +114,7 @@ def _now(place: Place) -> float:
 
 def cpu_seconds(place: Place, worker: Role) -> dict[str, float]:
     """Seconds of CPU so far, by the site's processes."""
-    children = {
-        f"worker child {number + 1}": pid
-        for number, pid in enumerate(worker.children)
-    }
+    children = {f"worker child {number + 1}": pid for number, pid in enumerate(worker.children)}
     processes = {"sandbox": place.sandbox.pid, "worker": worker.pid, **children}
     if place.web_pid:
         processes["web"] = place.web_pid
