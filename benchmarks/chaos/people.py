@@ -8,7 +8,7 @@ import uuid
 from collections import Counter
 from collections.abc import Iterator
 
-from benchmarks.chaos.content import name_of
+from benchmarks.content import name_of
 from benchmarks.chaos.mayhem import FAILURES
 from benchmarks.chaos.place import Place
 from django_docraptor.states import RESUMES_AT, Reason

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from benchmarks.chaos.content import is_own
+from benchmarks.content import is_own
 from benchmarks.chaos.place import Place
 from django_docraptor.sandbox.ledger import Entry, Ledger
 from django_docraptor.states import Kind, Reason, State
