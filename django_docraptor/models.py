@@ -623,7 +623,7 @@ class Pulse(models.Model):
 def store(jobs: Iterable[tuple[RenderJob, RenderInput]], *, batch_size: int = 500) -> None:
     """Insert jobs with their inputs and first events, in one transaction."""
     pairs = list(jobs)
-    with transaction.atomic(using=router.db_for_write(RenderJob)):
+    with transaction.atomic(using=router.db_for_write(RenderJob), savepoint=False):
         RenderJob.objects.bulk_create([job for job, _input in pairs], batch_size=batch_size)
         RenderInput.objects.bulk_create([entry for _job, entry in pairs], batch_size=batch_size)
         RenderEvent.objects.bulk_create(
