@@ -18,7 +18,7 @@ _storage = json.loads(os.environ.get("BENCH_STORAGE", "null")) or {
     "BACKEND": "django.core.files.storage.FileSystemStorage",
     "OPTIONS": {"location": str(SCRATCH / "documents")},
 }
-STORAGES = {alias: _storage for alias in ("default", "docraptor")} | {
+STORAGES = dict.fromkeys(("default", "docraptor"), _storage) | {
     "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"}
 }
 
