@@ -105,9 +105,10 @@ def enqueue_many(orders: Iterable[Order]) -> list[RenderJob]:
         for place, order in enumerate(orders)
     ]
     fresh: dict[object, tuple[RenderJob, RenderInput]] = {}
+    options = _Options()
     for handle, order in zip(handles, orders, strict=True):
         if handle not in known and handle not in fresh:
-            fresh[handle] = _build(order)
+            fresh[handle] = _build(order, options.of(order))
     stored = known | (_store(fresh) if fresh else {})
     return [stored[handle] for handle in handles]
 
@@ -124,7 +125,7 @@ def enqueue_latest(order: Order) -> RenderJob:
         ValidationError: naming the field; nothing was stored.
     """
     _check(order)
-    new, stored = _build(order)
+    new, stored = _build(order, _Options().of(order))
     with transaction.atomic(using=router.db_for_write(RenderJob)):
         _take_turns(order.source)
         old = _newest_like(new, stored, order.source)
@@ -223,7 +224,7 @@ def render_now(target: BinaryIO, **order: Any) -> Download:
         CallError: the call failed; ``sent`` says whether it may be on the bill.
     """
     wanted = Order(**order)
-    request = _request(wanted, wanted.content)
+    request = _request(wanted, wanted.content, _Options().of(wanted))
     check_content(request, max_bytes=conf.max_content_bytes)
     return client_for(wanted.account).create_doc(request, target)
 
@@ -239,7 +240,12 @@ def _check(order: Order) -> None:
         problems["params"] = [f"params must be a dict, not {type(order.params).__name__}."]
     if problems:
         raise ValidationError(problems)
-    options_to_json({"params": order.params})
+    _params_to_json(order)
+
+
+def _params_to_json(order: Order) -> dict[str, Any]:
+    params: dict[str, Any] = {}
+    return options_to_json({"params": order.params})["params"] if order.params else params
 
 
 def _wrong_columns(order: Order) -> Iterator[tuple[str, str]]:
@@ -320,9 +326,28 @@ def _store(fresh: Mapping[object, tuple[RenderJob, RenderInput]]) -> dict[object
     return {handle: job for handle, (job, _stored) in fresh.items()}
 
 
-def _build(order: Order) -> tuple[RenderJob, RenderInput]:
+class _Options:
+    """What orders' options come to over the settings' defaults, as JSON.
+
+    Many orders share one dict of options: what it comes to is worked out once.
+    """
+
+    def __init__(self) -> None:
+        self._defaults = conf.defaults
+        self._known: dict[int, dict[str, Any]] = {}
+
+    def of(self, order: Order) -> dict[str, Any]:
+        """The order's options. Raises ValidationError under an option's name."""
+        # The orders are alive as long as this is, so an address stays one object's.
+        key = id(order.options) if order.options else 0
+        if key not in self._known:
+            self._known[key] = options_to_json(merge_options(self._defaults, order.options))
+        return self._known[key]
+
+
+def _build(order: Order, options: dict[str, Any]) -> tuple[RenderJob, RenderInput]:
     content = order.content or (RENDERED_LATER if order.document else "")
-    request = _request(order, content)
+    request = _request(order, content, options)
     if not order.document or order.content:
         check_content(request, max_bytes=conf.max_content_bytes)
     job = RenderJob(
@@ -339,27 +364,27 @@ def _build(order: Order) -> tuple[RenderJob, RenderInput]:
         due_at=Now(),
         **_source(order.source),
     )
-    return job, _input(job, order)
+    return job, _input(job, order, options)
 
 
-def _request(order: Order, content: str) -> DocumentRequest:
+def _request(order: Order, content: str, options: dict[str, Any]) -> DocumentRequest:
     return DocumentRequest.from_options(
         name=order.name,
         document_type=order.document_type,
         content=content,
         url=order.url,
         test=conf.test_mode if order.test is None else order.test,
-        options=merge_options(conf.defaults, order.options),
+        options=options,
     )
 
 
-def _input(job: RenderJob, order: Order) -> RenderInput:
+def _input(job: RenderJob, order: Order, options: dict[str, Any]) -> RenderInput:
     return RenderInput(
         job=job,
         content=order.content,
         url=order.url,
-        options=options_to_json(merge_options(conf.defaults, order.options)),
-        params=options_to_json({"params": order.params})["params"],
+        options=options,
+        params=_params_to_json(order),
         language=order.language or translation.get_language() or "",
         time_zone=order.time_zone or _time_zone(),
     )

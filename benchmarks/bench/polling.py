@@ -5,6 +5,7 @@ each poll as late, and each stored file as much later, as the real ones were.
 """
 
 import argparse
+import itertools
 import random
 import statistics
 import time
@@ -99,7 +100,7 @@ def _lateness(sent: datetime, asked: list[datetime]) -> list[float]:
     ages = [0.0, *((at - sent).total_seconds() for at in asked)]
     return [
         later - age - statistics.fmean(poll_interval(age) for _ in range(100))
-        for age, later in zip(ages, ages[1:], strict=False)
+        for age, later in itertools.pairwise(ages)
     ]
 
 
@@ -124,7 +125,7 @@ def _delays(found: Real) -> Figure:
         notes=(
             f"a real poll comes {1000 * cost.late:.0f} ms late; from its call to the stored file "
             f"{1000 * cost.tail:.0f} ms",
-            *map(lambda words: f"schedule {words}", _compared(cost)),
+            *(f"schedule {words}" for words in _compared(cost)),
         ),
     )
 

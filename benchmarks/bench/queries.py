@@ -187,7 +187,7 @@ def measure(place: Place, options: argparse.Namespace) -> list[Figure]:
     """One document alone, then many at once."""
     tallies = {}
     for count in (1, *BATCHES):
-        place.clean(**({"delay": 0.0}))
+        place.clean(delay=0.0)
         of(place.control, 1)  # what is asked once in a process or a database: content types, pulse
         _forget(place)
         tallies["lone" if count == 1 else f"of_{count}"] = (count, of(place.control, count))

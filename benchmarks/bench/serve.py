@@ -9,9 +9,7 @@ import benchmarks.bench.celery  # noqa: F401 - as a project's __init__ does
 
 
 class _Quiet(WSGIRequestHandler):
-    """HTTP/1.1, and no line a request."""
-
-    protocol_version = "HTTP/1.1"
+    """No line a request."""
 
     def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
         """Say nothing."""
@@ -19,9 +17,8 @@ class _Quiet(WSGIRequestHandler):
 
 def main(port: int) -> None:
     """Serve until killed."""
-    server = make_server(
-        "127.0.0.1", port, get_wsgi_application(), threaded=True, request_handler=_Quiet
-    )
+    # One thread, hence one database connection that is kept: a thread a request would open its own.
+    server = make_server("127.0.0.1", port, get_wsgi_application(), request_handler=_Quiet)
     sys.stdout.write(f"listening on {server.port}\n")
     sys.stdout.flush()
     server.serve_forever()

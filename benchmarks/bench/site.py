@@ -5,12 +5,14 @@ import os
 from pathlib import Path
 
 from tests.settings import *  # noqa: F403
-from tests.settings import INSTALLED_APPS
+from tests.settings import DATABASES, INSTALLED_APPS
 
 SCRATCH = Path(os.environ["TEST_SCRATCH"])
 SANDBOX = os.environ.get("BENCH_SANDBOX", "")
 
 DEBUG = False
+# As docs/how-to/deploy.md says: a connection is kept, by the web server and by workers.
+DATABASES["default"]["CONN_MAX_AGE"] = None
 ALLOWED_HOSTS = ["127.0.0.1", "testserver"]
 ROOT_URLCONF = "benchmarks.bench.urls"
 INSTALLED_APPS = [*INSTALLED_APPS, "benchmarks.bench", "benchmarks.usual"]
@@ -18,7 +20,7 @@ _storage = json.loads(os.environ.get("BENCH_STORAGE", "null")) or {
     "BACKEND": "django.core.files.storage.FileSystemStorage",
     "OPTIONS": {"location": str(SCRATCH / "documents")},
 }
-STORAGES = {alias: _storage for alias in ("default", "docraptor")} | {
+STORAGES = dict.fromkeys(("default", "docraptor"), _storage) | {
     "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"}
 }
 

@@ -14,8 +14,8 @@ import psycopg
 import pymysql
 import redis
 
-from benchmarks.chaos import SPEED
 from benchmarks.brokers import restart
+from benchmarks.chaos import SPEED
 from benchmarks.chaos.place import API_KEY, Place
 from benchmarks.roles import Role
 from django_docraptor.sandbox.control import ControlError

@@ -15,8 +15,8 @@ from types import TracebackType
 from typing import Any, Self
 from urllib.request import ProxyHandler, Request, build_opener
 
-from benchmarks.chaos import SPEED
 from benchmarks.brokers import KINDS
+from benchmarks.chaos import SPEED
 from benchmarks.chaos.rates import faults
 from benchmarks.roles import Role, free_port, module
 from django_docraptor.sandbox.control import Control
