@@ -111,10 +111,10 @@ def poll() -> None:
     note("worked_at")
     polled = lifecycle.poll(keep_one=True)
     kept = polled.kept
-    if not polled.claimed:
-        set_alarm(lifecycle.look())
-    elif polled.claimed > 1 or kept is None:
+    if polled.claimed:
         follow_up()
+    else:
+        set_alarm(lifecycle.look())
     if kept is not None:
         lifecycle.collect_one(kept, is_begun=True)
         if not kept.is_final:

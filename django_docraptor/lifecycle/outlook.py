@@ -2,18 +2,20 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, tzinfo
+from functools import cache
 from typing import Any
 
-from django.db.models import Exists, QuerySet, Subquery
+from django.db import connections, router
+from django.db.models import QuerySet, Subquery
 from django.db.models.functions import Now
+from django.utils.dateparse import parse_datetime
+from django.utils.timezone import is_naive, make_aware
 
 from django_docraptor.models import SIGNAL_LEASE, Pulse, RenderEvent, RenderJob, after
 from django_docraptor.states import ACTIVE, Kind, State
 
 BATCH = 100
-# Finished documents that are worth several workers.
-MANY = 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,7 +28,7 @@ class Outlook:
             slot, and are no reason to wake up.
         signal_due_at: the earliest signal that was not seen to be sent.
         wake_at: when the engine's alarm goes off.
-        has_many_downloads: several finished documents are due to be fetched.
+        has_many_downloads: three finished documents or more are due to be fetched.
     """
 
     now: datetime
@@ -56,33 +58,57 @@ class Outlook:
 
 def look() -> Outlook:
     """Ask the database once: a few look-ups in indexes, however many jobs there are."""
-    pending = RenderJob.objects.filter(state=State.PENDING, due_at__gt=Now())
-    unsent = RenderEvent.objects.filter(signal_due_at__isnull=False)
-    firsts = {state.value: _first(RenderJob.objects.filter(state=state)) for state in ACTIVE}
-    downloads = RenderJob.objects.filter(state=State.DOWNLOADING).due()
-    pulse = Pulse.objects.annotate(
-        now=Now(),
-        next_pending=_first(pending),
-        first_signal=_first(unsent, "signal_due_at"),
-        has_many=Exists(downloads.order_by("due_at")[MANY - 1 : MANY]),
-        **firsts,
-    )
-    row: Mapping[str, Any] | None = pulse.filter(pk=Pulse.KEY).values().first()
+    connection = connections[router.db_for_write(RenderJob)]
+    columns, sql, params = _question(connection.alias)
+    with connection.cursor() as cursor:
+        cursor.execute(sql, params)
+        row = cursor.fetchone()
     if row is None:
         Pulse.objects.get_or_create(pk=Pulse.KEY)
         return look()
+    times = (_as_datetime(value, connection.timezone) for value in row)
+    found = dict(zip(columns, times, strict=True))
+    now, third = found["now"], found["third_download"]
     return Outlook(
-        now=row["now"],
-        first={state: row[state.value] for state in ACTIVE if row[state.value] is not None},
-        next_pending=row["next_pending"],
-        signal_due_at=row["first_signal"],
-        wake_at=row["wake_at"],
-        has_many_downloads=row["has_many"],
+        now=now,
+        first={state: found[state.value] for state in ACTIVE if found[state.value] is not None},
+        next_pending=found["next_pending"],
+        signal_due_at=found["first_signal"],
+        wake_at=found["wake_at"],
+        has_many_downloads=third is not None and third <= now,
     )
 
 
-def _first(rows: QuerySet[Any], column: str = "due_at") -> Subquery:
-    return Subquery(rows.order_by(column).values(column)[:1])
+@cache
+def _question(using: str) -> tuple[tuple[str, ...], str, tuple[Any, ...]]:
+    """The names of its columns, SQL and parameters.
+
+    It is asked after every step and is always the same: making SQL of it costs ten times as much
+    as the answer, so that is done once a process.
+    """
+    jobs, pending, download = RenderJob.objects, State.PENDING, State.DOWNLOADING
+    times = {
+        **{state.value: _nth(jobs.filter(state=state)) for state in sorted(ACTIVE)},
+        "next_pending": _nth(jobs.filter(state=pending, due_at__gt=Now())),
+        "third_download": _nth(jobs.filter(state=download), nth=3),
+        "first_signal": _nth(
+            RenderEvent.objects.filter(signal_due_at__isnull=False), "signal_due_at"
+        ),
+    }
+    columns = ("wake_at", "now", *times)
+    pulse = Pulse.objects.filter(pk=Pulse.KEY).annotate(now=Now(), **times)
+    sql, params = pulse.values_list(*columns).query.get_compiler(using).as_sql()
+    return columns, sql, tuple(params)
+
+
+def _nth(rows: QuerySet[Any], column: str = "due_at", *, nth: int = 1) -> Subquery:
+    return Subquery(rows.order_by(column).values(column)[nth - 1 : nth])
+
+
+def _as_datetime(value: Any, zone: tzinfo | None) -> Any:
+    """What a database gives for a moment: text, or a datetime, perhaps without its zone."""
+    moment = parse_datetime(value) if isinstance(value, str) else value
+    return make_aware(moment, zone) if moment is not None and is_naive(moment) else moment
 
 
 def sweep() -> int:
