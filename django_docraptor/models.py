@@ -559,7 +559,7 @@ def store(jobs: Iterable[tuple[RenderJob, RenderInput]], *, batch_size: int = 10
     pairs = list(jobs)
     new = [job for job, _input in pairs]
     told: dict[str, Any] = {}
-    with transaction.atomic(using=router.db_for_write(RenderJob)):
+    with transaction.atomic(using=router.db_for_write(RenderJob), savepoint=False):
         if len(new) > MANY:
             first, *new = new
             RenderJob.objects.bulk_create([first])

@@ -266,9 +266,14 @@ def _shown(value: object) -> str:
     return text if len(text) <= 80 else f"{text[:79]}…"
 
 
-@lru_cache(maxsize=4)
+# `fields` makes its tuple anew at each call.
+_FIELDS: Final[Mapping[type, tuple[Field[Any], ...]]] = {
+    cls: fields(cls) for cls in (PrinceOptions, DocumentRequest)
+}
+
+
 def _declared(cls: type[PrinceOptions | DocumentRequest]) -> tuple[Field[Any], ...]:
-    return fields(cls)
+    return _FIELDS.get(cls) or fields(cls)
 
 
 def _wrong_fields(holder: PrinceOptions | DocumentRequest, *, prefix: str) -> Problems:
