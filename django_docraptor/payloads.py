@@ -283,9 +283,9 @@ def _wrong_fields(holder: PrinceOptions | DocumentRequest, *, prefix: str) -> Pr
             continue
         expected = Mapping if known.name == "extra" else known.type
         label = prefix + known.name
-        # A secret's value is for nobody's log or form.
-        shown = _shown(value) if known.repr else "what was given"
         if not _is_a(value, expected):
+            # A secret's value is for nobody's log or form.
+            shown = _shown(value) if known.repr else "what was given"
             yield known.name, f"{label} must be {_type_name(expected)}, not {shown}."
         elif isinstance(value, str):
             yield from ((known.name, f"{label} {wrong}") for wrong in _wrong_text(value))

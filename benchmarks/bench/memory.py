@@ -106,9 +106,7 @@ def measure(place: Place, options: argparse.Namespace) -> list[Figure]:
     finally:
         role.end()
     cases.append(_case("s3", advised, other))
-    note = (
-        f"ours to s3 without `use_threads: False`: {plain / MEBIBYTE:.0f} MiB, ten parts at once"
-    )
+    note = f"ours to s3 without `use_threads: False`: {plain / MEBIBYTE:.0f} MiB, ten parts at once"
     return [
         Figure(
             key="memory_ratio",
