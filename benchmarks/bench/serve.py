@@ -1,4 +1,7 @@
-"""The bench site's web server: ``python -m benchmarks.bench.serve PORT``."""
+"""The bench site's web server: ``python -m benchmarks.bench.serve PORT``.
+
+One request at a time in one thread, like a synchronous worker of a production server.
+"""
 
 import sys
 
@@ -9,9 +12,7 @@ import benchmarks.bench.celery  # noqa: F401 - as a project's __init__ does
 
 
 class _Quiet(WSGIRequestHandler):
-    """HTTP/1.1, and no line a request."""
-
-    protocol_version = "HTTP/1.1"
+    """No line a request."""
 
     def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
         """Say nothing."""
@@ -20,7 +21,7 @@ class _Quiet(WSGIRequestHandler):
 def main(port: int) -> None:
     """Serve until killed."""
     server = make_server(
-        "127.0.0.1", port, get_wsgi_application(), threaded=True, request_handler=_Quiet
+        "127.0.0.1", port, get_wsgi_application(), threaded=False, request_handler=_Quiet
     )
     sys.stdout.write(f"listening on {server.port}\n")
     sys.stdout.flush()

@@ -5,12 +5,14 @@ import os
 from pathlib import Path
 
 from tests.settings import *  # noqa: F403
-from tests.settings import INSTALLED_APPS
+from tests.settings import DATABASES, INSTALLED_APPS
 
 SCRATCH = Path(os.environ["TEST_SCRATCH"])
 SANDBOX = os.environ.get("BENCH_SANDBOX", "")
 
 DEBUG = False
+# As the manual advises: else every request and every task, of either way, connects anew.
+DATABASES["default"]["CONN_MAX_AGE"] = 60
 ALLOWED_HOSTS = ["127.0.0.1", "testserver"]
 ROOT_URLCONF = "benchmarks.bench.urls"
 INSTALLED_APPS = [*INSTALLED_APPS, "benchmarks.bench", "benchmarks.usual"]
