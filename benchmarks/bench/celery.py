@@ -11,6 +11,8 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "benchmarks.bench.site")
 
 app = Celery("bench")
 app.config_from_object("django.conf:settings", namespace="CELERY")
+# Both ways: a worker's child keeps its database connection between tasks (docs/how-to/deploy.md).
+app.conf.CELERY_DB_REUSE_MAX = 1000
 app.autodiscover_tasks()
 
 _began: dict[str, tuple[float, float]] = {}

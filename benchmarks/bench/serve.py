@@ -1,7 +1,4 @@
-"""The bench site's web server: ``python -m benchmarks.bench.serve PORT``.
-
-One request at a time in one thread, like a synchronous worker of a production server.
-"""
+"""The bench site's web server: ``python -m benchmarks.bench.serve PORT``."""
 
 import sys
 
@@ -20,9 +17,8 @@ class _Quiet(WSGIRequestHandler):
 
 def main(port: int) -> None:
     """Serve until killed."""
-    server = make_server(
-        "127.0.0.1", port, get_wsgi_application(), threaded=False, request_handler=_Quiet
-    )
+    # One thread, hence one database connection that is kept: a thread a request would open its own.
+    server = make_server("127.0.0.1", port, get_wsgi_application(), request_handler=_Quiet)
     sys.stdout.write(f"listening on {server.port}\n")
     sys.stdout.flush()
     server.serve_forever()

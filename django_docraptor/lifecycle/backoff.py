@@ -12,6 +12,8 @@ BASE, CAP = 2.0, 300.0
 # Chosen by `make bench` (docs/explanation/performance.md): the mean wait after the end of a render
 # stays below a tenth of it, or 0.75 s, for 5, 20 and 37 calls in 5, 60 and 600 s.
 POLL = {"floor": 1.1, "ceiling": 40.0, "fraction": 0.18}
+# Where DocRaptor calls back, polls are the safety net, and learn of failures.
+CALLED_BACK = {"floor": 10.0, "ceiling": 60.0, "fraction": 0.5}
 # So wide that renders of one length are not all met at the same, perhaps bad, phase.
 JITTER = (0.8, 1.2)
 
@@ -26,7 +28,7 @@ def poll_interval(age: float) -> float:
 
     A fraction of the age, so that the wait after the end stays a small share of the render time.
     """
-    schedule = POLL | dict(conf.poll)
+    schedule = (CALLED_BACK if conf.callback_base_url else POLL) | dict(conf.poll)
     wanted = min(schedule["ceiling"], max(schedule["floor"], schedule["fraction"] * age))
     return wanted * random.uniform(*JITTER)  # noqa: S311
 

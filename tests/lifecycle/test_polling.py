@@ -53,9 +53,9 @@ def test_P1_retry_after_is_honoured(sandbox: Sandbox) -> None:
     skip_time(2)
     lifecycle.poll()
     skip_time(290)
-    assert lifecycle.poll() == 0
+    assert lifecycle.poll().claimed == 0
     skip_time(15)
-    assert lifecycle.poll() == 1
+    assert lifecycle.poll().claimed == 1
     job.refresh_from_db()
     assert job.state == State.DOWNLOADING
 
