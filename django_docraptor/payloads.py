@@ -266,9 +266,14 @@ def _shown(value: object) -> str:
     return text if len(text) <= 80 else f"{text[:79]}…"
 
 
-@lru_cache(maxsize=4)
+# `fields` makes its tuple anew at each call.
+_FIELDS: Final[Mapping[type, tuple[Field[Any], ...]]] = {
+    cls: fields(cls) for cls in (PrinceOptions, DocumentRequest)
+}
+
+
 def _declared(cls: type[PrinceOptions | DocumentRequest]) -> tuple[Field[Any], ...]:
-    return fields(cls)
+    return _FIELDS.get(cls) or fields(cls)
 
 
 def _wrong_fields(holder: PrinceOptions | DocumentRequest, *, prefix: str) -> Problems:
@@ -278,9 +283,9 @@ def _wrong_fields(holder: PrinceOptions | DocumentRequest, *, prefix: str) -> Pr
             continue
         expected = Mapping if known.name == "extra" else known.type
         label = prefix + known.name
-        # A secret's value is for nobody's log or form.
-        shown = _shown(value) if known.repr else "what was given"
         if not _is_a(value, expected):
+            # A secret's value is for nobody's log or form.
+            shown = _shown(value) if known.repr else "what was given"
             yield known.name, f"{label} must be {_type_name(expected)}, not {shown}."
         elif isinstance(value, str):
             yield from ((known.name, f"{label} {wrong}") for wrong in _wrong_text(value))

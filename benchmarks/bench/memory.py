@@ -97,16 +97,16 @@ def measure(place: Place, options: argparse.Namespace) -> list[Figure]:
     cases = [_case("disk", growth(place, size, ours), growth(place, size, usual))]
     role, url = s3(place)
     try:
-        other = growth(place, size, usual, BENCH_STORAGE=storage(url))
         # As the manual sets it up, and as it comes.
-        advised = growth(place, size, ours, BENCH_STORAGE=storage(url, use_threads=False))
+        advised, other = (
+            growth(place, size, way, BENCH_STORAGE=storage(url, use_threads=False))
+            for way in (ours, usual)
+        )
         plain = growth(place, size, ours, BENCH_STORAGE=storage(url))
     finally:
         role.end()
     cases.append(_case("s3", advised, other))
-    note = (
-        f"s3 without `use_threads: False`: {plain / MEBIBYTE:.0f} MiB, ten parts of 8 MiB at once"
-    )
+    note = f"ours to s3 without `use_threads: False`: {plain / MEBIBYTE:.0f} MiB, ten parts at once"
     return [
         Figure(
             key="memory_ratio",

@@ -193,7 +193,7 @@ def _fixed_in_words(schedule: Schedule, name: str, cost: Cost) -> str:
 
 
 def _learned_in_words(sigma: float, cost: Cost) -> str:
-    """A label's renders, spread by so much around a median: fixed, learned, and told by an oracle."""
+    """A label's renders, spread by so much around a median: fixed, learned, told by an oracle."""
     dice = random.Random(7)  # noqa: S311
     told: dict[str, list[Seen]] = {"fixed": [], "learned": [], "learned from true times": []}
     late, tail = cost.late, cost.tail

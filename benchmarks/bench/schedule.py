@@ -1,4 +1,4 @@
-"""Poll schedules on a virtual clock: how long after its end a render is seen, and for how many calls.
+"""Poll schedules on a virtual clock: how long after its end a render is seen, by how many calls.
 
 Nothing waits here and nothing is called; ``late`` and ``tail`` bring in what real polls have cost.
 """
