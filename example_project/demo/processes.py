@@ -25,7 +25,7 @@ LOGS = VAR / "logs"
 ENVIRONMENT = {
     "PYTHONUNBUFFERED": "1",
     "PYTHONPATH": os.pathsep.join(
-        filter(None, [str(ROOT), str(SITE), os.environ.get("PYTHONPATH")])
+        filter(None, [os.environ.get("PYTHONPATH"), str(ROOT), str(SITE)])
     ),
     "EXAMPLE_VAR": str(VAR),
     "DJANGO_SETTINGS_MODULE": "example_project.demo.settings",
