@@ -16,7 +16,6 @@ class LineInline(admin.TabularInline):
 class InvoiceAdmin(DocumentAdminMixin, admin.ModelAdmin):
     documents = [InvoicePDF, Reminder, InvoiceReport]
     list_display = ["number", "customer", "issued_on", "total"]
-    list_filter = ["issued_on"]
     inlines = [LineInline]
     formfield_overrides = {models.FileField: {"widget": forms.FileInput}}
 
