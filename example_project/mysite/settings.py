@@ -78,4 +78,5 @@ DOCRAPTOR = {
 
 LOGIN_REDIRECT_URL = "invoices"
 LOGOUT_REDIRECT_URL = "login"
+
 EMAIL_BACKEND = "django.core.mail.backends.console.EmailBackend"

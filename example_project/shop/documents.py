@@ -14,7 +14,6 @@ class InvoicePDF(Document[Invoice]):
     options = {"prince_options": {"media": "print"}}
     language = "en-gb"
     deliver_to = "pdf"
-    verbose_name = "invoice PDF"
 
     def get_name(self):
         return f"invoice-{self.source.number}.pdf"
