@@ -23,7 +23,7 @@ class InvoicePDF(Document[Invoice]):
 
     @classmethod
     def may_download(cls, user, job):
-        return super().may_download(user, job) or user == job.source.customer
+        return super().may_download(user, job) or user.invoices.filter(pk=job.object_id).exists()
 
 
 InvoicePDF.on_save(
