@@ -155,6 +155,21 @@ def test_wrong_option(declare: Any) -> None:
     assert "key_bits" in failing(label, *invoices("1"), failed="1 of 1")
 
 
+def test_params(declare: Any) -> None:
+    """What a form would have asked can be said."""
+    label = declare("good.html", get_context=lambda self: {"day": self.params["pay_by"]})
+    (key,) = invoices("1")
+    assert "KeyError: 'pay_by'" in failing(label, key, failed="1 of 1")
+    assert "nothing would fail" in preflight(label, key, "--params", '{"pay_by": "2026-01-31"}')
+
+
+def test_paths_from_here(declare: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file below the present directory is told as it is named there."""
+    monkeypatch.chdir(tmp_path)
+    told = failing(declare("bad.html"), *invoices("1"), failed="1 of 1")
+    assert told.startswith("head.html:2: error: ")
+
+
 def test_too_large(declare: Any, settings: Any) -> None:
     """The size that may be sent is a rule as any other."""
     settings.DOCRAPTOR = settings.DOCRAPTOR | {"MAX_CONTENT_BYTES": 5}
@@ -205,6 +220,8 @@ def test_json(declare: Any, tmp_path: Path) -> None:
         (["shop.InvoicePDF", "--all", "--limit", "0"], "--limit is 0"),
         (["shop.InvoicePFD", "--all"], "Did you mean shop.InvoicePDF"),
         (["shop.InvoicePDF", "404"], "has no 404"),
+        (["shop.InvoicePDF", "--all", "--params", "{"], "--params is no JSON: "),
+        (["shop.InvoicePDF", "--all", "--params", "[7]"], "--params is no JSON object"),
     ],
 )
 def test_wrong_arguments(arguments: list[str], said: str) -> None:

@@ -1,6 +1,7 @@
-"""What a command is told to work on: a document by its label, objects by their primary keys."""
+"""What a command is told: a document by its label, objects by their primary keys, parameters."""
 
 import difflib
+import json
 from typing import Any
 
 from django.core.exceptions import ValidationError
@@ -71,3 +72,14 @@ def rows_of(sources: list[Any]) -> QuerySet[Any]:
     """Objects of one model as a report takes them."""
     rows: QuerySet[Any] = type(sources[0])._base_manager.filter(pk__in=[row.pk for row in sources])
     return rows
+
+
+def read_params(text: str) -> dict[str, Any]:
+    """A document's parameters as they are stored: a JSON object. Raises CommandError."""
+    try:
+        params = json.loads(text)
+    except ValueError as error:
+        raise CommandError(f"--params is no JSON: {error}") from None
+    if not isinstance(params, dict):
+        raise CommandError('--params is no JSON object, such as {"pay_by": "2026-01-31"}.')
+    return params

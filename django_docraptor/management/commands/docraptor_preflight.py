@@ -1,9 +1,11 @@
 """``manage.py docraptor_preflight``: what would fail at DocRaptor, found while it is free."""
 
 import json
+import os
 from argparse import ArgumentParser
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from django.core.exceptions import ValidationError
@@ -17,6 +19,7 @@ from django_docraptor.management.objects import (
     DocumentClass,
     find_document,
     find_sources,
+    read_params,
     rows_of,
 )
 from django_docraptor.payloads import DocumentRequest, merge_options
@@ -51,7 +54,7 @@ class Finding:
         }
 
     def __str__(self) -> str:
-        return f"{', '.join(map(str, self.places))}: {self.severity}: {self.message}"
+        return f"{', '.join(map(_short, self.places))}: {self.severity}: {self.message}"
 
 
 class Command(BaseCommand):
@@ -70,16 +73,18 @@ class Command(BaseCommand):
             action="store_true",
             help="look for tags that are not closed, too, and let warnings fail",
         )
+        parser.add_argument("--params", metavar="JSON", default="{}", help="its parameters")
         parser.add_argument("--json", action="store_true", help="print JSON")
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Look at each document, then tell. Raises CommandError if anything would fail."""
         document = find_document(options["label"])
         sources = choose(document, options["keys"], every=options["all"], limit=options["limit"])
+        params = read_params(options["params"])
         checked, findings = 0, list[Finding]()
         for source in sources:
             checked += 1
-            findings += inspect(document, source, strict=options["strict"])
+            findings += inspect(document, source, params, strict=options["strict"])
         if options["json"]:
             told = [finding.as_json() for finding in findings]
             said = {"document": document.label, "checked": checked, "findings": told}
@@ -119,11 +124,13 @@ def choose(
     return [rows_of(sources)] if is_report else sources
 
 
-def inspect(document: DocumentClass, source: Any, *, strict: bool) -> Iterator[Finding]:
+def inspect(
+    document: DocumentClass, source: Any, params: dict[str, Any], *, strict: bool
+) -> Iterator[Finding]:
     """What is wrong with the document of one object."""
     name = str(getattr(source, "pk", "")) or "all"
     try:
-        request = _request(document, source)
+        request = _request(document, source, params)
     except Exception as error:  # noqa: BLE001 - a template raises whatever the project's code raises
         yield Finding(
             source=name,
@@ -143,8 +150,8 @@ def inspect(document: DocumentClass, source: Any, *, strict: bool) -> Iterator[F
     yield from (_finding(document, name, problem) for problem in problems)
 
 
-def _request(document: DocumentClass, source: Any) -> DocumentRequest:
-    order = document.order(source, snapshot=True)
+def _request(document: DocumentClass, source: Any, params: dict[str, Any]) -> DocumentRequest:
+    order = document.order(source, params=params, snapshot=True)
     return DocumentRequest.from_options(
         name=order.name,
         document_type=order.document_type,
@@ -177,6 +184,11 @@ def _place(document: DocumentClass, error: Exception) -> Place:
     known = getattr(error, "template_debug", {})  # with the engine's debug option
     file = known.get("name") or file_of(document.template_name)
     return Place(str(file), int(known.get("line", 0)))
+
+
+def _short(place: Place) -> str:
+    """From here, if it is below: a path that can be clicked in most terminals."""
+    return str(place).removeprefix(f"{Path.cwd()}{os.sep}")
 
 
 def _of(sources: list[str]) -> str:

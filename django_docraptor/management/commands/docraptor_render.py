@@ -19,6 +19,7 @@ from django_docraptor.management.objects import (
     DocumentClass,
     find_document,
     find_sources,
+    read_params,
     rows_of,
 )
 from django_docraptor.models import RenderJob
@@ -39,6 +40,7 @@ class Command(BaseCommand):
         """Define the options."""
         parser.add_argument("label", metavar="LABEL", help="the document: <app label>.<class>")
         parser.add_argument("keys", metavar="PK", nargs="*", help="primary keys of its objects")
+        parser.add_argument("--params", metavar="JSON", default="{}", help="its parameters")
         parser.add_argument("--wait", action="store_true", help="until all are final")
         parser.add_argument("--run", action="store_true", help="do a worker's work here, and wait")
         parser.add_argument("--output", metavar="DIR", type=Path, help="wait; copy the files there")
@@ -60,10 +62,11 @@ class Command(BaseCommand):
         """Order, then wait and copy if asked to."""
         document = find_document(options["label"])
         sources = find_sources(document, options["keys"])
+        params = read_params(options["params"])
         output: Path | None = options["output"]
         if output is not None:  # before anything is billed
             make_directory(output)
-        jobs = order(document, sources, options["test"])
+        jobs = order(document, sources, options["test"], params)
         if not (options["wait"] or options["run"] or output):
             for job in jobs:
                 self.stdout.write(f"{job.pk}  {job.name}")
@@ -133,9 +136,11 @@ def make_directory(path: Path) -> None:
         raise CommandError(f"Nothing can be written to {path}: {error}") from None
 
 
-def order(document: DocumentClass, sources: list[Any], test: bool | None) -> list[RenderJob]:
+def order(
+    document: DocumentClass, sources: list[Any], test: bool | None, params: dict[str, Any]
+) -> list[RenderJob]:
     """A job for each object, or one for a report over all. Raises CommandError."""
-    said = {} if test is None else {"test": test}
+    said: dict[str, Any] = {"params": params} if test is None else {"params": params, "test": test}
     try:
         if issubclass(document, QuerysetDocument):
             return [document.enqueue(rows_of(sources), **said)]
