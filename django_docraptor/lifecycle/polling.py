@@ -1,4 +1,4 @@
-"""QUEUED, WORKING → DOWNLOADING or FAILED: ask DocRaptor how the due jobs stand.
+"""QUEUED, WORKING → DOWNLOADING, COMPLETED or FAILED: ask DocRaptor how the due jobs stand.
 
 It never sleeps and never holds a worker for a render: a row that is not done gets a later
 ``due_at``.
@@ -17,6 +17,7 @@ from django_docraptor.exceptions import (
     UnauthorizedError,
 )
 from django_docraptor.lifecycle.backoff import fail, pause_account, poll_interval, put_off
+from django_docraptor.lifecycle.hosting import published
 from django_docraptor.lifecycle.outlook import hold_paused
 from django_docraptor.lifecycle.remote import call_all, client_for
 from django_docraptor.models import RenderJob, after, logger
@@ -63,7 +64,7 @@ def answered(job: RenderJob, remote: RemoteStatus) -> None:
     if remote.status not in KNOWN:
         logger.warning("Job %s: DocRaptor gave the unknown status %r", job.pk, remote.status[:50])
     if remote.status == COMPLETED and remote.download_id:
-        rendered(job, remote)
+        (published if job.hosted else rendered)(job, remote)
     elif remote.status in DEAD:
         fail(job, Reason.RENDER_FAILED, _reasons(remote), message=remote.message)
     elif job.is_past_deadline:
