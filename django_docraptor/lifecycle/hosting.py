@@ -4,6 +4,7 @@ Nothing is fetched: each download may be one of the few that ``hosted_download_l
 public address opens the document to whoever has it, so it is in the row, and in no log or history.
 """
 
+from contextlib import suppress
 from urllib.parse import urlsplit
 
 from django.db import router, transaction
@@ -53,10 +54,8 @@ def end(job: RenderJob, *, note: str = "") -> bool:
     job.refresh_from_db(fields=COLUMNS)
     if not job.is_public:
         return False
-    try:
+    with suppress(NotFoundError):  # there is no such document: it has ended by itself
         client_for(job.account).expire(job.download_id)
-    except NotFoundError:  # there is no such document: it has ended by itself
-        pass
     rows = RenderJob.objects.filter(pk=job.pk, expired_at__isnull=True)
     with transaction.atomic(using=router.db_for_write(RenderJob)):
         ended = bool(rows.update(expired_at=Now(), public_url=""))
