@@ -43,7 +43,7 @@ from django_docraptor.states import (
     State,
     is_allowed,
 )
-from django_docraptor.storage import get_document_storage
+from django_docraptor.storage import DocumentFileField, get_document_storage
 
 logger = logging.getLogger("django_docraptor")
 
@@ -177,7 +177,9 @@ class RenderJob(models.Model):
     message = models.TextField(_("message"), blank=True)
     number_of_pages = models.PositiveIntegerField(_("pages"), null=True, blank=True)
 
-    file = models.FileField(
+    # Alias in STORAGES of where the file is; blank for the rule.
+    storage = models.CharField(_("storage"), max_length=64, blank=True)
+    file = DocumentFileField(
         _("file"), storage=get_document_storage, upload_to="docraptor", max_length=255, blank=True
     )
     pending_name = models.CharField(max_length=255, blank=True)

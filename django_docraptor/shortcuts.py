@@ -26,11 +26,14 @@ from django_docraptor.models import RenderInput, RenderJob, after, store
 from django_docraptor.payloads import DocumentRequest, merge_options, options_to_json
 from django_docraptor.preflight import check_content
 from django_docraptor.states import Kind, State
+from django_docraptor.storage import aliases
 
 # Stands in for content that a worker will render, so that all else can be checked at once.
 RENDERED_LATER = "<html></html>"
 # What every database's smallint holds.
 MAX_PRIORITY = 32767
+# What the column of a storage's alias holds.
+MAX_ALIAS = 64
 # Databases bound the parameters of a query.
 KEYS_AT_ONCE = 1000
 # What two orders of an object must have in common to be for the same document.
@@ -38,7 +41,7 @@ IDENTITY = ("document", "document_type", "account", "test", "idempotency_key", "
 # How many jobs of an object are searched for one with the same parameters.
 LOOK_BACK = 20
 # What a newer order changes in a job that waits.
-RENEWED = ("name", "priority", "owner_id", "hosted_expires_at")
+RENEWED = ("name", "priority", "owner_id", "storage", "hosted_expires_at")
 RENEWED_INPUT = ("content", "url", "options", "language", "time_zone")
 
 
@@ -61,6 +64,7 @@ class Order:
     account: str = "default"
     language: str | None = None
     time_zone: str | None = None
+    storage: str = ""
     hosted: bool = False
     hosted_expires_at: datetime | None = None
     hosted_download_limit: int | None = None
@@ -85,6 +89,7 @@ def enqueue(**order: Any) -> RenderJob:
         account: name given to an ``API_KEY`` callable.
         language: in which a worker renders; by default the present one.
         time_zone: key of the zone in which a worker renders; by default the present one.
+        storage: alias in ``STORAGES`` of where the file goes; blank for the package's rule.
         hosted: DocRaptor keeps the document, at an address that **anyone** who has it may read:
             ``job.public_url``. The job gets no file.
         hosted_expires_at: aware time at which it ends; ``None``: it does not by itself.
@@ -273,12 +278,22 @@ def _wrong_columns(order: Order) -> Iterator[tuple[str, str]]:
     yield from _wrong_text("account", order.account, blank=False)
     yield from _wrong_text("document", order.document, blank=True)
     yield from wrong_place(order.language, order.time_zone)
+    yield from wrong_storage(order.storage)
     yield from _wrong_hosting(order)
     priority = order.priority
     if not isinstance(priority, int) or isinstance(priority, bool):
         yield "priority", f"priority must be int, not {type(priority).__name__}."
     elif not -MAX_PRIORITY <= priority <= MAX_PRIORITY:
         yield "priority", f"priority must be from -{MAX_PRIORITY} to {MAX_PRIORITY}."
+
+
+def wrong_storage(alias: object) -> Iterator[tuple[str, str]]:
+    """What is wrong with the alias of a storage, under its name; blank is right."""
+    if alias not in ("", *aliases()):
+        known = ", ".join(aliases())
+        yield "storage", f"{alias!r} is no storage for documents; STORAGES has: {known}."
+    elif len(str(alias)) > MAX_ALIAS:
+        yield "storage", f"{alias!r} has more than the {MAX_ALIAS} characters that fit."
 
 
 def _wrong_hosting(order: Order) -> Iterator[tuple[str, str]]:
@@ -376,6 +391,7 @@ def _build(order: Order) -> tuple[RenderJob, RenderInput]:
         idempotency_key=order.idempotency_key,
         state=State.PENDING,
         due_at=Now(),
+        storage=order.storage,
         hosted=order.hosted,
         hosted_expires_at=expires_at,
         **_source(order.source),

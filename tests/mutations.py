@@ -137,14 +137,14 @@ MUTATIONS = [
     Mutation(
         "leave the file of a job that moved on",
         "lifecycle/collection.py",
-        "        document_storage.delete(saved)\n",
+        "        job.file.storage.delete(saved)\n",
         "        pass\n",
         f"{LIFE}/test_collection.py::test_F5_cancelled_while_saving",
     ),
     Mutation(
         "do not remove what a killed save left",
         "lifecycle/collection.py",
-        "            document_storage.delete(name)\n",
+        "            job.file.storage.delete(name)\n",
         "            pass\n",
         f"{LIFE}/test_crashes.py::test_D1_D2_F2_killed_while_collecting",
     ),

@@ -99,7 +99,7 @@ class RenderJobAdmin(JobModelAdmin):
         ),
         (
             _("Result"),
-            {"fields": [("download_link", "number_of_pages"), "size", "sha256"]},
+            {"fields": [("download_link", "number_of_pages"), ("size", "storage"), "sha256"]},
         ),
         (
             _("Times"),

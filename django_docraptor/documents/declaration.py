@@ -57,6 +57,8 @@ class Document(Generic[S]):
     time_zone: ClassVar[str | None] = None
     #: Name of a file field of the source that gets the finished document, too.
     deliver_to: ClassVar[str] = ""
+    #: Alias in ``STORAGES`` of where the file goes; blank for the package's rule.
+    storage: ClassVar[str] = ""
     #: DocRaptor keeps it, at an address that **anyone** who has it may read; the job has no file.
     hosted: ClassVar[bool] = False
     #: How long after the order it ends there; ``None``: it does not by itself.
@@ -224,6 +226,7 @@ class Document(Generic[S]):
                 "options": document.get_options(),
                 "priority": cls.priority,
                 "test": cls.test,
+                "storage": cls.storage,
                 **place,
             }
             if hosted:
