@@ -34,6 +34,8 @@ from django_docraptor.admin.orders import (
     params_from,
     title_of,
 )
+from django_docraptor.admin.selections import search_of
+from django_docraptor.documents.reports import Search
 from django_docraptor.models import RenderJob
 
 COLUMN = "latest_documents"
@@ -244,7 +246,8 @@ class DocumentAdminMixin(AnyModelAdmin):
         )
         try:
             count, job = wanted.place(
-                question.sources, lambda source: self.has_document_permission(request, source)
+                self._sources(request, question),
+                lambda source: self.has_document_permission(request, source),
             )
         except ValidationError as error:
             said = _("Nothing was ordered: %(why)s") % {"why": " ".join(error.messages)}
@@ -258,6 +261,16 @@ class DocumentAdminMixin(AnyModelAdmin):
         if left_out > 0:
             said = _("Left out, since you may not order them: %(count)d.") % {"count": left_out}
             self.message_user(request, said, messages.WARNING)
+
+    def _sources(
+        self, request: HttpRequest, question: Question
+    ) -> QuerySet[Any] | list[Any] | Search:
+        """What it is made of; for a report over all pages, not the keys but how to find them."""
+        sources = question.sources
+        across = is_report(question.document) and request.POST.get("select_across") == "1"
+        if not across or isinstance(sources, list):
+            return sources
+        return search_of(self, request, sources) or sources
 
     def _done(self, request: HttpRequest, count: int, job: RenderJob) -> str:
         """How many were ordered, with a link for who may follow it."""
