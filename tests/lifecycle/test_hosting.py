@@ -71,6 +71,30 @@ def _soon(true: Callable[[], bool]) -> bool:
     return True
 
 
+def test_expires_before_it_is_sent(sandbox: Sandbox, documents) -> None:
+    """What would be billed and gone at once is not sent."""
+    job = enqueue(hosted=True, hosted_expires_at=timezone.now() + timedelta(days=1))
+    RenderJob.objects.filter(pk=job.pk).update(hosted_expires_at=timezone.now())
+    job = drive(job)
+    assert (job.state, job.error_code) == (State.FAILED, Reason.INVALID_REQUEST)
+    assert "hosted_expires_at" in job.errors
+    assert sandbox.requests == []
+
+
+def test_waiting_page(sandbox: Sandbox, documents, admin_client) -> None:
+    """It leads to the document, and says so when that has ended; the address is not in it."""
+    job = hosted()
+    url = reverse("django_docraptor:waiting", args=[job.pk])
+    text = admin_client.get(url).content.decode()
+    assert f"url={job.get_absolute_url()}" in text
+    assert job.public_url not in text
+    assert admin_client.get(f"{url}?inline=1")["Location"] == job.public_url
+    shortcuts.expire(job)
+    text = admin_client.get(url).content.decode()
+    assert "no longer available" in text
+    assert job.get_absolute_url() not in text
+
+
 def test_without_an_address(sandbox: Sandbox, documents) -> None:
     """A document that is finished nobody knows where is not complete; a retry asks again, free."""
     job = enqueue(hosted=True)
