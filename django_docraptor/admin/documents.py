@@ -75,11 +75,17 @@ class Question:
         return 1 if is_report(self.document) else self.count
 
     @property
+    def consent(self) -> str:
+        """What somebody agrees to by going on: this bill, and that it is public; blank: nothing."""
+        billed = str(self.billed or "")
+        return f"{billed} public".strip() if self.document.hosted else billed
+
+    @property
     def is_answered(self) -> bool:
-        """Whether nothing is left to ask: neither options, nor consent to this very bill."""
+        """Whether nothing is left to ask: neither options, nor consent to this very order."""
         if self.form is not None and not self.form.is_valid():
             return False
-        return not self.billed or self.seen == str(self.billed)
+        return self.seen == self.consent
 
 
 class DocumentAdminMixin(AnyModelAdmin):
@@ -202,7 +208,7 @@ class DocumentAdminMixin(AnyModelAdmin):
             Button(
                 title=title_of(document),
                 url=self._url("document", obj, document.label),
-                asks=is_billed(document) or form_of(document) is not None,
+                asks=is_billed(document) or document.hosted or form_of(document) is not None,
             )
             for document in self._own
         ]
@@ -296,7 +302,7 @@ class DocumentAdminMixin(AnyModelAdmin):
             "media": self.media + (form.media if form else Media()),
             "question": question,
             "is_report": is_report(question.document),
-            "has_changed": bool(question.seen) and question.seen != str(question.billed or ""),
+            "has_changed": bool(question.seen) and question.seen != question.consent,
             "original": question.sources[0] if isinstance(question.sources, list) else None,
             "adminform": _fieldsets(form) if form else [],
             "errors": form.errors if form else None,

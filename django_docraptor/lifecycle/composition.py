@@ -40,8 +40,8 @@ def compose(job: RenderJob) -> DocumentRequest:
     if job.hosted_expires_at is not None and job.hosted_expires_at <= timezone.now():
         raise CompositionError(
             Reason.INVALID_REQUEST,
-            f"hosted_expires_at ({job.hosted_expires_at.isoformat()}) has passed: it would be billed "
-            "and gone at once. Enqueue the document anew.",
+            f"hosted_expires_at ({job.hosted_expires_at.isoformat()}) has passed: it would be "
+            "billed and gone at once. Enqueue the document anew.",
         )
     content = _content(job, stored)
     try:
