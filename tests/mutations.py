@@ -219,6 +219,55 @@ MUTATIONS = [
         "return _lapsed_creates()",
         f"{LIFE}/test_crashes.py::test_killed_before_the_signal",
     ),
+    Mutation(
+        "publish what was ordered as private",
+        "lifecycle/submission.py",
+        "client.create_hosted_async_doc if self.job.hosted else client.create_async_doc",
+        "client.create_hosted_async_doc",
+        f"{LIFE}/test_hosting.py::test_a_private_job_is_not_hosted",
+    ),
+    Mutation(
+        "fetch a hosted document",
+        "lifecycle/polling.py",
+        "(published if job.hosted else rendered)(job, remote)",
+        "rendered(job, remote)",
+        f"{LIFE}/test_hosting.py::test_completed",
+    ),
+    Mutation(
+        "say that it has ended although DocRaptor was not reached",
+        "lifecycle/hosting.py",
+        "with suppress(NotFoundError):",
+        "with suppress(Exception):",
+        f"{LIFE}/test_hosting.py::test_expire_fails",
+    ),
+    Mutation(
+        "let each of many end it",
+        "lifecycle/hosting.py",
+        "filter(pk=job.pk, expired_at__isnull=True)",
+        "filter(pk=job.pk)",
+        f"{LIFE}/test_hosting.py::test_expire_race",
+    ),
+    Mutation(
+        "write to the usual storage",
+        "storage.py",
+        "return storages[alias] if alias else get_document_storage()",
+        "return get_document_storage()",
+        f"{LIFE}/test_collection.py::test_storage_of_a_job",
+    ),
+    Mutation(
+        "trust that a worker finds the same rows",
+        "admin/selections.py",
+        "if same else None",
+        "",
+        "tests/test_admin_selections.py::test_rows_that_depend_on_more",
+    ),
+    Mutation(
+        "find rows for whom it may no longer concern",
+        "admin/selections.py",
+        "    if not (\n",
+        "    if False and not (\n",
+        "tests/test_admin_selections.py::test_permission_lost",
+    ),
 ]  # fmt: skip
 
 

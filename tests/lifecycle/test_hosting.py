@@ -46,6 +46,13 @@ def test_completed(sandbox: Sandbox, documents) -> None:
     assert (entry.hosted, entry.asynchronous, entry.tag) == (True, True, job.tag)
 
 
+def test_a_private_job_is_not_hosted(sandbox: Sandbox, documents) -> None:
+    """Only who says so publishes, whatever the settings say about hosted documents."""
+    job = drive(enqueue(options={"hosted_download_limit": 5}))
+    assert [entry.hosted for entry in sandbox.ledger.accepted()] == [False]
+    assert (job.hosted, job.public_url, job.hosted_expires_at) == (False, "", None)
+
+
 def test_expires_at(sandbox: Sandbox, documents) -> None:
     """The time at which it ends is sent, and kept with the job."""
     end = timezone.now() + timedelta(days=30)
