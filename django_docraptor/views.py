@@ -141,6 +141,7 @@ def _waiting_context(request: HttpRequest, job: RenderJob) -> dict[str, Any]:
     sees_errors = _is_permitted(request, "django_docraptor.view_renderjob")
     return {
         "job": job,
+        "has_ended": job.hosted and job.state == State.COMPLETED and not job.is_public,
         "refresh": 0 if job.is_final else refresh_interval(job),
         "may_retry": may_retry(request, job),
         "details": job.errors if sees_errors else "",

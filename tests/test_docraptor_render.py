@@ -14,6 +14,7 @@ from django_docraptor.sandbox import Fault, Sandbox
 from django_docraptor.states import State
 from tests.conftest import drive, enqueue, read
 from tests.shop.admin import InvoiceList
+from tests.shop.documents import InvoicePDF
 from tests.shop.models import Invoice
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -255,3 +256,13 @@ def test_copy_that_fails_leaves_no_piece(sandbox: Sandbox, documents: Path, tmp_
     with pytest.raises(FileNotFoundError):
         copy(job, target)
     assert list(target.iterdir()) == []
+
+
+def test_output_of_a_hosted_document(
+    sandbox: Sandbox, documents: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It has no file to copy, and its public address is not printed."""
+    monkeypatch.setattr(InvoicePDF, "hosted", True)
+    told = render(LABEL, *invoices("1"), "--run", "--output", tmp_path, "--timeout", 20)
+    assert "no file to copy" in told
+    assert "://" not in told

@@ -120,7 +120,7 @@ class Command(BaseCommand):
             self.stderr.write(epitaph(job))
             return False
         try:
-            copied = f"  {copy(job, output)}" if output else ""
+            copied = f"  {copied_to(job, output)}" if output else ""
         except OSError as error:
             self.stderr.write(f"{job.name}: its file could not be copied: {error}")
             return False
@@ -160,6 +160,11 @@ def epitaph(job: RenderJob) -> str:
     """A line about a job that brought nothing."""
     first = job.errors.strip().partition("\n")[0]
     return f"{job.name}: {job.error_code or job.state}{': ' if first else ''}{first}"
+
+
+def copied_to(job: RenderJob, directory: Path) -> str:
+    """Where the file has been copied to, or why there is none."""
+    return "(hosted by DocRaptor: no file to copy)" if job.hosted else str(copy(job, directory))
 
 
 def copy(job: RenderJob, directory: Path) -> Path:
