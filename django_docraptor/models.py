@@ -8,7 +8,7 @@ import random
 import secrets
 import uuid
 from collections.abc import Callable, Iterable, Mapping
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any, Self
 
 from django.conf import settings
@@ -56,6 +56,8 @@ SIGNALS: Mapping[str, Signal] = {
 SIGNAL_LEASE = 60
 # Share of the places that goes by waiting time instead of priority.
 FAIR_SHARE = 1 / 8
+# Before any moment at which a job was due.
+LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
 # Seconds by which alarms may differ and still count as one.
 WAKE_SLACK = 0.25
 
@@ -81,7 +83,8 @@ class RenderJobQuerySet(models.QuerySet["RenderJob"]):
         claimed = Q(state=State.PENDING, due_at__gt=Now()) & ~Q(lease_token="")
         unknown = Q(state=State.UNCONFIRMED, sent_at__gt=after(-UNCONFIRMED_HOLDS_SLOT))
         at_docraptor = Q(state__in=[State.SUBMITTING, State.QUEUED, State.WORKING])
-        return self.filter(claimed | unknown | at_docraptor, account=account)
+        # Unfinished jobs all have a `due_at`; without its range SQLite reads the whole history.
+        return self.filter(claimed | unknown | at_docraptor, account=account, due_at__gt=LONG_AGO)
 
     def for_source(self, source: models.Model) -> Self:
         """Jobs made from one object."""

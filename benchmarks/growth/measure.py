@@ -1,0 +1,75 @@
+"""Measure on scratch databases, in processes of their own; returns plain data. No Django here."""
+
+import statistics
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from typing import Any
+
+from benchmarks.growth.subject import Subject, subject
+
+SIZES = (10_000, 100_000, 1_000_000)
+IN_FLIGHT = (10, 100, 1_000, 10_000)
+PROBES = ("tick", "claim", "admin_list", "admin_search", "job_page")
+# Turns between the sizes, and timed calls of each turn.
+TURNS, REPEATS = 5, 7
+Say = Callable[[str], object]
+
+
+def measure(
+    database: str = "postgresql",
+    *,
+    sizes: Sequence[int] = SIZES,
+    in_flight: Sequence[int] = IN_FLIGHT,
+    say: Say = lambda line: None,
+) -> dict[str, Any]:
+    """Measure at each size of history, in turns.
+
+    Args:
+        database: ``"postgresql"`` or ``"sqlite"``.
+        sizes: finished jobs, growing; each has five events.
+        in_flight: unfinished jobs, measured at the smallest history.
+        say: is given each line of progress.
+
+    Returns:
+        ``history`` and ``in_flight``: median milliseconds by size and operation; ``scale_ratio``:
+        those at the largest history ÷ those at the smallest; ``seconds``: what each part took.
+    """
+    seconds: dict[str, float] = {}
+    with ExitStack() as stack:
+        subjects = {size: stack.enter_context(subject(database)) for size in sizes}
+        for size, one in subjects.items():
+            with _told(f"a history of {size:,} jobs", seconds, say):
+                one.ask("build", size=size)
+        with _told("cost against history", seconds, say):
+            history = {str(size): {} for size in sizes}
+            for name in PROBES:
+                for size, taken in _in_turns(name, subjects).items():
+                    history[str(size)][name] = round(statistics.median(taken), 2)
+        with _told("cost against jobs in flight", seconds, say):
+            smallest = subjects[sizes[0]]
+            flying = {str(count): smallest.ask("in_flight", count=count) for count in in_flight}
+    first, last = history[str(sizes[0])], history[str(sizes[-1])]
+    return {
+        "database": database,
+        "scale_ratio": {name: round(last[name] / first[name], 2) for name in PROBES},
+        "history": history,
+        "in_flight": flying,
+        "seconds": seconds,
+    }
+
+
+def _in_turns(name: str, subjects: dict[int, Subject]) -> dict[int, list[float]]:
+    taken: dict[int, list[float]] = {size: [] for size in subjects}
+    for _ in range(TURNS):
+        for size, one in subjects.items():
+            taken[size] += one.ask("time", name=name, repeats=REPEATS)
+    return taken
+
+
+@contextmanager
+def _told(what: str, seconds: dict[str, float], say: Say) -> Iterator[None]:
+    began = time.monotonic()
+    yield
+    seconds[what] = round(time.monotonic() - began, 1)
+    say(f"{what}: {seconds[what]} s")
