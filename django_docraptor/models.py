@@ -207,6 +207,7 @@ class RenderJob(models.Model):
             models.Index(fields=["created_at"], name="docraptor_job_created"),
             models.Index(fields=["content_type", "object_id"], name="docraptor_job_source"),
             models.Index(fields=["status_id"], name="docraptor_job_status_id"),
+            models.Index(fields=["document", "finished_at"], name="docraptor_job_document"),
         ]
         constraints = [
             models.CheckConstraint(
@@ -421,6 +422,19 @@ class RenderEvent(models.Model):
                     name = getattr(receiver, "__qualname__", receiver)
                     logger.error("Receiver %s failed for job %s", name, job_key, exc_info=answer)
         RenderEvent.objects.filter(pk=self.pk).update(signal_due_at=None)
+
+
+class DiscardedFile(models.Model):
+    """A stored file whose job is gone, still to be deleted: `retention` works the list off."""
+
+    name = models.CharField(max_length=255, primary_key=True)
+
+    class Meta:
+        verbose_name = _("discarded file")
+        verbose_name_plural = _("discarded files")
+
+    def __str__(self) -> str:
+        return self.name
 
 
 class Account(models.Model):

@@ -5,6 +5,7 @@ what the engine really runs, whatever that is.
 """
 
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -17,7 +18,8 @@ from django.urls import reverse
 from benchmarks.growth import history
 from django_docraptor import health, lifecycle
 from django_docraptor.lifecycle import submission
-from django_docraptor.models import Account, RenderEvent, RenderJob, after
+from django_docraptor.models import Account, RenderEvent, RenderInput, RenderJob, after
+from django_docraptor.retention import limits, prune
 from django_docraptor.sandbox import Sandbox
 from django_docraptor.states import POLLED, State
 from tests.conftest import drive, enqueue
@@ -159,6 +161,25 @@ def test_job_page(browser: Client) -> None:
     job = old_job()
     with plans() as found:
         assert job.name in browser.get(reverse(PAGE, args=[job.pk])).content.decode()
+    assert found.scans == []
+
+
+@pytest.mark.parametrize("share", [0.01, 0.5])
+def test_prune(share: float) -> None:
+    """A batch of a prune, of jobs and of inputs: of few that are old, and of many."""
+    age = timedelta(seconds=history.PACE * JOBS * (1 - share))
+    for jobs, inputs in ((age, None), (None, age)):
+        with plans() as found:
+            removed = next(prune(limits(jobs=jobs, inputs=inputs), batch=20))
+        assert removed.jobs + removed.inputs == 20
+        assert found.scans == []
+
+
+def test_prune_after_a_prune() -> None:
+    """Where the old inputs are gone, nothing searches the whole history for them."""
+    RenderInput.objects.all().delete()
+    with plans() as found:
+        assert list(prune(limits(inputs=timedelta(days=1)))) == []
     assert found.scans == []
 
 

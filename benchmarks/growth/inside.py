@@ -30,6 +30,7 @@ COMMANDS: dict[str, Callable[..., Any]] = {
     "build": build,
     "time": probes.timings,
     "in_flight": probes.against_in_flight,
+    "prune": probes.prune,
 }
 
 

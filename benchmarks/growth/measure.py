@@ -11,6 +11,7 @@ from benchmarks.growth.subject import Subject, subject
 SIZES = (10_000, 100_000, 1_000_000)
 IN_FLIGHT = (10, 100, 1_000, 10_000)
 PROBES = ("tick", "claim", "admin_list", "admin_search", "job_page")
+PRUNED = 20_000
 # Turns between the sizes, and timed calls of each turn.
 TURNS, REPEATS = 5, 7
 Say = Callable[[str], object]
@@ -21,6 +22,7 @@ def measure(
     *,
     sizes: Sequence[int] = SIZES,
     in_flight: Sequence[int] = IN_FLIGHT,
+    pruned: int = PRUNED,
     say: Say = lambda line: None,
 ) -> dict[str, Any]:
     """Measure at each size of history, in turns.
@@ -29,11 +31,13 @@ def measure(
         database: ``"postgresql"`` or ``"sqlite"``.
         sizes: finished jobs, growing; each has five events.
         in_flight: unfinished jobs, measured at the smallest history.
+        pruned: jobs that are removed from the largest history, at most half of it.
         say: is given each line of progress.
 
     Returns:
         ``history`` and ``in_flight``: median milliseconds by size and operation; ``scale_ratio``:
-        those at the largest history ÷ those at the smallest; ``seconds``: what each part took.
+        those at the largest history ÷ those at the smallest; ``prune``: how fast it was;
+        ``seconds``: what each part took.
     """
     seconds: dict[str, float] = {}
     with ExitStack() as stack:
@@ -49,12 +53,15 @@ def measure(
         with _told("cost against jobs in flight", seconds, say):
             smallest = subjects[sizes[0]]
             flying = {str(count): smallest.ask("in_flight", count=count) for count in in_flight}
+        with _told(f"a prune of {min(pruned, sizes[-1] // 2):,} jobs", seconds, say):
+            prune = subjects[sizes[-1]].ask("prune", jobs=min(pruned, sizes[-1] // 2))
     first, last = history[str(sizes[0])], history[str(sizes[-1])]
     return {
         "database": database,
         "scale_ratio": {name: round(last[name] / first[name], 2) for name in PROBES},
         "history": history,
         "in_flight": flying,
+        "prune": {"of": sizes[-1]} | prune,
         "seconds": seconds,
     }
 

@@ -6,15 +6,18 @@ from collections.abc import Callable
 from typing import Any
 
 from django.contrib.auth.models import User
+from django.core.files.base import ContentFile
 from django.db.models.functions import Now
 from django.test import Client
 from django.urls import reverse
+from django.utils import timezone
 
-from django_docraptor import lifecycle
+from django_docraptor import lifecycle, retention
 from django_docraptor.client import RemoteStatus
 from django_docraptor.lifecycle import polling, submission
 from django_docraptor.models import RenderJob, after
 from django_docraptor.states import LEASE, POLLED, State
+from django_docraptor.storage import document_storage
 
 # Calls before the clock runs, and calls that are timed.
 WARM_UP, REPEATS = 2, 15
@@ -102,6 +105,24 @@ def let_go() -> None:
     RenderJob.objects.filter(state=State.WORKING, account=OTHER).update(
         lease_token="", due_at=Now()
     )
+
+
+def prune(jobs: int, batch: int = retention.BATCH) -> dict[str, float]:
+    """Remove so many of the oldest jobs, with real files in a directory."""
+    rows = RenderJob.objects.filter(due_at=None).order_by("finished_at")
+    for name in rows.exclude(file="").values_list("file", flat=True)[:jobs]:
+        document_storage.save(name, ContentFile(b"%PDF"))
+    last = rows.values_list("finished_at", flat=True)[jobs]
+    limits = retention.limits(jobs=timezone.now() - last)
+    began = time.perf_counter()
+    total = sum(retention.prune(limits, batch=batch), retention.Removed())
+    taken = time.perf_counter() - began
+    return {
+        "jobs": total.jobs,
+        "files": total.files,
+        "jobs_per_second": round(total.jobs / taken),
+        "longest_transaction_ms": round(total.seconds * 1000, 1),
+    }
 
 
 def page(name: str, *arguments: Any, **query: str) -> Callable[[], None]:

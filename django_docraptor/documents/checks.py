@@ -12,6 +12,7 @@ from django.template import TemplateDoesNotExist, TemplateSyntaxError
 from django.template.loader import get_template
 
 from django_docraptor import registry
+from django_docraptor.conf import wrong_duration
 from django_docraptor.documents.declaration import ClassRecipe, Document
 from django_docraptor.payloads import DocumentRequest, DocumentType, PrinceOptions
 from django_docraptor.shortcuts import MAX_PRIORITY, wrong_place
@@ -128,3 +129,5 @@ def _wrong_values(document: DocumentClass) -> Iterator[tuple[str, str]]:
     priority: Any = document.priority
     if type(priority) is not int or abs(priority) > MAX_PRIORITY:
         yield "priority", f"{priority!r} is no whole number within ±{MAX_PRIORITY}."
+    if document.retention is not None and (problem := wrong_duration(document.retention)):
+        yield "retention", f"it {problem}."

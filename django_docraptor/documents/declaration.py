@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import fields
+from datetime import timedelta
 from io import BytesIO
 from typing import Any, BinaryIO, ClassVar, Generic, TypeVar, overload
 
@@ -56,6 +57,9 @@ class Document(Generic[S]):
     time_zone: ClassVar[str | None] = None
     #: Name of a file field of the source that gets the finished document, too.
     deliver_to: ClassVar[str] = ""
+    #: How long finished jobs are kept, with their files; ``None``: ``DOCRAPTOR["RETENTION"]``,
+    #: ``timedelta.max``: for ever.
+    retention: ClassVar[timedelta | None] = None
     #: What people call it in the admin; blank for the words of the class's name.
     verbose_name: ClassVar[str | Promise] = ""
     #: Form that the admin asks before it orders; its cleaned data become the parameters.
@@ -298,6 +302,11 @@ class ClassRecipe:
     def template_name(self) -> str:
         """For messages about what the template has rendered."""
         return self.document.template_name
+
+    @property
+    def retention(self) -> timedelta | None:
+        """As the class says."""
+        return self.document.retention
 
     def render(self, job: RenderJob, stored: RenderInput) -> str:
         """The HTML for a job. Raises SourceGoneError, or whatever the template raises."""
