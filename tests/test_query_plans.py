@@ -170,8 +170,8 @@ def test_prune(share: float) -> None:
     age = timedelta(seconds=history.PACE * JOBS * (1 - share))
     for jobs, inputs in ((age, None), (None, age)):
         with plans() as found:
-            removed = next(prune(limits(jobs=jobs, inputs=inputs), batch=20))
-        assert removed.jobs + removed.inputs == 20
+            removed = next(prune(limits(jobs=jobs, inputs=inputs), batch=10))
+        assert removed.jobs + removed.inputs == 10
         assert found.scans == []
 
 
