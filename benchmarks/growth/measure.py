@@ -23,6 +23,8 @@ def measure(
     sizes: Sequence[int] = SIZES,
     in_flight: Sequence[int] = IN_FLIGHT,
     pruned: int = PRUNED,
+    turns: int = TURNS,
+    repeats: int = REPEATS,
     say: Say = lambda line: None,
 ) -> dict[str, Any]:
     """Measure at each size of history, in turns.
@@ -32,6 +34,7 @@ def measure(
         sizes: finished jobs, growing; each has five events.
         in_flight: unfinished jobs, measured at the smallest history.
         pruned: jobs that are removed from the largest history, at most half of it.
+        turns: between the sizes, of ``repeats`` timed calls each.
         say: is given each line of progress.
 
     Returns:
@@ -48,11 +51,14 @@ def measure(
         with _told("cost against history", seconds, say):
             history = {str(size): {} for size in sizes}
             for name in PROBES:
-                for size, taken in _in_turns(name, subjects).items():
+                for size, taken in _in_turns(subjects, turns, name, repeats).items():
                     history[str(size)][name] = round(statistics.median(taken), 2)
         with _told("cost against jobs in flight", seconds, say):
             smallest = subjects[sizes[0]]
-            flying = {str(count): smallest.ask("in_flight", count=count) for count in in_flight}
+            flying = {
+                str(count): smallest.ask("in_flight", count=count, repeats=repeats)
+                for count in in_flight
+            }
         with _told(f"a prune of {min(pruned, sizes[-1] // 2):,} jobs", seconds, say):
             prune = subjects[sizes[-1]].ask("prune", jobs=min(pruned, sizes[-1] // 2))
     first, last = history[str(sizes[0])], history[str(sizes[-1])]
@@ -66,11 +72,13 @@ def measure(
     }
 
 
-def _in_turns(name: str, subjects: dict[int, Subject]) -> dict[int, list[float]]:
+def _in_turns(
+    subjects: dict[int, Subject], turns: int, name: str, repeats: int
+) -> dict[int, list[float]]:
     taken: dict[int, list[float]] = {size: [] for size in subjects}
-    for _ in range(TURNS):
+    for _ in range(turns):
         for size, one in subjects.items():
-            taken[size] += one.ask("time", name=name, repeats=REPEATS)
+            taken[size] += one.ask("time", name=name, repeats=repeats)
     return taken
 
 
