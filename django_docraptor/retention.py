@@ -32,7 +32,7 @@ from django_docraptor.states import FINAL, State
 from django_docraptor.storage import document_storage
 
 M = TypeVar("M", bound=Model)
-BATCH = 500
+BATCH = 200
 # Calls to the storage at a time: one in a bucket takes tens of milliseconds.
 FILES_AT_ONCE = 8
 # Files that the storage refuses, after which a run deletes no more rows.
