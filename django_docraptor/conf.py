@@ -7,6 +7,7 @@ knows names, types and defaults; `checks` turns what is wrong into messages.
 import os
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, Final, Generic, TypeVar, overload
 
@@ -19,6 +20,8 @@ Problem = str | None
 
 DOCRAPTOR_URL: Final = "https://api.docraptor.com"
 MEBIBYTE: Final = 1024 * 1024
+# Within what every database can subtract from now.
+LONGEST: Final = timedelta(days=36_500)
 
 
 def _a(*types: type) -> Callable[[object], Problem]:
@@ -64,6 +67,29 @@ def _numbers(*names: str) -> Callable[[object], Problem]:
         return None
 
     return problem
+
+
+def _durations(*names: str) -> Callable[[object], Problem]:
+    def problem(value: object) -> Problem:
+        if not isinstance(value, Mapping):
+            return f"must be a dict with the keys {', '.join(names)}"
+        for name, duration in value.items():
+            if name not in names:
+                return f"has the unknown key {name!r}; known are {', '.join(names)}"
+            if wrong := wrong_duration(duration):
+                return f"[{name!r}] {wrong}"
+        return None
+
+    return problem
+
+
+def wrong_duration(value: object) -> Problem:
+    """Why that cannot be how long something is kept; ``timedelta.max`` is "for ever"."""
+    if not isinstance(value, timedelta):
+        return f"must be timedelta, not {type(value).__name__}"
+    if timedelta(0) < value <= LONGEST or value == timedelta.max:
+        return None
+    return f"must be more than nothing, and no more than {LONGEST.days} days or timedelta.max"
 
 
 def _policy(value: object) -> Problem:
@@ -137,6 +163,8 @@ class Conf:
     max_asset_bytes = Setting(5 * MEBIBYTE, _positive(int))
     #: All assets that are embedded in a document together, in bytes.
     max_assets_bytes = Setting(12 * MEBIBYTE, _positive(int))
+    #: How long finished jobs are kept by ``docraptor_prune``: ``jobs``, and their ``inputs``.
+    retention: Setting[Mapping[str, timedelta]] = Setting({}, _durations("jobs", "inputs"))
     #: Proxies as requests takes them, e.g. ``{"https": "http://proxy:3128"}``.
     proxies: Setting[Mapping[str, str]] = Setting({}, _a(dict))
     #: Path of a CA bundle; blank means certifi's.

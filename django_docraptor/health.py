@@ -70,7 +70,9 @@ def report() -> Report:
     pulse, now = _pulse()
     counts = dict.fromkeys(sorted(ACTIVE), 0)
     lag = 0.0
-    rows = RenderJob.objects.filter(due_at__isnull=False).values("state").order_by()
+    # By state, too: SQLite would group the whole history for the few rows that are due some day.
+    unfinished = RenderJob.objects.active().filter(due_at__isnull=False)
+    rows = unfinished.values("state").order_by()
     for row in rows.annotate(count=Count("pk"), due=Min("due_at")):
         counts[State(row["state"])] = row["count"]
         if row["state"] != State.PENDING or _free_slots():

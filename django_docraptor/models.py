@@ -9,7 +9,7 @@ import secrets
 import uuid
 from collections.abc import Callable, Iterable, Mapping
 from copy import copy
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any, Self
 
 from django.conf import settings
@@ -60,6 +60,8 @@ SIGNAL_LEASE = 60
 FAIR_SHARE = 1 / 8
 # Jobs stored at once from which it pays to ask the database's clock first.
 MANY = 50
+# Before any moment at which a job was due.
+LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
 # Seconds by which alarms may differ and still count as one.
 WAKE_SLACK = 0.25
 # States whose jobs wait while their account is paused: a create under way must be reported.
@@ -89,7 +91,8 @@ class RenderJobQuerySet(models.QuerySet["RenderJob"]):
         claimed = Q(state=State.PENDING, due_at__gt=Now()) & ~Q(lease_token="")
         unknown = Q(state=State.UNCONFIRMED, sent_at__gt=after(-UNCONFIRMED_HOLDS_SLOT))
         at_docraptor = Q(state__in=[State.SUBMITTING, State.QUEUED, State.WORKING])
-        return self.filter(claimed | unknown | at_docraptor, account=account)
+        # Unfinished jobs all have a `due_at`; without its range SQLite reads the whole history.
+        return self.filter(claimed | unknown | at_docraptor, account=account, due_at__gt=LONG_AGO)
 
     def governed(self, account: str) -> Self:
         """An account's jobs, each with what says how many more of them may be sent.
@@ -272,6 +275,7 @@ class RenderJob(models.Model):
             models.Index(fields=["created_at"], name="docraptor_job_created"),
             models.Index(fields=["content_type", "object_id"], name="docraptor_job_source"),
             models.Index(fields=["status_id"], name="docraptor_job_status_id"),
+            models.Index(fields=["document", "finished_at"], name="docraptor_job_document"),
         ]
         constraints = [
             models.CheckConstraint(
@@ -509,6 +513,20 @@ class RenderEvent(models.Model):
                 name = getattr(receiver, "__qualname__", receiver)
                 logger.error("Receiver %s failed for job %s", name, job.pk, exc_info=answer)
         RenderEvent.objects.filter(pk=self.pk).update(signal_due_at=None)
+
+
+class DiscardedFile(models.Model):
+    """A stored file whose job is gone, still to be deleted: `retention` works the list off."""
+
+    name = models.CharField(max_length=255, primary_key=True)
+    storage = models.CharField(max_length=64, blank=True)
+
+    class Meta:
+        verbose_name = _("discarded file")
+        verbose_name_plural = _("discarded files")
+
+    def __str__(self) -> str:
+        return self.name
 
 
 class Account(models.Model):

@@ -4,6 +4,7 @@ A recipe renders a job to content; it knows nothing about queueing.
 """
 
 from collections.abc import Mapping
+from datetime import timedelta
 from typing import Protocol
 
 from django.contrib.auth.base_user import AbstractBaseUser
@@ -14,6 +15,10 @@ from django_docraptor.models import RenderInput, RenderJob
 
 class Recipe(Protocol):
     """What a document class must do for the life cycle."""
+
+    @property
+    def retention(self) -> timedelta | None:
+        """How long its finished jobs are kept; ``None``: as ``RETENTION`` says."""
 
     def render(self, job: RenderJob, stored: RenderInput) -> str:
         """The HTML to send. May raise anything; the traceback goes into the job's history."""

@@ -25,6 +25,12 @@ POINTS = {
     "after_confirm": ("django_docraptor.lifecycle.collection", "confirm", "after"),
     "before_signal": ("django_docraptor.models.RenderEvent", "announce", "before"),
 }
+# Points of a prune.
+PRUNING = {
+    "before_delete": ("django.db.models.query.QuerySet", "delete", "before"),
+    "after_delete": ("django_docraptor.retention", "_delete_rows", "after"),
+    "after_file": ("django_docraptor.retention", "_is_gone", "after"),
+}
 KILLED = 137
 
 
@@ -40,6 +46,10 @@ def main(point: str) -> None:
     if given.get("listen"):
         signals = importlib.import_module("django_docraptor.signals")
         signals.document_completed.connect(_listen, weak=False)
+    if point in PRUNING:
+        _arm(*PRUNING[point])
+        management = importlib.import_module("django.core.management")
+        management.call_command("docraptor_prune", "--older-than", "1")
     _arm(*POINTS[point])
     importlib.import_module("django_docraptor.lifecycle").run()
 

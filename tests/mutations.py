@@ -250,8 +250,8 @@ MUTATIONS = [
     Mutation(
         "fetch a hosted document",
         "lifecycle/polling.py",
-        "(published if job.hosted else rendered)(job, remote)",
-        "rendered(job, remote)",
+        " and job.hosted:",
+        " and False:",
         f"{LIFE}/test_hosting.py::test_completed",
     ),
     Mutation(
@@ -288,6 +288,34 @@ MUTATIONS = [
         "    if not (\n",
         "    if False and not (\n",
         "tests/test_admin_selections.py::test_permission_lost",
+    ),
+    Mutation(
+        "prune a job without looking again whether it is finished",
+        "retention.py",
+        "yield _remove(old_jobs.filter(pk__in=keys))",
+        "yield _remove(RenderJob.objects.filter(pk__in=keys))",
+        "tests/test_retention.py::test_a_job_that_is_retried_meanwhile_stays",
+    ),
+    Mutation(
+        "prune a job without listing its file",
+        "retention.py",
+        "DiscardedFile.objects.bulk_create(listed, ignore_conflicts=True)",
+        "pass",
+        "tests/test_retention.py::test_killed",
+    ),
+    Mutation(
+        "take a file off the list that the storage did not delete",
+        "retention.py",
+        "DiscardedFile.objects.filter(pk__in=gone).delete()",
+        "DiscardedFile.objects.filter(pk__in=names).delete()",
+        "tests/test_retention.py::test_a_storage_that_fails",
+    ),
+    Mutation(
+        "prune a job whose signal has still to be sent",
+        "retention.py",
+        "        ~Exists(unsent),\n",
+        "",
+        "tests/test_retention.py::test_a_job_waits_for_its_signal",
     ),
 ]  # fmt: skip
 

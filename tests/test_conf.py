@@ -1,6 +1,7 @@
 """The ``DOCRAPTOR`` dict: defaults, overrides, API keys."""
 
 import tempfile
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -28,6 +29,7 @@ DEFAULTS = {
     "ASSETS_BASE_URL": "",
     "MAX_ASSET_BYTES": 5 * 1024 * 1024,
     "MAX_ASSETS_BYTES": 12 * 1024 * 1024,
+    "RETENTION": {},
     "PROXIES": {},
     "CA_BUNDLE": "",
     "RING_ON_COMMIT": True,
@@ -53,6 +55,7 @@ OTHERS = {
     "ASSETS_BASE_URL": "https://shop.example",
     "MAX_ASSET_BYTES": 1000,
     "MAX_ASSETS_BYTES": 1000,
+    "RETENTION": {"jobs": timedelta(days=365), "inputs": timedelta.max},
     "PROXIES": {"https": "http://proxy:3128"},
     "CA_BUNDLE": "bundle.pem",
     "RING_ON_COMMIT": False,
@@ -85,6 +88,13 @@ WRONG = [
     ("ASSETS_BASE_URL", "shop.example"),
     ("MAX_ASSET_BYTES", 0),
     ("MAX_ASSETS_BYTES", "12 MB"),
+    ("RETENTION", None),
+    ("RETENTION", timedelta(days=365)),
+    ("RETENTION", {"files": timedelta(days=365)}),
+    ("RETENTION", {"jobs": 365}),
+    ("RETENTION", {"jobs": timedelta(0)}),
+    ("RETENTION", {"inputs": timedelta(days=-1)}),
+    ("RETENTION", {"inputs": timedelta(days=40_000)}),
     ("PROXIES", "http://proxy:3128"),
     ("CA_BUNDLE", False),
     ("RING_ON_COMMIT", 0),

@@ -18,7 +18,7 @@ ROWS: list[set[str]] = [
     {"preflight"},
     {"models"},
     {"registry", "health"},
-    {"lifecycle"},
+    {"lifecycle", "retention"},
     {"tasks"},
     {"shortcuts"},
     {"documents", "waiting", "hosted"},

@@ -34,9 +34,13 @@ class BoundedPaginator(JobPaginator):
 
     @cached_property
     def count(self) -> int:
-        """How many rows there are, or ``MOST_COUNTED`` if there are more."""
+        """How many rows there are, or ``MOST_COUNTED`` if there are more.
+
+        In an order that an index has. Without one PostgreSQL begins where the table begins, which
+        after a prune is a long stretch without rows.
+        """
         rows: Any = self.object_list
-        return int(rows.order_by()[:MOST_COUNTED].count())
+        return int(rows.order_by("-created_at")[:MOST_COUNTED].count())
 
 
 class JobChangeList(ChangeList):

@@ -13,6 +13,7 @@ from django.template import TemplateDoesNotExist, TemplateSyntaxError
 from django.template.loader import get_template
 
 from django_docraptor import registry
+from django_docraptor.conf import wrong_duration
 from django_docraptor.documents.declaration import ClassRecipe, Document
 from django_docraptor.payloads import DocumentRequest, DocumentType, PrinceOptions
 from django_docraptor.shortcuts import MAX_PRIORITY, wrong_place, wrong_storage
@@ -137,6 +138,8 @@ def _wrong_values(document: DocumentClass) -> Iterator[tuple[str, str]]:
     limit: Any = document.hosted_download_limit
     if limit is not None and (type(limit) is not int or limit < 1):
         yield "hosted_download_limit", f"{limit!r} is no whole number from 1."
+    if document.retention is not None and (problem := wrong_duration(document.retention)):
+        yield "retention", f"it {problem}."
 
 
 def _hosted(document: DocumentClass) -> Iterator[CheckMessage]:

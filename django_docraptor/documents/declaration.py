@@ -65,6 +65,9 @@ class Document(Generic[S]):
     hosted_lifetime: ClassVar[timedelta | None] = None
     #: Downloads after which it ends there; ``None``: any number.
     hosted_download_limit: ClassVar[int | None] = None
+    #: How long finished jobs are kept, with their files; ``None``: ``DOCRAPTOR["RETENTION"]``,
+    #: ``timedelta.max``: for ever.
+    retention: ClassVar[timedelta | None] = None
     #: What people call it in the admin; blank for the words of the class's name.
     verbose_name: ClassVar[str | Promise] = ""
     #: Form that the admin asks before it orders; its cleaned data become the parameters.
@@ -332,6 +335,11 @@ class ClassRecipe:
     def template_name(self) -> str:
         """For messages about what the template has rendered."""
         return self.document.template_name
+
+    @property
+    def retention(self) -> timedelta | None:
+        """As the class says."""
+        return self.document.retention
 
     def render(self, job: RenderJob, stored: RenderInput) -> str:
         """The HTML for a job. Raises SourceGoneError, or whatever the template raises."""

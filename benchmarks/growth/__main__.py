@@ -1,0 +1,93 @@
+"""The command line: ``python -m benchmarks.growth``."""
+
+import argparse
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+from benchmarks.growth.measure import IN_FLIGHT, SIZES, measure
+from benchmarks.growth.plot import plot
+from tests.services import missing_service
+
+DATABASES = ("postgresql", "sqlite")
+
+
+def main() -> None:
+    """Measure, and print a table; write what was asked for."""
+    arguments = _arguments()
+    found = {
+        database: measure(
+            database,
+            sizes=arguments.sizes,
+            in_flight=arguments.in_flight,
+            say=lambda line: print(line, file=sys.stderr, flush=True),
+        )
+        for database in arguments.database or DATABASES[:1]
+    }
+    sys.stdout.write("\n\n".join(map(table, found.values())) + "\n")
+    if arguments.plot:
+        arguments.plot.write_text(plot(found))
+    if path := os.environ.get("BENCH_JSON"):
+        first, *_others = found.values()
+        report = {"scale_ratio": first["scale_ratio"], "growth": found}
+        Path(path).write_text(json.dumps(report, indent=2) + "\n")
+
+
+def table(found: dict[str, Any]) -> str:
+    """What was measured on one database, for a person."""
+    sizes, prune = list(found["history"]), found["prune"]
+    lines = [_row(f"{found['database']}, ms", [f"{int(size):,} jobs" for size in sizes], "ratio")]
+    for name, ratio in found["scale_ratio"].items():
+        row = [f"{found['history'][size][name]:.1f}" for size in sizes]
+        lines.append(_row(name, row, f"{ratio:.2f}"))
+    flying = found["in_flight"]
+    lines += ["", _row("in flight, ms", [f"{int(count):,}" for count in flying], "")]
+    for name in next(iter(flying.values()), {}):
+        lines.append(_row(name, [f"{row[name]:.1f}" for row in flying.values()], ""))
+    lines += [
+        "",
+        f"prune at {prune['of']:,} jobs: {prune['jobs_per_second']:,} jobs/s with their files, "
+        f"longest transaction {prune['longest_transaction_ms']:.0f} ms",
+    ]
+    return "\n".join(lines)
+
+
+def _row(name: str, cells: list[str], last: str) -> str:
+    return f"{name:<18}{''.join(f'{cell:>16}' for cell in cells)}{last:>10}".rstrip()
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.growth",
+        description="Cost against history and against jobs in flight. BENCH_JSON: path for JSON.",
+    )
+    parser.add_argument("--database", choices=DATABASES, action="append", help="(postgresql)")
+    parser.add_argument(
+        "--sizes", type=_numbers, default=SIZES, metavar="N,…", help="jobs of each history"
+    )
+    parser.add_argument(
+        "--in-flight", type=_numbers, default=IN_FLIGHT, metavar="N,…", help="unfinished jobs"
+    )
+    parser.add_argument("--plot", type=Path, metavar="PATH", help="write an SVG picture there")
+    arguments = parser.parse_args()
+    for database in arguments.database or DATABASES[:1]:
+        if database != "sqlite" and (problem := missing_service(database)):
+            parser.error(problem)
+    return arguments
+
+
+def _numbers(text: str) -> tuple[int, ...]:
+    """Growing whole numbers. Raises ArgumentTypeError."""
+    try:
+        numbers = tuple(int(part.replace("_", "")) for part in text.split(","))
+    except ValueError:
+        numbers = ()
+    if not numbers or min(numbers) < 10 or list(numbers) != sorted(set(numbers)):
+        raise argparse.ArgumentTypeError(f"{text!r} must be growing whole numbers from 10 on")
+    return numbers
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,23 @@
+"""The query plans of ``tests/test_query_plans.py``, as PostgreSQL makes them."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.databases import scratch_database
+from tests.e2e.processes import Process
+
+pytestmark = pytest.mark.services("postgresql")
+
+
+def test_no_hot_query_reads_a_whole_table(tmp_path: Path) -> None:
+    """The same statements, explained by the database that most projects use."""
+    command = ["-p", "no:randomly", "-p", "no:cacheprovider", "-q", "tests/test_query_plans.py"]
+    with scratch_database("postgresql", tmp_path) as database:
+        environment = {"DJANGO_SETTINGS_MODULE": "tests.settings"} | database.environment
+        process = Process("pytest", *command, environment=environment, log=tmp_path / "pytest.log")
+        try:
+            assert process.popen.wait(120) == 0, process.log.read_text()
+        finally:
+            process.end()
+            database.query(f"DROP DATABASE IF EXISTS test_{database.name}", "postgres")

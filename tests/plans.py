@@ -1,0 +1,81 @@
+"""Query plans: which statements a block runs, and which of them read a whole table."""
+
+import json
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from django.db import connection
+
+from django_docraptor.models import RenderEvent, RenderJob
+
+# Tables that grow with the history.
+LARGE = [RenderJob._meta.db_table, RenderEvent._meta.db_table]
+PLANNED = ("SELECT", "UPDATE", "DELETE")
+ALIAS = re.compile(rf'"({"|".join(LARGE)})" (?:AS )?"?(\w+)"?')
+
+
+@dataclass
+class Plans:
+    """What was run, and what of it reads more than it should."""
+
+    statements: list[str] = field(default_factory=list)
+    scans: list[str] = field(default_factory=list)
+
+
+@contextmanager
+def plans() -> Iterator[Plans]:
+    """Have every statement of the block explained before it runs."""
+    found, busy = Plans(), False
+
+    def explain(execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:
+        nonlocal busy
+        if not busy and sql.startswith(PLANNED):
+            busy = True
+            try:
+                found.statements.append(sql)
+                problems = READERS[connection.vendor](sql, params[0] if many else params)
+                found.scans += [f"{problem}: {sql}" for problem in problems]
+            finally:
+                busy = False
+        return execute(sql, params, many, context)
+
+    with connection.execute_wrapper(explain):
+        yield found
+
+
+def _ask(sql: str, params: Any) -> list[Any]:
+    with connection.cursor() as cursor:
+        cursor.execute(sql, params)
+        return list(cursor.fetchall())
+
+
+def _sqlite(sql: str, params: Any) -> Iterator[str]:
+    """A table that is read whole; or an index, without a LIMIT that ends it."""
+    names = dict.fromkeys(LARGE) | {alias: None for _table, alias in ALIAS.findall(sql)}
+    for *_ids, detail in _ask(f"EXPLAIN QUERY PLAN {sql}", params):
+        kind, name, *using = detail.split(" ", 2)
+        if kind == "SCAN" and name in names and not (using and "LIMIT" in sql):
+            yield detail
+
+
+def _postgresql(sql: str, params: Any) -> Iterator[str]:
+    [[plan]] = _ask(f"EXPLAIN (FORMAT JSON) {sql}", params)
+    [root] = json.loads(plan) if isinstance(plan, str) else plan
+    yield from _nodes(root["Plan"], limited=False)
+
+
+def _nodes(node: dict[str, Any], limited: bool) -> Iterator[str]:
+    kind, table = node["Node Type"], node.get("Relation Name")
+    whole = kind == "Seq Scan" or (
+        kind in ("Index Scan", "Index Only Scan") and "Index Cond" not in node and not limited
+    )
+    if whole and table in LARGE:
+        yield f"{kind} on {table}"
+    for inner in node.get("Plans", []):
+        yield from _nodes(inner, limited or kind == "Limit")
+
+
+READERS = {"sqlite": _sqlite, "postgresql": _postgresql}
