@@ -11,7 +11,7 @@ demo: $(STAMP) system-libraries  ## Make documents end to end on embedded defaul
 	@$(BIN)/python -m example_project.demo
 
 serve: $(STAMP) system-libraries  ## Keep the same site running for a browser
-	@$(BIN)/python -m example_project.serve
+	@$(BIN)/python -m example_project.demo.serve
 
 test: $(STAMP) system-libraries  ## Run the tests, with services where they answer
 	$(BIN)/python -m pytest --cov --cov-report=term $(ARGS)

@@ -13,7 +13,15 @@ from django_docraptor.models import RenderJob
 from django_docraptor.shortcuts import Order
 from django_docraptor.waiting import ajob_done
 
-__all__ = ["acancel", "aenqueue", "aenqueue_many", "ajob_done", "arender_now", "aretry"]
+__all__ = [
+    "acancel",
+    "aenqueue",
+    "aenqueue_many",
+    "aexpire",
+    "ajob_done",
+    "arender_now",
+    "aretry",
+]
 
 
 async def aenqueue(**order: Any) -> RenderJob:
@@ -34,6 +42,11 @@ async def aretry(job: RenderJob, *, by: AbstractBaseUser | None = None) -> bool:
 async def acancel(job: RenderJob, *, by: AbstractBaseUser | None = None) -> bool:
     """Give up an unfinished job: see :func:`django_docraptor.shortcuts.cancel`."""
     return await sync_to_async(shortcuts.cancel)(job, by=by)
+
+
+async def aexpire(job: RenderJob, *, by: AbstractBaseUser | None = None) -> bool:
+    """End a hosted document: see :func:`django_docraptor.shortcuts.expire`."""
+    return await sync_to_async(shortcuts.expire)(job, by=by)
 
 
 async def arender_now(target: BinaryIO, **order: Any) -> Download:

@@ -1,6 +1,7 @@
 """Hosted documents: DocRaptor keeps them, and whoever has the address may read them.
 
-Made by one synchronous call, without a job: nothing of ours downloads, stores or guards them.
+Here by one synchronous call, without a job: nothing of ours finds it again if the answer is lost.
+``shortcuts.enqueue(hosted=True)`` makes one by a job, which `shortcuts.expire` ends.
 """
 
 from dataclasses import dataclass

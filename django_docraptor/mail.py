@@ -43,6 +43,8 @@ def attach(message: EmailMessage, job: RenderJob, *, max_bytes: int = MAX_ATTACH
         AttachmentError: it is not completed, its file is gone, or it is larger than ``max_bytes``;
             the message is as it was.
     """
+    if job.hosted:
+        raise AttachmentError(f"Job {job.pk} is hosted, without a file here: send public_url.")
     if job.state != State.COMPLETED or not job.file:
         raise AttachmentError(f"Job {job.pk} is {job.state}: only a completed one has a document.")
     content = _read(job, max_bytes)

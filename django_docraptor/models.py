@@ -21,6 +21,7 @@ from django.db.models import Count, Exists, F, OuterRef, Q, Subquery
 from django.db.models.functions import Coalesce, Now
 from django.dispatch import Signal
 from django.urls import reverse
+from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from django_docraptor.payloads import DocumentType
@@ -43,7 +44,7 @@ from django_docraptor.states import (
     State,
     is_allowed,
 )
-from django_docraptor.storage import get_document_storage
+from django_docraptor.storage import DocumentFileField, get_document_storage
 
 logger = logging.getLogger("django_docraptor")
 
@@ -233,12 +234,20 @@ class RenderJob(models.Model):
     message = models.TextField(_("message"), blank=True)
     number_of_pages = models.PositiveIntegerField(_("pages"), null=True, blank=True)
 
-    file = models.FileField(
+    # Alias in STORAGES of where the file is; blank for the rule.
+    storage = models.CharField(_("storage"), max_length=64, blank=True)
+    file = DocumentFileField(
         _("file"), storage=get_document_storage, upload_to="docraptor", max_length=255, blank=True
     )
     pending_name = models.CharField(max_length=255, blank=True)
     file_size = models.PositiveBigIntegerField(_("size"), null=True, blank=True)
     sha256 = models.CharField("SHA-256", max_length=64, blank=True)
+
+    # A hosted document stays at DocRaptor, at an address that anyone who has it may read.
+    hosted = models.BooleanField(_("hosted"), default=False)
+    hosted_expires_at = models.DateTimeField(_("public until"), null=True, blank=True)
+    public_url = models.TextField(_("public address"), blank=True)
+    expired_at = models.DateTimeField(_("ended at"), null=True, blank=True)
 
     created_at = models.DateTimeField(_("created at"), db_default=Now())
     submitted_at = models.DateTimeField(_("accepted at"), null=True, blank=True)
@@ -254,6 +263,7 @@ class RenderJob(models.Model):
         permissions = [
             ("retry_renderjob", _("Can retry a render job")),
             ("cancel_renderjob", _("Can cancel a render job")),
+            ("expire_renderjob", _("Can end a hosted document")),
         ]
         indexes = [
             models.Index(fields=["state", "due_at"], name="docraptor_job_due"),
@@ -268,7 +278,11 @@ class RenderJob(models.Model):
                 name="docraptor_job_final_iff_not_due",
                 condition=Q(state__in=sorted(FINAL), due_at__isnull=True)
                 | (~Q(state__in=sorted(FINAL)) & Q(due_at__isnull=False)),
-            )
+            ),
+            models.CheckConstraint(
+                name="docraptor_job_public_is_hosted",
+                condition=Q(public_url="") | Q(hosted=True, file=""),
+            ),
         ]
 
     def __str__(self) -> str:
@@ -290,6 +304,15 @@ class RenderJob(models.Model):
     def is_final(self) -> bool:
         """Whether nothing more will happen by itself."""
         return self.state in FINAL
+
+    @property
+    def is_public(self) -> bool:
+        """Whether anyone with ``public_url`` may read the document, as far as is known here.
+
+        Only DocRaptor knows when a download limit is used up.
+        """
+        until = self.hosted_expires_at
+        return bool(self.public_url) and (until is None or until > timezone.now())
 
     @property
     def tag(self) -> str:

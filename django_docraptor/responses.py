@@ -17,6 +17,7 @@ from urllib.parse import urlencode
 
 from django.core.exceptions import PermissionDenied, ValidationError
 from django.db.models import Q
+from django.db.models.functions import Now
 from django.http import (
     FileResponse,
     Http404,
@@ -145,7 +146,8 @@ def once(order: Order) -> Order:
         wanted = "give content, or an idempotency_key that changes when the document does."
         raise ValidationError({"idempotency_key": [f"Reloading would be billed: {wanted}"]})
     key = f"response:{_digest(order)}"
-    useless = Q(state=State.CANCELLED) | Q(state=State.COMPLETED, file="")
+    gone = Q(public_url="") | Q(hosted_expires_at__lte=Now())
+    useless = Q(state=State.CANCELLED) | (Q(state=State.COMPLETED, file="") & gone)
     given_up = RenderJob.objects.filter(useless, idempotency_key__startswith=key).count()
     return replace(order, idempotency_key=f"{key}:{given_up}")
 
@@ -160,6 +162,7 @@ def _digest(order: Order) -> str:
         "test": conf.test_mode if order.test is None else order.test,
         "options": options_to_json(merge_options(conf.defaults, order.options)),
         "content": order.content,
+        "hosted": order.hosted,
     }
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
 
@@ -204,10 +207,13 @@ def may_download(request: HttpRequest, job: RenderJob) -> bool:
 
 
 def serve(job: RenderJob, *, as_attachment: bool = True) -> HttpResponseBase:
-    """Redirect to a fresh signed URL where the storage makes one, else stream the file."""
-    if not job.file:
+    """Redirect to a fresh signed URL where the storage makes one, else stream the file.
+
+    A hosted document is redirected to where it is.
+    """
+    if not job.file and not job.is_public:
         raise Http404
-    url = _signed_url(job, as_attachment=as_attachment)
+    url = job.public_url if job.hosted else _signed_url(job, as_attachment=as_attachment)
     if url:
         response = HttpResponseRedirect(url)
         add_never_cache_headers(response)

@@ -6,7 +6,7 @@ Everything here checks its input before anything is stored and rings the worker 
 import uuid
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC
+from datetime import UTC, datetime
 from typing import Any, BinaryIO
 from zoneinfo import ZoneInfo
 
@@ -18,7 +18,7 @@ from django.db.models.functions import Now
 from django.utils import timezone, translation
 from django.utils.translation import check_for_language
 
-from django_docraptor import tasks
+from django_docraptor import lifecycle, tasks
 from django_docraptor.client import Download
 from django_docraptor.conf import conf
 from django_docraptor.lifecycle.remote import client_for
@@ -26,19 +26,22 @@ from django_docraptor.models import RenderInput, RenderJob, after, store
 from django_docraptor.payloads import DocumentRequest, merge_options, options_to_json
 from django_docraptor.preflight import check_content
 from django_docraptor.states import Kind, State
+from django_docraptor.storage import aliases
 
 # Stands in for content that a worker will render, so that all else can be checked at once.
 RENDERED_LATER = "<html></html>"
 # What every database's smallint holds.
 MAX_PRIORITY = 32767
+# What the column of a storage's alias holds.
+MAX_ALIAS = 64
 # Databases bound the parameters of a query.
 KEYS_AT_ONCE = 1000
 # What two orders of an object must have in common to be for the same document.
-IDENTITY = ("document", "document_type", "account", "test", "idempotency_key")
+IDENTITY = ("document", "document_type", "account", "test", "idempotency_key", "hosted")
 # How many jobs of an object are searched for one with the same parameters.
 LOOK_BACK = 20
 # What a newer order changes in a job that waits.
-RENEWED = ("name", "priority", "owner_id")
+RENEWED = ("name", "priority", "owner_id", "storage", "hosted_expires_at")
 RENEWED_INPUT = ("content", "url", "options", "language", "time_zone")
 
 
@@ -61,6 +64,10 @@ class Order:
     account: str = "default"
     language: str | None = None
     time_zone: str | None = None
+    storage: str = ""
+    hosted: bool = False
+    hosted_expires_at: datetime | None = None
+    hosted_download_limit: int | None = None
 
 
 def enqueue(**order: Any) -> RenderJob:
@@ -82,6 +89,11 @@ def enqueue(**order: Any) -> RenderJob:
         account: name given to an ``API_KEY`` callable.
         language: in which a worker renders; by default the present one.
         time_zone: key of the zone in which a worker renders; by default the present one.
+        storage: alias in ``STORAGES`` of where the file goes; blank for the package's rule.
+        hosted: DocRaptor keeps the document, at an address that **anyone** who has it may read:
+            ``job.public_url``. The job gets no file.
+        hosted_expires_at: aware time at which it ends; ``None``: it does not by itself.
+        hosted_download_limit: downloads after which it ends; ``None``: any number.
 
     Raises:
         ValidationError: naming the field; nothing was stored.
@@ -214,6 +226,22 @@ def cancel(job: RenderJob, *, by: AbstractBaseUser | None = None) -> bool:
     return False
 
 
+def expire(job: RenderJob, *, by: AbstractBaseUser | None = None) -> bool:
+    """End a hosted document now: its public address shows nothing any more.
+
+    One call to DocRaptor; safe to repeat. Copies that somebody has made are out of reach. A job
+    that is not finished yet is not ended: cancel it.
+
+    Returns:
+        Whether this call ended it; not if it is not hosted, not there yet, or has been ended.
+
+    Raises:
+        CallError: it may still be public; a retryable one is worth another call.
+        ConfigurationError: there is no API key.
+    """
+    return lifecycle.end(job, note=_said_by(by))
+
+
 def render_now(target: BinaryIO, **order: Any) -> Download:
     """Make a document synchronously into ``target``, without a job.
 
@@ -224,6 +252,8 @@ def render_now(target: BinaryIO, **order: Any) -> Download:
         CallError: the call failed; ``sent`` says whether it may be on the bill.
     """
     wanted = Order(**order)
+    if wanted.hosted:
+        raise ValidationError({"hosted": ["Use django_docraptor.hosted.host_now() for that."]})
     request = _request(wanted, wanted.content, _Terms())
     check_content(request, max_bytes=conf.max_content_bytes)
     return client_for(wanted.account).create_doc(request, target)
@@ -254,11 +284,31 @@ def _wrong_columns(order: Order) -> Iterator[tuple[str, str]]:
     yield from _wrong_text("account", order.account, blank=False)
     yield from _wrong_text("document", order.document, blank=True)
     yield from wrong_place(order.language, order.time_zone)
+    yield from wrong_storage(order.storage)
+    yield from _wrong_hosting(order)
     priority = order.priority
     if not isinstance(priority, int) or isinstance(priority, bool):
         yield "priority", f"priority must be int, not {type(priority).__name__}."
     elif not -MAX_PRIORITY <= priority <= MAX_PRIORITY:
         yield "priority", f"priority must be from -{MAX_PRIORITY} to {MAX_PRIORITY}."
+
+
+def wrong_storage(alias: object) -> Iterator[tuple[str, str]]:
+    """What is wrong with the alias of a storage, under its name; blank is right."""
+    if alias not in ("", *aliases()):
+        known = ", ".join(aliases())
+        yield "storage", f"{alias!r} is no storage for documents; STORAGES has: {known}."
+    elif len(str(alias)) > MAX_ALIAS:
+        yield "storage", f"{alias!r} has more than the {MAX_ALIAS} characters that fit."
+
+
+def _wrong_hosting(order: Order) -> Iterator[tuple[str, str]]:
+    if not isinstance(order.hosted, bool):
+        yield "hosted", f"hosted must be bool, not {type(order.hosted).__name__}."
+    elif not order.hosted:
+        for name in ("hosted_expires_at", "hosted_download_limit"):
+            if getattr(order, name) is not None:
+                yield name, f"{name} is for hosted documents: give hosted=True, or leave it out."
 
 
 def wrong_place(language: object, time_zone: object) -> Iterator[tuple[str, str]]:
@@ -343,6 +393,13 @@ class _Terms:
 
         Raises ValidationError under an option's name.
         """
+        hosting = {
+            name: getattr(order, name)
+            for name in ("hosted_expires_at", "hosted_download_limit")
+            if getattr(order, name) is not None
+        }
+        if hosting:
+            return options_to_json(merge_options(self._defaults, order.options, hosting))
         # The orders outlive this object, so that an address stays one dict's.
         key = id(order.options) if order.options else 0
         if key not in self._options:
@@ -355,6 +412,10 @@ def _build(order: Order, terms: _Terms) -> tuple[RenderJob, RenderInput]:
     request = _request(order, content, terms)
     if not order.document or order.content:
         check_content(request, max_bytes=terms.max_content_bytes)
+    expires_at = request.hosted_expires_at if order.hosted else None
+    if expires_at is not None and expires_at <= timezone.now():
+        said = f"hosted_expires_at is {expires_at.isoformat()}, which has passed: choose a later."
+        raise ValidationError({"hosted_expires_at": [said]})
     job = RenderJob(
         id=uuid.uuid4(),
         account=order.account,
@@ -366,6 +427,9 @@ def _build(order: Order, terms: _Terms) -> tuple[RenderJob, RenderInput]:
         idempotency_key=order.idempotency_key,
         state=State.PENDING,
         due_at=terms.now,
+        storage=order.storage,
+        hosted=order.hosted,
+        hosted_expires_at=expires_at,
         **_owner(order.owner),
         **_source(order.source),
     )

@@ -9,7 +9,8 @@ from django.dispatch import Signal
 
 # DocRaptor has accepted an attempt: `job.status_id` is set.
 document_submitted = Signal()
-# The verified file is in the storage: `job.file` can be opened.
+# The verified file is in the storage: `job.file` can be opened. A hosted document (`job.hosted`)
+# has no file here: it is at `job.public_url`.
 document_completed = Signal()
 # The job was given up: `job.error_code` and `job.errors` say why.
 document_failed = Signal()

@@ -7,7 +7,7 @@ Nothing here touches the database: other modules ask these tables instead of kno
     PENDING ─a─► SUBMITTING ─b─► QUEUED ─c─► WORKING ─d─► DOWNLOADING ─e─► COMPLETED
        ▲             │              (d also from QUEUED)
        │             └─u─► UNCONFIRMED ─v─► QUEUED | PENDING | FAILED
-       ├─s── SUBMITTING
+       ├─s── SUBMITTING            QUEUED, WORKING ─h─► COMPLETED, of a hosted document
        └─r── FAILED ◄─f── any unfinished state        CANCELLED ◄─x── any unfinished state
 """
 
@@ -33,7 +33,7 @@ class State(TextChoices):
     WORKING = "working", _("working")
     # DocRaptor has the finished document; `due_at` ends a lease or is the next try.
     DOWNLOADING = "downloading", _("downloading")
-    # The verified file is in the storage.
+    # The verified file is in the storage; of a hosted document, its public address is known.
     COMPLETED = "completed", _("completed")
     # Given up; `error_code` and `errors` say why.
     FAILED = "failed", _("failed")
@@ -51,8 +51,11 @@ TRANSITIONS: Mapping[State, frozenset[State]] = {
         {State.QUEUED, State.UNCONFIRMED, State.PENDING, State.FAILED, State.CANCELLED}
     ),
     State.UNCONFIRMED: frozenset({State.QUEUED, State.PENDING, State.FAILED, State.CANCELLED}),
-    State.QUEUED: frozenset({State.WORKING, State.DOWNLOADING, State.FAILED, State.CANCELLED}),
-    State.WORKING: frozenset({State.DOWNLOADING, State.FAILED, State.CANCELLED}),
+    # A hosted document is complete where it is: nothing of it is fetched.
+    State.QUEUED: frozenset(
+        {State.WORKING, State.DOWNLOADING, State.COMPLETED, State.FAILED, State.CANCELLED}
+    ),
+    State.WORKING: frozenset({State.DOWNLOADING, State.COMPLETED, State.FAILED, State.CANCELLED}),
     State.DOWNLOADING: frozenset({State.COMPLETED, State.FAILED, State.CANCELLED}),
     State.COMPLETED: frozenset(),
     # A retry starts a new attempt, or takes up an attempt that DocRaptor has finished already.
@@ -116,6 +119,7 @@ class Kind(StrEnum):
     TRY_FAILED = "try_failed"
     DELIVERED = "delivered"
     NOT_DELIVERED = "not_delivered"
+    EXPIRED = "expired"
 
 
 # Seconds for which a claim on a row in that state holds. Long enough for the slowest bounded step.

@@ -1,6 +1,7 @@
 """Where finished documents are kept: which storage, which name.
 
-The storage is the alias ``"docraptor"`` of ``STORAGES`` where a project has one, else the default.
+A job may name an alias of ``STORAGES``. For all others it is the alias ``"docraptor"`` where a
+project has one, else the default.
 """
 
 import uuid
@@ -9,6 +10,8 @@ from typing import Any
 
 from django.core.files.storage import Storage, storages
 from django.core.signals import setting_changed
+from django.db.models import FileField
+from django.db.models.fields.files import FieldFile
 from django.utils.functional import LazyObject, empty
 
 ALIAS = "docraptor"
@@ -31,6 +34,40 @@ document_storage = DocumentStorage()
 def get_document_storage() -> Storage:
     """For ``FileField(storage=…)``: a callable keeps the storage out of migrations."""
     return document_storage  # type: ignore[return-value]
+
+
+def storage_for(alias: str) -> Storage:
+    """The storage of an alias; blank for the rule.
+
+    Raises:
+        ImproperlyConfigured: there is no such alias (any more).
+    """
+    return storages[alias] if alias else get_document_storage()
+
+
+def aliases() -> list[str]:
+    """The storages in which documents may be kept: static files are for everyone to see."""
+    return sorted(set(storages.backends) - {"staticfiles"})
+
+
+class DocumentFieldFile(FieldFile):
+    """A job's file, in the storage that the job names."""
+
+    @property
+    def storage(self) -> Storage:
+        """The storage of the row's alias."""
+        alias: str = self.instance.storage  # type: ignore[attr-defined] # it is a job
+        return storage_for(alias)
+
+    @storage.setter
+    def storage(self, storage: Storage) -> None:
+        """Nothing: Django sets the field's, of which there may be many."""
+
+
+class DocumentFileField(FileField):
+    """A file field whose storage each row chooses by its column ``storage``."""
+
+    attr_class = DocumentFieldFile
 
 
 def _forget(*, setting: str, **kwargs: Any) -> None:

@@ -355,6 +355,28 @@ def test_action_names(client: Client, invoice: Invoice) -> None:
     assert "Make Invoice List over selected invoices" in shown
 
 
+def test_public_document_is_asked_for(client: Client, invoice: Invoice, monkeypatch: Any) -> None:
+    """A free document that anyone may read is not ordered by one click, nor by an action's."""
+    monkeypatch.setattr(InvoicePDF, "hosted", True)
+    assert f'<a href="{button(invoice)}">' in client.get(page(invoice)).content.decode()
+    for asked in (client.post(button(invoice)), select(client, InvoicePDF, [invoice])):
+        assert "anyone who has its link can read" in strip_tags(asked.content.decode())
+    assert not RenderJob.objects.exists()
+    client.post(button(invoice), hidden(client.get(button(invoice))))
+    assert RenderJob.objects.get().hosted
+
+
+def test_private_document_that_became_public(
+    client: Client, invoice: Invoice, monkeypatch: Any
+) -> None:
+    """Who has agreed to a bill has not agreed to a publication."""
+    agreed = hidden(client.get(button(invoice, Reminder)))
+    monkeypatch.setattr(Reminder, "hosted", True)
+    asked = client.post(button(invoice, Reminder), agreed)
+    assert "Something has changed since you were asked" in asked.content.decode()
+    assert not RenderJob.objects.exists()
+
+
 # Reports
 
 

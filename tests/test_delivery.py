@@ -360,3 +360,14 @@ def test_delivered_file_replaces_an_uploaded_one(
     job = finish()
     assert delivered.deliver(job)
     assert content(invoice).endswith(job.pk.hex.encode())
+
+
+@pytest.mark.django_db(transaction=True)
+def test_hosted_document_is_not_delivered(
+    sandbox: Sandbox, delivered, documents: Path, media: Path, invoice: Invoice
+) -> None:
+    """What DocRaptor keeps has no file to deliver; nothing is tried, nothing fails."""
+    job = drive(delivered.enqueue(invoice, hosted=True))
+    assert job.state == State.COMPLETED
+    assert files(media) == set()
+    assert not job.events.filter(kind=Kind.NOT_DELIVERED).exists()

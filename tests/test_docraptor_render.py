@@ -14,6 +14,7 @@ from django_docraptor.sandbox import Fault, Sandbox
 from django_docraptor.states import State
 from tests.conftest import drive, enqueue, read
 from tests.shop.admin import InvoiceList
+from tests.shop.documents import InvoicePDF
 from tests.shop.models import Invoice
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -63,6 +64,14 @@ def test_says_whether_it_is_billed(sandbox: Sandbox, option: str, test: bool) ->
     """The options overrule the document and the settings."""
     render(LABEL, *invoices("1"), option)
     assert RenderJob.objects.get().test is test
+
+
+def test_params(sandbox: Sandbox) -> None:
+    """What a form would have asked can be said."""
+    render(LABEL, *invoices("1"), "--params", '{"pay_by": "2026-01-31"}')
+    assert RenderJob.objects.get().input.params == {"pay_by": "2026-01-31"}
+    with pytest.raises(CommandError, match="--params is no JSON object"):
+        render(LABEL, *invoices("2"), "--params", "7")
 
 
 def test_report(sandbox: Sandbox) -> None:
@@ -247,3 +256,13 @@ def test_copy_that_fails_leaves_no_piece(sandbox: Sandbox, documents: Path, tmp_
     with pytest.raises(FileNotFoundError):
         copy(job, target)
     assert list(target.iterdir()) == []
+
+
+def test_output_of_a_hosted_document(
+    sandbox: Sandbox, documents: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It has no file to copy, and its public address is not printed."""
+    monkeypatch.setattr(InvoicePDF, "hosted", True)
+    told = render(LABEL, *invoices("1"), "--run", "--output", tmp_path, "--timeout", 20)
+    assert "no file to copy" in told
+    assert "://" not in told

@@ -1,6 +1,7 @@
 """System checks of document classes: each mistake gives exactly its own id, with a remedy."""
 
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -63,6 +64,15 @@ def declare() -> Iterator[Declare]:
         ({"priority": 99_999}, ["E014"]),
         ({"priority": "high"}, ["E014"]),
         ({"document_type": "docx", "priority": True}, ["E010", "E014"]),
+        ({"hosted": "yes"}, ["E014"]),
+        ({"hosted": True, "hosted_lifetime": 30}, ["E014"]),
+        ({"hosted": True, "hosted_lifetime": timedelta(0)}, ["E014"]),
+        ({"hosted": True, "hosted_download_limit": 0}, ["E014"]),
+        ({"hosted": True, "hosted_lifetime": timedelta(days=1), "hosted_download_limit": 1}, []),
+        ({"hosted": True, "deliver_to": "pdf"}, ["E018"]),
+        ({"storage": "default"}, []),
+        ({"storage": "nowhere"}, ["E019"]),
+        ({"storage": "staticfiles"}, ["E019"]),
     ],
 )
 def test_check_document(declare: Declare, attributes: dict[str, Any], expected: list[str]) -> None:

@@ -1,6 +1,7 @@
 """Declared documents: how they are found, named, ordered and rendered."""
 
 from collections.abc import Iterator
+from datetime import timedelta
 from io import BytesIO
 from typing import Any
 
@@ -141,6 +142,21 @@ def test_enqueue_many() -> None:
     jobs = InvoicePDF.enqueue_many(invoices, owner=owner)
     assert [job.source for job in jobs] == invoices
     assert {job.owner_id for job in jobs} == {owner.pk}
+
+
+def test_same_document(invoice: Invoice, place, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The class says what is the same document; a key of the order goes before it."""
+    monkeypatch.setattr(place, "get_idempotency_key", lambda self: f"n-{self.source.number}")
+    first = place.enqueue(invoice)
+    assert first.idempotency_key == f"n-{invoice.number}"
+    assert place.enqueue_many([invoice]) == [first]
+    assert place.enqueue(invoice, idempotency_key="another").pk != first.pk
+    assert place.enqueue(invoice, idempotency_key=None).idempotency_key is None
+
+
+def test_same_document_by_default(invoice: Invoice, place) -> None:
+    """Each order makes another one."""
+    assert place.enqueue(invoice) != place.enqueue(invoice)
 
 
 def test_order_test_flag(invoice: Invoice, place, settings) -> None:
@@ -357,3 +373,63 @@ def test_rendered_content_is_checked(sandbox: Sandbox, settings, invoice: Invoic
     job = drive(InvoicePDF.enqueue(invoice))
     assert (job.state, job.error_code) == (State.FAILED, "invalid_request")
     assert sandbox.ledger.create_calls == 0
+
+
+# --- hosted documents, and where files go ------------------------------------------------------
+
+
+@pytest.fixture
+def programme() -> Iterator[type[Document[Invoice]]]:
+    """A public document."""
+
+    class Programme(Document[Invoice]):
+        """Registered during the test."""
+
+        template_name = "shop/invoice.html"
+        hosted = True
+        hosted_lifetime = timedelta(days=30)
+        hosted_download_limit = 9
+        storage = "default"
+
+    yield Programme
+    registry.unregister(Programme.label)
+
+
+def test_hosted_class(programme: type[Document[Invoice]], invoice: Invoice) -> None:
+    """The class says that it is public, for how long and how often."""
+    job = programme.enqueue(invoice)
+    assert job.hosted
+    assert job.hosted_expires_at is not None
+    left = job.hosted_expires_at - timezone.now()
+    assert timedelta(days=29) < left < timedelta(days=31)
+    assert job.input.options["hosted_download_limit"] == 9
+    assert job.storage == "default"
+
+
+def test_hosted_by_the_call(programme: type[Document[Invoice]], invoice: Invoice) -> None:
+    """The call has the last word, either way."""
+    private = programme.enqueue(invoice, hosted=False, storage="")
+    assert (private.hosted, private.hosted_expires_at, private.storage) == (False, None, "")
+    assert private.input.options == {}
+    assert InvoicePDF.enqueue(invoice, hosted=True).hosted
+
+
+def test_hosted_renewed(programme: type[Document[Invoice]], invoice: Invoice) -> None:
+    """A newer order brings its own end; a private order is another document."""
+    first = shortcuts.enqueue_latest(programme.order(invoice))
+    again = shortcuts.enqueue_latest(programme.order(invoice))
+    assert again == first
+    assert first.hosted_expires_at is not None
+    assert again.hosted_expires_at is not None
+    assert again.hosted_expires_at > first.hosted_expires_at
+    again.input.refresh_from_db()
+    assert again.input.options["hosted_expires_at"] == again.hosted_expires_at.isoformat()
+    assert shortcuts.enqueue_latest(programme.order(invoice, hosted=False)) != first
+
+
+def test_hosted_class_render_now(
+    programme: type[Document[Invoice]], invoice: Invoice, sandbox: Sandbox
+) -> None:
+    """What is wanted as bytes is not made public."""
+    assert programme.render_now(invoice).startswith(b"%PDF-")
+    assert [entry.hosted for entry in sandbox.ledger.accepted()] == [False]

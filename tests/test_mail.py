@@ -85,6 +85,13 @@ def test_attach_too_large(job: RenderJob) -> None:
     assert len(message.attachments) == 1
 
 
+def test_attach_hosted(sandbox: Sandbox) -> None:
+    """What DocRaptor keeps is linked to, not attached."""
+    job = drive(enqueue(hosted=True))
+    with pytest.raises(AttachmentError, match="public_url"):
+        attach(EmailMessage(), job)
+
+
 def test_attach_file_gone(job: RenderJob) -> None:
     """A file that was removed from the storage is told as such."""
     job.file.storage.delete(job.file.name)

@@ -254,6 +254,19 @@ def test_removed_document(request_: HttpRequest, sandbox: Sandbox, documents) ->
     assert RenderJob.objects.count() == 2
 
 
+def test_hosted_document(request_: HttpRequest, sandbox: Sandbox, documents) -> None:
+    """It is redirected to; reloading makes no other one, until it has ended."""
+    answer(request_, hosted=True)
+    job = drive(RenderJob.objects.get())
+    response = answer(request_, hosted=True)
+    assert (response.status_code, response["Location"]) == (302, job.public_url)
+    assert answer(request_)["Location"] != job.public_url
+    assert RenderJob.objects.count() == 2
+    shortcuts.expire(job)
+    answer(request_, hosted=True)
+    assert RenderJob.objects.filter(hosted=True).count() == 2
+
+
 @pytest.mark.parametrize("given", [{"url": "https://shop.example/17"}, {"document": "shop.X"}])
 def test_unknown_content(request_: HttpRequest, given: dict[str, Any]) -> None:
     """Without content there is no telling a reload from a new document: say when it is new."""

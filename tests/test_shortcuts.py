@@ -71,6 +71,18 @@ BAD: list[tuple[str, dict[str, Any]]] = [
     ("document", {"document": "d" * 201}),
     ("source", {"source": Invoice(number="1")}),
     ("source", {"source": Invoice(pk=5, number="1")}),
+    ("storage", {"storage": "nowhere"}),
+    ("storage", {"storage": "staticfiles"}),
+    ("storage", {"storage": None}),
+    ("storage", {"storage": ["docraptor"]}),
+    ("hosted", {"hosted": "yes"}),
+    ("hosted_expires_at", {"hosted_expires_at": datetime(2131, 1, 1, tzinfo=UTC)}),
+    ("hosted_download_limit", {"hosted_download_limit": 5}),
+    ("hosted_expires_at", {"hosted": True, "hosted_expires_at": datetime(2131, 1, 1)}),  # noqa: DTZ001
+    ("hosted_expires_at", {"hosted": True, "hosted_expires_at": datetime(2021, 1, 1, tzinfo=UTC)}),
+    ("hosted_expires_at", {"hosted": True, "hosted_expires_at": "soon"}),
+    ("hosted_download_limit", {"hosted": True, "hosted_download_limit": 0}),
+    ("hosted_download_limit", {"hosted": True, "hosted_download_limit": True}),
 ]
 
 
@@ -135,6 +147,9 @@ def test_enqueue_unknown_argument() -> None:
         {"params": {"deep": [{"a": None}]}},
         {"options": {"hosted_expires_at": datetime(2031, 1, 1, tzinfo=UTC)}},
         {"options": {"tomorrows_option": 1}},
+        {"storage": "default"},
+        {"hosted": True, "hosted_expires_at": datetime(2131, 1, 1, tzinfo=UTC)},
+        {"hosted": True, "hosted_download_limit": 1, "options": {"hosted_download_limit": 5}},
     ],
 )
 def test_enqueue_takes(given: dict[str, Any]) -> None:
@@ -533,6 +548,14 @@ def test_render_now_refuses(sandbox: Sandbox) -> None:
     with pytest.raises(ValidationError) as caught:
         render_now(BytesIO(), **GOOD | {"content": '<img src="/logo.png">'})
     assert list(caught.value.message_dict) == ["content"]
+    assert sandbox.requests == []
+
+
+def test_render_now_hosted(sandbox: Sandbox) -> None:
+    """What is public is never made by a call that says nothing of it."""
+    with pytest.raises(ValidationError) as caught:
+        render_now(BytesIO(), **GOOD, hosted=True)
+    assert list(caught.value.message_dict) == ["hosted"]
     assert sandbox.requests == []
 
 

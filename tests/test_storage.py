@@ -1,14 +1,27 @@
 """Which storage keeps documents, and under which name."""
 
+import copy
+import pickle
 import re
 import uuid
 from datetime import UTC, datetime
 
-from django.core.files.storage import FileSystemStorage, InMemoryStorage
+import pytest
+from django.core.files.storage import (
+    FileSystemStorage,
+    InMemoryStorage,
+    InvalidStorageError,
+    storages,
+)
 from django.test import override_settings
 
 from django_docraptor.models import RenderJob
-from django_docraptor.storage import document_name, document_storage, get_document_storage
+from django_docraptor.storage import (
+    aliases,
+    document_name,
+    document_storage,
+    get_document_storage,
+)
 
 JOB = uuid.UUID("6f1c1d1e-6c5b-4a86-9f5e-0d5b1b6f9a11")
 MEMORY = {"BACKEND": "django.core.files.storage.InMemoryStorage"}
@@ -49,6 +62,28 @@ def test_file_field_follows_settings() -> None:
     """A job's file is read from the storage of the present settings."""
     assert RenderJob().file.storage.__class__ is InMemoryStorage
     assert get_document_storage() is document_storage
+
+
+@override_settings(STORAGES={"default": DISK, "docraptor": DISK, "archive": MEMORY})
+def test_file_is_in_the_storage_of_its_row() -> None:
+    """A job's own alias counts, also for a copy and a pickle of it."""
+    job = RenderJob(storage="archive", file="a.pdf")
+    assert job.file.storage is storages["archive"]
+    for other in (copy.deepcopy(job), pickle.loads(pickle.dumps(job))):
+        assert other.file.storage is storages["archive"]
+
+
+def test_storage_that_is_gone() -> None:
+    """A job whose alias was taken out of STORAGES can be looked at; its file says what is wrong."""
+    job = RenderJob(storage="gone", file="a.pdf")
+    assert job.file.name == "a.pdf"
+    with pytest.raises(InvalidStorageError, match="gone"):
+        job.file.open("rb")
+
+
+def test_aliases() -> None:
+    """What static files are stored in is no place for documents."""
+    assert aliases() == ["default", "docraptor"]
 
 
 def test_storage_is_not_in_migrations() -> None:

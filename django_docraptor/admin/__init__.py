@@ -4,8 +4,8 @@
 how a value looks, ``sources`` who sees what of a source, ``steps`` what retry and cancel mean for
 the bill, ``accounts`` the accounts.
 
-For a project's own models: ``documents`` has the mixin, ``orders`` what it orders, ``newest`` what
-there is already.
+For a project's own models: ``documents`` has the mixin, ``orders`` what it orders, ``selections``
+the rows of a report, ``newest`` what there is already.
 """
 
 from django_docraptor.admin.accounts import AccountAdmin

@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
+from django.utils.translation import gettext as _
 
 from django_docraptor.models import RenderEvent, RenderJob
 from django_docraptor.payloads import DocumentRequest, PrinceOptions
@@ -66,6 +67,37 @@ def badge(state: str) -> SafeString:
         tone,
         sign,
         State(state).label if state in State else state,
+    )
+
+
+def kind(job: RenderJob) -> SafeString:
+    """PDF, XLS or XLSX; whether it is a test; and whether anyone may read it."""
+    parts = [format_html("{}", job.get_document_type_display())]
+    if job.test:
+        parts.append(format_html('<span class="docraptor-test">{}</span>', _("test")))
+    return format_html_join(" ", "{}", ((part,) for part in [*parts, public_mark(job)] if part))
+
+
+def public_mark(job: RenderJob) -> SafeString:
+    """That anyone with the link may read the document, or that it is to be so; else nothing."""
+    if not job.hosted:
+        return SafeString()
+    if job.is_public:
+        return format_html('<span class="docraptor-public">{}</span>', _("public"))
+    return format_html('<span class="docraptor-test">{}</span>', _("hosted"))
+
+
+def public_address(job: RenderJob) -> SafeString:
+    """Where a hosted document is, with what that means."""
+    if not job.is_public:
+        return format_html(
+            "{}", _("No longer public") if job.public_url or job.expired_at else NOTHING
+        )
+    return format_html(
+        '<a href="{0}" rel="noreferrer noopener">{0}</a> '
+        '<span class="docraptor-below docraptor-warning">{1}</span>',
+        job.public_url,
+        _("Public: anyone with this link can read the document, without logging in."),
     )
 
 

@@ -34,6 +34,8 @@ from django_docraptor.admin.orders import (
     params_from,
     title_of,
 )
+from django_docraptor.admin.selections import search_of
+from django_docraptor.documents.reports import Search
 from django_docraptor.models import RenderJob
 
 COLUMN = "latest_documents"
@@ -73,11 +75,17 @@ class Question:
         return 1 if is_report(self.document) else self.count
 
     @property
+    def consent(self) -> str:
+        """What somebody agrees to by going on: this bill, and that it is public; blank: nothing."""
+        billed = str(self.billed or "")
+        return f"{billed} public".strip() if self.document.hosted else billed
+
+    @property
     def is_answered(self) -> bool:
-        """Whether nothing is left to ask: neither options, nor consent to this very bill."""
+        """Whether nothing is left to ask: neither options, nor consent to this very order."""
         if self.form is not None and not self.form.is_valid():
             return False
-        return not self.billed or self.seen == str(self.billed)
+        return self.seen == self.consent
 
 
 class DocumentAdminMixin(AnyModelAdmin):
@@ -200,7 +208,7 @@ class DocumentAdminMixin(AnyModelAdmin):
             Button(
                 title=title_of(document),
                 url=self._url("document", obj, document.label),
-                asks=is_billed(document) or form_of(document) is not None,
+                asks=is_billed(document) or document.hosted or form_of(document) is not None,
             )
             for document in self._own
         ]
@@ -244,7 +252,8 @@ class DocumentAdminMixin(AnyModelAdmin):
         )
         try:
             count, job = wanted.place(
-                question.sources, lambda source: self.has_document_permission(request, source)
+                self._sources(request, question),
+                lambda source: self.has_document_permission(request, source),
             )
         except ValidationError as error:
             said = _("Nothing was ordered: %(why)s") % {"why": " ".join(error.messages)}
@@ -258,6 +267,16 @@ class DocumentAdminMixin(AnyModelAdmin):
         if left_out > 0:
             said = _("Left out, since you may not order them: %(count)d.") % {"count": left_out}
             self.message_user(request, said, messages.WARNING)
+
+    def _sources(
+        self, request: HttpRequest, question: Question
+    ) -> QuerySet[Any] | list[Any] | Search:
+        """What it is made of; for a report over all pages, not the keys but how to find them."""
+        sources = question.sources
+        across = is_report(question.document) and request.POST.get("select_across") == "1"
+        if not across or isinstance(sources, list):
+            return sources
+        return search_of(self, request, sources) or sources
 
     def _done(self, request: HttpRequest, count: int, job: RenderJob) -> str:
         """How many were ordered, with a link for who may follow it."""
@@ -283,7 +302,7 @@ class DocumentAdminMixin(AnyModelAdmin):
             "media": self.media + (form.media if form else Media()),
             "question": question,
             "is_report": is_report(question.document),
-            "has_changed": bool(question.seen) and question.seen != str(question.billed or ""),
+            "has_changed": bool(question.seen) and question.seen != question.consent,
             "original": question.sources[0] if isinstance(question.sources, list) else None,
             "adminform": _fieldsets(form) if form else [],
             "errors": form.errors if form else None,

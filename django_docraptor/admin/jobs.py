@@ -1,4 +1,4 @@
-"""Render jobs: a list to search, a page to read, and two steps behind a confirmation."""
+"""Render jobs: a list to search, a page to read, and three steps behind a confirmation."""
 
 import uuid
 from typing import TYPE_CHECKING, Any, cast
@@ -27,11 +27,15 @@ from django_docraptor.admin.changelist import (
 )
 from django_docraptor.admin.inputs import stored_input
 from django_docraptor.admin.sources import load_sources, source_link
-from django_docraptor.admin.steps import CANCEL, RETRY, Plan, Step
+from django_docraptor.admin.steps import CANCEL, EXPIRE, RETRY, Plan, Step
+from django_docraptor.exceptions import DocRaptorError
 from django_docraptor.health import report
 from django_docraptor.models import RenderJob
 from django_docraptor.states import State
 
+STEPS = (RETRY, CANCEL, EXPIRE)
+# In place of a result's, for a hosted document.
+HOSTED_FIELDS = ("public_address", ("hosted_expires_at", "expired_at"), "number_of_pages")
 # Lines of history that a page shows; a job that was called back often may have more.
 LINES_SHOWN = 200
 # Jobs that one confirmation is about: somebody should be able to read it.
@@ -80,6 +84,7 @@ class RenderJobAdmin(JobModelAdmin):
         "time_taken",
         "size",
         "download_link",
+        "public_address",
     ]
     fieldsets = [
         (
@@ -94,7 +99,7 @@ class RenderJobAdmin(JobModelAdmin):
         ),
         (
             _("Result"),
-            {"fields": [("download_link", "number_of_pages"), "size", "sha256"]},
+            {"fields": [("download_link", "number_of_pages"), ("size", "storage"), "sha256"]},
         ),
         (
             _("Times"),
@@ -144,6 +149,10 @@ class RenderJobAdmin(JobModelAdmin):
         """Whether the user may cancel jobs."""
         return self._may(CANCEL, request, obj)
 
+    def has_expire_permission(self, request: HttpRequest, obj: RenderJob | None = None) -> bool:
+        """Whether the user may end hosted documents."""
+        return self._may(EXPIRE, request, obj)
+
     def _may(self, step: Step, request: HttpRequest, job: RenderJob | None) -> bool:
         user = cast(Any, request.user)
         return self.has_view_permission(request, job) and user.has_perm(step.permission)
@@ -190,11 +199,8 @@ class RenderJobAdmin(JobModelAdmin):
 
     @admin.display(description=_("type"))
     def kind(self, job: RenderJob) -> str:
-        """PDF, XLS or XLSX, and whether it is a test."""
-        kind = job.get_document_type_display()
-        if not job.test:
-            return kind
-        return format_html('{} <span class="docraptor-test">{}</span>', kind, _("test"))
+        """PDF, XLS or XLSX, whether it is a test, and whether it is public."""
+        return display.kind(job)
 
     @admin.display(description=_("source"))
     def source_link(self, job: RenderJob) -> str:
@@ -214,9 +220,14 @@ class RenderJobAdmin(JobModelAdmin):
     @admin.display(description=_("file"))
     def download_link(self, job: RenderJob) -> str:
         """Where to get the document, once it is there."""
-        if job.state != State.COMPLETED:
+        if job.state != State.COMPLETED or (job.hosted and not job.is_public):
             return display.NOTHING
         return format_html('<a href="{}">{}</a>', job.get_absolute_url(), _("Download"))
+
+    @admin.display(description=_("public address"))
+    def public_address(self, job: RenderJob) -> str:
+        """Where anyone may read a hosted document."""
+        return display.public_address(job)
 
     # The page of a job.
 
@@ -230,9 +241,13 @@ class RenderJobAdmin(JobModelAdmin):
         return job
 
     def get_fieldsets(self, request: HttpRequest, obj: RenderJob | None = None) -> Any:
-        """The sections; without that of the result while there is none."""
-        has_result = obj is None or obj.file_size or obj.number_of_pages
-        return self.fieldsets if has_result else [self.fieldsets[0], *self.fieldsets[2:]]
+        """The sections; that of a result only where there is one."""
+        first, *others = self.fieldsets
+        if obj is not None and obj.hosted:
+            others[0] = (_("Public"), {"fields": HOSTED_FIELDS})
+        elif obj is not None and not obj.file_size and not obj.number_of_pages:
+            del others[0]
+        return [first, *others]
 
     def render_change_form(
         self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any
@@ -243,7 +258,7 @@ class RenderJobAdmin(JobModelAdmin):
             "history": display.history(job.events.order_by("-id")[:LINES_SHOWN])[::-1],
             "stored": stored_input(job),
             "refresh": refresh_interval(request, job),
-            "steps": [step for step in (RETRY, CANCEL) if self._is_open(step, request, job)],
+            "steps": [step for step in STEPS if self._is_open(step, request, job)],
         }
         return super().render_change_form(request, context, *args, **kwargs)
 
@@ -263,7 +278,7 @@ class RenderJobAdmin(JobModelAdmin):
                 {"step": step},
                 name="{}_{}_{}".format(*names, step.name),
             )
-            for step in (RETRY, CANCEL)
+            for step in STEPS
         ]
         return [*steps, *super().get_urls()]
 
@@ -318,11 +333,20 @@ class RenderJobAdmin(JobModelAdmin):
         if not plan.jobs:
             self.message_user(request, step.nothing, messages.WARNING)
         elif request.method == "POST" and seen == plan.fingerprint:
-            done = plan.run(cast(AbstractBaseUser, request.user))
-            self.message_user(request, step.done % {"count": done}, messages.SUCCESS)
+            self._run(request, plan)
         else:
             return self._ask(request, plan, back=back, has_changed=bool(seen))
         return HttpResponseRedirect(back)
+
+    def _run(self, request: HttpRequest, plan: Plan) -> None:
+        """Take the step, and say what came of it."""
+        try:
+            done = plan.run(cast(AbstractBaseUser, request.user))
+        except DocRaptorError as error:
+            said = _("DocRaptor could not be reached, or refused: %(why)s") % {"why": error}
+            self.message_user(request, said, messages.ERROR)
+        else:
+            self.message_user(request, plan.step.done % {"count": done}, messages.SUCCESS)
 
     def _ask(
         self, request: HttpRequest, plan: Plan, *, back: str, has_changed: bool

@@ -13,7 +13,7 @@ from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 
-from django_docraptor.admin.display import NOTHING, badge
+from django_docraptor.admin.display import NOTHING, badge, public_mark
 from django_docraptor.admin.orders import DocumentClass, title_of
 from django_docraptor.models import RenderJob, RenderJobQuerySet
 from django_docraptor.responses import may_download
@@ -113,12 +113,15 @@ def _cell(request: HttpRequest | None, name: str, jobs: list[RenderJob]) -> Safe
     word = _("Download") if finished is newest else _("Download the last one")
     link = format_html(' <a href="{}">{}</a>', url, word) if url else ""
     named = format_html('<span class="docraptor-quiet">{}</span> ', name) if name else ""
-    return format_html("{}{}{}", named, badge(newest.state), link)
+    mark = format_html(" {}", public_mark(finished)) if finished and link else ""
+    return format_html("{}{}{}{}", named, badge(newest.state), link, mark)
 
 
 def download_url(request: HttpRequest | None, job: RenderJob | None) -> str:
     """Where the user gets a finished document; blank if there is none, or not for that user."""
-    if request is None or job is None or job.state != State.COMPLETED or not job.file:
+    if request is None or job is None or job.state != State.COMPLETED:
+        return ""
+    if not job.file and not job.is_public:
         return ""
     return job.get_absolute_url() if may_download(request, job) else ""
 
@@ -134,7 +137,7 @@ def lines(
     return [
         Line(
             job=job,
-            badge=badge(job.state),
+            badge=format_html("{} {}", badge(job.state), public_mark(job)),
             url=job_url(site, job) if linked else "",
             download=download_url(request, job),
         )

@@ -23,6 +23,7 @@ from django.utils.translation import gettext as _
 
 from django_docraptor.conf import conf
 from django_docraptor.documents import Document, QuerysetDocument
+from django_docraptor.documents.reports import Search
 from django_docraptor.models import RenderJob
 from django_docraptor.shortcuts import enqueue_many
 
@@ -93,7 +94,7 @@ class Wanted:
     params: Mapping[str, Any] = field(default_factory=dict)
 
     def place(
-        self, sources: QuerySet[Any] | list[Any], may: Callable[[Any], bool]
+        self, sources: QuerySet[Any] | list[Any] | Search, may: Callable[[Any], bool]
     ) -> tuple[int, RenderJob | None]:
         """Order all or nothing: one document of each source, or one over all of them.
 
@@ -107,7 +108,7 @@ class Wanted:
             ValidationError: nothing was ordered.
         """
         with transaction.atomic(using=router.db_for_write(RenderJob)):
-            if is_report(self.document):
+            if isinstance(sources, Search) or is_report(self.document):
                 return 1, self.document.enqueue(sources, **self._order(None))
             # Closed while the transaction lasts, in which PostgreSQL has a cursor open.
             with closing(_rows(sources)) as rows:

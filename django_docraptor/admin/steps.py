@@ -1,4 +1,4 @@
-"""Retry and cancel: which jobs they concern, and what they mean for the bill.
+"""Retry, cancel and expire: which jobs they concern, and what they mean for bill and public.
 
 The steps themselves are the shortcuts'. What is said here is what a person confirms.
 """
@@ -13,7 +13,7 @@ from django.db import router, transaction
 from django.utils.translation import gettext_lazy as _
 
 from django_docraptor.models import RenderJob
-from django_docraptor.shortcuts import cancel, retry
+from django_docraptor.shortcuts import cancel, expire, retry
 from django_docraptor.states import State
 
 Text = Any  # a lazy translation or a str
@@ -87,6 +87,16 @@ RENDERED = Outcome(
     tone="bad",
 )
 
+ENDED = Outcome(
+    code="ended",
+    title=_("No longer public"),
+    text=_(
+        "DocRaptor removes the document: its public address shows nothing any more, and it cannot "
+        "be had from there again. Copies that somebody has made are out of reach."
+    ),
+    tone="bad",
+)
+
 
 def retry_outcome(job: RenderJob) -> Outcome | None:
     """What a retry would do; ``None`` if there is nothing to retry."""
@@ -110,9 +120,17 @@ def cancel_outcome(job: RenderJob) -> Outcome | None:
     return RENDERED if job.state == State.DOWNLOADING else MAYBE_BILLED
 
 
+def expire_outcome(job: RenderJob) -> Outcome | None:
+    """What ending a hosted document means; ``None`` if nothing is public."""
+    return ENDED if job.is_public else None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Step:
-    """Something that a person may do to jobs, after confirming it."""
+    """Something that a person may do to jobs, after confirming it.
+
+    ``calls`` says that it calls DocRaptor, for which no transaction should be kept open.
+    """
 
     name: str
     permission: str
@@ -123,6 +141,7 @@ class Step:
     button: Text
     done: Text
     nothing: Text
+    calls: bool = False
 
 
 RETRY = Step(
@@ -146,6 +165,18 @@ CANCEL = Step(
     button=_("Yes, cancel"),
     done=_("Cancelled: %(count)d."),
     nothing=_("Nothing to cancel: only unfinished jobs can be cancelled."),
+)
+EXPIRE = Step(
+    name="expire",
+    permission="django_docraptor.expire_renderjob",
+    outcome=expire_outcome,
+    run=expire,
+    label=_("Expire…"),
+    title=_("End the public address of %(what)s?"),
+    button=_("Yes, end it"),
+    done=_("No longer public: %(count)d."),
+    nothing=_("Nothing to end: it is not public."),
+    calls=True,
 )
 
 
@@ -206,7 +237,13 @@ class Plan:
         return hashlib.sha256("\n".join([self.step.name, *lines]).encode()).hexdigest()
 
     def run(self, user: AbstractBaseUser) -> int:
-        """Take the step. Returns how many jobs were still as they had been."""
+        """Take the step. Returns how many jobs were still as they had been.
+
+        Raises:
+            DocRaptorError: a step that calls DocRaptor could not.
+        """
+        if self.step.calls:
+            return sum(self.step.run(job, by=user) for job in self.jobs)
         # One transaction, hence one bell for all.
         with transaction.atomic(using=router.db_for_write(RenderJob)):
             return sum(self.step.run(job, by=user) for job in self.jobs)

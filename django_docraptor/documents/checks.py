@@ -3,6 +3,7 @@
 import difflib
 from collections.abc import Iterator
 from dataclasses import fields
+from datetime import timedelta
 from typing import Any
 
 from django.core.checks import CheckMessage, Error, Warning, register
@@ -14,7 +15,7 @@ from django.template.loader import get_template
 from django_docraptor import registry
 from django_docraptor.documents.declaration import ClassRecipe, Document
 from django_docraptor.payloads import DocumentRequest, DocumentType, PrinceOptions
-from django_docraptor.shortcuts import MAX_PRIORITY, wrong_place
+from django_docraptor.shortcuts import MAX_PRIORITY, wrong_place, wrong_storage
 
 DocumentClass = type[Document[Any]]
 
@@ -38,7 +39,7 @@ def check_documents(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
 
 def check_document(document: DocumentClass) -> list[CheckMessage]:
     """What is wrong with one class."""
-    checks = (_template, _type, _options, _model, _deliver_to, _defaults)
+    checks = (_template, _type, _options, _model, _deliver_to, _defaults, _hosted, _storage)
     return [message for check in checks for message in check(document)]
 
 
@@ -128,3 +129,27 @@ def _wrong_values(document: DocumentClass) -> Iterator[tuple[str, str]]:
     priority: Any = document.priority
     if type(priority) is not int or abs(priority) > MAX_PRIORITY:
         yield "priority", f"{priority!r} is no whole number within ±{MAX_PRIORITY}."
+    if document.hosted not in (True, False):
+        yield "hosted", f"{document.hosted!r} is neither True nor False."
+    lifetime: Any = document.hosted_lifetime
+    if lifetime is not None and not (isinstance(lifetime, timedelta) and lifetime > timedelta(0)):
+        yield "hosted_lifetime", f"{lifetime!r} is no timedelta above zero."
+    limit: Any = document.hosted_download_limit
+    if limit is not None and (type(limit) is not int or limit < 1):
+        yield "hosted_download_limit", f"{limit!r} is no whole number from 1."
+
+
+def _hosted(document: DocumentClass) -> Iterator[CheckMessage]:
+    if document.hosted and document.deliver_to:
+        yield _error(
+            document,
+            18,
+            ".hosted and .deliver_to exclude each other: DocRaptor keeps a hosted document.",
+            "Leave one of them out; link to job.public_url instead.",
+        )
+
+
+def _storage(document: DocumentClass) -> Iterator[CheckMessage]:
+    for _name, problem in wrong_storage(document.storage):
+        hint = "Name an alias of STORAGES, or leave it out for the package's rule."
+        yield _error(document, 19, f".storage cannot be: {problem}", hint)

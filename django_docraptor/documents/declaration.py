@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import fields
+from datetime import datetime, timedelta
 from io import BytesIO
 from typing import Any, BinaryIO, ClassVar, Generic, TypeVar, overload
 
@@ -56,6 +57,14 @@ class Document(Generic[S]):
     time_zone: ClassVar[str | None] = None
     #: Name of a file field of the source that gets the finished document, too.
     deliver_to: ClassVar[str] = ""
+    #: Alias in ``STORAGES`` of where the file goes; blank for the package's rule.
+    storage: ClassVar[str] = ""
+    #: DocRaptor keeps it, at an address that **anyone** who has it may read; the job has no file.
+    hosted: ClassVar[bool] = False
+    #: How long after the order it ends there; ``None``: it does not by itself.
+    hosted_lifetime: ClassVar[timedelta | None] = None
+    #: Downloads after which it ends there; ``None``: any number.
+    hosted_download_limit: ClassVar[int | None] = None
     #: What people call it in the admin; blank for the words of the class's name.
     verbose_name: ClassVar[str | Promise] = ""
     #: Form that the admin asks before it orders; its cleaned data become the parameters.
@@ -107,6 +116,18 @@ class Document(Generic[S]):
     def get_time_zone(self) -> str | None:
         """Key of the document's time zone; ``None`` for the present one."""
         return self.time_zone
+
+    def get_idempotency_key(self) -> str | None:
+        """What makes two orders the same document; ``None``: each order makes another one.
+
+        At most one job ever has it, whoever orders: a signal, a view, or your code. The admin has
+        keys of its own, since there somebody asks for another one.
+        """
+        return None
+
+    def get_hosted_expires_at(self) -> datetime | None:
+        """When a hosted document ends; ``None``: not by itself."""
+        return None if self.hosted_lifetime is None else timezone.now() + self.hosted_lifetime
 
     def get_context(self) -> Mapping[str, Any]:
         """Template context, made in the worker.
@@ -176,7 +197,7 @@ class Document(Generic[S]):
             ValidationError: naming the field; nothing was sent.
             CallError: the call failed; ``sent`` says whether it may be on the bill.
         """
-        made = cls.order(source, snapshot=True, **order)
+        made = cls.order(source, snapshot=True, **{"hosted": False, **order})
         arguments = {name: getattr(made, name) for name in ORDER_FIELDS}
         if target is not None:
             return shortcuts.render_now(target, **arguments)
@@ -204,16 +225,21 @@ class Document(Generic[S]):
     def order(cls, source: S | None = None, *, snapshot: bool = False, **order: Any) -> Order:
         """The order for one document, with what the class says and the call does not."""
         document = cls.of(source, order)
+        hosted = order.get("hosted", cls.hosted)
         with document.at_its_place(order) as place:
             said: dict[str, Any] = {
                 "document": cls.label,
                 "name": document.get_name(),
                 "document_type": document.get_document_type(),
                 "options": document.get_options(),
+                "idempotency_key": document.get_idempotency_key(),
                 "priority": cls.priority,
                 "test": cls.test,
+                "storage": cls.storage,
                 **place,
             }
+            if hosted:
+                said |= document.hosting()
             if snapshot:
                 said["content"] = document.render()
                 _check_snapshot(said["content"])
@@ -262,6 +288,14 @@ class Document(Generic[S]):
     def of(cls, source: S | None, order: dict[str, Any]) -> "Document[S]":
         """The document of a source as an order wants it; takes ``params`` out of the order."""
         return cls(source, order.pop("params", None), ordered_type=order.get("document_type", ""))
+
+    def hosting(self) -> dict[str, Any]:
+        """What an order for a hosted document says of it."""
+        return {
+            "hosted": True,
+            "hosted_expires_at": self.get_hosted_expires_at(),
+            "hosted_download_limit": self.hosted_download_limit,
+        }
 
     @contextmanager
     def at_its_place(self, order: Mapping[str, Any]) -> Iterator[dict[str, str | None]]:

@@ -73,7 +73,7 @@ def deliver(job: RenderJob, field_name: str) -> bool:
     no signal is sent: one column changes. Returns whether the field got the file by this call.
     """
     source = load_source(job)
-    if source is None or not _is_wanted(job):
+    if source is None or job.hosted or not _is_wanted(job):
         logger.info("Job %s: nothing to deliver", job.pk)
         return False
     field = cast(FileField, source._meta.get_field(field_name))

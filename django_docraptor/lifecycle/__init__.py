@@ -5,14 +5,16 @@ conditional UPDATE. Each is safe to run at any time, by any number of processes,
 
 ``submit``      PENDING → SUBMITTING → QUEUED, or UNCONFIRMED
 ``reconcile``   UNCONFIRMED → QUEUED, PENDING or FAILED
-``poll``        QUEUED, WORKING → DOWNLOADING or FAILED
+``poll``        QUEUED, WORKING → DOWNLOADING or FAILED; a hosted document's → COMPLETED
 ``collect``     DOWNLOADING → COMPLETED or FAILED
+``end``         a hosted document is no longer public
 ``sweep``       lapsed leases and unsent signals
 ``run``         all of them, until nothing is due: the whole engine in one call
 """
 
 from django_docraptor.lifecycle.collection import collect, collect_one
 from django_docraptor.lifecycle.hints import note_callback
+from django_docraptor.lifecycle.hosting import end
 from django_docraptor.lifecycle.outlook import Outlook, look, sweep
 from django_docraptor.lifecycle.polling import Polled, poll
 from django_docraptor.lifecycle.reconciliation import reconcile
@@ -24,6 +26,7 @@ __all__ = [
     "Polled",
     "collect",
     "collect_one",
+    "end",
     "look",
     "note_callback",
     "poll",

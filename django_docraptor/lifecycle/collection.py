@@ -34,7 +34,7 @@ from django_docraptor.states import (
     Reason,
     State,
 )
-from django_docraptor.storage import document_name, document_storage
+from django_docraptor.storage import document_name
 
 # Seconds after which a run leaves the rest to the next one.
 BUDGET = 5.0
@@ -145,9 +145,9 @@ def keep(job: RenderJob, path: Path, name: str, tried_before: bool) -> None:
     try:
         size, sha256 = spool.digest(path)
         if tried_before:  # what a killed try may have left under the reserved name
-            document_storage.delete(name)
+            job.file.storage.delete(name)
         with path.open("rb") as file:
-            saved = document_storage.save(name, File(file, name=name))
+            saved = job.file.storage.save(name, File(file, name=name))
     except HOPELESS as error:
         fail(job, Reason.STORAGE_ERROR, f"{type(error).__name__}: {error}")
     except Exception as error:  # noqa: BLE001 - storages raise whatever their library raises
@@ -182,7 +182,7 @@ def confirm(job: RenderJob, path: Path, saved: str, size: int, sha256: str) -> N
     )
     if not done and not _is_wanted(job, saved):
         logger.warning("Job %s had moved on: the file it no longer wants is removed", job.pk)
-        document_storage.delete(saved)
+        job.file.storage.delete(saved)
     spool.discard(path)
 
 

@@ -35,6 +35,12 @@ def compose(job: RenderJob, stored: RenderInput | None) -> DocumentRequest:
         raise CompositionError(
             Reason.INVALID_REQUEST, "The stored input is gone: enqueue the document anew."
         )
+    if job.hosted_expires_at is not None and job.hosted_expires_at <= timezone.now():
+        raise CompositionError(
+            Reason.INVALID_REQUEST,
+            f"hosted_expires_at ({job.hosted_expires_at.isoformat()}) has passed: it would be "
+            "billed and gone at once. Enqueue the document anew.",
+        )
     content = _content(job, stored)
     try:
         request = DocumentRequest.from_options(

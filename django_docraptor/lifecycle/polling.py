@@ -1,4 +1,4 @@
-"""QUEUED, WORKING → DOWNLOADING or FAILED: ask DocRaptor how the due jobs stand.
+"""QUEUED, WORKING → DOWNLOADING, COMPLETED or FAILED: ask DocRaptor how the due jobs stand.
 
 It never sleeps and never holds a worker for a render: a row that is not done gets a later
 ``due_at``.
@@ -19,6 +19,7 @@ from django_docraptor.exceptions import (
 )
 from django_docraptor.lifecycle.backoff import fail, pause_account, poll_interval, put_off
 from django_docraptor.lifecycle.collection import begun
+from django_docraptor.lifecycle.hosting import published
 from django_docraptor.lifecycle.remote import call_all, client_for
 from django_docraptor.models import RenderJob, after, logger
 from django_docraptor.states import (
@@ -83,7 +84,9 @@ def answered(job: RenderJob, remote: RemoteStatus, *, keep: bool = False) -> Non
     """Act on what DocRaptor said; a word we do not know means: keep looking."""
     if remote.status not in KNOWN:
         logger.warning("Job %s: DocRaptor gave the unknown status %r", job.pk, remote.status[:50])
-    if remote.status == COMPLETED and remote.download_id:
+    if remote.status == COMPLETED and remote.download_id and job.hosted:
+        published(job, remote)
+    elif remote.status == COMPLETED and remote.download_id:
         rendered(job, remote, keep=keep)
     elif remote.status in DEAD:
         fail(job, Reason.RENDER_FAILED, _reasons(remote), message=remote.message)

@@ -70,7 +70,9 @@ class Prepared:
         """
         if time.monotonic() - self.intended_at > conf.deadline:
             raise NotSentError("The worker stood still between intent and call: nothing was sent.")
-        return client_for(self.job.account).create_async_doc(self.request)
+        client = client_for(self.job.account)
+        create = client.create_hosted_async_doc if self.job.hosted else client.create_async_doc
+        return create(self.request)
 
 
 def submit(limit: int = BATCH) -> int:

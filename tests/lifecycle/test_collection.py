@@ -310,6 +310,60 @@ def test_F7_storage_renames(sandbox, use_storage) -> None:
     assert read(job).startswith(b"%PDF-")
 
 
+@pytest.fixture
+def archive(settings, tmp_path) -> Path:
+    """Another storage beside the one for documents; yields its directory."""
+    location = tmp_path / "archive"
+    backend = "tests.lifecycle.test_collection.FailingStorage"
+    settings.STORAGES = settings.STORAGES | {
+        "archive": {"BACKEND": backend, "OPTIONS": {"location": location}}
+    }
+    FailingStorage.failing, FailingStorage.saves = None, 0
+    return location
+
+
+def test_storage_of_a_job(sandbox, documents, archive) -> None:
+    """It is written, read and deleted in its own storage; one without an alias in the usual one."""
+    job, other = drive(enqueue(storage="archive")), drive(enqueue())
+    assert [path.name for path in files(archive)] == [Path(job.file.name).name]
+    assert [path.name for path in files(documents)] == [Path(other.file.name).name]
+    assert read(job).startswith(b"%PDF-")
+    assert Path(job.file.path).is_relative_to(archive)
+    job.file.delete(save=False)
+    assert (files(archive), len(files(documents))) == ([], 1)
+
+
+def test_storage_of_a_job_that_moved_on(sandbox, documents, archive, monkeypatch) -> None:
+    """What a cancelled job no longer wants is removed from where it was written."""
+    job = rendered(storage="archive")
+    save = FailingStorage.save
+
+    def cancelled_meanwhile(self, name, content, max_length=None):
+        saved = save(self, name, content, max_length)
+        shortcuts.cancel(RenderJob.objects.get(pk=job.pk))
+        return saved
+
+    monkeypatch.setattr(FailingStorage, "save", cancelled_meanwhile)
+    lifecycle.collect()
+    assert FailingStorage.saves == 1
+    assert files(archive) == []
+
+
+def test_storage_that_is_gone(sandbox, documents, archive, settings) -> None:
+    """An alias that was taken out fails the job; a retry stores what is in the spool."""
+    job = rendered(storage="archive")
+    there = settings.STORAGES
+    settings.STORAGES = {name: there[name] for name in there if name != "archive"}
+    job = drive(job)
+    assert (job.state, job.error_code) == (State.FAILED, "storage_error")
+    assert "archive" in job.errors
+    settings.STORAGES = there
+    assert shortcuts.retry(job)
+    job = drive(job)
+    assert (job.state, len(files(archive))) == (State.COMPLETED, 1)
+    assert len(sandbox.ledger.accepted()) == 1
+
+
 def test_collect_leaves_no_spool_file(sandbox, documents) -> None:
     """After the file is stored, the spool is empty."""
     drive(enqueue())

@@ -7,6 +7,7 @@ them (a stall), or dropped (a crash). The sandbox's ledger and the stored bytes 
 import hashlib
 import os
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -22,7 +23,7 @@ from hypothesis.stateful import (
 )
 
 from django_docraptor import lifecycle, shortcuts, spool
-from django_docraptor.exceptions import DocRaptorError
+from django_docraptor.exceptions import CallError, DocRaptorError
 from django_docraptor.lifecycle.collection import collect_one
 from django_docraptor.lifecycle.polling import answered, unanswered
 from django_docraptor.lifecycle.reconciliation import settle
@@ -61,9 +62,8 @@ def submitting() -> Iterator[None]:
     yield
     for item in prepare(admission.jobs):
         yield
-        job = item.job
         try:
-            answer = client_for(job.account).create_async_doc(item.request)
+            answer = item.create()
         except DocRaptorError as error:
             yield
             not_accepted(item.job, error)
@@ -137,9 +137,11 @@ class Life(RuleBasedStateMachine):
         Account.objects.all().delete()
         self.workers: dict[int, Iterator[None]] = {}
 
-    @rule(target=jobs, test=st.booleans(), count=st.integers(1, 2))
-    def enqueue(self, test: bool, count: int):
-        made = [enqueue(test=test, content=f"<p>{number}</p>") for number in range(count)]
+    @rule(target=jobs, test=st.booleans(), count=st.integers(1, 2), hosted=st.booleans())
+    def enqueue(self, test: bool, count: int, hosted: bool):
+        made = [
+            enqueue(test=test, content=f"<p>{number}</p>", hosted=hosted) for number in range(count)
+        ]
         return multiple(*(job.pk for job in made))
 
     @rule(
@@ -177,6 +179,12 @@ class Life(RuleBasedStateMachine):
         if job.state == State.FAILED:
             assert shortcuts.retry(job)
 
+    @rule(job=jobs)
+    def expire(self, job) -> None:
+        """End what is public; a call that fails leaves it public."""
+        with suppress(CallError):
+            shortcuts.expire(RenderJob.objects.get(pk=job))
+
     @rule(seconds=st.sampled_from([1, 15, 130, 250, 700, 1400]))
     def time_passes(self, seconds: int) -> None:
         skip_time(seconds)
@@ -192,10 +200,20 @@ class Life(RuleBasedStateMachine):
 
     @invariant()
     def completed_means_a_verified_file(self) -> None:
-        for job in RenderJob.objects.filter(state=State.COMPLETED).select_related("input"):
+        private = RenderJob.objects.filter(state=State.COMPLETED, hosted=False)
+        for job in private.select_related("input"):
             data = read(job)
             assert hashlib.sha256(data).hexdigest() == job.sha256
             assert hashlib.sha256(job.input.content.encode()).hexdigest().encode() in data
+
+    @invariant()
+    def completed_and_hosted_means_public_or_ended(self) -> None:
+        for job in RenderJob.objects.filter(hosted=True):
+            is_there = job.state == State.COMPLETED and job.expired_at is None
+            assert bool(job.public_url) == is_there
+            assert not job.file
+        hosted = [entry for entry in self.sandbox.ledger.accepted() if entry.hosted]
+        assert not any(entry.downloads for entry in hosted)
 
     @invariant()
     def never_billed_twice_by_itself(self) -> None:

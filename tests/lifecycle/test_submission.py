@@ -432,6 +432,15 @@ def test_prepare_is_no_part_of_a_transaction(sandbox: Sandbox) -> None:
         prepare([job])
 
 
+def test_prepare_leaves_what_takes_too_long(sandbox: Sandbox, monkeypatch) -> None:
+    """Slow templates do not outlive the claim: what is composed is sent, the rest is given back."""
+    monkeypatch.setattr("django_docraptor.lifecycle.submission.BUDGET", -1.0)
+    for _ in range(3):
+        enqueue()
+    assert len(prepare(admit("default", 10).jobs)) == 1
+    assert RenderJob.objects.untouched().due().count() == 2
+
+
 def test_send_leaves_a_cancelled_job_alone(sandbox: Sandbox) -> None:
     """A job cancelled while its create was under way stays cancelled; the answer is told."""
     job = enqueue()

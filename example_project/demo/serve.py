@@ -1,8 +1,8 @@
-"""``python -m example_project.serve``: keep the site running for a browser, until Ctrl-C."""
+"""``python -m example_project.demo.serve``: keep the site running for a browser, until Ctrl-C."""
 
 import sys
 
-from example_project.processes import LOGS, Processes, argument_parser, main, say, start_site
+from example_project.demo.processes import LOGS, Processes, argument_parser, main, say, start_site
 
 # Seconds for getting ready.
 START = 60

@@ -6,8 +6,8 @@ from typing import Any
 from django.contrib.auth import get_user_model
 from django.core.management.base import BaseCommand
 
-from example_project.shop.models import Invoice
-from example_project.shop.samples import issue_invoices, make_customers
+from example_project.demo.samples import issue_invoices, make_customers
+from shop.models import Invoice
 
 
 class Command(BaseCommand):
@@ -18,7 +18,8 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         """Seed, then set the passwords."""
         get_user_model().objects.update_or_create(
-            username="admin", defaults={"is_staff": True, "is_superuser": True}
+            username="admin",
+            defaults={"is_staff": True, "is_superuser": True, "email": "admin@shop.example"},
         )
         make_customers()
         for user in get_user_model().objects.filter(username__in=["admin", "ines", "tomas"]):

@@ -18,11 +18,21 @@ from fcntl import LOCK_EX, LOCK_NB, flock
 from pathlib import Path
 from typing import NoReturn, Self
 
-from example_project.settings import ROOT, VAR
+from example_project.demo.place import ROOT, SITE, VAR
 
 LOGS = VAR / "logs"
+# What every process gets: the site's directory in its path, as if it had been started there.
+ENVIRONMENT = {
+    "PYTHONUNBUFFERED": "1",
+    "PYTHONPATH": os.pathsep.join(
+        filter(None, [os.environ.get("PYTHONPATH"), str(ROOT), str(SITE)])
+    ),
+    "EXAMPLE_VAR": str(VAR),
+    "DJANGO_SETTINGS_MODULE": "example_project.demo.settings",
+    "DJANGO_RUNSERVER_HIDE_WARNING": "true",
+}
 # What a fresh start removes: nothing that this project has not made.
-MADE = ["db.sqlite3*", "broker", "documents", "spool", "logs", "celerybeat-schedule*"]
+MADE = ["db.sqlite3*", "broker", "documents", "media", "mail", "spool", "logs", "celerybeat-*"]
 # Seconds that a process has for stopping before it is killed.
 PATIENCE = 12.0
 
@@ -45,7 +55,7 @@ class Process:
         self.popen = subprocess.Popen(  # noqa: S603 - the arguments are this project's own
             [sys.executable, *arguments],
             cwd=ROOT,
-            env=os.environ | {"PYTHONUNBUFFERED": "1", "EXAMPLE_VAR": str(VAR)},
+            env=os.environ | ENVIRONMENT,
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=output,
@@ -165,8 +175,8 @@ def start_site(processes: Processes, *, port: int, sandbox_port: int, delay: flo
     site = processes.serve("web", *web, ready=r"development server at (http://[\d.:]+)/\n")
     say("web", site)
     if run_sandbox:
-        os.environ.setdefault("DOCRAPTOR_CALLBACK_BASE_URL", site)
-    worker = "-m celery -A example_project worker -B --concurrency=2 --loglevel=INFO"
+        os.environ.setdefault("SITE_URL", site)
+    worker = "-m celery -A mysite worker -B --concurrency=2 --loglevel=INFO"
     calm = "--without-gossip --without-mingle --without-heartbeat"
     say("worker", processes.serve("worker", *worker.split(), *calm.split(), ready=r"(\S+) ready\."))
     return site
@@ -200,8 +210,7 @@ def say(what: str, text: str) -> None:
 
 def main(action: Callable[[], None]) -> int:
     """Do it, with nobody else in the same directory. Returns the exit code."""
-    os.environ["DJANGO_SETTINGS_MODULE"] = "example_project.settings"
-    os.environ["DJANGO_RUNSERVER_HIDE_WARNING"] = "true"
+    VAR.mkdir(mode=0o700, parents=True, exist_ok=True)
     with (VAR / "lock").open("w") as lock:
         try:
             flock(lock, LOCK_EX | LOCK_NB)

@@ -3,17 +3,20 @@
 import time
 from argparse import ArgumentParser
 from collections import Counter
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+from django.conf import settings
 from django.contrib.auth import get_user_model
 from django.core.management.base import BaseCommand, CommandError
+from django.utils import timezone
 
 from django_docraptor.models import RenderJob
 from django_docraptor.states import State
-from example_project.shop.documents import InvoiceReport
-from example_project.shop.models import Invoice
-from example_project.shop.samples import issue_invoices
+from example_project.demo.samples import issue_invoices
+from shop.documents import InvoiceReport, Reminder
+from shop.models import Invoice
 
 ROW = "{:26}  {:10}  {:>5}  {:>7}  {}"
 
@@ -74,19 +77,34 @@ class Command(BaseCommand):
                 "\n".join(f"{job}: {job.errors or job.error_code}" for job in failed)
             )
         callbacks = sum(job.callback_at is not None for job in jobs)
-        text = f"{len(jobs)} documents in {seconds:.1f} s; {callbacks} callbacks came."
+        mails = len(list(Path(settings.EMAIL_FILE_PATH).iterdir()))
+        text = (
+            f"{len(jobs)} documents in {seconds:.1f} s; {callbacks} callbacks came; "
+            f"{mails} mails went to their owners."
+        )
         self.stdout.write(self.style.SUCCESS(text))
 
 
 def order_documents() -> list[RenderJob]:
-    """Issue invoices, whose PDFs a signal orders, and order a report as the admin's action does."""
+    """Issue invoices, whose PDFs a signal orders; order what the admin's buttons and actions do."""
     invoices = issue_invoices()
-    chosen = Invoice.objects.filter(pk__in=[invoice.pk for invoice in invoices])
+    chosen = Invoice.objects.filter(pk__in=[invoice.pk for invoice in invoices]).order_by("number")
     staff, _created = get_user_model().objects.get_or_create(
-        username="admin", defaults={"is_staff": True, "is_superuser": True}
+        username="admin",
+        defaults={"is_staff": True, "is_superuser": True, "email": "admin@shop.example"},
     )
-    reports = InvoiceReport.over(chosen, owner=staff)
-    return [RenderJob.objects.for_source(invoice).get() for invoice in invoices] + reports
+    jobs = [latest_job(invoice) for invoice in invoices]
+    jobs += [
+        InvoiceReport.enqueue(chosen, owner=staff, document_type=kind) for kind in ("pdf", "xlsx")
+    ]
+    pay_by = (timezone.localdate() + timedelta(days=44)).isoformat()
+    return [*jobs, Reminder.enqueue(invoices[0], owner=staff, params={"pay_by": pay_by})]
+
+
+def latest_job(invoice: Invoice) -> RenderJob:
+    """What the signal has ordered."""
+    job: RenderJob = RenderJob.objects.for_source(invoice).get()
+    return job
 
 
 def progress(keys: list[Any]) -> str:

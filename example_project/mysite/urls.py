@@ -1,12 +1,11 @@
-"""URLs of the shop's site."""
-
 from django.contrib import admin
 from django.urls import include, path
 
-from example_project.shop.views import DocumentList
+from shop.views import InvoiceDocument, InvoiceList
 
 urlpatterns = [
-    path("", DocumentList.as_view(), name="documents"),
+    path("", InvoiceList.as_view(), name="invoices"),
+    path("invoices/<int:pk>/pdf/", InvoiceDocument.as_view(), name="invoice"),
     path("accounts/", include("django.contrib.auth.urls")),
     path("admin/", admin.site.urls),
     path("docraptor/", include("django_docraptor.urls")),

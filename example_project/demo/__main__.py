@@ -2,7 +2,7 @@
 
 import sys
 
-from example_project.processes import (
+from example_project.demo.processes import (
     LOGS,
     Processes,
     argument_parser,
