@@ -130,8 +130,8 @@ MUTATIONS = [
     Mutation(
         "a callback leaves a stale poll its lease",
         "lifecycle/hints.py",
-        "lease_token=Case(released, default=F(\"lease_token\")),",
-        "",
+        "due_at=Now(), lease_token=\"\")",
+        "due_at=Now())",
         f"{LIFE}/test_hints.py::test_W1_a_poll_under_way_loses_no_wake_up",
     ),
     Mutation(
