@@ -40,6 +40,8 @@ KEYS_AT_ONCE = 1000
 IDENTITY = ("document", "document_type", "account", "test", "idempotency_key", "hosted")
 # How many jobs of an object are searched for one with the same parameters.
 LOOK_BACK = 20
+# Arguments of an order that are options of DocRaptor's for hosted documents.
+HOSTING = ("hosted_expires_at", "hosted_download_limit")
 # What a newer order changes in a job that waits.
 RENEWED = ("name", "priority", "owner_id", "storage", "hosted_expires_at")
 RENEWED_INPUT = ("content", "url", "options", "language", "time_zone")
@@ -117,9 +119,10 @@ def enqueue_many(orders: Iterable[Order]) -> list[RenderJob]:
         for place, order in enumerate(orders)
     ]
     fresh: dict[object, tuple[RenderJob, RenderInput]] = {}
+    options = _Options()
     for handle, order in zip(handles, orders, strict=True):
         if handle not in known and handle not in fresh:
-            fresh[handle] = _build(order)
+            fresh[handle] = _build(order, options.of(order))
     stored = known | (_store(fresh) if fresh else {})
     return [stored[handle] for handle in handles]
 
@@ -136,7 +139,7 @@ def enqueue_latest(order: Order) -> RenderJob:
         ValidationError: naming the field; nothing was stored.
     """
     _check(order)
-    new, stored = _build(order)
+    new, stored = _build(order, _Options().of(order))
     with transaction.atomic(using=router.db_for_write(RenderJob)):
         _take_turns(order.source)
         old = _newest_like(new, stored, order.source)
@@ -253,7 +256,7 @@ def render_now(target: BinaryIO, **order: Any) -> Download:
     wanted = Order(**order)
     if wanted.hosted:
         raise ValidationError({"hosted": ["Use django_docraptor.hosted.host_now() for that."]})
-    request = _request(wanted, wanted.content)
+    request = _request(wanted, wanted.content, _Options().of(wanted))
     check_content(request, max_bytes=conf.max_content_bytes)
     return client_for(wanted.account).create_doc(request, target)
 
@@ -269,7 +272,12 @@ def _check(order: Order) -> None:
         problems["params"] = [f"params must be a dict, not {type(order.params).__name__}."]
     if problems:
         raise ValidationError(problems)
-    options_to_json({"params": order.params})
+    _params_to_json(order)
+
+
+def _params_to_json(order: Order) -> dict[str, Any]:
+    params: dict[str, Any] = {}
+    return options_to_json({"params": order.params})["params"] if order.params else params
 
 
 def _wrong_columns(order: Order) -> Iterator[tuple[str, str]]:
@@ -300,9 +308,8 @@ def _wrong_hosting(order: Order) -> Iterator[tuple[str, str]]:
     if not isinstance(order.hosted, bool):
         yield "hosted", f"hosted must be bool, not {type(order.hosted).__name__}."
     elif not order.hosted:
-        for name in ("hosted_expires_at", "hosted_download_limit"):
-            if getattr(order, name) is not None:
-                yield name, f"{name} is for hosted documents: give hosted=True, or leave it out."
+        for name in _hosting(order):
+            yield name, f"{name} is for hosted documents: give hosted=True, or leave it out."
 
 
 def wrong_place(language: object, time_zone: object) -> Iterator[tuple[str, str]]:
@@ -370,9 +377,35 @@ def _store(fresh: Mapping[object, tuple[RenderJob, RenderInput]]) -> dict[object
     return {handle: job for handle, (job, _stored) in fresh.items()}
 
 
-def _build(order: Order) -> tuple[RenderJob, RenderInput]:
+class _Options:
+    """What orders' options come to over the settings' defaults, as JSON.
+
+    Many orders share one dict of options: what it comes to is worked out once.
+    """
+
+    def __init__(self) -> None:
+        self._defaults = conf.defaults
+        self._known: dict[int, dict[str, Any]] = {}
+
+    def of(self, order: Order) -> dict[str, Any]:
+        """The order's options. Raises ValidationError under an option's name."""
+        # The orders are alive as long as this is, so an address stays one object's.
+        key = id(order.options) if order.options else 0
+        if key not in self._known:
+            self._known[key] = options_to_json(merge_options(self._defaults, order.options))
+        known = self._known[key]
+        return known | options_to_json(_hosting(order)) if order.hosted else known
+
+
+def _hosting(order: Order) -> dict[str, Any]:
+    """What a hosted document's order says beside its options, under DocRaptor's names."""
+    said = {name: getattr(order, name) for name in HOSTING}
+    return {name: value for name, value in said.items() if value is not None}
+
+
+def _build(order: Order, options: dict[str, Any]) -> tuple[RenderJob, RenderInput]:
     content = order.content or (RENDERED_LATER if order.document else "")
-    request = _request(order, content)
+    request = _request(order, content, options)
     if not order.document or order.content:
         check_content(request, max_bytes=conf.max_content_bytes)
     expires_at = request.hosted_expires_at if order.hosted else None
@@ -396,37 +429,27 @@ def _build(order: Order) -> tuple[RenderJob, RenderInput]:
         hosted_expires_at=expires_at,
         **_source(order.source),
     )
-    return job, _input(job, order)
+    return job, _input(job, order, options)
 
 
-def _request(order: Order, content: str) -> DocumentRequest:
+def _request(order: Order, content: str, options: dict[str, Any]) -> DocumentRequest:
     return DocumentRequest.from_options(
         name=order.name,
         document_type=order.document_type,
         content=content,
         url=order.url,
         test=conf.test_mode if order.test is None else order.test,
-        options=_options(order),
+        options=options,
     )
 
 
-def _options(order: Order) -> dict[str, Any]:
-    """DocRaptor's options: the settings', the order's, and how long a hosted document is there."""
-    hosting = {
-        name: getattr(order, name)
-        for name in ("hosted_expires_at", "hosted_download_limit")
-        if getattr(order, name) is not None
-    }
-    return merge_options(conf.defaults, order.options, hosting)
-
-
-def _input(job: RenderJob, order: Order) -> RenderInput:
+def _input(job: RenderJob, order: Order, options: dict[str, Any]) -> RenderInput:
     return RenderInput(
         job=job,
         content=order.content,
         url=order.url,
-        options=options_to_json(_options(order)),
-        params=options_to_json({"params": order.params})["params"],
+        options=options,
+        params=_params_to_json(order),
         language=order.language or translation.get_language() or "",
         time_zone=order.time_zone or _time_zone(),
     )

@@ -67,11 +67,11 @@ def callback(request: HttpRequest, token: str) -> HttpResponse:
     if known is None:
         return _unlogged(404)
     try:
-        look_now = note_callback(*known)
+        is_news = note_callback(*known)
     except Error:
         logger.exception("The database is down: a callback could not be noted")
         return _unlogged(503)
-    if look_now and conf.ring_on_commit:
+    if is_news and conf.ring_on_commit:
         tasks.ring(tasks.poll)
     return HttpResponse(status=204)
 

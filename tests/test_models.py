@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 from django.db import IntegrityError, transaction
-from django.db.models.functions import Now
 from django.dispatch import Signal
 
 from django_docraptor import lifecycle
@@ -155,15 +154,6 @@ def test_move_rolls_back_with_its_history() -> None:
         transaction.set_rollback(True)
     assert row(job)["state"] == State.DOWNLOADING
     assert kinds(job) == ["enqueued"]
-
-
-@pytest.mark.django_db(transaction=True)
-def test_move_durable_refuses_a_larger_transaction() -> None:
-    """An intent inside somebody's transaction would not be committed before the wire: refused."""
-    job = put(State.PENDING, due_at=Now())
-    with pytest.raises(RuntimeError, match="durable"), transaction.atomic():
-        job.move(State.SUBMITTING, kind=Kind.SUBMITTING, durable=True, due_at=after(9))
-    assert row(job)["state"] == State.PENDING
 
 
 @pytest.mark.django_db(transaction=True)
@@ -552,7 +542,7 @@ def test_account_admits_one_at_a_time() -> None:
 
     def enter() -> None:
         with transaction.atomic():
-            Account.admit("new")
+            Account.lock("new")
             inside.append(1)
             most.append(len(inside))
             RenderJob.objects.count()

@@ -9,7 +9,7 @@ import django_docraptor.storage
 class Migration(migrations.Migration):
     dependencies = [
         ("contenttypes", "0002_remove_content_type_name"),
-        ("django_docraptor", "0001_initial"),
+        ("django_docraptor", "0002_next_due"),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 

@@ -6,6 +6,6 @@ from django.apps import AppConfig
 class NaiveConfig(AppConfig):
     """One model and one task."""
 
-    name = "benchmarks.chaos.naive"
+    name = "benchmarks.usual"
     label = "naive"
     default_auto_field = "django.db.models.BigAutoField"

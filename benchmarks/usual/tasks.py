@@ -9,8 +9,8 @@ from celery.contrib.django.task import DjangoTask
 from django.conf import settings
 from django.core.files.base import ContentFile
 
-from benchmarks.chaos.content import content_of
-from benchmarks.chaos.naive.models import Document
+from benchmarks.content import content_of
+from benchmarks.usual.models import Document
 
 
 class RenderingFailedError(Exception):
@@ -56,6 +56,6 @@ def make(self: Any, pk: int) -> None:
 def client() -> Any:
     """The official client, pointed at the sandbox."""
     api = docraptor.DocApi()
-    api.api_client.configuration.username = "chaos"
+    api.api_client.configuration.username = settings.DOCRAPTOR["API_KEY"]
     api.api_client.configuration.host = settings.SANDBOX
     return api

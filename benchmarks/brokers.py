@@ -9,7 +9,7 @@ from pathlib import Path
 import amqp
 import redis
 
-from benchmarks.chaos.roles import Role, free_port, module
+from benchmarks.roles import Role, free_port, module
 
 HOST = "127.0.0.1"
 RABBITMQ_PORT = 5672
@@ -22,7 +22,7 @@ class Redis:
         server = shutil.which("redis-server") or "redis-server"
         self.port = free_port()
         self.url = f"redis://{HOST}:{self.port}/0"
-        self.queue = "chaos"
+        self.queue = "documents"
         options = ["--bind", HOST, "--port", str(self.port), "--save", "", "--appendonly", "no"]
         self.role = Role("redis", [server, *options, "--dir", str(folder)], {}, folder)
 
@@ -47,7 +47,7 @@ class RabbitMQ:
     def __init__(self, folder: Path) -> None:
         port = free_port()
         self.url = f"amqp://guest:guest@{HOST}:{port}//"
-        self.queue = f"docraptor-chaos-{uuid.uuid4().hex[:12]}"
+        self.queue = f"docraptor-{uuid.uuid4().hex[:12]}"
         command = module("benchmarks.chaos.proxy", str(port), str(RABBITMQ_PORT))
         self.role = Role("wire", command, {"PYTHONUNBUFFERED": "1"}, folder)
 
