@@ -120,6 +120,11 @@ class RenderJobQuerySet(models.QuerySet["RenderJob"]):
         """Jobs of which nothing was ever sent, and on which no worker has begun."""
         return self.filter(state=State.PENDING, attempt=0, lease_token="")
 
+    def public(self) -> Self:
+        """Hosted jobs whose document anyone with its address may read, as far as is known here."""
+        lasts = Q(hosted_expires_at=None) | Q(hosted_expires_at__gt=Now())
+        return self.filter(lasts, hosted=True).exclude(public_url="")
+
     def newest_first(self) -> Self:
         """By the order in which the documents were asked for; for finished jobs."""
         return self.order_by("-created_at", "-finished_at", "-pk")

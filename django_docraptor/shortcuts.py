@@ -40,6 +40,8 @@ KEYS_AT_ONCE = 1000
 IDENTITY = ("document", "document_type", "account", "test", "idempotency_key", "hosted")
 # How many jobs of an object are searched for one with the same parameters.
 LOOK_BACK = 20
+# Arguments of an order that are options of DocRaptor's for hosted documents.
+HOSTING = ("hosted_expires_at", "hosted_download_limit")
 # What a newer order changes in a job that waits.
 RENEWED = ("name", "priority", "owner_id", "storage", "hosted_expires_at")
 RENEWED_INPUT = ("content", "url", "options", "language", "time_zone")
@@ -306,9 +308,8 @@ def _wrong_hosting(order: Order) -> Iterator[tuple[str, str]]:
     if not isinstance(order.hosted, bool):
         yield "hosted", f"hosted must be bool, not {type(order.hosted).__name__}."
     elif not order.hosted:
-        for name in ("hosted_expires_at", "hosted_download_limit"):
-            if getattr(order, name) is not None:
-                yield name, f"{name} is for hosted documents: give hosted=True, or leave it out."
+        for name in _hosting(order):
+            yield name, f"{name} is for hosted documents: give hosted=True, or leave it out."
 
 
 def wrong_place(language: object, time_zone: object) -> Iterator[tuple[str, str]]:
@@ -393,18 +394,18 @@ class _Terms:
 
         Raises ValidationError under an option's name.
         """
-        hosting = {
-            name: getattr(order, name)
-            for name in ("hosted_expires_at", "hosted_download_limit")
-            if getattr(order, name) is not None
-        }
-        if hosting:
-            return options_to_json(merge_options(self._defaults, order.options, hosting))
         # The orders outlive this object, so that an address stays one dict's.
         key = id(order.options) if order.options else 0
         if key not in self._options:
             self._options[key] = options_to_json(merge_options(self._defaults, order.options))
-        return self._options[key]
+        known = self._options[key]
+        return known | options_to_json(_hosting(order)) if order.hosted else known
+
+
+def _hosting(order: Order) -> dict[str, Any]:
+    """What a hosted document's order says beside its options, under DocRaptor's names."""
+    said = {name: getattr(order, name) for name in HOSTING}
+    return {name: value for name, value in said.items() if value is not None}
 
 
 def _build(order: Order, terms: _Terms) -> tuple[RenderJob, RenderInput]:

@@ -250,8 +250,8 @@ MUTATIONS = [
     Mutation(
         "fetch a hosted document",
         "lifecycle/polling.py",
-        " and job.hosted:",
-        " and False:",
+        "        if job.hosted:\n            published",
+        "        if False:\n            published",
         f"{LIFE}/test_hosting.py::test_completed",
     ),
     Mutation(

@@ -84,10 +84,11 @@ def answered(job: RenderJob, remote: RemoteStatus, *, keep: bool = False) -> Non
     """Act on what DocRaptor said; a word we do not know means: keep looking."""
     if remote.status not in KNOWN:
         logger.warning("Job %s: DocRaptor gave the unknown status %r", job.pk, remote.status[:50])
-    if remote.status == COMPLETED and remote.download_id and job.hosted:
-        published(job, remote)
-    elif remote.status == COMPLETED and remote.download_id:
-        rendered(job, remote, keep=keep)
+    if remote.status == COMPLETED and remote.download_id:
+        if job.hosted:
+            published(job, remote)
+        else:
+            rendered(job, remote, keep=keep)
     elif remote.status in DEAD:
         fail(job, Reason.RENDER_FAILED, _reasons(remote), message=remote.message)
     elif job.is_past_deadline:

@@ -232,6 +232,17 @@ def test_expire_lapsed(sandbox: Sandbox, documents) -> None:
     assert job.expired_at is None
 
 
+def test_public(sandbox: Sandbox, documents) -> None:
+    """All that is public now can be listed, for whoever has to answer for it."""
+    ends = timezone.now() + timedelta(days=1)
+    lasting, ending, lapsed, ended = hosted(), hosted(hosted_expires_at=ends), hosted(), hosted()
+    enqueue(hosted=True)
+    drive(enqueue())
+    RenderJob.objects.filter(pk=lapsed.pk).update(hosted_expires_at=timezone.now())
+    shortcuts.expire(ended)
+    assert set(RenderJob.objects.public()) == {lasting, ending}
+
+
 def test_expire_race(sandbox: Sandbox, documents) -> None:
     """Of many at once, one ends it: one event."""
     job = hosted()
