@@ -5,13 +5,13 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/installed
 PANGO := apt-get install libpango-1.0-0 libpangoft2-1.0-0 libharfbuzz-subset0
 
-.PHONY: demo serve test matrix chaos mutants lint docs clean system-libraries
+.PHONY: demo serve test matrix chaos bench mutants lint docs clean system-libraries
 
 demo: $(STAMP) system-libraries  ## Make documents end to end on embedded defaults
 	@$(BIN)/python -m example_project.demo
 
 serve: $(STAMP) system-libraries  ## Keep the same site running for a browser
-	@$(BIN)/python -m example_project.serve
+	@$(BIN)/python -m example_project.demo.serve
 
 test: $(STAMP) system-libraries  ## Run the tests, with services where they answer
 	$(BIN)/python -m pytest --cov --cov-report=term $(ARGS)
@@ -21,6 +21,10 @@ matrix: $(STAMP)  ## Run the SQLite suite on every supported Python and Django
 
 chaos: $(STAMP)  ## Kill, freeze and flush everything, then count (NAIVE=1: the usual way)
 	@$(BIN)/python -m benchmarks.chaos $(if $(NAIVE),--naive) $(ARGS)
+
+bench: $(STAMP)  ## Measure what a document costs, ours and the usual way (figures to BENCH_JSON)
+	@$(BIN)/pip install --quiet -c constraints.txt --group bench
+	@$(BIN)/python -m benchmarks.bench $(ARGS)
 
 mutants: $(STAMP)  ## Break each guard, and see a named test fail
 	@$(BIN)/python -m tests.mutations

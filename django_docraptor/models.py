@@ -8,6 +8,7 @@ import random
 import secrets
 import uuid
 from collections.abc import Callable, Iterable, Mapping
+from copy import copy
 from datetime import UTC, datetime, timedelta
 from typing import Any, Self
 
@@ -16,8 +17,8 @@ from django.contrib.auth.base_user import AbstractBaseUser
 from django.contrib.contenttypes.fields import GenericForeignKey
 from django.contrib.contenttypes.models import ContentType
 from django.db import connections, models, router, transaction
-from django.db.models import F, Q
-from django.db.models.functions import Now
+from django.db.models import Count, Exists, F, OuterRef, Q, Subquery
+from django.db.models.functions import Coalesce, Now
 from django.dispatch import Signal
 from django.urls import reverse
 from django.utils.translation import gettext_lazy as _
@@ -58,8 +59,14 @@ SIGNAL_LEASE = 60
 FAIR_SHARE = 1 / 8
 # Before any moment at which a job was due.
 LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
+# Jobs stored at once from which it pays to ask the database's clock first.
+MANY = 50
 # Seconds by which alarms may differ and still count as one.
 WAKE_SLACK = 0.25
+# States whose jobs wait while their account is paused: a create under way must be reported.
+HELD = ACTIVE - {State.SUBMITTING}
+# Rows put off by one statement, and tries to find jobs beside them.
+HELD_AT_ONCE, HOLDS = 1000, 3
 
 
 def after(seconds: float) -> Any:
@@ -83,8 +90,26 @@ class RenderJobQuerySet(models.QuerySet["RenderJob"]):
         claimed = Q(state=State.PENDING, due_at__gt=Now()) & ~Q(lease_token="")
         unknown = Q(state=State.UNCONFIRMED, sent_at__gt=after(-UNCONFIRMED_HOLDS_SLOT))
         at_docraptor = Q(state__in=[State.SUBMITTING, State.QUEUED, State.WORKING])
-        # Unfinished jobs all have a `due_at`; without its range SQLite reads the whole history.
-        return self.filter(claimed | unknown | at_docraptor, account=account, due_at__gt=LONG_AGO)
+        # True of all of these, and a range of an index: else SQLite reads the whole history.
+        unfinished = Q(state__in=ACTIVE, due_at__gt=LONG_AGO)
+        return self.filter(claimed | unknown | at_docraptor, unfinished, account=account)
+
+    def governed(self, account: str) -> Self:
+        """An account's jobs, each with what says how many more of them may be sent.
+
+        ``in_flight``: jobs in slots; ``open_until``: no creates before then; ``is_half_open``: one
+        create may try the service; ``is_troubled``: a call that succeeds has something to forget.
+        """
+        own = Account.objects.filter(pk=account)
+        slots = self.model.objects.in_flight(account).order_by().values("account")
+        return self.filter(account=account).annotate(
+            in_flight=Coalesce(Subquery(slots.annotate(taken=Count("pk")).values("taken")), 0),
+            open_until=Subquery(
+                own.filter(circuit_open_until__gt=Now()).values("circuit_open_until")
+            ),
+            is_half_open=Exists(own.filter(faults__gte=CIRCUIT_FAULTS)),
+            is_troubled=Exists(own.filter(Account.TROUBLED)),
+        )
 
     def for_source(self, source: models.Model) -> Self:
         """Jobs made from one object."""
@@ -109,29 +134,62 @@ class RenderJobQuerySet(models.QuerySet["RenderJob"]):
         return self.select_for_update(skip_locked=True) if skips else self
 
     def claim(self, *, limit: int, lease: float) -> list["RenderJob"]:
-        """Take up to ``limit`` due jobs for ``lease`` seconds, most urgent first.
+        """Take up to ``limit`` due jobs for ``lease`` seconds, most urgent first."""
+        return self.take(self.best(limit), lease=lease)
 
-        One place in eight goes to whoever has waited longest, so that no priority starves. One
-        conditional UPDATE: concurrent claimers get different rows, without row locks.
+    def best(self, limit: int) -> list["RenderJob"]:
+        """Up to ``limit`` due jobs, most urgent first, for :meth:`take`.
+
+        One place in eight goes to whoever has waited longest, so that no priority starves. Jobs of
+        paused accounts are put off to the end of the pause instead.
         """
-        token = secrets.token_hex(16)
-        keys = self._choose(limit)
-        if not keys:
-            return []
-        due = self.filter(pk__in=keys).due()
-        if not due.update(lease_token=token, due_at=after(lease)):
-            return []
-        mine = self.model.objects.filter(pk__in=keys, lease_token=token)
-        return list(mine.annotate(database_now=Now()).order_by("-priority", "created_at"))
+        paused = Account.objects.filter(pk=OuterRef("account"), paused_until__gt=Now())
+        due = self.due().annotate(database_now=Now(), is_held=Exists(paused))
+        for _try in range(HOLDS):
+            rows = due._choose(limit)
+            if not any(getattr(row, "is_held", False) for row in rows):
+                return rows
+            self.model.objects.hold_paused()
+        return []
 
-    def _choose(self, limit: int) -> list[uuid.UUID]:
+    def _choose(self, limit: int) -> list["RenderJob"]:
         fair = sum(random.random() < FAIR_SHARE for _ in range(limit))  # noqa: S311
-        due = self.due().values_list("pk", flat=True)
-        urgent = list(due.order_by("-priority", "due_at")[:limit])
+        urgent = list(self.order_by("-priority", "due_at")[:limit])
         if not fair or len(urgent) < limit:
             return urgent
-        longest = list(due.order_by("due_at")[:fair])
+        longest = list(self.order_by("due_at")[:fair])
         return list(dict.fromkeys([*longest, *urgent]))[:limit]
+
+    def take(self, chosen: list["RenderJob"], *, lease: float) -> list["RenderJob"]:
+        """Claim those of the chosen jobs that are still due, for ``lease`` seconds.
+
+        One conditional UPDATE: concurrent claimers get different rows, without row locks.
+        """
+        if not chosen:
+            return []
+        claim = {"lease_token": secrets.token_hex(16), "due_at": after(lease)}
+        keys = [job.pk for job in chosen]
+        due = self.filter(pk__in=keys).due()
+        if len(chosen) == 1:  # the row can be recognised by what was read: no need to read again
+            due = due.filter(chosen[0].as_seen)
+        if not due.update(**claim):
+            return []
+        if len(chosen) == 1:
+            chosen[0]._see(claim)
+            return chosen
+        mine = self.model.objects.filter(pk__in=keys, lease_token=claim["lease_token"])
+        return list(mine.annotate(database_now=Now()).order_by("-priority", "created_at"))
+
+    def hold_paused(self) -> None:
+        """Make the due jobs of paused accounts wait for the end of the pause.
+
+        Rows that others hold are left to the next time: so nobody waits for anybody in a circle.
+        """
+        for account, until in Account.paused().items():
+            held = self.filter(account=account, state__in=HELD).due()
+            with transaction.atomic(using=router.db_for_write(self.model)):
+                keys = list(held.unlocked().values_list("pk", flat=True)[:HELD_AT_ONCE])
+                self.filter(pk__in=keys).due().update(due_at=until, lease_token="")
 
 
 class RenderJob(models.Model):
@@ -202,7 +260,8 @@ class RenderJob(models.Model):
             ("cancel_renderjob", _("Can cancel a render job")),
         ]
         indexes = [
-            models.Index(fields=["due_at"], name="docraptor_job_due"),
+            models.Index(fields=["state", "due_at"], name="docraptor_job_due"),
+            models.Index(fields=["state", "-priority", "due_at"], name="docraptor_job_next"),
             models.Index(fields=["state", "created_at"], name="docraptor_job_state"),
             models.Index(fields=["created_at"], name="docraptor_job_created"),
             models.Index(fields=["content_type", "object_id"], name="docraptor_job_source"),
@@ -241,6 +300,16 @@ class RenderJob(models.Model):
     def tag(self) -> str:
         """The present attempt's tag: what finds it in DocRaptor's log."""
         return f"{self.id.hex}:{self.attempt}"
+
+    @property
+    def as_seen(self) -> Q:
+        """What tells the row as this object shows it from one that somebody has touched since."""
+        return Q(
+            state=self.state,
+            attempt=self.attempt,
+            lease_token=self.lease_token,
+            callback_at__isnull=self.callback_at is None,
+        )
 
     @property
     def claimed_at(self) -> datetime | None:
@@ -283,7 +352,6 @@ class RenderJob(models.Model):
         leased: bool = False,
         note: str = "",
         detail: Mapping[str, Any] | None = None,
-        durable: bool = False,
         **changes: Any,
     ) -> bool:
         """Change the state, if the row is still where this object saw it, and write the history.
@@ -291,7 +359,6 @@ class RenderJob(models.Model):
         Args:
             leased: also require that the row still carries this object's lease token.
             note: what the history should say, whole.
-            durable: insist that this is no part of a larger transaction (for intents).
             changes: other columns to set by the same UPDATE.
 
         Returns:
@@ -310,14 +377,15 @@ class RenderJob(models.Model):
         if leased:
             rows = rows.filter(lease_token=self.lease_token)
         using = router.db_for_write(RenderJob)
-        with transaction.atomic(using=using, durable=durable):
+        with transaction.atomic(using=using, savepoint=False):
             if not rows.update(**changes):
                 return False
             self._see(changes)
             event = self.record(kind, source=source, note=note, detail=detail)
             if event.signal_due_at is not None:
+                seen = copy(self)
                 # A lambda, since Django's robust hooks fail on callables without a name.
-                transaction.on_commit(lambda: event.announce(self.pk), using=using, robust=True)
+                transaction.on_commit(lambda: event.announce(seen), using=using, robust=True)
         logger.info("Job %s: %s -> %s (attempt %s)", self.pk, source.value, to.value, self.attempt)
         return True
 
@@ -359,8 +427,11 @@ class RenderJob(models.Model):
         )
 
     def _see(self, changes: Mapping[str, Any]) -> None:
+        """Show what was written; what the database worked out is read when somebody asks."""
         for column, value in changes.items():
-            if not hasattr(value, "resolve_expression"):
+            if hasattr(value, "resolve_expression"):
+                self.__dict__.pop(column, None)
+            else:
                 setattr(self, column, value)
 
 
@@ -408,19 +479,17 @@ class RenderEvent(models.Model):
     def __str__(self) -> str:
         return f"{self.kind} ({self.job_id}, attempt {self.attempt})"
 
-    def announce(self, job_key: uuid.UUID) -> None:
+    def announce(self, job: RenderJob) -> None:
         """Send the event's signal, then note that it was sent."""
-        job = RenderJob.objects.filter(pk=job_key).first()
-        if job is not None:
-            try:
-                answers = SIGNALS[self.kind].send_robust(RenderJob, job=job)
-            except Exception:  # Django's own log fails on a failing receiver without a name
-                logger.exception("Receivers failed for job %s", job_key)
-                answers = []
-            for receiver, answer in answers:
-                if isinstance(answer, Exception):
-                    name = getattr(receiver, "__qualname__", receiver)
-                    logger.error("Receiver %s failed for job %s", name, job_key, exc_info=answer)
+        try:
+            answers = SIGNALS[self.kind].send_robust(RenderJob, job=job)
+        except Exception:  # Django's own log fails on a failing receiver without a name
+            logger.exception("Receivers failed for job %s", job.pk)
+            answers = []
+        for receiver, answer in answers:
+            if isinstance(answer, Exception):
+                name = getattr(receiver, "__qualname__", receiver)
+                logger.error("Receiver %s failed for job %s", name, job.pk, exc_info=answer)
         RenderEvent.objects.filter(pk=self.pk).update(signal_due_at=None)
 
 
@@ -440,6 +509,8 @@ class DiscardedFile(models.Model):
 class Account(models.Model):
     """What holds for all jobs of one DocRaptor account."""
 
+    TROUBLED = Q(paused_until__isnull=False) | Q(faults__gt=0)
+
     name = models.CharField(max_length=64, primary_key=True)
     admitted_at = models.DateTimeField(null=True, blank=True)
     # After a 401 no call at all is made until then.
@@ -457,11 +528,10 @@ class Account(models.Model):
         return self.name
 
     @classmethod
-    def admit(cls, name: str) -> "Account":
+    def lock(cls, name: str) -> None:
         """Let one transaction at a time pass, on every database: a write comes first."""
         if not cls.objects.filter(pk=name).update(admitted_at=Now()):
             cls._insert_or_lock(name)
-        return cls.objects.annotate(database_now=Now()).get(pk=name)
 
     @classmethod
     def _insert_or_lock(cls, name: str) -> None:
@@ -496,8 +566,7 @@ class Account(models.Model):
     @classmethod
     def resume(cls, name: str) -> None:
         """Forget pause and faults: a call has succeeded."""
-        troubled = Q(paused_until__isnull=False) | Q(faults__gt=0)
-        cls.objects.filter(troubled, pk=name).update(
+        cls.objects.filter(cls.TROUBLED, pk=name).update(
             paused_until=None, circuit_open_until=None, faults=0, pause_reason=""
         )
 
@@ -513,17 +582,6 @@ class Account(models.Model):
         paused = Q(paused_until__isnull=False, paused_until__gt=Now())
         waiting = Account.objects.filter(paused | Q(circuit_open_until__gt=Now()))
         return waiting.annotate(is_paused=paused).order_by("name")
-
-    @property
-    def is_open(self) -> bool:
-        """Whether no create is to be made, by the database's clock when this was read."""
-        now = getattr(self, "database_now", None)
-        return bool(now and self.circuit_open_until and self.circuit_open_until > now)
-
-    @property
-    def is_half_open(self) -> bool:
-        """Whether the circuit was open and one create may try the service."""
-        return self.faults >= CIRCUIT_FAULTS
 
 
 class Pulse(models.Model):
@@ -544,6 +602,12 @@ class Pulse(models.Model):
     def __str__(self) -> str:
         return f"last tick {self.ticked_at}"
 
+    @staticmethod
+    def is_armed(now: datetime, wake_at: datetime | None, delay: float) -> bool:
+        """Whether an alarm seen a moment ago makes one in ``delay`` seconds needless."""
+        seconds = -1.0 if wake_at is None else (wake_at - now).total_seconds()
+        return WAKE_SLACK <= seconds <= delay + WAKE_SLACK
+
     @classmethod
     def arm(cls, delay: float) -> bool:
         """Whether the caller should arrange a wake-up in ``delay`` seconds.
@@ -558,6 +622,17 @@ class Pulse(models.Model):
         return cls.objects.get_or_create(pk=cls.KEY, defaults={"wake_at": after(delay)})[1]
 
     @classmethod
+    def rest(cls, *columns: str) -> bool:
+        """Note what was seen, if there is nothing to do: all that an idle tick costs.
+
+        Returns whether there is nothing; if not, nothing was noted.
+        """
+        unfinished = RenderJob.objects.active()
+        unsent = RenderEvent.objects.filter(signal_due_at__isnull=False)
+        idle = cls.objects.filter(~Exists(unfinished), ~Exists(unsent), pk=cls.KEY)
+        return bool(idle.update(**dict.fromkeys(columns, Now())))
+
+    @classmethod
     def note(cls, *columns: str) -> None:
         """Note that something was seen just now: a tick, a worker, a callback."""
         seen = dict.fromkeys(columns, Now())
@@ -565,13 +640,28 @@ class Pulse(models.Model):
             cls.objects.get_or_create(pk=cls.KEY, defaults=seen)
 
 
-def store(jobs: Iterable[tuple[RenderJob, RenderInput]], *, batch_size: int = 500) -> None:
-    """Insert jobs with their inputs and first events, in one transaction."""
+def store(jobs: Iterable[tuple[RenderJob, RenderInput]], *, batch_size: int = 1000) -> None:
+    """Insert jobs with their inputs and first events, in one transaction.
+
+    The first job of many asks for the database's clock; the others then carry its reading as plain
+    values, which PostgreSQL takes in a column at a time.
+    """
     pairs = list(jobs)
-    with transaction.atomic(using=router.db_for_write(RenderJob)):
-        RenderJob.objects.bulk_create([job for job, _input in pairs], batch_size=batch_size)
+    new = [job for job, _input in pairs]
+    told: dict[str, Any] = {}
+    with transaction.atomic(using=router.db_for_write(RenderJob), savepoint=False):
+        if len(new) > MANY:
+            first, *new = new
+            RenderJob.objects.bulk_create([first])
+            told["at"] = RenderJob.objects.values_list("created_at", flat=True).get(pk=first.pk)
+            for job in new:
+                job.created_at = job.due_at = told["at"]
+        RenderJob.objects.bulk_create(new, batch_size=batch_size)
         RenderInput.objects.bulk_create([entry for _job, entry in pairs], batch_size=batch_size)
         RenderEvent.objects.bulk_create(
-            [RenderEvent(job=job, kind=Kind.ENQUEUED, to_state=job.state) for job, _input in pairs],
+            [
+                RenderEvent(job_id=job.pk, kind=Kind.ENQUEUED, to_state=job.state, **told)
+                for job, _input in pairs
+            ],
             batch_size=batch_size,
         )

@@ -7,9 +7,10 @@ passed through: DocRaptor's published list lags behind the service.
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import Field, dataclass, field, fields
 from datetime import datetime
 from enum import StrEnum
+from functools import lru_cache
 from typing import Any, Final, Self, get_args
 from urllib.parse import urlsplit
 
@@ -265,14 +266,26 @@ def _shown(value: object) -> str:
     return text if len(text) <= 80 else f"{text[:79]}…"
 
 
+# `fields` makes its tuple anew at each call.
+_FIELDS: Final[Mapping[type, tuple[Field[Any], ...]]] = {
+    cls: fields(cls) for cls in (PrinceOptions, DocumentRequest)
+}
+
+
+def _declared(cls: type[PrinceOptions | DocumentRequest]) -> tuple[Field[Any], ...]:
+    return _FIELDS.get(cls) or fields(cls)
+
+
 def _wrong_fields(holder: PrinceOptions | DocumentRequest, *, prefix: str) -> Problems:
-    for known in fields(holder):
+    for known in _declared(type(holder)):
         value = getattr(holder, known.name)
+        if value is known.default:  # most are, and what the class says is right
+            continue
         expected = Mapping if known.name == "extra" else known.type
         label = prefix + known.name
-        # A secret's value is for nobody's log or form.
-        shown = _shown(value) if known.repr else "what was given"
         if not _is_a(value, expected):
+            # A secret's value is for nobody's log or form.
+            shown = _shown(value) if known.repr else "what was given"
             yield known.name, f"{label} must be {_type_name(expected)}, not {shown}."
         elif isinstance(value, str):
             yield from ((known.name, f"{label} {wrong}") for wrong in _wrong_text(value))
@@ -379,9 +392,9 @@ def _naive_time(value: datetime | None) -> Problems:
 def _wrong_extra(
     holder: PrinceOptions | DocumentRequest, *, prefix: str, reserved: Mapping[str, str]
 ) -> list[tuple[str, str]]:
-    if not isinstance(holder.extra, Mapping):
+    if not isinstance(holder.extra, Mapping) or not holder.extra:
         return []
-    known = {one.name for one in fields(holder)}
+    known = {one.name for one in _declared(type(holder))}
     return list(_wrong_extra_items(holder.extra, prefix, reserved, known))
 
 
@@ -432,7 +445,7 @@ def _without_none(options: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _set_fields(holder: PrinceOptions | DocumentRequest) -> dict[str, Any]:
-    values = {known.name: getattr(holder, known.name) for known in fields(holder)}
+    values = {known.name: getattr(holder, known.name) for known in _declared(type(holder))}
     del values["extra"]
     return _without_none(values)
 
@@ -440,7 +453,7 @@ def _set_fields(holder: PrinceOptions | DocumentRequest) -> dict[str, Any]:
 def _split(
     cls: type[PrinceOptions | DocumentRequest], options: Mapping[str, Any]
 ) -> tuple[dict[str, Any], dict[str, Any]]:
-    names = {known.name for known in fields(cls)}
+    names = {known.name for known in _declared(cls)}
     known = {name: value for name, value in options.items() if name in names}
     extra = {name: value for name, value in options.items() if name not in names}
     return _without_none(known), _without_none(extra)
@@ -461,7 +474,12 @@ def _not_a_dict(value: object) -> str:
 
 
 def _read_prince(options: Any) -> PrinceOptions:
-    return PrinceOptions.from_json(_as_dict(options))
+    return _no_prince_options() if options is None else PrinceOptions.from_json(_as_dict(options))
+
+
+@lru_cache(maxsize=1)
+def _no_prince_options() -> PrinceOptions:
+    return PrinceOptions()
 
 
 def _read_time(value: Any) -> Any:

@@ -105,9 +105,10 @@ def enqueue_many(orders: Iterable[Order]) -> list[RenderJob]:
         for place, order in enumerate(orders)
     ]
     fresh: dict[object, tuple[RenderJob, RenderInput]] = {}
+    terms = _Terms()
     for handle, order in zip(handles, orders, strict=True):
         if handle not in known and handle not in fresh:
-            fresh[handle] = _build(order)
+            fresh[handle] = _build(order, terms)
     stored = known | (_store(fresh) if fresh else {})
     return [stored[handle] for handle in handles]
 
@@ -124,7 +125,7 @@ def enqueue_latest(order: Order) -> RenderJob:
         ValidationError: naming the field; nothing was stored.
     """
     _check(order)
-    new, stored = _build(order)
+    new, stored = _build(order, _Terms())
     with transaction.atomic(using=router.db_for_write(RenderJob)):
         _take_turns(order.source)
         old = _newest_like(new, stored, order.source)
@@ -223,7 +224,7 @@ def render_now(target: BinaryIO, **order: Any) -> Download:
         CallError: the call failed; ``sent`` says whether it may be on the bill.
     """
     wanted = Order(**order)
-    request = _request(wanted, wanted.content)
+    request = _request(wanted, wanted.content, _Terms())
     check_content(request, max_bytes=conf.max_content_bytes)
     return client_for(wanted.account).create_doc(request, target)
 
@@ -239,7 +240,12 @@ def _check(order: Order) -> None:
         problems["params"] = [f"params must be a dict, not {type(order.params).__name__}."]
     if problems:
         raise ValidationError(problems)
-    options_to_json({"params": order.params})
+    _params_to_json(order)
+
+
+def _params_to_json(order: Order) -> dict[str, Any]:
+    params: dict[str, Any] = {}
+    return options_to_json({"params": order.params})["params"] if order.params else params
 
 
 def _wrong_columns(order: Order) -> Iterator[tuple[str, str]]:
@@ -320,11 +326,35 @@ def _store(fresh: Mapping[object, tuple[RenderJob, RenderInput]]) -> dict[object
     return {handle: job for handle, (job, _stored) in fresh.items()}
 
 
-def _build(order: Order) -> tuple[RenderJob, RenderInput]:
+class _Terms:
+    """What the orders of one call have in common, worked out once."""
+
+    def __init__(self) -> None:
+        self.now = Now()
+        self.test_mode = conf.test_mode
+        self.max_content_bytes = conf.max_content_bytes
+        self.language = translation.get_language() or ""
+        self.time_zone = _time_zone()
+        self._defaults = conf.defaults
+        self._options: dict[int, dict[str, Any]] = {}
+
+    def options(self, order: Order) -> dict[str, Any]:
+        """The order's options over the defaults, as JSON. Many orders share one dict of options.
+
+        Raises ValidationError under an option's name.
+        """
+        # The orders outlive this object, so that an address stays one dict's.
+        key = id(order.options) if order.options else 0
+        if key not in self._options:
+            self._options[key] = options_to_json(merge_options(self._defaults, order.options))
+        return self._options[key]
+
+
+def _build(order: Order, terms: _Terms) -> tuple[RenderJob, RenderInput]:
     content = order.content or (RENDERED_LATER if order.document else "")
-    request = _request(order, content)
+    request = _request(order, content, terms)
     if not order.document or order.content:
-        check_content(request, max_bytes=conf.max_content_bytes)
+        check_content(request, max_bytes=terms.max_content_bytes)
     job = RenderJob(
         id=uuid.uuid4(),
         account=order.account,
@@ -333,36 +363,40 @@ def _build(order: Order) -> tuple[RenderJob, RenderInput]:
         document_type=str(request.document_type),
         test=request.test,
         priority=order.priority,
-        owner=order.owner,  # type: ignore[misc] # a project may have its own user model
         idempotency_key=order.idempotency_key,
         state=State.PENDING,
-        due_at=Now(),
+        due_at=terms.now,
+        **_owner(order.owner),
         **_source(order.source),
     )
-    return job, _input(job, order)
+    return job, _input(job, order, terms)
 
 
-def _request(order: Order, content: str) -> DocumentRequest:
+def _request(order: Order, content: str, terms: _Terms) -> DocumentRequest:
     return DocumentRequest.from_options(
         name=order.name,
         document_type=order.document_type,
         content=content,
         url=order.url,
-        test=conf.test_mode if order.test is None else order.test,
-        options=merge_options(conf.defaults, order.options),
+        test=terms.test_mode if order.test is None else order.test,
+        options=terms.options(order),
     )
 
 
-def _input(job: RenderJob, order: Order) -> RenderInput:
+def _input(job: RenderJob, order: Order, terms: _Terms) -> RenderInput:
     return RenderInput(
-        job=job,
+        job_id=job.pk,
         content=order.content,
         url=order.url,
-        options=options_to_json(merge_options(conf.defaults, order.options)),
-        params=options_to_json({"params": order.params})["params"],
-        language=order.language or translation.get_language() or "",
-        time_zone=order.time_zone or _time_zone(),
+        options=terms.options(order),
+        params=_params_to_json(order),
+        language=order.language or terms.language,
+        time_zone=order.time_zone or terms.time_zone,
     )
+
+
+def _owner(owner: AbstractBaseUser | None) -> dict[str, Any]:
+    return {} if owner is None else {"owner": owner}
 
 
 def _time_zone() -> str:

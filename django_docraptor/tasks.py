@@ -28,9 +28,7 @@ EXPIRES = 60
 # brokers redeliver or drop what a worker holds for long.
 SOONEST, LATEST = 0.5, 60.0
 # Doorbells for finished documents rung at once: more only fill the broker.
-COLLECTORS = 8
-# States whose due rows are the poll step's.
-LOOKED_AFTER = (*POLLED, State.UNCONFIRMED, State.SUBMITTING)
+COLLECTORS = 4
 # Seconds between two warnings that the broker does not take messages.
 QUIET = 60.0
 PUBLISHING: dict[str, Any] = {
@@ -102,18 +100,33 @@ def submit() -> None:
     """Send pending jobs."""
     note("worked_at")
     if lifecycle.submit():
-        follow_up(collectors=0)
+        follow_up()
     else:
         set_alarm(lifecycle.look())
 
 
 @shared_task(name="django_docraptor.poll", **OPTIONS)
 def poll() -> None:
-    """Look after the jobs that DocRaptor has, known or unconfirmed."""
+    """Look after the jobs that DocRaptor has; fetch a document at once if one is finished."""
     note("worked_at")
-    looked_up, polled = lifecycle.reconcile(), lifecycle.poll()
-    if looked_up or polled:
-        follow_up(collectors=min(COLLECTORS, polled))
+    polled = lifecycle.poll(keep_one=True)
+    kept = polled.kept
+    if polled.claimed:
+        follow_up()
+    else:
+        set_alarm(lifecycle.look())
+    if kept is not None:
+        lifecycle.collect_one(kept, is_begun=True)
+        if not kept.is_final:
+            set_alarm(lifecycle.look())
+
+
+@shared_task(name="django_docraptor.reconcile", **OPTIONS)
+def reconcile() -> None:
+    """Find out what became of creates of unknown outcome."""
+    note("worked_at")
+    if lifecycle.reconcile():
+        follow_up()
     else:
         set_alarm(lifecycle.look())
 
@@ -134,30 +147,31 @@ def wake() -> None:
 @shared_task(name="django_docraptor.tick", **OPTIONS)
 def tick() -> None:
     """The safety net, for beat: sweep up what was left behind, then look at whatever is due."""
-    note("worked_at")
-    note("ticked_at")
-    lifecycle.sweep()
-    follow_up()
+    if not Pulse.rest("worked_at", "ticked_at"):
+        note("worked_at")
+        note("ticked_at")
+        follow_up()
 
 
-def follow_up(*, collectors: int = COLLECTORS) -> None:
+def follow_up() -> None:
     """Ring for what is due now, and set one alarm for what will be.
 
     Not for a run that found nothing to do: whoever made the rows due has rung, and where every
     message would ring on, duplicates would breed. Should a bell be lost, the alarm's run rings.
-
-    Args:
-        collectors: bells for finished documents at most: no more than the run has finished.
     """
     outlook = lifecycle.look()
-    if outlook.due.get(State.SUBMITTING):
+    if outlook.is_left_behind:
         lifecycle.sweep()
-    if any(outlook.due.get(state) for state in LOOKED_AFTER):
+        outlook = lifecycle.look()
+    if outlook.is_due(*POLLED):
         ring(poll)
-    if outlook.due.get(State.PENDING):
+    if outlook.is_due(State.UNCONFIRMED):
+        ring(reconcile)
+    if outlook.is_due(State.PENDING):
         ring(submit)
-    for _ in range(min(collectors, outlook.due.get(State.DOWNLOADING, 0))):
-        ring(collect)
+    if outlook.is_due(State.DOWNLOADING):
+        for _ in range(COLLECTORS if outlook.has_many_downloads else 1):
+            ring(collect)
     set_alarm(outlook)
 
 
@@ -167,5 +181,5 @@ def set_alarm(outlook: lifecycle.Outlook) -> None:
         return
     coming = (outlook.next_due - outlook.now).total_seconds()
     delay = min(LATEST, max(SOONEST, coming + 0.02))
-    if Pulse.arm(delay):
+    if not Pulse.is_armed(outlook.now, outlook.wake_at, delay) and Pulse.arm(delay):
         ring(wake, countdown=delay)

@@ -1,12 +1,12 @@
 """The edges that the outside world sees: the callback, the download, the waiting page.
 
-`DocumentView` is for projects: a view that answers with a document.
+`DocumentView` and `DocumentMixin` are for projects: views that answer with a document.
 """
 
 import logging
 import uuid
 from collections.abc import Callable
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from django.contrib.auth.decorators import login_not_required
 from django.contrib.auth.mixins import LoginRequiredMixin
@@ -28,6 +28,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 from django.views.generic import View
+from django.views.generic.detail import SingleObjectMixin
 
 from django_docraptor import tasks
 from django_docraptor.callbacks import read_token
@@ -38,6 +39,11 @@ from django_docraptor.models import RenderJob
 from django_docraptor.responses import WAIT, document_response, may_download, on_this_site, serve
 from django_docraptor.shortcuts import Order, retry
 from django_docraptor.states import State
+
+if TYPE_CHECKING:
+    AnyView = View
+else:
+    AnyView = object
 
 logger = logging.getLogger("django_docraptor")
 
@@ -67,11 +73,11 @@ def callback(request: HttpRequest, token: str) -> HttpResponse:
     if known is None:
         return _unlogged(404)
     try:
-        look_now = note_callback(*known)
+        is_news = note_callback(*known)
     except Error:
         logger.exception("The database is down: a callback could not be noted")
         return _unlogged(503)
-    if look_now and conf.ring_on_commit:
+    if is_news and conf.ring_on_commit:
         tasks.ring(tasks.poll)
     return HttpResponse(status=204)
 
@@ -150,10 +156,11 @@ def refresh_interval(job: RenderJob) -> int:
 
 
 @method_decorator([never_cache, transaction.non_atomic_requests], name="dispatch")
-class DocumentView(LoginRequiredMixin, View):
-    """Answers with a document: at once if it is quick, else by way of the waiting page.
+class DocumentMixin(LoginRequiredMixin, AnyView):
+    """Makes a view of one object, such as a ``DetailView``, answer with its document.
 
-    ``?as=html`` shows the HTML instead, to those with ``preview_permission``: nothing is sent.
+    At once if it is quick, else by way of the waiting page. ``?as=html`` shows the HTML instead, to
+    those with ``preview_permission``: nothing is sent.
     """
 
     # No HEAD: it would make a document that nobody gets.
@@ -169,13 +176,19 @@ class DocumentView(LoginRequiredMixin, View):
     preview_permission = "django_docraptor.view_renderjob"
 
     def get_source(self) -> Model | None:
-        """The object to make the document from. Say here who may have which one: raise Http404."""
-        if self.document.model is None:
-            return None
-        raise ImproperlyConfigured(
-            f"{type(self).__name__} must define get_source() and let nobody have what is not "
-            "theirs: get_object_or_404(Invoice, pk=self.kwargs['pk'], customer=self.request.user)"
-        )
+        """The object to make the document from: the view's ``get_object()``.
+
+        Raises:
+            ImproperlyConfigured: the view does not say who may have which object.
+        """
+        if not _says_whose(self):
+            raise ImproperlyConfigured(
+                f"{type(self).__name__} must define get_queryset() or get_object() and let nobody "
+                "have what is not theirs: return self.request.user.invoices.all()"
+            )
+        view: Any = self
+        source: Model = view.get_object()
+        return source
 
     def get_params(self) -> dict[str, Any]:
         """Parameters of the document."""
@@ -210,3 +223,26 @@ class DocumentView(LoginRequiredMixin, View):
         """Whether the user may see the HTML: staff with ``preview_permission``."""
         is_staff: bool = getattr(self.request.user, "is_staff", False)
         return is_staff and _is_permitted(self.request, self.preview_permission)
+
+
+def _says_whose(view: View) -> bool:
+    """Whether a view of one object has a choice of its own, and not just all objects."""
+    own = type(view)
+    chooses = (
+        getattr(own, theirs.__name__, theirs) is not theirs
+        for theirs in (SingleObjectMixin.get_queryset, SingleObjectMixin.get_object)
+    )
+    return getattr(view, "queryset", None) is not None or any(chooses)
+
+
+class DocumentView(DocumentMixin, View):
+    """A view that answers with a document, of whatever ``get_source()`` finds."""
+
+    def get_source(self) -> Model | None:
+        """The object to make the document from. Say here who may have which one: raise Http404."""
+        if self.document.model is None:
+            return None
+        raise ImproperlyConfigured(
+            f"{type(self).__name__} must define get_source() and let nobody have what is not "
+            "theirs: get_object_or_404(Invoice, pk=self.kwargs['pk'], customer=self.request.user)"
+        )

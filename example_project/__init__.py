@@ -1,5 +1,1 @@
-"""A small shop: invoices by signal, a report from the admin, documents for customers."""
-
-from example_project.celery import app as celery_app
-
-__all__ = ["celery_app"]
+"""The shop that the tutorial builds. ``demo`` runs it for ``make demo`` and ``make serve``."""

@@ -1,15 +1,22 @@
 #!/usr/bin/env python
-"""Django's command line for the example project."""
-
+"""Django's command-line utility for administrative tasks."""
 import os
 import sys
-from pathlib import Path
 
-# The repository's root in place of this directory, whose celery.py would hide Celery itself.
-sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
-from django.core.management import execute_from_command_line  # noqa: E402 - the path comes first
-
-if __name__ == "__main__":
-    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "example_project.settings")
+def main():
+    """Run administrative tasks."""
+    os.environ.setdefault('DJANGO_SETTINGS_MODULE', 'mysite.settings')
+    try:
+        from django.core.management import execute_from_command_line
+    except ImportError as exc:
+        raise ImportError(
+            "Couldn't import Django. Are you sure it's installed and "
+            "available on your PYTHONPATH environment variable? Did you "
+            "forget to activate a virtual environment?"
+        ) from exc
     execute_from_command_line(sys.argv)
+
+
+if __name__ == '__main__':
+    main()

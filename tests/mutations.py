@@ -58,9 +58,30 @@ MUTATIONS = [
         f"{LIFE}/test_submission.py::test_C1_a_row_taken_meanwhile",
     ),
     Mutation(
+        "claim a row that a callback has touched since it was read",
+        "models.py",
+        "            callback_at__isnull=self.callback_at is None,\n",
+        "",
+        "tests/test_models.py::test_take_leaves_a_row_that_was_touched",
+    ),
+    Mutation(
+        "claim the jobs of a paused account",
+        "models.py",
+        "if not any(getattr(row, \"is_held\", False) for row in rows):",
+        "if True:",
+        "tests/test_models.py::test_claim_leaves_a_paused_account_alone",
+    ),
+    Mutation(
+        "keep a finished document without counting its download",
+        "lifecycle/collection.py",
+        "\"fetch_attempts\": job.fetch_attempts + 1,",
+        "\"fetch_attempts\": job.fetch_attempts,",
+        f"{LIFE}/test_collection.py",
+    ),
+    Mutation(
         "post before the intent is committed",
         "lifecycle/submission.py",
-        "        durable=True,\n",
+        ", durable=True",
         "",
         f"{LIFE}/test_submission.py::test_prepare_is_no_part_of_a_transaction",
     ),
@@ -130,8 +151,8 @@ MUTATIONS = [
     Mutation(
         "download again although the spool has it",
         "lifecycle/collection.py",
-        "if not path.exists() and not fetch(job, path):",
-        "if not fetch(job, path):",
+        "if not is_spooled and not fetch(job, path, is_begun=is_begun):",
+        "if not fetch(job, path, is_begun=is_begun):",
         f"{LIFE}/test_collection.py::test_F1_storage_down",
     ),
     Mutation(
@@ -158,7 +179,7 @@ MUTATIONS = [
     Mutation(
         "admit without counting what is in flight",
         "lifecycle/submission.py",
-        "free = conf.max_in_flight - RenderJob.objects.in_flight(name).count()",
+        "free = conf.max_in_flight - account.in_flight",
         "free = conf.max_in_flight",
         f"{LIFE}/test_submission.py::test_S17_two_processes_share_the_cap",
     ),

@@ -65,6 +65,14 @@ def test_says_whether_it_is_billed(sandbox: Sandbox, option: str, test: bool) ->
     assert RenderJob.objects.get().test is test
 
 
+def test_params(sandbox: Sandbox) -> None:
+    """What a form would have asked can be said."""
+    render(LABEL, *invoices("1"), "--params", '{"pay_by": "2026-01-31"}')
+    assert RenderJob.objects.get().input.params == {"pay_by": "2026-01-31"}
+    with pytest.raises(CommandError, match="--params is no JSON object"):
+        render(LABEL, *invoices("2"), "--params", "7")
+
+
 def test_report(sandbox: Sandbox) -> None:
     """A document over many rows is one."""
     first, _second, third = invoices("1", "2", "3")

@@ -10,17 +10,19 @@ import pytest
 from django.contrib.auth import get_user_model
 from django.contrib.auth.models import AbstractBaseUser, Permission
 from django.core.exceptions import ImproperlyConfigured
-from django.db.models import F
+from django.db.models import F, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404
 from django.test import Client
+from django.test.client import RequestFactory
 from django.urls import include, path, reverse
+from django.views.generic import DetailView, View
 
 from django_docraptor import registry
 from django_docraptor.models import RenderJob, after
 from django_docraptor.sandbox import Sandbox
 from django_docraptor.states import ACTIVE, FINAL, Reason, State
-from django_docraptor.views import DocumentView, may_retry
+from django_docraptor.views import DocumentMixin, DocumentView, may_retry
 from tests.conftest import drive, enqueue
 from tests.shop.documents import InvoicePDF
 from tests.shop.models import Invoice
@@ -48,6 +50,41 @@ class PatientView(InvoiceView):
     as_attachment = True
 
 
+class InvoiceDetail(DocumentMixin, DetailView):
+    """An invoice as Django's own view finds it."""
+
+    document = InvoicePDF
+    queryset = Invoice.objects.exclude(number="13")
+    wait = 0.0
+
+
+class OpenDetail(DocumentMixin, DetailView):
+    """One that would give every invoice to everybody."""
+
+    document = InvoicePDF
+    model = Invoice
+
+
+class MineDetail(OpenDetail):
+    """One that says whose."""
+
+    def get_queryset(self) -> QuerySet[Invoice]:
+        return Invoice.objects.filter(number=self.request.user.get_username())
+
+
+class FoundDetail(OpenDetail):
+    """One that finds its object in its own way."""
+
+    def get_object(self, queryset: QuerySet[Invoice] | None = None) -> Invoice:
+        return Invoice.objects.get(number="7")
+
+
+class NoDetail(DocumentMixin, View):
+    """One that finds nothing at all."""
+
+    document = InvoicePDF
+
+
 class OpenView(DocumentView):
     """One whose author has not said who may have what."""
 
@@ -57,6 +94,7 @@ class OpenView(DocumentView):
 urlpatterns = [
     path("docraptor/", include("django_docraptor.urls")),
     path("invoices/<int:pk>/", InvoiceView.as_view(), name="invoice"),
+    path("detail/<int:pk>/", InvoiceDetail.as_view(), name="detail"),
     path("patient/<int:pk>/", PatientView.as_view(), name="patient"),
     path("open/<int:pk>/", OpenView.as_view(), name="open"),
 ]
@@ -367,6 +405,59 @@ def test_view_must_decide(visitor: Client, invoice) -> None:
     """A view that forgets to say who may have what gives nothing."""
     with pytest.raises(ImproperlyConfigured, match=r"OpenView must define get_source\(\)"):
         visitor.get(reverse("open", args=[invoice.pk]))
+
+
+def test_mixin_makes_the_views_object(
+    visitor: Client, invoice, sandbox: Sandbox, documents
+) -> None:
+    """A DetailView with the mixin answers as a DocumentView does."""
+    response = visitor.get(reverse("detail", args=[invoice.pk]))
+    job = RenderJob.objects.get()
+    assert (job.source, job.document) == (invoice, InvoicePDF.label)
+    drive(job)
+    assert visitor.get(response["Location"]).getvalue().startswith(b"%PDF-")
+
+
+def test_mixin_decides_who(visitor: Client, client: Client) -> None:
+    """What its queryset leaves out is not there; who is not logged in is asked to."""
+    url = reverse("detail", args=[Invoice.objects.create(number="13").pk])
+    assert [visitor.get(url).status_code, visitor.get(url + "?as=html").status_code] == [404, 404]
+    assert Client().get(url)["Location"].startswith("/accounts/login/")
+    assert not RenderJob.objects.exists()
+
+
+@pytest.mark.parametrize(
+    ("view", "found"),
+    [(MineDetail, True), (FoundDetail, True), (OpenDetail, False), (NoDetail, False)],
+)
+def test_mixin_must_decide(rf: RequestFactory, owner, view: type[View], found: bool) -> None:
+    """Own get_queryset() or get_object() counts; all objects of a model are for nobody."""
+    invoice = Invoice.objects.create(number="7" if view is FoundDetail else owner.get_username())
+    request: HttpRequest = rf.get("/")
+    request.user = owner
+    if found:
+        assert view.as_view(wait=0.0)(request, pk=invoice.pk).status_code == 302
+        return
+    with pytest.raises(ImproperlyConfigured, match=rf"{view.__name__} must define get_queryset"):
+        view.as_view()(request, pk=invoice.pk)
+
+
+def test_mixin_is_not_atomic() -> None:
+    """As DocumentView, and no method of the DetailView is left open."""
+    view: Any = InvoiceDetail.as_view()
+    assert view._non_atomic_requests == {"default"}
+    assert InvoiceDetail.http_method_names == ["get", "options"]
+
+
+def test_view_of_a_document_with_a_key(
+    visitor: Client, invoice, owner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The view gives the document that something else has ordered, though it has changed since."""
+    monkeypatch.setattr(InvoicePDF, "get_idempotency_key", lambda self: f"n-{self.source.number}")
+    job = InvoicePDF.enqueue(invoice, owner=owner)
+    Invoice.objects.update(total=F("total") + 1)
+    assert str(job.pk) in visitor.get(reverse("invoice", args=[invoice.pk]))["Location"]
+    assert RenderJob.objects.count() == 1
 
 
 @pytest.mark.parametrize("method", ["head", "post", "put", "delete"])

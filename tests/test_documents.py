@@ -143,6 +143,21 @@ def test_enqueue_many() -> None:
     assert {job.owner_id for job in jobs} == {owner.pk}
 
 
+def test_same_document(invoice: Invoice, place, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The class says what is the same document; a key of the order goes before it."""
+    monkeypatch.setattr(place, "get_idempotency_key", lambda self: f"n-{self.source.number}")
+    first = place.enqueue(invoice)
+    assert first.idempotency_key == f"n-{invoice.number}"
+    assert place.enqueue_many([invoice]) == [first]
+    assert place.enqueue(invoice, idempotency_key="another").pk != first.pk
+    assert place.enqueue(invoice, idempotency_key=None).idempotency_key is None
+
+
+def test_same_document_by_default(invoice: Invoice, place) -> None:
+    """Each order makes another one."""
+    assert place.enqueue(invoice) != place.enqueue(invoice)
+
+
 def test_order_test_flag(invoice: Invoice, place, settings) -> None:
     """The class's flag wins over the setting, the call's over the class's."""
     settings.DOCRAPTOR = settings.DOCRAPTOR | {"TEST_MODE": True}

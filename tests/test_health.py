@@ -74,7 +74,7 @@ def test_report_stopped_accounts(sandbox: Sandbox) -> None:
     """A paused account and an open circuit are told with their reason."""
     Account.pause("default", 600, "Unauthorized")
     for _ in range(5):
-        Account.admit("other")
+        Account.lock("other")
         Account.fault("other", "HTTP 503")
     problems = health.problems()
     assert any("default: no calls until" in text and "Unauthorized" in text for text in problems)

@@ -13,7 +13,7 @@ from django.dispatch import Signal
 from django_docraptor import lifecycle
 from django_docraptor.models import Account, Pulse, RenderEvent, RenderInput, RenderJob, after
 from django_docraptor.signals import document_completed, document_failed, document_submitted
-from django_docraptor.states import ACTIVE, FINAL, TRANSITIONS, Kind, Reason, State
+from django_docraptor.states import ACTIVE, FINAL, POLLED, TRANSITIONS, Kind, Reason, State
 from tests.conftest import enqueue, kinds, skip_time
 from tests.shop.models import Invoice
 from tests.threads import at_once
@@ -158,15 +158,6 @@ def test_move_rolls_back_with_its_history() -> None:
 
 
 @pytest.mark.django_db(transaction=True)
-def test_move_durable_refuses_a_larger_transaction() -> None:
-    """An intent inside somebody's transaction would not be committed before the wire: refused."""
-    job = put(State.PENDING, due_at=Now())
-    with pytest.raises(RuntimeError, match="durable"), transaction.atomic():
-        job.move(State.SUBMITTING, kind=Kind.SUBMITTING, durable=True, due_at=after(9))
-    assert row(job)["state"] == State.PENDING
-
-
-@pytest.mark.django_db(transaction=True)
 def test_move_race_has_one_winner() -> None:
     """Four that saw the same state: one moves it, one line of history, one signal due."""
     job = put(State.DOWNLOADING)
@@ -277,6 +268,56 @@ def test_claim_race() -> None:
     in_rows = RenderJob.objects.exclude(lease_token="").values_list("pk", "lease_token")
     assert sorted(owners) == sorted(in_rows)
     assert {key for key, _ in owners} <= {job.pk for job in jobs}
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"state": State.WORKING},
+        {"attempt": 2},
+        {"lease_token": "another's"},
+        {"callback_at": "2020-01-01T00:00Z"},
+        {"due_at": after(60)},
+    ],
+    ids=lambda change: next(iter(change)),
+)
+def test_take_leaves_a_row_that_was_touched(change: dict) -> None:
+    """Between the look and the claim somebody may come: what was read is then no longer true."""
+    put(State.QUEUED, due_at=Now())
+    chosen = RenderJob.objects.filter(state__in=POLLED).best(1)
+    RenderJob.objects.update(**change)
+    assert RenderJob.objects.filter(state__in=POLLED).take(chosen, lease=60) == []
+
+
+def test_take_reads_several_again() -> None:
+    """Of several jobs each is shown as the claim found it."""
+    for _ in range(3):
+        put(State.QUEUED, due_at=Now())
+    chosen = RenderJob.objects.filter(state__in=POLLED).best(3)
+    RenderJob.objects.filter(pk=chosen[0].pk).update(state=State.WORKING)
+    taken = RenderJob.objects.filter(state__in=POLLED).take(chosen, lease=60)
+    assert {job.pk: job.state for job in taken}[chosen[0].pk] == State.WORKING
+    assert len(taken) == 3
+
+
+def test_claim_leaves_a_paused_account_alone() -> None:
+    """Its jobs wait for the end of the pause; those of others are found beside them."""
+    for _ in range(3):
+        put(State.QUEUED, due_at=Now(), account="paused", priority=5)
+    other = put(State.QUEUED, due_at=Now())
+    Account.pause("paused", 600, "wrong key")
+    (job,) = RenderJob.objects.all().claim(limit=2, lease=60)
+    assert job.pk == other.pk
+    assert not RenderJob.objects.filter(account="paused").due().exists()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_move_shows_what_the_database_worked_out() -> None:
+    """A moment by the database's clock is read when somebody asks for it."""
+    job = put(State.DOWNLOADING)
+    assert complete(job)
+    assert "finished_at" not in job.__dict__
+    assert job.finished_at == row(job)["finished_at"]
 
 
 # --- what counts as in flight ----------------------------------------------------------------
@@ -552,7 +593,7 @@ def test_account_admits_one_at_a_time() -> None:
 
     def enter() -> None:
         with transaction.atomic():
-            Account.admit("new")
+            Account.lock("new")
             inside.append(1)
             most.append(len(inside))
             RenderJob.objects.count()

@@ -13,7 +13,7 @@ from django.db import transaction
 from django_docraptor import lifecycle, tasks
 from django_docraptor.models import Account, Pulse, RenderJob, after
 from django_docraptor.sandbox import Sandbox
-from django_docraptor.states import FINAL, State
+from django_docraptor.states import ACTIVE, FINAL, State
 from tests.celery import app
 from tests.conftest import enqueue, skip_time
 
@@ -273,7 +273,7 @@ def test_ring_on_commit_off(rings: list[Ring], settings) -> None:
     ("state", "name"),
     [
         (State.PENDING, "submit"),
-        (State.UNCONFIRMED, "poll"),
+        (State.UNCONFIRMED, "reconcile"),
         (State.QUEUED, "poll"),
         (State.WORKING, "poll"),
         (State.DOWNLOADING, "collect"),
@@ -292,15 +292,14 @@ def test_follow_up_lapsed_create(rings: list[Ring], sandbox: Sandbox) -> None:
     job = put(State.SUBMITTING, -1)
     tasks.follow_up()
     assert RenderJob.objects.get(pk=job.pk).state == State.UNCONFIRMED
-    assert rings[0] == "poll"
+    assert rings[0] == "reconcile"
 
 
 def test_follow_up_many_downloads(rings: list[Ring], sandbox: Sandbox) -> None:
-    """A ring for each finished document, but not a hundred."""
-    for _ in range(3):
-        put(State.DOWNLOADING, -1)
+    """Many finished documents are fetched by several workers, but not by a hundred."""
+    put(State.DOWNLOADING, -1)
     tasks.follow_up()
-    assert rings.count("collect") == 3
+    assert rings.count("collect") == 1
     rings.clear()
     for _ in range(tasks.COLLECTORS + 5):
         put(State.DOWNLOADING, -1)
@@ -334,6 +333,50 @@ def test_follow_up_idle(rings: list[Ring], settings, state: State | None) -> Non
         put(state, 0)
     tasks.follow_up()
     assert rings == []
+
+
+# --- little asked ----------------------------------------------------------------------------
+
+
+def test_tick_idle_asks_once(rings: list[Ring], settings, django_assert_num_queries) -> None:
+    """With nothing to do a tick is one statement, which also notes that it ticked."""
+    settings.DOCRAPTOR = settings.DOCRAPTOR | {"RING_ON_COMMIT": False}
+    put(State.COMPLETED, 0)
+    Pulse.objects.update_or_create(pk=Pulse.KEY, defaults={"ticked_at": None})
+    with django_assert_num_queries(1):
+        tasks.tick()
+    assert Pulse.objects.get().ticked_at is not None
+    assert rings == []
+
+
+@pytest.mark.parametrize("state", sorted(ACTIVE))
+def test_tick_is_not_idle(rings: list[Ring], sandbox: Sandbox, state: State) -> None:
+    """A job in any unfinished state gets its alarm from a tick, had it lost every other."""
+    put(state, 30)
+    tasks.tick()
+    assert rings == ["wake"]
+
+
+def test_poll_fetches_a_lone_document(rings: list[Ring], sandbox: Sandbox, documents) -> None:
+    """Who learns that one document is finished fetches it, without another message."""
+    job = enqueue()
+    lifecycle.submit()
+    RenderJob.objects.update(due_at=after(0))
+    tasks.poll()
+    job.refresh_from_db()
+    assert (job.state, job.fetch_attempts) == (State.COMPLETED, 1)
+    assert rings == ["wake"]  # in case it had died on the way
+
+
+def test_poll_leaves_the_others_to_all(rings: list[Ring], sandbox: Sandbox, documents) -> None:
+    """Of several finished documents it fetches one, and rings for the rest first."""
+    jobs = [enqueue() for _ in range(5)]
+    lifecycle.submit()
+    RenderJob.objects.update(due_at=after(0))
+    tasks.poll()
+    assert RenderJob.objects.filter(state=State.COMPLETED).count() == 1
+    assert RenderJob.objects.filter(state=State.DOWNLOADING).count() == len(jobs) - 1
+    assert rings.count("collect") == tasks.COLLECTORS
 
 
 # --- no hot loops ----------------------------------------------------------------------------

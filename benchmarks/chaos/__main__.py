@@ -10,8 +10,8 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
+from benchmarks.brokers import KINDS
 from benchmarks.chaos import SPEED, rates
-from benchmarks.chaos.brokers import KINDS
 from benchmarks.chaos.place import Options, Place
 from benchmarks.chaos.run import CALM, RESERVE, Run
 from benchmarks.chaos.verdict import Verdict, dump, table

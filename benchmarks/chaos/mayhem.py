@@ -14,10 +14,10 @@ import psycopg
 import pymysql
 import redis
 
+from benchmarks.brokers import restart
 from benchmarks.chaos import SPEED
-from benchmarks.chaos.brokers import restart
 from benchmarks.chaos.place import API_KEY, Place
-from benchmarks.chaos.roles import Role
+from benchmarks.roles import Role
 from django_docraptor.sandbox.control import ControlError
 from django_docraptor.states import LEASE, State
 

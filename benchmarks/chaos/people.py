@@ -8,9 +8,9 @@ import uuid
 from collections import Counter
 from collections.abc import Iterator
 
-from benchmarks.chaos.content import name_of
 from benchmarks.chaos.mayhem import FAILURES
 from benchmarks.chaos.place import Place
+from benchmarks.content import name_of
 from django_docraptor.states import RESUMES_AT, Reason
 
 WAVE = 25

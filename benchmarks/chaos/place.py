@@ -15,10 +15,10 @@ from types import TracebackType
 from typing import Any, Self
 from urllib.request import ProxyHandler, Request, build_opener
 
+from benchmarks.brokers import KINDS
 from benchmarks.chaos import SPEED
-from benchmarks.chaos.brokers import KINDS
 from benchmarks.chaos.rates import faults
-from benchmarks.chaos.roles import Role, free_port, module
+from benchmarks.roles import Role, free_port, module
 from django_docraptor.sandbox.control import Control
 from tests.e2e.databases import Database
 

@@ -17,7 +17,7 @@ NAIVE = os.environ.get("CHAOS_NAIVE") == "1"
 DEBUG = False
 ALLOWED_HOSTS = ["127.0.0.1"]
 ROOT_URLCONF = "benchmarks.chaos.urls"
-INSTALLED_APPS = [*INSTALLED_APPS, "benchmarks.chaos", "benchmarks.chaos.naive"]
+INSTALLED_APPS = [*INSTALLED_APPS, "benchmarks.chaos", "benchmarks.usual"]
 STORAGES = {
     alias: {
         "BACKEND": "benchmarks.chaos.storage.FlakyStorage",

@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from benchmarks.chaos.content import is_own
 from benchmarks.chaos.place import Place
+from benchmarks.content import is_own
 from django_docraptor.sandbox.ledger import Entry, Ledger
 from django_docraptor.states import Kind, Reason, State
 

@@ -7,9 +7,9 @@ from django.db import transaction
 from django.http import HttpRequest, JsonResponse
 from django.views.decorators.csrf import csrf_exempt
 
-from benchmarks.chaos.content import content_of
-from benchmarks.chaos.naive.models import Document
-from benchmarks.chaos.naive.tasks import make
+from benchmarks.content import content_of
+from benchmarks.usual.models import Document
+from benchmarks.usual.tasks import make
 from django_docraptor import shortcuts
 from django_docraptor.models import RenderJob
 from django_docraptor.shortcuts import Order

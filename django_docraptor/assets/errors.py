@@ -11,7 +11,11 @@ class AssetError(DocRaptorError):
     """
 
     code = "asset"
+    #: The template, and the line of the tag in it; blank and 0 where no tag asked.
+    template, line = "", 0
 
     def located(self, tag: str, template: str, line: int) -> "AssetError":
         """The same, with the template tag that asked for the asset."""
-        return AssetError(f"{{% {tag} %}} in {template}, line {line}: {self}")
+        error = AssetError(f"{{% {tag} %}} in {template}, line {line}: {self}")
+        error.template, error.line = template, line
+        return error

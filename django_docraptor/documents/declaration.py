@@ -112,6 +112,14 @@ class Document(Generic[S]):
         """Key of the document's time zone; ``None`` for the present one."""
         return self.time_zone
 
+    def get_idempotency_key(self) -> str | None:
+        """What makes two orders the same document; ``None``: each order makes another one.
+
+        At most one job ever has it, whoever orders: a signal, a view, or your code. The admin has
+        keys of its own, since there somebody asks for another one.
+        """
+        return None
+
     def get_context(self) -> Mapping[str, Any]:
         """Template context, made in the worker.
 
@@ -214,6 +222,7 @@ class Document(Generic[S]):
                 "name": document.get_name(),
                 "document_type": document.get_document_type(),
                 "options": document.get_options(),
+                "idempotency_key": document.get_idempotency_key(),
                 "priority": cls.priority,
                 "test": cls.test,
                 **place,

@@ -11,17 +11,19 @@ conditional UPDATE. Each is safe to run at any time, by any number of processes,
 ``run``         all of them, until nothing is due: the whole engine in one call
 """
 
-from django_docraptor.lifecycle.collection import collect
+from django_docraptor.lifecycle.collection import collect, collect_one
 from django_docraptor.lifecycle.hints import note_callback
 from django_docraptor.lifecycle.outlook import Outlook, look, sweep
-from django_docraptor.lifecycle.polling import poll
+from django_docraptor.lifecycle.polling import Polled, poll
 from django_docraptor.lifecycle.reconciliation import reconcile
 from django_docraptor.lifecycle.running import run
 from django_docraptor.lifecycle.submission import submit
 
 __all__ = [
     "Outlook",
+    "Polled",
     "collect",
+    "collect_one",
     "look",
     "note_callback",
     "poll",

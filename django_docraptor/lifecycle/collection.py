@@ -5,6 +5,7 @@ Each stage can be killed and taken up: the spool keeps the bytes, ``pending_name
 
 import time
 from pathlib import Path
+from typing import Any
 
 from django.core.exceptions import ImproperlyConfigured, SuspiciousFileOperation
 from django.core.files import File
@@ -21,7 +22,6 @@ from django_docraptor.exceptions import (
     UnauthorizedError,
 )
 from django_docraptor.lifecycle.backoff import delay, fail, pause_account, put_off
-from django_docraptor.lifecycle.outlook import hold_paused
 from django_docraptor.lifecycle.remote import client_for
 from django_docraptor.models import RenderJob, after, logger
 from django_docraptor.states import (
@@ -38,13 +38,14 @@ from django_docraptor.storage import document_name, document_storage
 
 # Seconds after which a run leaves the rest to the next one.
 BUDGET = 5.0
+# Seconds within which a download leaves enough of its lease for storing what came.
+QUICK = 10.0
 # Faults of the set-up, which no waiting mends.
 HOPELESS = (SuspiciousFileOperation, ImproperlyConfigured)
 
 
 def collect() -> int:
     """Fetch and store finished documents, one after the other. Returns how many were claimed."""
-    hold_paused()
     due = RenderJob.objects.filter(state=State.DOWNLOADING)
     claimed, stop = 0, time.monotonic() + BUDGET
     while time.monotonic() < stop:
@@ -56,30 +57,51 @@ def collect() -> int:
     return claimed
 
 
-def collect_one(job: RenderJob) -> None:
-    """Bring one claimed job from DocRaptor into the storage."""
-    name = job.pending_name or document_name(
-        job.pk, job.attempt, job.document_type, job.rendered_at or job.created_at
-    )
+def begun(job: RenderJob) -> dict[str, Any]:
+    """What a row says once its download has begun: the try is counted, its name is reserved."""
+    return {
+        "fetch_attempts": job.fetch_attempts + 1,
+        "pending_name": job.pending_name or name_of(job),
+        "due_at": after(LEASE[State.DOWNLOADING]),
+    }
+
+
+def name_of(job: RenderJob) -> str:
+    """The name that the attempt's file gets in the storage."""
+    return document_name(job.pk, job.attempt, job.document_type, job.created_at)
+
+
+def collect_one(job: RenderJob, *, is_begun: bool = False) -> None:
+    """Bring one claimed job from DocRaptor into the storage.
+
+    Args:
+        is_begun: the row says already that its download has begun.
+    """
+    own, started = name_of(job), time.monotonic()
+    # A name that was reserved before, for this attempt or another, may have a file already.
+    name = job.pending_name or own
+    tried_before = bool(job.pending_name) and not (is_begun and name == own)
     try:
-        path = spool.path_for(name)
+        path = spool.path_for(own)
     except spool.SpoolError as error:
         try_later(job, error, Reason.FETCH_FAILED)
         return
-    if not path.exists() and not fetch(job, path):
+    is_spooled = path.exists()
+    if not is_spooled and not fetch(job, path, is_begun=is_begun):
         return
-    tried_before = bool(job.pending_name)
-    if job.set(pending_name=name, due_at=after(STORING_LEASE)):
+    # What came quickly is small: the lease that it came under covers storing it.
+    is_covered = not is_spooled and time.monotonic() - started < QUICK
+    if is_covered or job.set(pending_name=name, due_at=after(STORING_LEASE)):
         keep(job, path, name, tried_before)
 
 
-def fetch(job: RenderJob, path: Path) -> bool:
+def fetch(job: RenderJob, path: Path, *, is_begun: bool) -> bool:
     """Download into the spool. Returns whether the verified document is there."""
-    spent = job.fetch_attempts
+    spent = job.fetch_attempts - is_begun
     try:
         spool.ensure_room()
         client = client_for(job.account)
-        if not job.set(fetch_attempts=spent + 1):
+        if not is_begun and not job.set(**begun(job)):
             return False
         with spool.writing(path, job.lease_token) as file:
             client.download(job.download_id, file)

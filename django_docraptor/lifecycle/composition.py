@@ -29,14 +29,12 @@ class CompositionError(DocRaptorError):
         self.reason = reason
 
 
-def compose(job: RenderJob) -> DocumentRequest:
+def compose(job: RenderJob, stored: RenderInput | None) -> DocumentRequest:
     """What to send for a job, but for the attempt. Raises CompositionError."""
-    try:
-        stored = RenderInput.objects.get(pk=job.pk)
-    except RenderInput.DoesNotExist:
+    if stored is None:
         raise CompositionError(
             Reason.INVALID_REQUEST, "The stored input is gone: enqueue the document anew."
-        ) from None
+        )
     content = _content(job, stored)
     try:
         request = DocumentRequest.from_options(

@@ -3,18 +3,18 @@
 import uuid
 
 from django.db import router, transaction
-from django.db.models import Case, DateTimeField, F, Value, When
+from django.db.models import Case, DateTimeField, F, Subquery, Value, When
 from django.db.models.functions import Now
 
 from django_docraptor.health import note
-from django_docraptor.models import RenderJob
+from django_docraptor.models import RenderEvent, RenderJob
 from django_docraptor.states import Kind, State
 
 WAKES = (State.QUEUED, State.WORKING, State.UNCONFIRMED)
 
 
 def note_callback(job_key: uuid.UUID, attempt: int) -> bool:
-    """Record that DocRaptor called back for an attempt, once. Returns whether to look now.
+    """Record that DocRaptor called back for an attempt, once. Returns whether it was news.
 
     While the create call has not returned yet (SUBMITTING), only the fact is noted; the write that
     ends the create sees it. So no wake-up is lost in either order, and a replay changes nothing.
@@ -30,9 +30,15 @@ def note_callback(job_key: uuid.UUID, attempt: int) -> bool:
             lease_token=Case(released, default=F("lease_token")),
         ):
             note("called_back_at")
-            job = RenderJob.objects.get(pk=job_key)
-            job.record(Kind.CALLBACK)
-            return job.state in WAKES
+            state = Subquery(RenderJob.objects.filter(pk=job_key).values("state"))
+            RenderEvent.objects.create(
+                job_id=job_key,
+                attempt=attempt,
+                kind=Kind.CALLBACK,
+                from_state=state,
+                to_state=state,
+            )
+            return True
     _note_old_attempt(job_key, attempt)
     return False
 

@@ -5,6 +5,7 @@ It never sleeps and never holds a worker for a render: a row that is not done ge
 """
 
 import time
+from dataclasses import dataclass
 
 from django.db.models.functions import Now
 
@@ -17,7 +18,7 @@ from django_docraptor.exceptions import (
     UnauthorizedError,
 )
 from django_docraptor.lifecycle.backoff import fail, pause_account, poll_interval, put_off
-from django_docraptor.lifecycle.outlook import hold_paused
+from django_docraptor.lifecycle.collection import begun
 from django_docraptor.lifecycle.remote import call_all, client_for
 from django_docraptor.models import RenderJob, after, logger
 from django_docraptor.states import (
@@ -39,31 +40,51 @@ DEAD = ("failed", "killed")
 KNOWN = (COMPLETED, WORKING, *DEAD, "queued")
 
 
-def poll(limit: int = BATCH) -> int:
-    """Ask for the due jobs' states and act on them. Returns how many were claimed."""
-    hold_paused()
-    claimed, stop = 0, time.monotonic() + BUDGET
+@dataclass
+class Polled:
+    """What a run of polls has done.
+
+    Args:
+        claimed: how many jobs it asked for.
+        kept: one of those, still claimed, with its download begun: for the caller to collect.
+    """
+
+    claimed: int = 0
+    kept: RenderJob | None = None
+
+
+def poll(limit: int = BATCH, *, keep_one: bool = False) -> Polled:
+    """Ask for the due jobs' states and act on them.
+
+    Args:
+        keep_one: the caller will collect a finished document itself, so that a lone one needs no
+            other run.
+    """
+    polled, stop = Polled(), time.monotonic() + BUDGET
     due = RenderJob.objects.filter(state__in=POLLED)
     while jobs := due.claim(limit=limit, lease=LEASE[State.QUEUED]):
-        claimed += len(jobs)
+        polled.claimed += len(jobs)
         for job, answer in call_all(
             lambda job: client_for(job.account).get_status(job.status_id), jobs
         ):
             if isinstance(answer, DocRaptorError):
                 unanswered(job, answer)
-            else:
-                answered(job, answer)
-        if time.monotonic() > stop:
+                continue
+            keep = keep_one and polled.kept is None
+            answered(job, answer, keep=keep)
+            if keep and job.state == State.DOWNLOADING:
+                polled.kept = job
+        if len(jobs) < limit or time.monotonic() > stop:
             break
-    return claimed
+    return polled
 
 
-def answered(job: RenderJob, remote: RemoteStatus) -> None:
+def answered(job: RenderJob, remote: RemoteStatus, *, keep: bool = False) -> None:
     """Act on what DocRaptor said; a word we do not know means: keep looking."""
     if remote.status not in KNOWN:
         logger.warning("Job %s: DocRaptor gave the unknown status %r", job.pk, remote.status[:50])
     if remote.status == COMPLETED and remote.download_id:
-        rendered(job, remote)
+        rendered(job, remote, keep=keep)
     elif remote.status in DEAD:
         fail(job, Reason.RENDER_FAILED, _reasons(remote), message=remote.message)
     elif job.is_past_deadline:
@@ -72,8 +93,9 @@ def answered(job: RenderJob, remote: RemoteStatus) -> None:
         not_yet(job, remote)
 
 
-def rendered(job: RenderJob, remote: RemoteStatus) -> None:
-    """DocRaptor has the document: it is next to be fetched."""
+def rendered(job: RenderJob, remote: RemoteStatus, *, keep: bool) -> None:
+    """DocRaptor has the document: it is next to be fetched, by this run if it keeps the claim."""
+    claim = {"lease_token": job.lease_token, **begun(job)} if keep else {"due_at": Now()}
     job.move(
         State.DOWNLOADING,
         kind=Kind.RENDERED,
@@ -82,8 +104,8 @@ def rendered(job: RenderJob, remote: RemoteStatus) -> None:
         number_of_pages=remote.number_of_pages,
         message=remote.message,
         rendered_at=Now(),
-        due_at=Now(),
         errors="",
+        **claim,
     )
 
 

@@ -11,7 +11,6 @@ from django_docraptor.client import LogEntry
 from django_docraptor.conf import conf
 from django_docraptor.exceptions import CallError, DocRaptorError, UnauthorizedError
 from django_docraptor.lifecycle.backoff import fail, pause_account, put_off
-from django_docraptor.lifecycle.outlook import hold_paused
 from django_docraptor.lifecycle.remote import client_for
 from django_docraptor.lifecycle.submission import accepted
 from django_docraptor.models import RenderJob, after
@@ -33,7 +32,6 @@ HOLD, RESUBMIT = "hold", "resubmit"
 
 def reconcile(limit: int = BATCH) -> int:
     """Look the due unconfirmed attempts up in DocRaptor's log. Returns how many were claimed."""
-    hold_paused()
     unconfirmed = RenderJob.objects.filter(state=State.UNCONFIRMED)
     jobs = unconfirmed.claim(limit=limit, lease=LEASE[State.UNCONFIRMED])
     for account in {job.account for job in jobs}:

@@ -9,4 +9,4 @@ from django_docraptor.lifecycle.submission import submit
 
 def run() -> int:
     """Do once whatever is due, whatever its state. Returns how much was found to do."""
-    return sum((sweep(), reconcile(), poll(), collect(), submit()))
+    return sum((sweep(), reconcile(), poll().claimed, collect(), submit()))

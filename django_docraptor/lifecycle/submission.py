@@ -6,6 +6,7 @@ again blindly.
 
 import time
 from dataclasses import dataclass, field
+from typing import Any
 
 from django.db import router, transaction
 from django.db.models import Case, DateTimeField, When
@@ -32,15 +33,23 @@ from django_docraptor.lifecycle.backoff import (
     put_off,
 )
 from django_docraptor.lifecycle.composition import CompositionError, address, compose
-from django_docraptor.lifecycle.outlook import hold_paused
 from django_docraptor.lifecycle.remote import call_all, client_for
-from django_docraptor.models import Account, RenderJob, after, logger
+from django_docraptor.models import Account, RenderInput, RenderJob, after, logger
 from django_docraptor.payloads import DocumentRequest
 from django_docraptor.states import ACCOUNT_PAUSE, LEASE, UNCONFIRMED_LOOKS, Kind, Reason, State
 
 BATCH = 16
 # Seconds after which a run leaves the rest to the next one, so that no worker is held for long.
 BUDGET = 20.0
+
+
+@dataclass
+class Admission:
+    """Jobs that were claimed for free slots; whether there may be more; what the account told."""
+
+    jobs: list[RenderJob]
+    may_be_more: bool = False
+    is_troubled: bool = False
 
 
 @dataclass
@@ -66,63 +75,83 @@ class Prepared:
 
 def submit(limit: int = BATCH) -> int:
     """Send the best pending jobs while slots are free. Returns how many were claimed."""
-    hold_paused()
     claimed, stop = 0, time.monotonic() + BUDGET
     pending = RenderJob.objects.filter(state=State.PENDING).due()
     for account in pending.order_by().values_list("account", flat=True).distinct():
-        while jobs := admit(account, limit):
-            claimed += len(jobs)
-            send(jobs)
-            if time.monotonic() > stop or account in Account.paused():
+        while (admission := admit(account, limit)).jobs:
+            claimed += len(admission.jobs)
+            send(admission)
+            if not admission.may_be_more or time.monotonic() > stop:
                 break
     return claimed
 
 
-def admit(name: str, limit: int) -> list[RenderJob]:
+def admit(name: str, limit: int) -> Admission:
     """Claim pending jobs of an account for its free slots, one process at a time."""
     with transaction.atomic(using=router.db_for_write(RenderJob)):
-        account = Account.admit(name)
-        pending = RenderJob.objects.filter(state=State.PENDING, account=name)
-        if account.is_open:
-            pending.due().update(due_at=account.circuit_open_until, lease_token="")
-            return []
-        free = conf.max_in_flight - RenderJob.objects.in_flight(name).count()
+        Account.lock(name)
+        pending = RenderJob.objects.filter(state=State.PENDING).governed(name)
+        best = pending.unlocked().best(limit)
+        if not best:
+            return Admission([])
+        account: Any = best[0]  # every row tells it
+        if account.open_until:
+            pending.due().update(due_at=account.open_until, lease_token="")
+            return Admission([])
+        free = conf.max_in_flight - account.in_flight
         wanted = min(free, 1 if account.is_half_open else limit)
-        return (
-            pending.unlocked().claim(limit=wanted, lease=LEASE[State.PENDING]) if wanted > 0 else []
-        )
+        jobs = pending.take(best[: max(0, wanted)], lease=LEASE[State.PENDING])
+    return Admission(jobs, len(jobs) == wanted, account.is_troubled)
 
 
-def send(jobs: list[RenderJob]) -> None:
+def send(admission: Admission) -> None:
     """Compose, commit the intents, make the create calls, write what came of them."""
-    prepared = {item.job.pk: item for item in map(prepare, jobs) if item}
+    prepared = {item.job.pk: item for item in prepare(admission.jobs)}
     calls = call_all(
         lambda job: prepared[job.pk].create(),
         [item.job for item in prepared.values()],
     )
+    is_troubled = admission.is_troubled
     for job, answer in calls:
         if isinstance(answer, DocRaptorError):
-            not_accepted(job, answer)
-        else:
-            accepted(job, answer)
+            is_troubled |= not_accepted(job, answer)
+        elif accepted(job, answer) and is_troubled:
+            Account.resume(job.account)
+            is_troubled = False
 
 
-def prepare(job: RenderJob) -> Prepared | None:
-    """Commit the intent to send the next attempt, or fail the job if it cannot be composed."""
+def prepare(jobs: list[RenderJob]) -> list[Prepared]:
+    """Commit the intents to send the jobs' next attempts; fail those that cannot be composed."""
+    inputs = RenderInput.objects.in_bulk([job.pk for job in jobs])
+    composed: list[tuple[RenderJob, DocumentRequest]] = []
+    stop = time.monotonic() + BUDGET
+    for job in jobs:
+        if composed and time.monotonic() > stop:  # slow templates: do not outlive the claim
+            job.set(lease_token="", due_at=Now())
+        elif request := compose_or_fail(job, inputs.get(job.pk)):
+            composed.append((job, request))
+    with transaction.atomic(using=router.db_for_write(RenderJob), durable=True):
+        return [Prepared(job, address(request, job)) for job, request in composed if intend(job)]
+
+
+def compose_or_fail(job: RenderJob, stored: RenderInput | None) -> DocumentRequest | None:
+    """What to send for a job; ``None`` if there is nothing to send, which the row then says."""
     try:
         client_for(job.account)
-        request = compose(job)
+        return compose(job, stored)
     except CompositionError as error:
         fail(job, error.reason, str(error))
-        return None
     except ConfigurationError as error:
         put_off(job, error, seconds=ACCOUNT_PAUSE, counted=False)
-        return None
-    intended = job.move(
+    return None
+
+
+def intend(job: RenderJob) -> bool:
+    """Write the intent to send the next attempt. Returns whether the job was still ours."""
+    return job.move(
         State.SUBMITTING,
         kind=Kind.SUBMITTING,
         leased=True,
-        durable=True,
         lease_token=job.lease_token,
         failures=job.failures,
         attempt=job.attempt + 1,
@@ -134,11 +163,13 @@ def prepare(job: RenderJob) -> Prepared | None:
         fetch_attempts=0,
         deadline_at=after(conf.deadline),
     )
-    return Prepared(job, address(request, job)) if intended else None
 
 
-def accepted(job: RenderJob, status_id: str) -> None:
-    """Write the status_id, however late: the attempt guards it, not the lease."""
+def accepted(job: RenderJob, status_id: str) -> bool:
+    """Write the status_id, however late: the attempt guards it, not the lease.
+
+    Returns whether the job took it.
+    """
     called_back = When(callback_at__isnull=False, then=Now())
     first_poll = after(poll_interval(0))
     for state in (State.SUBMITTING, State.UNCONFIRMED):
@@ -154,9 +185,9 @@ def accepted(job: RenderJob, status_id: str) -> None:
             error_code="",
             errors="",
         ):
-            Account.resume(job.account)
-            return
+            return True
     note_late_answer(job, status_id)
+    return False
 
 
 def note_late_answer(job: RenderJob, status_id: str) -> None:
@@ -171,9 +202,13 @@ def note_late_answer(job: RenderJob, status_id: str) -> None:
         )
 
 
-def not_accepted(job: RenderJob, error: DocRaptorError) -> None:
-    """Sort a failed create. What is neither certainly unsent nor certainly refused is unknown."""
-    if isinstance(error, (ServerError, UnknownOutcomeError, NotSentError)):
+def not_accepted(job: RenderJob, error: DocRaptorError) -> bool:
+    """Sort a failed create. What is neither certainly unsent nor certainly refused is unknown.
+
+    Returns whether it counts against the service.
+    """
+    is_fault = isinstance(error, (ServerError, UnknownOutcomeError, NotSentError))
+    if is_fault:
         Account.fault(job.account, str(error))
     if isinstance(error, UnauthorizedError):
         pause_account(job, error)
@@ -186,6 +221,7 @@ def not_accepted(job: RenderJob, error: DocRaptorError) -> None:
         fail(job, Reason.REJECTED, error.message)
     else:
         unconfirmed(job, error)
+    return is_fault
 
 
 def _is_refusal(error: CallError) -> bool:

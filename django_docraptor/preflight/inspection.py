@@ -91,7 +91,12 @@ def _log_once(message: str) -> None:
 
 
 def _is_sandbox() -> bool:
-    return addresses.is_loopback(urlsplit(conf.base_url).hostname or "")
+    return _is_here(conf.base_url)
+
+
+@lru_cache(maxsize=16)
+def _is_here(url: str) -> bool:
+    return addresses.is_loopback(urlsplit(url).hostname or "")
 
 
 def _size_problem(html: str, max_bytes: int | None) -> Problem | None:

@@ -1,79 +1,71 @@
-"""The shop's documents; django-docraptor finds this module like ``admin.py``."""
+from datetime import date
 
-from base64 import b64encode
-from typing import Any
+from django import forms
 
-from django.contrib.auth.models import AbstractBaseUser
-from django.db.models import QuerySet
-from django.template.loader import render_to_string
-
-from django_docraptor.documents import Document
-from django_docraptor.models import RenderJob
-from django_docraptor.shortcuts import enqueue_many
-from example_project.shop.models import Invoice
-
-
-def logo() -> str:
-    """The logo as a data URI: nothing has to be fetched to print it."""
-    svg = render_to_string("shop/logo.svg")
-    return f"data:image/svg+xml;base64,{b64encode(svg.encode()).decode()}"
+from django_docraptor import mail
+from django_docraptor.documents import Document, QuerysetDocument
+from django_docraptor.signals import document_completed, document_failed
+from shop.models import Invoice
 
 
 class InvoicePDF(Document[Invoice]):
-    """An invoice, as the customer gets it."""
-
     model = Invoice
     template_name = "shop/invoice.html"
+    options = {"prince_options": {"media": "print"}}
+    language = "en-gb"
+    deliver_to = "pdf"
 
-    def get_name(self) -> str:
-        """The invoice's number, so that the customer finds it again."""
+    def get_name(self):
         return f"invoice-{self.source.number}.pdf"
 
-    def get_options(self) -> dict[str, Any]:
-        """A title for the reader's window."""
-        return {"prince_options": {"pdf_title": str(self.source)}}
+    def get_idempotency_key(self):
+        return f"invoice-{self.source.number}"
 
-    def get_context(self) -> dict[str, Any]:
-        """The invoice and its lines."""
-        return {"invoice": self.source, "lines": self.source.lines.all(), "logo": logo()}
+    @classmethod
+    def may_download(cls, user, job):
+        return super().may_download(user, job) or user.invoices.filter(pk=job.object_id).exists()
 
 
-# Made once, however often the issued invoice is saved. The worker renders it after the commit, so
-# lines that are saved after the invoice are on it.
 InvoicePDF.on_save(
     when=lambda invoice: invoice.is_issued,
     owner=lambda invoice: invoice.customer,
-    idempotency_key=lambda invoice: f"shop.invoice.{invoice.pk}",
 )
 
 
-class InvoiceReport(Document[Invoice]):
-    """A table of invoices, as PDF and as XLSX. Parameters: ``ids`` and ``document_type``."""
+class ReminderForm(forms.Form):
+    pay_by = forms.DateField()
 
+
+class Reminder(Document[Invoice]):
+    model = Invoice
+    template_name = "shop/reminder.html"
+    form_class = ReminderForm
+
+    def get_name(self):
+        return f"reminder-{self.source.number}.pdf"
+
+    def get_context(self):
+        return {"pay_by": date.fromisoformat(self.params["pay_by"])}
+
+
+class ReportForm(forms.Form):
+    document_type = forms.ChoiceField(choices=[("pdf", "PDF"), ("xlsx", "Excel")])
+
+
+class InvoiceReport(QuerysetDocument[Invoice]):
+    model = Invoice
     template_name = "shop/report.html"
+    form_class = ReportForm
 
-    def get_name(self) -> str:
-        """One name, two endings."""
-        return f"invoice-report.{self.get_document_type()}"
+    def get_name(self):
+        return f"invoices.{self.get_document_type()}"
 
-    def get_context(self) -> dict[str, Any]:
-        """The invoices, and how money is written: for readers, or for spreadsheets."""
-        chosen = Invoice.objects.filter(pk__in=self.params["ids"]).order_by("number")
-        invoices = list(chosen.select_related("customer").prefetch_related("lines"))
-        return {
-            "invoices": invoices,
-            "net": sum(invoice.net for invoice in invoices),
-            "vat": sum(invoice.vat_total for invoice in invoices),
-            "total": sum(invoice.total for invoice in invoices),
-            "money": "2u" if self.get_document_type() == "xlsx" else "2g",
-            "logo": logo(),
-        }
+    def get_queryset(self):
+        return super().get_queryset().select_related("customer").prefetch_related("lines")
 
-    @classmethod
-    def over(cls, invoices: QuerySet[Invoice], *, owner: AbstractBaseUser) -> list[RenderJob]:
-        """Make the report of some invoices, as PDF and as XLSX."""
-        ids = list(invoices.order_by("pk").values_list("pk", flat=True))
-        return enqueue_many(
-            cls.order(owner=owner, params={"ids": ids, "document_type": document_type})
-            for document_type in ("pdf", "xlsx")
-        )
+    def get_context(self):
+        return {"total": sum(invoice.total for invoice in self.rows)}
+
+
+document_completed.connect(mail.notify_owner)
+document_failed.connect(mail.notify_owner)

@@ -1,25 +1,29 @@
-"""What customers see."""
-
 from django.contrib.auth.mixins import LoginRequiredMixin
-from django.db.models import QuerySet
-from django.views.generic import ListView
+from django.views.generic import DetailView, ListView
 
-from django_docraptor.models import RenderJob
+from django_docraptor.documents import attach_latest_documents
+from django_docraptor.views import DocumentMixin
+from shop.documents import InvoicePDF
+from shop.models import Invoice
 
 
-class DocumentList(LoginRequiredMixin, ListView):
-    """The documents of whoever is logged in, and nobody else's."""
-
-    template_name = "shop/documents.html"
-    context_object_name = "jobs"
+class InvoiceList(LoginRequiredMixin, ListView):
+    template_name = "shop/invoices.html"
     paginate_by = 25
 
-    def get_queryset(self) -> QuerySet[RenderJob]:
-        """Newest first."""
-        return RenderJob.objects.filter(owner=self.request.user).order_by("-created_at", "-pk")
+    def get_queryset(self):
+        return self.request.user.invoices.exclude(issued_on=None)
 
-    def get_context_data(self, **kwargs: object) -> dict[str, object]:
-        """Whether the page should look again."""
+    def get_context_data(self, **kwargs):
         context = super().get_context_data(**kwargs)
-        context["unfinished"] = any(not job.is_final for job in context["jobs"])
+        attach_latest_documents(context["object_list"], InvoicePDF)
         return context
+
+
+class InvoiceDocument(DocumentMixin, DetailView):
+    document = InvoicePDF
+
+    def get_queryset(self):
+        issued = Invoice.objects.exclude(issued_on=None)
+        user = self.request.user
+        return issued if user.is_staff else issued.filter(customer=user)

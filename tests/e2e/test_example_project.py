@@ -16,10 +16,15 @@ import pytest
 import requests
 from django.utils import timezone
 
+from django_docraptor.preflight import find_problems
+
 ROOT = Path(__file__).resolve().parent.parent.parent
+SITE = ROOT / "example_project"
+# Lines that are not blank: what a whole site with every kind of document may take.
+MOST_LINES = 250
 # The whole environment of a command: a developer's own settings must not switch services.
 KEPT = ("PATH", "HOME", "LANG", "VIRTUAL_ENV", "LD_LIBRARY_PATH")
-ROW = re.compile(r"(invoice-\S+)\s+(\w+)\s+(\d*)\s+(\d+\.\d)\s+(\S+)")
+ROW = re.compile(r"((?:invoice|reminder)\S+)\s+(\w+)\s+(\d*)\s+(\d+\.\d)\s+(\S+)")
 # The first sample invoice: 344.90 net, of which 272.90 with 20 % VAT.
 FIRST_TOTAL = 399.48
 
@@ -28,6 +33,14 @@ def environment(var: Path, **extra: str) -> dict[str, str]:
     """The environment for one run of the example project."""
     kept = {name: os.environ[name] for name in KEPT if name in os.environ}
     return kept | {"EXAMPLE_VAR": str(var)} | extra
+
+
+def settings() -> dict[str, str]:
+    """The variables that the demo gives to its processes."""
+    return {
+        "DJANGO_SETTINGS_MODULE": "example_project.demo.settings",
+        "PYTHONPATH": f"{ROOT}{os.pathsep}{SITE}",
+    }
 
 
 def run(var: Path, *arguments: str, **extra: str) -> subprocess.CompletedProcess[str]:
@@ -45,7 +58,7 @@ def run(var: Path, *arguments: str, **extra: str) -> subprocess.CompletedProcess
 
 def manage(var: Path, *arguments: str) -> str:
     """Run a management command that must succeed. Returns what it printed."""
-    done = run(var, "example_project/manage.py", *arguments)
+    done = run(var, "example_project/manage.py", *arguments, **settings())
     assert done.returncode == 0, done.stderr
     return done.stdout
 
@@ -143,7 +156,7 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, tuple[s
     done = run(var, "-m", "example_project.demo", "--delay=0.5")
     assert done.returncode == 0, done.stdout + done.stderr
     assert processes_of(var) == []
-    assert "7 documents in" in done.stdout
+    assert "8 documents in" in done.stdout
     rows = ROW.findall(done.stdout)
     return {name: (state, Path(file)) for name, state, _pages, _seconds, file in rows}
 
@@ -152,7 +165,11 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, tuple[s
 def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Command]:
     """The running site."""
     command = Command(
-        tmp_path_factory.mktemp("shop"), "-m", "example_project.serve", "--port=0", "--delay=0.2"
+        tmp_path_factory.mktemp("shop"),
+        "-m",
+        "example_project.demo.serve",
+        "--port=0",
+        "--delay=0.2",
     )
     try:
         command.wait_until("ready +stop it with Ctrl-C")
@@ -171,10 +188,11 @@ def visit(shop: Command, name: str) -> Visitor:
 
 
 def test_demo_makes_every_document(demo):
-    """Five invoices by signal, and the report in both types."""
+    """Five invoices by signal, the report in both types, a reminder."""
     year = timezone.localdate().year
     invoices = [f"invoice-{year}-{number:04}.pdf" for number in range(1, 6)]
-    assert sorted(demo) == [*invoices, "invoice-report.pdf", "invoice-report.xlsx"]
+    reminder = f"reminder-{year}-0001.pdf"
+    assert sorted(demo) == [*invoices, "invoices.pdf", "invoices.xlsx", reminder]
     assert {state for state, _file in demo.values()} == {"completed"}
 
 
@@ -205,7 +223,7 @@ def test_demo_invoice_adds_up(demo):
 
 def test_demo_report_is_a_spreadsheet_of_numbers(demo):
     """A row for each invoice, and a last one that sums them."""
-    _state, file = demo["invoice-report.xlsx"]
+    _state, file = demo["invoices.xlsx"]
     sheet = openpyxl.load_workbook(file)["Invoices"]
     header, *rows, total = sheet.iter_rows(values_only=True)
     assert header[-1] == "Total (GBP)"
@@ -217,7 +235,7 @@ def test_demo_report_is_a_spreadsheet_of_numbers(demo):
 
 def test_demo_report_is_a_pdf(demo):
     """The same table with a letterhead."""
-    _state, file = demo["invoice-report.pdf"]
+    _state, file = demo["invoices.pdf"]
     text = pypdf.PdfReader(file).pages[0].extract_text()
     assert "Marlow & Finch" in text
     assert str(FIRST_TOTAL) in text
@@ -250,7 +268,7 @@ def test_demo_names_the_missing_library(tmp_path):
 
 def test_demo_gives_up_at_its_deadline(tmp_path):
     """Documents that take too long end the demo with what is missing."""
-    done = run(tmp_path, "-m", "example_project.demo", "--delay=60", "--deadline=20")
+    done = run(tmp_path, "-m", "example_project.demo", "--delay=60", "--deadline=30")
     assert done.returncode == 1
     assert "Not all documents are finished" in done.stderr
     assert processes_of(tmp_path) == []
@@ -269,7 +287,7 @@ def test_demo_says_that_another_one_runs(shop):
 def test_demo_stops_everything_when_interrupted(tmp_path, number, code):
     """Ctrl-C while documents are being made."""
     command = Command(tmp_path, "-m", "example_project.demo", "--delay=60")
-    command.wait_until("7 (queued|working)")
+    command.wait_until("8 (queued|working)")
     assert command.stop(number) == code
     assert processes_of(tmp_path) == []
 
@@ -277,7 +295,7 @@ def test_demo_stops_everything_when_interrupted(tmp_path, number, code):
 def test_demo_reports_a_worker_that_dies(tmp_path):
     """The end of its log, a code other than 0, and nothing left."""
     command = Command(tmp_path, "-m", "example_project.demo", "--delay=60")
-    command.wait_until("7 (queued|working)")
+    command.wait_until("8 (queued|working)")
     for process in Path("/proc").glob("[0-9]*"):
         try:
             line = (process / "cmdline").read_bytes()
@@ -291,17 +309,64 @@ def test_demo_reports_a_worker_that_dies(tmp_path):
     assert processes_of(tmp_path) == []
 
 
-def test_customer_sees_only_own_documents(shop):
-    """Another customer's documents are neither listed nor there."""
+def test_customer_sees_only_own_invoices(shop):
+    """Another customer's invoices are neither listed nor there."""
     ines, tomas = visit(shop, "ines"), visit(shop, "tomas")
     ours, theirs = ines.finished_page(3), tomas.finished_page(2)
     year = timezone.localdate().year
-    assert re.findall(r"<td>(invoice-\S+)</td>", ours) == [
-        f"invoice-{year}-{number:04}.pdf" for number in (5, 3, 1)
+    assert re.findall(r"<td>(\d+-\d+)</td>", ours) == [
+        f"{year}-{number:04}" for number in (5, 3, 1)
     ]
-    path = re.search(r'href="(/docraptor/documents/\S+/)"', theirs)[1]
-    assert tomas.get(path).content.startswith(b"%PDF-")
-    assert ines.get(path).status_code == 404
+    for pattern in (r'href="(/docraptor/documents/\S+/)"', r'href="(/invoices/\d+/pdf/)"'):
+        path = re.search(pattern, theirs)[1]
+        assert tomas.get(path).content.startswith(b"%PDF-")
+        assert ines.get(path).status_code == 404
+
+
+def test_customer_view_gives_the_signals_document(shop):
+    """Opening an invoice makes, and bills, no second document."""
+    ines = visit(shop, "ines")
+    paths = re.findall(r'href="(/invoices/\d+/pdf/)"', ines.finished_page(3))
+    before = jobs_made(shop)
+    answer = ines.get(paths[0])
+    assert answer.headers["Content-Type"] == "application/pdf"
+    assert answer.headers["Content-Disposition"].startswith('inline; filename="invoice-')
+    assert jobs_made(shop) == before
+
+
+def test_preview_is_for_the_staff(shop):
+    """``?as=html`` shows the HTML, in which nothing is left to fetch."""
+    ines, admin = visit(shop, "ines"), visit(shop, "admin")
+    path = re.search(r'href="(/invoices/\d+/pdf/)"', ines.finished_page(3))[1]
+    assert ines.get(f"{path}?as=html").status_code == 403
+    html = admin.get(f"{path}?as=html").text
+    assert html.count('src="data:image/svg+xml;base64,') == 2  # the logo, the signature
+    assert find_problems(html, allow_private=False) == []
+
+
+def test_documents_are_delivered_and_mailed(shop):
+    """Every finished invoice is in its own field, and its customer has a mail with a link."""
+    visit(shop, "ines").finished_page(3)
+    script = """
+from shop.models import Invoice
+print([bool(i.pdf) and i.pdf.size > 999 for i in Invoice.objects.filter(customer__username="ines")])
+"""
+    wait_for("delivery", lambda: "[True, True, True]" in manage(shop.var, "shell", "-c", script))
+    mails = wait_for(
+        "mail",
+        lambda: [
+            text
+            for file in (shop.var / "mail").iterdir()
+            if "To: ines@" in (text := file.read_text())
+        ],
+    )
+    assert re.search(r"http://127\.0\.0\.1:\d+/docraptor/documents/\S+/waiting/", mails[0])
+
+
+def jobs_made(shop: Command) -> str:
+    """How many jobs there are."""
+    script = "from django_docraptor.models import RenderJob\nprint(RenderJob.objects.count())"
+    return manage(shop.var, "shell", "-c", script).splitlines()[-1]
 
 
 def test_stranger_must_log_in(shop):
@@ -313,34 +378,57 @@ def test_stranger_must_log_in(shop):
     assert page.headers["Location"] == "/accounts/login/?next=/"
 
 
-def test_admin_action_makes_both_reports(shop):
-    """The selection becomes a PDF and a spreadsheet, for whoever asked."""
+def test_admin_makes_reports_and_reminders(shop):
+    """An action asks for a type, a button for a date; both make what was asked for."""
     admin = visit(shop, "admin")
     page = admin.get("/admin/shop/invoice/").text
     chosen = re.findall(r'name="_selected_action" value="(\d+)"', page)
     assert len(chosen) >= 5
-    answer = admin.post("/admin/shop/invoice/", action="make_report", _selected_action=chosen[-2:])
-    assert "In the making" in answer.text
-    names = re.findall(r"<td>(invoice-\S+)</td>", admin.finished_page(2))
-    assert sorted(names) == ["invoice-report.pdf", "invoice-report.xlsx"]
+    order = {"action": "docraptor_shop_InvoiceReport", "_selected_action": chosen[-2:]}
+    once = {"_once": "report", "document-document_type": "xlsx"}
+    assert "invoices.xlsx" in admin.post("/admin/shop/invoice/", **order, **once).text
+    path = f"/admin/shop/invoice/{chosen[-1]}/documents/shop.Reminder/"
+    answer = admin.post(path, _once="reminder", **{"document-pay_by": "2030-01-31"})
+    assert "reminder-" in answer.text
 
 
 def test_invoice_makes_its_document_once(shop):
     """A draft makes none; an issued invoice makes one, however often it is saved."""
     script = """
+from datetime import date
 from django.contrib.auth.models import User
 from django_docraptor.models import RenderJob
-from example_project.shop.models import Invoice
+from shop.models import Invoice
 user = User.objects.create(username="once")
 invoice = Invoice.objects.create(customer=user, number="draft", address="somewhere")
 made = [RenderJob.objects.for_source(invoice).count()]
-invoice.issue()
+invoice.issued_on = date(2026, 1, 31)
 for _ in range(3):
     invoice.save()
     made.append(RenderJob.objects.for_source(invoice).count())
 print("made", made)
 """
     assert "made [0, 1, 1, 1]" in manage(shop.var, "shell", "-c", script)
+
+
+def test_site_is_small():
+    """The whole site, without its migrations and without what runs it for a demo."""
+    files = [SITE / "manage.py", *(SITE / "mysite").glob("*.py"), *(SITE / "shop").glob("*.py")]
+    lines = [line for file in files for line in file.read_text().splitlines() if line.strip()]
+    assert len(lines) < MOST_LINES
+    others = set(SITE.rglob("*.py")) - set(files)
+    homes = {file.relative_to(SITE).parts[:2] for file in others}
+    assert {home for home in homes if home[0] != "demo"} == {
+        ("__init__.py",),
+        ("shop", "migrations"),
+    }
+
+
+def test_site_runs_without_its_demo(tmp_path):
+    """As its own settings say, which find nothing wrong with it."""
+    path = {"PYTHONPATH": str(ROOT), "DJANGO_SETTINGS_MODULE": "mysite.settings"}
+    done = run(tmp_path, "example_project/manage.py", "check", **path)
+    assert "no issues" in done.stdout, done.stderr
 
 
 def test_migrations_are_complete(tmp_path):
@@ -376,8 +464,7 @@ print(settings.DATABASES["default"]["ENGINE"].rpartition(".")[2])
 print(settings.DATABASES["default"].get("PASSWORD", "p@ss"))
 print(*settings.CELERY_BROKER_TRANSPORT_OPTIONS)
 """
-    settings = {"DJANGO_SETTINGS_MODULE": "example_project.settings"}
-    done = run(tmp_path, "-c", script, **settings, **variables)
+    done = run(tmp_path, "-c", script, **settings(), **variables)
     assert done.stdout.splitlines()[:2] == [engine, "p@ss"]
     assert set(done.stdout.splitlines()[2].split()) == options
 
@@ -392,7 +479,7 @@ print(document_storage.bucket_name, document_storage.url("a.pdf", expire=60))
         tmp_path,
         "-c",
         script,
-        DJANGO_SETTINGS_MODULE="example_project.settings",
+        **settings(),
         AWS_STORAGE_BUCKET_NAME="papers",
         AWS_S3_ENDPOINT_URL="http://127.0.0.1:9000",
         AWS_ACCESS_KEY_ID="key",
@@ -408,6 +495,5 @@ def test_environment_chooses_the_real_service(tmp_path):
 from django.conf import settings
 print(settings.DOCRAPTOR["BASE_URL"], settings.DOCRAPTOR["CALLBACK_BASE_URL"] or "polling")
 """
-    settings = {"DJANGO_SETTINGS_MODULE": "example_project.settings"}
-    done = run(tmp_path, "-c", script, DOCRAPTOR_API_KEY="real", **settings)
+    done = run(tmp_path, "-c", script, DOCRAPTOR_API_KEY="real", **settings())
     assert done.stdout.split() == ["https://api.docraptor.com", "polling"]

@@ -1,57 +1,195 @@
-"""The tutorial, done step by step as its reader would: its code blocks, its commands."""
+"""The tutorial, done page by page as its reader would: what it builds is the example project."""
 
 import os
 import re
+import shlex
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from django_docraptor.sandbox import Sandbox
 
 ROOT = Path(__file__).resolve().parents[2]
-TUTORIAL = ROOT / "docs" / "tutorial" / "first-document.md"
-# A block of code, and the file that the line before it names.
-BLOCK = re.compile(r"`([\w/.]+\.(?:py|html))`:\n\n```(?:python|html)\n(.*?)```", re.DOTALL)
-COMMAND = re.compile(r"^\$ (.*)$", re.MULTILINE)
+TUTORIAL = ROOT / "docs" / "tutorial"
+EXAMPLE = ROOT / "example_project"
+PAGES = ("first-document", "signal", "admin", "customers", "mail", "assets", "celery")
+# A fence, and the paragraph or the heading before it.
+STEP = re.compile(r"([^\n]*(?:\n[^\n]+)*)\n\n```([\w+]+)\n(.*?)\n```$", re.DOTALL | re.MULTILINE)
+FILE = re.compile(r"`((?:mysite|shop)/[\w/.]+)`")
+# Commands that end by themselves; the others are a terminal's, or a person's.
+RUN = ("check", "makemigrations", "migrate", "docraptor_preflight", "startapp")
+SHELL = "In `python manage.py shell`"
+CUSTOMER = """
+from django.test import Client
+client = Client(SERVER_NAME="127.0.0.1")
+assert client.login(username="ines", password="paper and ink")
+page = client.get("/").content.decode()
+assert page.count(">Download<") == 1, page
+answer = client.get("/invoices/1/pdf/")
+assert answer["Content-Type"] == "application/pdf", answer
+assert client.get("/invoices/1/pdf/?as=html").status_code == 403
+assert client.login(username="ada", password="secret")
+assert "<h1>Invoice A-1</h1>" in client.get("/invoices/1/pdf/?as=html").content.decode()
+"""
+ADMIN = """
+from django.test import Client
+client = Client(SERVER_NAME="127.0.0.1")
+assert client.login(username="ada", password="secret")
+page = client.get("/admin/shop/invoice/").content.decode()
+assert "Make Invoice Report over selected invoices" in page, page
+answer = client.post("/admin/shop/invoice/1/documents/shop.Reminder/",
+    {"_once": "one", "document-pay_by": "2026-03-01"}, follow=True)
+assert "reminder-A-1.pdf" in answer.content.decode()
+client.post("/admin/shop/invoice/", {"action": "docraptor_shop_InvoiceReport",
+    "_selected_action": ["1"], "_once": "two", "document-document_type": "xlsx"})
+"""
 
 
-def run(site: Path, *command: str) -> str:
-    """Run a command in the site; return what it prints."""
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    environment.pop("DJANGO_SETTINGS_MODULE", None)
-    done = subprocess.run(
-        command, cwd=site, env=environment, capture_output=True, text=True, timeout=120, check=False
-    )
-    assert done.returncode == 0, f"{command}: {done.stdout}{done.stderr}"
-    return done.stdout + done.stderr
+class Reader:
+    """Somebody who does what the pages say, in a directory of their own."""
 
+    def __init__(self, site: Path, sandbox: Sandbox) -> None:
+        self.site = site
+        self.environment = {
+            **os.environ,
+            "PYTHONPATH": str(ROOT),
+            "DOCRAPTOR_BASE_URL": sandbox.url,
+            "DJANGO_SUPERUSER_PASSWORD": "secret",
+        }
+        self.environment.pop("DJANGO_SETTINGS_MODULE", None)
 
-def write_files(site: Path, port: int) -> list[str]:
-    """Put the tutorial's blocks into their files."""
-    blocks = BLOCK.findall(TUTORIAL.read_text())
-    for name, code in blocks:
-        file = site / name
+    def run(self, *command: str) -> str:
+        """Run a command of Python's; return what it prints."""
+        done = subprocess.run(
+            [sys.executable, *command],
+            cwd=self.site,
+            env=self.environment,
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+        assert done.returncode == 0, f"{command}: {done.stdout}{done.stderr}"
+        return done.stdout + done.stderr
+
+    def shell(self, code: str) -> str:
+        """Run code as in ``manage.py shell``."""
+        return self.run("manage.py", "shell", "-c", code)
+
+    def follow(self, page: str) -> str:
+        """Do what a page says, from top to bottom; return what its commands print."""
+        steps = STEP.findall((TUTORIAL / f"{page}.md").read_text())
+        assert steps
+        return "".join(self.step(before, kind, text) for before, kind, text in steps)
+
+    def step(self, before: str, kind: str, text: str) -> str:
+        """Do one step."""
+        if kind == "console":
+            return "".join(self.command(line) for line in re.findall(r"^\$ (.*)$", text, re.M))
+        if SHELL in before:
+            return self.shell(text)
+        (name,) = FILE.findall(before)
+        file = self.site / name
         file.parent.mkdir(parents=True, exist_ok=True)
-        before = file.read_text() if name.endswith("settings.py") else ""
-        file.write_text(before + code.replace("127.0.0.1:8001", f"127.0.0.1:{port}"))
-    return [name for name, _ in blocks]
+        if kind == "diff":
+            file.write_text(changed(file.read_text(), text))
+        elif "At the end of" in before or "at the end of" in before:
+            separator = "\n" if name.endswith("settings.py") else "\n\n"
+            joined = file.read_text() + separator + text.lstrip("\n") + "\n"
+            file.write_text(joined)
+        else:
+            assert file.exists() == ("Replace" in before), before
+            file.write_text(text + "\n")
+        return ""
+
+    def command(self, line: str) -> str:
+        """Run one of those that end by themselves."""
+        words = shlex.split(line, comments=True)
+        if words[0] == "cp":
+            shutil.copytree(EXAMPLE / "shop" / "static", self.site / "shop" / "static")
+        if words[:2] == ["django-admin", "startproject"]:
+            return self.run("-m", "django", *words[1:])
+        if words[:2] != ["python", "manage.py"]:
+            return ""
+        if words[2] == "createsuperuser":
+            return self.run(*words[1:], "--noinput")
+        if words[2] in RUN or "--until-idle" in words:
+            return self.run(*words[1:])
+        return ""
 
 
-def test_tutorial(tmp_path: Path) -> None:
-    """A new site that follows the tutorial has a PDF in its private directory."""
-    python = sys.executable
-    run(tmp_path, python, "-m", "django", "startproject", "mysite", ".")
-    run(tmp_path, python, "manage.py", "startapp", "shop")
+def changed(text: str, diff: str) -> str:
+    """The text after a change whose old lines it has once."""
+    lines = diff.splitlines()
+    assert all(line[:1] in " +-" for line in lines), diff
+    old, new = (
+        "".join(f"{line[1:]}\n" for line in lines if line[:1] != other) for other in ("+", "-")
+    )
+    assert text.count(old) == 1, f"not once in the file:\n{old}"
+    return text.replace(old, new)
+
+
+def files_of(site: Path) -> dict[str, str]:
+    """What a reader writes: Python and templates, by name; migrations are Django's."""
+    paths = [*site.glob("*.py"), *site.glob("mysite/*.py"), *site.glob("shop/*.py")]
+    paths += [path for path in site.glob("shop/templates/**/*") if path.is_file()]
+    return {str(path.relative_to(site)): path.read_text() for path in paths}
+
+
+def test_tutorial_builds_the_example_project(tmp_path: Path) -> None:
+    """Page by page there is something to see; at the end the files are the example project's."""
     with Sandbox() as sandbox:
-        names = write_files(tmp_path, int(sandbox.url.rpartition(":")[2]))
-        assert {"mysite/settings.py", "mysite/urls.py", "shop/models.py"} <= set(names)
-        assert "no issues" in run(tmp_path, python, "manage.py", "check")
-        run(tmp_path, python, "manage.py", "makemigrations", "shop")
-        run(tmp_path, python, "manage.py", "migrate")
-        (create,) = (line for line in COMMAND.findall(TUTORIAL.read_text()) if "shell -c" in line)
-        code = create.partition('"')[2].rpartition('"')[0]
-        run(tmp_path, python, "manage.py", "shell", "-c", code)
-        run(tmp_path, python, "manage.py", "docraptor_tick", "--until-idle", "--timeout", "60")
-        assert [entry.name for entry in sandbox.ledger.accepted()] == ["invoice-A-1.pdf"]
-    (pdf,) = (tmp_path / "documents").rglob("*.pdf")
-    assert pdf.read_bytes().startswith(b"%PDF-")
+        reader = Reader(tmp_path, sandbox)
+        printed = reader.follow("first-document")
+        assert "no issues" in printed
+        assert len(list((tmp_path / "documents").rglob("*.pdf"))) == 1
+
+        reader.follow("signal")
+        assert len(list((tmp_path / "media").rglob("*.pdf"))) == 1
+
+        assert "no issues" in reader.follow("admin")
+        reader.shell(ADMIN)
+        reader.run("manage.py", "docraptor_tick", "--until-idle")
+
+        assert "no issues" in reader.follow("customers")
+        reader.shell(CUSTOMER)
+
+        printed = reader.follow("mail")
+        assert "To: ines@customers.example" in printed
+        assert "http://127.0.0.1:8000/docraptor/" in printed
+
+        assert "2 documents: nothing would fail." in reader.follow("assets")
+        assert "no issues" in reader.follow("celery")
+        assert [entry.name for entry in sandbox.ledger.accepted()] == [
+            *["invoice-A-1.pdf"] * 2,
+            "reminder-A-1.pdf",
+            "invoices.xlsx",
+            "invoice-A-2.pdf",
+        ]
+    built, wanted = files_of(tmp_path), files_of(EXAMPLE)
+    del wanted["__init__.py"]  # for make demo
+    assert {name: built.get(name) for name in wanted} == wanted
+    # What startproject and startapp have written besides.
+    assert sorted(set(built) - set(wanted)) == [
+        "mysite/asgi.py",
+        "mysite/wsgi.py",
+        "shop/apps.py",
+        "shop/tests.py",
+    ]
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_every_page_ends_with_something_to_see(page: str) -> None:
+    """And says what."""
+    assert "**To see:**" in (TUTORIAL / f"{page}.md").read_text()
+
+
+def test_invoice_by_signal_is_short() -> None:
+    """Beside the model and the template, 15 lines: the class and the trigger."""
+    text = (TUTORIAL / "signal.md").read_text()
+    code = text.partition("Replace `shop/documents.py`:\n\n```python\n")[2].partition("\n```")[0]
+    lines = [line for line in code.splitlines() if line.strip()]
+    assert len(lines) == 15

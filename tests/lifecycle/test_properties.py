@@ -57,12 +57,11 @@ ALLOWS_ANOTHER = (Kind.NEVER_ACCEPTED, Kind.RETRIED)
 
 def submitting() -> Iterator[None]:
     """A worker that submits, stopping wherever it could die."""
-    for job in admit("default", 3):
+    admission = admit("default", 3)
+    yield
+    for item in prepare(admission.jobs):
         yield
-        item = prepare(job)
-        yield
-        if item is None:
-            continue
+        job = item.job
         try:
             answer = client_for(job.account).create_async_doc(item.request)
         except DocRaptorError as error:
@@ -88,6 +87,23 @@ def polling() -> Iterator[None]:
             answered(job, answer)
 
 
+def polling_and_collecting() -> Iterator[None]:
+    """A worker that polls one job and, if it is finished, fetches it under the same claim."""
+    due = RenderJob.objects.filter(state__in=POLLED)
+    for job in due.claim(limit=1, lease=LEASE[State.QUEUED]):
+        yield
+        try:
+            answer = client_for(job.account).get_status(job.status_id)
+        except DocRaptorError as error:
+            unanswered(job, error)
+            continue
+        yield
+        answered(job, answer, keep=True)
+        yield
+        if job.state == State.DOWNLOADING:
+            collect_one(job, is_begun=True)
+
+
 def collecting() -> Iterator[None]:
     """A worker that fetches and stores; its inner crash points are in test_crashes."""
     due = RenderJob.objects.filter(state=State.DOWNLOADING)
@@ -103,6 +119,9 @@ def reconciling() -> Iterator[None]:
     yield
     if jobs:
         settle(jobs, "default")
+
+
+PROGRAMS = [submitting, submitting, polling, polling_and_collecting, collecting, reconciling]
 
 
 class Life(RuleBasedStateMachine):
@@ -125,7 +144,7 @@ class Life(RuleBasedStateMachine):
 
     @rule(
         worker=st.integers(1, 2),
-        program=st.sampled_from([submitting, submitting, polling, collecting, reconciling]),
+        program=st.sampled_from(PROGRAMS),
     )
     def start(self, worker: int, program) -> None:
         """A worker drops what it did (a crash) and starts something else."""

@@ -8,7 +8,7 @@ from django.db.models.functions import Now
 
 from django_docraptor import lifecycle, shortcuts
 from django_docraptor.exceptions import NotSentError
-from django_docraptor.lifecycle.submission import accepted, admit, prepare, send
+from django_docraptor.lifecycle.submission import Admission, accepted, admit, prepare, send
 from django_docraptor.models import Account, RenderJob, after
 from django_docraptor.sandbox import Fault, Sandbox
 from django_docraptor.states import Kind, State
@@ -65,7 +65,7 @@ def test_C1_a_row_taken_meanwhile(sandbox: Sandbox) -> None:
 def test_C2_a_lost_claim_ends(sandbox: Sandbox) -> None:
     """A claim whose owner vanished is due again when its lease ends, and sent once."""
     job = enqueue()
-    assert admit("default", 10)
+    assert admit("default", 10).jobs
     assert lifecycle.submit() == 0
     skip_time(121)
     assert lifecycle.submit() == 1
@@ -76,17 +76,17 @@ def test_C2_a_lost_claim_ends(sandbox: Sandbox) -> None:
 def test_C3_a_second_start_finds_nothing(sandbox: Sandbox) -> None:
     """Of two workers that hold the same claimed job, only one gets to send it."""
     enqueue()
-    (job,) = admit("default", 10)
+    (job,) = admit("default", 10).jobs
     twin = RenderJob.objects.get(pk=job.pk)
-    assert prepare(job)
-    assert prepare(twin) is None
+    assert prepare([job])
+    assert prepare([twin]) == []
     assert list(job.events.values_list("kind", flat=True)) == ["enqueued", "submitting"]
 
 
 def test_C4_killed_before_the_intent(sandbox: Sandbox) -> None:
     """Before the intent nothing was sent: the job is pending again, and sent once."""
     job = enqueue()
-    admit("default", 10)
+    assert admit("default", 10).jobs
     skip_time(121)
     drive(job)
     assert len(sandbox.ledger.accepted()) == 1
@@ -99,10 +99,10 @@ def test_C5_clocks_of_hosts_do_not_matter(sandbox: Sandbox, monkeypatch) -> None
     from django.utils import timezone
 
     enqueue()
-    admit("default", 10)
+    assert admit("default", 10).jobs
     real = timezone.now
     monkeypatch.setattr(timezone, "now", lambda: real() + datetime.timedelta(minutes=10))
-    assert admit("default", 10) == []
+    assert admit("default", 10).jobs == []
 
 
 # --- S: submitting ---------------------------------------------------------------------------
@@ -111,8 +111,8 @@ def test_C5_clocks_of_hosts_do_not_matter(sandbox: Sandbox, monkeypatch) -> None
 def test_S1_killed_after_the_intent(sandbox: Sandbox) -> None:
     """Nobody knows whether it was sent: it is looked up, and by policy sent anew or held."""
     job = enqueue(test=True)
-    (claimed,) = admit("default", 10)
-    prepare(claimed)
+    (claimed,) = admit("default", 10).jobs
+    prepare([claimed])
     skip_time(181)
     lifecycle.sweep()
     assert state_of(job) == State.UNCONFIRMED
@@ -124,8 +124,8 @@ def test_S1_killed_after_the_intent(sandbox: Sandbox) -> None:
 def test_S1_production_is_held(sandbox: Sandbox) -> None:
     """For a production document a person decides; nothing is sent a second time."""
     job = enqueue(test=False)
-    (claimed,) = admit("default", 10)
-    prepare(claimed)
+    (claimed,) = admit("default", 10).jobs
+    prepare([claimed])
     skip_time(181)
     job = drive(job)
     assert (job.state, job.error_code) == (State.FAILED, "submit_unconfirmed")
@@ -136,8 +136,8 @@ def test_S1_production_is_held(sandbox: Sandbox) -> None:
 def test_S2_killed_after_the_answer(sandbox: Sandbox, documents) -> None:
     """Accepted, but the worker died before writing it down: found by its tag, one create."""
     job = enqueue(test=False)
-    (claimed,) = admit("default", 10)
-    item = prepare(claimed)
+    (claimed,) = admit("default", 10).jobs
+    (item,) = prepare([claimed])
     lifecycle_client(item.job).create_async_doc(item.request)  # and then nothing more
     skip_time(181)
     job = drive(job)
@@ -331,8 +331,8 @@ def test_S14_redirects_are_not_followed(sandbox: Sandbox) -> None:
 def test_S15_a_late_answer_is_accepted(sandbox: Sandbox, documents) -> None:
     """A worker that stalls past its lease and wakes with an answer still settles the attempt."""
     job = enqueue(test=False)
-    (claimed,) = admit("default", 10)
-    item = prepare(claimed)
+    (claimed,) = admit("default", 10).jobs
+    (item,) = prepare([claimed])
     skip_time(181)
     lifecycle.sweep()
     assert state_of(job) == State.UNCONFIRMED
@@ -345,8 +345,8 @@ def test_S15_a_late_answer_is_accepted(sandbox: Sandbox, documents) -> None:
 def test_S16_a_late_answer_for_an_old_attempt(sandbox: Sandbox, documents) -> None:
     """An answer for attempt 1 that comes after attempt 2 was sent is told, and changes nothing."""
     job = enqueue(test=True)
-    (claimed,) = admit("default", 10)
-    item = prepare(claimed)
+    (claimed,) = admit("default", 10).jobs
+    (item,) = prepare([claimed])
     skip_time(181)
     drive(job, until=lambda job: job.attempt == 2 and job.state == State.QUEUED)
     accepted(item.job, "late-status-id")
@@ -360,11 +360,11 @@ def test_S16_a_late_answer_for_an_old_attempt(sandbox: Sandbox, documents) -> No
 def test_S16_a_late_answer_while_the_next_is_under_way(sandbox: Sandbox) -> None:
     """An answer for attempt 1 is not taken for the answer of attempt 2, which is being sent."""
     job = enqueue(test=True)
-    (first,) = admit("default", 10)
-    prepare(first)
+    (first,) = admit("default", 10).jobs
+    prepare([first])
     RenderJob.objects.filter(pk=job.pk).update(state=State.PENDING, lease_token="", due_at=Now())
-    (second,) = admit("default", 10)
-    prepare(second)
+    (second,) = admit("default", 10).jobs
+    prepare([second])
     accepted(first, "of-attempt-1")
     job.refresh_from_db()
     assert (job.attempt, job.state, job.status_id) == (2, State.SUBMITTING, "")
@@ -376,8 +376,8 @@ def test_S16_a_late_answer_while_the_next_is_under_way(sandbox: Sandbox) -> None
 def test_S16_a_worker_that_stood_still_sends_nothing(sandbox: Sandbox) -> None:
     """Frozen between intent and call for longer than the deadline: the call is not made."""
     enqueue(test=False)
-    (job,) = admit("default", 10)
-    item = prepare(job)
+    (job,) = admit("default", 10).jobs
+    (item,) = prepare([job])
     item.intended_at -= 661
     with pytest.raises(NotSentError, match="stood still"):
         item.create()
@@ -410,7 +410,7 @@ def test_S17_two_processes_share_the_cap(sandbox: Sandbox, settings) -> None:
     settings.DOCRAPTOR = settings.DOCRAPTOR | {"MAX_IN_FLIGHT": 3}
     for _ in range(12):
         enqueue()
-    admitted = at_once(4, lambda: len(admit("default", 10)))
+    admitted = at_once(4, lambda: len(admit("default", 10).jobs))
     assert sum(admitted) == 3
 
 
@@ -427,17 +427,26 @@ def test_prepare_is_no_part_of_a_transaction(sandbox: Sandbox) -> None:
     from django.db import transaction
 
     enqueue()
-    (job,) = admit("default", 10)
+    (job,) = admit("default", 10).jobs
     with pytest.raises(RuntimeError, match="durable"), transaction.atomic():
-        prepare(job)
+        prepare([job])
+
+
+def test_prepare_leaves_what_takes_too_long(sandbox: Sandbox, monkeypatch) -> None:
+    """Slow templates do not outlive the claim: what is composed is sent, the rest is given back."""
+    monkeypatch.setattr("django_docraptor.lifecycle.submission.BUDGET", -1.0)
+    for _ in range(3):
+        enqueue()
+    assert len(prepare(admit("default", 10).jobs)) == 1
+    assert RenderJob.objects.untouched().due().count() == 2
 
 
 def test_send_leaves_a_cancelled_job_alone(sandbox: Sandbox) -> None:
     """A job cancelled while its create was under way stays cancelled; the answer is told."""
     job = enqueue()
-    (claimed,) = admit("default", 10)
+    (claimed,) = admit("default", 10).jobs
     assert shortcuts.cancel(RenderJob.objects.get(pk=job.pk))
-    send([claimed])
+    send(Admission([claimed]))
     assert state_of(job) == State.CANCELLED
     assert creates(sandbox) == 0
 
@@ -460,9 +469,9 @@ def test_submit_tags_and_callback_url(sandbox: Sandbox, settings) -> None:
 def test_submit_sees_a_callback_that_was_faster(sandbox: Sandbox) -> None:
     """W2: a callback before the create returned makes the first poll due at once."""
     enqueue()
-    (job,) = admit("default", 10)
-    item = prepare(job)
-    assert not lifecycle.note_callback(job.pk, 1)
+    (job,) = admit("default", 10).jobs
+    (item,) = prepare([job])
+    assert lifecycle.note_callback(job.pk, 1)
     accepted(item.job, "id")
     assert RenderJob.objects.filter(pk=job.pk, due_at__lte=after(0)).exists()
 

@@ -1,7 +1,6 @@
 """``manage.py docraptor_render``: make documents of objects, for scripts and for support."""
 
 import argparse
-import difflib
 import itertools
 import re
 import time
@@ -12,19 +11,24 @@ from typing import Any
 
 from django.core.exceptions import ValidationError
 from django.core.management.base import BaseCommand, CommandError
-from django.db.models import Model, QuerySet
 
-from django_docraptor import lifecycle, registry
-from django_docraptor.documents import Document, QuerysetDocument
-from django_docraptor.documents.declaration import ClassRecipe
+from django_docraptor import lifecycle
+from django_docraptor.documents import QuerysetDocument
+from django_docraptor.management.objects import (
+    KEYS_AT_ONCE,
+    DocumentClass,
+    find_document,
+    find_sources,
+    read_params,
+    rows_of,
+)
 from django_docraptor.models import RenderJob
 from django_docraptor.states import State
 
-DocumentClass = type[Document[Any]]
 # Seconds: between two looks at the rows, between two rounds of the engine, and in all.
 LOOK, ROUND, PATIENCE = 0.5, 0.2, 900.0
-# Keys of one query; characters of a progress bar; bytes of a file's name without its ending.
-KEYS_AT_ONCE, BAR, MOST_BYTES = 500, 30, 150
+# Characters of a progress bar; bytes of a file's name without its ending.
+BAR, MOST_BYTES = 30, 150
 
 
 class Command(BaseCommand):
@@ -36,6 +40,7 @@ class Command(BaseCommand):
         """Define the options."""
         parser.add_argument("label", metavar="LABEL", help="the document: <app label>.<class>")
         parser.add_argument("keys", metavar="PK", nargs="*", help="primary keys of its objects")
+        parser.add_argument("--params", metavar="JSON", default="{}", help="its parameters")
         parser.add_argument("--wait", action="store_true", help="until all are final")
         parser.add_argument("--run", action="store_true", help="do a worker's work here, and wait")
         parser.add_argument("--output", metavar="DIR", type=Path, help="wait; copy the files there")
@@ -57,10 +62,11 @@ class Command(BaseCommand):
         """Order, then wait and copy if asked to."""
         document = find_document(options["label"])
         sources = find_sources(document, options["keys"])
+        params = read_params(options["params"])
         output: Path | None = options["output"]
         if output is not None:  # before anything is billed
             make_directory(output)
-        jobs = order(document, sources, options["test"])
+        jobs = order(document, sources, options["test"], params)
         if not (options["wait"] or options["run"] or output):
             for job in jobs:
                 self.stdout.write(f"{job.pk}  {job.name}")
@@ -122,57 +128,6 @@ class Command(BaseCommand):
         return True
 
 
-def find_document(label: str) -> DocumentClass:
-    """The document of a label. Raises CommandError naming those that are close."""
-    recipe = registry.find(label)
-    if isinstance(recipe, ClassRecipe):
-        return recipe.document
-    known = sorted(registry.all_recipes())
-    close = difflib.get_close_matches(label, known, n=3, cutoff=0.5)
-    hint = f"Did you mean {' or '.join(close)}?" if close else f"There are: {', '.join(known)}."
-    raise CommandError(f"No document is registered as {label!r}. {hint}")
-
-
-def find_sources(document: DocumentClass, keys: list[str]) -> list[Any]:
-    """The objects with these keys, in their order. Raises CommandError naming what is wrong."""
-    model = document.model
-    if model is None:
-        if keys:
-            raise CommandError(f"{document.label} names no model: give it no primary keys.")
-        return [None]
-    if not keys:
-        raise CommandError(f"{document.label} is made from {model._meta.label}: give primary keys.")
-    wanted = list(dict.fromkeys(_read(model, key) for key in keys))
-    found: dict[Any, Model] = {}
-    for start in range(0, len(wanted), KEYS_AT_ONCE):
-        found |= model._base_manager.in_bulk(wanted[start : start + KEYS_AT_ONCE])
-    missing = [key for key in wanted if key not in found]
-    if missing:
-        raise CommandError(_missing(model, missing))
-    return [found[key] for key in wanted]
-
-
-def _read(model: type[Model], key: str) -> Any:
-    field = model._meta.pk
-    try:
-        value = field.to_python(key)
-        field.run_validators(value)  # a number may be too large for the database
-    except ValidationError as error:
-        said = f"{key!r} is no primary key of {model._meta.label}: {' '.join(error.messages)}"
-        raise CommandError(said) from None
-    return value
-
-
-def _missing(model: type[Model], keys: list[Any]) -> str:
-    """That there are no such objects, and which keys come before and after the first."""
-    rows: QuerySet[Model] = model._base_manager.all()
-    before = rows.filter(pk__lt=keys[0]).order_by("-pk").values_list("pk", flat=True).first()
-    after = rows.filter(pk__gt=keys[0]).order_by("pk").values_list("pk", flat=True).first()
-    near = " and ".join(str(key) for key in (before, after) if key is not None)
-    hint = f"The nearest keys are {near}." if near else "There are none at all."
-    return f"{model._meta.label} has no {', '.join(map(str, keys))}. {hint}"
-
-
 def make_directory(path: Path) -> None:
     """Make sure that there is a directory. Raises CommandError."""
     try:
@@ -181,13 +136,14 @@ def make_directory(path: Path) -> None:
         raise CommandError(f"Nothing can be written to {path}: {error}") from None
 
 
-def order(document: DocumentClass, sources: list[Any], test: bool | None) -> list[RenderJob]:
+def order(
+    document: DocumentClass, sources: list[Any], test: bool | None, params: dict[str, Any]
+) -> list[RenderJob]:
     """A job for each object, or one for a report over all. Raises CommandError."""
-    said = {} if test is None else {"test": test}
+    said: dict[str, Any] = {"params": params} if test is None else {"params": params, "test": test}
     try:
         if issubclass(document, QuerysetDocument):
-            rows: Any = type(sources[0])._base_manager.filter(pk__in=[each.pk for each in sources])
-            return [document.enqueue(rows, **said)]
+            return [document.enqueue(rows_of(sources), **said)]
         return document.enqueue_many(sources, **said)
     except ValidationError as error:
         raise CommandError(f"Nothing was ordered: {' '.join(error.messages)}") from None

@@ -1,0 +1,46 @@
+"""Which figures there are: modules with ``measure(place, options)``, in the order of the table.
+
+They are named, not imported: they need Django, which is set up when the place is.
+"""
+
+import argparse
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from importlib import import_module
+
+from benchmarks.bench.figures import Figure
+from benchmarks.bench.place import Place
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A module, and the keys that it measures."""
+
+    module: str
+    keys: tuple[str, ...]
+
+    def measure(self, place: Place, options: argparse.Namespace) -> list[Figure]:
+        """Measure all of its figures."""
+        measured: Callable[[Place, argparse.Namespace], list[Figure]]
+        measured = import_module(self.module).measure
+        return measured(place, options)
+
+
+ENTRIES = (
+    Entry("benchmarks.bench.throughput", ("throughput_ratio", "worker_ms_per_document")),
+    Entry("benchmarks.bench.latency", ("callback_latency_ms_p50", "callback_latency_ms_p95")),
+    Entry("benchmarks.bench.polling", ("poll_delay_ratio", "status_calls")),
+    Entry("benchmarks.bench.queries", ("queries_per_document", "transactions_per_document")),
+    Entry("benchmarks.bench.idle", ("idle_cost",)),
+    Entry("benchmarks.bench.enqueueing", ("bulk_enqueue_ratio",)),
+    Entry("benchmarks.bench.callback", ("callback_view_ratio",)),
+    Entry("benchmarks.bench.memory", ("memory_ratio",)),
+    Entry("benchmarks.bench.startup", ("startup_ms",)),
+    Entry("benchmarks.bench.connections", ("connections",)),
+)
+KEYS = tuple(key for entry in ENTRIES for key in entry.keys)
+
+
+def chosen(keys: list[str]) -> Iterator[Entry]:
+    """The entries that measure one of the keys; all of them if there are none."""
+    return (entry for entry in ENTRIES if not keys or set(keys) & set(entry.keys))
