@@ -106,7 +106,7 @@ def note(column: str) -> None:
 
 
 def _free_slots() -> bool:
-    return RenderJob.objects.in_flight("default").count() < conf.max_in_flight
+    return RenderJob.objects.in_flight("default") < conf.max_in_flight
 
 
 def _pulse() -> tuple[Pulse, datetime]:

@@ -62,6 +62,8 @@ FAIR_SHARE = 1 / 8
 MANY = 50
 # Before any moment at which a job was due.
 LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
+# States of jobs that occupy one of DocRaptor's slots, or may.
+IN_SLOTS = (State.SUBMITTING, State.UNCONFIRMED, State.QUEUED, State.WORKING)
 # Seconds by which alarms may differ and still count as one.
 WAKE_SLACK = 0.25
 # States whose jobs wait while their account is paused: a create under way must be reported.
@@ -75,6 +77,12 @@ def after(seconds: float) -> Any:
     return Now() + timedelta(seconds=seconds)
 
 
+def _count(rows: models.QuerySet[Any]) -> Coalesce:
+    """How many rows, as a part of another question."""
+    counted = rows.values("account").annotate(count=Count("pk")).values("count")
+    return Coalesce(Subquery(counted), 0)
+
+
 class RenderJobQuerySet(models.QuerySet["RenderJob"]):
     """One method per question."""
 
@@ -86,13 +94,20 @@ class RenderJobQuerySet(models.QuerySet["RenderJob"]):
         """Jobs that somebody should do something about now."""
         return self.filter(due_at__lte=Now())
 
-    def in_flight(self, account: str) -> Self:
-        """Jobs of an account that occupy, or are about to occupy, one of its slots."""
-        claimed = Q(state=State.PENDING, due_at__gt=Now()) & ~Q(lease_token="")
-        unknown = Q(state=State.UNCONFIRMED, sent_at__gt=after(-UNCONFIRMED_HOLDS_SLOT))
-        at_docraptor = Q(state__in=[State.SUBMITTING, State.QUEUED, State.WORKING])
-        # Unfinished jobs all have a `due_at`; without its range SQLite reads the whole history.
-        return self.filter(claimed | unknown | at_docraptor, account=account, due_at__gt=LONG_AGO)
+    def in_flight(self, account: str) -> int:
+        """How many jobs of an account occupy, or are about to occupy, one of its slots."""
+        return sum(rows.count() for rows in self._in_slots(account))
+
+    def _in_slots(self, account: str) -> "tuple[RenderJobQuerySet, RenderJobQuerySet]":
+        """Those that DocRaptor has, or may have; those that a worker is about to send.
+
+        Apart, each is a small range of an index: neither the history nor what waits is read.
+        """
+        rows = self.model.objects.filter(account=account).order_by()
+        known = ~Q(state=State.UNCONFIRMED) | Q(sent_at__gt=after(-UNCONFIRMED_HOLDS_SLOT))
+        claimed = rows.filter(state=State.PENDING, due_at__gt=Now()).exclude(lease_token="")
+        # All of them have a `due_at`; where no range says so, SQLite would rather read everything.
+        return rows.filter(known, state__in=IN_SLOTS, due_at__gt=LONG_AGO), claimed
 
     def governed(self, account: str) -> Self:
         """An account's jobs, each with what says how many more of them may be sent.
@@ -100,10 +115,10 @@ class RenderJobQuerySet(models.QuerySet["RenderJob"]):
         ``in_flight``: jobs in slots; ``open_until``: no creates before then; ``is_half_open``: one
         create may try the service; ``is_troubled``: a call that succeeds has something to forget.
         """
+        sent, claimed = (_count(rows) for rows in self._in_slots(account))
         own = Account.objects.filter(pk=account)
-        slots = self.model.objects.in_flight(account).order_by().values("account")
         return self.filter(account=account).annotate(
-            in_flight=Coalesce(Subquery(slots.annotate(taken=Count("pk")).values("taken")), 0),
+            in_flight=sent + claimed,
             open_until=Subquery(
                 own.filter(circuit_open_until__gt=Now()).values("circuit_open_until")
             ),

@@ -343,8 +343,8 @@ def test_move_shows_what_the_database_worked_out() -> None:
 def test_in_flight(state: State, columns: dict[str, Any], counts: bool) -> None:
     """A slot is taken by what DocRaptor has, may have, or is about to get."""
     put(state, **columns)
-    assert RenderJob.objects.in_flight("default").count() == counts
-    assert RenderJob.objects.in_flight("other").count() == 0
+    assert RenderJob.objects.in_flight("default") == counts
+    assert RenderJob.objects.in_flight("other") == 0
 
 
 def test_for_source() -> None:

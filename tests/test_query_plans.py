@@ -33,11 +33,6 @@ LIST = "admin:django_docraptor_renderjob_changelist"
 PAGE = "admin:django_docraptor_renderjob_change"
 
 
-REWRITTEN = pytest.mark.xfail(
-    connection.vendor == "sqlite", strict=False, reason="the engine's rewrite mends it"
-)
-
-
 @pytest.fixture(scope="module", autouse=True)
 def _history(django_db_setup: None, django_db_blocker: Any) -> Iterator[None]:
     """A history in the tables, and statistics about it; gone afterwards."""
@@ -73,7 +68,6 @@ def test_a_scan_is_seen() -> None:
     assert all(any(table in scan for table in LARGE) for scan in found.scans)
 
 
-@REWRITTEN
 def test_a_job_from_order_to_end(sandbox: Sandbox, documents: Any) -> None:
     """Every statement of a document's life."""
     enqueue()
@@ -93,6 +87,7 @@ def test_a_job_with_a_source(sandbox: Sandbox, documents: Any) -> None:
 
 
 OPERATIONS: dict[str, Callable[[], object]] = {
+    "hold paused": lambda: RenderJob.objects.hold_paused(),
     "look": lifecycle.look,
     "sweep": lifecycle.sweep,
     "run": lifecycle.run,
@@ -102,17 +97,10 @@ OPERATIONS: dict[str, Callable[[], object]] = {
     "claim to collect": lambda: RenderJob.objects.filter(state=State.DOWNLOADING).claim(
         limit=1, lease=60
     ),
-    "hold paused": lambda: lifecycle.outlook.hold_paused(),
 }
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        pytest.param(name, marks=REWRITTEN if name in ("look", "sweep", "run") else ())
-        for name in OPERATIONS
-    ],
-)
+@pytest.mark.parametrize("name", OPERATIONS)
 def test_engine(name: str, sandbox: Sandbox) -> None:
     """What ticks and workers ask, with jobs that are due."""
     Account.objects.create(name="paused", paused_until=after(600))

@@ -3,6 +3,7 @@
 import argparse
 import json
 import os
+import signal
 import sys
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ DATABASES = ("postgresql", "sqlite")
 
 def main() -> None:
     """Measure, and print a table; write what was asked for."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that databases are dropped
     arguments = _arguments()
     found = {
         database: measure(

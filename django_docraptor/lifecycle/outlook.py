@@ -133,7 +133,7 @@ def _lapsed_creates() -> int:
 def _unsent_signals() -> int:
     sent = 0
     due = RenderEvent.objects.filter(signal_due_at__lte=Now()).select_related("job")
-    for event in due.order_by("id")[:BATCH]:
+    for event in due.order_by("signal_due_at", "id")[:BATCH]:
         mine = RenderEvent.objects.filter(pk=event.pk, signal_due_at__lte=Now())
         if mine.update(signal_due_at=after(SIGNAL_LEASE)):
             event.announce(event.job)
