@@ -92,9 +92,10 @@ class Place:
         self.broker.flush()
         self.control.reset()
         self.control.change(delay=delay, **settings)
-        for table in (*(f"django_docraptor_{name}" for name in TABLES), "naive_document"):
-            self.database.query(f"DELETE FROM {table}")  # noqa: S608 - our own names
-            self.database.query(f"VACUUM ANALYZE {table}")
+        tables = ", ".join((*(f"django_docraptor_{name}" for name in TABLES), "naive_document"))
+        # Not DELETE and VACUUM: PostgreSQL then remembers that the tables are empty, and checks
+        # foreign keys of the many rows to come by reading all of them.
+        self.database.query(f"TRUNCATE {tables} CASCADE")
         shutil.rmtree(self.scratch / "documents", ignore_errors=True)
         for file in self.scratch.glob("busy.*"):
             file.unlink()
