@@ -180,14 +180,17 @@ class RenderJobQuerySet(models.QuerySet["RenderJob"]):
         longest = list(self.order_by("due_at")[:fair])
         return list(dict.fromkeys([*longest, *urgent]))[:limit]
 
-    def take(self, chosen: list["RenderJob"], *, lease: float) -> list["RenderJob"]:
+    def take(self, chosen: list["RenderJob"], *, lease: float, **changes: Any) -> list["RenderJob"]:
         """Claim those of the chosen jobs that are still due, for ``lease`` seconds.
 
         One conditional UPDATE: concurrent claimers get different rows, without row locks.
+
+        Args:
+            changes: other columns to set by the same UPDATE.
         """
         if not chosen:
             return []
-        claim = {"lease_token": secrets.token_hex(16), "due_at": after(lease)}
+        claim = {**changes, "lease_token": secrets.token_hex(16), "due_at": after(lease)}
         keys = [job.pk for job in chosen]
         due = self.filter(pk__in=keys).due()
         if len(chosen) == 1:  # the row can be recognised by what was read: no need to read again

@@ -12,7 +12,7 @@ from typing import Any
 
 from celery import shared_task
 from celery.app.task import Task
-from django.db import router, transaction
+from django.db import close_old_connections, router, transaction
 
 from django_docraptor import lifecycle
 from django_docraptor.conf import conf
@@ -95,10 +95,16 @@ def _warn(error: Exception) -> None:
         logger.warning("The broker took no message; jobs wait for the next tick: %s", error)
 
 
+def _begin() -> None:
+    """Leave a database connection that has died: with CELERY_DB_REUSE_MAX Celery does not look."""
+    close_old_connections()
+    note("worked_at")
+
+
 @shared_task(name="django_docraptor.submit", **OPTIONS)
 def submit() -> None:
     """Send pending jobs."""
-    note("worked_at")
+    _begin()
     if lifecycle.submit():
         follow_up()
     else:
@@ -108,7 +114,7 @@ def submit() -> None:
 @shared_task(name="django_docraptor.poll", **OPTIONS)
 def poll() -> None:
     """Look after the jobs that DocRaptor has; fetch a document at once if one is finished."""
-    note("worked_at")
+    _begin()
     polled = lifecycle.poll(keep_one=True)
     kept = polled.kept
     if polled.claimed:
@@ -116,7 +122,7 @@ def poll() -> None:
     else:
         set_alarm(lifecycle.look())
     if kept is not None:
-        lifecycle.collect_one(kept, is_begun=True)
+        lifecycle.collect_one(kept)
         if not kept.is_final:
             set_alarm(lifecycle.look())
 
@@ -124,7 +130,7 @@ def poll() -> None:
 @shared_task(name="django_docraptor.reconcile", **OPTIONS)
 def reconcile() -> None:
     """Find out what became of creates of unknown outcome."""
-    note("worked_at")
+    _begin()
     if lifecycle.reconcile():
         follow_up()
     else:
@@ -134,6 +140,7 @@ def reconcile() -> None:
 @shared_task(name="django_docraptor.collect", **OPTIONS)
 def collect() -> None:
     """Fetch and store finished documents."""
+    _begin()
     if lifecycle.collect():
         set_alarm(lifecycle.look())
 
@@ -141,12 +148,14 @@ def collect() -> None:
 @shared_task(name="django_docraptor.wake", **OPTIONS)
 def wake() -> None:
     """The engine's own alarm: look at whatever is due."""
+    _begin()
     follow_up()
 
 
 @shared_task(name="django_docraptor.tick", **OPTIONS)
 def tick() -> None:
     """The safety net, for beat: sweep up what was left behind, then look at whatever is due."""
+    close_old_connections()
     if not Pulse.rest("worked_at", "ticked_at"):
         note("worked_at")
         note("ticked_at")

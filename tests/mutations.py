@@ -151,8 +151,8 @@ MUTATIONS = [
     Mutation(
         "download again although the spool has it",
         "lifecycle/collection.py",
-        "if not is_spooled and not fetch(job, path, is_begun=is_begun):",
-        "if not fetch(job, path, is_begun=is_begun):",
+        "if not is_spooled and not fetch(job, path, spent):",
+        "if not fetch(job, path, spent):",
         f"{LIFE}/test_collection.py::test_F1_storage_down",
     ),
     Mutation(

@@ -29,7 +29,7 @@ from cryptography.x509.oid import NameOID
 import django_docraptor
 from django_docraptor.client import Client, Download, LogEntry, RemoteStatus, Timeouts
 from django_docraptor.client.failures import Redactor, from_network
-from django_docraptor.client.transport import pooled_session
+from django_docraptor.client.transport import session_for
 from django_docraptor.exceptions import (
     CallError,
     ForbiddenError,
@@ -142,11 +142,11 @@ def test_status_calls_share_a_pooled_connection():
 def test_pooled_session_belongs_to_one_thread():
     """Two threads never share a session."""
     others = []
-    thread = threading.Thread(target=lambda: others.append(pooled_session()))
+    thread = threading.Thread(target=lambda: others.append(session_for("pooled")))
     thread.start()
     thread.join()
-    assert others[0] is not pooled_session()
-    assert pooled_session() is pooled_session()
+    assert others[0] is not session_for("pooled")
+    assert session_for("pooled") is session_for("pooled")
 
 
 @pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")

@@ -171,7 +171,7 @@ class Transport:
         """
         started = time.monotonic()
         outcome = "-"
-        session = new_session() if call.fresh else pooled_session()
+        session = session_for("fresh" if call.fresh else "pooled")
         try:
             response = self._send(session, call)
             outcome = str(response.status_code)
@@ -184,7 +184,7 @@ class Transport:
             raise
         finally:
             if call.fresh:
-                session.close()
+                session.close()  # its connections; the session itself can be used again
             seconds = time.monotonic() - started
             logger.debug("%s %s: %s in %.3f s", call.method, call.template, outcome, seconds)
 
@@ -241,12 +241,12 @@ def new_session() -> requests.Session:
     return session
 
 
-def pooled_session() -> requests.Session:
-    """This thread's session in this process."""
-    held: tuple[int, requests.Session] | None = getattr(_local, "held", None)
+def session_for(use: str) -> requests.Session:
+    """This thread's session in this process, for a use of connections."""
+    held: tuple[int, requests.Session] | None = getattr(_local, use, None)
     if held is None or held[0] != os.getpid():
         held = (os.getpid(), new_session())
-        _local.held = held
+        setattr(_local, use, held)
     return held[1]
 
 

@@ -14,6 +14,7 @@ from django.db.models.functions import Now
 from django_docraptor import spool
 from django_docraptor.exceptions import (
     CallError,
+    ConfigurationError,
     DocRaptorError,
     NotADocumentError,
     NotSentError,
@@ -40,21 +41,30 @@ from django_docraptor.storage import document_name
 BUDGET = 5.0
 # Seconds within which a download leaves enough of its lease for storing what came.
 QUICK = 10.0
+# Failures before anything was downloaded.
+UNSPENT = (NotSentError, RateLimitError, ConfigurationError, spool.SpoolError)
 # Faults of the set-up, which no waiting mends.
 HOPELESS = (SuspiciousFileOperation, ImproperlyConfigured)
 
 
 def collect() -> int:
     """Fetch and store finished documents, one after the other. Returns how many were claimed."""
-    due = RenderJob.objects.filter(state=State.DOWNLOADING)
     claimed, stop = 0, time.monotonic() + BUDGET
-    while time.monotonic() < stop:
-        jobs = due.claim(limit=1, lease=LEASE[State.DOWNLOADING])
-        if not jobs:
-            break
-        collect_one(jobs[0])
+    while time.monotonic() < stop and (taken := take_one()):
+        job, tried_before = taken
+        collect_one(job, tried_before=tried_before)
         claimed += 1
     return claimed
+
+
+def take_one() -> tuple[RenderJob, bool] | None:
+    """A claimed job whose download has begun, and whether one had been begun before."""
+    due = RenderJob.objects.filter(state=State.DOWNLOADING)
+    for job in due.best(1):
+        tried_before = bool(job.pending_name)
+        if due.take([job], lease=LEASE[State.DOWNLOADING], **begun(job)):
+            return job, tried_before
+    return None
 
 
 def begun(job: RenderJob) -> dict[str, Any]:
@@ -62,7 +72,6 @@ def begun(job: RenderJob) -> dict[str, Any]:
     return {
         "fetch_attempts": job.fetch_attempts + 1,
         "pending_name": job.pending_name or name_of(job),
-        "due_at": after(LEASE[State.DOWNLOADING]),
     }
 
 
@@ -71,38 +80,31 @@ def name_of(job: RenderJob) -> str:
     return document_name(job.pk, job.attempt, job.document_type, job.created_at)
 
 
-def collect_one(job: RenderJob, *, is_begun: bool = False) -> None:
-    """Bring one claimed job from DocRaptor into the storage.
-
-    Args:
-        is_begun: the row says already that its download has begun.
-    """
-    own, started = name_of(job), time.monotonic()
-    # A name that was reserved before, for this attempt or another, may have a file already.
-    name = job.pending_name or own
-    tried_before = bool(job.pending_name) and not (is_begun and name == own)
+def collect_one(job: RenderJob, *, tried_before: bool = False) -> None:
+    """Bring a claimed job, whose download has begun, from DocRaptor into the storage."""
+    started, spent = time.monotonic(), job.fetch_attempts - 1
     try:
-        path = spool.path_for(own)
+        path = spool.path_for(name_of(job))
     except spool.SpoolError as error:
-        try_later(job, error, Reason.FETCH_FAILED)
+        try_later(job, error, Reason.FETCH_FAILED, fetch_attempts=spent)
         return
     is_spooled = path.exists()
-    if not is_spooled and not fetch(job, path, is_begun=is_begun):
+    if not is_spooled and not fetch(job, path, spent):
         return
     # What came quickly is small: the lease that it came under covers storing it.
     is_covered = not is_spooled and time.monotonic() - started < QUICK
-    if is_covered or job.set(pending_name=name, due_at=after(STORING_LEASE)):
-        keep(job, path, name, tried_before)
+    renewal = {"due_at": after(STORING_LEASE)} | ({"fetch_attempts": spent} if is_spooled else {})
+    if is_covered or job.set(**renewal):
+        # A name that was reserved before, for this attempt or an earlier one, may have a file.
+        may_be_there = tried_before or job.pending_name != name_of(job)
+        keep(job, path, job.pending_name, may_be_there)
 
 
-def fetch(job: RenderJob, path: Path, *, is_begun: bool) -> bool:
+def fetch(job: RenderJob, path: Path, spent: int) -> bool:
     """Download into the spool. Returns whether the verified document is there."""
-    spent = job.fetch_attempts - is_begun
     try:
         spool.ensure_room()
         client = client_for(job.account)
-        if not is_begun and not job.set(**begun(job)):
-            return False
         with spool.writing(path, job.lease_token) as file:
             client.download(job.download_id, file)
         spool.accept(path, job.lease_token, job.document_type)
@@ -118,7 +120,7 @@ def not_fetched(job: RenderJob, error: DocRaptorError | OSError, spent: int) -> 
         pause_account(job, error)
         job.set(fetch_attempts=spent)
         put_off(job, error, seconds=ACCOUNT_PAUSE, counted=False)
-    elif isinstance(error, (NotSentError, RateLimitError, spool.SpoolError)):
+    elif isinstance(error, UNSPENT):
         try_later(job, error, Reason.FETCH_FAILED, fetch_attempts=spent)
     elif isinstance(error, TooLargeError):
         fail(job, Reason.TOO_LARGE, str(error))

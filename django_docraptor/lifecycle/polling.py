@@ -34,7 +34,7 @@ from django_docraptor.states import (
 )
 
 BATCH = 64
-BUDGET = 20.0
+BUDGET = 5.0
 COMPLETED, WORKING = "completed", "working"
 # A retired official client also knew "killed".
 DEAD = ("failed", "killed")
@@ -99,7 +99,8 @@ def answered(job: RenderJob, remote: RemoteStatus, *, keep: bool = False) -> Non
 
 def rendered(job: RenderJob, remote: RemoteStatus, *, keep: bool) -> None:
     """DocRaptor has the document: it is next to be fetched, by this run if it keeps the claim."""
-    claim = {"lease_token": job.lease_token, **begun(job)} if keep else {"due_at": Now()}
+    kept = {"lease_token": job.lease_token, "due_at": after(LEASE[State.DOWNLOADING])}
+    claim = kept | begun(job) if keep else {"due_at": Now()}
     job.move(
         State.DOWNLOADING,
         kind=Kind.RENDERED,

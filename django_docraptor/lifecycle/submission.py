@@ -40,7 +40,7 @@ from django_docraptor.states import ACCOUNT_PAUSE, LEASE, UNCONFIRMED_LOOKS, Kin
 
 BATCH = 16
 # Seconds after which a run leaves the rest to the next one, so that no worker is held for long.
-BUDGET = 20.0
+BUDGET = 5.0
 
 
 @dataclass

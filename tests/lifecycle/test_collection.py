@@ -168,14 +168,14 @@ def test_D8_no_room(sandbox, documents, settings) -> None:
 
 def test_D9_two_fetch_at_once(sandbox, documents) -> None:
     """A worker that lost its lease in the middle writes nothing that is seen."""
-    from django_docraptor.lifecycle.collection import collect_one
+    from django_docraptor.lifecycle.collection import collect_one, take_one
 
     rendered()
-    due = RenderJob.objects.filter(state=State.DOWNLOADING)
-    (stalled,) = due.claim(limit=1, lease=240)
+    stalled, _ = take_one()
     skip_time(241)
-    (current,) = due.claim(limit=1, lease=240)
-    collect_one(current)
+    current, tried_before = take_one()
+    assert tried_before
+    collect_one(current, tried_before=tried_before)
     collect_one(stalled)
     job = RenderJob.objects.get(pk=current.pk)
     assert job.state == State.COMPLETED

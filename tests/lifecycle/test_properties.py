@@ -24,7 +24,7 @@ from hypothesis.stateful import (
 
 from django_docraptor import lifecycle, shortcuts, spool
 from django_docraptor.exceptions import CallError, DocRaptorError
-from django_docraptor.lifecycle.collection import collect_one
+from django_docraptor.lifecycle.collection import collect_one, take_one
 from django_docraptor.lifecycle.polling import answered, unanswered
 from django_docraptor.lifecycle.reconciliation import settle
 from django_docraptor.lifecycle.remote import client_for
@@ -101,15 +101,16 @@ def polling_and_collecting() -> Iterator[None]:
         answered(job, answer, keep=True)
         yield
         if job.state == State.DOWNLOADING:
-            collect_one(job, is_begun=True)
+            collect_one(job)
 
 
 def collecting() -> Iterator[None]:
     """A worker that fetches and stores; its inner crash points are in test_crashes."""
-    due = RenderJob.objects.filter(state=State.DOWNLOADING)
-    for job in due.claim(limit=2, lease=LEASE[State.DOWNLOADING]):
+    while taken := take_one():
+        job, tried_before = taken
         yield
-        collect_one(job)
+        collect_one(job, tried_before=tried_before)
+        yield
 
 
 def reconciling() -> Iterator[None]:
