@@ -434,6 +434,44 @@ class RenderJob(models.Model):
         logger.info("Job %s: %s -> %s (attempt %s)", self.pk, source.value, to.value, self.attempt)
         return True
 
+    @classmethod
+    def move_all(
+        cls, claimed: list["RenderJob"], to: State, *, kind: Kind, **changes: Any
+    ) -> list["RenderJob"]:
+        """Do what :meth:`move` does to jobs of one state and one claim, which gets a new token.
+
+        Two statements, however many jobs; part of the caller's transaction.
+
+        Args:
+            kind: of the lines of history; none that carries a signal.
+            changes: other columns to set, the same for all.
+
+        Returns:
+            Those that moved; touch no others.
+
+        Raises:
+            ValueError: the state machine has no such transition.
+        """
+        source, token = State(claimed[0].state), claimed[0].lease_token
+        if not is_allowed(source, to):
+            raise ValueError(f"A job cannot go from {source.value} to {to.value}.")
+        keys = [job.pk for job in claimed]
+        rows = RenderJob.objects.filter(pk__in=keys, state=source, lease_token=token)
+        changes |= {"state": to, "lease_token": secrets.token_hex(16)}
+        if rows.update(**changes) < len(keys):
+            ours = RenderJob.objects.filter(pk__in=keys, lease_token=changes["lease_token"])
+            moved = set(ours.values_list("pk", flat=True))
+            claimed = [job for job in claimed if job.pk in moved]
+        for job in claimed:
+            job._see(changes)
+        RenderEvent.objects.bulk_create(
+            RenderEvent(
+                job_id=job.pk, attempt=job.attempt, kind=kind, from_state=source, to_state=to
+            )
+            for job in claimed
+        )
+        return claimed
+
     def set(self, **changes: Any) -> bool:
         """Change columns other than the state while this object's lease holds.
 

@@ -24,7 +24,7 @@ from django_docraptor.payloads import DocumentRequest
 MEBIBYTE: Final = 1024 * 1024
 MAX_ANSWER: Final = MEBIBYTE
 MAX_LISTING: Final = 10 * MEBIBYTE
-MAX_ID: Final = 255
+MAX_ID: Final = 200
 MAX_PER_PAGE: Final = 100
 
 T = TypeVar("T")

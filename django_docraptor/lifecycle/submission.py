@@ -5,7 +5,9 @@ again blindly.
 """
 
 import time
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from itertools import groupby
 from typing import Any
 
 from django.db import router, transaction
@@ -125,15 +127,15 @@ def send(admission: Admission) -> None:
 def prepare(jobs: list[RenderJob]) -> list[Prepared]:
     """Commit the intents to send the jobs' next attempts; fail those that cannot be composed."""
     inputs = RenderInput.objects.in_bulk([job.pk for job in jobs])
-    composed: list[tuple[RenderJob, DocumentRequest]] = []
+    composed: dict[RenderJob, DocumentRequest] = {}
     stop = time.monotonic() + BUDGET
     for job in jobs:
         if composed and time.monotonic() > stop:  # slow templates: do not outlive the claim
             job.set(lease_token="", due_at=Now())
         elif request := compose_or_fail(job, inputs.get(job.pk)):
-            composed.append((job, request))
+            composed[job] = request
     with transaction.atomic(using=router.db_for_write(RenderJob), durable=True):
-        return [Prepared(job, address(request, job)) for job, request in composed if intend(job)]
+        return [Prepared(job, address(composed[job], job)) for job in intend(composed)]
 
 
 def compose_or_fail(job: RenderJob, stored: RenderInput | None) -> DocumentRequest | None:
@@ -148,23 +150,23 @@ def compose_or_fail(job: RenderJob, stored: RenderInput | None) -> DocumentReque
     return None
 
 
-def intend(job: RenderJob) -> bool:
-    """Write the intent to send the next attempt. Returns whether the job was still ours."""
-    return job.move(
-        State.SUBMITTING,
-        kind=Kind.SUBMITTING,
-        leased=True,
-        lease_token=job.lease_token,
-        failures=job.failures,
-        attempt=job.attempt + 1,
-        sent_at=Now(),
-        due_at=after(LEASE[State.SUBMITTING]),
-        callback_at=None,
-        status_id="",
-        download_id="",
-        fetch_attempts=0,
-        deadline_at=after(conf.deadline),
-    )
+def intend(jobs: Iterable[RenderJob]) -> Iterator[RenderJob]:
+    """Write the intents to send the next attempts. Yields the jobs that were still ours."""
+    for (attempt, failures), alike in groupby(jobs, lambda job: (job.attempt, job.failures)):
+        yield from RenderJob.move_all(
+            list(alike),
+            State.SUBMITTING,
+            kind=Kind.SUBMITTING,
+            failures=failures,
+            attempt=attempt + 1,
+            sent_at=Now(),
+            due_at=after(LEASE[State.SUBMITTING]),
+            callback_at=None,
+            status_id="",
+            download_id="",
+            fetch_attempts=0,
+            deadline_at=after(conf.deadline),
+        )
 
 
 def accepted(job: RenderJob, status_id: str) -> bool:

@@ -432,6 +432,17 @@ def test_prepare_is_no_part_of_a_transaction(sandbox: Sandbox) -> None:
         prepare([job])
 
 
+def test_prepare_of_several_leaves_one_that_was_cancelled(sandbox: Sandbox) -> None:
+    """Of jobs that were claimed together, one that somebody has taken is left out; all else goes."""
+    for _ in range(3):
+        enqueue()
+    jobs = admit("default", 10).jobs
+    assert shortcuts.cancel(RenderJob.objects.get(pk=jobs[1].pk))
+    assert {item.job.pk for item in prepare(jobs)} == {jobs[0].pk, jobs[2].pk}
+    assert kinds(jobs[0]) == ["enqueued", "submitting"]
+    assert kinds(jobs[1]) == ["enqueued", "cancelled"]
+
+
 def test_prepare_leaves_what_takes_too_long(sandbox: Sandbox, monkeypatch) -> None:
     """Slow templates do not outlive the claim: what is composed is sent, the rest is given back."""
     monkeypatch.setattr("django_docraptor.lifecycle.submission.BUDGET", -1.0)
