@@ -433,7 +433,7 @@ def test_prepare_is_no_part_of_a_transaction(sandbox: Sandbox) -> None:
 
 
 def test_prepare_of_several_leaves_one_that_was_cancelled(sandbox: Sandbox) -> None:
-    """Of jobs that were claimed together, one that somebody has taken is left out; all else goes."""
+    """Of jobs that were claimed together one is cancelled: all others are sent."""
     for _ in range(3):
         enqueue()
     jobs = admit("default", 10).jobs
