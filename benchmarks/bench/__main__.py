@@ -26,6 +26,8 @@ SIZES = {
     "enqueue-loop": (500, "documents ordered one by one"),
     "callbacks": (300, "callbacks for the time of the view"),
     "document-mib": (200, "MiB of the large document"),
+    "history": (1_000_000, "finished jobs of the larger history"),
+    "paced-documents": (150, "documents ordered one by one at a steady pace"),
     "starts": (7, "starts of manage.py check"),
 }
 

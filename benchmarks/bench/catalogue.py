@@ -35,6 +35,7 @@ ENTRIES = (
     Entry("benchmarks.bench.enqueueing", ("bulk_enqueue_ratio",)),
     Entry("benchmarks.bench.callback", ("callback_view_ratio",)),
     Entry("benchmarks.bench.memory", ("memory_ratio",)),
+    Entry("benchmarks.bench.scale", ("scale_ratio",)),
     Entry("benchmarks.bench.startup", ("startup_ms",)),
     Entry("benchmarks.bench.connections", ("connections",)),
 )
