@@ -42,6 +42,7 @@ def celery_app(**conf: object) -> Iterator[Celery]:
         app.close()
 
 
+@pytest.mark.django_db  # from Django 6.1 on, the check of JSON fields asks the database
 def test_all_checks_are_registered() -> None:
     """The tests' own project is set up correctly, and a mistake in it reaches ``check``."""
     ours = [message for message in run_checks() if "django_docraptor" in str(message.id)]
