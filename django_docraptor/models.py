@@ -65,7 +65,7 @@ LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
 # States of jobs that occupy one of DocRaptor's slots, or may.
 IN_SLOTS = (State.SUBMITTING, State.UNCONFIRMED, State.QUEUED, State.WORKING)
 # Seconds by which alarms may differ and still count as one.
-WAKE_SLACK = 0.25
+WAKE_SLACK = 0.1
 # States whose jobs wait while their account is paused: a create under way must be reported.
 HELD = ACTIVE - {State.SUBMITTING}
 # Rows put off by one statement, and tries to find jobs beside them.
@@ -144,14 +144,19 @@ class RenderJobQuerySet(models.QuerySet["RenderJob"]):
         """By the order in which the documents were asked for; for finished jobs."""
         return self.order_by("-created_at", "-finished_at", "-pk")
 
-    def unlocked(self) -> Self:
-        """Only rows that no other transaction holds, where the database can tell.
+    def unlocked(self, *of: str) -> Self:
+        """Only rows that no other transaction holds, where the database can tell; then ours.
 
         Within a transaction. So a worker never waits for a project's long transaction.
+
+        Args:
+            of: ``"self"``, where rows of other tables are read along.
         """
         features = connections[router.db_for_write(self.model)].features
-        skips = features.has_select_for_update_skip_locked
-        return self.select_for_update(skip_locked=True) if skips else self
+        if not features.has_select_for_update_skip_locked:
+            return self
+        of = of if features.has_select_for_update_of else ()
+        return self.select_for_update(skip_locked=True, of=of)
 
     def claim(self, *, limit: int, lease: float) -> list["RenderJob"]:
         """Take up to ``limit`` due jobs for ``lease`` seconds, most urgent first."""
@@ -180,12 +185,15 @@ class RenderJobQuerySet(models.QuerySet["RenderJob"]):
         longest = list(self.order_by("due_at")[:fair])
         return list(dict.fromkeys([*longest, *urgent]))[:limit]
 
-    def take(self, chosen: list["RenderJob"], *, lease: float, **changes: Any) -> list["RenderJob"]:
+    def take(
+        self, chosen: list["RenderJob"], *, lease: float, is_alone: bool = False, **changes: Any
+    ) -> list["RenderJob"]:
         """Claim those of the chosen jobs that are still due, for ``lease`` seconds.
 
         One conditional UPDATE: concurrent claimers get different rows, without row locks.
 
         Args:
+            is_alone: nobody else can have touched the rows since they were chosen: they are locked.
             changes: other columns to set by the same UPDATE.
         """
         if not chosen:
@@ -195,11 +203,13 @@ class RenderJobQuerySet(models.QuerySet["RenderJob"]):
         due = self.filter(pk__in=keys).due()
         if len(chosen) == 1:  # the row can be recognised by what was read: no need to read again
             due = due.filter(chosen[0].as_seen)
-        if not due.update(**claim):
-            return []
-        if len(chosen) == 1:
-            chosen[0]._see(claim)
+        taken = due.update(**claim)
+        if taken == len(chosen) and (taken == 1 or is_alone):
+            for job in chosen:
+                job._see(claim)
             return chosen
+        if not taken:
+            return []
         mine = self.model.objects.filter(pk__in=keys, lease_token=claim["lease_token"])
         return list(mine.annotate(database_now=Now()).order_by("-priority", "created_at"))
 

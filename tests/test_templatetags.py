@@ -223,7 +223,7 @@ def test_document_without_a_single_fetch(
     """
     sandbox.change(renderer="weasyprint")
     job = page.enqueue(name="page.pdf")
-    html = compose(job, job.input).content
+    html = compose(job).content
     found: list[Resource] = []
     feed(html, found.append)
     assert [resource.url.partition(",")[0] for resource in found] == [

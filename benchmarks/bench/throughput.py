@@ -190,15 +190,16 @@ def measure(place: Place, options: argparse.Namespace) -> list[Figure]:
                 Case(
                     name=name,
                     value=run.busy_ms,
-                    limit=60,
+                    limit=60 if name in runs else None,
                     ours=f"{run.busy_ms:.0f} ms ({run.cpu_ms:.0f} ms CPU)",
                     usual=f"{other.busy_ms:.0f} ms ({other.cpu_ms:.0f} ms CPU)",
                 )
                 for name, run in works.items()
             ),
             notes=(
-                f"bounded where all come at once: {called.cpu_ms:.0f} ms are CPU; the rest waits "
-                "for database, sandbox and web server, which share the workers' cores",
+                f"of the {called.busy_ms:.0f} ms {called.cpu_ms:.0f} are CPU; the rest waits for "
+                "database, sandbox and web server, which share the workers' cores",
+                "at a steady pace each document comes alone and shares no claim with others",
                 *(f"{name}: {run.by_task()}" for name, run in works.items()),
             ),
         ),

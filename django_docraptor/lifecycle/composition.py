@@ -29,8 +29,9 @@ class CompositionError(DocRaptorError):
         self.reason = reason
 
 
-def compose(job: RenderJob, stored: RenderInput | None) -> DocumentRequest:
+def compose(job: RenderJob) -> DocumentRequest:
     """What to send for a job, but for the attempt. Raises CompositionError."""
+    stored: RenderInput | None = getattr(job, "input", None)  # it may have been dropped
     if stored is None:
         raise CompositionError(
             Reason.INVALID_REQUEST, "The stored input is gone: enqueue the document anew."

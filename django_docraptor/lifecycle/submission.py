@@ -36,7 +36,7 @@ from django_docraptor.lifecycle.backoff import (
 )
 from django_docraptor.lifecycle.composition import CompositionError, address, compose
 from django_docraptor.lifecycle.remote import call_all, client_for
-from django_docraptor.models import Account, RenderInput, RenderJob, after, logger
+from django_docraptor.models import Account, RenderJob, after, logger
 from django_docraptor.payloads import DocumentRequest
 from django_docraptor.states import ACCOUNT_PAUSE, LEASE, UNCONFIRMED_LOOKS, Kind, Reason, State
 
@@ -95,7 +95,8 @@ def admit(name: str, limit: int) -> Admission:
     with transaction.atomic(using=router.db_for_write(RenderJob)):
         Account.lock(name)
         pending = RenderJob.objects.filter(state=State.PENDING).governed(name)
-        best = pending.unlocked().best(limit)
+        # Behind the account's lock, and locked where there are row locks: nobody else is at them.
+        best = pending.select_related("input").unlocked("self").best(limit)
         if not best:
             return Admission([])
         account: Any = best[0]  # every row tells it
@@ -104,7 +105,7 @@ def admit(name: str, limit: int) -> Admission:
             return Admission([])
         free = conf.max_in_flight - account.in_flight
         wanted = min(free, 1 if account.is_half_open else limit)
-        jobs = pending.take(best[: max(0, wanted)], lease=LEASE[State.PENDING])
+        jobs = pending.take(best[: max(0, wanted)], lease=LEASE[State.PENDING], is_alone=True)
     return Admission(jobs, len(jobs) == wanted, account.is_troubled)
 
 
@@ -126,23 +127,22 @@ def send(admission: Admission) -> None:
 
 def prepare(jobs: list[RenderJob]) -> list[Prepared]:
     """Commit the intents to send the jobs' next attempts; fail those that cannot be composed."""
-    inputs = RenderInput.objects.in_bulk([job.pk for job in jobs])
     composed: dict[RenderJob, DocumentRequest] = {}
     stop = time.monotonic() + BUDGET
     for job in jobs:
         if composed and time.monotonic() > stop:  # slow templates: do not outlive the claim
             job.set(lease_token="", due_at=Now())
-        elif request := compose_or_fail(job, inputs.get(job.pk)):
+        elif request := compose_or_fail(job):
             composed[job] = request
     with transaction.atomic(using=router.db_for_write(RenderJob), durable=True):
         return [Prepared(job, address(composed[job], job)) for job in intend(composed)]
 
 
-def compose_or_fail(job: RenderJob, stored: RenderInput | None) -> DocumentRequest | None:
+def compose_or_fail(job: RenderJob) -> DocumentRequest | None:
     """What to send for a job; ``None`` if there is nothing to send, which the row then says."""
     try:
         client_for(job.account)
-        return compose(job, stored)
+        return compose(job)
     except CompositionError as error:
         fail(job, error.reason, str(error))
     except ConfigurationError as error:
