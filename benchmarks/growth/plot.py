@@ -39,7 +39,7 @@ def panel(title: str, series: Series) -> str:
     parts = [f'<text x="{LEFT}" y="20" font-weight="bold">{escape(title)}</text>']
     for size in _decades(sizes):
         parts.append(_line(across(size), HEIGHT - BOTTOM, across(size), TOP))
-        parts.append(_text(across(size), HEIGHT - BOTTOM + 18, f"{size:,}", "middle"))
+        parts.append(_text(across(size), HEIGHT - BOTTOM + 18, f"{size:,.0f}", "middle"))
     for value in _decades(values):
         parts.append(_line(LEFT, up(value), WIDTH - RIGHT, up(value)))
         parts.append(_text(LEFT - 6, up(value) + 4, f"{value:g}", "end"))
