@@ -55,7 +55,7 @@ MUTATIONS = [
         "models.py",
         "due = self.filter(pk__in=keys).due()",
         "due = self.filter(pk__in=keys)",
-        f"{LIFE}/test_submission.py::test_C1_a_row_taken_meanwhile",
+        "tests/test_models.py::test_take_leaves_a_row_that_was_touched",
     ),
     Mutation(
         "claim a row that a callback has touched since it was read",
