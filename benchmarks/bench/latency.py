@@ -11,11 +11,12 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from benchmarks.bench.figures import Case, Figure
-from benchmarks.bench.place import Place, wait_until
+from benchmarks.bench.place import Place
 from benchmarks.content import content_of, name_of
 from benchmarks.usual.models import Document
 from benchmarks.usual.tasks import make
 from django_docraptor.shortcuts import enqueue
+from tests.e2e.processes import wait_until
 
 # Seconds that the renders take, evenly between.
 SHORTEST, LONGEST = 0.3, 1.0

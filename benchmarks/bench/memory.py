@@ -8,7 +8,7 @@ from pathlib import Path
 import boto3
 
 from benchmarks.bench.figures import Case, Figure
-from benchmarks.bench.place import Place, wait_until
+from benchmarks.bench.place import Place
 from benchmarks.content import content_of
 from benchmarks.roles import Role, free_port, module
 from benchmarks.usual.models import Document
@@ -16,6 +16,7 @@ from benchmarks.usual.tasks import make
 from django_docraptor.models import RenderJob
 from django_docraptor.shortcuts import enqueue
 from django_docraptor.states import State
+from tests.e2e.processes import wait_until
 
 MEBIBYTE = 1024 * 1024
 LIMIT = 0.1

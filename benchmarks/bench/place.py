@@ -8,8 +8,7 @@ import os
 import shutil
 import sys
 import tempfile
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -151,14 +150,3 @@ class Place:
             stack.callback(self.broker.end)
             for role in self.roles:
                 stack.callback(role.end)
-
-
-def wait_until(
-    what: str, happens: Callable[[], object], seconds: float, every: float = 0.1
-) -> None:
-    """Wait for something to become true; raise TimeoutError if it does not."""
-    stop = time.monotonic() + seconds
-    while not happens():
-        if time.monotonic() > stop:
-            raise TimeoutError(f"not within {seconds:g} s: {what}")
-        time.sleep(every)

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from benchmarks.bench.figures import Case, Figure
-from benchmarks.bench.place import Place, wait_until
+from benchmarks.bench.place import Place
 from benchmarks.bench.schedule import (
     Schedule,
     Seen,
@@ -33,6 +33,7 @@ from django_docraptor.models import RenderJob
 from django_docraptor.sandbox import Fault
 from django_docraptor.shortcuts import enqueue
 from django_docraptor.states import State
+from tests.e2e.processes import wait_until
 
 # Seconds: renders for real, and between two orders.
 SHORTEST, LONGEST, PAUSE = 2.0, 10.0, 0.4

@@ -19,7 +19,7 @@ from django.test import Client, override_settings
 from django.urls import reverse
 
 from benchmarks.bench.figures import Case, Figure
-from benchmarks.bench.place import Place, wait_until
+from benchmarks.bench.place import Place
 from benchmarks.content import content_of, name_of
 from django_docraptor import tasks
 from django_docraptor.callbacks import make_token
@@ -27,6 +27,7 @@ from django_docraptor.models import RenderJob
 from django_docraptor.sandbox.ledger import Ledger
 from django_docraptor.shortcuts import Order, enqueue_many
 from django_docraptor.states import State
+from tests.e2e.processes import wait_until
 
 LIMIT = 24
 BATCHES = (100, 300)

@@ -13,7 +13,7 @@ from pathlib import Path
 from django.db.models import Max, Min
 
 from benchmarks.bench.figures import Case, Figure
-from benchmarks.bench.place import Place, wait_until
+from benchmarks.bench.place import Place
 from benchmarks.content import content_of, name_of
 from benchmarks.roles import Role
 from benchmarks.usual.models import Document
@@ -21,6 +21,7 @@ from benchmarks.usual.tasks import make
 from django_docraptor.models import RenderJob
 from django_docraptor.shortcuts import Order, enqueue, enqueue_many
 from django_docraptor.states import State
+from tests.e2e.processes import wait_until
 
 RENDER = 5.0
 SLOTS = 2
