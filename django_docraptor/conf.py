@@ -38,7 +38,7 @@ def _a(*types: type) -> Callable[[object], Problem]:
 def _positive(*types: type) -> Callable[[object], Problem]:
     def problem(value: object) -> Problem:
         wrong = _a(*types)(value)
-        return wrong or (None if value > 0 else "must be greater than zero")  # type: ignore[operator]
+        return wrong or (None if value > 0 else "must be greater than zero")  # type: ignore[operator] # a number
 
     return problem
 

@@ -6,7 +6,7 @@ Text is always written as text, so a cell that begins with "=" is no formula.
 import io
 import re
 
-import xlsxwriter  # type: ignore[import-untyped]
+import xlsxwriter  # type: ignore[import-untyped] # it has no types
 
 from django_docraptor.sandbox.markup import Cell, tables
 from django_docraptor.sandbox.output import Output
