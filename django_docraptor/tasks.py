@@ -26,7 +26,7 @@ logger = logging.getLogger("django_docraptor")
 EXPIRES = 60
 # Bounds on a wake-up's delay, in seconds. Below the floor they would crowd; above the ceiling
 # brokers redeliver or drop what a worker holds for long.
-SOONEST, LATEST = 0.5, 60.0
+SOONEST, LATEST = 0.2, 60.0
 # Doorbells for finished documents rung at once: more only fill the broker.
 COLLECTORS = 4
 # Seconds between two warnings that the broker does not take messages.
