@@ -1,7 +1,9 @@
 """The app: finds documents, registers checks."""
 
-from django.apps import AppConfig
-from django.utils.module_loading import autodiscover_modules
+from importlib import import_module
+
+from django.apps import AppConfig, apps
+from django.utils.module_loading import module_has_submodule
 from django.utils.translation import gettext_lazy as _
 
 
@@ -14,7 +16,12 @@ class DocRaptorConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        """Import every app's ``documents`` module, and the checks."""
+        """Import the checks, and every other app's ``documents`` module.
+
+        Not ours, which loads the engine: a project that declares nothing need not wait for it.
+        """
         from django_docraptor import checks  # noqa: F401 - models must be loaded first
 
-        autodiscover_modules("documents")
+        for config in apps.get_app_configs():
+            if config.name != self.name and module_has_submodule(config.module, "documents"):
+                import_module(f"{config.name}.documents")

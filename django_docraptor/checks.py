@@ -96,6 +96,8 @@ def _wrong_options() -> Iterator[CheckMessage]:
 
 
 def _client() -> Iterator[CheckMessage]:
+    if conf.client == Conf.client.default:  # ours can be imported: spare every start that time
+        return
     try:
         import_string(conf.client)
     except ImportError as error:

@@ -21,14 +21,14 @@ SIZES = {
     "documents": (1200, "documents for our throughput"),
     "usual-documents": (12, "documents for the usual way's throughput"),
     "latency-documents": (40, "documents for the latency of callbacks"),
-    "poll-documents": (40, "renders that are polled for"),
+    "poll-documents": (80, "renders that are polled for"),
     "enqueue-many": (10_000, "documents ordered at once"),
     "enqueue-loop": (500, "documents ordered one by one"),
     "callbacks": (300, "callbacks for the time of the view"),
     "document-mib": (200, "MiB of the large document"),
     "history": (1_000_000, "finished jobs of the larger history"),
     "paced-documents": (150, "documents ordered one by one at a steady pace"),
-    "starts": (7, "starts of manage.py check"),
+    "starts": (11, "starts of manage.py check"),
 }
 
 
