@@ -36,7 +36,7 @@ from django_docraptor.states import State
 from tests.e2e.processes import wait_until
 
 # Seconds: renders for real, and between two orders.
-SHORTEST, LONGEST, PAUSE = 2.0, 10.0, 0.4
+SHORTEST, LONGEST, PAUSE = 2.0, 10.0, 0.3
 LIMITS = {5: 6, 60: 20, 600: 40}
 SPANS = ((10, 60), (60, 300))
 # Renders on the virtual clock.

@@ -38,7 +38,9 @@ def _rows(figure: Figure) -> list[tuple[str, ...]]:
 
 
 def verdict(case: Case) -> str:
-    """One word."""
+    """A word or two."""
     if case.limit is None:
         return ""
+    if case.is_bounded:
+        return f"bounded by {case.bound:.4g}"
     return "reached" if case.is_reached else "MISSED"

@@ -10,6 +10,7 @@ import pytest
 
 from benchmarks.bench import queries
 from benchmarks.bench.figures import Case, Figure, as_json
+from benchmarks.bench.report import verdict
 from benchmarks.bench.schedule import fixed, mean_calls, play
 from tests.services import missing_service
 
@@ -80,6 +81,16 @@ def test_every_figure_has_its_target():
     figure = Figure(key="one", what="", cases=(low, missed))
     assert not figure.is_reached
     assert as_json([figure]) == {"one": {"low": 1, "missed": 59.9}}
+
+
+def test_a_bound_excuses_only_what_comes_near_it():
+    """Short of its limit, a number counts only within a tenth of what was possible."""
+    near = Case(value=9.1, limit=15.0, at_least=True, bound=10.0)
+    far = Case(value=8.9, limit=15.0, at_least=True, bound=10.0)
+    assert not near.is_reached
+    assert Figure(key="near", what="", cases=(near,)).is_reached
+    assert not Figure(key="far", what="", cases=(far,)).is_reached
+    assert [verdict(case) for case in (near, far)] == ["bounded by 10", "MISSED"]
 
 
 def test_a_virtual_render_is_seen_after_its_end():
