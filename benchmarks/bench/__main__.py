@@ -23,7 +23,7 @@ SIZES = {
     "latency-documents": (40, "documents for the latency of callbacks"),
     "poll-documents": (80, "renders that are polled for"),
     "enqueue-many": (10_000, "documents ordered at once"),
-    "enqueue-loop": (500, "documents ordered one by one"),
+    "enqueue-loop": (900, "documents ordered one by one"),
     "callbacks": (300, "callbacks for the time of the view"),
     "document-mib": (200, "MiB of the large document"),
     "history": (1_000_000, "finished jobs of the larger history"),

@@ -1,6 +1,7 @@
 """Ordering many documents: `enqueue_many` against a loop of `enqueue`, documents a second."""
 
 import argparse
+import statistics
 import time
 
 from django.db.models.functions import Now
@@ -13,6 +14,7 @@ from django_docraptor.shortcuts import Order, enqueue, enqueue_many
 from django_docraptor.states import State
 
 LIMIT = 15
+ROUNDS = 3
 
 
 def at_once(count: int) -> float:
@@ -46,13 +48,19 @@ def rows_only(count: int) -> float:
 
 
 def measure(place: Place, options: argparse.Namespace) -> list[Figure]:
-    """Both, warmed up."""
+    """All three in turns, so that a machine's slow moments meet each of them."""
     place.clean()
     at_once(10)
     one_by_one(10)
-    loop = one_by_one(options.enqueue_loop)
-    many = at_once(options.enqueue_many)
-    bound = rows_only(options.enqueue_many)
+    rounds = [
+        (
+            one_by_one(options.enqueue_loop // ROUNDS),
+            at_once(options.enqueue_many),
+            rows_only(options.enqueue_many),
+        )
+        for _ in range(ROUNDS)
+    ]
+    loop, many, bound = map(statistics.harmonic_mean, zip(*rounds, strict=True))
     return [
         Figure(
             key="bulk_enqueue_ratio",
