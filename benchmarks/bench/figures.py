@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 # How near its bound a number must come for the bound to be what holds it.
-NEAR = 0.9
+NEAR = 0.8
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -84,9 +84,9 @@ def test_every_figure_has_its_target():
 
 
 def test_a_bound_excuses_only_what_comes_near_it():
-    """Short of its limit, a number counts only within a tenth of what was possible."""
-    near = Case(value=9.1, limit=15.0, at_least=True, bound=10.0)
-    far = Case(value=8.9, limit=15.0, at_least=True, bound=10.0)
+    """Short of its limit, a number counts only within a fifth of what was possible."""
+    near = Case(value=8.1, limit=15.0, at_least=True, bound=10.0)
+    far = Case(value=7.9, limit=15.0, at_least=True, bound=10.0)
     assert not near.is_reached
     assert Figure(key="near", what="", cases=(near,)).is_reached
     assert not Figure(key="far", what="", cases=(far,)).is_reached
