@@ -26,7 +26,9 @@ logger = logging.getLogger("django_docraptor")
 EXPIRES = 60
 # Bounds on a wake-up's delay, in seconds. Below the floor they would crowd; above the ceiling
 # brokers redeliver or drop what a worker holds for long.
-SOONEST, LATEST = 0.2, 60.0
+SOONEST, LATEST = 0.3, 60.0
+# Seconds that whoever was rung for a due job has to take it, before somebody looks again.
+GRACE = 0.5
 # Doorbells for finished documents rung at once: more only fill the broker.
 COLLECTORS = 4
 # Seconds between two warnings that the broker does not take messages.
@@ -189,6 +191,6 @@ def set_alarm(outlook: lifecycle.Outlook) -> None:
     if outlook.next_due is None:
         return
     coming = (outlook.next_due - outlook.now).total_seconds()
-    delay = min(LATEST, max(SOONEST, coming + 0.02))
+    delay = min(LATEST, max(SOONEST, coming + 0.02)) if coming > 0 else GRACE
     if not Pulse.is_armed(outlook.now, outlook.wake_at, delay) and Pulse.arm(delay):
         ring(wake, countdown=delay)
