@@ -5,6 +5,7 @@ E enqueue, C claim, S submit, P poll, D download, F file, W callback, X everythi
 
 import ast
 import re
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,7 @@ def rows_of(test: ast.FunctionDef) -> set[str]:
     return set(ROW.findall(words))
 
 
+@cache
 def named_rows() -> dict[str, list[str]]:
     """Row → tests that name it."""
     found: dict[str, list[str]] = {}

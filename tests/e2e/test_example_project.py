@@ -269,7 +269,7 @@ def test_demo_names_the_missing_library(tmp_path):
 
 def test_demo_gives_up_at_its_deadline(tmp_path):
     """Documents that take too long end the demo with what is missing."""
-    done = run(tmp_path, "-m", "example_project.demo", "--delay=60", "--deadline=30")
+    done = run(tmp_path, "-m", "example_project.demo", "--delay=60", "--deadline=20")
     assert done.returncode == 1
     assert "Not all documents are finished" in done.stderr
     assert processes_of(tmp_path) == []
