@@ -34,7 +34,7 @@ MUTATIONS = [
         "models/jobs.py",
         "filter(pk=self.pk, state=source, attempt=self.attempt)",
         "filter(pk=self.pk, attempt=self.attempt)",
-        "tests/test_models.py",
+        "tests/models/test_jobs.py",
     ),
     Mutation(
         "drop the attempt from the UPDATE's WHERE",
@@ -55,21 +55,21 @@ MUTATIONS = [
         "models/queries.py",
         "due = self.filter(pk__in=keys).due()",
         "due = self.filter(pk__in=keys)",
-        "tests/test_models.py::test_take_leaves_a_row_that_was_touched",
+        "tests/models/test_queries.py::test_take_leaves_a_row_that_was_touched",
     ),
     Mutation(
         "claim a row that a callback has touched since it was read",
         "models/jobs.py",
         "            callback_at__isnull=self.callback_at is None,\n",
         "",
-        "tests/test_models.py::test_take_leaves_a_row_that_was_touched",
+        "tests/models/test_queries.py::test_take_leaves_a_row_that_was_touched",
     ),
     Mutation(
         "claim the jobs of a paused account",
         "models/queries.py",
         "if not any(getattr(row, \"is_held\", False) for row in rows):",
         "if True:",
-        "tests/test_models.py::test_claim_leaves_a_paused_account_alone",
+        "tests/models/test_queries.py::test_claim_leaves_a_paused_account_alone",
     ),
     Mutation(
         "keep a finished document without counting its download",
