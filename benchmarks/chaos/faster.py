@@ -18,7 +18,7 @@ PLAIN = (
 )
 # Where constants stand in modules that need Django's registry: scaled when it is ready.
 LATER = (
-    ("django_docraptor.models", "SIGNAL_LEASE"),
+    ("django_docraptor.models.jobs", "SIGNAL_LEASE"),
     ("django_docraptor.lifecycle.outlook", "SIGNAL_LEASE"),
     ("django_docraptor.lifecycle.backoff", "BASE"),
     ("django_docraptor.lifecycle.backoff", "CAP"),

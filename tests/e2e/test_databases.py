@@ -18,7 +18,7 @@ ROOT = Path(__file__).parents[2]
 # Not the random walks: they search the state machine, which is the same everywhere.
 SUITE = [
     *(path for path in ROOT.glob("tests/lifecycle/test_*.py") if path.stem != "test_properties"),
-    ROOT / "tests/test_models.py",
+    *ROOT.glob("tests/models/test_*.py"),
     ROOT / "tests/test_retention.py",
     ROOT / "tests/test_shortcuts.py",
 ]

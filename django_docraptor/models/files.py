@@ -1,0 +1,18 @@
+"""Files that outlived their jobs. Knows no storage."""
+
+from django.db import models
+from django.utils.translation import gettext_lazy as _
+
+
+class DiscardedFile(models.Model):
+    """A stored file whose job is gone, still to be deleted: `retention` works the list off."""
+
+    name = models.CharField(max_length=255, primary_key=True)
+    storage = models.CharField(max_length=64, blank=True)
+
+    class Meta:
+        verbose_name = _("discarded file")
+        verbose_name_plural = _("discarded files")
+
+    def __str__(self) -> str:
+        return self.name

@@ -1,0 +1,27 @@
+"""What a job is made from. Knows nothing of how it is rendered or sent."""
+
+from django.db import models
+from django.utils.translation import gettext_lazy as _
+
+from django_docraptor.models.jobs import RenderJob
+
+
+class RenderInput(models.Model):
+    """What a job is made from, apart from it so that job rows stay narrow."""
+
+    job = models.OneToOneField(
+        RenderJob, on_delete=models.CASCADE, primary_key=True, related_name="input"
+    )
+    content = models.TextField(blank=True)
+    url = models.TextField(blank=True)
+    options = models.JSONField(default=dict)
+    params = models.JSONField(default=dict)
+    language = models.CharField(max_length=35, blank=True)
+    time_zone = models.CharField(max_length=64, blank=True)
+
+    class Meta:
+        verbose_name = _("stored input")
+        verbose_name_plural = _("stored inputs")
+
+    def __str__(self) -> str:
+        return f"Input of {self.job_id}"

@@ -1,0 +1,64 @@
+"""One alarm for all, and a note of who was seen."""
+
+import pytest
+
+from django_docraptor.models import Pulse, after
+from tests.threads import at_once
+
+pytestmark = pytest.mark.django_db
+
+
+def wake_in(seconds: float) -> None:
+    """Let the next wake-up be so many seconds from now."""
+    Pulse.objects.update_or_create(pk=Pulse.KEY, defaults={"wake_at": after(seconds)})
+
+
+def test_arm_first() -> None:
+    """Where no wake-up was ever set, one is."""
+    assert Pulse.arm(30)
+    assert Pulse.objects.get().wake_at is not None
+
+
+def test_arm_one_alarm() -> None:
+    """A second alarm for the same time, or a later one, is not set."""
+    assert Pulse.arm(30)
+    assert not Pulse.arm(30)
+    assert not Pulse.arm(60)
+
+
+def test_arm_earlier_replaces_later() -> None:
+    """An earlier need sets an earlier alarm, which then counts."""
+    assert Pulse.arm(60)
+    assert Pulse.arm(5)
+    assert not Pulse.arm(30)
+
+
+@pytest.mark.parametrize("seconds", [-60, 0, 0.05])
+def test_arm_past_is_replaced(seconds: float) -> None:
+    """An alarm that has gone off, or is going off now, keeps nobody from setting one."""
+    wake_in(seconds)
+    assert Pulse.arm(30)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_arm_race() -> None:
+    """Of four that ask at once, one sets the alarm."""
+    wake_in(-60)
+    assert sorted(at_once(4, lambda: Pulse.arm(30))) == [False, False, False, True]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_arm_race_without_a_row() -> None:
+    """So it is for the very first alarm."""
+    assert sorted(at_once(4, lambda: Pulse.arm(30))) == [False, False, False, True]
+
+
+def test_note_leaves_the_alarm() -> None:
+    """Being seen changes no alarm."""
+    Pulse.arm(30)
+    before = Pulse.objects.get()
+    Pulse.note("ticked_at")
+    pulse = Pulse.objects.get()
+    assert pulse.wake_at == before.wake_at
+    assert before.ticked_at is None
+    assert pulse.ticked_at is not None
