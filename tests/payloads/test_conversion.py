@@ -1,0 +1,74 @@
+"""Options to JSON and back, and on top of each other."""
+
+import json
+from types import MappingProxyType
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from django_docraptor.payloads import (
+    DocumentRequest,
+    PrinceOptions,
+    merge_options,
+    options_to_json,
+)
+from tests.payloads.samples import EXPIRES, PRINCE, TOP, build, problems
+
+
+def test_options_survive_storage_as_json():
+    """What options_to_json writes, from_options reads: the same request."""
+    options = {**TOP, "new": EXPIRES, "prince_options": PrinceOptions(**PRINCE)}
+    stored = json.loads(json.dumps(options_to_json(options)))
+    assert stored["hosted_expires_at"] == "2026-01-02T03:04:05+02:00"
+    again = DocumentRequest.from_options(name="a.pdf", content="<p>Hi</p>", options=stored)
+    assert again == build(
+        **TOP, prince_options=PrinceOptions(**PRINCE), extra={"new": EXPIRES.isoformat()}
+    )
+    direct = DocumentRequest.from_options(name="a.pdf", content="<p>Hi</p>", options=options)
+    assert direct == again
+
+
+def test_options_to_json_takes_any_mapping():
+    """Also one that is no dict."""
+    assert options_to_json({"new": MappingProxyType({"a": 1})}) == {"new": {"a": 1}}
+
+
+JSON_VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(st.characters(exclude_categories=["Cs"])),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+    max_leaves=5,
+)
+
+
+@given(JSON_VALUES)
+def test_options_to_json_leaves_json_as_it_is(value):
+    """JSON in, the same JSON out."""
+    assert options_to_json({"new": value}) == {"new": value}
+
+
+def test_merge_options_lets_the_later_win_option_by_option():
+    """prince_options are merged one by one, in whichever form they are; None takes back."""
+    first = {"javascript": True, "strict": "html", "prince_options": PrinceOptions(media="print")}
+    second = {"javascript": None, "prince_options": {"debug": True, "media": "screen"}}
+    third = {"tag": "t", "prince_options": None}
+    fourth = {"prince_options": PrinceOptions(baseurl="https://a.test")}
+    assert merge_options(first, second) == {
+        "javascript": None,
+        "strict": "html",
+        "prince_options": {"media": "screen", "debug": True},
+    }
+    assert merge_options(first, third)["prince_options"] is None
+    merged = merge_options(first, second, fourth)
+    assert merged["prince_options"] == {
+        "media": "screen",
+        "debug": True,
+        "baseurl": "https://a.test",
+    }
+    assert merge_options() == {}
+    assert first["prince_options"] == PrinceOptions(media="print")
+
+
+def test_merge_options_refuses_prince_options_that_are_no_dict():
+    """A mistake in the settings is named, not a TypeError."""
+    found = problems(merge_options, {"prince_options": {}}, {"prince_options": "media"})
+    assert "must be a dict" in found["prince_options"][0]

@@ -1,0 +1,171 @@
+"""DocumentRequest: what is sent, how flat options are sorted, and every mistake's message."""
+
+import dataclasses
+import datetime as dt
+import json
+
+import pytest
+
+from django_docraptor.payloads import DocumentRequest, DocumentType, PrinceOptions
+from tests.payloads.samples import PRINCE, TOP, build, problems
+
+
+def test_document_request_sends_every_option_at_the_top_level():
+    """Exactly what the API takes: type, content or url, test, and what is set."""
+    request = build(**TOP, prince_options=PrinceOptions(**PRINCE), extra={"new": 1})
+    assert request.to_json() == {
+        "name": "a.pdf",
+        "type": "pdf",
+        "document_content": "<p>Hi</p>",
+        "test": True,
+        **TOP,
+        "hosted_expires_at": "2026-01-02T03:04:05+02:00",
+        "prince_options": PRINCE,
+        "new": 1,
+    }
+
+
+def test_document_request_always_sends_test():
+    """DocRaptor's own default differs between documents."""
+    assert build().to_json() == {
+        "name": "a.pdf",
+        "type": "pdf",
+        "test": True,
+        "document_content": "<p>Hi</p>",
+    }
+    assert build(test=False).to_json()["test"] is False
+
+
+def test_document_request_sends_a_url_instead_of_content():
+    """With an address there is no content."""
+    sent = build(content="", url="https://shop.test/a?b=c").to_json()
+    assert sent["document_url"] == "https://shop.test/a?b=c"
+    assert "document_content" not in sent
+
+
+@pytest.mark.parametrize("kind", list(DocumentType))
+def test_document_request_sends_the_type(kind):
+    """As a member or as its word."""
+    for given_as in (kind, kind.value):
+        assert json.dumps(build(document_type=given_as).to_json()["type"]) == f'"{kind.value}"'
+
+
+def test_document_request_is_frozen_and_keeps_its_own_extra():
+    """What was checked is what is sent, whatever becomes of the caller's dict."""
+    extra = {"new": 1}
+    request = build(extra=extra)
+    extra["name"] = "other"
+    assert request.to_json()["new"] == 1
+    assert request.to_json()["name"] == "a.pdf"
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        request.name = "b"
+    assert hash(request) == hash(build(extra={"new": 1}))
+
+
+def test_from_options_sorts_names_into_known_and_unknown():
+    """A flat dict, as a project writes it."""
+    request = DocumentRequest.from_options(
+        name="a.xlsx",
+        document_type="xlsx",
+        url="https://shop.test/",
+        test=False,
+        options={
+            "javascript": True,
+            "strict": None,
+            "new": {"a": 1},
+            "prince_options": {"media": "print", "newer": 2, "baseurl": None},
+        },
+    )
+    assert request == DocumentRequest(
+        name="a.xlsx",
+        document_type="xlsx",
+        url="https://shop.test/",
+        test=False,
+        javascript=True,
+        prince_options=PrinceOptions(media="print", extra={"newer": 2}),
+        extra={"new": {"a": 1}},
+    )
+
+
+@pytest.mark.parametrize(
+    ("changes", "field", "message"),
+    [
+        ({"name": " "}, "name", "name is blank"),
+        ({"name": "x" * 201}, "name", "name has 201 characters"),
+        ({"name": 7}, "name", "name must be str, not 7"),
+        ({"name": "a\x00b"}, "name", "name has a NUL character"),
+        ({"content": "a\x00b"}, "content", "content has a NUL character"),
+        ({"content": "\ud800"}, "content", "content has a lone surrogate"),
+        ({"content": b"x"}, "content", "content must be str"),
+        ({"content": ""}, "content", "give one of them"),
+        ({"content": " \n"}, "content", "only white space"),
+        ({"url": "https://a.test"}, "content", "leave one of them out"),
+        ({"content": "", "url": "ftp://a.test"}, "url", "not 'ftp://a.test'"),
+        ({"content": "", "url": "/a"}, "url", "must be a full address"),
+        ({"content": "", "url": "https://"}, "url", "must be a full address"),
+        ({"content": "", "url": "http://[::1"}, "url", "must be a full address"),
+        ({"document_type": "doc"}, "document_type", "'doc': choose one of pdf, xls, xlsx"),
+        ({"document_type": "PDF"}, "document_type", "'PDF': choose one of"),
+        ({"test": 1}, "test", "test must be bool, not 1"),
+        ({"test": None}, "test", "test must be bool, not None"),
+        ({"tag": "x" * 201}, "tag", "tag has 201 characters"),
+        ({"strict": "xml"}, "strict", "'xml': choose one of none, html"),
+        ({"pipeline": 10}, "pipeline", "pipeline must be str or None, not 10"),
+        ({"javascript": "yes"}, "javascript", "javascript must be bool or None, not 'yes'"),
+        ({"help": 0}, "help", "help must be bool or None, not 0"),
+        ({"hosted_download_limit": 0}, "hosted_download_limit", "at least 1, not 0"),
+        ({"hosted_download_limit": True}, "hosted_download_limit", "must be int or None"),
+        ({"hosted_expires_at": dt.datetime(2026, 1, 1)}, "hosted_expires_at", "make_aware"),  # noqa: DTZ001
+        ({"hosted_expires_at": "2026-01-01"}, "hosted_expires_at", "must be datetime or None"),
+        ({"callback_url": "/hook"}, "callback_url", "must be a full address"),
+        ({"prince_options": {"a": 1}}, "prince_options", "must be PrinceOptions"),
+        ({"extra": []}, "extra", "extra must be Mapping, not []"),
+        ({"extra": {1: 1}}, "extra", "has the name 1: names are strings"),
+        ({"extra": {"new": object}}, "extra", "new is <class 'object'>, which JSON cannot hold"),
+        ({"extra": {"new": float("nan")}}, "extra", "new is nan"),
+        ({"extra": {"new": [{"a": "\x00"}]}}, "extra", "new has a NUL character"),
+        ({"extra": {"tag": "x"}}, "extra", "give it as tag"),
+        ({"extra": {"async": True}}, "extra", "'async' is no option"),
+        ({"extra": {"user_credentials": "k"}}, "extra", "must never be part of a document"),
+    ],
+)
+def test_document_request_names_each_mistake(changes, field, message):
+    """The field, the value and what to do."""
+    found = problems(build, **changes)
+    assert message in " ".join(found[field])
+
+
+def test_document_request_names_all_mistakes_at_once():
+    """Nobody has to find them one after the other."""
+    found = problems(build, name="", content="", tag="x" * 201, document_type="doc")
+    assert set(found) == {"name", "content", "tag", "document_type"}
+
+
+def test_document_request_takes_the_longest_name():
+    """200 characters are allowed, counted as characters."""
+    assert build(name="é" * 200, tag="é" * 200).name == "é" * 200
+
+
+@pytest.mark.parametrize(
+    ("options", "field", "message"),
+    [
+        ({"name": "a"}, "name", "give it as the document's name"),
+        ({"test": True}, "test", "DOCRAPTOR['TEST_MODE']"),
+        ({"document_content": "x"}, "document_content", "give it as content"),
+        ({"async": True}, "async", "choose the call instead"),
+        ({"doc": {}}, "doc", "top level"),
+        ({"extra": {}}, "extra", "beside the known ones"),
+        ({"prince_options": "media"}, "prince_options", "must be a dict or PrinceOptions"),
+        ({"prince_options": {"key_bits": 1}}, "prince_options", "key_bits is 1"),
+        ({"new": {1, 2}}, "new", "which JSON cannot hold"),
+        ({"new": dt.datetime(2026, 1, 1)}, "new", "a time without a time zone"),  # noqa: DTZ001
+        ({"new": float("inf")}, "new", "which JSON cannot hold"),
+        ({"hosted_expires_at": "soon"}, "hosted_expires_at", "ISO 8601"),
+        ({"hosted_expires_at": "2026-01-01T00:00:00"}, "hosted_expires_at", "make_aware"),
+        ({"javascript": "yes"}, "javascript", "must be bool"),
+    ],
+)
+def test_from_options_names_each_mistake(options, field, message):
+    """The same words wherever the options were written."""
+    found = problems(DocumentRequest.from_options, name="a", content="x", options=options)
+    assert message in " ".join(found[field])

@@ -1,0 +1,73 @@
+"""PrinceOptions: every option is sent, and every mistake has its message."""
+
+import dataclasses
+
+import pytest
+
+from django_docraptor.payloads import PrinceOptions
+from tests.payloads.samples import PRINCE, problems
+
+
+def test_prince_options_has_every_documented_option():
+    """The samples and the class name the same options."""
+    names = {field.name for field in dataclasses.fields(PrinceOptions)}
+    assert names == {*PRINCE, "extra"}
+
+
+def test_prince_options_sends_every_option():
+    """Each option is sent under its own name, False and None told apart."""
+    assert PrinceOptions(**PRINCE).to_json() == PRINCE
+    assert PrinceOptions().to_json() == {}
+
+
+def test_prince_options_passes_unknown_names_through():
+    """The published list lags behind the service."""
+    options = PrinceOptions(media="print", extra={"new": [1, {"a": None}], "off": None})
+    assert options.to_json() == {"media": "print", "new": [1, {"a": None}]}
+    assert PrinceOptions.from_json(options.to_json()) == PrinceOptions(
+        media="print", extra={"new": [1, {"a": None}]}
+    )
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"http_timeout": 0}, "http_timeout must be from 1 to 60 seconds, not 0"),
+        ({"http_timeout": 61}, "http_timeout must be from 1 to 60 seconds, not 61"),
+        ({"http_timeout": True}, "http_timeout must be int or None, not True"),
+        ({"key_bits": 64}, "key_bits is 64: choose one of 40, 128"),
+        ({"input": "pdf"}, "input is 'pdf': choose one of html, xml, auto"),
+        ({"css_dpi": 0}, "css_dpi must be at least 1, not 0"),
+        ({"max_passes": -1}, "max_passes must be at least 1, not -1"),
+        ({"media": 1}, "media must be str or None, not 1"),
+        ({"debug": "no"}, "debug must be bool or None, not 'no'"),
+        ({"pdf_title": "\x00"}, "pdf_title has a NUL character"),
+        ({"extra": {"media": "print"}}, "give it as media"),
+        ({"extra": {"new": {1, 2}}}, "which JSON cannot hold"),
+        ({"extra": None}, "extra must be Mapping"),
+    ],
+)
+def test_prince_options_names_each_mistake(options, message):
+    """All under prince_options, with the option's name in the message."""
+    (found,) = problems(PrinceOptions, **options)["prince_options"]
+    assert found.startswith("prince_options.")
+    assert message in found
+
+
+@pytest.mark.parametrize("kind", [str, bool, int])
+def test_prince_options_checks_the_type_of_every_option(kind):
+    """No option takes a value of another kind."""
+    wrong = {str: 1.5, bool: "x", int: "x"}[kind]
+    for name, value in PRINCE.items():
+        if type(value) is kind:
+            assert f".{name} must be {kind.__name__}" in str(
+                problems(PrinceOptions, **{name: wrong})
+            )
+
+
+@pytest.mark.parametrize("name", ["user_password", "owner_password", "http_password", "http_proxy"])
+def test_prince_options_keeps_secrets_out_of_messages(name):
+    """A wrong secret is not repeated."""
+    found = str(problems(PrinceOptions, **{name: ["pa55"]}))
+    assert "pa55" not in found
+    assert name in found
