@@ -17,7 +17,7 @@ test: $(STAMP) system-libraries  ## Run the tests, with services where they answ
 	$(BIN)/python -m pytest --cov --cov-report=term $(ARGS)
 
 matrix: $(STAMP)  ## Run the SQLite suite on every supported Python and Django
-	$(BIN)/python -m tox run $(if $(ENVS),-e $(ENVS)) -- $(ARGS)
+	$(BIN)/python -m tox run-parallel --parallel-no-spinner $(if $(ENVS),-e $(ENVS)) -- $(ARGS)
 
 chaos: $(STAMP)  ## Kill, freeze and flush everything, then count (NAIVE=1: the usual way)
 	@$(BIN)/python -m benchmarks.chaos $(if $(NAIVE),--naive) $(ARGS)

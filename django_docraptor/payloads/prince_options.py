@@ -13,7 +13,13 @@ from django_docraptor.payloads.fields import (
     split_options,
     without_none,
 )
-from django_docraptor.payloads.rules import Problems, not_among, wrong_extra, wrong_fields
+from django_docraptor.payloads.rules import (
+    Problems,
+    not_among,
+    reserved_message,
+    wrong_extra,
+    wrong_fields,
+)
 from django_docraptor.payloads.vocabulary import JSON
 
 # What a message calls an option: all are reported under one field.
@@ -86,7 +92,13 @@ class PrinceOptions:
 
     @classmethod
     def from_json(cls, options: Mapping[str, Any]) -> Self:
-        """Build from a dict; names that are not fields become ``extra``."""
+        """Build from a dict; names that are not fields become ``extra``.
+
+        Raises:
+            ValidationError: as the class, and for ``extra`` itself.
+        """
+        if "extra" in options:
+            raise ValidationError({"prince_options": [reserved_message("extra")]})
         known, extra = split_options(cls, options)
         return cls(**known, extra=extra)
 

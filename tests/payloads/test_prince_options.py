@@ -54,6 +54,13 @@ def test_prince_options_names_each_mistake(options, message):
     assert message in found
 
 
+def test_from_json_refuses_extra():
+    """In a dict, options that the class does not know stand beside those that it knows."""
+    assert problems(PrinceOptions.from_json, options={"extra": {"new": 1}}) == {
+        "prince_options": ["'extra' is no option: write unknown options beside the known ones."]
+    }
+
+
 @pytest.mark.parametrize("kind", [str, bool, int])
 def test_prince_options_checks_the_type_of_every_option(kind):
     """No option takes a value of another kind."""
