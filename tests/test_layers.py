@@ -17,7 +17,7 @@ ROWS: list[set[str]] = [
     {"client", "storage", "callbacks", "spool", "assets"},
     {"preflight"},
     {"models"},
-    {"registry", "health"},
+    {"registry", "health", "orders"},
     {"lifecycle", "retention"},
     {"tasks"},
     {"shortcuts"},

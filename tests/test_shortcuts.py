@@ -2,23 +2,18 @@
 
 import uuid
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta, timezone
 from io import BytesIO
 from typing import Any
-from zoneinfo import ZoneInfo
 
 import pytest
 from django.contrib.auth import get_user_model
 from django.core.exceptions import ValidationError
 from django.db import connection, transaction
 from django.test.utils import CaptureQueriesContext
-from django.utils import timezone as django_timezone
-from django.utils import translation
 
 from django_docraptor import lifecycle
 from django_docraptor.exceptions import CallError
 from django_docraptor.models import RenderEvent, RenderInput, RenderJob, after
-from django_docraptor.payloads import PrinceOptions
 from django_docraptor.sandbox import Fault, Sandbox
 from django_docraptor.shortcuts import Order, cancel, enqueue, enqueue_many, render_now, retry
 from django_docraptor.states import ACTIVE, FINAL, Kind, Reason, State
@@ -29,66 +24,6 @@ from tests.threads import at_once
 pytestmark = pytest.mark.django_db
 
 GOOD: dict[str, Any] = {"name": "hello.pdf", "content": HTML}
-NAIVE = datetime(2031, 1, 1)  # noqa: DTZ001 - the mistake under test
-# Field → what is given instead of a good order.
-BAD: list[tuple[str, dict[str, Any]]] = [
-    ("content", {"content": ""}),
-    ("content", {"content": "   \n"}),
-    ("content", {"url": "https://shop.example/invoice"}),
-    ("content", {"document": "shop.InvoicePDF", "content": "", "url": "https://shop.example"}),
-    ("content", {"content": b"<p>bytes</p>"}),
-    ("content", {"content": "<p>\x00</p>"}),
-    ("content", {"content": '<img src="/logo.png">'}),
-    ("content", {"content": "<p>" + "é" * 600 + "</p>"}),
-    ("url", {"content": "", "url": "/invoice"}),
-    ("url", {"content": "", "url": "file:///etc/passwd"}),
-    ("name", {"name": "n" * 201}),
-    ("name", {"name": ""}),
-    ("name", {"name": "  "}),
-    ("name", {"name": None}),
-    ("name", {"name": "a\x00b.pdf"}),
-    ("name", {"name": "a\ud800.pdf"}),
-    ("document_type", {"document_type": "docx"}),
-    ("test", {"test": "yes"}),
-    ("anything", {"options": {"anything": object()}}),
-    ("tag", {"options": {"tag": "t" * 201}}),
-    ("test", {"options": {"test": False}}),
-    ("prince_options", {"options": {"prince_options": {"key_bits": 41}}}),
-    ("hosted_expires_at", {"options": {"hosted_expires_at": NAIVE}}),
-    ("params", {"params": {"total": object()}}),
-    ("params", {"params": {"total": float("nan")}}),
-    ("params", {"params": [1, 2]}),
-    ("priority", {"priority": 32768}),
-    ("priority", {"priority": -32769}),
-    ("priority", {"priority": "high"}),
-    ("priority", {"priority": True}),
-    ("idempotency_key", {"idempotency_key": "k" * 201}),
-    ("idempotency_key", {"idempotency_key": ""}),
-    ("idempotency_key", {"idempotency_key": 17}),
-    ("idempotency_key", {"idempotency_key": "a\x00b"}),
-    ("account", {"account": "a" * 65}),
-    ("account", {"account": ""}),
-    ("document", {"document": "d" * 201}),
-    ("source", {"source": Invoice(number="1")}),
-    ("source", {"source": Invoice(pk=5, number="1")}),
-    ("storage", {"storage": "nowhere"}),
-    ("storage", {"storage": "staticfiles"}),
-    ("storage", {"storage": None}),
-    ("storage", {"storage": ["docraptor"]}),
-    ("hosted", {"hosted": "yes"}),
-    ("hosted_expires_at", {"hosted_expires_at": datetime(2131, 1, 1, tzinfo=UTC)}),
-    ("hosted_download_limit", {"hosted_download_limit": 5}),
-    ("hosted_expires_at", {"hosted": True, "hosted_expires_at": datetime(2131, 1, 1)}),  # noqa: DTZ001
-    ("hosted_expires_at", {"hosted": True, "hosted_expires_at": datetime(2021, 1, 1, tzinfo=UTC)}),
-    ("hosted_expires_at", {"hosted": True, "hosted_expires_at": "soon"}),
-    ("hosted_download_limit", {"hosted": True, "hosted_download_limit": 0}),
-    ("hosted_download_limit", {"hosted": True, "hosted_download_limit": True}),
-]
-
-
-@pytest.fixture(autouse=True)
-def _small_content(settings) -> None:
-    settings.DOCRAPTOR = settings.DOCRAPTOR | {"MAX_CONTENT_BYTES": 1000}
 
 
 def put(state: State, **columns: Any) -> RenderJob:
@@ -107,55 +42,6 @@ def row(job: RenderJob) -> dict[str, Any]:
 
 
 # --- what is refused -------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("field", "given"), BAD, ids=[f"{i}-{bad[0]}" for i, bad in enumerate(BAD)]
-)
-def test_enqueue_refuses(field: str, given: dict[str, Any]) -> None:
-    """A wrong order is refused under the field's name, and nothing is stored."""
-    with pytest.raises(ValidationError) as caught:
-        enqueue(**GOOD | given)
-    assert list(caught.value.message_dict) == [field]
-    assert not RenderJob.objects.exists()
-    assert not RenderInput.objects.exists()
-    assert not RenderEvent.objects.exists()
-
-
-def test_enqueue_unknown_argument() -> None:
-    """A misspelt argument is an error of the program."""
-    with pytest.raises(TypeError, match="prioritty"):
-        enqueue(**GOOD, prioritty=5)
-
-
-@pytest.mark.parametrize(
-    "given",
-    [
-        {"name": "n" * 200},
-        {"name": "Rechnung Nº 5 „größte“ 請求書.pdf"},
-        {"priority": 32767},
-        {"priority": -32767},
-        {"idempotency_key": "k" * 200},
-        {"account": "a" * 64},
-        {"document_type": "xlsx"},
-        {"content": "<p>" + "x" * 993 + "</p>"},
-        {
-            "content": '<img src="/a.png">',
-            "options": {"prince_options": {"baseurl": "https://x.example"}},
-        },
-        {"content": "", "url": "https://shop.example/invoice"},
-        {"params": {"deep": [{"a": None}]}},
-        {"options": {"hosted_expires_at": datetime(2031, 1, 1, tzinfo=UTC)}},
-        {"options": {"tomorrows_option": 1}},
-        {"storage": "default"},
-        {"hosted": True, "hosted_expires_at": datetime(2131, 1, 1, tzinfo=UTC)},
-        {"hosted": True, "hosted_download_limit": 1, "options": {"hosted_download_limit": 5}},
-    ],
-)
-def test_enqueue_takes(given: dict[str, Any]) -> None:
-    """What lies within the limits is stored, and can be submitted later."""
-    job = enqueue(**GOOD | given)
-    assert row(job)["state"] == State.PENDING
 
 
 def test_enqueue_many_refuses_all() -> None:
@@ -204,32 +90,6 @@ def test_enqueue_returns_a_whole_job() -> None:
     assert RenderJob.objects.due().filter(pk=job.pk).exists()
 
 
-def test_enqueue_merges_options(settings) -> None:
-    """The call's options lie over the settings', prince_options one by one; None takes back."""
-    settings.DOCRAPTOR = settings.DOCRAPTOR | {
-        "DEFAULTS": {
-            "javascript": True,
-            "strict": "html",
-            "prince_options": {"media": "print", "css_dpi": 96},
-        }
-    }
-    options = {"strict": None, "prince_options": PrinceOptions(media="screen")}
-    enqueue(**GOOD, options=options)
-    stored = RenderInput.objects.get().options
-    assert stored["javascript"] is True
-    assert stored.get("strict") is None
-    assert stored["prince_options"] == {"media": "screen", "css_dpi": 96}
-
-
-@pytest.mark.parametrize("default", [True, False])
-@pytest.mark.parametrize("given", [None, True, False])
-def test_enqueue_test_flag(settings, default: bool, given: bool | None) -> None:
-    """TEST_MODE decides, unless the call does."""
-    settings.DOCRAPTOR = settings.DOCRAPTOR | {"TEST_MODE": default}
-    job = enqueue(**GOOD, test=given)
-    assert row(job)["test"] is (default if given is None else given)
-
-
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize("test", [True, False])
 def test_enqueue_test_flag_is_sent(sandbox: Sandbox, settings, test: bool) -> None:
@@ -240,39 +100,6 @@ def test_enqueue_test_flag_is_sent(sandbox: Sandbox, settings, test: bool) -> No
     (entry,) = sandbox.ledger.accepted()
     assert entry.test is test
     assert len(sandbox.ledger.billed()) == (not test)
-
-
-def test_enqueue_stores_language_and_time_zone() -> None:
-    """Language and time zone of the moment go with the job."""
-    with translation.override("de-at"), django_timezone.override("Asia/Kathmandu"):
-        enqueue(**GOOD)
-    stored = RenderInput.objects.get()
-    assert (stored.language, stored.time_zone) == ("de-at", "Asia/Kathmandu")
-
-
-@pytest.mark.parametrize(
-    ("zone", "key"),
-    [
-        (ZoneInfo("Etc/GMT-2"), "Etc/GMT-2"),
-        (ZoneInfo("UTC"), "UTC"),
-        (UTC, "UTC"),
-        (timezone(timedelta(hours=2)), ""),
-        (django_timezone.get_fixed_timezone(90), ""),
-    ],
-    ids=str,
-)
-def test_enqueue_stores_a_time_zone_that_a_worker_can_find(zone: Any, key: str) -> None:
-    """A zone is stored by its key; one without a key means the project's own."""
-    with django_timezone.override(zone):
-        enqueue(**GOOD)
-    assert RenderInput.objects.get().time_zone == key
-
-
-def test_enqueue_without_language() -> None:
-    """With translations off the stored language is blank."""
-    with translation.override(None):
-        enqueue(**GOOD)
-    assert RenderInput.objects.get().language == ""
 
 
 @pytest.mark.django_db(transaction=True)

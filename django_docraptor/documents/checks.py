@@ -15,8 +15,8 @@ from django.template.loader import get_template
 from django_docraptor import registry
 from django_docraptor.conf import wrong_duration
 from django_docraptor.documents.declaration import ClassRecipe, Document
+from django_docraptor.orders import MAX_PRIORITY, wrong_place, wrong_storage
 from django_docraptor.payloads import DocumentRequest, DocumentType, PrinceOptions
-from django_docraptor.shortcuts import MAX_PRIORITY, wrong_place, wrong_storage
 
 DocumentClass = type[Document[Any]]
 

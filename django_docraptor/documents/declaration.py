@@ -23,6 +23,7 @@ from django_docraptor.client import Download
 from django_docraptor.documents.delivery import deliver, listen, load_source
 from django_docraptor.documents.triggers import Trigger
 from django_docraptor.models import RenderInput, RenderJob
+from django_docraptor.orders import wrong_place
 from django_docraptor.shortcuts import Order, enqueue_many
 
 S = TypeVar("S", bound="Model | None")
@@ -305,7 +306,7 @@ class Document(Generic[S]):
         """In the language and time zone of the order, else the document's, else the present."""
         language = order.get("language") or self.get_language()
         time_zone = order.get("time_zone") or self.get_time_zone()
-        problems = dict(shortcuts.wrong_place(language, time_zone))
+        problems = dict(wrong_place(language, time_zone))
         if problems:
             raise ValidationError(problems)
         speaking = language or translation.get_language()

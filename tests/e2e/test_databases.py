@@ -19,6 +19,7 @@ ROOT = Path(__file__).parents[2]
 SUITE = [
     *(path for path in ROOT.glob("tests/lifecycle/test_*.py") if path.stem != "test_properties"),
     *ROOT.glob("tests/models/test_*.py"),
+    ROOT / "tests/test_orders.py",
     ROOT / "tests/test_retention.py",
     ROOT / "tests/test_shortcuts.py",
 ]
