@@ -64,6 +64,12 @@ def pause_account(job: RenderJob, error: UnauthorizedError) -> None:
     Account.pause(job.account, ACCOUNT_PAUSE, str(error))
 
 
+def pause(job: RenderJob, error: UnauthorizedError) -> None:
+    """Stop the account's calls after a 401; the job waits in its state, and nothing is counted."""
+    pause_account(job, error)
+    put_off(job, error, seconds=ACCOUNT_PAUSE, counted=False)
+
+
 def describe(error: Exception) -> dict[str, Any]:
     """The facts of an error for the history."""
     facts: dict[str, Any] = {"error": getattr(error, "code", type(error).__name__)}

@@ -22,11 +22,10 @@ from django_docraptor.exceptions import (
     TooLargeError,
     UnauthorizedError,
 )
-from django_docraptor.lifecycle.backoff import delay, fail, pause_account, put_off
+from django_docraptor.lifecycle.backoff import delay, fail, pause, put_off
 from django_docraptor.lifecycle.remote import client_for
 from django_docraptor.models import RenderJob, after, logger
 from django_docraptor.states import (
-    ACCOUNT_PAUSE,
     LEASE,
     MAX_FETCH_ATTEMPTS,
     MAX_STORAGE_FAILURES,
@@ -117,9 +116,8 @@ def fetch(job: RenderJob, path: Path, spent: int) -> bool:
 def not_fetched(job: RenderJob, error: DocRaptorError | OSError, spent: int) -> None:
     """Sort a failed download: ``spent`` downloads had been begun before this one."""
     if isinstance(error, UnauthorizedError):
-        pause_account(job, error)
         job.set(fetch_attempts=spent)
-        put_off(job, error, seconds=ACCOUNT_PAUSE, counted=False)
+        pause(job, error)
     elif isinstance(error, UNSPENT):
         try_later(job, error, Reason.FETCH_FAILED, fetch_attempts=spent)
     elif isinstance(error, TooLargeError):

@@ -17,13 +17,12 @@ from django_docraptor.exceptions import (
     NotFoundError,
     UnauthorizedError,
 )
-from django_docraptor.lifecycle.backoff import fail, pause_account, poll_interval, put_off
+from django_docraptor.lifecycle.backoff import fail, pause, poll_interval, put_off
 from django_docraptor.lifecycle.collection import begun
 from django_docraptor.lifecycle.hosting import published
 from django_docraptor.lifecycle.remote import call_all, client_for
 from django_docraptor.models import RenderJob, after, logger
 from django_docraptor.states import (
-    ACCOUNT_PAUSE,
     LEASE,
     MAX_STATUS_FAILURES,
     MAX_STATUS_MISSING,
@@ -126,8 +125,7 @@ def not_yet(job: RenderJob, remote: RemoteStatus) -> None:
 def unanswered(job: RenderJob, error: DocRaptorError) -> None:
     """No status: wait and ask again, within bounds. The document may be well."""
     if isinstance(error, UnauthorizedError):
-        pause_account(job, error)
-        put_off(job, error, seconds=ACCOUNT_PAUSE, counted=False)
+        pause(job, error)
     elif job.failures + 1 >= _patience(error):
         fail(job, Reason.REMOTE_LOST, f"DocRaptor no longer tells how it stands: {error}")
     else:

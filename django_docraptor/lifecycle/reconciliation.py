@@ -10,12 +10,11 @@ from datetime import datetime, timedelta
 from django_docraptor.client import LogEntry
 from django_docraptor.conf import conf
 from django_docraptor.exceptions import CallError, DocRaptorError, UnauthorizedError
-from django_docraptor.lifecycle.backoff import fail, pause_account, put_off
+from django_docraptor.lifecycle.backoff import fail, pause, put_off
 from django_docraptor.lifecycle.remote import client_for
 from django_docraptor.lifecycle.submission import accepted
 from django_docraptor.models import RenderJob, after
 from django_docraptor.states import (
-    ACCOUNT_PAUSE,
     LEASE,
     MAX_RESUBMITS,
     UNCONFIRMED_LOOKS,
@@ -122,8 +121,7 @@ def hold(job: RenderJob, why: str) -> None:
 def unavailable(job: RenderJob, error: DocRaptorError) -> None:
     """No listing: try again within the window, then leave it to a person."""
     if isinstance(error, UnauthorizedError):
-        pause_account(job, error)
-        put_off(job, error, seconds=ACCOUNT_PAUSE, counted=False)
+        pause(job, error)
     elif isinstance(error, CallError) and not error.retryable:
         hold(job, f"DocRaptor's log cannot be read: {error}.")
     elif job.age > 4 * conf.deadline:
