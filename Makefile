@@ -3,6 +3,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/installed
+# A file's tests stay together: they share processes that take seconds to start.
+PARALLEL ?= -n auto --maxprocesses 4 --dist loadfile
 PANGO := apt-get install libpango-1.0-0 libpangoft2-1.0-0 libharfbuzz-subset0
 
 .PHONY: demo serve test matrix chaos bench mutants lint docs clean system-libraries
@@ -14,10 +16,10 @@ serve: $(STAMP) system-libraries  ## Keep the same site running for a browser
 	@$(BIN)/python -m example_project.demo.serve
 
 test: $(STAMP) system-libraries  ## Run the tests, with services where they answer
-	$(BIN)/python -m pytest --cov --cov-report=term $(ARGS)
+	$(BIN)/python -m pytest $(PARALLEL) --cov --cov-report=term $(ARGS)
 
 matrix: $(STAMP)  ## Run the SQLite suite on every supported Python and Django
-	$(BIN)/python -m tox run-parallel --parallel-no-spinner $(if $(ENVS),-e $(ENVS)) -- $(ARGS)
+	$(BIN)/python -m tox run $(if $(ENVS),-e $(ENVS)) -- $(ARGS)
 
 chaos: $(STAMP)  ## Kill, freeze and flush everything, then count (NAIVE=1: the usual way)
 	@$(BIN)/python -m benchmarks.chaos $(if $(NAIVE),--naive) $(ARGS)
