@@ -1,6 +1,7 @@
 """What the tests share: a sandbox, a broker-less engine, a clock that can be moved."""
 
 import os
+import time
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from typing import Any
@@ -11,7 +12,7 @@ from django.db.models import F
 from django_docraptor import lifecycle, shortcuts
 from django_docraptor.models import Account, RenderEvent, RenderJob
 from django_docraptor.sandbox import Sandbox
-from django_docraptor.states import FINAL
+from django_docraptor.states import FINAL, POLLED
 from tests.services import missing_service
 
 HTML = "<h1>Hello</h1>"
@@ -92,6 +93,8 @@ def drive(
         job = RenderJob.objects.get(pk=job.pk)
         if (until or (lambda job: job.state in FINAL))(job):
             return job
+        if job.state in POLLED:
+            time.sleep(0.05)  # two minutes for the job: its render needs some real time as well
         _make_due(job)
     raise AssertionError(f"still {job.state} after {rounds} rounds: {job.errors}")
 
