@@ -13,7 +13,7 @@ IN_FLIGHT = (10, 100, 1_000, 10_000)
 PROBES = ("tick", "claim", "admin_list", "admin_search", "job_page")
 PRUNED = 20_000
 # Turns between the sizes, and timed calls of each turn.
-TURNS, REPEATS = 5, 7
+TURNS, REPEATS = 15, 5
 Say = Callable[[str], object]
 
 
@@ -39,8 +39,8 @@ def measure(
 
     Returns:
         ``history`` and ``in_flight``: median milliseconds by size and operation; ``scale_ratio``:
-        those at the largest history ÷ those at the smallest; ``prune``: how fast it was;
-        ``seconds``: what each part took.
+        at the largest history ÷ at the smallest, the median of the turns; ``prune``: how fast it
+        was; ``seconds``: what each part took.
     """
     seconds: dict[str, float] = {}
     with ExitStack() as stack:
@@ -49,10 +49,7 @@ def measure(
             with _told(f"a history of {size:,} jobs", seconds, say):
                 one.ask("build", size=size)
         with _told("cost against history", seconds, say):
-            history = {str(size): {} for size in sizes}
-            for name in PROBES:
-                for size, taken in _in_turns(subjects, turns, name, repeats).items():
-                    history[str(size)][name] = round(statistics.median(taken), 2)
+            taken = {name: _in_turns(subjects, turns, name, repeats) for name in PROBES}
         with _told("cost against jobs in flight", seconds, say):
             smallest = subjects[sizes[0]]
             flying = {
@@ -61,11 +58,13 @@ def measure(
             }
         with _told(f"a prune of {min(pruned, sizes[-1] // 2):,} jobs", seconds, say):
             prune = subjects[sizes[-1]].ask("prune", jobs=min(pruned, sizes[-1] // 2))
-    first, last = history[str(sizes[0])], history[str(sizes[-1])]
     return {
         "database": database,
-        "scale_ratio": {name: round(last[name] / first[name], 2) for name in PROBES},
-        "history": history,
+        "scale_ratio": {name: _ratio(one[sizes[0]], one[sizes[-1]]) for name, one in taken.items()},
+        "history": {
+            str(size): {name: round(statistics.median(one[size]), 2) for name, one in taken.items()}
+            for size in sizes
+        },
         "in_flight": flying,
         "prune": {"of": sizes[-1]} | prune,
         "seconds": seconds,
@@ -75,11 +74,18 @@ def measure(
 def _in_turns(
     subjects: dict[int, Subject], turns: int, name: str, repeats: int
 ) -> dict[int, list[float]]:
+    """The median of each turn, by size."""
     taken: dict[int, list[float]] = {size: [] for size in subjects}
     for _ in range(turns):
         for size, one in subjects.items():
-            taken[size] += one.ask("time", name=name, repeats=repeats)
+            taken[size].append(statistics.median(one.ask("time", name=name, repeats=repeats)))
     return taken
+
+
+def _ratio(first: Sequence[float], last: Sequence[float]) -> float:
+    """The median of the turns' own ratios: what slows the machine for a while slows both sides."""
+    turns = (high / low for low, high in zip(first, last, strict=True))
+    return round(statistics.median(turns), 2)
 
 
 @contextmanager
