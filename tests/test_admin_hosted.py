@@ -97,6 +97,18 @@ def test_expire_of_what_is_private(sandbox: Sandbox, documents) -> None:
     assert "Nothing to end" in response.content.decode()
 
 
+@pytest.mark.parametrize(
+    ("state", "words"), [("queued", "May become public"), ("pending", "Not billed")]
+)
+def test_cancel_says_what_may_become_public(sandbox: Sandbox, state: str, words: str) -> None:
+    """Who gives up a hosted document under way is told that it may be public all the same."""
+    job = enqueue(hosted=True)
+    RenderJob.objects.filter(pk=job.pk).update(state=state)
+    text = text_of(client_with(VIEW, "cancel_renderjob"), page(job, "cancel"))
+    assert words in text
+    assert ("cannot be ended from here" in text) == (state == "queued")
+
+
 @pytest.mark.urls("tests.test_admin_documents")
 def test_column_and_history_of_an_object(sandbox: Sandbox, documents, admin_client) -> None:
     """The object's own list and page mark a public document, too."""

@@ -80,6 +80,16 @@ MAYBE_BILLED = Outcome(
     ),
     tone="doubt",
 )
+MAYBE_PUBLIC = Outcome(
+    code="maybe_public",
+    title=_("May become public"),
+    text=_(
+        "DocRaptor has no cancel: what it has accepted, it may finish, and bill if it is no test "
+        "document. It then keeps it at a public address that is not learned here any more, so it "
+        "cannot be ended from here. To end it, let the job complete, then expire it."
+    ),
+    tone="bad",
+)
 RENDERED = Outcome(
     code="rendered",
     title=_("Billed already"),
@@ -115,6 +125,8 @@ def cancel_outcome(job: RenderJob) -> Outcome | None:
         return None
     if job.state == State.PENDING:
         return UNSENT
+    if job.hosted:
+        return MAYBE_PUBLIC
     if job.test:
         return GIVEN_UP_FREE
     return RENDERED if job.state == State.DOWNLOADING else MAYBE_BILLED
