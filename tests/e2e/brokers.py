@@ -56,8 +56,8 @@ def corner(kind: str, scratch: Path) -> Iterator[Broker]:
             {"global_keyprefix": f"{queue}:", "socket_timeout": 5, "socket_connect_timeout": 5},
         ),
         "rabbitmq": (f"amqp://guest:guest@{HOST}:5672//", {"confirm_publish": True}),
-        "filesystem": (
-            "filesystem://",
+        "files": (
+            "files://",
             {
                 "data_folder_in": str(_folder(scratch, "messages")),
                 "data_folder_out": str(_folder(scratch, "messages")),

@@ -3,6 +3,8 @@
 import json
 import os
 
+from kombu.transport import TRANSPORT_ALIASES
+
 from tests.settings import *  # noqa: F403
 from tests.settings import DOCRAPTOR as ENGINE
 
@@ -11,6 +13,8 @@ DOCRAPTOR = ENGINE | json.loads(os.environ.get("SITE_DOCRAPTOR", "{}"))
 if "SITE_STORAGE" in os.environ:
     STORAGES["docraptor"] = json.loads(os.environ["SITE_STORAGE"])  # noqa: F405
 
+# Kombu's own ends a worker that reads what another has half written.
+TRANSPORT_ALIASES["files"] = "example_project.demo.broker:Transport"
 CELERY_TASK_DEFAULT_QUEUE = os.environ.get("SITE_QUEUE", "celery")
 CELERY_BROKER_TRANSPORT_OPTIONS = json.loads(os.environ.get("SITE_TRANSPORT", "{}"))
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True

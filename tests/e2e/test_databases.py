@@ -75,7 +75,7 @@ def test_the_engines_own_tests(kind, runs):
 @pytest.mark.parametrize("kind", DATABASES)
 def test_four_processes_claim_each_job_once(start_site, kind, tmp_path):
     """Four processes want the same 400 due jobs: all are claimed, none twice."""
-    site = start_site(kind, "filesystem")
+    site = start_site(kind, "files")
     jobs = site.order(400, at_once=True)
     go = tmp_path / "go"
     claimers = [site.start(f"claimer{number}", "tests.e2e.claim", str(go)) for number in range(4)]
@@ -91,7 +91,7 @@ def test_four_processes_claim_each_job_once(start_site, kind, tmp_path):
 @pytest.mark.parametrize("kind", DATABASES)
 def test_three_workers_share_five_slots(start_site, kind):
     """MAX_IN_FLIGHT holds for all workers together, as DocRaptor counts."""
-    site = start_site(kind, "filesystem", MAX_IN_FLIGHT=5, delay=0.2)
+    site = start_site(kind, "files", MAX_IN_FLIGHT=5, delay=0.2)
     site.serve()
     site.work(3)
     jobs = site.order(60, at_once=True)

@@ -51,7 +51,7 @@ def test_two_hundred_documents_by_polling(start_site):
 @pytest.mark.services("postgresql")
 def test_two_hundred_documents_without_celery(start_site):
     """The command alone does everything; nobody listens at the broker."""
-    site = start_site("postgresql", "filesystem")
+    site = start_site("postgresql", "files")
     jobs = site.order(200, at_once=True)
     site.tick()
     site.check(jobs)
@@ -71,8 +71,8 @@ def test_rabbitmq_and_mariadb(start_site):
 
 
 def test_files_and_sqlite(start_site):
-    """X3: the filesystem transport and SQLite, with callbacks: no database is ever locked."""
-    site = start_site("sqlite", "filesystem")
+    """X3: messages in files and SQLite, with callbacks: no database is ever locked."""
+    site = start_site("sqlite", "files")
     site.serve()
     site.work()
     jobs = site.order(50)
@@ -130,7 +130,7 @@ def test_every_message_sent_ten_times(start_site):
 @pytest.mark.parametrize("scheme", ["redis", "amqp"])
 def test_a_broker_that_refuses_costs_a_moment(start_site, scheme):
     """Enqueueing returns soon, the job is stored, and the next tick makes the document."""
-    site = start_site("sqlite", "filesystem")
+    site = start_site("sqlite", "files")
     site.broker = Broker(kind="none", url=f"{scheme}://127.0.0.1:{unused_port()}", queue="none")
     ordered = site.order_timed(2)
     assert ordered["seconds"] < 10
@@ -142,7 +142,7 @@ def test_a_broker_that_refuses_costs_a_moment(start_site, scheme):
 
 def test_a_broker_that_never_answers_costs_a_moment(start_site):
     """The same where the connection is taken and nothing is said, with the documented timeouts."""
-    site = start_site("sqlite", "filesystem")
+    site = start_site("sqlite", "files")
     with socket.create_server(("127.0.0.1", 0)) as silent:
         site.broker = Broker(
             kind="none",
