@@ -10,13 +10,13 @@ hosted document is public: without its row nobody could end it.
 """
 
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
-from django.db import connections, router, transaction
+from django.db import OperationalError, connections, router, transaction
 from django.db.models import Exists, Model, OuterRef, ProtectedError, Q, QuerySet, RestrictedError
 from django.db.models.functions import Now
 
@@ -34,7 +34,10 @@ from django_docraptor.states import FINAL, State
 from django_docraptor.storage import storage_for
 
 M = TypeVar("M", bound=Model)
+T = TypeVar("T")
 BATCH = 200
+# How often a transaction is begun that the database undoes.
+TRIES = 3
 # Calls to the storage at a time: one in a bucket takes tens of milliseconds.
 FILES_AT_ONCE = 8
 # Files that the storage refuses, after which a run deletes no more rows.
@@ -154,7 +157,7 @@ def _prune_one(limit: Limit, batch: int) -> Iterator[Removed]:
     if limit.inputs is not None:
         for keys in _batches(_old_inputs(limit.label, limit.inputs), "job__finished_at", batch):
             began = time.monotonic()
-            gone, _by_model = RenderInput.objects.filter(pk__in=keys).delete()
+            gone, _by_model = _tried(RenderInput.objects.filter(pk__in=keys).delete)
             yield Removed(inputs=gone, seconds=time.monotonic() - began)
 
 
@@ -198,7 +201,7 @@ def _remove(rows: QuerySet[RenderJob]) -> Removed:
     """Delete these jobs, then their files."""
     began = time.monotonic()
     try:
-        jobs, files = _delete_rows(rows)
+        jobs, files = _tried(lambda: _delete_rows(rows))
     except (ProtectedError, RestrictedError) as error:
         keys = list(rows.values_list("pk", flat=True))
         if len(keys) > 1:
@@ -206,6 +209,20 @@ def _remove(rows: QuerySet[RenderJob]) -> Removed:
         logger.warning("Job %s is kept: %s", *keys, error.args[0])
         return Removed(protected=len(keys))
     return Removed(jobs=jobs, seconds=time.monotonic() - began) + _delete_files(files)
+
+
+def _tried(delete: Callable[[], T]) -> T:
+    """Run a transaction, and again if the database undid it.
+
+    MariaDB reads a small table whole for a DELETE, locks the rows of another run on its way, and
+    then ends one of the two as a deadlock.
+    """
+    for _try in range(TRIES - 1):
+        try:
+            return delete()
+        except OperationalError as error:
+            logger.info("A batch is deleted once more: %s", error)
+    return delete()
 
 
 def _delete_rows(rows: QuerySet[RenderJob]) -> tuple[int, list[DiscardedFile]]:

@@ -1,6 +1,7 @@
 """How long jobs are kept, and what becomes of their rows and files."""
 
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -8,7 +9,7 @@ from typing import Any
 import pytest
 from django.core.files.base import ContentFile
 from django.core.files.storage import FileSystemStorage, InMemoryStorage
-from django.db import connection, models
+from django.db import OperationalError, connection, models
 from django.db.models.functions import Now
 
 from django_docraptor import registry, retention, shortcuts
@@ -310,6 +311,45 @@ def test_two_runs_at_once(documents: Path) -> None:
     assert not RenderEvent.objects.exists()
     assert not DiscardedFile.objects.exists()
     assert files(documents) == []
+
+
+@pytest.mark.parametrize("inputs", [True, False])
+def test_a_deadlock_is_tried_again(documents: Path, inputs: bool) -> None:
+    """The database undid the whole transaction, so nothing of it happened."""
+    for _ in range(4):
+        finished()
+    table = RenderInput._meta.db_table if inputs else RenderJob._meta.db_table
+    with undone(table, times=retention.TRIES - 1):
+        removed = run(Limit(label="", jobs=None, inputs=DAY) if inputs else AD_HOC)
+    assert (removed.jobs, removed.inputs) == ((0, 4) if inputs else (4, 0))
+    assert not RenderInput.objects.exists()
+
+
+def test_a_database_that_always_refuses_is_told(documents: Path) -> None:
+    """Nothing is lost: the job has its row, its history and its file."""
+    job = finished()
+    with undone(RenderJob._meta.db_table, times=retention.TRIES), pytest.raises(OperationalError):
+        run()
+    job.refresh_from_db()
+    assert job.events.exists()
+    assert document_storage.exists(job.file.name)
+
+
+@contextmanager
+def undone(table: str, *, times: int) -> Iterator[None]:
+    """The first deletions from a table end as a deadlock, as seen by MariaDB's client."""
+    left = times
+
+    def refuse(execute: Any, sql: str, *arguments: Any) -> Any:
+        nonlocal left
+        if left and sql.startswith("DELETE") and table in sql:
+            left -= 1
+            raise OperationalError(1213, "Deadlock found when trying to get lock")
+        return execute(sql, *arguments)
+
+    with connection.execute_wrapper(refuse):
+        yield
+    assert left == 0
 
 
 def test_a_job_that_is_retried_meanwhile_stays(documents: Path, monkeypatch: Any) -> None:
