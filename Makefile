@@ -25,7 +25,6 @@ chaos: $(STAMP)  ## Kill, freeze and flush everything, then count (NAIVE=1: the 
 	@$(BIN)/python -m benchmarks.chaos $(if $(NAIVE),--naive) $(ARGS)
 
 bench: $(STAMP)  ## Measure what a document costs, ours and the usual way (figures to BENCH_JSON)
-	@$(BIN)/pip install --quiet -c constraints.txt --group bench
 	@$(BIN)/python -m benchmarks.bench $(ARGS)
 
 mutants: $(STAMP)  ## Break each guard, and see a named test fail

@@ -6,9 +6,7 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
 
-import pygal
-from pygal.style import CleanStyle
-
+from benchmarks import plots
 from benchmarks.bench.figures import Case, Figure, number
 from benchmarks.bench.report import verdict
 
@@ -51,32 +49,16 @@ def _row(figure: Figure, case: Case) -> str:
 
 def plot(figures: Iterable[Figure]) -> str:
     """Each value as a share of its limit: left of 1 it is reached."""
-    shares = [
-        (f"{figure.key} {case.name}".strip(), share_of_limit(case))
+    shares = {
+        f"{figure.key} {case.name}".strip(): share_of_limit(case)
         for figure in figures
         for case in figure.cases
         if case.limit
-    ]
-    chart = pygal.HorizontalBar(
-        logarithmic=True,
-        show_legend=False,
-        js=[],
-        disable_xml_declaration=True,
-        style=CleanStyle,
-        width=900,
-        height=60 + 26 * len(shares),
-        title="Share of the limit that is used (1: just reached)",
-        print_values=True,
-        value_formatter=lambda value: f"{value:.2g}",
-    )
-    chart.x_labels = [name for name, _ in shares]
-    chart.add("", [share for _, share in shares])
-    svg: str = chart.render(is_unicode=True)
-    return svg
+    }
+    return plots.shares("Share of the limit that is used (1: just reached)", shares)
 
 
 def share_of_limit(case: Case) -> float:
-    """How much of the limit is used; never quite nothing, since the scale is one of ratios."""
+    """How much of the limit is used."""
     limit = case.limit or 1.0
-    share = limit / case.value if case.at_least else case.value / limit
-    return max(share, 0.001)
+    return limit / case.value if case.at_least else case.value / limit

@@ -5,11 +5,12 @@ import json
 import os
 import signal
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from benchmarks import plots
 from benchmarks.growth.measure import IN_FLIGHT, SIZES, measure
-from benchmarks.growth.plot import plot
 from tests.services import missing_service
 
 DATABASES = ("postgresql", "sqlite")
@@ -35,6 +36,19 @@ def main() -> None:
         first, *_others = found.values()
         report = {"scale_ratio": first["scale_ratio"], "growth": found}
         Path(path).write_text(json.dumps(report, indent=2) + "\n")
+
+
+def plot(found: Mapping[str, Mapping[str, Any]]) -> str:
+    """A row for each database: history at the left, jobs in flight at the right."""
+    return plots.lines(
+        [
+            [
+                (database, "finished jobs", result["history"]),
+                (database, "unfinished jobs", result["in_flight"]),
+            ]
+            for database, result in found.items()
+        ]
+    )
 
 
 def table(found: dict[str, Any]) -> str:

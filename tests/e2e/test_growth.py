@@ -4,9 +4,8 @@ from xml.etree import ElementTree
 
 import pytest
 
-from benchmarks.growth.__main__ import table
+from benchmarks.growth.__main__ import plot, table
 from benchmarks.growth.measure import PROBES, measure
-from benchmarks.growth.plot import plot
 
 
 @pytest.mark.parametrize(
