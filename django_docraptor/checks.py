@@ -19,7 +19,6 @@ from django.utils.module_loading import import_string
 
 from django_docraptor.conf import DOCRAPTOR_URL, Conf, conf, known
 from django_docraptor.models import RenderJob
-from django_docraptor.payloads import DocumentRequest
 
 Apps = Sequence[AppConfig] | None
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
@@ -83,6 +82,10 @@ def _callback_url() -> Iterator[CheckMessage]:
 
 
 def _wrong_options() -> Iterator[CheckMessage]:
+    if not conf.defaults:  # spare every start the import
+        return
+    from django_docraptor.payloads import DocumentRequest
+
     try:
         DocumentRequest.from_options(
             name="check", document_type="pdf", content="-", url="", test=True, options=conf.defaults

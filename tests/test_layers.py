@@ -12,7 +12,7 @@ ROOT = Path(django_docraptor.__file__).parent
 # The rows of the design's table, top first. A name is a module or a package of the app.
 ROWS: list[set[str]] = [
     {"__init__"},
-    {"exceptions", "signals", "states"},
+    {"exceptions", "signals", "states", "vocabulary"},
     {"conf", "payloads"},
     {"client", "storage", "callbacks", "spool", "assets"},
     {"preflight"},

@@ -6,10 +6,13 @@ and requests, as a project that renders has.
 
 import argparse
 import os
+import re
 import resource
 import statistics
 import subprocess
 import sys
+from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 
 from benchmarks.bench.figures import Case, Figure
@@ -37,27 +40,47 @@ from django.core.management import call_command
 call_command("check", verbosity=0)
 """
 APP = ("django_docraptor",)
+IMPORTED = re.compile(
+    r"import time: +(?P<microseconds>\d+) \| +\d+ \| +django_docraptor\.(?P<part>\w+)"
+)
 # Of the environment, what would make a start another one than an installation's.
 UNWANTED = {"DJANGO_SETTINGS_MODULE", "PYTHONDONTWRITEBYTECODE"}
 
 
-def cpu(compiled: Path, *modules: str) -> float:
-    """Seconds of CPU of one start with an app and what else its project imports.
+def start(compiled: Path, *modules: str, options: Sequence[str] = ()) -> str:
+    """One start with an app and what else its project imports; what it says.
 
-    Compiled modules are kept in a folder.
+    Args:
+        compiled: where compiled modules are kept.
+        options: for Python.
     """
     kept = {name: value for name, value in os.environ.items() if name not in UNWANTED}
-    before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    subprocess.run(  # noqa: S603 - our own script
-        [sys.executable, "-c", SITE, *modules],
+    return subprocess.run(  # noqa: S603 - our own script
+        [sys.executable, *options, "-c", SITE, *modules],
         check=True,
         timeout=60,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
         env=kept | {"PYTHONPYCACHEPREFIX": str(compiled)},
-    )
+    ).stderr
+
+
+def cpu(compiled: Path, *modules: str) -> float:
+    """Seconds of CPU of one start."""
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    start(compiled, *modules)
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+
+
+def profile(compiled: Path) -> str:
+    """Which of the app's parts take that time, as ``-X importtime`` sees it."""
+    spent: Counter[str] = Counter()
+    for line in start(compiled, *APP, options=("-X", "importtime")).splitlines():
+        if found := IMPORTED.match(line):
+            spent[found["part"]] += int(found["microseconds"])
+    largest = ", ".join(f"{part} {spent[part] / 1000:.1f} ms" for part, _ in spent.most_common(5))
+    return f"app: {largest} of {spent.total() / 1000:.1f} ms by -X importtime"
 
 
 def measure(place: Place, options: argparse.Namespace) -> list[Figure]:
@@ -86,5 +109,6 @@ def measure(place: Place, options: argparse.Namespace) -> list[Figure]:
                 for name in sides
                 if name
             ),
+            notes=(profile(compiled),),
         )
     ]

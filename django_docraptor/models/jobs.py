@@ -26,7 +26,6 @@ from django.utils.translation import gettext_lazy as _
 from django_docraptor.models.clock import after
 from django_docraptor.models.events import SIGNAL_LEASE, SIGNALS, RenderEvent
 from django_docraptor.models.queries import RenderJobQuerySet
-from django_docraptor.payloads import DocumentType
 from django_docraptor.states import (
     FINAL,
     MAY_HAVE_BEEN_BILLED,
@@ -36,6 +35,7 @@ from django_docraptor.states import (
     is_allowed,
 )
 from django_docraptor.storage import DocumentFileField, get_document_storage
+from django_docraptor.vocabulary import DocumentType
 
 logger = logging.getLogger("django_docraptor")
 

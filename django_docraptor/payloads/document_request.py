@@ -26,7 +26,7 @@ from django_docraptor.payloads.rules import (
     wrong_extra,
     wrong_fields,
 )
-from django_docraptor.payloads.vocabulary import JSON, MAX_NAME, MAX_TAG, RESERVED, DocumentType
+from django_docraptor.vocabulary import JSON, MAX_NAME, MAX_TAG, RESERVED, DocumentType
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,7 +9,7 @@ from dataclasses import Field, field, fields
 from functools import cache
 from typing import Any, ClassVar, Protocol
 
-from django_docraptor.payloads.vocabulary import JSON
+from django_docraptor.vocabulary import JSON
 
 
 class Options(Protocol):

@@ -20,7 +20,7 @@ from django_docraptor.payloads.rules import (
     wrong_extra,
     wrong_fields,
 )
-from django_docraptor.payloads.vocabulary import JSON
+from django_docraptor.vocabulary import JSON
 
 # What a message calls an option: all are reported under one field.
 PREFIX: Final = "prince_options."

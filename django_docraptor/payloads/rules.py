@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, get_args
 
 from django_docraptor.payloads.fields import Options, declared
-from django_docraptor.payloads.vocabulary import RESERVED
+from django_docraptor.vocabulary import RESERVED
 
 Problems = Iterator[tuple[str, str]]
 
