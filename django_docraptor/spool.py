@@ -2,14 +2,18 @@
 
 A file is written as ``.part`` and renamed only after it was verified, so a spool file under its
 final name is always a document, and a storage that fails costs no second download.
+
+What a killed worker leaves, or a job that was given up, is removed when it is old.
 """
 
 import hashlib
 import os
+import re
 import shutil
+import time
 import zipfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
@@ -20,6 +24,13 @@ CHUNK = 64 * 1024
 # A PDF's header lies within its first 1,024 bytes, its end mark near its last ones.
 HEAD, TAIL = 1024, 2048
 OLE = bytes.fromhex("D0CF11E0")
+# Seconds for which half a download stays that nobody writes, and a document that nobody stores.
+HALF_KEPT, WHOLE_KEPT = 24 * 3600, 30 * 24 * 3600
+# Seconds between two sweeps of a process.
+SWEEP_EVERY = 3600
+# The directory may hold what is not ours.
+OURS = re.compile(r"[0-9a-f]{32}-\d+\.(pdf|xlsx?)(\.bad|(?P<half>\.part\.\w+))?|(?P<now>now-\w+)")
+_swept: dict[Path, float] = {}
 
 
 class SpoolError(DocRaptorError):
@@ -91,6 +102,25 @@ def accept(path: Path, token: str, document_type: str) -> None:
         part.replace(path.with_name(f"{path.name}.bad"))
         raise
     part.replace(path)
+
+
+def sweep() -> None:
+    """Remove what nobody has touched for long, on this machine; does so once an hour.
+
+    Raises:
+        SpoolError: as `directory`.
+    """
+    folder, now = directory(), time.time()
+    if now < _swept.get(folder, 0.0) + SWEEP_EVERY:
+        return
+    _swept[folder] = now
+    with suppress(OSError), os.scandir(folder) as entries:
+        for entry in entries:
+            found = OURS.fullmatch(entry.name)
+            kept = HALF_KEPT if found and (found["half"] or found["now"]) else WHOLE_KEPT
+            with suppress(OSError):
+                if found and now - entry.stat(follow_symlinks=False).st_mtime > kept:
+                    os.unlink(entry)
 
 
 def discard(path: Path) -> None:

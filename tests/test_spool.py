@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import time
 import zipfile
 from io import BytesIO
 from pathlib import Path
@@ -60,6 +61,58 @@ def test_directory_is_private(path: Path) -> None:
 def test_directory_exists_already(path: Path) -> None:
     """Making it again is no error."""
     assert spool.directory() == path.parent
+
+
+JOB = "0123456789abcdef0123456789abcdef-1"
+DAY = 24 * 3600
+
+
+@pytest.mark.parametrize(
+    ("name", "days"),
+    [
+        (f"{JOB}.pdf.part.token", 1),
+        ("now-x7_a1bc2", 1),
+        (f"{JOB}.pdf", 30),
+        (f"{JOB}.xls", 30),
+        (f"{JOB}.xlsx.bad", 30),
+    ],
+)
+def test_sweep_removes_what_is_old(path: Path, name: str, days: int) -> None:
+    """What a killed worker or a job that was given up has left does not stay for ever."""
+    assert swept(path, name, days * DAY + 60) == []
+    assert swept(path, name, days * DAY - 60) == [name]
+
+
+@pytest.mark.parametrize(
+    "name", ["notes.pdf", "now", f"{JOB}.txt", f"{JOB}.pdf.old", f"x{JOB}.pdf"]
+)
+def test_sweep_leaves_what_is_not_ours(path: Path, name: str) -> None:
+    """The directory may be shared with something else."""
+    assert swept(path, name, 1000 * DAY) == [name]
+
+
+def test_sweep_looks_once_an_hour(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many documents come."""
+    assert swept(path, "unrelated", 0) == ["unrelated"]
+    old = path.with_name(f"{JOB}.pdf")
+    old.touch()
+    os.utime(old, (0, 0))
+    spool.sweep()
+    assert old.exists()
+    now = time.time()
+    monkeypatch.setattr(time, "time", lambda: now + spool.SWEEP_EVERY)
+    spool.sweep()
+    assert not old.exists()
+
+
+def swept(path: Path, name: str, age: float) -> list[str]:
+    """What is left of a file that was last written so many seconds ago."""
+    file = path.with_name(name)
+    file.touch()
+    os.utime(file, (time.time() - age,) * 2)
+    spool._swept.clear()
+    spool.sweep()
+    return names(path)
 
 
 @pytest.mark.parametrize("kind", DOCUMENTS)

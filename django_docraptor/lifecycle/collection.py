@@ -102,6 +102,7 @@ def collect_one(job: RenderJob, *, tried_before: bool = False) -> None:
 def fetch(job: RenderJob, path: Path, spent: int) -> bool:
     """Download into the spool. Returns whether the verified document is there."""
     try:
+        spool.sweep()
         spool.ensure_room()
         client = client_for(job.account)
         with spool.writing(path, job.lease_token) as file:
