@@ -5,11 +5,12 @@ knows names, types and defaults; `checks` turns what is wrong into messages.
 """
 
 import os
+import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from datetime import timedelta
 from pathlib import Path
-from typing import Any, Final, Generic, TypeVar, overload
+from typing import Any, Final, Generic, TypeVar, cast, overload
 
 from django.conf import settings
 
@@ -20,8 +21,10 @@ Problem = str | None
 
 DOCRAPTOR_URL: Final = "https://api.docraptor.com"
 MEBIBYTE: Final = 1024 * 1024
-# Within what every database can subtract from now.
+# Within what every database can add to now, and subtract from it.
 LONGEST: Final = timedelta(days=36_500)
+# Seconds that a call may be told to take: what the operating system's timers hold.
+LONGEST_CALL: Final = 86_400
 
 
 def _a(*types: type) -> Callable[[object], Problem]:
@@ -35,19 +38,36 @@ def _a(*types: type) -> Callable[[object], Problem]:
     return problem
 
 
-def _positive(*types: type) -> Callable[[object], Problem]:
+def _positive(*types: type, most: float = sys.maxsize) -> Callable[[object], Problem]:
     def problem(value: object) -> Problem:
-        wrong = _a(*types)(value)
-        return wrong or (None if value > 0 else "must be greater than zero")  # type: ignore[operator] # a number
+        if wrong := _a(*types)(value):
+            return wrong
+        number = cast(float, value)
+        if number > most:
+            return f"must be at most {most:,.0f}"
+        return None if number > 0 else "must be greater than zero"
 
     return problem
 
 
 def _url(value: object) -> Problem:
+    return _address(value) if value != "" else None
+
+
+def _address(value: object) -> Problem:
     if not isinstance(value, str):
         return f"must be str, not {type(value).__name__}"
-    if value and not value.startswith(("https://", "http://")):
+    if not value.startswith(("https://", "http://")):
         return "must begin with https:// or http://"
+    return None
+
+
+def _texts(value: object) -> Problem:
+    if not isinstance(value, Mapping):
+        return f"must be dict, not {type(value).__name__}"
+    for name, text in value.items():
+        if not (isinstance(name, str) and isinstance(text, str)):
+            return f"must hold text only, not {name!r}: {text!r}"
     return None
 
 
@@ -55,14 +75,14 @@ def _key(value: object) -> Problem:
     return None if isinstance(value, str) or callable(value) else "must be a string or a callable"
 
 
-def _numbers(*names: str) -> Callable[[object], Problem]:
+def _numbers(*names: str, most: float) -> Callable[[object], Problem]:
     def problem(value: object) -> Problem:
         if not isinstance(value, Mapping):
             return f"must be a dict with the keys {', '.join(names)}"
         for name, number in value.items():
             if name not in names:
                 return f"has the unknown key {name!r}; known are {', '.join(names)}"
-            if wrong := _positive(int, float)(number):
+            if wrong := _positive(int, float, most=most)(number):
                 return f"[{name!r}] {wrong}"
         return None
 
@@ -129,20 +149,30 @@ class Conf:
     #: Make free, watermarked test documents unless a document says otherwise.
     test_mode = Setting(True, _a(bool))
     #: Where DocRaptor is; the sandbox's address in development.
-    base_url = Setting(DOCRAPTOR_URL, _url)
+    base_url = Setting(DOCRAPTOR_URL, _address)
     #: Public address of this site, for callbacks; blank means polling only.
     callback_base_url = Setting("", _url)
     #: Seconds: connect, create_read, sync_read, status_read, download_read, total.
     timeout: Setting[Mapping[str, float]] = Setting(
         {},
-        _numbers("connect", "create_read", "sync_read", "status_read", "download_read", "total"),
+        _numbers(
+            "connect",
+            "create_read",
+            "sync_read",
+            "status_read",
+            "download_read",
+            "total",
+            most=LONGEST_CALL,
+        ),
     )
     #: Options of every document, e.g. ``{"javascript": True, "prince_options": {…}}``.
     defaults: Setting[Mapping[str, Any]] = Setting({}, _a(dict))
     #: Seconds an accepted attempt may take. DocRaptor kills asynchronous documents after 600 s.
-    deadline: Setting[float] = Setting(660, _positive(int, float))
+    deadline: Setting[float] = Setting(660, _positive(int, float, most=LONGEST.total_seconds()))
     #: Seconds between polls: floor, ceiling, and the fraction of an attempt's age between them.
-    poll: Setting[Mapping[str, float]] = Setting({}, _numbers("floor", "ceiling", "fraction"))
+    poll: Setting[Mapping[str, float]] = Setting(
+        {}, _numbers("floor", "ceiling", "fraction", most=LONGEST_CALL)
+    )
     #: Documents in the making at DocRaptor at a time, for an account; its default limit is 30.
     max_in_flight = Setting(30, _positive(int))
     #: Times in a row that a job may be refused or unreachable before it fails.
@@ -166,7 +196,7 @@ class Conf:
     #: How long finished jobs are kept by ``docraptor_prune``: ``jobs``, and their ``inputs``.
     retention: Setting[Mapping[str, timedelta]] = Setting({}, _durations("jobs", "inputs"))
     #: Proxies as requests takes them, e.g. ``{"https": "http://proxy:3128"}``.
-    proxies: Setting[Mapping[str, str]] = Setting({}, _a(dict))
+    proxies: Setting[Mapping[str, str]] = Setting({}, _texts)
     #: Path of a CA bundle; blank means certifi's.
     ca_bundle: Setting[str | Path] = Setting("", _a(str, Path))
     #: Ring the broker after commit; off: jobs wait for the next tick.
@@ -183,7 +213,12 @@ class Conf:
     def key_for(self, account: str) -> str:
         """The account's API key. Raises ConfigurationError if there is none."""
         key = self.api_key
-        value = key(account) if callable(key) else key
+        try:
+            value = key(account) if callable(key) else key
+        except Exception as error:
+            raise ConfigurationError(
+                f"DOCRAPTOR['API_KEY'] raised {type(error).__name__} for the account {account!r}."
+            ) from error
         if not isinstance(value, str) or not value.strip():
             raise ConfigurationError(
                 f"DOCRAPTOR['API_KEY'] gave no key for the account {account!r}: set it to your "

@@ -104,7 +104,14 @@ def test_E002_key_is_no_string() -> None:
         ("TIMEOUT", {"connectt": 1}),
         ("UNCONFIRMED", "retry"),
         ("BASE_URL", "docraptor.com"),
+        ("BASE_URL", ""),
         ("API_KEY", 5),
+        ("DEADLINE", float("inf")),
+        ("DEADLINE", float("nan")),
+        ("DEADLINE", 10**12),
+        ("TIMEOUT", {"connect": 10**10}),
+        ("PROXIES", {"https": 5}),
+        ("PROXIES", "http://proxy:3128"),
     ],
 )
 def test_E003_wrong_type(key: str, value: object) -> None:

@@ -13,7 +13,11 @@ from django.utils.module_loading import import_string
 
 from django_docraptor.client import Client, Timeouts
 from django_docraptor.conf import conf
-from django_docraptor.exceptions import DocRaptorError, UnknownOutcomeError
+from django_docraptor.exceptions import (
+    ConfigurationError,
+    DocRaptorError,
+    UnknownOutcomeError,
+)
 from django_docraptor.models import RenderJob, logger
 
 R = TypeVar("R")
@@ -21,17 +25,23 @@ THREADS = 16
 
 
 def client_for(account: str) -> Client:
-    """The account's client. Raises ConfigurationError without an API key."""
-    return _client(
-        os.getpid(),
-        conf.client,
-        conf.key_for(account),
-        conf.base_url,
-        Timeouts(**conf.timeout),
-        conf.max_document_bytes,
-        tuple(conf.proxies.items()),
-        str(conf.ca_bundle),
-    )
+    """The account's client. Raises ConfigurationError without an API key, or a class to make it."""
+    key = conf.key_for(account)
+    try:
+        return _client(
+            os.getpid(),
+            conf.client,
+            key,
+            conf.base_url,
+            Timeouts(**conf.timeout),
+            conf.max_document_bytes,
+            tuple(conf.proxies.items()),
+            str(conf.ca_bundle),
+        )
+    except Exception as error:
+        raise ConfigurationError(  # without its text, which may tell the key
+            f"DOCRAPTOR['CLIENT'], {conf.client}, cannot be made: {type(error).__name__}."
+        ) from error
 
 
 @lru_cache(maxsize=16)

@@ -1,6 +1,7 @@
 """Creating documents: rows C and S of the fault matrix. The sandbox's ledger is the judge."""
 
 import socket
+from typing import Any
 
 import pytest
 from django.db import connection
@@ -303,6 +304,34 @@ def test_S12_wrong_key_pauses_the_account(sandbox: Sandbox, documents, settings)
     skip_time(601)
     assert [drive(job).state for job in jobs] == [State.COMPLETED] * 3
     assert Account.paused() == {}
+
+
+def keys(account: str) -> str:
+    """A project's callable that knows one account."""
+    return {"good": "key"}[account]
+
+
+@pytest.mark.parametrize(
+    ("account", "wrong", "told"),
+    [
+        ("typo", {"API_KEY": keys}, "DOCRAPTOR['API_KEY'] raised KeyError for the account 'typo'"),
+        ("other", {"CLIENT": "shop.Client"}, "shop.Client, cannot be made: ModuleNotFoundError"),
+    ],
+)
+def test_wrong_setup_holds_up_nobody_else(
+    sandbox: Sandbox, documents, settings, account: str, wrong: dict[str, Any], told: str
+) -> None:
+    """Its job waits and says why; nothing is sent for it; the engine goes on."""
+    right = settings.DOCRAPTOR
+    held = enqueue(account=account)
+    settings.DOCRAPTOR = right | wrong
+    lifecycle.run()
+    held.refresh_from_db()
+    assert held.state == State.PENDING
+    assert told in held.errors
+    assert creates(sandbox) == 0
+    if "API_KEY" in wrong:
+        assert drive(enqueue(account="good")).state == State.COMPLETED
 
 
 @pytest.mark.parametrize("code", [400, 413, 422])
