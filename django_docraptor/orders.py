@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from django.contrib.auth import get_user_model
 from django.contrib.auth.models import AbstractBaseUser
 from django.contrib.contenttypes.models import ContentType
 from django.core.exceptions import ValidationError
@@ -63,8 +64,6 @@ class Order:
 def check_order(order: Order) -> None:
     """Refuse what no request shows and not every database refuses. Raises ValidationError."""
     problems = {name: [text] for name, text in _wrong_columns(order)}
-    if not isinstance(order.params, Mapping):
-        problems["params"] = [f"params must be a dict, not {type(order.params).__name__}."]
     if problems:
         raise ValidationError(problems)
     _params_to_json(order)
@@ -75,6 +74,9 @@ def _wrong_columns(order: Order) -> Iterator[tuple[str, str]]:
         yield from _wrong_text("idempotency_key", order.idempotency_key, blank=False)
     yield from _wrong_text("account", order.account, blank=False)
     yield from _wrong_text("document", order.document, blank=True)
+    yield from wrong_mapping("options", order.options)
+    yield from wrong_mapping("params", order.params)
+    yield from _wrong_owner(order.owner)
     yield from wrong_place(order.language, order.time_zone)
     yield from wrong_storage(order.storage)
     yield from _wrong_hosting(order)
@@ -83,6 +85,23 @@ def _wrong_columns(order: Order) -> Iterator[tuple[str, str]]:
         yield "priority", f"priority must be int, not {type(priority).__name__}."
     elif not -MAX_PRIORITY <= priority <= MAX_PRIORITY:
         yield "priority", f"priority must be from -{MAX_PRIORITY} to {MAX_PRIORITY}."
+
+
+def wrong_mapping(name: str, value: object) -> Iterator[tuple[str, str]]:
+    """What is wrong with the value of an argument that must be a dict, under its name."""
+    if not isinstance(value, Mapping):
+        yield name, f"{name} must be a dict, not {type(value).__name__}."
+
+
+def _wrong_owner(owner: object) -> Iterator[tuple[str, str]]:
+    if owner is None:
+        return
+    model = get_user_model()
+    if not isinstance(owner, model):
+        given = owner.__class__.__name__  # of what a lazy object holds, too
+        yield "owner", f"owner must be a {model.__name__}, not {given}: leave it out for nobody."
+    elif owner.pk is None or owner._state.adding:
+        yield "owner", "The owner has not been saved yet: save it first."
 
 
 def wrong_storage(alias: object) -> Iterator[tuple[str, str]]:

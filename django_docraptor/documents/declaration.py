@@ -23,11 +23,13 @@ from django_docraptor.client import Download
 from django_docraptor.documents.delivery import deliver, listen, load_source
 from django_docraptor.documents.triggers import Trigger
 from django_docraptor.models import RenderInput, RenderJob
-from django_docraptor.orders import wrong_place
+from django_docraptor.orders import wrong_mapping, wrong_place
 from django_docraptor.shortcuts import Order, enqueue_many
 
 S = TypeVar("S", bound="Model | None")
 ORDER_FIELDS = [field.name for field in fields(Order)]
+# What the order of a document takes besides; the filters are a report's.
+ARGUMENTS = {*ORDER_FIELDS, "snapshot", "filters"}
 
 
 class SourceGoneError(LookupError):
@@ -269,7 +271,12 @@ class Document(Generic[S]):
 
         Returns:
             The connection, with ``disconnect()``.
+
+        Raises:
+            TypeError: an order has no such argument.
         """
+        for name in order.keys() - ARGUMENTS:
+            raise TypeError(f"{cls.__name__}.enqueue() has no argument {name!r}.")
         find = source or _instance
         trigger = Trigger(signal, sender, cls.model or Model, find, when, cls.order, order)
         trigger.connect()
@@ -291,7 +298,17 @@ class Document(Generic[S]):
     @classmethod
     def of(cls, source: S | None, order: dict[str, Any]) -> "Document[S]":
         """The document of a source as an order wants it; takes ``params`` out of the order."""
-        return cls(source, order.pop("params", None), ordered_type=order.get("document_type", ""))
+        params = order.pop("params", None) or {}
+        if problems := dict([*wrong_mapping("params", params), *cls._wrong_source(source)]):
+            raise ValidationError(problems)
+        return cls(source, params, ordered_type=order.get("document_type", ""))
+
+    @classmethod
+    def _wrong_source(cls, source: object) -> Iterator[tuple[str, str]]:
+        """What is not made from its own model would be a document of somebody else's."""
+        if cls.model and not isinstance(source, cls.model._meta.concrete_model or cls.model):
+            given = "nothing" if source is None else f"{type(source).__name__}"
+            yield "source", f"{cls.__name__} is made from {cls.model.__name__}, not from {given}."
 
     def hosting(self) -> dict[str, Any]:
         """What an order for a hosted document says of it."""

@@ -15,6 +15,7 @@ from django.db.models import Model, QuerySet
 from django_docraptor.documents.declaration import Document
 from django_docraptor.exceptions import ConfigurationError
 from django_docraptor.models import RenderJob
+from django_docraptor.orders import wrong_mapping
 from django_docraptor.payloads import options_to_json
 
 M = TypeVar("M", bound=Model)
@@ -127,8 +128,11 @@ class QuerysetDocument(Document[Any], Generic[M]):
     @classmethod
     def of(cls, source: Any, order: dict[str, Any]) -> "QuerysetDocument[M]":
         """The report over a queryset, or over what ``filters`` in the order finds."""
-        described = cls._describe(source, order.pop("filters", None))
-        params = {**(order.pop("params", None) or {}), ROWS: described}
+        filters, params = order.pop("filters", None), order.pop("params", None) or {}
+        wrong = [*wrong_mapping("params", params), *wrong_mapping("filters", filters or {})]
+        if wrong:
+            raise ValidationError(dict(wrong))
+        params = {**params, ROWS: cls._describe(source, filters)}
         document = cls(None, params, ordered_type=order.get("document_type", ""))
         _check_filters(document)
         return document
