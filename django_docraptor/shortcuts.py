@@ -9,6 +9,7 @@ from typing import Any, BinaryIO
 from django.contrib.auth.models import AbstractBaseUser
 from django.core.exceptions import ValidationError
 from django.db import IntegrityError, models, router, transaction
+from django.db.models import F, Q
 from django.db.models.functions import Now
 
 from django_docraptor import lifecycle, tasks
@@ -102,8 +103,8 @@ def enqueue_latest(order: Order) -> RenderJob:
 
     If no worker has begun on the newest job for the same document (label, source, parameters,
     type, account, test, idempotency key), that job is brought up to date; else another one is
-    made. Its row stays locked till the transaction ends, so no worker renders what is not yet
-    committed.
+    made. So it is if that job is another owner's, or a snapshot and this order none. The row stays
+    locked till the transaction ends, so no worker renders what is not yet committed.
 
     Raises:
         ValidationError: naming the field; nothing was stored.
@@ -113,7 +114,7 @@ def enqueue_latest(order: Order) -> RenderJob:
     with transaction.atomic(using=router.db_for_write(RenderJob)):
         _take_turns(order.source)
         old = _newest_like(new, stored, order.source)
-        if old and _renew(old, new, stored):
+        if old and _is_replaceable(old, new, stored) and _renew(old, new, stored):
             return old
         return enqueue_many([order])[0]
 
@@ -136,9 +137,16 @@ def _newest_like(
     if source is None:
         return None
     same = {name: getattr(new, name) for name in IDENTITY}
-    jobs = RenderJob.objects.using(router.db_for_write(RenderJob)).for_source(source).filter(**same)
+    jobs = RenderJob.objects.for_source(source).filter(**same)
+    jobs = jobs.annotate(is_snapshot=Q(input__content__gt=""))
     newest = jobs.select_related("input").defer("input__content").newest_first()
     return next((job for job in newest[:LOOK_BACK] if _params(job) == stored.params), None)
+
+
+def _is_replaceable(old: RenderJob, new: RenderJob, stored: RenderInput) -> bool:
+    """Whether nobody loses a document that is theirs, or that shows what was true at a moment."""
+    is_snapshot: bool = getattr(old, "is_snapshot", False)
+    return old.owner_id in (None, new.owner_id) and (bool(stored.content) or not is_snapshot)
 
 
 def _params(job: RenderJob) -> Any:
@@ -149,10 +157,11 @@ def _params(job: RenderJob) -> Any:
 def _renew(old: RenderJob, new: RenderJob, stored: RenderInput) -> bool:
     """Give a waiting job what a newer order says. Returns whether it was still waiting."""
     job_columns = {name: getattr(new, name) for name in RENEWED}
-    if not RenderJob.objects.untouched().filter(pk=old.pk).update(**job_columns):
+    counted = {"renewals": F("renewals") + 1}
+    if not RenderJob.objects.untouched().filter(pk=old.pk).update(**job_columns, **counted):
         return False
     input_columns = {name: getattr(stored, name) for name in RENEWED_INPUT}
-    RenderInput.objects.filter(pk=old.pk).update(**input_columns)
+    RenderInput.objects.filter(pk=old.pk).update(**input_columns, **counted)
     for name, value in job_columns.items():
         setattr(old, name, value)
     if not old.events.filter(kind=Kind.RENEWED).exists():  # a busy object's would fill the history
@@ -178,6 +187,8 @@ def retry(job: RenderJob, *, by: AbstractBaseUser | None = None) -> bool:
         finished_at=None,
         fetch_attempts=0,
         deadline_at=after(conf.deadline),
+        # What was said of the old attempt holds no new one back.
+        callback_at=None if target == State.PENDING else F("callback_at"),
     )
     if moved:
         tasks.ring_on_commit(tasks.submit if target == State.PENDING else tasks.wake)
@@ -253,11 +264,12 @@ def _store(fresh: Mapping[object, tuple[RenderJob, RenderInput]]) -> dict[object
             tasks.ring_on_commit(tasks.submit)
     except IntegrityError:
         if len(fresh) > 1:
-            one_by_one = (_store({handle: pair}) for handle, pair in fresh.items())
+            with transaction.atomic(using=router.db_for_write(RenderJob)):  # all of them, or none
+                one_by_one = [_store({handle: pair}) for handle, pair in fresh.items()]
             return {handle: job for stored in one_by_one for handle, job in stored.items()}
         handle = next(iter(fresh))
         job = RenderJob.objects.filter(idempotency_key=handle).first()
-        if job is None:
+        if job is None or job.idempotency_key != handle:  # an order without a key has its place
             raise
         return {handle: job}
     for job, _stored in fresh.values():

@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 from django.contrib.auth import get_user_model
 from django.core.exceptions import ValidationError
-from django.db import connection, transaction
+from django.db import IntegrityError, connection, transaction
 from django.test.utils import CaptureQueriesContext
 
-from django_docraptor import lifecycle
+from django_docraptor import lifecycle, shortcuts
 from django_docraptor.exceptions import CallError
 from django_docraptor.models import RenderEvent, RenderInput, RenderJob, after
 from django_docraptor.sandbox import Fault, Sandbox
@@ -392,3 +392,35 @@ def test_render_now_fails(sandbox: Sandbox) -> None:
     with pytest.raises(CallError) as caught:
         render_now(BytesIO(), **GOOD)
     assert caught.value.status == 422
+
+
+@pytest.mark.parametrize("other", ["link-Ab3", "link-aB3 ", "link-äB3"])
+def test_keys_are_compared_exactly(sandbox, other: str) -> None:
+    """What MariaDB takes for one text by default: a stranger's document."""
+    first = enqueue(name="alice.pdf", content=HTML, idempotency_key="link-aB3")
+    second = enqueue(name="bob.pdf", content=HTML, idempotency_key=other)
+    assert (second.name, second.pk == first.pk) == ("bob.pdf", False)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_many_are_stored_whole_or_not_at_all(sandbox, django_user_model) -> None:
+    """An owner who was deleted meanwhile: the one good order is not left behind."""
+    gone = django_user_model.objects.create_user("gone")
+    stale = django_user_model.objects.get(pk=gone.pk)
+    gone.delete()
+    enqueue(name="other.pdf", content=HTML, idempotency_key="0")
+    good, bad = Order(name="a.pdf", content=HTML), Order(name="b.pdf", content=HTML, owner=stale)
+    for orders in ([good, bad], [bad]):
+        with pytest.raises(IntegrityError):
+            enqueue_many(orders)
+    assert RenderJob.objects.count() == 1
+
+
+def test_orders_go_on_where_one_key_is_known_meanwhile(sandbox, monkeypatch) -> None:
+    """Another process was faster with a key: its job counts, and the others are stored."""
+    theirs = enqueue(name="a.pdf", content=HTML, idempotency_key="a")
+    monkeypatch.setattr(shortcuts, "_known_keys", lambda orders: {})
+    orders = [Order(name=f"{key}.pdf", content=HTML, idempotency_key=key) for key in "ab"]
+    found, made = enqueue_many(orders)
+    assert found.pk == theirs.pk
+    assert RenderJob.objects.get(idempotency_key="b").pk == made.pk

@@ -17,6 +17,7 @@ from django.dispatch import Signal
 
 from django_docraptor import lifecycle, registry
 from django_docraptor.documents import Document, Trigger
+from django_docraptor.lifecycle.composition import compose
 from django_docraptor.models import RenderInput, RenderJob, after
 from django_docraptor.sandbox import Sandbox
 from django_docraptor.shortcuts import Order, enqueue_latest
@@ -417,3 +418,54 @@ def test_first_orders_at_once_are_one_job() -> None:
     order = InvoicePDF.order(invoice)
     at_once(2, lambda: enqueue_latest(order))
     assert RenderJob.objects.count() == 1
+
+
+@pytest.mark.parametrize("is_owned", [True, False])
+def test_nobody_loses_a_document_by_a_save(on_save: Connect, is_owned: bool) -> None:
+    """What somebody has ordered for themselves is made, beside what the save orders."""
+    user, other = (get_user_model().objects.create_user(name) for name in ("alice", "bob"))
+    with transaction.atomic():
+        invoice = save()
+        theirs = InvoicePDF.enqueue(invoice, owner=user)
+        on_save(**({"owner": other} if is_owned else {}))
+        invoice.save()
+    theirs.refresh_from_db()
+    assert theirs.owner == user
+    assert list(RenderJob.objects.exclude(pk=theirs.pk).values_list("owner", flat=True)) == [
+        other.pk if is_owned else None
+    ]
+
+
+def test_nobodys_document_becomes_somebodys(on_save: Connect) -> None:
+    """An owner is added to a document that had none."""
+    user = get_user_model().objects.create_user("alice")
+    with transaction.atomic():
+        invoice = save()
+        job = InvoicePDF.enqueue(invoice)
+        on_save(owner=user)
+        invoice.save()
+    assert RenderJob.objects.get() == job
+    job.refresh_from_db()
+    assert job.owner == user
+
+
+def test_a_snapshot_outlives_a_save(on_save: Connect) -> None:
+    """It must show what was true when it was ordered."""
+    with transaction.atomic():
+        invoice = save()
+        job = InvoicePDF.enqueue(invoice, snapshot=True)
+        on_save()
+        invoice.save()
+    assert RenderInput.objects.get(pk=job.pk).content
+    assert RenderInput.objects.exclude(pk=job.pk).get().content == ""
+
+
+def test_a_renewed_order_is_sent_as_it_is_now(on_save: Connect) -> None:
+    """PostgreSQL may join the newest job, which it locks, to an input as it was before."""
+    invoice = save()
+    first = enqueue_latest(Order(name="a.pdf", content="<p>old</p>", source=invoice))
+    read = RenderJob.objects.select_related("input").get(pk=first.pk)
+    enqueue_latest(Order(name="b.pdf", content="<p>new</p>", source=invoice))
+    job = RenderJob.objects.get()
+    job.input = read.input
+    assert compose(job).content == "<p>new</p>"

@@ -36,6 +36,8 @@ def compose(job: RenderJob) -> DocumentRequest:
         raise CompositionError(
             Reason.INVALID_REQUEST, "The stored input is gone: enqueue the document anew."
         )
+    if stored.renewals != job.renewals:  # PostgreSQL locks the newest job, joined to an older input
+        stored.refresh_from_db()
     if job.hosted_expires_at is not None and job.hosted_expires_at <= timezone.now():
         raise CompositionError(
             Reason.INVALID_REQUEST,

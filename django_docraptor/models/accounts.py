@@ -8,6 +8,7 @@ from django.db.models.functions import Now
 from django.utils.translation import gettext_lazy as _
 
 from django_docraptor.models.clock import after
+from django_docraptor.models.primary import PrimaryManager
 from django_docraptor.states import CIRCUIT_BASE, CIRCUIT_CAP, CIRCUIT_FAULTS
 
 
@@ -25,7 +26,10 @@ class Account(models.Model):
     faults = models.PositiveSmallIntegerField(_("faults in a row"), default=0)
     circuit_open_until = models.DateTimeField(_("no creates until"), null=True, blank=True)
 
+    objects = PrimaryManager["Account"]()
+
     class Meta:
+        base_manager_name = "objects"
         verbose_name = _("account")
         verbose_name_plural = _("accounts")
 
@@ -63,7 +67,8 @@ class Account(models.Model):
         cls.objects.filter(pk=name).update(faults=F("faults") + 1)
         account = cls.objects.filter(pk=name, faults__gte=CIRCUIT_FAULTS).first()
         if account is not None:
-            seconds = min(CIRCUIT_CAP, CIRCUIT_BASE * 2.0 ** (account.faults - CIRCUIT_FAULTS))
+            more = min(account.faults - CIRCUIT_FAULTS, 16)  # a float holds no week of faults
+            seconds = min(CIRCUIT_CAP, CIRCUIT_BASE * 2.0**more)
             cls.objects.filter(pk=name).update(
                 circuit_open_until=after(seconds), pause_reason=reason
             )

@@ -11,6 +11,7 @@ from django.db.models.functions import Now
 from django.dispatch import Signal
 from django.utils.translation import gettext_lazy as _
 
+from django_docraptor.models.primary import PrimaryManager
 from django_docraptor.signals import (
     delivery_due,
     document_completed,
@@ -47,7 +48,10 @@ class RenderEvent(models.Model):
     # The event carries a signal that is not yet known to have been sent.
     signal_due_at = models.DateTimeField(null=True, blank=True)
 
+    objects = PrimaryManager["RenderEvent"]()
+
     class Meta:
+        base_manager_name = "objects"
         verbose_name = _("event")
         verbose_name_plural = _("events")
         ordering = ["id"]

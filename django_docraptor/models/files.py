@@ -3,6 +3,8 @@
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
+from django_docraptor.models.primary import PrimaryManager
+
 
 class DiscardedFile(models.Model):
     """A stored file whose job is gone, still to be deleted: `retention` works the list off."""
@@ -10,7 +12,10 @@ class DiscardedFile(models.Model):
     name = models.CharField(max_length=255, primary_key=True)
     storage = models.CharField(max_length=64, blank=True)
 
+    objects = PrimaryManager["DiscardedFile"]()
+
     class Meta:
+        base_manager_name = "objects"
         verbose_name = _("discarded file")
         verbose_name_plural = _("discarded files")
 

@@ -4,6 +4,7 @@ from django.db import models
 from django.utils.translation import gettext_lazy as _
 
 from django_docraptor.models.jobs import RenderJob
+from django_docraptor.models.primary import PrimaryManager
 
 
 class RenderInput(models.Model):
@@ -18,8 +19,12 @@ class RenderInput(models.Model):
     params = models.JSONField(default=dict)
     language = models.CharField(max_length=35, blank=True)
     time_zone = models.CharField(max_length=64, blank=True)
+    renewals = models.PositiveIntegerField(default=0)
+
+    objects = PrimaryManager["RenderInput"]()
 
     class Meta:
+        base_manager_name = "objects"
         verbose_name = _("stored input")
         verbose_name_plural = _("stored inputs")
 

@@ -25,7 +25,9 @@ from django.utils.translation import gettext_lazy as _
 
 from django_docraptor.models.clock import after
 from django_docraptor.models.events import SIGNAL_LEASE, SIGNALS, RenderEvent
+from django_docraptor.models.primary import PrimaryManager
 from django_docraptor.models.queries import RenderJobQuerySet
+from django_docraptor.models.text import storable
 from django_docraptor.states import (
     FINAL,
     MAY_HAVE_BEEN_BILLED,
@@ -38,6 +40,7 @@ from django_docraptor.storage import DocumentFileField, get_document_storage
 from django_docraptor.vocabulary import DocumentType
 
 logger = logging.getLogger("django_docraptor")
+ALL = Q()
 
 
 class RenderJob(models.Model):
@@ -73,6 +76,8 @@ class RenderJob(models.Model):
     deadline_at = models.DateTimeField(_("deadline"), null=True, blank=True)
     failures = models.PositiveSmallIntegerField(_("failures in a row"), default=0)
 
+    # How often a newer order was taken up; as the input's, unless the two were not read together.
+    renewals = models.PositiveIntegerField(default=0)
     attempt = models.PositiveSmallIntegerField(_("attempt"), default=0)
     sent_at = models.DateTimeField(_("sent at"), null=True, blank=True)
     status_id = models.CharField(_("status id"), max_length=200, blank=True)
@@ -105,9 +110,10 @@ class RenderJob(models.Model):
     rendered_at = models.DateTimeField(_("rendered at"), null=True, blank=True)
     finished_at = models.DateTimeField(_("finished at"), null=True, blank=True)
 
-    objects = RenderJobQuerySet.as_manager()
+    objects = PrimaryManager.from_queryset(RenderJobQuerySet)()
 
     class Meta:
+        base_manager_name = "objects"
         verbose_name = _("render job")
         verbose_name_plural = _("render jobs")
         get_latest_by = "created_at"
@@ -242,7 +248,7 @@ class RenderJob(models.Model):
             raise ValueError(f"A job cannot go from {source.value} to {to.value}.")
         if to in FINAL:
             changes |= {"due_at": None, "finished_at": Now()}
-        changes = {"lease_token": "", "failures": 0, **changes, "state": to}
+        changes = storable({"lease_token": "", "failures": 0, **changes, "state": to})
         rows = RenderJob.objects.filter(pk=self.pk, state=source, attempt=self.attempt)
         if leased:
             rows = rows.filter(lease_token=self.lease_token)
@@ -261,7 +267,7 @@ class RenderJob(models.Model):
 
     @classmethod
     def move_all(
-        cls, claimed: list["RenderJob"], to: State, *, kind: Kind, **changes: Any
+        cls, claimed: list["RenderJob"], to: State, *, kind: Kind, only: Q = ALL, **changes: Any
     ) -> list["RenderJob"]:
         """Do what :meth:`move` does to jobs of one state and one claim, which gets a new token.
 
@@ -269,6 +275,7 @@ class RenderJob(models.Model):
 
         Args:
             kind: of the lines of history; none that carries a signal.
+            only: what else must hold of a row that moves.
             changes: other columns to set, the same for all.
 
         Returns:
@@ -281,7 +288,7 @@ class RenderJob(models.Model):
         if not is_allowed(source, to):
             raise ValueError(f"A job cannot go from {source.value} to {to.value}.")
         keys = [job.pk for job in claimed]
-        rows = RenderJob.objects.filter(pk__in=keys, state=source, lease_token=token)
+        rows = RenderJob.objects.filter(only, pk__in=keys, state=source, lease_token=token)
         changes |= {"state": to, "lease_token": secrets.token_hex(16)}
         if rows.update(**changes) < len(keys):
             ours = RenderJob.objects.filter(pk__in=keys, lease_token=changes["lease_token"])
@@ -307,6 +314,7 @@ class RenderJob(models.Model):
         rows = RenderJob.objects.filter(
             pk=self.pk, state=self.state, attempt=self.attempt, lease_token=self.lease_token
         )
+        changes = storable(changes)
         held = bool(rows.update(**changes))
         if held:
             self._see(changes)
@@ -329,8 +337,8 @@ class RenderJob(models.Model):
             kind=kind,
             from_state=source or self.state,
             to_state=self.state,
-            message=note,
-            detail=dict(detail or {}),
+            message=storable(note),
+            detail=storable(detail or {}),
             signal_due_at=after(SIGNAL_LEASE) if heard else None,
         )
 

@@ -10,6 +10,7 @@ from django.utils.translation import gettext_lazy as _
 from django_docraptor.models.clock import after
 from django_docraptor.models.events import RenderEvent
 from django_docraptor.models.jobs import RenderJob
+from django_docraptor.models.primary import PrimaryManager
 
 # Seconds by which alarms may differ and still count as one.
 WAKE_SLACK = 0.1
@@ -26,7 +27,10 @@ class Pulse(models.Model):
     worked_at = models.DateTimeField(_("worker last seen"), null=True, blank=True)
     called_back_at = models.DateTimeField(_("last callback"), null=True, blank=True)
 
+    objects = PrimaryManager["Pulse"]()
+
     class Meta:
+        base_manager_name = "objects"
         verbose_name = _("pulse")
         verbose_name_plural = _("pulse")
 

@@ -174,7 +174,11 @@ class RenderJobQuerySet(models.QuerySet["RenderJob"]):
         Rows that others hold are left to the next time: so nobody waits for anybody in a circle.
         """
         for account, until in Account.paused().items():
-            held = self.filter(account=account, state__in=HELD).due()
-            with transaction.atomic(using=router.db_for_write(self.model)):
-                keys = list(held.unlocked().values_list("pk", flat=True)[:HELD_AT_ONCE])
-                self.filter(pk__in=keys).due().update(due_at=until, lease_token="")
+            self.filter(account=account, state__in=HELD).put_off(until)
+
+    def put_off(self, until: datetime) -> None:
+        """Make some of the due jobs wait till then: those that nobody holds."""
+        with transaction.atomic(using=router.db_for_write(self.model)):
+            rows = self.due().order_by()
+            keys = list(rows.unlocked("self").values_list("pk", flat=True)[:HELD_AT_ONCE])
+            self.model.objects.filter(pk__in=keys).due().update(due_at=until, lease_token="")
