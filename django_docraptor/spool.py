@@ -160,7 +160,10 @@ def _is_pdf(path: Path) -> bool:
 
 
 def _is_xlsx(path: Path) -> bool:
-    return zipfile.is_zipfile(path)
+    try:
+        return zipfile.is_zipfile(path)
+    except zipfile.BadZipFile:  # of several disks: some versions of Python raise it here
+        return False
 
 
 def _is_xls(path: Path) -> bool:

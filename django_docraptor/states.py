@@ -133,8 +133,11 @@ LEASE: Mapping[State, float] = {
 }
 STORING_LEASE: float = 900
 
+# Seconds after which DocRaptor kills an asynchronous document.
+DOCUMENT_LIFE: float = 600
 # Seconds after `sent_at` at which an unconfirmed attempt is looked up in DocRaptor's log. After
-# the last look, plus the deadline, an attempt that is in no complete listing was never accepted.
+# twice the deadline, or twice a document's life if that is longer, an attempt that is in no
+# complete listing was never accepted.
 UNCONFIRMED_LOOKS: tuple[float, ...] = (10, 30, 120, 300)
 # Seconds for which an unconfirmed attempt is counted against MAX_IN_FLIGHT.
 UNCONFIRMED_HOLDS_SLOT: float = 60

@@ -10,6 +10,7 @@ from benchmarks.chaos import SPEED
 from django_docraptor import states
 
 PLAIN = (
+    "DOCUMENT_LIFE",
     "STORING_LEASE",
     "UNCONFIRMED_HOLDS_SLOT",
     "ACCOUNT_PAUSE",

@@ -11,6 +11,10 @@ from email.utils import parsedate_to_datetime
 from typing import Any, Self
 from urllib.parse import unquote, urlsplit
 
+# What the columns hold in which the answers are kept.
+MAX_ID = 200
+MAX_NUMBER = 2**31 - 1
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RemoteStatus:
@@ -41,7 +45,7 @@ class RemoteStatus:
         url = _text(answer.get("download_url"))
         return cls(
             status=said,
-            download_id=_text(answer.get("download_id")) or _last_part(url),
+            download_id=_id(answer.get("download_id")) or _id(_last_part(url)),
             download_url=url,
             message=_text(answer.get("message")),
             number_of_pages=whole_number(answer.get("number_of_pages")),
@@ -70,7 +74,7 @@ class LogEntry:
         """Read one line; what is missing stays blank."""
         return cls(
             tag=_text(answer.get("tag")),
-            status_id=_text(answer.get("status_id")),
+            status_id=_id(answer.get("status_id")),
             success=_flag(answer.get("success")),
             name=_text(answer.get("name")),
             created_at=_time(answer.get("created_at")),
@@ -113,19 +117,19 @@ def read_listing(body: bytes) -> list[LogEntry]:
 
 
 def read_id(answer: Mapping[str, Any], name: str) -> str:
-    """The id of that name. Raises ValueError if there is none."""
-    value = _text(answer.get(name)).strip()
+    """The id of that name. Raises ValueError if there is none, or one that cannot be kept."""
+    value = _id(answer.get(name))
     if not value:
-        raise ValueError(f"it has no {name}")
+        raise ValueError(f"it has no {name} of at most {MAX_ID} characters")
     return value
 
 
 def whole_number(value: object) -> int | None:
-    """The value as a number that is not negative, or ``None``."""
-    if isinstance(value, int) and not isinstance(value, bool):
-        return value if value >= 0 else None
+    """The value as a number that is not negative and can be kept, or ``None``."""
     if isinstance(value, str) and value.isascii() and value.strip().isdigit():
-        return int(value) if len(value) < 20 else None
+        value = int(value) if len(value) < 20 else None
+    if isinstance(value, int) and not isinstance(value, bool):
+        return value if 0 <= value <= MAX_NUMBER else None
     return None
 
 
@@ -148,6 +152,12 @@ def _text(value: object) -> str:
     if value is None or isinstance(value, dict):
         return ""
     return str(value)
+
+
+def _id(value: object) -> str:
+    """Blank for one that is too long: half of it would be another one's."""
+    said = _text(value).strip()
+    return said if len(said) <= MAX_ID else ""
 
 
 def _flag(value: object) -> bool | None:

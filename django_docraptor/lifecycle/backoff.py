@@ -1,13 +1,24 @@
 """When to try again, and when to give up."""
 
 import random
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from copy import copy
 from typing import Any
 
+from django.db import InterfaceError, OperationalError
+
 from django_docraptor.conf import conf
-from django_docraptor.exceptions import CallError, UnauthorizedError
-from django_docraptor.models import Account, RenderJob, after
+from django_docraptor.exceptions import (
+    CallError,
+    DocRaptorError,
+    UnauthorizedError,
+    UnknownOutcomeError,
+)
+from django_docraptor.models import Account, RenderJob, after, logger
 from django_docraptor.states import ACCOUNT_PAUSE, Kind, Reason, State
 
+GiveWay = Callable[[RenderJob, DocRaptorError], object]
 BASE, CAP = 2.0, 300.0
 # Chosen by `make bench` (docs/explanation/performance.md): the mean wait after the end of a render
 # stays below a tenth of it, or 0.75 s, for 5, 20 and 37 calls in 5, 60 and 600 s.
@@ -47,6 +58,17 @@ def fail(job: RenderJob, reason: Reason, errors: str, **changes: Any) -> bool:
     )
 
 
+def hold(job: RenderJob, why: str) -> None:
+    """Leave the decision to a person: a retry may be a second bill."""
+    proof = " DocRaptor has called back for it, so it was made." if job.callback_at else ""
+    fail(
+        job,
+        Reason.SUBMIT_UNCONFIRMED,
+        f"{why}{proof} It is not known whether it was accepted and billed: "
+        "check DocRaptor's log, then retry by hand if it was not.",
+    )
+
+
 def put_off(
     job: RenderJob, error: Exception, *, seconds: float | None = None, counted: bool = True
 ) -> bool:
@@ -68,6 +90,24 @@ def pause(job: RenderJob, error: UnauthorizedError) -> None:
     """Stop the account's calls after a 401; the job waits in its state, and nothing is counted."""
     pause_account(job, error)
     put_off(job, error, seconds=ACCOUNT_PAUSE, counted=False)
+
+
+@contextmanager
+def alone(job: RenderJob, give_way: GiveWay) -> Iterator[None]:
+    """Let no job take the others of its batch with it, whatever goes wrong with it.
+
+    Args:
+        give_way: what to do with the job then, a bounded number of times.
+    """
+    seen = copy(job)  # a write that fails may have changed what the object shows
+    try:
+        yield
+    except (InterfaceError, OperationalError):  # the database's own trouble ends the whole step
+        raise
+    except Exception as error:  # noqa: BLE001 - one job's trouble, whatever it is
+        logger.exception("Job %s: unexpected error", job.pk)
+        told = f"{type(error).__name__} while the answer was written down; the log says more."
+        give_way(seen, UnknownOutcomeError(told, retryable=True))
 
 
 def describe(error: Exception) -> dict[str, Any]:

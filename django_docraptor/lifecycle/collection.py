@@ -9,7 +9,7 @@ from typing import Any
 
 from django.core.exceptions import ImproperlyConfigured, SuspiciousFileOperation
 from django.core.files import File
-from django.db.models.functions import Now
+from django.db.models.functions import Coalesce, Now
 
 from django_docraptor import spool
 from django_docraptor.exceptions import (
@@ -88,6 +88,9 @@ def collect_one(job: RenderJob, *, tried_before: bool = False) -> None:
         try_later(job, error, Reason.FETCH_FAILED, fetch_attempts=spent)
         return
     is_spooled = path.exists()
+    if not is_spooled and spent >= MAX_FETCH_ATTEMPTS:
+        fail(job, Reason.FETCH_FAILED, f"{spent} downloads were begun, and their workers died.")
+        return
     if not is_spooled and not fetch(job, path, spent):
         return
     # What came quickly is small: the lease that it came under covers storing it.
@@ -108,13 +111,13 @@ def fetch(job: RenderJob, path: Path, spent: int) -> bool:
         with spool.writing(path, job.lease_token) as file:
             client.download(job.download_id, file)
         spool.accept(path, job.lease_token, job.document_type)
-    except (DocRaptorError, OSError) as error:
+    except Exception as error:  # noqa: BLE001 - a custom client may raise anything
         not_fetched(job, error, spent)
         return False
     return True
 
 
-def not_fetched(job: RenderJob, error: DocRaptorError | OSError, spent: int) -> None:
+def not_fetched(job: RenderJob, error: Exception, spent: int) -> None:
     """Sort a failed download: ``spent`` downloads had been begun before this one."""
     if isinstance(error, UnauthorizedError):
         job.set(fetch_attempts=spent)
@@ -145,9 +148,9 @@ def keep(job: RenderJob, path: Path, name: str, tried_before: bool) -> None:
     """Save the spooled document through the storage, then confirm it in the row."""
     try:
         size, sha256 = spool.digest(path)
-        if tried_before:  # what a killed try may have left under the reserved name
-            job.file.storage.delete(name)
-        with path.open("rb") as file:
+        with path.open("rb") as file:  # at first: who confirms meanwhile discards the spool's
+            if tried_before:  # what a killed try may have left under the reserved name
+                job.file.storage.delete(name)
             saved = job.file.storage.save(name, File(file, name=name))
     except HOPELESS as error:
         fail(job, Reason.STORAGE_ERROR, f"{type(error).__name__}: {error}")
@@ -179,7 +182,7 @@ def confirm(job: RenderJob, path: Path, saved: str, size: int, sha256: str) -> N
         sha256=sha256,
         error_code="",
         errors="",
-        rendered_at=job.rendered_at or Now(),
+        rendered_at=Coalesce("rendered_at", Now()),
     )
     if not done and not _is_wanted(job, saved):
         logger.warning("Job %s had moved on: the file it no longer wants is removed", job.pk)

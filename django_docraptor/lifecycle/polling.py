@@ -17,7 +17,7 @@ from django_docraptor.exceptions import (
     NotFoundError,
     UnauthorizedError,
 )
-from django_docraptor.lifecycle.backoff import fail, pause, poll_interval, put_off
+from django_docraptor.lifecycle.backoff import alone, fail, pause, poll_interval, put_off
 from django_docraptor.lifecycle.collection import begun
 from django_docraptor.lifecycle.hosting import published
 from django_docraptor.lifecycle.remote import call_all, client_for
@@ -71,7 +71,8 @@ def poll(limit: int = BATCH, *, keep_one: bool = False) -> Polled:
                 unanswered(job, answer)
                 continue
             keep = keep_one and polled.kept is None
-            answered(job, answer, keep=keep)
+            with alone(job, unanswered):
+                answered(job, answer, keep=keep)
             if keep and job.state == State.DOWNLOADING:
                 polled.kept = job
         if len(jobs) < limit or time.monotonic() > stop:
@@ -129,7 +130,7 @@ def unanswered(job: RenderJob, error: DocRaptorError) -> None:
     elif job.failures + 1 >= _patience(error):
         fail(job, Reason.REMOTE_LOST, f"DocRaptor no longer tells how it stands: {error}")
     else:
-        put_off(job, error, seconds=getattr(error, "retry_after", None))
+        put_off(job, error, seconds=getattr(error, "retry_after", None) or None)
 
 
 def _patience(error: DocRaptorError) -> int:

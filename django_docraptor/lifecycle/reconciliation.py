@@ -4,17 +4,18 @@ DocRaptor has no idempotency key, but its log shows every attempt with its tag. 
 all unconfirmed attempts of an account.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator
 from datetime import datetime, timedelta
 
 from django_docraptor.client import LogEntry
 from django_docraptor.conf import conf
 from django_docraptor.exceptions import CallError, DocRaptorError, UnauthorizedError
-from django_docraptor.lifecycle.backoff import fail, pause, put_off
+from django_docraptor.lifecycle.backoff import alone, fail, hold, pause, put_off
 from django_docraptor.lifecycle.remote import client_for
 from django_docraptor.lifecycle.submission import accepted
 from django_docraptor.models import RenderJob, after
 from django_docraptor.states import (
+    DOCUMENT_LIFE,
     LEASE,
     MAX_RESUBMITS,
     UNCONFIRMED_LOOKS,
@@ -40,33 +41,41 @@ def reconcile(limit: int = BATCH) -> int:
 
 def settle(jobs: list[RenderJob], account: str) -> None:
     """Settle what the account's log can settle; the rest looks again, or follows the policy."""
+    log: dict[str, LogEntry] = {}
+    since = min(job.sent_at for job in jobs if job.sent_at) - MARGIN
+    error: DocRaptorError | None = None
     try:
-        log = read_log(account, since=min(job.sent_at for job in jobs if job.sent_at) - MARGIN)
-    except DocRaptorError as error:
-        for job in jobs:
-            unavailable(job, error)
-        return
+        for entries in pages(account, since=since):
+            log |= {entry.tag.partition(" ")[0]: entry for entry in entries if entry.tag}
+            if all(job.tag in log for job in jobs):
+                break
+    except DocRaptorError as trouble:
+        error = trouble
     for job in jobs:
-        entry = log.get(job.tag)
-        if entry is None:
-            absent(job)
-        else:
-            found(job, entry)
+        with alone(job, unavailable):
+            if entry := log.get(job.tag):
+                found(job, entry)
+            elif error is not None:  # only a complete listing can tell that something is absent
+                unavailable(job, error)
+            else:
+                absent(job)
 
 
-def read_log(account: str, *, since: datetime) -> Mapping[str, LogEntry]:
-    """Every attempt in the account's log since then, by our part of the tag.
+def pages(account: str, *, since: datetime) -> Iterator[list[LogEntry]]:
+    """Every attempt in the account's log since then.
 
-    Raises DocRaptorError: only a complete listing can tell that something is absent.
+    Raises:
+        DocRaptorError: the listing is not complete.
     """
     client = client_for(account)
-    log: dict[str, LogEntry] = {}
     for page in range(1, PAGES + 1):
         entries = client.list_doc_logs(start=since, page=page, per_page=100)
-        log |= {entry.tag.partition(" ")[0]: entry for entry in entries if entry.tag}
         if not entries:
-            return log
-    raise CallError(f"DocRaptor's log has more than {PAGES * 100:,} entries since {since}.")
+            return
+        yield entries
+    raise CallError(
+        f"DocRaptor's log has more than {PAGES * 100:,} entries since {since}.", retryable=True
+    )
 
 
 def found(job: RenderJob, entry: LogEntry) -> None:
@@ -83,7 +92,7 @@ def found(job: RenderJob, entry: LogEntry) -> None:
 
 def absent(job: RenderJob) -> None:
     """Not in a complete listing: look again, and after the longest life of a document decide."""
-    window = 2 * conf.deadline
+    window = 2 * max(conf.deadline, DOCUMENT_LIFE)
     if job.age < window:
         looks = [look for look in (*UNCONFIRMED_LOOKS, window) if look > job.age]
         job.set(failures=0, lease_token="", due_at=after(min(looks) - job.age + 0.1))
@@ -105,17 +114,6 @@ def may_resubmit(job: RenderJob) -> bool:
     if policy == HOLD or job.callback_at is not None:
         return False
     return job.events.filter(kind=Kind.NEVER_ACCEPTED).count() < MAX_RESUBMITS
-
-
-def hold(job: RenderJob, why: str) -> None:
-    """Leave the decision to a person: a retry may be a second bill."""
-    proof = " DocRaptor has called back for it, so it was made." if job.callback_at else ""
-    fail(
-        job,
-        Reason.SUBMIT_UNCONFIRMED,
-        f"{why}{proof} It is not known whether it was accepted and billed: "
-        "check DocRaptor's log, then retry by hand if it was not.",
-    )
 
 
 def unavailable(job: RenderJob, error: DocRaptorError) -> None:

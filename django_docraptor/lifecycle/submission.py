@@ -11,7 +11,7 @@ from itertools import groupby
 from typing import Any
 
 from django.db import router, transaction
-from django.db.models import Case, DateTimeField, When
+from django.db.models import Case, DateTimeField, Q, When
 from django.db.models.functions import Now
 
 from django_docraptor.conf import conf
@@ -27,9 +27,11 @@ from django_docraptor.exceptions import (
     UnknownOutcomeError,
 )
 from django_docraptor.lifecycle.backoff import (
+    alone,
     delay,
     describe,
     fail,
+    hold,
     pause_account,
     poll_interval,
     put_off,
@@ -37,12 +39,15 @@ from django_docraptor.lifecycle.backoff import (
 from django_docraptor.lifecycle.composition import CompositionError, address, compose
 from django_docraptor.lifecycle.remote import call_all, client_for
 from django_docraptor.models import Account, RenderJob, after, logger
+from django_docraptor.models.queries import RenderJobQuerySet
 from django_docraptor.payloads import DocumentRequest
 from django_docraptor.states import ACCOUNT_PAUSE, LEASE, UNCONFIRMED_LOOKS, Kind, Reason, State
 
 BATCH = 16
 # Seconds after which a run leaves the rest to the next one, so that no worker is held for long.
 BUDGET = 5.0
+# Of attempts thought lost: that DocRaptor has not called back for them.
+NOT_PROVEN = Q(callback_at__isnull=True)
 
 
 @dataclass
@@ -101,12 +106,28 @@ def admit(name: str, limit: int) -> Admission:
             return Admission([])
         account: Any = best[0]  # every row tells it
         if account.open_until:
-            pending.due().update(due_at=account.open_until, lease_token="")
+            pending.put_off(account.open_until)
             return Admission([])
         free = conf.max_in_flight - account.in_flight
         wanted = min(free, 1 if account.is_half_open else limit)
+        lapsed = next((job for job in best if job.lease_token), None)
+        if lapsed is not None and wanted > 0:
+            return Admission(try_alone(pending, lapsed), True, account.is_troubled)
         jobs = pending.take(best[: max(0, wanted)], lease=LEASE[State.PENDING], is_alone=True)
     return Admission(jobs, len(jobs) == wanted, account.is_troubled)
+
+
+def try_alone(pending: RenderJobQuerySet, job: RenderJob) -> list[RenderJob]:
+    """Claim a job whose last claim has lapsed: its worker died, or hung, while it was rendered.
+
+    So that a template that kills its worker costs no other job, and is given up in the end.
+    """
+    failures = job.failures + 1
+    if failures >= conf.max_attempts:
+        message = f"{failures} workers died, or hung, while they rendered it."
+        fail(job, Reason.TEMPLATE_ERROR, message)
+        return []
+    return pending.take([job], lease=LEASE[State.PENDING], is_alone=True, failures=failures)
 
 
 def send(admission: Admission) -> None:
@@ -118,11 +139,12 @@ def send(admission: Admission) -> None:
     )
     is_troubled = admission.is_troubled
     for job, answer in calls:
-        if isinstance(answer, DocRaptorError):
-            is_troubled |= not_accepted(job, answer)
-        elif accepted(job, answer) and is_troubled:
-            Account.resume(job.account)
-            is_troubled = False
+        with alone(job, not_accepted):
+            if isinstance(answer, DocRaptorError):
+                is_troubled |= not_accepted(job, answer)
+            elif accepted(job, answer) and is_troubled:
+                Account.resume(job.account)
+                is_troubled = False
 
 
 def prepare(jobs: list[RenderJob]) -> list[Prepared]:
@@ -140,6 +162,9 @@ def prepare(jobs: list[RenderJob]) -> list[Prepared]:
 
 def compose_or_fail(job: RenderJob) -> DocumentRequest | None:
     """What to send for a job; ``None`` if there is nothing to send, which the row then says."""
+    if job.attempt and job.callback_at:
+        hold(job, "DocRaptor has called back for the attempt that was thought lost: it was made.")
+        return None
     try:
         client_for(job.account)
         return compose(job)
@@ -157,6 +182,7 @@ def intend(jobs: Iterable[RenderJob]) -> Iterator[RenderJob]:
             list(alike),
             State.SUBMITTING,
             kind=Kind.SUBMITTING,
+            only=NOT_PROVEN,
             failures=failures,
             attempt=attempt + 1,
             sent_at=Now(),
@@ -196,8 +222,10 @@ def accepted(job: RenderJob, status_id: str) -> bool:
 
 def note_late_answer(job: RenderJob, status_id: str) -> None:
     """An answer for an attempt that the job has left behind: it may be a second bill."""
-    logger.warning("Job %s: a late answer for attempt %s was left aside", job.pk, job.attempt)
     now = RenderJob.objects.filter(pk=job.pk).first()
+    if now is not None and now.status_id == status_id:  # DocRaptor's log had told before
+        return
+    logger.warning("Job %s: a late answer for attempt %s was left aside", job.pk, job.attempt)
     if now is not None:
         now.record(
             Kind.LATE_ANSWER,

@@ -1,7 +1,11 @@
 """Fetching and storing: rows D and F of the fault matrix."""
 
 import shutil
+import struct
+import time
+from contextlib import suppress
 from pathlib import Path
+from typing import Any, BinaryIO
 
 import pytest
 from django.core.exceptions import SuspiciousFileOperation
@@ -9,6 +13,8 @@ from django.core.files.storage import FileSystemStorage
 from django.db import OperationalError, connection
 
 from django_docraptor import lifecycle, shortcuts, spool
+from django_docraptor.client import Client
+from django_docraptor.lifecycle.collection import collect_one, name_of
 from django_docraptor.models import RenderJob
 from django_docraptor.sandbox import Fault
 from django_docraptor.states import State
@@ -375,3 +381,90 @@ def test_collect_names_are_unguessable_and_without_user_text(sandbox, documents)
     job = drive(enqueue(name="../../etc/passwd"))
     assert job.file.name.startswith("docraptor/20")
     assert job.file.name.endswith(f"{job.pk.hex}-1.pdf")
+
+
+def test_workers_that_die_while_they_download(sandbox, documents, monkeypatch) -> None:
+    """Three downloads at most are begun, whether anybody lives to count them or not."""
+    job, begun = rendered(), []
+
+    def die(client: Client, download_id: str, target: BinaryIO) -> None:
+        begun.append(download_id)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Client, "download", die)
+    for _ in range(6):
+        skip_time(1000)
+        with suppress(KeyboardInterrupt):
+            lifecycle.collect()
+    job.refresh_from_db()
+    assert len(begun) == 3
+    assert (job.state, job.error_code) == (State.FAILED, "fetch_failed")
+
+
+def test_an_error_that_nobody_expects(sandbox, documents, monkeypatch) -> None:
+    """A custom client may raise anything: that counts as a try, and leaves nothing behind."""
+    job = rendered()
+
+    def fail(client: Client, download_id: str, target: BinaryIO) -> None:
+        target.write(b"half")
+        raise LookupError("of the client's own")
+
+    monkeypatch.setattr(Client, "download", fail)
+    assert drive(job).error_code == "fetch_failed"
+    assert files(spool.directory()) == []
+
+
+def test_a_workbook_of_two_disks_is_none(sandbox, documents, monkeypatch) -> None:
+    """Some versions of Python raise where they are asked whether it is a ZIP archive."""
+    job = rendered(
+        name="a.xlsx", document_type="xlsx", content="<table><tr><td>1</td></tr></table>"
+    )
+    locator = struct.pack("<4sLQL", b"PK\x06\x07", 1, 0, 2)
+    data = b"PK" + bytes(100) + locator + b"PK\x05\x06" + bytes(18)
+    monkeypatch.setattr(Client, "download", lambda _client, _id, target: target.write(data))
+    assert drive(job).error_code == "not_a_document"
+
+
+def test_a_slow_delete_takes_no_file(sandbox, documents, monkeypatch) -> None:
+    """One worker hangs in clearing a reserved name while another one stores and confirms."""
+    job = rendered()
+    RenderJob.objects.update(pending_name=name_of(job))  # as after a worker's death
+    real, hung = FileSystemStorage.delete, []
+
+    def delete(storage: FileSystemStorage, name: str) -> None:
+        if not hung:
+            hung.append(name)
+            skip_time(1000)
+            lifecycle.collect()
+        real(storage, name)
+
+    monkeypatch.setattr(FileSystemStorage, "delete", delete)
+    skip_time(1000)
+    lifecycle.collect()
+    job.refresh_from_db()
+    assert hung
+    assert job.state == State.COMPLETED
+    assert read(job).startswith(b"%PDF")
+
+
+def test_a_row_that_goes_while_its_file_is_stored(sandbox, documents, monkeypatch) -> None:
+    """The file goes, too, and so does what is spooled."""
+    job = enqueue()
+    lifecycle.submit()
+    kept = None
+    for _ in range(20):
+        skip_time(100)
+        if kept := lifecycle.poll(keep_one=True).kept:
+            break
+        time.sleep(0.05)
+    assert kept is not None
+    real = FileSystemStorage._save
+
+    def save(storage: FileSystemStorage, name: str, content: Any) -> str:
+        saved = real(storage, name, content)
+        RenderJob.objects.filter(pk=job.pk).delete()
+        return saved
+
+    monkeypatch.setattr(FileSystemStorage, "_save", save)
+    collect_one(kept)
+    assert files(documents) == files(spool.directory()) == []

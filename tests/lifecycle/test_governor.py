@@ -5,9 +5,9 @@ from django.db.models.functions import Now
 
 from django_docraptor import lifecycle, shortcuts
 from django_docraptor.lifecycle.submission import admit
-from django_docraptor.models import Account, RenderJob
+from django_docraptor.models import Account, RenderJob, after, queries
 from django_docraptor.sandbox import Fault, Sandbox
-from django_docraptor.states import CIRCUIT_FAULTS, State
+from django_docraptor.states import CIRCUIT_CAP, CIRCUIT_FAULTS, State
 from tests.conftest import drive, enqueue, skip_time
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -95,3 +95,24 @@ def test_no_starvation(sandbox: Sandbox) -> None:
             assert turn >= 0
             return
     raise AssertionError("starved through 200 turns")
+
+
+def test_an_open_circuit_puts_off_so_many_at_a_time(sandbox: Sandbox, monkeypatch) -> None:
+    """However many wait: no statement changes them all."""
+    monkeypatch.setattr(queries, "HELD_AT_ONCE", 2)
+    for _ in range(3):
+        enqueue()
+    until = after(300)
+    Account.objects.create(name="default", faults=CIRCUIT_FAULTS, circuit_open_until=until)
+    assert admit("default", 16).jobs == []
+    assert RenderJob.objects.due().count() == 1
+    assert admit("default", 16).jobs == []
+    assert RenderJob.objects.due().count() == 0
+
+
+def test_faults_for_weeks(sandbox: Sandbox) -> None:
+    """The wait is capped, however many faults there were in a row."""
+    Account.objects.create(name="default", faults=5000)
+    Account.fault("default", "still down")
+    account = Account.objects.annotate(now=Now()).get()
+    assert (account.circuit_open_until - account.now).total_seconds() <= CIRCUIT_CAP
