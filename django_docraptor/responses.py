@@ -236,6 +236,9 @@ def _signed_url(job: RenderJob, *, as_attachment: bool) -> str:
     storage = job.file.storage
     if not getattr(storage, "querystring_auth", True):  # django-storages' word for signing
         return ""
+    # Its S3 storage signs nothing under a domain of one's own, unless it has CloudFront's key.
+    if getattr(storage, "custom_domain", None) and not getattr(storage, "cloudfront_signer", True):
+        return ""
     sign: Callable[..., str] = storage.url
     shown_as = content_disposition_header(as_attachment, file_name(job.name, job.document_type))
     told: dict[str, Any]

@@ -2,6 +2,7 @@
 
 import time
 from io import BytesIO
+from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -305,6 +306,34 @@ class PublicBucket(FileSystemStorage):
         return f"https://files.example/{name}"
 
 
+class OwnDomain(FileSystemStorage):
+    """A storage under a domain of its own that leaves it to its class whether it signs."""
+
+    custom_domain = "files.example"
+
+    def url(self, name: str, expire: int = 0) -> str:
+        return f"https://{self.custom_domain}/{name}"
+
+
+class OwnDomainOfS3(OwnDomain):
+    """As that of S3: it signs with CloudFront's key alone, whatever ``querystring_auth`` says."""
+
+    querystring_auth = True
+    cloudfront_signer: object = None
+
+
+class OwnDomainOfCloudFront(OwnDomainOfS3):
+    """As that of S3 with CloudFront's key."""
+
+    cloudfront_signer = object()
+
+
+def keep_in(storage: type[FileSystemStorage], settings: Any, documents: Path) -> None:
+    """Change the storage's class; the files stay where they are."""
+    backend = {"BACKEND": f"{__name__}.{storage.__name__}", "OPTIONS": {"location": documents}}
+    settings.STORAGES = settings.STORAGES | {"docraptor": backend}
+
+
 def test_serve_without_file(sandbox: Sandbox, documents) -> None:
     """A completed job whose file was removed has no document."""
     job = drive(shortcuts.enqueue(name="hello.pdf", content=HTML))
@@ -313,8 +342,25 @@ def test_serve_without_file(sandbox: Sandbox, documents) -> None:
         serve(job)
 
 
-def test_serve_from_a_public_storage(sandbox: Sandbox, documents) -> None:
+def test_serve_from_a_public_storage(sandbox: Sandbox, settings: Any, documents: Path) -> None:
     """An address that does not expire is given to nobody: the file is streamed."""
     job = drive(shortcuts.enqueue(name="hello.pdf", content=HTML))
-    job.file.storage = PublicBucket(location=documents)
+    keep_in(PublicBucket, settings, documents)
     assert body(serve(job)).startswith(b"%PDF-")
+
+
+@pytest.mark.parametrize(
+    ("storage", "status"),
+    [(OwnDomainOfS3, 200), (OwnDomainOfCloudFront, 302), (OwnDomain, 302)],
+    ids=["s3", "cloudfront", "azure"],
+)
+def test_serve_from_a_domain_of_ones_own(
+    sandbox: Sandbox, settings: Any, documents: Path, storage: type[OwnDomain], status: int
+) -> None:
+    """S3's addresses do not expire there, unless CloudFront's key signs them; Azure's do."""
+    job = drive(shortcuts.enqueue(name="hello.pdf", content=HTML))
+    keep_in(storage, settings, documents)
+    response = serve(job)
+    assert response.status_code == status
+    if status == 200:
+        assert body(response).startswith(b"%PDF-")

@@ -123,6 +123,19 @@ def test_s3_download_is_a_short_lived_redirect(sandbox, bucket, settings, client
     assert fetched.content == read(job)
 
 
+def test_s3_download_under_a_domain_of_ones_own_is_streamed(sandbox, bucket, settings, client):
+    """The project's own domain, meant for its media, would give an address for ever."""
+    settings.AWS_S3_CUSTOM_DOMAIN = "media.example"
+    settings.STORAGES = settings.STORAGES | {"docraptor": s3_storage(bucket.url)}
+    owner = get_user_model().objects.create_user("owner")
+    job = drive(enqueue(owner=owner))
+    assert job.file.url == f"https://media.example/{job.file.name}"
+    client.force_login(owner)
+    response = client.get(job.get_absolute_url())
+    assert response.status_code == 200
+    assert response.getvalue() == read(job)
+
+
 def test_s3_download_is_refused_to_others(sandbox, bucket, client):
     """Nobody learns an address of somebody else's document."""
     owner = get_user_model().objects.create_user("owner")
