@@ -22,6 +22,7 @@ from django_docraptor.admin.sources import load_sources, source_link
 from django_docraptor.models import Account, RenderEvent, RenderInput, RenderJob
 from django_docraptor.states import FINAL, Kind, Reason, State
 from tests.conftest import enqueue
+from tests.shop.documents import InvoicePDF
 from tests.shop.models import Invoice
 
 pytestmark = pytest.mark.django_db
@@ -439,6 +440,24 @@ def test_dropped_input(client: Client) -> None:
     job = make_job(State.COMPLETED)
     RenderInput.objects.all().delete()
     assert "Not kept." in text_of(client, page(job))
+
+
+def test_input_is_for_readers(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A document's own rule hides its input from who may view jobs; what broke is told."""
+    invoice = Invoice.objects.create(number="2025-canary")
+    order = {"document": InvoicePDF.label, "content": "<p>canary</p>", "source": invoice}
+    job = failed(order={**order, "params": {"x": "canary"}}, errors="what broke")
+    assert "canary" in text_of(client, page(job))
+
+    def only_ben(user: Any, job: RenderJob) -> bool:
+        return job.source.number == user.username
+
+    monkeypatch.setattr(InvoicePDF, "may_download", only_ben)
+    text = text_of(client, page(job))
+    assert "canary" not in text
+    assert "Hidden: this document's rule does not let you read it." in text
+    assert "Not kept." not in text
+    assert "what broke" in text
 
 
 def test_address_of_content(client: Client) -> None:

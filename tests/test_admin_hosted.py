@@ -36,6 +36,19 @@ def test_page_says_public(job: RenderJob) -> None:
     assert "docraptor-public" in text
 
 
+def test_address_is_for_readers(
+    sandbox: Sandbox, documents, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A document's own rule hides the address from who may view jobs; that it is public is told."""
+    job = drive(InvoicePDF.enqueue(Invoice.objects.create(number="A1"), hosted=True))
+    assert job.public_url in text_of(client_with(VIEW), page(job))
+    monkeypatch.setattr(InvoicePDF, "may_download", lambda user, job: False)
+    text = text_of(client_with(VIEW, EXPIRE), page(job))
+    assert job.public_url not in text
+    assert "Hidden: this document&#x27;s rule" in text
+    assert "docraptor-public" in text
+
+
 def test_list_says_public(job: RenderJob) -> None:
     """The list marks it, and does not give the address away."""
     text = text_of(client_with(VIEW), LIST)

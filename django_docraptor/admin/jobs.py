@@ -1,6 +1,7 @@
 """Render jobs: a list to search, a page to read, and three steps behind a confirmation."""
 
 import uuid
+from copy import copy
 from typing import TYPE_CHECKING, Any, cast
 
 from django.contrib import admin, messages
@@ -31,6 +32,7 @@ from django_docraptor.admin.steps import CANCEL, EXPIRE, RETRY, Plan, Step
 from django_docraptor.exceptions import DocRaptorError
 from django_docraptor.health import report
 from django_docraptor.models import RenderJob
+from django_docraptor.responses import may_download
 from django_docraptor.states import State
 
 STEPS = (RETRY, CANCEL, EXPIRE)
@@ -40,6 +42,8 @@ HOSTED_FIELDS = ("public_address", ("hosted_expires_at", "expired_at"), "number_
 LINES_SHOWN = 200
 # Jobs that one confirmation is about: somebody should be able to read it.
 MOST_AT_ONCE = 500
+# Name under which a job carries whether the user of its page may read its document.
+READABLE = "_docraptor_readable"
 # Seconds after which the page of an unfinished job looks again: soon while it is young.
 REFRESH_SOON, REFRESH_LATER, YOUNG = 5, 30, 300
 
@@ -226,7 +230,9 @@ class RenderJobAdmin(JobModelAdmin):
 
     @admin.display(description=_("public address"))
     def public_address(self, job: RenderJob) -> str:
-        """Where anyone may read a hosted document."""
+        """Where anyone may read a hosted document, for those whom its document lets."""
+        if job.is_public and not getattr(job, READABLE, False):
+            return str(_("Hidden: this document's rule does not let you read it."))
         return display.public_address(job)
 
     # The page of a job.
@@ -252,11 +258,15 @@ class RenderJobAdmin(JobModelAdmin):
     def render_change_form(
         self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any
     ) -> HttpResponse:
-        """The page: the job's columns, its errors, its history and its input."""
+        """The page: the job's columns, its errors and its history; its input for its readers."""
         job: RenderJob = kwargs["obj"]
+        # Of a copy: a rule may load the source, which is shown only to those who may view it.
+        readable = may_download(request, copy(job))
+        setattr(job, READABLE, readable)
         context |= {
             "history": display.history(job.events.order_by("-id")[:LINES_SHOWN])[::-1],
-            "stored": stored_input(job),
+            "stored": stored_input(job) if readable else None,
+            "is_hidden": not readable,
             "refresh": refresh_interval(request, job),
             "steps": [step for step in STEPS if self._is_open(step, request, job)],
         }
