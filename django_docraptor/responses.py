@@ -16,6 +16,7 @@ from typing import Any, BinaryIO, Final, Self, cast
 from urllib.parse import urlencode
 
 from django.core.exceptions import PermissionDenied, ValidationError
+from django.db import router, transaction
 from django.db.models import Q
 from django.db.models.functions import Now
 from django.http import (
@@ -119,14 +120,18 @@ def document_response(
         back: path of the page to return to; by default the one that the user comes from.
 
     Raises:
-        PermissionDenied: for who is not logged in, or may not have that document.
+        PermissionDenied: for who is not logged in, or may not have that document; nothing was
+            stored, nothing will be billed.
         ValidationError: naming the field; nothing was stored.
     """
     if not request.user.is_authenticated:
         raise PermissionDenied
-    (job,) = enqueue_many([once(replace(order, owner=order.owner or request.user))])
-    if not may_download(request, job):
-        raise PermissionDenied
+    order = once(replace(order, owner=order.owner or request.user))
+    # A refusal takes back what was stored, and its bell.
+    with transaction.atomic(using=router.db_for_write(RenderJob)):
+        (job,) = enqueue_many([order])
+        if not may_download(request, job):
+            raise PermissionDenied
     job = _soon(job, wait)
     if job.state == State.COMPLETED:
         return serve(job, as_attachment=as_attachment)

@@ -1,21 +1,25 @@
 """Documents as answers: headers, the wait, the waiting page, and that a reload is never billed."""
 
 import time
+from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from io import BytesIO
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
+from celery.signals import before_task_publish
 from django.contrib.auth import get_user_model
 from django.contrib.auth.models import AbstractBaseUser, AnonymousUser
 from django.core.exceptions import PermissionDenied, ValidationError
 from django.core.files.storage import FileSystemStorage
+from django.db import transaction
 from django.http import Http404, HttpRequest, HttpResponseBase
 from django.test import RequestFactory
 from django.urls import reverse
 
-from django_docraptor import shortcuts
+from django_docraptor import lifecycle, shortcuts
 from django_docraptor.exceptions import NotADocumentError, ServerError
 from django_docraptor.models import RenderJob
 from django_docraptor.responses import DocumentResponse, document_response, serve
@@ -284,6 +288,53 @@ def test_key_of_somebody_else(request_: HttpRequest) -> None:
     request_.user = get_user_model().objects.create_user("other", password=None)
     with pytest.raises(PermissionDenied):
         answer(request_, idempotency_key="17-1")
+
+
+@pytest.fixture
+def rings(settings: Any) -> Iterator[list[str]]:
+    """Names of the tasks that are rung, with the doorbell on."""
+    settings.DOCRAPTOR = settings.DOCRAPTOR | {"RING_ON_COMMIT": True}
+    published: list[str] = []
+
+    def note(sender: str, **kwargs: Any) -> None:
+        published.append(sender)
+
+    before_task_publish.connect(note)
+    yield published
+    before_task_publish.disconnect(note)
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("around", [nullcontext, transaction.atomic], ids=["alone", "atomic"])
+def test_refused_order(
+    request_: HttpRequest, sandbox: Sandbox, rings, monkeypatch, around: Callable[[], Any]
+) -> None:
+    """What the document's rule refuses is not made, not billed and rings nobody."""
+    monkeypatch.setattr(InvoicePDF, "may_download", lambda user, job: False)
+    with around(), pytest.raises(PermissionDenied):
+        answer(request_, document=InvoicePDF.label)
+    assert not RenderJob.objects.exists()
+    lifecycle.run()
+    assert sandbox.ledger.entries == ()
+    assert rings == []
+
+
+@pytest.mark.django_db(transaction=True)
+def test_refused_order_of_a_job_that_is_there(
+    request_: HttpRequest, sandbox: Sandbox, documents, rings, monkeypatch
+) -> None:
+    """A refusal leaves the job that has the key as it is."""
+    answer(request_, document=InvoicePDF.label, idempotency_key="17-1")
+    job = drive(RenderJob.objects.get())
+    before = RenderJob.objects.values().get()
+    rings.clear()
+    monkeypatch.setattr(InvoicePDF, "may_download", lambda user, job: False)
+    with pytest.raises(PermissionDenied):
+        answer(request_, document=InvoicePDF.label, idempotency_key="17-1")
+    assert RenderJob.objects.values().get() == before
+    assert job.state == State.COMPLETED
+    assert len(sandbox.ledger.accepted()) == 1
+    assert rings == []
 
 
 def test_anonymous(request_: HttpRequest) -> None:
