@@ -32,6 +32,7 @@ from django.utils.http import content_disposition_header, url_has_allowed_host_a
 
 from django_docraptor import registry, spool
 from django_docraptor.conf import conf
+from django_docraptor.lifecycle.remote import client_for
 from django_docraptor.models import RenderJob
 from django_docraptor.payloads import merge_options, options_to_json
 from django_docraptor.shortcuts import Order, enqueue_many, render_now
@@ -92,7 +93,11 @@ class DocumentResponse(FileResponse):
         try:
             render_now(target, **{one.name: getattr(order, one.name) for one in fields(order)})
             file.flush()
-            spool.verify(Path(file.name), order.document_type)
+            spool.verify(
+                Path(file.name),
+                order.document_type,
+                redact=lambda text: client_for(order.account).redact(text),
+            )
             file.seek(0)
         except BaseException:
             file.close()

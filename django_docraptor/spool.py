@@ -23,6 +23,8 @@ from django_docraptor.exceptions import DocRaptorError, NotADocumentError
 CHUNK = 64 * 1024
 # A PDF's header lies within its first 1,024 bytes, its end mark near its last ones.
 HEAD, TAIL = 1024, 2048
+# Characters that an error quotes.
+EXCERPT = 200
 OLE = bytes.fromhex("D0CF11E0")
 # Seconds for which half a download stays that nobody writes, and a document that nobody stores.
 HALF_KEPT, WHOLE_KEPT = 24 * 3600, 30 * 24 * 3600
@@ -89,18 +91,20 @@ def writing(path: Path, token: str) -> Iterator[BinaryIO]:
         raise
 
 
-def accept(path: Path, token: str, document_type: str) -> None:
-    """Verify what was written and give it its final name.
+def accept(
+    path: Path, token: str, document_type: str, *, redact: Callable[[str], str] = str
+) -> None:
+    """Verify what was written and give it its final name. Arguments as `verify`.
 
     Raises:
         NotADocumentError: it is none; the bytes are kept beside it as ``.bad``.
     """
     part = path.with_name(f"{path.name}.part.{token}")
     try:
-        verify(part, document_type)
-    except NotADocumentError:
+        verify(part, document_type, redact=redact)
+    except NotADocumentError as error:
         part.replace(path.with_name(f"{path.name}.bad"))
-        raise
+        raise NotADocumentError(f"{error} It is kept in the spool as .bad.") from None
     part.replace(path)
 
 
@@ -135,15 +139,21 @@ def digest(path: Path) -> tuple[int, str]:
     return path.stat().st_size, sha256
 
 
-def verify(path: Path, document_type: str) -> None:
-    """Raises NotADocumentError, saying what came instead, unless the file is such a document."""
+def verify(path: Path, document_type: str, *, redact: Callable[[str], str] = str) -> None:
+    """See whether a file is such a document.
+
+    Args:
+        redact: takes secrets out of what the error quotes.
+
+    Raises:
+        NotADocumentError: it is not; says what came instead.
+    """
     if not path.stat().st_size:
         raise NotADocumentError("DocRaptor sent an empty file.")
     if not CHECKS[document_type](path):
         raise NotADocumentError(
             f"What DocRaptor sent is no whole {document_type.upper()} document "
-            f"({path.stat().st_size:,} bytes, kept in the spool as .bad). It begins with: "
-            f"{_excerpt(path)}"
+            f"({path.stat().st_size:,} bytes). It begins with “{_excerpt(path, redact)}”."
         )
 
 
@@ -173,6 +183,7 @@ def _is_xls(path: Path) -> bool:
 CHECKS: dict[str, Callable[[Path], bool]] = {"pdf": _is_pdf, "xlsx": _is_xlsx, "xls": _is_xls}
 
 
-def _excerpt(path: Path) -> str:
-    head = _ends(path)[0][:200].decode("utf-8", "replace")
+def _excerpt(path: Path, redact: Callable[[str], str]) -> str:
+    # Redacted before it is cut: half a secret would not be found.
+    head = redact(_ends(path)[0].decode("utf-8", "replace"))[:EXCERPT]
     return "".join(letter if letter.isprintable() else " " for letter in head)

@@ -34,6 +34,7 @@ FAILURES = [
     Fault(on="status", action="html", times=1),
     Fault(on="status", action="reset", times=1),
     Fault(on="download", action="status", status=400, reason=KEY),
+    Fault(on="download", action="status", status=200, reason=f"Bad key {KEY}"),
     Fault(on="download", action="cut", mode="length"),
     Fault(on="download", action="html"),
     Fault(on="download", action="hang", seconds=3, times=1),

@@ -139,6 +139,16 @@ def test_now_fails(sandbox: Sandbox, settings: Any, fault: Fault, error: type[Ex
     assert list(settings.DOCRAPTOR["SPOOL_DIR"].iterdir()) == []
 
 
+def test_now_fails_without_telling_the_key(sandbox: Sandbox, settings: Any) -> None:
+    """The error quotes what came without the API key, and speaks of no file that is gone."""
+    key = settings.DOCRAPTOR["API_KEY"]
+    sandbox.add_fault(Fault(on="create", action="status", status=200, reason=f"Bad key {key}"))
+    with pytest.raises(NotADocumentError, match="Bad key") as caught:
+        DocumentResponse.now(order(test=True))
+    assert key not in str(caught.value)
+    assert ".bad" not in str(caught.value)
+
+
 # --- the wait --------------------------------------------------------------------------------
 
 

@@ -129,7 +129,7 @@ def test_accept_whole_document(path: Path, kind: str) -> None:
 def test_accept_refuses(path: Path, kind: str, data: bytes) -> None:
     """What is no document never gets the final name, and is kept for a person to look at."""
     write(path, data)
-    with pytest.raises(NotADocumentError):
+    with pytest.raises(NotADocumentError, match=r"kept in the spool as \.bad"):
         spool.accept(path, TOKEN, kind)
     assert names(path) == ["name.pdf.bad"]
     assert path.with_name("name.pdf.bad").read_bytes() == data
@@ -175,6 +175,15 @@ def test_verify_says_what_came(path: Path) -> None:
     with pytest.raises(NotADocumentError, match=r"<title>502  Bad Gateway") as caught:
         spool.verify(path, "pdf")
     assert str(caught.value).isprintable()
+
+
+@pytest.mark.parametrize("before", [0, 100, 195, 199])
+def test_verify_quotes_no_secret(path: Path, before: int) -> None:
+    """What the error quotes is redacted whole, then cut: no half of a secret is left."""
+    path.write_bytes(b"x" * before + b"canary-key" + HTML)
+    with pytest.raises(NotADocumentError) as caught:
+        spool.verify(path, "pdf", redact=lambda text: text.replace("canary-key", "[redacted]"))
+    assert "can" not in str(caught.value)
 
 
 def test_verify_empty(path: Path) -> None:

@@ -73,6 +73,10 @@ class Client:
     def __repr__(self) -> str:
         return f"{type(self).__name__}(base_url={self.base_url!r})"
 
+    def redact(self, text: str, *secrets: str) -> str:
+        """Text that came, without the API key in any of its forms, and without other secrets."""
+        return self._redact_also(*secrets)(text)
+
     def create_doc(self, request: DocumentRequest, target: BinaryIO) -> Download:
         """Make a document and write it to the target. DocRaptor allows it 60 s.
 

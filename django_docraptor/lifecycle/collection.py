@@ -110,7 +110,12 @@ def fetch(job: RenderJob, path: Path, spent: int) -> bool:
         client = client_for(job.account)
         with spool.writing(path, job.lease_token) as file:
             client.download(job.download_id, file)
-        spool.accept(path, job.lease_token, job.document_type)
+        spool.accept(
+            path,
+            job.lease_token,
+            job.document_type,
+            redact=lambda text: client.redact(text, job.download_id),
+        )
     except Exception as error:  # noqa: BLE001 - a custom client may raise anything
         not_fetched(job, error, spent)
         return False
