@@ -4,7 +4,7 @@ Here by one synchronous call, without a job: nothing of ours finds it again if t
 ``shortcuts.enqueue(hosted=True)`` makes one by a job, which `shortcuts.expire` ends.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from django.core.exceptions import ValidationError
@@ -20,14 +20,14 @@ class HostedDocument:
     """A document at DocRaptor.
 
     Args:
-        public_url: **public**: no login, no signature, until it expires.
-        download_id: what `expire` takes. Keep it.
+        public_url: **public**: no login, no signature, until it expires. Not shown by ``repr``.
+        download_id: what `expire` takes. Keep it. Not shown by ``repr``.
         account: whose document it is.
     """
 
     name: str
-    public_url: str
-    download_id: str
+    public_url: str = field(repr=False)
+    download_id: str = field(repr=False)
     account: str
     number_of_pages: int | None
 

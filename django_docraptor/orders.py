@@ -38,15 +38,18 @@ HOSTING = ("hosted_expires_at", "hosted_download_limit")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Order:
-    """What is wanted: the arguments of ``shortcuts.enqueue``, which says what each one means."""
+    """What is wanted: the arguments of ``shortcuts.enqueue``, which says what each one means.
+
+    What may hold secrets is not shown by ``repr``.
+    """
 
     name: str
-    content: str = ""
-    url: str = ""
+    content: str = field(default="", repr=False)
+    url: str = field(default="", repr=False)
     document_type: str = "pdf"
     document: str = ""
-    options: Mapping[str, Any] = field(default_factory=dict)
-    params: Mapping[str, Any] = field(default_factory=dict)
+    options: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    params: Mapping[str, Any] = field(default_factory=dict, repr=False)
     test: bool | None = None
     source: models.Model | None = None
     owner: AbstractBaseUser | None = None

@@ -11,6 +11,8 @@ from django.urls import reverse
 
 from django_docraptor import lifecycle, shortcuts, tasks
 from django_docraptor.callbacks import make_token
+from django_docraptor.client.failures import Refusal
+from django_docraptor.hosted import HostedDocument
 from django_docraptor.models import Account, Pulse, RenderEvent, RenderJob
 from django_docraptor.sandbox import Fault, Sandbox
 from django_docraptor.states import FINAL
@@ -154,6 +156,32 @@ def test_client_repr_hides_the_key(settings) -> None:
 
     settings.DOCRAPTOR = settings.DOCRAPTOR | {"API_KEY": KEY}
     assert KEY not in repr(client_for("default"))
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        shortcuts.Order(
+            name="a.pdf",
+            content="canary",
+            url="https://user:canary@shop.example/",
+            options={"prince_options": {"user_password": "canary"}},
+            params={"iban": "canary"},
+        ),
+        HostedDocument(
+            name="a.pdf",
+            public_url="https://docraptor.test/canary",
+            download_id="canary",
+            account="default",
+            number_of_pages=1,
+        ),
+        Refusal(status=422, headers={"Location": "canary"}, body=b"canary"),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_reprs_hide_what_is_secret(value: object) -> None:
+    """A report of an error that shows local variables shows no content, password or address."""
+    assert "canary" not in repr(value)
 
 
 def test_input_is_the_only_place_of_the_content(sandbox, documents) -> None:

@@ -76,11 +76,14 @@ class Redactor:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Refusal:
-    """An answer that is not a success, as far as it could be read."""
+    """An answer that is not a success, as far as it could be read.
+
+    What may repeat secrets is not shown by ``repr``.
+    """
 
     status: int
-    headers: Any
-    body: bytes = b""
+    headers: Any = field(repr=False)
+    body: bytes = field(default=b"", repr=False)
 
     @property
     def request_id(self) -> str:
