@@ -26,7 +26,7 @@ from django.shortcuts import get_object_or_404, render
 from django.utils.decorators import method_decorator
 from django.views.decorators.cache import never_cache
 from django.views.decorators.csrf import csrf_exempt
-from django.views.decorators.http import require_http_methods, require_POST, require_safe
+from django.views.decorators.http import require_http_methods, require_safe
 from django.views.generic import View
 from django.views.generic.detail import SingleObjectMixin
 
@@ -60,15 +60,16 @@ PREVIEW_POLICY = (
 @csrf_exempt
 @login_not_required
 @never_cache
-@require_POST
 @transaction.non_atomic_requests
 def callback(request: HttpRequest, token: str) -> HttpResponse:
     """DocRaptor says that a document is ready: look soon.
 
     The body is never read: what it says is learned from the authenticated status call. 404 for
     whatever is not ours, without saying why; 204 for all that is, also twice; 503 while the
-    database is down, in case DocRaptor tries again.
+    database is down, in case DocRaptor tries again; 405 for other methods than POST.
     """
+    if request.method != "POST":
+        return _unlogged(405, Allow="POST")
     known = read_token(token)
     if known is None:
         return _unlogged(404)
@@ -82,9 +83,9 @@ def callback(request: HttpRequest, token: str) -> HttpResponse:
     return HttpResponse(status=204)
 
 
-def _unlogged(status: int) -> HttpResponse:
+def _unlogged(status: int, **headers: str) -> HttpResponse:
     """An error that Django does not log by its URL, since the URL holds the token."""
-    response = HttpResponse(status=status)
+    response = HttpResponse(status=status, headers=headers)
     response._has_been_logged = True  # type: ignore[attr-defined] # read by django.utils.log
     return response
 

@@ -142,6 +142,16 @@ def test_no_callback_token_in_logs_when_the_database_is_down(
     assert token not in caplog.text
 
 
+@pytest.mark.parametrize("method", ["get", "head", "put", "options"])
+def test_no_callback_token_in_logs_of_other_methods(sandbox, client, caplog, method) -> None:
+    """Who opens the address in a browser, or scans it, writes no token into the log."""
+    caplog.set_level(logging.DEBUG)
+    token = make_token(enqueue().pk, 1)
+    answer = getattr(client, method)(reverse("django_docraptor:callback", args=[token]))
+    assert answer.status_code == 405
+    assert token not in caplog.text
+
+
 def test_events_never_hold_ids_that_download(sandbox, documents) -> None:
     """The history tells nothing that would let its reader fetch the document at DocRaptor."""
     job = drive(enqueue())
