@@ -57,7 +57,7 @@ class Sandbox:
     def start(self) -> "Sandbox":
         """Listen and serve; raise OSError if the port is taken. A sandbox starts once."""
         with listen(self._host, self._port) as listener:
-            self._server = Server(listener, self._application, self.reset)
+            self._server = Server(listener, self._application, self.reset, self._host)
         self._application.postman.start()
         self._application.press.start()
         self._thread = threading.Thread(

@@ -9,20 +9,26 @@ import threading
 import time
 from collections.abc import Callable
 from typing import Any, cast
+from urllib.parse import urlsplit
 
 from werkzeug.exceptions import HTTPException
 from werkzeug.serving import ThreadedWSGIServer, WSGIRequestHandler
 from werkzeug.wrappers import Request, Response
 
 from django_docraptor.sandbox.administration import PREFIX, Administration
-from django_docraptor.sandbox.answers import xml_errors
+from django_docraptor.sandbox.answers import json_answer, xml_errors
 from django_docraptor.sandbox.application import Application
+from django_docraptor.sandbox.loopback import is_address
 from django_docraptor.sandbox.wire import DropError, reset_connection
 
 logger = logging.getLogger("django_docraptor.sandbox")
 
 MAX_BODY = 100 * 1024 * 1024
 BODILESS = {204, 304}
+WRONG_HOST = (
+    "The sandbox answers to localhost, to IP addresses and to its own --host; the Host header has "
+    "another name."
+)
 
 
 class Handler(WSGIRequestHandler):
@@ -102,9 +108,14 @@ class Server(ThreadedWSGIServer):
     block_on_close = False
 
     def __init__(
-        self, listener: socket.socket, application: Application, reset: Callable[[], None]
+        self,
+        listener: socket.socket,
+        application: Application,
+        reset: Callable[[], None],
+        name: str,
     ) -> None:
         host, port = listener.getsockname()[:2]
+        self._names = {"localhost", name.lower()}
         self._application = application
         self._administration = Administration(
             application.settings, application.store, application.faults, reset
@@ -114,7 +125,11 @@ class Server(ThreadedWSGIServer):
         super().__init__(host, port, Response(), handler=Handler, fd=listener.fileno())
 
     def answer(self, request: Request) -> Response:
-        """Return the answer to a request; one that is too large is refused unread."""
+        """Return the answer to a request; one that is too large is refused unread.
+
+        One for a name that is not ours gets 421: any site can point its own name to this machine,
+        and its page would then drive us from a browser (DNS rebinding).
+        """
         request.max_content_length = request.max_form_memory_size = MAX_BODY
         try:
             request.get_data(cache=True)
@@ -123,9 +138,22 @@ class Server(ThreadedWSGIServer):
             # The rest of the body is still on its way: this connection is of no more use.
             response.headers["Connection"] = "close"
             return response
+        if not self._is_ours(request):
+            if request.path.startswith(PREFIX):
+                return json_answer({"error": WRONG_HOST}, 421)
+            return xml_errors(421, [WRONG_HOST])
         if request.path.startswith(PREFIX):
             return self._administration.answer(request)
         return self._application.answer(request)
+
+    def _is_ours(self, request: Request) -> bool:
+        """Whether the Host header is absent, as in no browser, an address, or our name."""
+        given = request.environ.get("HTTP_HOST", "")
+        try:
+            host = urlsplit(f"//{given}").hostname or ""
+        except ValueError:
+            return False
+        return not given or host in self._names or is_address(host)
 
     def process_request(self, request: Any, client_address: Any) -> None:
         """Serve a connection in a thread of its own, known to `end_connections`."""

@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from django_docraptor.sandbox import Sandbox, server
+from django_docraptor.sandbox import Control, Sandbox, server
 from tests.sandbox.caller import wait_until
 
 
@@ -85,6 +85,54 @@ def test_rude_clients_break_nothing(sandbox, caller, caplog, sent):
                 pass
         assert caller.create().status_code == 200
     assert caplog.records == []
+
+
+@pytest.mark.parametrize("path", ["/docs.json", "/sandbox/ledger"])
+@pytest.mark.parametrize(
+    ("host", "status"),
+    [
+        ("localhost", 200),
+        ("LOCALHOST:8001", 200),
+        ("127.0.0.1:8001", 200),
+        ("[::1]:8001", 200),
+        ("192.0.2.7", 200),
+        ("evil.example", 421),
+        ("localhost.evil.example:8001", 421),
+        ("127.0.0.1.evil.example", 421),
+        ("[::1", 421),
+        (":8001", 421),
+    ],
+)
+def test_other_hosts_are_refused(sandbox, caller, host, status, path):
+    """A site that points its name to this machine does not reach us through a browser."""
+    response = caller.send("GET", path, headers={"Host": host})
+    assert response.status_code == status
+    if status == 421:
+        assert "--host" in response.text
+        assert sandbox.requests == []
+
+
+def test_a_refusal_changes_nothing(sandbox, caller):
+    """Neither documents are made for another name, nor faults planned."""
+    headers = {"Host": "evil.example"}
+    options = {"name": "a", "type": "pdf", "document_content": "x"}
+    assert caller.send("POST", "/docs", json=options, headers=headers).status_code == 421
+    response = caller.send("PATCH", "/sandbox/settings", json={"delay": 9}, headers=headers)
+    assert response.status_code == 421
+    assert response.json()["error"]
+    assert sandbox.ledger.entries == ()
+    assert caller.create("/docs").status_code == 200
+
+
+def test_it_answers_to_its_host(call_to):
+    """Whatever name it was told to listen on is its own."""
+    try:
+        sandbox = Sandbox(host=socket.gethostname().upper()).start()
+    except OSError:
+        pytest.skip("this machine has no address under its own name")
+    assert call_to(sandbox).create("/docs").status_code == 200
+    assert Control(sandbox.url).ledger.accepted()
+    sandbox.stop()
 
 
 def test_a_client_that_leaves_while_it_waits_is_no_error(sandbox, caller, caplog):
