@@ -2,6 +2,7 @@
 
 from datetime import timedelta
 from typing import Any
+from unittest.mock import patch
 from uuid import UUID
 
 import pytest
@@ -458,6 +459,16 @@ def test_input_is_for_readers(client: Client, monkeypatch: pytest.MonkeyPatch) -
     assert "Hidden: this document's rule does not let you read it." in text
     assert "Not kept." not in text
     assert "what broke" in text
+
+
+def test_a_rule_that_fails_hides(client: Client, caplog: Any) -> None:
+    """The page of a job whose source is gone is there all the same; the log has the story."""
+    job = failed(order={"document": InvoicePDF.label, "content": "<p>canary</p>"})
+    with patch.object(InvoicePDF, "may_download", lambda user, job: job.source.number == "1"):
+        text = text_of(client, page(job))
+    assert "canary" not in text
+    assert "Hidden: this document's rule" in text
+    assert "may_download() of its document failed" in caplog.text
 
 
 def test_address_of_content(client: Client) -> None:

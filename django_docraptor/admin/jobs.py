@@ -31,7 +31,7 @@ from django_docraptor.admin.sources import load_sources, source_link
 from django_docraptor.admin.steps import CANCEL, EXPIRE, RETRY, Plan, Step
 from django_docraptor.exceptions import DocRaptorError
 from django_docraptor.health import report
-from django_docraptor.models import RenderJob
+from django_docraptor.models import RenderJob, logger
 from django_docraptor.responses import may_download
 from django_docraptor.states import State
 
@@ -260,8 +260,7 @@ class RenderJobAdmin(JobModelAdmin):
     ) -> HttpResponse:
         """The page: the job's columns, its errors and its history; its input for its readers."""
         job: RenderJob = kwargs["obj"]
-        # Of a copy: a rule may load the source, which is shown only to those who may view it.
-        readable = may_download(request, copy(job))
+        readable = _is_readable(request, job)
         setattr(job, READABLE, readable)
         context |= {
             "history": display.history(job.events.order_by("-id")[:LINES_SHOWN])[::-1],
@@ -383,3 +382,13 @@ def refresh_interval(request: HttpRequest, job: RenderJob) -> int:
         return 0
     age = (timezone.now() - job.created_at).total_seconds()
     return REFRESH_SOON if age < YOUNG else REFRESH_LATER
+
+
+def _is_readable(request: HttpRequest, job: RenderJob) -> bool:
+    """What the document's rule says; a rule that fails, as for a source that is gone, hides."""
+    try:
+        # Of a copy: a rule may load the source, which is shown only to those who may view it.
+        return may_download(request, copy(job))
+    except Exception:  # noqa: BLE001 - the rule is the project's own
+        logger.exception("Job %s: may_download() of its document failed", job.pk)
+        return False
