@@ -176,6 +176,14 @@ def _no_broker() -> CheckMessage:
 
 
 @register
+def check_time_zones(app_configs: Apps, **kwargs: Any) -> list[CheckMessage]:
+    """Times are aware."""
+    if settings.USE_TZ:
+        return []
+    return [_error(22, "USE_TZ is off: nothing would ever be sent.", "Set USE_TZ = True.")]
+
+
+@register
 def check_sqlite(app_configs: Apps, **kwargs: Any) -> list[CheckMessage]:
     """SQLite's default transactions fail at once when two processes write."""
     connection = connections[router.db_for_write(RenderJob)]

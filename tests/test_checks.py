@@ -264,3 +264,10 @@ def test_W004_immediate(monkeypatch) -> None:
     assert checks.check_sqlite(None) == []
     monkeypatch.setitem(connection.settings_dict, "OPTIONS", {"transaction_mode": "immediate"})
     assert checks.check_sqlite(None) == []
+
+
+@pytest.mark.parametrize(("use_tz", "found"), [(True, []), (False, ["E022"])])
+def test_E022_time_zones(settings, use_tz: bool, found: list[str]) -> None:
+    """Aware times only."""
+    settings.USE_TZ = use_tz
+    assert ids(checks.check_time_zones(None)) == found
