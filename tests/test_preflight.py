@@ -407,6 +407,54 @@ def test_find_problems_reads_embedded_files_in_proportion():
     assert slowdown(look, 2_000_000) < 24
 
 
+def marks(count: int) -> str:
+    """What takes Unicode's normal form the longest: marks in the wrong order."""
+    return "\u0301" * count + "\u0327" * count
+
+
+HOSTILE = {
+    "escaped quotes": lambda count: "<style>" + '\\"' * count + "</style>",
+    "unclosed string": lambda count: "<style>'" + "\\'" * count + "</style>",
+    "unclosed string in an attribute": lambda count: "<p style='\"" + '\\"' * count + "'>",
+    "unclosed string in url()": lambda count: "<style>" + 'url("\\"' * count + "</style>",
+    "unclosed url()": lambda count: "<style>" + "url(" * count + "</style>",
+    "unclosed comment": lambda count: "<style>" + "/*" * count + "</style>",
+    "lines": lambda count: "<style>" + "url(https://cdn.example/a)\n" * count + "</style>",
+    "base": lambda count: (
+        f'<base href="https://web/{"a/" * count}">' + "<img src=a>" * (count // 4)
+    ),
+    "host of digits": lambda count: f'<img src="https://{"1" * count}z/">',
+    "host of marks": lambda count: f'<img src="https://a{marks(count)}/">',
+    "host of marks below STATIC_URL": lambda count: f'<img src="/static///a{marks(count)}">',
+}
+
+
+@pytest.mark.parametrize("kind", HOSTILE)
+def test_find_problems_reads_hostile_content_in_proportion(kind):
+    """Customers write some of what stands in a document: none of it holds a worker up."""
+
+    def look(count: int) -> None:
+        found("<p>x</p>" * count + HOSTILE[kind](count), baseurl="https://a.example", strict="html")
+
+    assert slowdown(look, 10_000) < 24
+
+
+def test_find_problems_shortens_a_long_tag():
+    """A message stays one that can be read."""
+    tag = "a" * 1000
+    html = f'</{tag}><{tag} style="background: url(b.png)"><b></{tag}><{tag}>'
+    messages = [problem.message for problem in found(html, strict="html")]
+    assert len(messages) == 4
+    assert max(map(len, messages)) < 400
+
+
+def test_find_problems_after_a_string_that_is_not_closed():
+    """It ends with its line, and an escaped quote begins none."""
+    css = "p::before { content: 'x url(no.png) }\n.a\\\"b { background: url(a.png) }"
+    (problem,) = found(f"<style>{css}</style>")
+    assert (problem.url, problem.line) == ("a.png", 2)
+
+
 def test_find_problems_asks_no_remote_storage(settings):
     """Static files on another machine are not looked for: nothing is known of them."""
     settings.STORAGES = settings.STORAGES | {"staticfiles": {"BACKEND": f"{__name__}.Remote"}}

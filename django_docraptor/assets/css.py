@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 # Unrolled loops: an embedded font is a string of megabytes, and "(?:a|b)*" keeps a frame for each.
 _STRING = r""" "[^"\\\n]*(?:\\.[^"\\\n]*)*" | '[^'\\\n]*(?:\\.[^'\\\n]*)*' """
+# A bad string ends with its line. Without it every quote would be tried up to the end of the text.
+_UNCLOSED = r""" "[^"\\\n]*(?:\\.[^"\\\n]*)* | '[^'\\\n]*(?:\\.[^'\\\n]*)* """
 _BARE = r"""(?:[^"'()\s\\]|\\.)[^()\s\\]*(?:\\.[^()\s\\]*)*"""
 _TOKEN = re.compile(
     rf"""
@@ -13,7 +15,8 @@ _TOKEN = re.compile(
     | @import \s* (?: url\( \s* (?: (?P<a>{_STRING}) | (?P<b>{_BARE}) ) \s* \) | (?P<c>{_STRING}) )
       (?P<conditions> [^;{{}}]* ) ;?
     | url\( \s* (?: (?P<d>{_STRING}) | (?P<e>{_BARE}) ) \s* \)
-    | (?P<string> {_STRING} )
+    | (?P<string> {_STRING} | {_UNCLOSED} )
+    | (?P<escape> \\[^a-z] )
     """,
     re.IGNORECASE | re.DOTALL | re.VERBOSE,
 )

@@ -11,7 +11,7 @@ from django_docraptor.assets.mime import SVG, type_of
 from django_docraptor.assets.sources import static_file
 
 MAX_DEPTH = 10
-_CHARSET = re.compile(r'\s*@charset\s+"[^"]*"\s*;', re.IGNORECASE)
+_CHARSET = re.compile(r'@charset\s+"[^"]*"\s*;', re.IGNORECASE)
 
 
 def flatten(name: str, budget: Budget) -> str:

@@ -10,7 +10,9 @@ from urllib.parse import SplitResult, parse_qs, urljoin, urlsplit
 # Two letters at least: C:\logo.png is a file, not an address.
 _SCHEME = re.compile(r"[a-z][a-z0-9+.-]+:", re.IGNORECASE)
 # Forms of IPv4 that resolvers take: 127.1, 2130706433, 0x7f.0.0.1.
-_NUMERIC = re.compile(r"[0-9a-fx.]*[0-9][0-9a-fx.]*", re.IGNORECASE)
+_NUMERIC = re.compile(r"[a-fx.]*[0-9][0-9a-fx.]*", re.IGNORECASE)
+# No host is as long, and urlsplit() normalizes one in a time that grows with its length's square.
+_ENDLESS = re.compile(r"[^?#]*?/[\t\r\n]*/[^/?#]{512}")
 _PRIVATE_ENDINGS = (".local", ".localhost", ".internal", ".lan", ".home.arpa", ".localdomain")
 
 
@@ -32,6 +34,8 @@ def is_file(url: str) -> bool:
 
 def resolved(base: str, url: str) -> SplitResult | None:
     """The parts of the http address that is meant; ``None`` if it is none."""
+    if _ENDLESS.match(base) or _ENDLESS.match(url):
+        return None
     try:
         parts = urlsplit(urljoin(base, url.strip()))
         parts.hostname  # noqa: B018 # raises for a malformed one

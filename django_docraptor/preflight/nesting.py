@@ -15,6 +15,8 @@ OPTIONAL: Final = frozenset(
     {"html", "head", "body", "p", "li", "dt", "dd", "option", "optgroup", "rt", "rp", "caption"}
     | {"colgroup", "thead", "tbody", "tfoot", "tr", "td", "th"}
 )
+# Characters of a tag in a message, of which there may be one for each other tag.
+SHOWN: Final = 40
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,12 +73,13 @@ class _NestingParser(Reader):
             return
         while (opened := self._pop()).tag != tag:
             if opened.is_required:
-                self.found.append(_unclosed(opened, before=f"</{tag}>"))
+                self.found.append(_unclosed(opened, before=f"</{tag[:SHOWN]}>"))
 
     def _stray(self, tag: str) -> None:
         if tag not in ("html", "body"):  # their start tags may be left out
             line, offset = self.getpos()
-            self.found.append(Misnested(line, offset + 1, tag, f"</{tag}> closes no open <{tag}>"))
+            wrong = f"</{tag[:SHOWN]}> closes no open <{tag[:SHOWN]}>"
+            self.found.append(Misnested(line, offset + 1, tag, wrong))
 
     def _pop(self) -> _Open:
         opened = self.open.pop()
@@ -85,5 +88,5 @@ class _NestingParser(Reader):
 
 
 def _unclosed(opened: _Open, before: str = "the end") -> Misnested:
-    wrong = f"<{opened.tag}> is not closed before {before}"
+    wrong = f"<{opened.tag[:SHOWN]}> is not closed before {before}"
     return Misnested(opened.line, opened.column, opened.tag, wrong)

@@ -21,6 +21,8 @@ _RESOURCES: Final[Mapping[str, tuple[str, ...]]] = {
     "image": ("href", "xlink:href"),
 }
 _LINKED: Final = frozenset({"stylesheet", "icon"})
+# Characters of a base address that are kept: scheme and host. It is looked at for each resource.
+MAX_BASE: Final = 300
 
 Attributes = list[tuple[str, str | None]]
 
@@ -31,7 +33,7 @@ class Resource:
 
     Args:
         in_css: whether it stands in a style element or attribute.
-        base: the href of the ``<base>`` before it, blank without one.
+        base: the href of the ``<base>`` before it, cut at ``MAX_BASE``; blank without one.
     """
 
     line: int
@@ -44,11 +46,11 @@ class Resource:
 
     def shown(self) -> str:
         """How it stands in the HTML, shortened."""
-        url = shown(self.url)
+        url, tag = shown(self.url), self.tag[:40]
         if not self.in_css:
-            return f'<{self.tag} {self.attribute}="{url}">'
+            return f'<{tag} {self.attribute}="{url}">'
         if self.attribute:
-            return f'<{self.tag} style="… url({url}) …">'
+            return f'<{tag} style="… url({url}) …">'
         return f"<style> with url({url})"
 
 
@@ -80,7 +82,7 @@ class _ResourceParser(Reader):
             return
         values = {name: value for name, value in attrs if value}
         if tag == "base":
-            self.base = self.base or values.get("href", "").strip()
+            self.base = self.base or values.get("href", "").strip()[:MAX_BASE]
         for name, url in _resource_urls(tag, values):
             self._tell(tag, name, url)
         if style := values.get("style"):
@@ -93,8 +95,10 @@ class _ResourceParser(Reader):
 
     def handle_data(self, data: str) -> None:
         if self.in_style:
+            lines = start = 0
             for found in css.references(data):
-                lines = data.count("\n", 0, found.start)
+                lines += data.count("\n", start, found.start)
+                start = found.start
                 self._tell("style", "", found.url, in_css=True, lines=lines)
 
     def _tell(
