@@ -154,6 +154,14 @@ def test_check_content_never_fails_on_odd_markup(content):
     assert isinstance(refusal(f"x{content}"), str)
 
 
+@pytest.mark.parametrize("html", ["<p title='{}'><img src=a>", "{}<img src=a>"])
+def test_find_problems_after_a_number_without_end(html):
+    """A character reference that Python cannot read is no character, and reading goes on."""
+    number = f"&#{'1' * 5000};"
+    (problem,) = found(html.format(number))
+    assert problem.column == html.format(number).index("<img") + 1
+
+
 def test_check_content_names_all_mistakes_at_once():
     """Nobody has to find them one after the other, nor read a thousand."""
     content = '<img src="a.png">\n' * 12
