@@ -48,8 +48,13 @@ def attach(message: EmailMessage, job: RenderJob, *, max_bytes: int = MAX_ATTACH
     if job.state != State.COMPLETED or not job.file:
         raise AttachmentError(f"Job {job.pk} is {job.state}: only a completed one has a document.")
     content = _read(job, max_bytes)
-    name = file_name(job.name, job.document_type)
-    message.attach(name, content, CONTENT_TYPES[job.document_type])
+    message.attach(_name_of(job), content, CONTENT_TYPES[job.document_type])
+
+
+def _name_of(job: RenderJob) -> str:
+    """The file's name in one line: a line break would end the attachment's header."""
+    name = " ".join(file_name(job.name, job.document_type).split())
+    return "".join(letter for letter in name if letter.isprintable())
 
 
 def _read(job: RenderJob, max_bytes: int) -> bytes:

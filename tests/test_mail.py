@@ -1,5 +1,6 @@
 """Documents in e-mails: attached, linked to, announced to their owner."""
 
+from email import message_from_bytes, policy
 from typing import Any
 
 import django
@@ -62,6 +63,31 @@ def test_attach(job: RenderJob) -> None:
     message.send()
     (sent,) = outbox.outbox
     assert tuple(sent.attachments[0]) == ("hello.pdf", read(job), "application/pdf")
+
+
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [
+        ("a\n\nSGVsbG8gZXZpbA==\n.pdf", "a SGVsbG8gZXZpbA== .pdf"),
+        ("a\nBcc: x\n\n.pdf", "a Bcc: x .pdf"),
+        ("a\r\nb\x00\x7f\x85\u2028c\u202efdp", "a b cfdp.pdf"),
+        ("Rechnung \u00e4\u00f6\n\n\u20ac.pdf", "Rechnung \u00e4\u00f6 \u20ac.pdf"),
+    ],
+)
+def test_attach_name_with_line_breaks(job: RenderJob, name: str, shown: str) -> None:
+    """A customer's text in the name stays within the attachment's header."""
+    message = EmailMessage("Your invoice", "Here it is.", to=["customer@example.com"])
+    job.name = name
+    attach(message, job)
+    read_back = message_from_bytes(message.message().as_bytes(), policy=policy.default)
+    (attachment,) = read_back.iter_attachments()
+    assert attachment.get_filename() == shown
+    assert attachment.get_content() == read(job)
+    assert attachment.get_content_type() == "application/pdf"
+    assert set(attachment.keys()) <= {
+        *("Content-Type", "MIME-Version", "Content-Transfer-Encoding", "Content-Disposition")
+    }
+    assert read_back["Bcc"] is None
 
 
 @pytest.mark.parametrize("state", sorted(set(State) - {State.COMPLETED}))
