@@ -6,7 +6,7 @@ from unittest.mock import patch
 from uuid import UUID
 
 import pytest
-from django.contrib.admin import AdminSite
+from django.contrib.admin import AdminSite, ModelAdmin
 from django.contrib.auth.models import Group, Permission, User
 from django.contrib.contenttypes.models import ContentType
 from django.db import connection
@@ -601,6 +601,43 @@ def test_source_without_address(rf: Any) -> None:
     site.register(Invoice)
     load_sources(site, request, [job])
     assert source_link(site, job) == "2025-1"
+
+
+class Cautious(ModelAdmin):
+    """Shows a user some rows only, and of those not every one."""
+
+    def get_queryset(self, request: Any) -> Any:
+        return super().get_queryset(request).exclude(number="hidden")
+
+    def has_view_permission(self, request: Any, obj: Any = None) -> bool:
+        return obj is None or obj.number != "refused"
+
+
+def test_source_that_its_own_admin_hides(rf: Any) -> None:
+    """A source is named only if its admin shows that row to the user, with as many queries."""
+    numbers = ["2025-1", "hidden", "refused", "2025-2", "deleted"]
+    invoices = [Invoice.objects.create(number=number) for number in numbers]
+    jobs = [make_job(order={"source": invoice}) for invoice in invoices]
+    gone = invoices[-1].pk
+    invoices[-1].delete()
+    jobs = [RenderJob.objects.select_related("content_type").get(pk=job.pk) for job in jobs]
+    request, site = rf.get("/"), AdminSite()
+    request.user = User.objects.create_superuser("root")
+    site.register(Invoice, Cautious)
+    with CaptureQueriesContext(connection) as queries:
+        load_sources(site, request, jobs[:1] + jobs[2:4])
+    assert len(queries) == 1
+    with CaptureQueriesContext(connection) as queries:
+        load_sources(site, request, jobs)
+        shown = [source_link(site, job) for job in jobs]
+    assert len(queries) == 2
+    assert shown == [
+        "2025-1",
+        f"invoice {invoices[1].pk}",
+        f"invoice {invoices[2].pk}",
+        "2025-2",
+        f"invoice {gone} (deleted)",
+    ]
 
 
 def test_source_deleted() -> None:
