@@ -82,13 +82,18 @@ def writing(path: Path, token: str) -> Iterator[BinaryIO]:
     """A file to download into; it is gone if the block raises."""
     part = path.with_name(f"{path.name}.part.{token}")
     try:
-        with part.open("wb") as file:
+        with open(part, "wb", opener=_open_private) as file:
             yield file
             file.flush()
             os.fsync(file.fileno())
     except BaseException:
         part.unlink(missing_ok=True)
         raise
+
+
+def _open_private(path: str, flags: int) -> int:
+    """For this user's eyes only, whatever the directory's mode, and never by a link."""
+    return os.open(path, flags | getattr(os, "O_NOFOLLOW", 0), 0o600)
 
 
 def accept(

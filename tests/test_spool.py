@@ -210,6 +210,24 @@ def test_writing_leaves_no_part(path: Path, error: type[BaseException]) -> None:
     assert names(path) == []
 
 
+def test_writing_is_private(path: Path) -> None:
+    """Nobody else can read a document in a directory that everyone can read."""
+    path.parent.chmod(0o755)
+    write(path, PDF)
+    spool.accept(path, TOKEN, "pdf")
+    assert path.stat().st_mode & 0o777 == 0o600
+
+
+def test_writing_follows_no_link(path: Path, tmp_path: Path) -> None:
+    """What somebody else has put in its place is not written through."""
+    target = tmp_path / "target"
+    target.write_bytes(b"theirs")
+    path.with_name(f"{path.name}.part.{TOKEN}").symlink_to(target)
+    with pytest.raises(OSError, match="symbolic"):
+        write(path, PDF)
+    assert target.read_bytes() == b"theirs"
+
+
 def test_writing_by_two_at_once(path: Path) -> None:
     """Two downloads of one document do not write into each other's file."""
     with spool.writing(path, "one") as one, spool.writing(path, "two") as two:
