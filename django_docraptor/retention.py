@@ -12,6 +12,7 @@ hosted document is public: without its row nobody could end it.
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, TypeVar
@@ -20,7 +21,7 @@ from django.db import OperationalError, connections, router, transaction
 from django.db.models import Exists, Model, OuterRef, ProtectedError, Q, QuerySet, RestrictedError
 from django.db.models.functions import Now
 
-from django_docraptor import registry
+from django_docraptor import registry, spool
 from django_docraptor.conf import conf
 from django_docraptor.models import (
     DiscardedFile,
@@ -244,11 +245,25 @@ def _delete_rows(rows: QuerySet[RenderJob]) -> tuple[int, list[DiscardedFile]]:
 
 def _delete_files(files: Sequence[DiscardedFile]) -> Removed:
     """Delete files, then take them off the list."""
+    for file in files:
+        _clear_spool(file.name)
     with ThreadPoolExecutor(max_workers=FILES_AT_ONCE) as pool:
         answers = list(pool.map(_is_gone, files))
     gone = [file.name for file, answer in zip(files, answers, strict=True) if answer]
     DiscardedFile.objects.filter(pk__in=gone).delete()
     return Removed(files=len(gone), refused=len(files) - len(gone))
+
+
+def _clear_spool(name: str) -> None:
+    """Remove what an attempt has left in this machine's spool, if that can be done."""
+    with suppress(spool.SpoolError, OSError):
+        if (
+            not conf.spool_path.is_dir()
+        ):  # it would be made, and be this user's instead of a worker's
+            return
+        path = spool.path_for(name)
+        spool.discard(path)
+        spool.discard(path.with_name(f"{path.name}.bad"))
 
 
 def _is_gone(file: DiscardedFile) -> bool:

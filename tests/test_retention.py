@@ -108,6 +108,37 @@ def test_what_a_failed_try_has_stored_goes(documents: Path) -> None:
     assert files(documents) == []
 
 
+def spooled(settings: Any, tmp_path: Path) -> tuple[str, Path]:
+    """A storage name, and a spool of the test's own with what its attempt has left, and more."""
+    folder = tmp_path / "spool"
+    folder.mkdir()
+    settings.DOCRAPTOR = settings.DOCRAPTOR | {"SPOOL_DIR": folder}
+    for name in ("one.pdf", "one.pdf.bad", "other.pdf"):
+        (folder / name).write_bytes(b"%PDF")
+    return "docraptor/2031/02/one.pdf", folder
+
+
+def test_what_lies_in_the_spool_goes(settings: Any, documents: Path, tmp_path: Path) -> None:
+    """A document that was never stored, and what came in its place."""
+    name, folder = spooled(settings, tmp_path)
+    finished(file=False, state=State.FAILED, pending_name=name)
+    assert run().jobs == 1
+    assert [path.name for path in folder.iterdir()] == ["other.pdf"]
+
+
+def test_a_spool_that_cannot_be_used(settings: Any, documents: Path, tmp_path: Path) -> None:
+    """It stops no prune, and one that is not there is not made."""
+    name, folder = spooled(settings, tmp_path)
+    (folder / "one.pdf").unlink()
+    (folder / "one.pdf").mkdir()
+    finished(file=False, state=State.FAILED, pending_name=name)
+    assert run().jobs == 1
+    settings.DOCRAPTOR = settings.DOCRAPTOR | {"SPOOL_DIR": tmp_path / "none"}
+    finished()
+    assert run().jobs == 1
+    assert not (tmp_path / "none").exists()
+
+
 def test_a_job_waits_for_its_signal(documents: Path) -> None:
     """A signal that was never seen to be sent is sent before its job goes."""
     job = finished()
