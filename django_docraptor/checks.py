@@ -5,6 +5,7 @@ Errors stop ``manage.py``; warnings are printed. Ids are listed in docs/referenc
 
 import difflib
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -13,12 +14,14 @@ from django.apps import AppConfig
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Warning, register
 from django.core.exceptions import ImproperlyConfigured, ValidationError
+from django.core.files.storage import FileSystemStorage
 from django.db import connections, router
-from django.urls import NoReverseMatch, reverse
+from django.urls import NoReverseMatch, get_script_prefix, reverse
 from django.utils.module_loading import import_string
 
 from django_docraptor.conf import DOCRAPTOR_URL, Conf, conf, known
 from django_docraptor.models import RenderJob
+from django_docraptor.storage import get_document_storage
 
 Apps = Sequence[AppConfig] | None
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
@@ -198,3 +201,34 @@ def check_sqlite(app_configs: Apps, **kwargs: Any) -> list[CheckMessage]:
             '"init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;"}.',
         )
     ]
+
+
+@register
+def check_storage(app_configs: Apps, **kwargs: Any) -> list[CheckMessage]:
+    """Documents must not lie where the web server serves files."""
+    try:
+        is_public = _is_served()
+    except Exception:  # noqa: BLE001 - a storage that cannot be made says so when it is used
+        return []
+    if not is_public:
+        return []
+    return [
+        _warning(
+            6,
+            "Documents are stored below MEDIA_ROOT: whoever knows a file's name, or works it out "
+            "from a job's key, can read it without a login.",
+            'Give STORAGES the alias "docraptor", with a directory that no web server serves or a '
+            "private bucket, as in the README.",
+        )
+    ]
+
+
+def _is_served() -> bool:
+    """Whether documents without a storage of their own go below MEDIA_ROOT, with an address."""
+    storage = get_document_storage()
+    if not settings.MEDIA_ROOT or not isinstance(storage, FileSystemStorage):
+        return False
+    root = Path(settings.MEDIA_ROOT).resolve()
+    # Without MEDIA_URL an address is "/", or where the site begins.
+    has_address = storage.base_url not in (None, "/", get_script_prefix())
+    return has_address and Path(storage.location).resolve().is_relative_to(root)

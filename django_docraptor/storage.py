@@ -85,5 +85,8 @@ def file_name(name: str, document_type: str) -> str:
 
 
 def document_name(job: uuid.UUID, attempt: int, extension: str, at: datetime) -> str:
-    """Name of an attempt's file: unguessable, the same at every try, without a user's text."""
+    """Name of an attempt's file: the same at every try, without a user's text.
+
+    Whoever has the job's key can work it out: it is the storage that must be private.
+    """
     return f"docraptor/{at:%Y/%m}/{job.hex}-{attempt}.{extension}"

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 from celery import Celery
@@ -271,3 +272,50 @@ def test_E022_time_zones(settings, use_tz: bool, found: list[str]) -> None:
     """Aware times only."""
     settings.USE_TZ = use_tz
     assert ids(checks.check_time_zones(None)) == found
+
+
+DISK = "django.core.files.storage.FileSystemStorage"
+
+
+def disk(location: Path, **options: object) -> dict[str, object]:
+    """A storage in a directory."""
+    return {"BACKEND": DISK, "OPTIONS": {"location": location, **options}}
+
+
+def storage_ids(storages: dict[str, object], root: object, url: str = "/media/") -> list[str]:
+    """What check_storage finds with that storage beside a default one, and these media files."""
+    storages = {"default": {"BACKEND": DISK}, **storages}
+    with override_settings(STORAGES=storages, MEDIA_ROOT=root, MEDIA_URL=url):
+        return ids(checks.check_storage(None))
+
+
+def test_W006_documents_below_the_media_root(tmp_path: Path) -> None:
+    """Without an alias documents go where everyone can read them; so they do with a wrong one."""
+    root = tmp_path / "media"
+    root.mkdir()
+    link = tmp_path / "link"
+    link.symlink_to(root)
+    assert storage_ids({}, root) == ["W006"]
+    assert storage_ids({}, root, "https://media.shop.example/") == ["W006"]
+    assert storage_ids({"docraptor": disk(root / "documents")}, root) == ["W006"]
+    assert storage_ids({"docraptor": disk(link / "documents")}, str(root)) == ["W006"]
+
+
+def test_W006_documents_that_nobody_serves(tmp_path: Path) -> None:
+    """Elsewhere, without an address, or not on this disk, documents are private."""
+    root = tmp_path / "media"
+    assert storage_ids({"docraptor": disk(tmp_path / "documents")}, root) == []
+    assert storage_ids({"docraptor": disk(tmp_path / "media2")}, root) == []
+    assert storage_ids({"docraptor": disk(root / "documents", base_url="")}, root) == []
+    assert storage_ids({}, root, "") == []
+    assert storage_ids({}, "") == []
+    memory = {"BACKEND": "django.core.files.storage.InMemoryStorage"}
+    assert storage_ids({"docraptor": memory}, root) == []
+
+
+@pytest.mark.parametrize(
+    "storage", [{"BACKEND": "no.such.Storage"}, {"BACKEND": DISK, "OPTIONS": {"no_such": 1}}]
+)
+def test_W006_storage_that_cannot_be_made(storage: dict[str, object], tmp_path: Path) -> None:
+    """Its error is not this check's."""
+    assert storage_ids({"docraptor": storage}, tmp_path) == []
