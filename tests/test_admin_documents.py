@@ -13,11 +13,12 @@ from django.db import connection
 from django.db.models.functions import Now
 from django.http import HttpRequest
 from django.test import Client
-from django.test.utils import CaptureQueriesContext
+from django.test.utils import CaptureQueriesContext, isolate_apps
 from django.urls import include, path
 from django.utils.html import strip_tags
 
 from django_docraptor.admin import DocumentAdminMixin, newest, orders
+from django_docraptor.documents import Document, QuerysetDocument
 from django_docraptor.models import RenderInput, RenderJob
 from django_docraptor.states import State
 from tests.shop.admin import (
@@ -615,6 +616,73 @@ def test_own_template_stays(rf: Any) -> None:
 def test_admin_has_no_mistakes() -> None:
     """Django's own checks of the admin pass."""
     assert site.get_model_admin(Invoice).check() == []
+
+
+def test_E021_documents_of_another_model(monkeypatch: Any) -> None:
+    """Each one is reported by its name, a report as well."""
+
+    class Homeless(QuerysetDocument[Invoice]):
+        """A report over nothing that is known; it is not registered."""
+
+        label = "tests.Homeless"
+
+    class Wrong(DocumentAdminMixin, ModelAdmin):
+        documents = [InvoicePDF, InvoiceList, Homeless, Reminder]
+
+    monkeypatch.setattr(Reminder, "model", None)  # it may be made from any object
+    messages = Wrong(User, AdminSite()).check()
+    assert [(message.id, message.obj) for message in messages] == [
+        ("django_docraptor.E021", Wrong)
+    ] * 3
+    assert messages[0].msg == (
+        "Wrong.documents has InvoicePDF, which is made from Invoice, not from User."
+    )
+    assert "Homeless, which is made from no model" in messages[2].msg
+
+
+@isolate_apps("tests.shop")
+def test_documents_of_a_proxy_or_parent() -> None:
+    """An admin of a proxy has the documents of its model; and the other way round."""
+
+    class Reminded(Invoice):
+        """The same rows."""
+
+        class Meta:
+            proxy = True
+            app_label = "shop"
+
+    class Final(Document[Reminded]):
+        """Of the proxy."""
+
+        model = Reminded
+
+    class Both(DocumentAdminMixin, ModelAdmin):
+        documents = [InvoicePDF, InvoiceList, Final]
+
+    assert Both(Reminded, AdminSite()).check() == []
+    assert Both(Invoice, AdminSite()).check() == []
+
+
+@pytest.mark.parametrize("across", ["0", "1"])
+@pytest.mark.parametrize("document", [InvoicePDF, InvoiceList])
+def test_document_of_another_model_is_not_ordered(rf: Any, document: Any, across: str) -> None:
+    """An object with the key of somebody's invoice does not get that invoice."""
+
+    class Wrong(DocumentAdminMixin, ModelAdmin):
+        documents = [InvoicePDF, InvoiceList]
+
+    clerk = User.objects.create_superuser("clerk")
+    Invoice.objects.create(pk=clerk.pk, number="2026-1")
+    shop = AdminSite(name="wrong")
+    shop.register(User, Wrong)
+    request = rf.post("/", {"select_across": across})
+    request.user = clerk
+    request._messages = CookieStorage(request)
+    shop.get_model_admin(User).order_selected(request, User.objects.all(), document)
+    (message,) = request._messages
+    assert str(message).startswith("Nothing was ordered: ")
+    assert "is made from" in str(message)
+    assert not RenderJob.objects.exists()
 
 
 def test_admin_without_actions(rf: Any) -> None:

@@ -7,9 +7,12 @@ from typing import Any
 
 import pytest
 from django.contrib.auth import get_user_model
+from django.contrib.auth.models import User
 from django.core.exceptions import ValidationError
 from django.test import Client
+from django.test.utils import isolate_apps
 from django.utils import timezone, translation
+from django.utils.functional import SimpleLazyObject
 
 from django_docraptor import lifecycle, registry, shortcuts
 from django_docraptor.documents import Document
@@ -133,6 +136,51 @@ def test_enqueue_merges_options(invoice: Invoice, settings) -> None:
         "javascript": True,
         "prince_options": {"media": "print", "css_dpi": 72},
     }
+
+
+@pytest.mark.parametrize(
+    ("source", "given"),
+    [(None, "nothing"), (User(pk=1), "User"), (17, "int"), (Invoice, "ModelBase")],
+)
+def test_source_of_another_kind(source: Any, given: str) -> None:
+    """What is not of the document's model is refused with both named; it has the same key."""
+    Invoice.objects.create(pk=1, number="17")
+    said = f"InvoicePDF is made from Invoice, not from {given}"
+    for order in (InvoicePDF.enqueue, InvoicePDF.order, InvoicePDF.preview_html):
+        with pytest.raises(ValidationError, match=said) as caught:
+            order(source)
+        assert list(caught.value.message_dict) == ["source"]
+    with pytest.raises(ValidationError, match=said):
+        InvoicePDF.enqueue_many([Invoice.objects.get(), source])
+    assert not RenderJob.objects.exists()
+
+
+@isolate_apps("tests.shop")
+def test_source_of_a_proxy(invoice: Invoice, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A proxy is its model, on either side; a lazy object is what it holds."""
+
+    class Reminded(Invoice):
+        """The same rows."""
+
+        class Meta:
+            proxy = True
+            app_label = "shop"
+
+    job = InvoicePDF.enqueue(Reminded.objects.get(pk=invoice.pk))
+    assert job.source == invoice
+    assert InvoicePDF.enqueue(SimpleLazyObject(lambda: invoice)).source == invoice
+    monkeypatch.setattr(InvoicePDF, "model", Reminded)
+    assert InvoicePDF.enqueue(invoice).source == invoice
+
+
+@pytest.mark.parametrize("name", ["options", "params"])
+@pytest.mark.parametrize("wrong", [[], "", [("javascript", True)], 5])
+def test_order_with_no_dict(invoice: Invoice, name: str, wrong: Any) -> None:
+    """What must be a dict is refused under its name, even where it is empty."""
+    with pytest.raises(ValidationError, match=f"{name} must be a dict") as caught:
+        InvoicePDF.enqueue(invoice, **{name: wrong})
+    assert list(caught.value.message_dict) == [name]
+    assert not RenderJob.objects.exists()
 
 
 def test_enqueue_many() -> None:

@@ -8,9 +8,11 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
+from django.contrib.auth.models import AnonymousUser, User
 from django.core.exceptions import ValidationError
 from django.utils import timezone as django_timezone
 from django.utils import translation
+from django.utils.functional import SimpleLazyObject
 
 from django_docraptor.models import RenderEvent, RenderInput, RenderJob
 from django_docraptor.payloads import PrinceOptions
@@ -51,6 +53,15 @@ BAD: list[tuple[str, dict[str, Any]]] = [
     ("params", {"params": {"total": object()}}),
     ("params", {"params": {"total": float("nan")}}),
     ("params", {"params": [1, 2]}),
+    ("params", {"params": None}),
+    ("options", {"options": None}),
+    ("options", {"options": [("javascript", True)]}),
+    ("owner", {"owner": AnonymousUser()}),
+    ("owner", {"owner": SimpleLazyObject(AnonymousUser)}),
+    ("owner", {"owner": User(username="new")}),
+    ("owner", {"owner": User(pk=5, username="new")}),
+    ("owner", {"owner": Invoice(pk=5, number="1")}),
+    ("owner", {"owner": 5}),
     ("priority", {"priority": 32768}),
     ("priority", {"priority": -32769}),
     ("priority", {"priority": "high"}),
@@ -95,6 +106,18 @@ def test_order_refuses(field: str, given: dict[str, Any]) -> None:
     assert not RenderJob.objects.exists()
     assert not RenderInput.objects.exists()
     assert not RenderEvent.objects.exists()
+
+
+def test_order_of_a_request_s_user() -> None:
+    """``request.user`` is a lazy object around a user, and is taken as that user."""
+    user = User.objects.create_user("ines")
+    assert enqueue(**GOOD, owner=SimpleLazyObject(lambda: user)).owner == user
+
+
+def test_order_names_who_is_no_owner() -> None:
+    """The message says what was given, inside of a lazy object, too."""
+    with pytest.raises(ValidationError, match="not AnonymousUser: leave it out"):
+        enqueue(**GOOD, owner=SimpleLazyObject(AnonymousUser))
 
 
 def test_order_unknown_argument() -> None:

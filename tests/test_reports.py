@@ -10,6 +10,7 @@ from django.contrib.auth import get_user_model
 from django.core.exceptions import ImproperlyConfigured, ValidationError
 from django.db.models import QuerySet
 from django.template import Context, Template
+from django.test.utils import isolate_apps
 
 from django_docraptor import registry
 from django_docraptor.documents import QuerysetDocument, Rows
@@ -109,6 +110,34 @@ def test_wrong_filters(report, filters: dict[str, Any], message: str) -> None:
     with pytest.raises(ValidationError, match=message):
         report.enqueue(filters=filters)
     assert not RenderJob.objects.exists()
+
+
+@pytest.mark.parametrize("name", ["filters", "params"])
+@pytest.mark.parametrize("wrong", [[], "", [("total", 1)], 5])
+def test_filters_that_are_no_dict(report, name: str, wrong: Any) -> None:
+    """They are refused under their name: an empty list is no order for everything."""
+    with pytest.raises(ValidationError, match=f"{name} must be a dict") as caught:
+        report.enqueue(**{name: wrong})
+    assert list(caught.value.message_dict) == [name]
+    assert not RenderJob.objects.exists()
+
+
+@isolate_apps("tests.shop")
+def test_queryset_of_a_proxy(report) -> None:
+    """A proxy is its model, on either side."""
+
+    class Reminded(Invoice):
+        """The same rows."""
+
+        class Meta:
+            proxy = True
+            app_label = "shop"
+
+    fill(1)
+    keys = [Invoice.objects.get().pk]
+    assert stored(report.enqueue(Reminded.objects.all())) == {"keys": keys}
+    report.model = Reminded
+    assert stored(report.enqueue(Invoice.objects.all())) == {"keys": keys}
 
 
 def test_queryset_and_filters(report) -> None:

@@ -280,6 +280,24 @@ def test_wrong_order_reaches_who_saves(on_save: Connect) -> None:
         save()
 
 
+@pytest.mark.parametrize("name", ["ownr", "filters"])
+def test_unknown_argument(name: str) -> None:
+    """A misspelt argument is told where it is written, not to whoever saves; nothing listens."""
+    with pytest.raises(TypeError, match=f"InvoicePDF.enqueue.. has no argument '{name}'"):
+        InvoicePDF.on_save(**{name: 1})
+    with pytest.raises(TypeError, match=name):
+        InvoicePDF.on(post_save, sender=Invoice, **{name: 1})
+    save()
+    assert not RenderJob.objects.exists()
+
+
+def test_known_arguments(on_save: Connect) -> None:
+    """What ``enqueue()`` takes is taken."""
+    on_save(snapshot=True, priority=5, params={"a": 1}, options=lambda invoice: {"strict": "html"})
+    save()
+    assert RenderJob.objects.get().priority == 5
+
+
 # --- other signals ---------------------------------------------------------------------------
 
 

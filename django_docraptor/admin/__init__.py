@@ -5,7 +5,7 @@ how a value looks, ``sources`` who sees what of a source, ``steps`` what retry a
 the bill, ``accounts`` the accounts.
 
 For a project's own models: ``documents`` has the mixin, ``orders`` what it orders, ``selections``
-the rows of a report, ``newest`` what there is already.
+the rows of a report, ``newest`` what there is already, ``checks`` what is wrong with its set-up.
 """
 
 from django_docraptor.admin.accounts import AccountAdmin

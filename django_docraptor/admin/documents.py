@@ -12,6 +12,7 @@ from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME, AdminForm
 from django.contrib.admin.utils import quote, unquote
 from django.contrib.admin.views.main import ChangeList
 from django.contrib.auth.base_user import AbstractBaseUser
+from django.core.checks import CheckMessage
 from django.core.exceptions import PermissionDenied, ValidationError
 from django.db.models import Model, QuerySet
 from django.forms import Media
@@ -24,10 +25,12 @@ from django.utils.html import format_html
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
+from django_docraptor.admin.checks import check_models
 from django_docraptor.admin.newest import attach_newest, column, job_url, lines, may_view_jobs
 from django_docraptor.admin.orders import (
     DocumentClass,
     Wanted,
+    fits,
     form_of,
     is_billed,
     is_report,
@@ -108,6 +111,10 @@ class DocumentAdminMixin(AnyModelAdmin):
         super().__init__(model, admin_site)
         if self.actions is not None:
             self.actions = [*self.actions, *(_action(document) for document in self.documents)]
+
+    def check(self, **kwargs: Any) -> list[CheckMessage]:
+        """The admin's own checks, and whether the documents are of its model."""
+        return [*super().check(**kwargs), *check_models(self, self.documents)]
 
     @property
     def media(self) -> Media:
@@ -273,7 +280,8 @@ class DocumentAdminMixin(AnyModelAdmin):
     ) -> QuerySet[Any] | list[Any] | Search:
         """What it is made of; for a report over all pages, not the keys but how to find them."""
         sources = question.sources
-        across = is_report(question.document) and request.POST.get("select_across") == "1"
+        can_search = is_report(question.document) and fits(question.document, self.model)
+        across = can_search and request.POST.get("select_across") == "1"
         if not across or isinstance(sources, list):
             return sources
         return search_of(self, request, sources) or sources

@@ -43,6 +43,16 @@ def is_report(document: DocumentClass) -> bool:
     return issubclass(document, QuerysetDocument)
 
 
+def fits(document: DocumentClass, model: type[Model]) -> bool:
+    """Whether it can be made from objects of that model, as its ``order`` will see it."""
+    own: Any = document.model
+    if own is None:
+        return not is_report(document)
+    if not (isinstance(own, type) and issubclass(own, Model)):  # another check reports that
+        return True
+    return issubclass(model, own._meta.concrete_model or own)
+
+
 def is_billed(document: DocumentClass) -> bool:
     """Whether it costs something: a test document does not."""
     return not (conf.test_mode if document.test is None else document.test)

@@ -1,6 +1,6 @@
 """What a document is, as a class: its template, its options, its verbs."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Set
 from contextlib import contextmanager
 from dataclasses import fields
 from datetime import datetime, timedelta
@@ -28,8 +28,6 @@ from django_docraptor.shortcuts import Order, enqueue_many
 
 S = TypeVar("S", bound="Model | None")
 ORDER_FIELDS = [field.name for field in fields(Order)]
-# What the order of a document takes besides; the filters are a report's.
-ARGUMENTS = {*ORDER_FIELDS, "snapshot", "filters"}
 
 
 class SourceGoneError(LookupError):
@@ -77,6 +75,9 @@ class Document(Generic[S]):
     form_class: ClassVar[type[Form] | None] = None
     #: Name under which jobs refer to this class; set when it is registered.
     label: ClassVar[str] = ""
+
+    # What `order()` takes by name.
+    _arguments: ClassVar[Set[str]] = {*ORDER_FIELDS, "snapshot"}
 
     def __init__(
         self,
@@ -275,7 +276,7 @@ class Document(Generic[S]):
         Raises:
             TypeError: an order has no such argument.
         """
-        for name in order.keys() - ARGUMENTS:
+        for name in order.keys() - cls._arguments:
             raise TypeError(f"{cls.__name__}.enqueue() has no argument {name!r}.")
         find = source or _instance
         trigger = Trigger(signal, sender, cls.model or Model, find, when, cls.order, order)
@@ -298,7 +299,8 @@ class Document(Generic[S]):
     @classmethod
     def of(cls, source: S | None, order: dict[str, Any]) -> "Document[S]":
         """The document of a source as an order wants it; takes ``params`` out of the order."""
-        params = order.pop("params", None) or {}
+        params = order.pop("params", None)
+        params = {} if params is None else params
         if problems := dict([*wrong_mapping("params", params), *cls._wrong_source(source)]):
             raise ValidationError(problems)
         return cls(source, params, ordered_type=order.get("document_type", ""))
@@ -307,7 +309,7 @@ class Document(Generic[S]):
     def _wrong_source(cls, source: object) -> Iterator[tuple[str, str]]:
         """What is not made from its own model would be a document of somebody else's."""
         if cls.model and not isinstance(source, cls.model._meta.concrete_model or cls.model):
-            given = "nothing" if source is None else f"{type(source).__name__}"
+            given = "nothing" if source is None else source.__class__.__name__
             yield "source", f"{cls.__name__} is made from {cls.model.__name__}, not from {given}."
 
     def hosting(self) -> dict[str, Any]:

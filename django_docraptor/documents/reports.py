@@ -93,6 +93,8 @@ class QuerysetDocument(Document[Any], Generic[M]):
     #: Most rows that a queryset may have: their keys are stored with the job.
     max_rows: ClassVar[int] = 100_000
 
+    _arguments = Document._arguments | {"filters"}
+
     def get_queryset(self) -> QuerySet[M]:
         """Where the rows are fetched: add ``select_related``, annotations, an order."""
         if self.model is None:
@@ -128,11 +130,11 @@ class QuerysetDocument(Document[Any], Generic[M]):
     @classmethod
     def of(cls, source: Any, order: dict[str, Any]) -> "QuerysetDocument[M]":
         """The report over a queryset, or over what ``filters`` in the order finds."""
-        filters, params = order.pop("filters", None), order.pop("params", None) or {}
-        wrong = [*wrong_mapping("params", params), *wrong_mapping("filters", filters or {})]
-        if wrong:
+        given = {name: order.pop(name, None) for name in ("filters", "params")}
+        said = {name: value for name, value in given.items() if value is not None}
+        if wrong := [pair for name, value in said.items() for pair in wrong_mapping(name, value)]:
             raise ValidationError(dict(wrong))
-        params = {**params, ROWS: cls._describe(source, filters)}
+        params = {**said.get("params", {}), ROWS: cls._describe(source, said.get("filters"))}
         document = cls(None, params, ordered_type=order.get("document_type", ""))
         _check_filters(document)
         return document
@@ -179,7 +181,7 @@ def _keys(described: Mapping[str, Any]) -> "list[Any] | QuerySet[Any] | None":
 
 
 def _is_of(queryset: QuerySet[Any], model: type[Model] | None) -> bool:
-    return model is not None and issubclass(queryset.model, model)
+    return model is not None and issubclass(queryset.model, model._meta.concrete_model or model)
 
 
 def _check_filters(document: QuerysetDocument[Any]) -> None:

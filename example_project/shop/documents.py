@@ -23,7 +23,10 @@ class InvoicePDF(Document[Invoice]):
 
     @classmethod
     def may_download(cls, user, job):
-        return super().may_download(user, job) or user.invoices.filter(pk=job.object_id).exists()
+        invoice = job.source
+        return super().may_download(user, job) or (
+            isinstance(invoice, Invoice) and invoice.customer_id == user.pk
+        )
 
 
 InvoicePDF.on_save(
