@@ -19,6 +19,7 @@ from django.db import connections, router
 from django.urls import NoReverseMatch, get_script_prefix, reverse
 from django.utils.module_loading import import_string
 
+from django_docraptor.broker import broker_of, takes_messages
 from django_docraptor.conf import DOCRAPTOR_URL, Conf, conf, known
 from django_docraptor.models import RenderJob
 from django_docraptor.storage import get_document_storage
@@ -152,12 +153,11 @@ def check_urls(app_configs: Apps, **kwargs: Any) -> list[CheckMessage]:
 @register
 def check_celery(app_configs: Apps, **kwargs: Any) -> list[CheckMessage]:
     """Celery needs a broker, and Redis a socket timeout, or a publish may wait for ever."""
-    broker = current_app.conf.broker_url or current_app.conf.broker_write_url
-    broker = broker[0] if isinstance(broker, (list, tuple)) and broker else broker
-    if not broker:
+    if not takes_messages(current_app):
         return [_no_broker()] if conf.ring_on_commit else []
     options = current_app.conf.broker_transport_options or {}
-    if str(broker).startswith(("redis", "sentinel")) and not options.get("socket_timeout"):
+    is_redis = broker_of(current_app).startswith(("redis", "sentinel"))
+    if is_redis and not options.get("socket_timeout"):
         return [
             _warning(
                 3,

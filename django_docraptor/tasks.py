@@ -15,6 +15,7 @@ from celery.app.task import Task
 from django.db import close_old_connections, router, transaction
 
 from django_docraptor import lifecycle
+from django_docraptor.broker import takes_messages
 from django_docraptor.conf import conf
 from django_docraptor.health import note
 from django_docraptor.models import Pulse, RenderJob
@@ -56,8 +57,10 @@ _last_warning = -QUIET
 def ring(task: "Task[Any, Any]", countdown: float = 0) -> bool:
     """Ask a worker to run a step. A broker that is down costs a moment, not a job.
 
-    Returns whether the broker took the message.
+    Returns whether the broker took the message; where there is none, nothing is tried.
     """
+    if not takes_messages(task.app):
+        return False
     expires = EXPIRES + countdown
     try:
         task.apply_async(countdown=countdown, expires=expires, **PUBLISHING)

@@ -235,6 +235,8 @@ def test_W002_no_broker(monkeypatch) -> None:
             assert ids(checks.check_celery(None)) == ["W002"]
         with override_settings(DOCRAPTOR=RIGHT | {"RING_ON_COMMIT": False}):
             assert checks.check_celery(None) == []
+    with celery_app(broker_url=None, task_always_eager=True):
+        assert checks.check_celery(None) == []
 
 
 @pytest.mark.parametrize("url", ["redis://127.0.0.1", "rediss://127.0.0.1", "sentinel://127.0.0.1"])

@@ -13,7 +13,7 @@ ROOT = Path(django_docraptor.__file__).parent
 ROWS: list[set[str]] = [
     {"__init__"},
     {"exceptions", "signals", "states", "vocabulary"},
-    {"conf", "payloads"},
+    {"conf", "payloads", "broker"},
     {"client", "storage", "callbacks", "spool", "assets"},
     {"preflight"},
     {"models"},

@@ -59,7 +59,7 @@ def refused() -> Iterator[object]:
         url = f"redis://127.0.0.1:{taken.getsockname()[1]}/0"
         other = Celery("refused", broker=url, set_as_current=False)
 
-        @other.task(name="refused")
+        @other.task(name="refused", shared=False)
         def step() -> None:
             """Never runs."""
 
@@ -134,6 +134,39 @@ def test_ring_refused_after_commit(refused, sandbox: Sandbox, bells, documents) 
     lifecycle.run()
     assert RenderJob.objects.get(pk=job.pk).state == State.COMPLETED
     assert sandbox.ledger.create_calls == 1
+
+
+@pytest.fixture
+def brokerless(monkeypatch) -> Iterator[Celery]:
+    """Celery as it is in a project that says nothing of it."""
+    monkeypatch.delenv("CELERY_BROKER_URL", raising=False)
+    other = Celery("brokerless")
+    yield other
+    app.set_current()
+    other.close()
+
+
+def test_ring_without_a_broker(brokerless: Celery, rings, sandbox, bells, caplog) -> None:
+    """Celery's own default, RabbitMQ on this machine, is not called on; nor does anybody warn."""
+    assert tasks.ring(tasks.submit) is False
+    enqueue()
+    assert rings == []
+    assert caplog.messages == []
+
+
+@pytest.mark.parametrize("name", ["broker_url", "broker_write_url"])
+def test_ring_with_a_broker(brokerless: Celery, rings: list[Ring], name: str) -> None:
+    """Either of Celery's names of a broker will do."""
+    brokerless.conf.update({name: "memory://"})
+    assert tasks.ring(tasks.submit) is True
+    assert rings == ["submit"]
+
+
+def test_ring_runs_an_eager_task(brokerless: Celery, sandbox: Sandbox, bells) -> None:
+    """Eager tasks need no broker."""
+    brokerless.conf.task_always_eager = True
+    job = enqueue()
+    assert RenderJob.objects.get(pk=job.pk).state == State.QUEUED
 
 
 # --- rings on commit -------------------------------------------------------------------------
