@@ -1,6 +1,9 @@
 """The reference lists what the code has, no more and no less; links lead somewhere."""
 
+import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -77,3 +80,41 @@ def test_every_page_is_in_the_index() -> None:
     for page in sorted((ROOT / "docs").rglob("*.md")):
         name = page.relative_to(ROOT / "docs").with_suffix("").as_posix()
         assert name == "index" or name in index, name
+
+
+# What the page on tests leaves to its reader, and what a reader would not want to happen.
+READER = """
+import os, pathlib
+from celery.signals import before_task_publish
+from tests.shop.documents import InvoicePDF
+from tests.shop.models import Invoice
+
+@before_task_publish.connect
+def ring(**kwargs):
+    pathlib.Path(os.environ["TEST_SCRATCH"], "rung").touch()
+
+@pytest.fixture
+def invoice(db):
+    return Invoice.objects.create(number="17")
+"""
+
+
+def test_page_on_tests(tmp_path: Path) -> None:
+    """What it says works as written, and touches neither broker nor storages of the project."""
+    code = re.search(r"```python\n(.*?)```", (ROOT / "docs/how-to/test.md").read_text(), re.DOTALL)
+    assert code
+    (tmp_path / "test_page.py").write_text(code[1] + READER)
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-c", os.devnull]
+    scratch = tmp_path / "project"
+    scratch.mkdir()
+    done = subprocess.run(
+        [*command, "--rootdir", tmp_path, "--ds", "tests.settings", tmp_path],
+        env={**os.environ, "PYTHONPATH": str(ROOT), "TEST_SCRATCH": str(scratch)},
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+    assert "2 passed" in done.stdout, done.stdout + done.stderr
+    assert [path.name for path in scratch.iterdir() if "sqlite" not in path.name] == []
