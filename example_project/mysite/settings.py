@@ -70,7 +70,7 @@ CELERY_BEAT_SCHEDULE = {
 }
 
 DOCRAPTOR = {
-    "API_KEY": os.environ.get("DOCRAPTOR_API_KEY", "sandbox"),
+    "API_KEY": os.environ.get("DOCRAPTOR_API_KEY", "sandbox-key"),
     "BASE_URL": os.environ.get("DOCRAPTOR_BASE_URL", "http://127.0.0.1:8001"),
     "CALLBACK_BASE_URL": os.environ.get("SITE_URL", "http://127.0.0.1:8000"),
     "RING_ON_COMMIT": bool(CELERY_BROKER_URL),
