@@ -4,13 +4,12 @@ from collections.abc import Iterable
 from typing import Any, BinaryIO
 
 from asgiref.sync import sync_to_async
-from django.contrib.auth.models import AbstractBaseUser
 from django.db import connections
 
 from django_docraptor import shortcuts
 from django_docraptor.client import Download
 from django_docraptor.models import RenderJob
-from django_docraptor.shortcuts import Order
+from django_docraptor.shortcuts import Order, Somebody
 from django_docraptor.waiting import ajob_done
 
 __all__ = [
@@ -34,17 +33,17 @@ async def aenqueue_many(orders: Iterable[Order]) -> list[RenderJob]:
     return await sync_to_async(shortcuts.enqueue_many)(orders)
 
 
-async def aretry(job: RenderJob, *, by: AbstractBaseUser | None = None) -> bool:
+async def aretry(job: RenderJob, *, by: Somebody | None = None) -> bool:
     """Take up a failed job again: see :func:`django_docraptor.shortcuts.retry`."""
     return await sync_to_async(shortcuts.retry)(job, by=by)
 
 
-async def acancel(job: RenderJob, *, by: AbstractBaseUser | None = None) -> bool:
+async def acancel(job: RenderJob, *, by: Somebody | None = None) -> bool:
     """Give up an unfinished job: see :func:`django_docraptor.shortcuts.cancel`."""
     return await sync_to_async(shortcuts.cancel)(job, by=by)
 
 
-async def aexpire(job: RenderJob, *, by: AbstractBaseUser | None = None) -> bool:
+async def aexpire(job: RenderJob, *, by: Somebody | None = None) -> bool:
     """End a hosted document: see :func:`django_docraptor.shortcuts.expire`."""
     return await sync_to_async(shortcuts.expire)(job, by=by)
 

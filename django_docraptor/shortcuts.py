@@ -4,9 +4,9 @@ Everything here checks its input before anything is stored and rings the worker 
 """
 
 from collections.abc import Iterable, Mapping
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, TypeAlias
 
-from django.contrib.auth.models import AbstractBaseUser
+from django.contrib.auth.models import AbstractBaseUser, AnonymousUser
 from django.core.exceptions import ValidationError
 from django.db import IntegrityError, models, router, transaction
 from django.db.models import F, Q
@@ -31,6 +31,9 @@ __all__ = [
     "render_now",
     "retry",
 ]
+
+# Who does something: whatever a request has as its user.
+Somebody: TypeAlias = AbstractBaseUser | AnonymousUser
 
 # Databases bound the parameters of a query.
 KEYS_AT_ONCE = 1000
@@ -170,7 +173,7 @@ def _renew(old: RenderJob, new: RenderJob, stored: RenderInput) -> bool:
     return True
 
 
-def retry(job: RenderJob, *, by: AbstractBaseUser | None = None) -> bool:
+def retry(job: RenderJob, *, by: Somebody | None = None) -> bool:
     """Take up a failed job again: where DocRaptor still has the document, or by a new attempt.
 
     Nothing is erased from its history. Returns whether the job was still failed. A new attempt is
@@ -195,7 +198,7 @@ def retry(job: RenderJob, *, by: AbstractBaseUser | None = None) -> bool:
     return moved
 
 
-def cancel(job: RenderJob, *, by: AbstractBaseUser | None = None) -> bool:
+def cancel(job: RenderJob, *, by: Somebody | None = None) -> bool:
     """Give up an unfinished job. Returns whether it was still unfinished.
 
     DocRaptor has no cancel: what it has accepted it finishes, and may bill; the result is ignored.
@@ -209,7 +212,7 @@ def cancel(job: RenderJob, *, by: AbstractBaseUser | None = None) -> bool:
     return False
 
 
-def expire(job: RenderJob, *, by: AbstractBaseUser | None = None) -> bool:
+def expire(job: RenderJob, *, by: Somebody | None = None) -> bool:
     """End a hosted document now: its public address shows nothing any more.
 
     One call to DocRaptor; safe to repeat. Copies that somebody has made are out of reach. A job
@@ -242,8 +245,9 @@ def render_now(target: BinaryIO, **order: Any) -> Download:
     return client_for(wanted.account).create_doc(request, target)
 
 
-def _said_by(user: AbstractBaseUser | None) -> str:
-    return f"by {user.get_username()}" if user else ""
+def _said_by(user: Somebody | None) -> str:
+    name = user.get_username() if user else ""  # of somebody anonymous, blank
+    return f"by {name}" if name else ""
 
 
 def _known_keys(orders: list[Order]) -> dict[object, RenderJob]:

@@ -196,8 +196,9 @@ class DocumentMixin(LoginRequiredMixin, AnyView):
         """Parameters of the document."""
         return {}
 
-    def get(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
-        """The document, or its preview."""
+    # Any: a DetailView's own returns an HttpResponse, which a streamed file is not.
+    def get(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
+        """The document, or its preview: an HttpResponseBase."""
         source, params = self.get_source(), self.get_params()
         if request.GET.get("as") == "html":
             return self.preview(source, params)

@@ -7,9 +7,11 @@ from typing import Any
 
 import pytest
 from django.contrib.auth import get_user_model
+from django.contrib.auth.models import AnonymousUser
 from django.core.exceptions import ValidationError
 from django.db import IntegrityError, connection, transaction
 from django.test.utils import CaptureQueriesContext
+from django.utils.functional import SimpleLazyObject
 
 from django_docraptor import lifecycle, shortcuts
 from django_docraptor.exceptions import CallError
@@ -353,6 +355,14 @@ def test_history_names_who_did_it(call: Callable[..., bool], kind: Kind) -> None
     job = put(State.FAILED if call is retry else State.QUEUED)
     call(job, by=user)
     assert job.events.get(kind=kind).message == "by anna"
+
+
+@pytest.mark.parametrize("by", [None, AnonymousUser(), SimpleLazyObject(AnonymousUser)])
+def test_history_names_nobody(by: Any) -> None:
+    """A visitor who is not logged in has no name to write down."""
+    job = put(State.QUEUED)
+    assert cancel(job, by=by)
+    assert job.events.get(kind=Kind.CANCELLED).message == ""
 
 
 # --- at once ---------------------------------------------------------------------------------
