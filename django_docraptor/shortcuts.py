@@ -238,6 +238,7 @@ def render_now(target: BinaryIO, **order: Any) -> Download:
         CallError: the call failed; ``sent`` says whether it may be on the bill.
     """
     wanted = Order(**order)
+    check_order(wanted)
     if wanted.hosted:
         raise ValidationError({"hosted": ["Use django_docraptor.hosted.host_now() for that."]})
     request = request_of(wanted, wanted.content, Terms())

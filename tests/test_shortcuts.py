@@ -380,11 +380,21 @@ def test_render_now(sandbox: Sandbox) -> None:
     assert not RenderJob.objects.exists()
 
 
-def test_render_now_refuses(sandbox: Sandbox) -> None:
+@pytest.mark.parametrize(
+    ("field", "wrong"),
+    [
+        ("content", '<img src="/logo.png">'),
+        ("options", None),
+        ("params", [1]),
+        ("account", ""),
+        ("hosted", "yes"),
+    ],
+)
+def test_render_now_refuses(sandbox: Sandbox, field: str, wrong: Any) -> None:
     """A wrong order is refused under the field's name; nothing is sent."""
     with pytest.raises(ValidationError) as caught:
-        render_now(BytesIO(), **GOOD | {"content": '<img src="/logo.png">'})
-    assert list(caught.value.message_dict) == ["content"]
+        render_now(BytesIO(), **GOOD | {field: wrong})
+    assert list(caught.value.message_dict) == [field]
     assert sandbox.requests == []
 
 
