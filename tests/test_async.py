@@ -3,9 +3,17 @@
 import asyncio
 import time
 from io import BytesIO
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
+from django.contrib.auth import get_user_model
+from django.contrib.auth.models import AbstractBaseUser
 from django.core.exceptions import ValidationError
+from django.shortcuts import redirect
+from django.test import Client
+from django.urls import reverse
 
 from django_docraptor.asynchronous import (
     acancel,
@@ -21,6 +29,8 @@ from django_docraptor.shortcuts import Order
 from django_docraptor.states import State
 from tests.conftest import HTML, enqueue
 from tests.threads import working
+
+DOCS = Path(__file__).parents[1] / "docs" / "how-to" / "views.md"
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -120,3 +130,34 @@ def test_ajob_done_many(sandbox: Sandbox, documents) -> None:
     with working():
         done = asyncio.run(all_done())
     assert [job.state for job in done] == [State.COMPLETED] * 3
+
+
+@pytest.mark.parametrize(
+    ("fault", "view"),
+    [
+        (None, "download"),
+        (Fault(on="render", action="fail", reason="Over document limit."), "waiting"),
+    ],
+)
+def test_view_of_the_docs(
+    sandbox: Sandbox, documents, client: Client, fault: Fault | None, view: str
+) -> None:
+    """The page's async view, as written, leads to the file; of a failed job, to a page there is."""
+    code = DOCS.read_text().partition("## Async")[2].split("```")[1].removeprefix("python")
+    names: dict[str, Any] = {"redirect": redirect, "html": HTML}
+    exec(code, names)
+    owner = get_user_model().objects.create(username="anna")
+
+    async def user() -> AbstractBaseUser:
+        return owner
+
+    if fault:
+        sandbox.add_fault(fault)
+    with working():
+        answer = asyncio.run(names["report"](SimpleNamespace(auser=user)))
+    job = RenderJob.objects.get()
+    assert answer.url == reverse(f"django_docraptor:{view}", args=[job.pk]), job.errors
+    client.force_login(owner)
+    page = client.get(answer.url)
+    page.close()
+    assert page.status_code == 200
