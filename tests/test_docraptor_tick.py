@@ -103,3 +103,20 @@ def test_loop_survives_a_database_that_is_away(sandbox: Sandbox, documents, capl
     assert failures
     assert "The database is away" in caplog.text
     assert RenderJob.objects.get().state == State.COMPLETED
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "problem"),
+    [
+        ("--interval", "-1", "argument --interval: '-1' must be a number, 0 or more"),
+        ("--interval", "nan", "argument --interval: 'nan' must be"),
+        ("--interval", "1e10", "argument --interval: 1e10 seconds: no more than"),
+        ("--timeout", "-1", "argument --timeout: '-1' must be"),
+        ("--timeout", "soon", "argument --timeout: 'soon' must be"),
+    ],
+)
+def test_wrong_number(option: str, value: str, problem: str) -> None:
+    """One line that names the option, before anything is done."""
+    with pytest.raises(CommandError, match=problem):
+        tick("--loop", option, value)
+    assert not Pulse.objects.exists()

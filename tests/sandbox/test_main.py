@@ -73,6 +73,33 @@ def test_a_port_in_use_names_the_remedy():
     assert len(done.stderr.splitlines()) == 1
 
 
+@pytest.mark.parametrize(
+    ("option", "value", "problem"),
+    [
+        ("--port", "99999", "argument --port: '99999' must be a whole number, 0 to 65535"),
+        ("--port", "-1", "argument --port: '-1' must be"),
+        ("--port", "http", "argument --port: 'http' must be"),
+        ("--delay", "-1", "argument --delay: '-1' must be a number, 0 to 86400"),
+        ("--delay", "nan", "argument --delay: 'nan' must be"),
+        ("--delay", "1e12", "argument --delay: '1e12' must be"),
+        ("--delay", "soon", "argument --delay: 'soon' must be"),
+        ("--max-concurrent", "0", "argument --max-concurrent: '0' must be a whole number, 1 or"),
+        ("--max-concurrent", "many", "argument --max-concurrent: 'many' must be"),
+        ("--host", "nonsense.invalid", "choose another --host"),
+        ("--host", "192.0.2.1", "choose another --host"),
+        ("--host", "n" * 70, "choose another --host"),
+    ],
+)
+def test_a_wrong_value_names_its_option(option, value, problem):
+    """One line after the usage, exit code 2, and the option to change."""
+    command = [*COMMAND, "--renderer", "canned", option, value]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 2
+    assert problem in done.stderr.splitlines()[-1]
+    assert "Traceback" not in done.stderr
+    assert "--port" not in done.stderr.splitlines()[-1] or option == "--port"
+
+
 WITHOUT = """
 import runpy, sys
 from importlib import import_module

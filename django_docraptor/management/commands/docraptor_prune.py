@@ -12,6 +12,7 @@ from django.core.management.base import BaseCommand, CommandError
 
 from django_docraptor import registry
 from django_docraptor.conf import LONGEST, conf
+from django_docraptor.management.arguments import number, seconds
 from django_docraptor.models import RenderJob
 from django_docraptor.retention import BATCH, MOST_REFUSED, Limit, Removed, count, limits, prune
 
@@ -146,21 +147,10 @@ def is_anything_said(labels: Sequence[str]) -> bool:
 
 def days(text: str) -> timedelta:
     """A number of days. Raises ArgumentTypeError."""
-    number = seconds(text)
-    if number > LONGEST.days:
+    value = number(text)
+    if value > LONGEST.days:
         raise argparse.ArgumentTypeError(f"{text} days: no more than {LONGEST.days}")
-    return timedelta(days=number)
-
-
-def seconds(text: str) -> float:
-    """A number that is not negative. Raises ArgumentTypeError."""
-    try:
-        number = float(text)
-    except ValueError:
-        number = -1
-    if not 0 <= number < float("inf"):
-        raise argparse.ArgumentTypeError(f"{text!r} must be a number, 0 or more")
-    return number
+    return timedelta(days=value)
 
 
 def batch(text: str) -> int:

@@ -14,6 +14,7 @@ from django.core.management.base import BaseCommand, CommandError
 
 from django_docraptor import lifecycle
 from django_docraptor.documents import QuerysetDocument
+from django_docraptor.management.arguments import seconds
 from django_docraptor.management.objects import (
     KEYS_AT_ONCE,
     DocumentClass,
@@ -53,7 +54,7 @@ class Command(BaseCommand):
         parser.add_argument(
             "--timeout",
             metavar="SECONDS",
-            type=float,
+            type=seconds,
             default=PATIENCE,
             help=f"after which to wait no longer (default {PATIENCE:.0f})",
         )

@@ -8,6 +8,7 @@ from typing import Any
 from django.core.management.base import BaseCommand
 
 from django_docraptor.health import MAX_LAG, Report, report
+from django_docraptor.management.arguments import seconds
 
 
 class Command(BaseCommand):
@@ -18,7 +19,7 @@ class Command(BaseCommand):
     def add_arguments(self, parser: ArgumentParser) -> None:
         """Define the options."""
         parser.add_argument("--json", action="store_true", help="print JSON")
-        parser.add_argument("--max-lag", type=float, default=MAX_LAG, help="seconds (default 60)")
+        parser.add_argument("--max-lag", type=seconds, default=MAX_LAG, help="seconds (default 60)")
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Print the report."""

@@ -10,6 +10,7 @@ from django.db import Error, connections
 
 from django_docraptor import lifecycle
 from django_docraptor.health import note
+from django_docraptor.management.arguments import seconds
 from django_docraptor.models import RenderJob
 
 logger = logging.getLogger("django_docraptor")
@@ -24,8 +25,8 @@ class Command(BaseCommand):
         """Define the options."""
         parser.add_argument("--loop", action="store_true", help="go on until stopped")
         parser.add_argument("--until-idle", action="store_true", help="go on until no job is left")
-        parser.add_argument("--interval", type=float, default=1.0, help="seconds between rounds")
-        parser.add_argument("--timeout", type=float, help="seconds after which to give up (exit 1)")
+        parser.add_argument("--interval", type=seconds, default=1.0, help="seconds between rounds")
+        parser.add_argument("--timeout", type=seconds, help="after which to give up (exit 1)")
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Run one round, or many."""
