@@ -88,10 +88,10 @@ def _callback_url() -> Iterator[CheckMessage]:
 def _wrong_options() -> Iterator[CheckMessage]:
     if not conf.defaults:  # spare every start the import
         return
-    from django_docraptor.payloads import DocumentRequest
+    from django_docraptor.payloads import DocumentRequest, unknown_options
 
     try:
-        DocumentRequest.from_options(
+        request = DocumentRequest.from_options(
             name="check", document_type="pdf", content="-", url="", test=True, options=conf.defaults
         )
     except (ValidationError, TypeError) as error:
@@ -100,6 +100,10 @@ def _wrong_options() -> Iterator[CheckMessage]:
             f"DOCRAPTOR['DEFAULTS'] has an option that cannot be sent: {error}",
             "Correct it: the names are DocRaptor's own, as in its API documentation.",
         )
+        return
+    for name, hint in unknown_options(request):
+        text = f"DOCRAPTOR['DEFAULTS'] has {name}, which this version does not know."
+        yield _warning(5, text, hint)
 
 
 def _client() -> Iterator[CheckMessage]:

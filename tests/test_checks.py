@@ -167,6 +167,23 @@ def test_E006_wrong_defaults(defaults: dict[str, object]) -> None:
     assert settings_ids(RIGHT | {"DEFAULTS": defaults}) == ["E006"]
 
 
+@pytest.mark.parametrize(
+    ("defaults", "name", "hint"),
+    [
+        ({"javascrpt": True}, "javascrpt", "Did you mean 'javascript'?"),
+        ({"prince_options": {"medai": "print"}}, "prince_options.medai", "Did you mean 'media'?"),
+        ({"brand_new": 1}, "brand_new", "It is sent to DocRaptor as it is."),
+    ],
+)
+def test_W005_unknown_defaults(defaults: dict[str, object], name: str, hint: str) -> None:
+    """A name in DEFAULTS that is not known gets the warning that a document's options get."""
+    with override_settings(DOCRAPTOR=RIGHT | {"DEFAULTS": defaults}):
+        (message,) = checks.check_settings(None)
+    assert ids([message]) == ["W005"]
+    assert message.msg == f"DOCRAPTOR['DEFAULTS'] has {name}, which this version does not know."
+    assert message.hint == hint
+
+
 @pytest.mark.parametrize("path", ["nodots", "shop.nowhere.Client", "django_docraptor.client.Clien"])
 def test_E007_client(path: str) -> None:
     """A client class that cannot be imported is an error."""

@@ -1,8 +1,6 @@
 """System checks of document classes. Ids go on from those in ``django_docraptor.checks``."""
 
-import difflib
 from collections.abc import Iterator
-from dataclasses import fields
 from datetime import timedelta
 from typing import Any
 
@@ -16,7 +14,7 @@ from django_docraptor import registry
 from django_docraptor.conf import wrong_duration
 from django_docraptor.documents.declaration import ClassRecipe, Document
 from django_docraptor.orders import MAX_PRIORITY, wrong_place, wrong_storage
-from django_docraptor.payloads import DocumentRequest, DocumentType, PrinceOptions
+from django_docraptor.payloads import DocumentRequest, DocumentType, unknown_options
 
 DocumentClass = type[Document[Any]]
 
@@ -71,19 +69,10 @@ def _options(document: DocumentClass) -> Iterator[CheckMessage]:
         hint = "The names are DocRaptor's own, as in its API documentation."
         yield _error(document, 11, f".options cannot be sent: {error}", hint)
         return
-    yield from _unknown_options(document, "", request)
-    yield from _unknown_options(document, "prince_options.", request.prince_options)
-
-
-def _unknown_options(
-    document: DocumentClass, prefix: str, holder: DocumentRequest | PrinceOptions
-) -> Iterator[CheckMessage]:
-    known = [field.name for field in fields(holder)]
-    for name in holder.extra:
-        close = difflib.get_close_matches(name, known, n=1)
+    for name, hint in unknown_options(request):
         yield Warning(
-            f"{document.__name__}.options has {prefix}{name}, which this version does not know.",
-            hint=f"Did you mean {close[0]!r}?" if close else "It is sent to DocRaptor as it is.",
+            f"{document.__name__}.options has {name}, which this version does not know.",
+            hint=hint,
             obj=document,
             id="django_docraptor.W005",
         )

@@ -7,7 +7,7 @@ the service.
 """
 
 from django_docraptor.payloads.conversion import merge_options, options_to_json
-from django_docraptor.payloads.document_request import DocumentRequest
+from django_docraptor.payloads.document_request import DocumentRequest, unknown_options
 from django_docraptor.payloads.prince_options import PrinceOptions
 from django_docraptor.vocabulary import JSON, MAX_NAME, MAX_TAG, RESERVED, DocumentType
 
@@ -21,4 +21,5 @@ __all__ = [
     "PrinceOptions",
     "merge_options",
     "options_to_json",
+    "unknown_options",
 ]

@@ -1,7 +1,8 @@
 """DocumentRequest: one document as it is asked for, and what its values may be."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+import difflib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, fields
 from datetime import datetime
 from typing import Any, Self
 from urllib.parse import urlsplit
@@ -124,6 +125,16 @@ class DocumentRequest:
             extra=extra,
             **known,
         )
+
+
+def unknown_options(request: DocumentRequest) -> Iterator[tuple[str, str]]:
+    """What is sent without being known here, as ``prince_options.name``, each with a hint."""
+    for prefix, holder in (("", request), ("prince_options.", request.prince_options)):
+        known = [one.name for one in fields(holder)]
+        for name in holder.extra:
+            close = difflib.get_close_matches(name, known, n=1)
+            hint = f"Did you mean {close[0]!r}?" if close else "It is sent to DocRaptor as it is."
+            yield f"{prefix}{name}", hint
 
 
 def _wrong_values(request: DocumentRequest) -> Problems:
