@@ -60,13 +60,17 @@ def fail(job: RenderJob, reason: Reason, errors: str, **changes: Any) -> bool:
 
 def hold(job: RenderJob, why: str) -> None:
     """Leave the decision to a person: a retry may be a second bill."""
-    proof = " DocRaptor has called back for it, so it was made." if job.callback_at else ""
-    fail(
-        job,
-        Reason.SUBMIT_UNCONFIRMED,
-        f"{why}{proof} It is not known whether it was accepted and billed: "
-        "check DocRaptor's log, then retry by hand if it was not.",
-    )
+    if job.callback_at:
+        advice = (
+            "DocRaptor has called back for it, so it was made; its status_id is not known. "
+            "Look for it in DocRaptor's log: a retry makes, and bills, another one."
+        )
+    else:
+        advice = (
+            "It is not known whether it was accepted and billed: "
+            "check DocRaptor's log, then retry by hand if it was not."
+        )
+    fail(job, Reason.SUBMIT_UNCONFIRMED, f"{why} {advice}")
 
 
 def put_off(

@@ -163,7 +163,7 @@ def prepare(jobs: list[RenderJob]) -> list[Prepared]:
 def compose_or_fail(job: RenderJob) -> DocumentRequest | None:
     """What to send for a job; ``None`` if there is nothing to send, which the row then says."""
     if job.attempt and job.callback_at:
-        hold(job, "DocRaptor has called back for the attempt that was thought lost: it was made.")
+        hold(job, "The attempt was thought lost, and was to be sent anew.")
         return None
     try:
         client_for(job.account)

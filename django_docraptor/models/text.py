@@ -10,8 +10,8 @@ def storable(value: Any) -> Any:
     PostgreSQL takes no NUL, and no database half a surrogate pair; JSON may hold both.
     """
     if isinstance(value, str):
-        clean = value.replace("\x00", "\ufffd")
-        return clean if clean.isascii() else clean.encode("utf-8", "replace").decode()
+        clean = value.replace("\x00", "\ufffd").encode("utf-8", "replace").decode()
+        return value if clean == value else clean
     if isinstance(value, Mapping):
         return {storable(name): storable(one) for name, one in value.items()}
     if isinstance(value, list):

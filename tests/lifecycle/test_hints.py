@@ -66,6 +66,7 @@ def test_W3_proof_outweighs_the_log(sandbox: Sandbox) -> None:
     job = drive(job)
     assert job.error_code == "submit_unconfirmed"
     assert "so it was made" in job.errors
+    assert "never_accepted" not in kinds(job)
     assert len(sandbox.ledger.accepted()) == 1
 
 
