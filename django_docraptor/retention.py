@@ -257,9 +257,7 @@ def _delete_files(files: Sequence[DiscardedFile]) -> Removed:
 def _clear_spool(name: str) -> None:
     """Remove what an attempt has left in this machine's spool, if that can be done."""
     with suppress(spool.SpoolError, OSError):
-        if (
-            not conf.spool_path.is_dir()
-        ):  # it would be made, and be this user's instead of a worker's
+        if not conf.spool_path.is_dir():  # else it would be made, and not be a worker's own
             return
         path = spool.path_for(name)
         spool.discard(path)
