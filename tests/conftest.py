@@ -18,6 +18,10 @@ from tests.services import missing_service
 HTML = "<h1>Hello</h1>"
 
 
+class Killed(BaseException):
+    """A worker's death, as far as one process can play it: nothing catches it."""
+
+
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Skip a services test whose service does not answer; fail it where services are required."""
     for mark in item.iter_markers("services"):

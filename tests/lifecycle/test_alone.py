@@ -14,7 +14,7 @@ from django_docraptor.lifecycle import polling, submission
 from django_docraptor.models import RenderJob
 from django_docraptor.sandbox import Sandbox
 from django_docraptor.states import FINAL, State
-from tests.conftest import drive, enqueue, kinds, skip_time
+from tests.conftest import Killed, drive, enqueue, kinds, skip_time
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -111,7 +111,7 @@ class Deadly:
 
     def render(self, job: RenderJob, stored: Any) -> str:
         type(self).renders += 1
-        raise KeyboardInterrupt
+        raise Killed
 
     def deliver(self, job: RenderJob) -> None:
         """Nothing."""
@@ -147,7 +147,7 @@ def test_a_template_that_kills_its_worker(sandbox: Sandbox, documents, settings,
     after = [enqueue() for _ in range(3)]
     Deadly.renders = 0
     for _ in range(12):
-        with suppress(KeyboardInterrupt):
+        with suppress(Killed):
             lifecycle.run()
         skip_time(130)
     assert [drive(job).state for job in (*before, *after)] == [State.COMPLETED] * 6

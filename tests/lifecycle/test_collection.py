@@ -18,7 +18,7 @@ from django_docraptor.lifecycle.collection import collect_one, name_of
 from django_docraptor.models import RenderJob
 from django_docraptor.sandbox import Fault
 from django_docraptor.states import State
-from tests.conftest import drive, enqueue, kinds, read, skip_time
+from tests.conftest import Killed, drive, enqueue, kinds, read, skip_time
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -389,12 +389,12 @@ def test_workers_that_die_while_they_download(sandbox, documents, monkeypatch) -
 
     def die(client: Client, download_id: str, target: BinaryIO) -> None:
         begun.append(download_id)
-        raise KeyboardInterrupt
+        raise Killed
 
     monkeypatch.setattr(Client, "download", die)
     for _ in range(6):
         skip_time(1000)
-        with suppress(KeyboardInterrupt):
+        with suppress(Killed):
             lifecycle.collect()
     job.refresh_from_db()
     assert len(begun) == 3
