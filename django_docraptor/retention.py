@@ -12,7 +12,6 @@ hosted document is public: without its row nobody could end it.
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, TypeVar
@@ -232,9 +231,9 @@ def _delete_rows(rows: QuerySet[RenderJob]) -> tuple[int, list[DiscardedFile]]:
     skips = connections[using].features.has_select_for_update_skip_locked
     with transaction.atomic(using=using):
         jobs = list(
-            rows.using(using)
-            .select_for_update(skip_locked=skips)
-            .values_list("pk", "storage", "file", "pending_name")
+            rows.select_for_update(skip_locked=skips).values_list(
+                "pk", "storage", "file", "pending_name"
+            )
         )
         files = {(name, alias) for _key, alias, *names in jobs for name in names if name}
         listed = [DiscardedFile(name=name, storage=alias) for name, alias in sorted(files)]
@@ -245,23 +244,12 @@ def _delete_rows(rows: QuerySet[RenderJob]) -> tuple[int, list[DiscardedFile]]:
 
 def _delete_files(files: Sequence[DiscardedFile]) -> Removed:
     """Delete files, then take them off the list."""
-    for file in files:
-        _clear_spool(file.name)
+    spool.clear(file.name for file in files)
     with ThreadPoolExecutor(max_workers=FILES_AT_ONCE) as pool:
         answers = list(pool.map(_is_gone, files))
     gone = [file.name for file, answer in zip(files, answers, strict=True) if answer]
     DiscardedFile.objects.filter(pk__in=gone).delete()
     return Removed(files=len(gone), refused=len(files) - len(gone))
-
-
-def _clear_spool(name: str) -> None:
-    """Remove what an attempt has left in this machine's spool, if that can be done."""
-    with suppress(spool.SpoolError, OSError):
-        if not conf.spool_path.is_dir():  # else it would be made, and not be a worker's own
-            return
-        path = spool.path_for(name)
-        spool.discard(path)
-        spool.discard(path.with_name(f"{path.name}.bad"))
 
 
 def _is_gone(file: DiscardedFile) -> bool:

@@ -12,7 +12,7 @@ import re
 import shutil
 import time
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
@@ -80,7 +80,7 @@ def ensure_room() -> None:
 @contextmanager
 def writing(path: Path, token: str) -> Iterator[BinaryIO]:
     """A file to download into; it is gone if the block raises."""
-    part = path.with_name(f"{path.name}.part.{token}")
+    part = _part(path, token)
     try:
         with open(part, "wb", opener=_open_private) as file:
             yield file
@@ -104,11 +104,11 @@ def accept(
     Raises:
         NotADocumentError: it is none; the bytes are kept beside it as ``.bad``.
     """
-    part = path.with_name(f"{path.name}.part.{token}")
+    part = _part(path, token)
     try:
         verify(part, document_type, redact=redact)
     except NotADocumentError as error:
-        part.replace(path.with_name(f"{path.name}.bad"))
+        part.replace(_bad(path))
         raise NotADocumentError(f"{error} It is kept in the spool as .bad.") from None
     part.replace(path)
 
@@ -119,22 +119,45 @@ def sweep() -> None:
     Raises:
         SpoolError: as `directory`.
     """
-    folder, now = directory(), time.time()
-    if now < _swept.get(folder, 0.0) + SWEEP_EVERY:
+    now = time.time()
+    if now < _swept.get(conf.spool_path, 0.0) + SWEEP_EVERY:
         return
+    folder = directory()
     _swept[folder] = now
     with suppress(OSError), os.scandir(folder) as entries:
         for entry in entries:
             found = OURS.fullmatch(entry.name)
-            kept = HALF_KEPT if found and (found["half"] or found["now"]) else WHOLE_KEPT
+            if found is None:
+                continue
+            kept = HALF_KEPT if found["half"] or found["now"] else WHOLE_KEPT
             with suppress(OSError):
-                if found and now - entry.stat(follow_symlinks=False).st_mtime > kept:
+                if now - entry.stat(follow_symlinks=False).st_mtime > kept:
                     os.unlink(entry)
+
+
+def clear(names: Iterable[str]) -> None:
+    """Remove what is left here of the files of these storage names, as far as that can be done."""
+    if not conf.spool_path.is_dir():  # else it would be made, and not be a worker's own
+        return
+    with suppress(SpoolError):
+        folder = directory()
+        paths = [folder / Path(name).name for name in names]
+        for left in (*paths, *map(_bad, paths)):
+            with suppress(OSError):
+                discard(left)
 
 
 def discard(path: Path) -> None:
     """Remove a spooled file that is no longer needed."""
     path.unlink(missing_ok=True)
+
+
+def _part(path: Path, token: str) -> Path:
+    return path.with_name(f"{path.name}.part.{token}")
+
+
+def _bad(path: Path) -> Path:
+    return path.with_name(f"{path.name}.bad")
 
 
 def digest(path: Path) -> tuple[int, str]:
