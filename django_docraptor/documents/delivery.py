@@ -89,8 +89,7 @@ def deliver(job: RenderJob, field_name: str) -> bool:
 
 def _is_wanted(job: RenderJob) -> bool:
     """Whether neither this document nor a newer one of the same source is there already."""
-    using = router.db_for_write(RenderJob)
-    delivered = RenderJob.objects.using(using).filter(
+    delivered = RenderJob.objects.filter(
         document=job.document,
         content_type_id=job.content_type_id,
         object_id=job.object_id,
@@ -98,7 +97,7 @@ def _is_wanted(job: RenderJob) -> bool:
     )
     if delivered.filter(pk=job.pk).exists():
         return False
-    rivals = RenderJob.objects.using(using).filter(Q(pk=job.pk) | Q(pk__in=delivered.values("pk")))
+    rivals = RenderJob.objects.filter(Q(pk=job.pk) | Q(pk__in=delivered.values("pk")))
     return rivals.newest_first().first() == job
 
 
