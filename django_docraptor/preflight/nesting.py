@@ -4,7 +4,7 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import Final
 
-from django_docraptor.preflight.reading import Reader
+from django_docraptor.preflight.reading import MAX_TAG_SHOWN, Reader
 
 VOID: Final = frozenset(
     {"area", "base", "br", "col", "embed", "hr", "img", "input", "link", "meta", "param"}
@@ -15,8 +15,6 @@ OPTIONAL: Final = frozenset(
     {"html", "head", "body", "p", "li", "dt", "dd", "option", "optgroup", "rt", "rp", "caption"}
     | {"colgroup", "thead", "tbody", "tfoot", "tr", "td", "th"}
 )
-# Characters of a tag in a message, of which there may be one for each other tag.
-SHOWN: Final = 40
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,12 +71,12 @@ class _NestingParser(Reader):
             return
         while (opened := self._pop()).tag != tag:
             if opened.is_required:
-                self.found.append(_unclosed(opened, before=f"</{tag[:SHOWN]}>"))
+                self.found.append(_unclosed(opened, before=f"</{tag[:MAX_TAG_SHOWN]}>"))
 
     def _stray(self, tag: str) -> None:
         if tag not in ("html", "body"):  # their start tags may be left out
             line, offset = self.getpos()
-            wrong = f"</{tag[:SHOWN]}> closes no open <{tag[:SHOWN]}>"
+            wrong = f"</{tag[:MAX_TAG_SHOWN]}> closes no open <{tag[:MAX_TAG_SHOWN]}>"
             self.found.append(Misnested(line, offset + 1, tag, wrong))
 
     def _pop(self) -> _Open:
@@ -88,5 +86,5 @@ class _NestingParser(Reader):
 
 
 def _unclosed(opened: _Open, before: str = "the end") -> Misnested:
-    wrong = f"<{opened.tag[:SHOWN]}> is not closed before {before}"
+    wrong = f"<{opened.tag[:MAX_TAG_SHOWN]}> is not closed before {before}"
     return Misnested(opened.line, opened.column, opened.tag, wrong)

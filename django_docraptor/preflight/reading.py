@@ -2,9 +2,12 @@
 
 import re
 from html.parser import HTMLParser
+from typing import Final
 
 # int() refuses thousands of digits, or as few as Python is told to, but never so few.
 _ENDLESS = re.compile(r"&#(?=[0-9]{640})")
+# Characters of a tag in a message, of which there may be one for each other tag.
+MAX_TAG_SHOWN: Final = 40
 
 
 class Reader(HTMLParser):

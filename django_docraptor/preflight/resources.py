@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from django_docraptor.assets import css
-from django_docraptor.preflight.reading import Reader
+from django_docraptor.preflight.reading import MAX_TAG_SHOWN, Reader
 
 _RESOURCES: Final[Mapping[str, tuple[str, ...]]] = {
     "img": ("src", "srcset"),
@@ -46,7 +46,7 @@ class Resource:
 
     def shown(self) -> str:
         """How it stands in the HTML, shortened."""
-        url, tag = shown(self.url), self.tag[:40]
+        url, tag = shown(self.url), self.tag[:MAX_TAG_SHOWN]
         if not self.in_css:
             return f'<{tag} {self.attribute}="{url}">'
         if self.attribute:
