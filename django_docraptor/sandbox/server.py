@@ -18,7 +18,7 @@ from werkzeug.wrappers import Request, Response
 from django_docraptor.sandbox.administration import PREFIX, Administration
 from django_docraptor.sandbox.answers import json_answer, xml_errors
 from django_docraptor.sandbox.application import Application
-from django_docraptor.sandbox.loopback import is_address
+from django_docraptor.sandbox.loopback import address_of
 from django_docraptor.sandbox.wire import DropError, reset_connection
 
 logger = logging.getLogger("django_docraptor.sandbox")
@@ -153,7 +153,7 @@ class Server(ThreadedWSGIServer):
             host = urlsplit(f"//{given}").hostname or ""
         except ValueError:
             return False
-        return not given or host in self._names or is_address(host)
+        return not given or host in self._names or address_of(host) is not None
 
     def process_request(self, request: Any, client_address: Any) -> None:
         """Serve a connection in a thread of its own, known to `end_connections`."""
