@@ -46,11 +46,9 @@ def is_report(document: DocumentClass) -> bool:
 def fits(document: DocumentClass, model: type[Model]) -> bool:
     """Whether it can be made from objects of that model, as its ``order`` will see it."""
     own: Any = document.model
-    if own is None:
-        return not is_report(document)
-    if not (isinstance(own, type) and issubclass(own, Model)):  # another check reports that
-        return True
-    return issubclass(model, own._meta.concrete_model or own)
+    if own is not None and not (isinstance(own, type) and issubclass(own, Model)):
+        return True  # another check reports that
+    return document.is_made_from(model)
 
 
 def is_billed(document: DocumentClass) -> bool:

@@ -306,9 +306,15 @@ class Document(Generic[S]):
         return cls(source, params, ordered_type=order.get("document_type", ""))
 
     @classmethod
+    def is_made_from(cls, model: type) -> bool:
+        """Whether an object of that class can be the source. A proxy is its model, either way."""
+        own = cls.model
+        return own is None or issubclass(model, own._meta.concrete_model or own)
+
+    @classmethod
     def _wrong_source(cls, source: object) -> Iterator[tuple[str, str]]:
         """What is not made from its own model would be a document of somebody else's."""
-        if cls.model and not isinstance(source, cls.model._meta.concrete_model or cls.model):
+        if cls.model and not cls.is_made_from(source.__class__):
             given = "nothing" if source is None else source.__class__.__name__
             yield "source", f"{cls.__name__} is made from {cls.model.__name__}, not from {given}."
 

@@ -140,6 +140,11 @@ class QuerysetDocument(Document[Any], Generic[M]):
         return document
 
     @classmethod
+    def is_made_from(cls, model: type) -> bool:
+        """Whether rows of that model can be reported on: without a model, none can."""
+        return cls.model is not None and super().is_made_from(model)
+
+    @classmethod
     def _describe(cls, source: Any, filters: Mapping[str, Any] | None) -> dict[str, Any]:
         if source is None:
             return options_to_json({"filters": dict(filters or {})})
@@ -147,7 +152,7 @@ class QuerysetDocument(Document[Any], Generic[M]):
             return options_to_json({source.finder: dict(source.facts)})
         if filters is not None:
             raise ValidationError({"filters": ["Give a queryset or filters, not both."]})
-        if not isinstance(source, QuerySet) or not _is_of(source, cls.model):
+        if not isinstance(source, QuerySet) or not cls.is_made_from(source.model):
             wanted = f"a queryset of {cls.model.__name__}" if cls.model else "a queryset"
             raise ValidationError({"source": [f"{cls.__name__} is made from {wanted}."]})
         return {"keys": cls._keys(source)}
@@ -178,10 +183,6 @@ def _keys(described: Mapping[str, Any]) -> "list[Any] | QuerySet[Any] | None":
             raise ConfigurationError(f"Nobody here finds rows by {name!r}: is its app installed?")
         return FINDERS[name](described[name])
     return cast("list[Any] | None", described.get("keys"))
-
-
-def _is_of(queryset: QuerySet[Any], model: type[Model] | None) -> bool:
-    return model is not None and issubclass(queryset.model, model._meta.concrete_model or model)
 
 
 def _check_filters(document: QuerysetDocument[Any]) -> None:
