@@ -7,6 +7,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from celery.signals import before_task_publish
 from django.db.models import F
 
 from django_docraptor import lifecycle, shortcuts
@@ -71,6 +72,20 @@ def documents(settings: Any, tmp_path: Any) -> Any:
     return location
 
 
+@pytest.fixture
+def rings(settings: Any) -> Iterator[list[str]]:
+    """Names of the tasks that are rung, with the doorbell on."""
+    settings.DOCRAPTOR = settings.DOCRAPTOR | {"RING_ON_COMMIT": True}
+    published: list[str] = []
+
+    def note(sender: str, **kwargs: Any) -> None:
+        published.append(sender)
+
+    before_task_publish.connect(note)
+    yield published
+    before_task_publish.disconnect(note)
+
+
 def enqueue(**order: Any) -> RenderJob:
     """A job for a small document."""
     job = shortcuts.enqueue(**{"name": "hello.pdf", "content": HTML, **order})
@@ -112,6 +127,11 @@ def _make_due(job: RenderJob) -> None:
         deadline_at=F("deadline_at") - minutes,
     )
     Account.objects.update(paused_until=None, circuit_open_until=None)
+
+
+def state_of(job: RenderJob) -> str:
+    """The row's state now."""
+    return RenderJob.objects.values_list("state", flat=True).get(pk=job.pk)
 
 
 def kinds(job: RenderJob) -> list[str]:

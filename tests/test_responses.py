@@ -1,7 +1,7 @@
 """Documents as answers: headers, the wait, the waiting page, and that a reload is never billed."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import nullcontext
 from io import BytesIO
 from pathlib import Path
@@ -9,7 +9,6 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
-from celery.signals import before_task_publish
 from django.contrib.auth import get_user_model
 from django.contrib.auth.models import AbstractBaseUser, AnonymousUser
 from django.core.exceptions import PermissionDenied, ValidationError
@@ -298,20 +297,6 @@ def test_key_of_somebody_else(request_: HttpRequest) -> None:
     request_.user = get_user_model().objects.create_user("other", password=None)
     with pytest.raises(PermissionDenied):
         answer(request_, idempotency_key="17-1")
-
-
-@pytest.fixture
-def rings(settings: Any) -> Iterator[list[str]]:
-    """Names of the tasks that are rung, with the doorbell on."""
-    settings.DOCRAPTOR = settings.DOCRAPTOR | {"RING_ON_COMMIT": True}
-    published: list[str] = []
-
-    def note(sender: str, **kwargs: Any) -> None:
-        published.append(sender)
-
-    before_task_publish.connect(note)
-    yield published
-    before_task_publish.disconnect(note)
 
 
 @pytest.mark.django_db(transaction=True)

@@ -3,7 +3,7 @@
 import json
 import socket
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -60,20 +60,6 @@ def callback_path(job: RenderJob | uuid.UUID, attempt: int = 1) -> str:
 def docraptor() -> Client:
     """Somebody without cookies, as DocRaptor is, and CSRF protection on."""
     return Client(enforce_csrf_checks=True)
-
-
-@pytest.fixture
-def rings(settings) -> Iterator[list[str]]:
-    """Names of the tasks that are rung, with the doorbell on."""
-    settings.DOCRAPTOR = settings.DOCRAPTOR | {"RING_ON_COMMIT": True}
-    published: list[str] = []
-
-    def note(sender: str, **kwargs: Any) -> None:
-        published.append(sender)
-
-    before_task_publish.connect(note)
-    yield published
-    before_task_publish.disconnect(note)
 
 
 class Unreadable:

@@ -14,17 +14,11 @@ from django_docraptor.lifecycle import polling, submission
 from django_docraptor.models import RenderJob
 from django_docraptor.sandbox import Sandbox
 from django_docraptor.states import FINAL, State
-from tests.conftest import Killed, drive, enqueue, kinds, skip_time
+from tests.conftest import Killed, drive, enqueue, kinds, skip_time, state_of
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
 LONG = "x" * 300
-
-
-def states(*jobs: RenderJob) -> list[str]:
-    """Where the jobs are."""
-    found = RenderJob.objects.in_bulk([job.pk for job in jobs])
-    return [found[job.pk].state for job in jobs]
 
 
 @pytest.mark.parametrize(
@@ -89,7 +83,7 @@ def test_an_accepted_create_whose_answer_cannot_be_written(
 
     monkeypatch.setattr(submission, "accepted", accepted)
     lifecycle.submit()
-    assert states(broken, other) == [State.UNCONFIRMED, State.QUEUED]
+    assert [state_of(broken), state_of(other)] == [State.UNCONFIRMED, State.QUEUED]
     monkeypatch.undo()
     assert drive(broken).state == State.COMPLETED
     assert len(sandbox.ledger.accepted()) == 2

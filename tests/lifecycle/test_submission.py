@@ -13,15 +13,10 @@ from django_docraptor.lifecycle.submission import Admission, accepted, admit, pr
 from django_docraptor.models import Account, RenderJob, after
 from django_docraptor.sandbox import Fault, Sandbox
 from django_docraptor.states import Kind, State
-from tests.conftest import drive, enqueue, kinds, skip_time
+from tests.conftest import drive, enqueue, kinds, skip_time, state_of
 from tests.threads import at_once
 
 pytestmark = pytest.mark.django_db(transaction=True)
-
-
-def state_of(job: RenderJob) -> str:
-    """The row's state now."""
-    return RenderJob.objects.values_list("state", flat=True).get(pk=job.pk)
 
 
 def creates(sandbox: Sandbox) -> int:
