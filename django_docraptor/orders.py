@@ -140,7 +140,8 @@ def _is_time_zone(key: object) -> bool:
 
 
 def _wrong_text(name: str, value: object, *, blank: bool) -> Iterator[tuple[str, str]]:
-    limit: int = RenderJob._meta.get_field(name).max_length  # type: ignore[union-attr, assignment]
+    column: Any = RenderJob._meta.get_field(name)
+    limit: int = column.max_length
     if not isinstance(value, str):
         yield name, f"{name} must be str, not {type(value).__name__}."
     elif not value.strip() and not (blank and not value):

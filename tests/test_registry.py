@@ -66,7 +66,7 @@ def test_unregister(recipe: Recipe) -> None:
 
 def test_all_recipes_is_a_copy(recipe: Recipe) -> None:
     """What a caller does to the list of all recipes does not change the registry."""
-    registry.all_recipes().clear()  # type: ignore[attr-defined]
+    registry.all_recipes().clear()  # type: ignore[attr-defined] # what it may not do
     assert registry.all_recipes()["tests.recipe"] is recipe
 
 

@@ -8,6 +8,7 @@ import argparse
 import statistics
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 from benchmarks.bench.figures import Case, Figure
@@ -86,7 +87,7 @@ def _one_by_one(
         place.control.change(delay=SHORTEST + share * (LONGEST - SHORTEST))
         name = name_of(number)
         order(name)
-        wait_until(f"{name} is there", lambda name=name: is_there(name), PATIENCE, 0.02)  # type: ignore[misc]
+        wait_until(f"{name} is there", partial(is_there, name), PATIENCE, 0.02)
 
 
 def measure(place: Place, options: argparse.Namespace) -> list[Figure]:

@@ -98,8 +98,9 @@ def _deliver_to(document: DocumentClass) -> Iterator[CheckMessage]:
 
 
 def _is_file_field(document: DocumentClass) -> bool:
+    model: Any = document.model
     try:
-        return isinstance(document.model._meta.get_field(document.deliver_to), FileField)  # type: ignore[union-attr]
+        return isinstance(model._meta.get_field(document.deliver_to), FileField)
     except (FieldDoesNotExist, AttributeError):
         return False
 
