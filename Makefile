@@ -22,13 +22,13 @@ matrix: $(STAMP)  ## Run the SQLite suite on every supported Python and Django
 	$(BIN)/python -m tox run $(if $(ENVS),-e $(ENVS)) -- $(ARGS)
 
 chaos: $(STAMP)  ## Kill, freeze and flush everything, then count (NAIVE=1: the usual way)
-	@$(BIN)/python -m benchmarks.chaos $(if $(NAIVE),--naive) $(ARGS)
+	@$(BIN)/python -m tests.chaos $(if $(NAIVE),--naive) $(ARGS)
 
 bench: $(STAMP)  ## Measure what a document costs, ours and the usual way (figures to BENCH_JSON)
-	@$(BIN)/python -m benchmarks.bench $(ARGS)
+	@$(BIN)/python -m benchmarks.cost $(ARGS)
 
 mutants: $(STAMP)  ## Break each guard, and see a named test fail
-	@$(BIN)/python -m tests.mutations
+	@$(BIN)/python -m tests.mutants
 
 lint: $(STAMP)  ## Check style and types
 	$(BIN)/ruff check .

@@ -48,7 +48,7 @@ class RabbitMQ:
         port = free_port()
         self.url = f"amqp://guest:guest@{HOST}:{port}//"
         self.queue = f"docraptor-{uuid.uuid4().hex[:12]}"
-        command = module("benchmarks.chaos.proxy", str(port), str(RABBITMQ_PORT))
+        command = module("tests.support.tcp_proxy", str(port), str(RABBITMQ_PORT))
         self.role = Role("wire", command, {"PYTHONUNBUFFERED": "1"}, folder)
 
     def start(self) -> None:

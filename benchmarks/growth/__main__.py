@@ -9,9 +9,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from benchmarks import plots
+from benchmarks import charts
 from benchmarks.growth.measure import IN_FLIGHT, SIZES, measure
-from tests.services import missing_service
+from tests.support.services import missing_service
 
 DATABASES = ("postgresql", "sqlite")
 
@@ -40,7 +40,7 @@ def main() -> None:
 
 def plot(found: Mapping[str, Mapping[str, Any]]) -> str:
     """A row for each database: history at the left, jobs in flight at the right."""
-    return plots.lines(
+    return charts.lines(
         [
             [
                 (database, "finished jobs", result["history"]),

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
-from benchmarks.growth.subject import Subject, subject
+from benchmarks.growth.probe_client import Subject, subject
 
 SIZES = (10_000, 100_000, 1_000_000)
 IN_FLIGHT = (10, 100, 1_000, 10_000)

@@ -13,13 +13,13 @@ from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
-from benchmarks.growth import history
 from django_docraptor import lifecycle, retention
 from django_docraptor.client import RemoteStatus
 from django_docraptor.lifecycle import polling, submission
-from django_docraptor.models import RenderJob, after
-from django_docraptor.states import LEASE, POLLED, State
+from django_docraptor.models import RenderJob, seconds_from_now
+from django_docraptor.states import LEASE_SECONDS, POLLED_STATES, State
 from django_docraptor.storage import document_storage
+from tests.support import history
 
 # Calls before the clock runs.
 WARM_UP = 2
@@ -63,8 +63,8 @@ def claim() -> None:
 def poll_batch() -> None:
     """A batch of polls without the calls: take the due jobs, write that they go on."""
     still = RemoteStatus(status="working")
-    due = RenderJob.objects.filter(state__in=POLLED)
-    jobs = due.claim(limit=polling.BATCH, lease=LEASE[State.QUEUED])
+    due = RenderJob.objects.filter(state__in=POLLED_STATES)
+    jobs = due.claim(limit=polling.BATCH, lease=LEASE_SECONDS[State.QUEUED])
     assert jobs
     for job in jobs:
         polling.answered(job, still)
@@ -95,8 +95,8 @@ def at_docraptor(number: int) -> RenderJob:
         attempt=1,
         status_id=f"unfinished-{number}",
         sent_at=Now(),
-        deadline_at=after(600),
-        due_at=Now() if number < polling.BATCH else after(300),
+        deadline_at=seconds_from_now(600),
+        due_at=Now() if number < polling.BATCH else seconds_from_now(300),
     )
 
 

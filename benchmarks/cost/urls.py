@@ -1,0 +1,10 @@
+"""The bench site's addresses: DocRaptor's callback, and the view it is compared with."""
+
+from django.urls import include, path
+
+from benchmarks.cost import views
+
+urlpatterns = [
+    path("docraptor/", include("django_docraptor.urls")),
+    path("one-select/<uuid:key>/", views.one_select),
+]

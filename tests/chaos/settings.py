@@ -1,0 +1,83 @@
+"""Settings of the chaos site, in every process of it; the driver says all by environment."""
+
+import json
+import os
+from pathlib import Path
+
+from tests.chaos.time_scale import DEADLINE, POLL, VISIBILITY_TIMEOUT, scale_states
+from tests.settings import *  # noqa: F403
+from tests.settings import DATABASES, INSTALLED_APPS
+
+scale_states()
+
+SCRATCH = Path(os.environ["TEST_SCRATCH"])
+SANDBOX = os.environ.get("CHAOS_SANDBOX", "")
+NAIVE = os.environ.get("CHAOS_NAIVE") == "1"
+
+DEBUG = False
+ALLOWED_HOSTS = ["127.0.0.1"]
+ROOT_URLCONF = "tests.chaos.urls"
+INSTALLED_APPS = [*INSTALLED_APPS, "tests.chaos", "tests.apps.baseline"]
+STORAGES = {
+    alias: {
+        "BACKEND": "tests.chaos.storage.FlakyStorage",
+        "OPTIONS": {"location": SCRATCH / "documents"},
+    }
+    for alias in ("default", "docraptor")
+} | {"staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"}}
+if "mysql" in DATABASES["default"]["ENGINE"]:
+    DATABASES["default"]["OPTIONS"] = {"connect_timeout": 5}
+
+# The sandbox calls back on this machine, where there is no https.
+SILENCED_SYSTEM_CHECKS = ["django_docraptor.E005"]
+DOCRAPTOR = {
+    "API_KEY": "chaos",
+    "TEST_MODE": False,
+    "BASE_URL": SANDBOX,
+    "CALLBACK_BASE_URL": os.environ.get("CHAOS_WEB", ""),
+    "TIMEOUT": {
+        "connect": 1,
+        "create_read": 1.5,
+        "status_read": 1.5,
+        "download_read": 1.5,
+        "total": 4,
+    },
+    "DEADLINE": DEADLINE,
+    "POLL": POLL,
+    "SPOOL_DIR": SCRATCH / "spool",
+    "MAX_DOCUMENT_BYTES": 2 * 1024 * 1024,
+}
+
+_broker = os.environ.get("TEST_BROKER", "memory://")
+CELERY_BROKER_URL = _broker
+CELERY_BROKER_TRANSPORT_OPTIONS = (
+    {"socket_timeout": 2, "socket_connect_timeout": 2, "visibility_timeout": VISIBILITY_TIMEOUT}
+    if _broker.startswith("redis")
+    else {"confirm_publish": True}
+)
+CELERY_TASK_DEFAULT_QUEUE = os.environ.get("CHAOS_QUEUE", "chaos")
+CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
+CELERY_BROKER_CONNECTION_MAX_RETRIES = None
+CELERY_WORKER_ENABLE_REMOTE_CONTROL = False
+CELERY_BEAT_SCHEDULE = (
+    {}
+    if NAIVE
+    else {
+        "docraptor": {
+            "task": "django_docraptor.tick",
+            "schedule": 1.0,
+            "options": {"expires": 10},
+        }
+    }
+)
+# Shares of the saves that fail: before anything was written, and after all was.
+CHAOS_STORAGE = json.loads(os.environ.get("CHAOS_STORAGE", "{}"))
+
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {"line": {"format": "%(asctime)s %(process)d %(name)s %(message)s"}},
+    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
+    "root": {"handlers": ["console"], "level": "WARNING"},
+    "loggers": {"django_docraptor": {"handlers": ["console"], "level": "INFO", "propagate": False}},
+}
