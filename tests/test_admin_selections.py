@@ -128,7 +128,7 @@ def test_permission_lost(client: Client, sandbox: Sandbox, how: str) -> None:
     job = drive(RenderJob.objects.get())
     assert (job.state, job.error_code) == (State.FAILED, Reason.TEMPLATE_ERROR)
     assert "who ordered this report" in job.errors
-    assert sandbox.requests == []
+    assert sandbox.calls == []
 
 
 def test_rows_are_the_users(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -117,7 +117,7 @@ def test_ajob_done_times_out(sandbox: Sandbox) -> None:
         asyncio.run(ajob_done(job, timeout=0.3))
     assert 0.3 <= time.monotonic() - before < 5
     assert RenderJob.objects.get().state == State.PENDING
-    assert sandbox.requests == []
+    assert sandbox.calls == []
 
 
 def test_ajob_done_many(sandbox: Sandbox, documents) -> None:

@@ -65,7 +65,7 @@ def test_until_idle_with_nothing_to_do(sandbox: Sandbox) -> None:
 @pytest.mark.parametrize("mode", ["--until-idle", "--loop"])
 def test_timeout(sandbox: Sandbox, mode: str) -> None:
     """Past the timeout it fails and says how much is left."""
-    sandbox.change(delay=30)
+    sandbox.change_settings(delay=30)
     enqueue()
     with pytest.raises(CommandError, match=r"0\.2 s: 1 unfinished"):
         tick(mode, "--timeout", "0.2", "--interval", "0.05")

@@ -326,7 +326,7 @@ def test_render_now(sandbox: Sandbox, invoice: Invoice) -> None:
     """A synchronous document comes back as bytes, without a job."""
     assert InvoicePDF.render_now(invoice).startswith(b"%PDF-")
     assert not RenderJob.objects.exists()
-    assert [call.path for call in sandbox.requests] == ["/docs"]
+    assert [call.path for call in sandbox.calls] == ["/docs"]
 
 
 def test_render_now_into_a_file(sandbox: Sandbox, invoice: Invoice) -> None:

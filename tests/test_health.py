@@ -61,7 +61,7 @@ def test_report_ticks_stopped_and_workers_busy(sandbox: Sandbox) -> None:
 def test_report_waiting_for_a_slot_is_not_late(sandbox: Sandbox, settings) -> None:
     """Jobs that wait because all slots are taken do not raise an alarm."""
     settings.DOCRAPTOR = settings.DOCRAPTOR | {"MAX_IN_FLIGHT": 1}
-    sandbox.change(delay=100)
+    sandbox.change_settings(delay=100)
     enqueue()
     lifecycle.submit()
     waiting = enqueue()

@@ -74,7 +74,7 @@ def test_host_now_refuses(sandbox: Sandbox, field: str, changes: dict[str, Any])
     with pytest.raises(ValidationError) as caught:
         host_now(**{"name": "hello.pdf", "content": HTML, **changes})
     assert list(caught.value.message_dict) == [field]
-    assert sandbox.requests == []
+    assert sandbox.calls == []
 
 
 def test_naive_time(sandbox: Sandbox) -> None:

@@ -9,9 +9,9 @@ import uuid
 import pytest
 from django.core.signing import TimestampSigner
 from django.test import Client
+from django_docraptor.callbacks import make_token
 
 from django_docraptor import lifecycle
-from django_docraptor.callbacks import make_token
 from django_docraptor.models import RenderEvent, RenderJob
 from django_docraptor.sandbox import Sandbox
 from tests.conftest import enqueue
@@ -66,7 +66,7 @@ def test_callback_fuzz(sandbox: Sandbox, monkeypatch) -> None:
     lifecycle.submit()
     valid = [make_token(job.pk, 1) for job in jobs]
     before = list(RenderJob.objects.order_by("pk").values()), RenderEvent.objects.count()
-    asked = len(sandbox.requests)
+    asked = len(sandbox.calls)
     dice = random.Random(4711)
     client, made = Client(raise_request_exception=False), tokens(dice, valid)
     statuses: set[int] = set()
@@ -87,7 +87,7 @@ def test_callback_fuzz(sandbox: Sandbox, monkeypatch) -> None:
     assert statuses <= {301, 404, 405}
     after = list(RenderJob.objects.order_by("pk").values()), RenderEvent.objects.count()
     assert after == before
-    assert len(sandbox.requests) == asked
+    assert len(sandbox.calls) == asked
     assert memory() - warm < 30 * 1024
 
 

@@ -8,9 +8,9 @@ import pytest
 from celery.signals import before_task_publish
 from django.contrib.auth.models import User
 from django.urls import reverse
+from django_docraptor.callbacks import make_token
 
 from django_docraptor import lifecycle, shortcuts, tasks
-from django_docraptor.callbacks import make_token
 from django_docraptor.client.failures import Refusal
 from django_docraptor.hosted import HostedDocument
 from django_docraptor.models import Account, Pulse, RenderEvent, RenderJob
@@ -24,23 +24,34 @@ KEY = "canary-key-4711"
 HTML = "<p>canary-html-4712</p>"
 FAILURES = [
     None,
-    Fault(on="create", action="status", status=422, reason=f"The key {KEY} is fine, the HTML not"),
-    Fault(on="create", action="status", status=401, reason=f"Bad key {KEY}", times=1),
-    Fault(on="create", action="status", status=403, body="json", reason=f"{KEY} too busy", times=2),
-    Fault(on="create", action="status", status=502, body="html", reason=KEY, accept=True, times=1),
+    Fault(
+        on="create", action="status", status_code=422, reason=f"The key {KEY} is fine, the HTML not"
+    ),
+    Fault(on="create", action="status", status_code=401, reason=f"Bad key {KEY}", times=1),
+    Fault(
+        on="create",
+        action="status",
+        status_code=403,
+        body="json",
+        reason=f"{KEY} too busy",
+        times=2,
+    ),
+    Fault(
+        on="create", action="status", status_code=502, body="html", reason=KEY, accept=True, times=1
+    ),
     Fault(on="create", action="reset", accept=True, times=1),
     Fault(on="create", action="cut", mode="close", times=1),
     Fault(on="create", action="redirect", location=f"http://127.0.0.1:9/{KEY}"),
     Fault(on="render", action="fail", reason=f"Over limit for {KEY}"),
-    Fault(on="status", action="status", status=500, reason=KEY, times=2),
+    Fault(on="status", action="status", status_code=500, reason=KEY, times=2),
     Fault(on="status", action="html", times=1),
     Fault(on="status", action="reset", times=1),
-    Fault(on="download", action="status", status=400, reason=KEY),
-    Fault(on="download", action="status", status=200, reason=f"Bad key {KEY}"),
+    Fault(on="download", action="status", status_code=400, reason=KEY),
+    Fault(on="download", action="status", status_code=200, reason=f"Bad key {KEY}"),
     Fault(on="download", action="cut", mode="length"),
     Fault(on="download", action="html"),
     Fault(on="download", action="hang", seconds=3, times=1),
-    Fault(on="logs", action="status", status=500, reason=KEY, times=1),
+    Fault(on="logs", action="status", status_code=500, reason=KEY, times=1),
 ]
 
 
@@ -82,7 +93,7 @@ def rows() -> str:
 def test_no_canary_anywhere(sandbox, documents, settings, caplog, messages, client) -> None:
     """X7: neither logs at DEBUG, rows, messages, admin pages nor error texts show a secret."""
     caplog.set_level(logging.DEBUG)
-    sandbox.change(api_key=KEY)
+    sandbox.change_settings(api_key=KEY)
     settings.DOCRAPTOR = settings.DOCRAPTOR | {
         "API_KEY": KEY,
         "CALLBACK_BASE_URL": "http://127.0.0.1:9",

@@ -125,8 +125,8 @@ def test_now_of_a_class(sandbox: Sandbox) -> None:
 @pytest.mark.parametrize(
     ("fault", "error"),
     [
-        (Fault(on="create", action="status", status=500), ServerError),
-        (Fault(on="create", action="cut", mode="close", keep=40), NotADocumentError),
+        (Fault(on="create", action="status", status_code=500), ServerError),
+        (Fault(on="create", action="cut", mode="close", keep_bytes=40), NotADocumentError),
     ],
     ids=["error", "cut"],
 )
@@ -141,7 +141,7 @@ def test_now_fails(sandbox: Sandbox, settings: Any, fault: Fault, error: type[Ex
 def test_now_fails_without_telling_the_key(sandbox: Sandbox, settings: Any) -> None:
     """The error quotes what came without the API key, and speaks of no file that is gone."""
     key = settings.DOCRAPTOR["API_KEY"]
-    sandbox.add_fault(Fault(on="create", action="status", status=200, reason=f"Bad key {key}"))
+    sandbox.add_fault(Fault(on="create", action="status", status_code=200, reason=f"Bad key {key}"))
     with pytest.raises(NotADocumentError, match="Bad key") as caught:
         DocumentResponse.now(order(test=True))
     assert key not in str(caught.value)

@@ -395,7 +395,7 @@ def test_render_now_refuses(sandbox: Sandbox, field: str, wrong: Any) -> None:
     with pytest.raises(ValidationError) as caught:
         render_now(BytesIO(), **GOOD | {field: wrong})
     assert list(caught.value.message_dict) == [field]
-    assert sandbox.requests == []
+    assert sandbox.calls == []
 
 
 def test_render_now_hosted(sandbox: Sandbox) -> None:
@@ -403,12 +403,12 @@ def test_render_now_hosted(sandbox: Sandbox) -> None:
     with pytest.raises(ValidationError) as caught:
         render_now(BytesIO(), **GOOD, hosted=True)
     assert list(caught.value.message_dict) == ["hosted"]
-    assert sandbox.requests == []
+    assert sandbox.calls == []
 
 
 def test_render_now_fails(sandbox: Sandbox) -> None:
     """What DocRaptor refuses is an error that says so."""
-    sandbox.add_fault(Fault(on="create", action="status", status=422))
+    sandbox.add_fault(Fault(on="create", action="status", status_code=422))
     with pytest.raises(CallError) as caught:
         render_now(BytesIO(), **GOOD)
     assert caught.value.status == 422

@@ -25,7 +25,7 @@ from django_docraptor.preflight.resources import Resource, feed
 from django_docraptor.sandbox import Sandbox
 from django_docraptor.states import State
 from tests.conftest import drive, read
-from tests.sandbox.caller import wait_until
+from tests.support.sandbox_client import wait_until
 from tests.test_assets import MANIFEST, Stored, png, uri
 
 PAGE = """{% extends "base.html" %}{% load docraptor %}
@@ -221,7 +221,7 @@ def test_document_without_a_single_fetch(
 
     With ignore_resource_errors off, WeasyPrint's first fetch of anything else would fail the job.
     """
-    sandbox.change(renderer="weasyprint")
+    sandbox.change_settings(renderer="weasyprint")
     job = page.enqueue(name="page.pdf")
     html = compose(job).content
     found: list[Resource] = []

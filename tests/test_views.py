@@ -16,8 +16,8 @@ from django.core.files.storage import FileSystemStorage
 from django.db import InterfaceError, OperationalError, connection
 from django.test import Client
 from django.urls import reverse
-
 from django_docraptor.callbacks import make_token
+
 from django_docraptor.lifecycle.submission import accepted, admit, prepare
 from django_docraptor.models import RenderJob, after
 from django_docraptor.sandbox import Sandbox
@@ -335,10 +335,10 @@ def test_callback_download_url_is_never_contacted(
         url = f"http://127.0.0.1:{listener.getsockname()[1]}/document.pdf"
         job = enqueue()
         drive(job, until=lambda job: job.state == State.QUEUED)
-        calls = len(sandbox.requests)
+        calls = len(sandbox.calls)
         body = {"download_url": url, "status": "completed", "download_id": "stolen"}
         assert docraptor.post(callback_path(job), body).status_code == 204
-        assert len(sandbox.requests) == calls
+        assert len(sandbox.calls) == calls
         job = drive(job)
         with pytest.raises(BlockingIOError):
             listener.accept()

@@ -33,7 +33,7 @@ def test_job_done_times_out(sandbox: Sandbox) -> None:
         job_done(job, timeout=0.3)
     assert 0.3 <= time.monotonic() - before < 5
     assert RenderJob.objects.get().state == State.PENDING
-    assert sandbox.requests == []
+    assert sandbox.calls == []
 
 
 @pytest.mark.parametrize("state", sorted(FINAL))

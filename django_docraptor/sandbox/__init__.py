@@ -7,31 +7,31 @@ It meets the application only over HTTP, and imports nothing of it:
 
 from typing import TYPE_CHECKING, Any
 
-from django_docraptor.sandbox.control import Control, ControlError
 from django_docraptor.sandbox.faults import Fault, FaultError
-from django_docraptor.sandbox.ledger import Call, Entry, Ledger
+from django_docraptor.sandbox.ledger import ApiCall, Ledger, LedgerEntry
+from django_docraptor.sandbox.remote import RemoteSandbox, RemoteSandboxError
 from django_docraptor.sandbox.settings import SettingError
 
 if TYPE_CHECKING:
-    from django_docraptor.sandbox.box import Sandbox
+    from django_docraptor.sandbox.local import Sandbox
 
 __all__ = [
-    "Call",
-    "Control",
-    "ControlError",
-    "Entry",
+    "ApiCall",
     "Fault",
     "FaultError",
     "Ledger",
+    "LedgerEntry",
+    "RemoteSandbox",
+    "RemoteSandboxError",
     "Sandbox",
     "SettingError",
 ]
 
 
 def __getattr__(name: str) -> Any:
-    # Only the server needs the `[sandbox]` extra; a `Control` must work without it.
+    # Only the server needs the `[sandbox]` extra; a `RemoteSandbox` must work without it.
     if name == "Sandbox":
-        from django_docraptor.sandbox.box import Sandbox
+        from django_docraptor.sandbox.local import Sandbox
 
         return Sandbox
     raise AttributeError(name)

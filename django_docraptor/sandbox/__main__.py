@@ -9,8 +9,8 @@ import sys
 from queue import SimpleQueue
 
 try:
-    from django_docraptor.sandbox.box import Sandbox
-    from django_docraptor.sandbox.paper import load_weasyprint
+    from django_docraptor.sandbox.local import Sandbox
+    from django_docraptor.sandbox.pdf import load_weasyprint
 except ModuleNotFoundError as missing:
     sys.stderr.write(f"{missing.name} is missing: pip install 'django-docraptor[sandbox]'\n")
     sys.exit(2)

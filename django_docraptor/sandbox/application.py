@@ -14,17 +14,17 @@ from werkzeug.exceptions import HTTPException
 from werkzeug.routing import Map, Rule
 from werkzeug.wrappers import Request, Response
 
-from django_docraptor.sandbox import answers, misbehaviour, wire
-from django_docraptor.sandbox.answers import RefusalError
+from django_docraptor.sandbox import fault_bodies, fault_responses, responses
 from django_docraptor.sandbox.callbacks import Postman
 from django_docraptor.sandbox.canned import canned_pdf, canned_xlsx
 from django_docraptor.sandbox.documents import COMPLETED, Document, Store
 from django_docraptor.sandbox.faults import ANSWER, Fault, FaultList
-from django_docraptor.sandbox.incoming import key_of, options_of, recorded
 from django_docraptor.sandbox.listing import doc_logs, docs
 from django_docraptor.sandbox.options import Options, invalid_reasons
 from django_docraptor.sandbox.output import Output
-from django_docraptor.sandbox.press import Press
+from django_docraptor.sandbox.render_queue import Press
+from django_docraptor.sandbox.request_parsing import key_of, options_of, recorded
+from django_docraptor.sandbox.responses import RefusalError
 from django_docraptor.sandbox.settings import Settings
 
 Listing = Callable[[list[Document], Mapping[str, str]], object]
@@ -66,9 +66,9 @@ class Application:
         try:
             response = self._dispatch(request)
         except RefusalError as refusal:
-            response = answers.xml_errors(refusal.status, refusal.reasons)
+            response = responses.xml_errors(refusal.status, refusal.reasons)
         except HTTPException as error:
-            response = answers.xml_errors(error.code or 500, [error.name])
+            response = responses.xml_errors(error.code or 500, [error.name])
         response.headers.setdefault("X-Request-Id", str(uuid.uuid4()))
         response.headers.setdefault("X-Runtime", f"{time.monotonic() - began:.6f}")
         return response
@@ -122,7 +122,9 @@ class Application:
         )
         fault = self._fault("create", document)
         if fault is not None and not fault.takes_effect:
-            return self._spoil(fault, lambda: answers.json_answer({"status_id": str(uuid.uuid4())}))
+            return self._spoil(
+                fault, lambda: responses.json_answer({"status_id": str(uuid.uuid4())})
+            )
         self._accept(document)
         if fault is not None and fault.action == "callback_first":
             self.press.rush(document)
@@ -140,25 +142,25 @@ class Application:
 
     def _created(self, document: Document) -> Response:
         if document.asynchronous:
-            return answers.json_answer({"status_id": document.status_id})
+            return responses.json_answer({"status_id": document.status_id})
         document.finished.wait()
         if document.finished_at is None:
             # The sandbox stops, or was reset: nobody will finish this document.
-            raise wire.DropError
+            raise fault_bodies.DropError
         if document.output is None:
             raise RefusalError(422, *document.reasons)
         if document.hosted:
-            return answers.json_answer(answers.hosted_object(document))
-        response = answers.document_bytes(document.output, document.options.name)
+            return responses.json_answer(responses.hosted_object(document))
+        response = responses.document_bytes(document.output, document.options.name)
         if document.pages is not None:
             response.headers["X-DocRaptor-Num-Pages"] = str(document.pages)
         return response
 
     def _spoil(self, fault: Fault | None, proper: Callable[[], Response]) -> Response:
-        return proper() if fault is None else misbehaviour.play(fault, proper, self.stopping)
+        return proper() if fault is None else fault_responses.play(fault, proper, self.stopping)
 
     def _fault(self, on: str, document: Document | None) -> Fault | None:
-        return self.faults.take(on, *_labels([document] if document else []))
+        return self.faults.trigger(on, *_labels([document] if document else []))
 
     # Status and download
 
@@ -199,7 +201,7 @@ class Application:
             raise RefusalError(refusal, "The document cannot be downloaded any more")
         if fault is not None and fault.action == "wrong_type":
             output = _other_type(document.options, output)
-        return answers.document_bytes(output, document.options.name)
+        return responses.document_bytes(output, document.options.name)
 
     def _download_limit(self, document: Document) -> int:
         options = document.options
@@ -214,7 +216,7 @@ class Application:
         if document is None or not document.hosted or document.download_id != an_id:
             raise RefusalError(400, "Invalid download id")
         self.store.expire(document)
-        return answers.json_answer({"status": "expired"})
+        return responses.json_answer({"status": "expired"})
 
     # Listings
 
@@ -228,15 +230,15 @@ class Application:
         key = self._authenticate(request, test=True)
         public = key == PUBLIC_KEY != self.settings.api_key and self.settings.api_key is not None
         # Everybody knows the public key, so it must not show what others have made.
-        seen = [one for one in self.store.newest_first() if one.options.test or not public]
+        seen = [one for one in self.store.latest_first() if one.options.test or not public]
         seen = [one for one in seen if one.finished_at or self.settings.list_unfinished]
         seen = self._without_omitted(seen)
-        fault = self.faults.take("logs", *_labels(seen), actions=ANSWER)
-        return self._spoil(fault, lambda: answers.json_answer(listing(seen, request.args)))
+        fault = self.faults.trigger("logs", *_labels(seen), actions=ANSWER)
+        return self._spoil(fault, lambda: responses.json_answer(listing(seen, request.args)))
 
     def _without_omitted(self, documents: list[Document]) -> list[Document]:
-        fault = self.faults.take("logs", *_labels(documents), actions={"omit"})
-        return [one for one in documents if fault is None or not fault.hits(*_labels([one]))]
+        fault = self.faults.trigger("logs", *_labels(documents), actions={"omit"})
+        return [one for one in documents if fault is None or not fault.matches(*_labels([one]))]
 
 
 def _labels(documents: list[Document]) -> list[str]:
@@ -247,7 +249,7 @@ def _labels(documents: list[Document]) -> list[str]:
 def _status_answer(document: Document | None, an_id: str) -> Response:
     if document is None or document.status_id != an_id or not document.asynchronous:
         raise RefusalError(404, "Invalid status id")
-    return answers.json_answer(answers.status_of(document))
+    return responses.json_answer(responses.status_of(document))
 
 
 def _other_type(options: Options, output: Output) -> Output:

@@ -9,7 +9,7 @@ from urllib.parse import urlencode
 
 from django_docraptor.sandbox.documents import COMPLETED, Document, Store
 from django_docraptor.sandbox.faults import FaultList
-from django_docraptor.sandbox.loopback import is_allowed, send
+from django_docraptor.sandbox.outgoing import is_allowed, send
 from django_docraptor.sandbox.scheduler import Scheduler
 from django_docraptor.sandbox.settings import Settings
 
@@ -36,18 +36,18 @@ class Postman:
         # A receiver that hangs holds its thread for longer than a stop may take.
         self._scheduler.stop(timeout=1.0)
 
-    def announce(self, document: Document) -> None:
+    def schedule(self, document: Document) -> None:
         """Plan the callbacks of a finished document: one, unless a fault says otherwise."""
         if not wants_callback(document):
             return
         options = document.options
-        fault = self._faults.take("callback", options.tag, options.name)
+        fault = self._faults.trigger("callback", options.tag, options.name)
         action = fault.action if fault else ""
         deliveries = {"drop": 0, "duplicate": fault.count if fault else 2}.get(action, 1)
         method = "GET" if action == "to_get" else "POST"
         for _ in range(deliveries):
             self._scheduler.after(
-                fault.wait if fault else 0.0, lambda: self.deliver(document, method)
+                fault.delay if fault else 0.0, lambda: self.deliver(document, method)
             )
 
     def deliver(self, document: Document, method: str = "POST") -> None:

@@ -9,7 +9,7 @@ from collections import Counter, deque
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
-from django_docraptor.sandbox.ledger import Call, Entry, Ledger
+from django_docraptor.sandbox.ledger import ApiCall, Ledger, LedgerEntry
 from django_docraptor.sandbox.options import Options
 from django_docraptor.sandbox.output import Output
 
@@ -61,9 +61,9 @@ class Document:
         """Whether the document ended without bytes, under whatever word."""
         return self.finished_at is not None and self.state != COMPLETED
 
-    def entry(self) -> Entry:
+    def entry(self) -> LedgerEntry:
         """Return the document's line in the ledger."""
-        return Entry(
+        return LedgerEntry(
             tag=self.options.tag,
             name=self.options.name,
             document_type=self.options.document_type,
@@ -97,7 +97,7 @@ class Store:
             self._active: set[Document] = set()
             self._kept: deque[Document] = deque()
             self._kept_bytes = 0
-            self._calls: deque[Call] = deque(maxlen=MAX_CALLS)
+            self._calls: deque[ApiCall] = deque(maxlen=MAX_CALLS)
             self._counters: Counter[str] = Counter()
 
     def release(self) -> None:
@@ -111,12 +111,12 @@ class Store:
         with self._lock:
             self._counters[name] += 1
 
-    def record(self, call: Call) -> None:
+    def record(self, call: ApiCall) -> None:
         """Remember a request."""
         with self._lock:
             self._calls.append(call)
 
-    def calls(self) -> list[Call]:
+    def calls(self) -> list[ApiCall]:
         """Return the remembered requests, oldest first."""
         with self._lock:
             return list(self._calls)
@@ -127,7 +127,7 @@ class Store:
             entries = tuple(one.entry() for one in self._documents if one.accepted)
             return Ledger(entries=entries, counters=dict(self._counters))
 
-    def newest_first(self) -> list[Document]:
+    def latest_first(self) -> list[Document]:
         """Return all attempts, the newest first."""
         with self._lock:
             return self._documents[::-1]
@@ -145,7 +145,9 @@ class Store:
             self._add(document)
             self._active.add(document)
             self._counters["accepted"] += 1
-            self._counters["peak"] = max(self._counters["peak"], len(self._active))
+            self._counters["peak_concurrency"] = max(
+                self._counters["peak_concurrency"], len(self._active)
+            )
             return True
 
     def refuse(self, document: Document, reasons: list[str]) -> None:

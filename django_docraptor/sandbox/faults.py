@@ -13,7 +13,7 @@ from typing import Any
 ANSWER = frozenset({"status", "html", "reset", "close", "hang", "slow", "cut", "redirect"})
 ACTIONS: dict[str, frozenset[str]] = {
     "create": ANSWER | {"no_id", "callback_first"},
-    "status": ANSWER | {"word"},
+    "status": ANSWER | {"unknown_state"},
     "download": ANSWER | {"gzip", "empty", "bomb", "endless", "drip", "wrong_type"},
     "logs": ANSWER | {"omit"},
     "callback": frozenset({"drop", "duplicate", "late", "to_get"}),
@@ -22,11 +22,11 @@ ACTIONS: dict[str, frozenset[str]] = {
 # These spoil the answer to a call that has taken effect; the others come instead of it.
 EFFECTIVE = frozenset(
     {"slow", "cut", "no_id", "callback_first", "gzip", "empty", "bomb", "endless", "drip"}
-    | {"wrong_type", "word", "omit"}
+    | {"wrong_type", "unknown_state", "omit"}
 )
 SECONDS = {"hang": 60.0, "drip": 1.0, "late": 5.0, "slow": 1.0}
 STATUS = {"status": 500, "redirect": 307}
-WORD = {"fail": "failed", "word": "paused"}
+WORD = {"fail": "failed", "unknown_state": "paused"}
 BODIES = ("xml", "html", "json", "garbage", "empty")
 MODES = ("length", "chunked", "close", "reset")
 CHOICES = {"on": tuple(ACTIONS), "body": BODIES, "mode": MODES}
@@ -41,16 +41,16 @@ TYPES: dict[str, tuple[type, ...]] = {
     "rate": NUMBER,
     "accept": (bool, type(None)),
     "seconds": (*NUMBER, type(None)),
-    "status": (int, type(None)),
+    "status_code": (int, type(None)),
     "body": (str,),
     "reason": (str,),
     "retry_after": (int, type(None)),
-    "word": (str,),
+    "state": (str,),
     "mode": (str,),
-    "keep": (int, type(None)),
+    "keep_bytes": (int, type(None)),
     "location": (str,),
     "count": (int,),
-    "size": (int,),
+    "size_bytes": (int,),
 }
 
 
@@ -81,25 +81,25 @@ class Fault:
     # hang: before closing. slow, late: before going on. drip: between two bytes.
     seconds: float | None = None
     # status: the code. redirect: 301 to 308.
-    status: int | None = None
+    status_code: int | None = None
     # status: kind of body.
     body: str = "xml"
     # status, fail: the text; several reasons are separated by newlines.
     reason: str = "The sandbox was asked to fail."
     # status: the Retry-After header, in seconds.
     retry_after: int | None = None
-    # word: what the status says. fail: the final status, e.g. "killed".
-    word: str = ""
+    # unknown_state: what the status says. fail: the final status, e.g. "killed".
+    state: str = ""
     # cut: how the end is announced and broken.
     mode: str = "length"
     # cut: bytes that are sent; None for half of them.
-    keep: int | None = None
+    keep_bytes: int | None = None
     # redirect: where to.
     location: str = ""
     # duplicate: deliveries.
     count: int = 2
     # bomb: bytes after decompression.
-    size: int = 1 << 30
+    size_bytes: int = 1 << 30
 
     def __post_init__(self) -> None:
         for name, expected in TYPES.items():
@@ -115,18 +115,26 @@ class Fault:
     def _check_bounds(self) -> None:
         if not 0 <= self.rate <= 1:
             _refuse("rate", self.rate, "between 0 and 1")
-        if self.status is not None and not 200 <= self.status <= 599:
-            _refuse("status", self.status, "between 200 and 599")
+        if self.status_code is not None and not 200 <= self.status_code <= 599:
+            _refuse("status_code", self.status_code, "between 200 and 599")
         if self.action == "redirect" and not self.location:
             _refuse("location", self.location, "a URL to redirect to")
         if self.on == "download" and self.action in EFFECTIVE and self.accept is False:
             _refuse("accept", False, f"possible: a download that is {self.action!r} counts")
-        for name in ("times", "after", "seconds", "retry_after", "keep", "count", "size"):
+        for name in (
+            "times",
+            "after",
+            "seconds",
+            "retry_after",
+            "keep_bytes",
+            "count",
+            "size_bytes",
+        ):
             value = getattr(self, name)
             if value is not None and value < 0:
                 _refuse(name, value, "zero or more")
 
-    def hits(self, *labels: str) -> bool:
+    def matches(self, *labels: str) -> bool:
         """Whether one of the labels contains `match`; an empty `match` hits everything."""
         return not self.match or any(self.match in label for label in labels)
 
@@ -136,19 +144,19 @@ class Fault:
         return self.action in EFFECTIVE if self.accept is None else self.accept
 
     @property
-    def wait(self) -> float:
+    def delay(self) -> float:
         """Seconds, the action's own default if none were given."""
         return SECONDS.get(self.action, 0.0) if self.seconds is None else self.seconds
 
     @property
-    def code(self) -> int:
+    def effective_status_code(self) -> int:
         """HTTP status, the action's own default if none was given."""
-        return STATUS.get(self.action, 200) if self.status is None else self.status
+        return STATUS.get(self.action, 200) if self.status_code is None else self.status_code
 
     @property
-    def status_word(self) -> str:
+    def reported_state(self) -> str:
         """Word of the status answer, the action's own default if none was given."""
-        return self.word or WORD.get(self.action, "")
+        return self.state or WORD.get(self.action, "")
 
     def as_json(self) -> dict[str, Any]:
         """Return the fault as a JSON object."""
@@ -180,18 +188,18 @@ def _refuse(name: str, value: object, wanted: str) -> None:
 @dataclass(slots=True)
 class _Planned:
     fault: Fault
-    seen: int = 0
-    played: int = 0
+    matched: int = 0
+    triggered: int = 0
 
     def fires(self) -> bool:
         """Count one matching call, and say whether it is hit."""
-        self.seen += 1
+        self.matched += 1
         fault = self.fault
-        spent = fault.times is not None and self.played >= fault.times
+        spent = fault.times is not None and self.triggered >= fault.times
         # The dice decide which of our own answers to spoil; nothing secret hangs on them.
-        if self.seen <= fault.after or spent or random.random() >= fault.rate:  # noqa: S311
+        if self.matched <= fault.after or spent or random.random() >= fault.rate:  # noqa: S311
             return False
-        self.played += 1
+        self.triggered += 1
         return True
 
 
@@ -212,7 +220,7 @@ class FaultList:
         with self._lock:
             self._planned = []
 
-    def take(self, on: str, *labels: str, actions: Collection[str] = ()) -> Fault | None:
+    def trigger(self, on: str, *labels: str, actions: Collection[str] = ()) -> Fault | None:
         """Return the fault that hits this call, if any, and count it as played.
 
         `labels`: tags and names of the documents concerned. `actions`: only these, if given.
@@ -221,14 +229,18 @@ class FaultList:
             for planned in self._planned:
                 fault = planned.fault
                 asked = fault.on == on and (not actions or fault.action in actions)
-                if asked and fault.hits(*labels) and planned.fires():
+                if asked and fault.matches(*labels) and planned.fires():
                     return fault
         return None
 
     def as_json(self) -> list[dict[str, Any]]:
-        """Return the planned faults, each with `seen` and `played`."""
+        """Return the planned faults, each with `matched` and `triggered`."""
         with self._lock:
             return [
-                {**planned.fault.as_json(), "seen": planned.seen, "played": planned.played}
+                {
+                    **planned.fault.as_json(),
+                    "matched": planned.matched,
+                    "triggered": planned.triggered,
+                }
                 for planned in self._planned
             ]

@@ -12,7 +12,7 @@ from typing import Any
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Entry:
+class LedgerEntry:
     """One create that was accepted."""
 
     tag: str
@@ -41,7 +41,7 @@ class Entry:
         }
 
     @classmethod
-    def from_json(cls, data: dict[str, Any]) -> "Entry":
+    def from_json(cls, data: dict[str, Any]) -> "LedgerEntry":
         """Rebuild an entry from `as_json`."""
         finished = data["finished_at"] and datetime.fromisoformat(data["finished_at"])
         created = datetime.fromisoformat(data["created_at"])
@@ -49,7 +49,7 @@ class Entry:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Call:
+class ApiCall:
     """One HTTP request that reached the sandbox; credentials are left out."""
 
     method: str
@@ -65,7 +65,7 @@ class Call:
         return asdict(self) | {"time": self.time.isoformat()}
 
     @classmethod
-    def from_json(cls, data: dict[str, Any]) -> "Call":
+    def from_json(cls, data: dict[str, Any]) -> "ApiCall":
         """Rebuild a call from `as_json`."""
         return cls(**(data | {"time": datetime.fromisoformat(data["time"])}))
 
@@ -74,24 +74,24 @@ class Call:
 class Ledger:
     """A snapshot of all accepted creates, in order, and of the counters."""
 
-    entries: tuple[Entry, ...] = ()
+    entries: tuple[LedgerEntry, ...] = ()
     counters: dict[str, int] = field(default_factory=dict)
 
-    def accepted(self, tag_prefix: str = "") -> list[Entry]:
+    def accepted(self, tag_prefix: str = "") -> list[LedgerEntry]:
         """Return the accepted creates whose tag begins with `tag_prefix`."""
         return [entry for entry in self.entries if entry.tag.startswith(tag_prefix)]
 
-    def billed(self, tag_prefix: str = "") -> list[Entry]:
+    def billed(self, tag_prefix: str = "") -> list[LedgerEntry]:
         """Return the accepted creates that the service would bill."""
         return [entry for entry in self.accepted(tag_prefix) if entry.billed]
 
-    def duplicates(self, key: Callable[[str], object] = str) -> dict[object, list[Entry]]:
+    def duplicates(self, key: Callable[[str], object] = str) -> dict[object, list[LedgerEntry]]:
         """Return what was accepted more than once, by `key` of the tag.
 
         With tags like `<job>:<attempt>`, `key=lambda tag: tag.rsplit(":", 1)[0]` finds jobs
         that were created twice.
         """
-        groups: dict[object, list[Entry]] = defaultdict(list)
+        groups: dict[object, list[LedgerEntry]] = defaultdict(list)
         for entry in self.entries:
             groups[key(entry.tag)].append(entry)
         return {group: entries for group, entries in groups.items() if len(entries) > 1}
@@ -117,9 +117,9 @@ class Ledger:
         return self.counters.get("callback_calls", 0)
 
     @property
-    def peak(self) -> int:
+    def peak_concurrency(self) -> int:
         """Most documents that were being made at one time."""
-        return self.counters.get("peak", 0)
+        return self.counters.get("peak_concurrency", 0)
 
     def as_json(self) -> dict[str, Any]:
         """Return the ledger as a JSON object."""
@@ -131,5 +131,5 @@ class Ledger:
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> "Ledger":
         """Rebuild a ledger from `as_json`."""
-        entries = tuple(Entry.from_json(entry) for entry in data["entries"])
+        entries = tuple(LedgerEntry.from_json(entry) for entry in data["entries"])
         return cls(entries=entries, counters=data["counters"])

@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from django_docraptor.sandbox.answers import RefusalError, doc_entry, log_entry
 from django_docraptor.sandbox.documents import COMPLETED, Document
 from django_docraptor.sandbox.options import parse_time
+from django_docraptor.sandbox.responses import RefusalError, doc_entry, log_entry
 
 MAX_PER_PAGE = 100
 

@@ -6,10 +6,10 @@ Knows which renderer makes what; no HTTP server, no state.
 from dataclasses import replace
 
 from django_docraptor.sandbox.canned import canned_pdf, canned_xlsx
-from django_docraptor.sandbox.loopback import FetchError, fetch_source
 from django_docraptor.sandbox.options import Options
+from django_docraptor.sandbox.outgoing import FetchError, fetch_source
 from django_docraptor.sandbox.output import Output
-from django_docraptor.sandbox.paper import PaperError, print_pdf
+from django_docraptor.sandbox.pdf import PaperError, print_pdf
 from django_docraptor.sandbox.settings import Settings
 from django_docraptor.sandbox.spreadsheet import NoTableError, tables_to_xlsx
 

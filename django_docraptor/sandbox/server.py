@@ -15,11 +15,11 @@ from werkzeug.exceptions import HTTPException
 from werkzeug.serving import ThreadedWSGIServer, WSGIRequestHandler
 from werkzeug.wrappers import Request, Response
 
-from django_docraptor.sandbox.administration import PREFIX, Administration
-from django_docraptor.sandbox.answers import json_answer, xml_errors
 from django_docraptor.sandbox.application import Application
-from django_docraptor.sandbox.loopback import address_of
-from django_docraptor.sandbox.wire import DropError, reset_connection
+from django_docraptor.sandbox.control_api import PREFIX, Administration
+from django_docraptor.sandbox.fault_bodies import DropError, reset_connection
+from django_docraptor.sandbox.outgoing import address_of
+from django_docraptor.sandbox.responses import json_answer, xml_errors
 
 logger = logging.getLogger("django_docraptor.sandbox")
 

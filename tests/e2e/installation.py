@@ -22,7 +22,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from django_docraptor.sandbox.control import Control
+from django_docraptor.sandbox.remote import RemoteSandbox
 from tests.e2e.brokers import Broker
 from tests.e2e.content import content_of
 from tests.e2e.databases import Database
@@ -86,7 +86,7 @@ class Site:
         command = ["django_docraptor.sandbox", "--port", "0", "--renderer", "canned"]
         sandbox = self.start("sandbox", *command, "--delay", str(self._delay))
         self.engine["BASE_URL"] = sandbox.says("listening on").split()[-1]
-        self.control = Control(self.engine["BASE_URL"])
+        self.control = RemoteSandbox(self.engine["BASE_URL"])
         return self
 
     def __exit__(
@@ -235,7 +235,7 @@ class Site:
             "rendered to stored, median": round(statistics.median(waits), 2),
             "rendered to stored, longest": round(max(waits), 2),
             "callbacks": ledger.callback_calls,
-            "peak": ledger.peak,
+            "peak": ledger.peak_concurrency,
         }
 
 

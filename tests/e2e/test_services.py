@@ -86,14 +86,14 @@ def test_files_and_sqlite(start_site):
 def test_a_worker_without_beat_finishes_what_was_refused(start_site):
     """Alarms alone bring back a create that was refused twice and a status that was not told."""
     site = start_site("postgresql", "redis")
-    busy = {"on": "create", "action": "status", "status": 403, "reason": "Too many documents."}
+    busy = {"on": "create", "action": "status", "status_code": 403, "reason": "Too many documents."}
     site.control.add_fault(Fault(**busy, match="document-0000", times=2))
     site.control.add_fault(Fault(on="status", action="status", match="document-0001", times=1))
     site.work()
     jobs = site.order(3)
     site.wait_for_all(60)
     site.check(jobs)
-    assert [fault["played"] for fault in site.control.faults] == [2, 1]
+    assert [fault["triggered"] for fault in site.control.faults] == [2, 1]
     print(site.figures())
 
 

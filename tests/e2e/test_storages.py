@@ -199,7 +199,7 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
 def test_s3_upload_takes_bounded_memory(sandbox, bucket, settings, tmp_path):
     """A document of 150 MB goes through a process that grows by far less."""
     size = 150 * MEBIBYTE
-    sandbox.change(canned_bytes=size)
+    sandbox.change_settings(canned_bytes=size)
     settings.DOCRAPTOR = settings.DOCRAPTOR | {
         "MAX_DOCUMENT_BYTES": 2 * size,
         "TIMEOUT": {"download_read": 20, "total": 60},

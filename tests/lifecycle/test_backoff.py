@@ -36,7 +36,7 @@ def test_401_pauses_the_account(
         deadline_at=after(900),
         due_at=Now(),
     )
-    sandbox.add_fault(Fault(on=call, action="status", status=401))
+    sandbox.add_fault(Fault(on=call, action="status", status_code=401))
     step()
     assert list(Account.paused()) == ["default"]
     job.refresh_from_db()

@@ -65,7 +65,7 @@ def test_W7_nothing_that_is_posted_is_contacted(sandbox: Sandbox, site) -> None:
         job = called_back(job)
         assert drive(job).state == State.COMPLETED
         assert elsewhere.requests == []
-    paths = {request.path.split("/")[1] for request in sandbox.requests}
+    paths = {request.path.split("/")[1] for request in sandbox.calls}
     assert paths <= {"async_docs", "docs", "status", "download", "doc_logs.json"}
 
 

@@ -99,7 +99,7 @@ def use_storage(settings, tmp_path):
 )
 def test_D1_cut_download(sandbox, documents, limit: int, state: State, reason: str) -> None:
     """A second download is tried, and a service that allows only one is understood."""
-    sandbox.change(download_limit=limit)
+    sandbox.change_settings(download_limit=limit)
     job = rendered()
     sandbox.add_fault(Fault(on="download", action="cut", mode="length", times=1))
     job = drive(job)
@@ -192,7 +192,7 @@ def test_D9_two_fetch_at_once(sandbox, documents) -> None:
 def test_D_not_ready_yet(sandbox, documents) -> None:
     """A 400 on the first download may mean "not finished": it is tried again."""
     job = rendered()
-    sandbox.add_fault(Fault(on="download", action="status", status=400, times=1))
+    sandbox.add_fault(Fault(on="download", action="status", status_code=400, times=1))
     lifecycle.collect()
     job.refresh_from_db()
     assert (job.state, job.error_code) == (State.DOWNLOADING, "")

@@ -106,7 +106,7 @@ def test_D1_D2_F2_killed_while_collecting(
 
 def test_D1_one_download_account(sandbox: Sandbox, documents, settings) -> None:
     """Killed during the only download that the account allows: said, and not tried for ever."""
-    sandbox.change(download_limit=1)
+    sandbox.change_settings(download_limit=1)
     job = ready_to_collect()
     crash("after_body", settings, documents)
     skip_time(1000)

@@ -25,7 +25,7 @@ def close_circuit_wait() -> None:
 def test_circuit_opens_after_repeated_faults(sandbox: Sandbox, documents, settings) -> None:
     """After five faulty creates in a row no more are made until the wait is over."""
     settings.DOCRAPTOR = settings.DOCRAPTOR | {"MAX_IN_FLIGHT": 1}
-    sandbox.add_fault(Fault(on="create", action="status", status=503, accept=False))
+    sandbox.add_fault(Fault(on="create", action="status", status_code=503, accept=False))
     for _ in range(CIRCUIT_FAULTS + 3):
         enqueue(test=False)
     for _ in range(CIRCUIT_FAULTS + 3):

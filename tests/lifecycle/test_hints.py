@@ -33,7 +33,7 @@ def test_W1_a_poll_under_way_loses_no_wake_up(sandbox: Sandbox) -> None:
     from django_docraptor.lifecycle.polling import not_yet
     from django_docraptor.lifecycle.remote import client_for
 
-    sandbox.change(delay=30)
+    sandbox.change_settings(delay=30)
     job = enqueue()
     lifecycle.submit()
     skip_time(2)

@@ -9,9 +9,9 @@ import pytest
 from django.db import IntegrityError
 from django.urls import reverse
 from django.utils import timezone
+from django_docraptor.callbacks import make_token
 
 from django_docraptor import lifecycle, shortcuts
-from django_docraptor.callbacks import make_token
 from django_docraptor.client import RemoteStatus
 from django_docraptor.exceptions import CallError, RejectedError
 from django_docraptor.lifecycle.hosting import published
@@ -85,7 +85,7 @@ def test_expires_before_it_is_sent(sandbox: Sandbox, documents) -> None:
     job = drive(job)
     assert (job.state, job.error_code) == (State.FAILED, Reason.INVALID_REQUEST)
     assert "hosted_expires_at" in job.errors
-    assert sandbox.requests == []
+    assert sandbox.calls == []
 
 
 def test_waiting_page(sandbox: Sandbox, documents, admin_client) -> None:
@@ -123,7 +123,7 @@ def test_without_an_address(sandbox: Sandbox, documents) -> None:
     [
         Fault(on="create", action="reset", accept=True, times=1),
         Fault(on="create", action="cut", mode="close", times=1),
-        Fault(on="create", action="status", status=502, accept=True, times=1),
+        Fault(on="create", action="status", status_code=502, accept=True, times=1),
     ],
     ids=lambda fault: fault.action,
 )
@@ -180,7 +180,7 @@ def test_expire_what_is_not_public(sandbox: Sandbox, documents) -> None:
     private, waiting = drive(enqueue()), enqueue(hosted=True)
     assert not shortcuts.expire(private)
     assert not shortcuts.expire(waiting)
-    assert not [call for call in sandbox.requests if call.path.startswith("/expire")]
+    assert not [call for call in sandbox.calls if call.path.startswith("/expire")]
 
 
 def test_expire_fails(sandbox: Sandbox, documents, settings) -> None:

@@ -26,9 +26,9 @@ def submitted(**order) -> RenderJob:
 @pytest.mark.parametrize(
     "fault",
     [
-        Fault(on="status", action="status", status=500, times=3),
-        Fault(on="status", action="status", status=503, body="html", times=3),
-        Fault(on="status", action="status", status=429, retry_after=7, times=2),
+        Fault(on="status", action="status", status_code=500, times=3),
+        Fault(on="status", action="status", status_code=503, body="html", times=3),
+        Fault(on="status", action="status", status_code=429, retry_after=7, times=2),
         Fault(on="status", action="reset", times=2),
         Fault(on="status", action="hang", seconds=5, times=1),
         Fault(on="status", action="html", times=2),
@@ -49,7 +49,9 @@ def test_P1_passing_faults(sandbox: Sandbox, documents, fault: Fault) -> None:
 def test_P1_retry_after_is_honoured(sandbox: Sandbox) -> None:
     """DocRaptor says when to come back: not before."""
     job = submitted()
-    sandbox.add_fault(Fault(on="status", action="status", status=429, retry_after=300, times=1))
+    sandbox.add_fault(
+        Fault(on="status", action="status", status_code=429, retry_after=300, times=1)
+    )
     skip_time(2)
     lifecycle.poll()
     skip_time(290)
@@ -63,7 +65,7 @@ def test_P1_retry_after_is_honoured(sandbox: Sandbox) -> None:
 def test_P1_for_ever(sandbox: Sandbox) -> None:
     """A status that can never be had fails the job in the end, and a retry resumes it unbilled."""
     job = submitted()
-    sandbox.add_fault(Fault(on="status", action="status", status=500))
+    sandbox.add_fault(Fault(on="status", action="status", status_code=500))
     job = drive(job)
     assert (job.state, job.error_code) == (State.FAILED, "remote_lost")
     assert job.resumes_at == State.QUEUED
@@ -73,7 +75,7 @@ def test_P1_for_ever(sandbox: Sandbox) -> None:
 def test_P2_unknown_word(sandbox: Sandbox, documents, caplog) -> None:
     """A status word that we do not know means: keep looking."""
     job = submitted()
-    sandbox.add_fault(Fault(on="status", action="word", word="paused", times=2))
+    sandbox.add_fault(Fault(on="status", action="unknown_state", state="paused", times=2))
     assert drive(job).state == State.COMPLETED
     assert "unknown status 'paused'" in caplog.text
 
@@ -81,7 +83,7 @@ def test_P2_unknown_word(sandbox: Sandbox, documents, caplog) -> None:
 def test_P3_status_not_found(sandbox: Sandbox) -> None:
     """404 five times over: DocRaptor does not know the document."""
     job = submitted()
-    sandbox.add_fault(Fault(on="status", action="status", status=404))
+    sandbox.add_fault(Fault(on="status", action="status", status_code=404))
     job = drive(job)
     assert (job.state, job.error_code) == (State.FAILED, "remote_lost")
     assert sandbox.ledger.status_calls == 5
@@ -91,7 +93,7 @@ def test_P3_status_not_found(sandbox: Sandbox) -> None:
 def test_P4_remote_failure(sandbox: Sandbox, word: str) -> None:
     """A document that DocRaptor could not make fails with all of its reasons, whole."""
     reasons = "Name can't be blank\nName is too long (maximum is 200 characters)"
-    sandbox.add_fault(Fault(on="render", action="fail", reason=reasons, word=word))
+    sandbox.add_fault(Fault(on="render", action="fail", reason=reasons, state=word))
     job = drive(enqueue())
     assert (job.state, job.error_code, job.errors) == (State.FAILED, "render_failed", reasons)
     assert sandbox.ledger.callback_calls == 0
@@ -131,7 +133,7 @@ def test_poll_401_pauses_the_account(sandbox: Sandbox, documents, settings) -> N
     """A key that stopped working fails no job, not even past the deadline."""
     job = submitted()
     right = settings.DOCRAPTOR
-    sandbox.change(api_key="right")
+    sandbox.change_settings(api_key="right")
     settings.DOCRAPTOR = right | {"API_KEY": "wrong"}
     skip_time(2)
     lifecycle.poll()
@@ -144,12 +146,12 @@ def test_poll_401_pauses_the_account(sandbox: Sandbox, documents, settings) -> N
 
 def test_poll_a_late_queued_never_moves_back(sandbox: Sandbox) -> None:
     """A working job stays working, whatever an older answer says."""
-    sandbox.change(delay=30)
+    sandbox.change_settings(delay=30)
     job = submitted()
-    sandbox.add_fault(Fault(on="status", action="word", word="working", times=1))
+    sandbox.add_fault(Fault(on="status", action="unknown_state", state="working", times=1))
     skip_time(2)
     lifecycle.poll()
-    sandbox.add_fault(Fault(on="status", action="word", word="queued", times=1))
+    sandbox.add_fault(Fault(on="status", action="unknown_state", state="queued", times=1))
     skip_time(2)
     lifecycle.poll()
     job.refresh_from_db()

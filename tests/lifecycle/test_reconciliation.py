@@ -33,7 +33,7 @@ def lost(sandbox: Sandbox, **order):
 def test_S18_the_log_fails_for_a_while(sandbox: Sandbox, documents, code: int) -> None:
     """A log that cannot be read is read later."""
     job = lost(sandbox, test=False)
-    sandbox.add_fault(Fault(on="logs", action="status", status=code, times=3))
+    sandbox.add_fault(Fault(on="logs", action="status", status_code=code, times=3))
     assert drive(job).state == State.COMPLETED
     assert len(sandbox.ledger.accepted()) == 1
 
@@ -42,7 +42,7 @@ def test_S18_the_log_has_pages(sandbox: Sandbox, documents) -> None:
     """An attempt on the second page of the log is found."""
     job = lost(sandbox, test=False)
     client = client_for("default")
-    sandbox.change(max_concurrent=1000)
+    sandbox.change_settings(max_concurrent=1000)
     for number in range(120):
         client.create_async_doc(DocumentRequest(name=f"{number}", content="-", tag=f"{number}"))
     assert drive(job).state == State.COMPLETED
@@ -53,7 +53,7 @@ def test_S18_the_log_has_pages(sandbox: Sandbox, documents) -> None:
 def test_S18_the_log_is_forbidden(sandbox: Sandbox, code: int) -> None:
     """Without a log nothing can be settled: hold, even for a test document."""
     job = lost(sandbox, test=True)
-    sandbox.add_fault(Fault(on="logs", action="status", status=code))
+    sandbox.add_fault(Fault(on="logs", action="status", status_code=code))
     job = drive(job)
     assert job.error_code == "submit_unconfirmed"
     assert "cannot be read" in job.errors
@@ -63,7 +63,7 @@ def test_S18_the_log_is_forbidden(sandbox: Sandbox, code: int) -> None:
 def test_S18_the_log_stays_away(sandbox: Sandbox) -> None:
     """A log that never answers holds the job in the end."""
     job = lost(sandbox, test=True)
-    sandbox.add_fault(Fault(on="logs", action="status", status=500))
+    sandbox.add_fault(Fault(on="logs", action="status", status_code=500))
     job = drive(job, rounds=60)
     assert job.error_code == "submit_unconfirmed"
 
@@ -82,7 +82,7 @@ def test_a_cut_listing_proves_nothing(sandbox: Sandbox, documents) -> None:
 
 def test_a_listing_that_shows_only_finished_documents(sandbox: Sandbox, documents) -> None:
     """It is not known whether DocRaptor lists unfinished ones: absence is no proof while young."""
-    sandbox.change(list_unfinished=False, delay=0.5)
+    sandbox.change_settings(list_unfinished=False, delay=0.5)
     job = lost(sandbox, test=True)
     skip_time(11)
     lifecycle.reconcile()

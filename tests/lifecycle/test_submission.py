@@ -203,7 +203,7 @@ def test_S3_gives_up_in_the_end(sandbox: Sandbox, settings) -> None:
         Fault(on="create", action="no_id", times=1),
         Fault(on="create", action="html", accept=True, times=1),
         *[
-            Fault(on="create", action="status", status=code, accept=True, times=1)
+            Fault(on="create", action="status", status_code=code, accept=True, times=1)
             for code in (500, 502, 503, 504)
         ],
     ],
@@ -227,7 +227,7 @@ def test_S5_S7_S8_S9_S10_the_answer_is_lost(sandbox: Sandbox, documents, fault: 
         Fault(on="create", action="reset", accept=False, times=1),
         Fault(on="create", action="hang", accept=False, seconds=5, times=1),
         *[
-            Fault(on="create", action="status", status=code, accept=False, times=1)
+            Fault(on="create", action="status", status_code=code, accept=False, times=1)
             for code in (500, 502, 503, 504)
         ],
     ],
@@ -250,7 +250,7 @@ def test_S6_S10_not_accepted_but_who_knows(sandbox: Sandbox, documents, fault: F
 
 def test_S10_nothing_is_sent_twice_before_the_window_ends(sandbox: Sandbox) -> None:
     """Within the longest life of a document, absence from the log proves nothing."""
-    sandbox.add_fault(Fault(on="create", action="status", status=502, accept=True, times=1))
+    sandbox.add_fault(Fault(on="create", action="status", status_code=502, accept=True, times=1))
     sandbox.add_fault(Fault(on="logs", action="omit", times=6))
     job = enqueue(test=True)
     lifecycle.submit()
@@ -263,7 +263,7 @@ def test_S10_nothing_is_sent_twice_before_the_window_ends(sandbox: Sandbox) -> N
 
 def test_S11_too_many_at_once(sandbox: Sandbox, documents) -> None:
     """403 on a create is "not now": back off, then complete."""
-    sandbox.add_fault(Fault(on="create", action="status", status=403, accept=False, times=3))
+    sandbox.add_fault(Fault(on="create", action="status", status_code=403, accept=False, times=3))
     job = drive(enqueue())
     assert job.state == State.COMPLETED
     assert kinds(job).count("refused") == 3
@@ -274,7 +274,9 @@ def test_S11_for_ever(sandbox: Sandbox, settings) -> None:
     """403 without end fails the job with DocRaptor's words."""
     settings.DOCRAPTOR = settings.DOCRAPTOR | {"MAX_ATTEMPTS": 4}
     sandbox.add_fault(
-        Fault(on="create", action="status", status=403, accept=False, reason="No such permission")
+        Fault(
+            on="create", action="status", status_code=403, accept=False, reason="No such permission"
+        )
     )
     job = drive(enqueue())
     assert (job.state, job.error_code) == (State.FAILED, "attempts_spent")
@@ -285,7 +287,7 @@ def test_S11_for_ever(sandbox: Sandbox, settings) -> None:
 def test_S12_wrong_key_pauses_the_account(sandbox: Sandbox, documents, settings) -> None:
     """401 stops the account's calls, not its jobs: with the right key all of them complete."""
     right = settings.DOCRAPTOR
-    sandbox.change(api_key="right")
+    sandbox.change_settings(api_key="right")
     settings.DOCRAPTOR = right | {"API_KEY": "wrong"}
     jobs = [enqueue(), enqueue(), enqueue()]
     lifecycle.submit()
@@ -332,7 +334,7 @@ def test_wrong_setup_holds_up_nobody_else(
 @pytest.mark.parametrize("code", [400, 413, 422])
 def test_S13_rejected(sandbox: Sandbox, code: int) -> None:
     """A document that DocRaptor refuses fails at once, in DocRaptor's words, after one call."""
-    sandbox.add_fault(Fault(on="create", action="status", status=code, reason="Malformed <b>"))
+    sandbox.add_fault(Fault(on="create", action="status", status_code=code, reason="Malformed <b>"))
     job = drive(enqueue())
     assert (job.state, job.error_code) == (State.FAILED, "rejected")
     assert "Malformed <b>" in job.errors
@@ -344,7 +346,7 @@ def test_S14_redirects_are_not_followed(sandbox: Sandbox) -> None:
     """A redirect to another host is not followed: the key is not shown there."""
     with Sandbox() as elsewhere:
         sandbox.add_fault(
-            Fault(on="create", action="redirect", status=307, location=f"{elsewhere.url}/docs")
+            Fault(on="create", action="redirect", status_code=307, location=f"{elsewhere.url}/docs")
         )
         job = enqueue(test=False)
         lifecycle.submit()
@@ -411,11 +413,11 @@ def test_S16_a_worker_that_stood_still_sends_nothing(sandbox: Sandbox) -> None:
 def test_S17_in_flight_cap(sandbox: Sandbox, documents, settings) -> None:
     """Ten jobs and two slots: never more than two documents are in the making."""
     settings.DOCRAPTOR = settings.DOCRAPTOR | {"MAX_IN_FLIGHT": 2}
-    sandbox.change(max_concurrent=100)
+    sandbox.change_settings(max_concurrent=100)
     jobs = [enqueue() for _ in range(10)]
     for job in jobs:
         drive(job)
-    assert sandbox.ledger.peak <= 2
+    assert sandbox.ledger.peak_concurrency <= 2
     assert len(sandbox.ledger.accepted()) == 10
 
 
@@ -488,7 +490,7 @@ def test_send_leaves_a_cancelled_job_alone(sandbox: Sandbox) -> None:
 
 def test_submit_one_bad_job_harms_no_other(sandbox: Sandbox) -> None:
     """In one batch, a refused document fails and its neighbours are accepted."""
-    sandbox.add_fault(Fault(on="create", action="status", status=422, match="bad"))
+    sandbox.add_fault(Fault(on="create", action="status", status_code=422, match="bad"))
     good, bad = enqueue(name="good"), enqueue(name="bad")
     lifecycle.submit()
     assert (state_of(good), state_of(bad)) == (State.QUEUED, State.FAILED)

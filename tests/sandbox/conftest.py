@@ -6,7 +6,7 @@ import threading
 import pytest
 
 from django_docraptor.sandbox import Sandbox
-from tests.sandbox.caller import Caller
+from tests.support.sandbox_client import SandboxClient
 
 
 @pytest.fixture
@@ -19,7 +19,7 @@ def sandbox():
 @pytest.fixture
 def caller(sandbox):
     """A caller of that sandbox."""
-    one = Caller(sandbox.url)
+    one = SandboxClient(sandbox.url)
     yield one
     one.session.close()
 
@@ -30,7 +30,7 @@ def call_to():
     callers = []
 
     def make(sandbox, **kwargs):
-        callers.append(Caller(sandbox.url, **kwargs))
+        callers.append(SandboxClient(sandbox.url, **kwargs))
         return callers[-1]
 
     yield make

@@ -6,7 +6,7 @@ import xml.etree.ElementTree as ElementTree
 import pytest
 
 from django_docraptor.sandbox import Sandbox
-from tests.sandbox.caller import wait_until
+from tests.support.sandbox_client import wait_until
 
 
 def errors(response):
@@ -111,7 +111,7 @@ def test_too_long_a_name_fails_late_when_asynchronous(caller, sandbox):
 def test_xls_is_refused_honestly(caller):
     """The sandbox makes no XLS and says so."""
     assert "no xls" in errors(caller.create("/docs", type="xls"))[0]
-    assert "no xls" in caller.made(type="xls")["validation_errors"]
+    assert "no xls" in caller.create_and_finish(type="xls")["validation_errors"]
 
 
 def test_a_missing_key_is_401(caller):
@@ -139,7 +139,7 @@ def test_the_key_may_come_as_a_parameter(call_to):
     with Sandbox(api_key="right") as sandbox:
         caller = call_to(sandbox, auth=None)
         assert caller.create("/docs?user_credentials=right").status_code == 200
-        assert "right" not in repr(sandbox.requests)
+        assert "right" not in repr(sandbox.calls)
 
 
 def test_the_public_key_is_good_for_test_documents_only(call_to):
@@ -163,7 +163,7 @@ def test_too_many_documents_at_once_are_403(call_to):
         assert "simultaneous" in errors(refused)[0]
         caller.finish(first)
         wait_until(lambda: caller.create().status_code == 200)
-        assert sandbox.ledger.peak == 2
+        assert sandbox.ledger.peak_concurrency == 2
 
 
 def test_hundreds_of_delayed_documents_need_no_thread_each(call_to):
@@ -174,7 +174,7 @@ def test_hundreds_of_delayed_documents_need_no_thread_each(call_to):
         for _ in range(300):
             caller.create()
         assert threading.active_count() <= before + 1
-        assert sandbox.ledger.peak == 300
+        assert sandbox.ledger.peak_concurrency == 300
 
 
 def test_a_document_that_takes_too_long_is_killed(call_to):
@@ -183,14 +183,14 @@ def test_a_document_that_takes_too_long_is_killed(call_to):
         caller = call_to(sandbox)
         reason = "Timeout trying to create pdf from document content."
         assert errors(caller.create("/docs")) == [reason]
-        assert caller.made()["validation_errors"] == reason
+        assert caller.create_and_finish()["validation_errors"] == reason
 
 
 def test_downloads_are_limited(call_to):
     """An account with the shortest retention has one download; then 400."""
     with Sandbox(download_limit=1) as sandbox:
         caller = call_to(sandbox)
-        url = caller.made()["download_url"]
+        url = caller.create_and_finish()["download_url"]
         assert caller.send("GET", url).status_code == 200
         assert caller.send("GET", url).status_code == 400
         assert sandbox.ledger.entries[0].downloads == 1
@@ -198,7 +198,7 @@ def test_downloads_are_limited(call_to):
 
 def test_the_download_url_needs_no_key(caller):
     """The download URL is a bearer secret."""
-    status = caller.made()
+    status = caller.create_and_finish()
     assert caller.send("GET", status["download_url"], auth=None).content.startswith(b"%PDF-")
 
 
@@ -232,7 +232,7 @@ def test_expire_is_for_hosted_documents(caller):
     hosted = caller.create("/hosted_docs").json()
     assert caller.send("PATCH", f"/expire/{hosted['download_id']}").status_code == 200
     assert caller.send("GET", hosted["download_url"]).status_code == 404
-    plain = caller.made()["download_id"]
+    plain = caller.create_and_finish()["download_id"]
     assert caller.send("PATCH", f"/expire/{plain}").status_code == 400
     assert caller.send("GET", f"/hosted/{plain}").status_code == 404
 
@@ -247,7 +247,7 @@ def test_unknown_paths_and_methods_are_xml_errors(caller):
 def test_requests_are_recorded_without_credentials(caller, sandbox):
     """What is recorded tells who called what, and no key."""
     caller.create("/docs", name="recorded")
-    (call,) = sandbox.requests
+    (call,) = sandbox.calls
     assert (call.method, call.path) == ("POST", "/docs")
     assert call.user_agent.startswith("python-requests/")
     assert call.body_size > 50

@@ -39,7 +39,7 @@ def test_the_limit_holds_under_a_rush():
     store = Store()
     results = at_once(20, lambda: store.accept(document(), limit=7))
     assert results.count(True) == 7
-    assert store.ledger().peak == 7
+    assert store.ledger().peak_concurrency == 7
 
 
 def test_one_download_is_had_once_under_a_rush():

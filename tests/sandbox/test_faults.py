@@ -3,8 +3,8 @@
 import pytest
 
 from django_docraptor.sandbox import Fault, FaultError
+from django_docraptor.sandbox.fault_responses import CHANGES, INSTEAD
 from django_docraptor.sandbox.faults import ACTIONS, FaultList
-from django_docraptor.sandbox.misbehaviour import CHANGES, INSTEAD
 
 
 @pytest.mark.parametrize(
@@ -14,8 +14,8 @@ from django_docraptor.sandbox.misbehaviour import CHANGES, INSTEAD
         ({"on": "create", "action": "explode"}, "action"),
         ({"on": "create"}, "action"),
         ({"on": "create", "action": "bomb"}, "action"),
-        ({"on": "create", "action": "status", "status": 99}, "status"),
-        ({"on": "create", "action": "status", "status": "500"}, "status"),
+        ({"on": "create", "action": "status", "status_code": 99}, "status_code"),
+        ({"on": "create", "action": "status", "status_code": "500"}, "status_code"),
         ({"on": "create", "action": "status", "body": "yaml"}, "body"),
         ({"on": "create", "action": "status", "rate": 2}, "rate"),
         ({"on": "create", "action": "status", "times": True}, "times"),
@@ -40,7 +40,7 @@ def test_a_fault_is_an_object():
 
 def test_a_fault_travels_as_json():
     """What arrives is what was sent."""
-    fault = Fault(on="download", action="cut", mode="chunked", match="x", times=3, keep=7)
+    fault = Fault(on="download", action="cut", mode="chunked", match="x", times=3, keep_bytes=7)
     assert Fault.from_json(fault.as_json()) == fault
 
 
@@ -53,7 +53,7 @@ def test_every_action_of_an_answer_can_be_played():
 
 def taken(faults, times, *labels):
     """Return which of so many calls are hit."""
-    return [faults.take("create", *labels) is not None for _ in range(times)]
+    return [faults.trigger("create", *labels) is not None for _ in range(times)]
 
 
 def test_times_and_after_count_matching_calls():
@@ -62,7 +62,7 @@ def test_times_and_after_count_matching_calls():
     faults.add(Fault(on="create", action="reset", match="x", after=1, times=2))
     assert taken(faults, 2, "y") == [False, False]
     assert taken(faults, 4, "x") == [False, True, True, False]
-    assert (faults.as_json()[0]["seen"], faults.as_json()[0]["played"]) == (4, 2)
+    assert (faults.as_json()[0]["matched"], faults.as_json()[0]["triggered"]) == (4, 2)
 
 
 def test_rate_hits_a_share_of_the_calls():
@@ -83,7 +83,7 @@ def test_the_first_fault_that_is_due_is_played():
     faults.add(
         Fault(on="create", action="reset", times=1), Fault(on="create", action="close", times=1)
     )
-    actions = [fault and fault.action for fault in (faults.take("create") for _ in range(3))]
+    actions = [fault and fault.action for fault in (faults.trigger("create") for _ in range(3))]
     assert actions == ["reset", "close", None]
 
 
@@ -91,4 +91,4 @@ def test_a_fault_with_match_spares_calls_without_document():
     """An unknown id matches no fault that names a document."""
     faults = FaultList()
     faults.add(Fault(on="status", action="reset", match="x"))
-    assert faults.take("status") is None
+    assert faults.trigger("status") is None

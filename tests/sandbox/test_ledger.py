@@ -5,15 +5,15 @@ from django_docraptor.sandbox import Ledger
 
 def test_production_is_billed_and_tests_are_not(caller, sandbox):
     """Test documents are free."""
-    caller.made(tag="job:1", test=True)
-    caller.made(tag="job:2", test=False)
+    caller.create_and_finish(tag="job:1", test=True)
+    caller.create_and_finish(tag="job:2", test=False)
     assert [entry.tag for entry in sandbox.ledger.accepted()] == ["job:1", "job:2"]
     assert [entry.tag for entry in sandbox.ledger.billed()] == ["job:2"]
 
 
 def test_an_unfinished_document_is_billed(caller, sandbox):
     """What was accepted will be paid for, so a duplicate shows at once."""
-    sandbox.change(delay=30)
+    sandbox.change_settings(delay=30)
     caller.create()
     assert len(sandbox.ledger.billed()) == 1
     assert sandbox.ledger.entries[0].finished_at is None
@@ -50,6 +50,6 @@ def test_calls_are_counted(caller, sandbox):
 
 def test_a_ledger_travels_as_json(caller, sandbox):
     """What arrives is what was sent, times included."""
-    caller.made(tag="t")
+    caller.create_and_finish(tag="t")
     ledger = sandbox.ledger
     assert Ledger.from_json(ledger.as_json()) == ledger

@@ -9,7 +9,7 @@ def test_logs_have_every_attempt_newest_first(caller):
     """Successes, late failures and refusals are all there, with tag and status id."""
     made = caller.create(tag="job:1")
     caller.finish(made.json()["status_id"])
-    caller.made(name="", tag="job:2")
+    caller.create_and_finish(name="", tag="job:2")
     caller.create("/docs", type="odt", tag="job:3")
     logs = caller.logs()
     assert [entry["tag"] for entry in logs] == ["job:3", "job:2", "job:1"]
@@ -25,8 +25,8 @@ def test_logs_have_every_attempt_newest_first(caller):
 
 def test_docs_have_successes_only(caller):
     """docs.json leaves failures out."""
-    caller.made(name="good")
-    caller.made(type="odt", name="bad")
+    caller.create_and_finish(name="good")
+    caller.create_and_finish(type="odt", name="bad")
     listed = caller.send("GET", "/docs.json").json()
     assert [entry["name"] for entry in listed] == ["good"]
 
@@ -66,5 +66,5 @@ def test_unfinished_documents_are_listed_or_not(call_to):
         caller = call_to(sandbox)
         caller.create(tag="unfinished")
         assert [entry["success"] for entry in caller.logs()] == [False]
-        sandbox.change(list_unfinished=False)
+        sandbox.change_settings(list_unfinished=False)
         assert caller.logs() == []

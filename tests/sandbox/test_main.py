@@ -10,8 +10,8 @@ import time
 import pytest
 import requests
 
-from django_docraptor.sandbox import Control
-from tests.sandbox.caller import AUTH
+from django_docraptor.sandbox import RemoteSandbox
+from tests.support.sandbox_client import AUTH
 
 COMMAND = [sys.executable, "-m", "django_docraptor.sandbox", "--port", "0"]
 
@@ -44,7 +44,7 @@ def test_it_starts_and_stops(number):
         assert requests.post(f"{url}/async_docs", json=data, timeout=5).status_code == 401
         accepted = requests.post(f"{url}/async_docs", json=data, auth=AUTH, timeout=5)
         assert accepted.status_code == 200
-        assert [entry.state for entry in Control(url).ledger.entries] == ["working"]
+        assert [entry.state for entry in RemoteSandbox(url).ledger.entries] == ["working"]
         began = time.monotonic()
         process.send_signal(number)
         assert process.wait(5) == 0

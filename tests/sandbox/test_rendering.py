@@ -10,7 +10,7 @@ import pypdf
 import pytest
 
 from django_docraptor.sandbox import Sandbox
-from tests.sandbox.caller import wait_until
+from tests.support.sandbox_client import wait_until
 
 TABLES = """
 <table name="Sums: a/b"><tr><th>Item</th><th colspan=2>Sum</th></tr>
@@ -56,7 +56,7 @@ def test_a_canned_test_document_has_a_watermark(caller):
 @pytest.mark.parametrize("size", [1, 1000, 99_999, 1_000_000, 3_000_001])
 def test_a_canned_pdf_has_the_size_that_was_asked_for(caller, sandbox, size):
     """Padded to the byte, still a PDF, still ending in %%EOF."""
-    sandbox.change(canned_bytes=size)
+    sandbox.change_settings(canned_bytes=size)
     content = caller.create("/docs").content
     assert len(content) == size or (size < 900 and len(content) < 1000)
     assert content.endswith(b"%%EOF\n")
@@ -72,14 +72,14 @@ def test_a_canned_workbook_is_a_workbook(caller):
 
 def test_the_ledger_has_the_hash_of_the_output(caller, sandbox):
     """A test can compare what was stored with what was made."""
-    content = caller.send("GET", caller.made()["download_url"]).content
+    content = caller.send("GET", caller.create_and_finish()["download_url"]).content
     assert sandbox.ledger.entries[0].sha256 == hashlib.sha256(content).hexdigest()
 
 
 def test_html_becomes_pages(paper, call_to):
     """WeasyPrint's pages are counted, and the text is in them."""
     html = "<h1>One</h1><h1 style='break-before: page'>Zwei</h1>"
-    status = call_to(paper).made(document_content=html, test=True)
+    status = call_to(paper).create_and_finish(document_content=html, test=True)
     content = call_to(paper).send("GET", status["download_url"]).content
     assert status["number_of_pages"] == 2
     texts = [page.extract_text() for page in pypdf.PdfReader(io.BytesIO(content)).pages]
@@ -191,7 +191,9 @@ def test_a_document_url_of_this_machine_is_fetched(paper, call_to, source):
 )
 def test_other_document_urls_fail_late(caller, source, url, reason):
     """The sandbox asks its own machine only, follows no redirect, and says so late."""
-    status = caller.made(document_url=url.format(source=source.url), document_content=None)
+    status = caller.create_and_finish(
+        document_url=url.format(source=source.url), document_content=None
+    )
     assert status["status"] == "failed"
     assert status["validation_errors"].startswith(reason)
 
@@ -203,8 +205,8 @@ def test_a_renderer_that_breaks_fails_the_document(caller, sandbox, monkeypatch)
         raise ZeroDivisionError
 
     monkeypatch.setattr("django_docraptor.sandbox.rendering.canned_pdf", broken)
-    assert "unknown reasons" in caller.made()["validation_errors"]
-    wait_until(lambda: caller.made(type="xlsx")["status"] == "completed")
+    assert "unknown reasons" in caller.create_and_finish()["validation_errors"]
+    wait_until(lambda: caller.create_and_finish(type="xlsx")["status"] == "completed")
 
 
 def test_a_workbook_has_names_for_all_sheets(paper, call_to):

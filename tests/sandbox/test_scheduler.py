@@ -7,7 +7,7 @@ import time
 import pytest
 
 from django_docraptor.sandbox.scheduler import Scheduler
-from tests.sandbox.caller import wait_until
+from tests.support.sandbox_client import wait_until
 
 
 @pytest.fixture

@@ -8,8 +8,8 @@ import time
 
 import pytest
 
-from django_docraptor.sandbox import Control, Sandbox, server
-from tests.sandbox.caller import wait_until
+from django_docraptor.sandbox import RemoteSandbox, Sandbox, server
+from tests.support.sandbox_client import wait_until
 
 
 def address(sandbox):
@@ -109,7 +109,7 @@ def test_other_hosts_are_refused(sandbox, caller, host, status, path):
     assert response.status_code == status
     if status == 421:
         assert "--host" in response.text
-        assert sandbox.requests == []
+        assert sandbox.calls == []
 
 
 def test_a_refusal_changes_nothing(sandbox, caller):
@@ -131,13 +131,13 @@ def test_it_answers_to_its_host(call_to):
     except OSError:
         pytest.skip("this machine has no address under its own name")
     assert call_to(sandbox).create("/docs").status_code == 200
-    assert Control(sandbox.url).ledger.accepted()
+    assert RemoteSandbox(sandbox.url).ledger.accepted()
     sandbox.stop()
 
 
 def test_a_client_that_leaves_while_it_waits_is_no_error(sandbox, caller, caplog):
     """The document is made all the same."""
-    sandbox.change(delay=0.2)
+    sandbox.change_settings(delay=0.2)
     body = b'{"name": "a", "type": "pdf", "document_content": "x"}'
     head = b"POST /docs HTTP/1.1\r\nAuthorization: Basic YTo=\r\nContent-Length: %d\r\n\r\n"
     with caplog.at_level(logging.ERROR):

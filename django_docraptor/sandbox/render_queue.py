@@ -68,14 +68,14 @@ class Press:
         return not reasons
 
     def _fault(self, document: Document) -> Fault | None:
-        return self._faults.take("render", document.options.tag, document.options.name)
+        return self._faults.trigger("render", document.options.tag, document.options.name)
 
     def _limit(self, document: Document) -> float:
         settings = self._settings
         return settings.asynchronous_limit if document.asynchronous else settings.synchronous_limit
 
     def _work(self, document: Document, fault: Fault | None) -> None:
-        delay = self._settings.delay + (fault.wait if fault else 0.0)
+        delay = self._settings.delay + (fault.delay if fault else 0.0)
         if delay > self._limit(document):
             self._scheduler.after(self._limit(document), lambda: self._time_out(document))
         else:
@@ -83,14 +83,14 @@ class Press:
 
     def _finish(self, document: Document, fault: Fault | None) -> None:
         self._make(document, fault)
-        self._postman.announce(document)
+        self._postman.schedule(document)
 
     def _time_out(self, document: Document) -> None:
         self._store.fail(document, (TIMED_OUT.format(document.options.document_type),))
 
     def _make(self, document: Document, fault: Fault | None) -> None:
         if fault is not None and fault.action == "fail":
-            self._store.fail(document, tuple(fault.reason.split("\n")), fault.status_word)
+            self._store.fail(document, tuple(fault.reason.split("\n")), fault.reported_state)
             return
         try:
             output = render(document.options, self._settings)

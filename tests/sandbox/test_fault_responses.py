@@ -10,7 +10,7 @@ import pytest
 import requests
 
 from django_docraptor.sandbox import Fault, Sandbox
-from tests.sandbox.caller import wait_until
+from tests.support.sandbox_client import wait_until
 
 GONE = (requests.ConnectionError, requests.exceptions.ChunkedEncodingError)
 
@@ -27,7 +27,9 @@ def raw(sandbox, method, path, body=None):
 @pytest.mark.parametrize("status", [400, 401, 403, 422, 429, 500, 502, 503, 504])
 def test_create_answers_with_a_status(caller, sandbox, status, accept):
     """Any code, whether the document was accepted or not."""
-    fault = Fault(on="create", action="status", status=status, accept=accept, reason="no\nnever")
+    fault = Fault(
+        on="create", action="status", status_code=status, accept=accept, reason="no\nnever"
+    )
     sandbox.add_fault(fault)
     response = caller.create(tag="t")
     assert response.status_code == status
@@ -47,7 +49,7 @@ def test_create_answers_with_a_status(caller, sandbox, status, accept):
 )
 def test_an_error_has_another_body(caller, sandbox, body, content):
     """Error bodies may be HTML, JSON, not UTF-8, or empty."""
-    fault = Fault(on="create", action="status", status=502, body=body, reason="why")
+    fault = Fault(on="create", action="status", status_code=502, body=body, reason="why")
     sandbox.add_fault(fault)
     response = caller.create()
     assert response.status_code == 502
@@ -57,7 +59,7 @@ def test_an_error_has_another_body(caller, sandbox, body, content):
 
 def test_an_error_tells_when_to_come_again(caller, sandbox):
     """retry_after becomes a header."""
-    sandbox.add_fault(Fault(on="create", action="status", status=429, retry_after=7))
+    sandbox.add_fault(Fault(on="create", action="status", status_code=429, retry_after=7))
     assert caller.create().headers["Retry-After"] == "7"
 
 
@@ -110,7 +112,7 @@ def test_a_cut_answer_is_an_error(caller, sandbox, mode):
 
 def test_a_cut_answer_without_length_looks_complete(caller, sandbox):
     """Delimited by close, a cut body is no error at all; only its content is wrong."""
-    sandbox.add_fault(Fault(on="create", action="cut", mode="close", keep=9))
+    sandbox.add_fault(Fault(on="create", action="cut", mode="close", keep_bytes=9))
     response = caller.create()
     assert response.status_code == 200
     assert response.text == '{"status_'
@@ -148,15 +150,15 @@ def test_create_redirects(caller, sandbox):
 def test_rendering_fails_with_reasons(caller, sandbox):
     """The status says failed, and why; the service does not bill it."""
     sandbox.add_fault(Fault(on="render", action="fail", reason="one\ntwo"))
-    status = caller.made()
+    status = caller.create_and_finish()
     assert (status["status"], status["validation_errors"]) == ("failed", "one\ntwo")
     assert sandbox.ledger.billed() == []
 
 
 def test_rendering_fails_under_another_word(caller, sandbox):
     """The retired word killed can be the end, too."""
-    sandbox.add_fault(Fault(on="render", action="fail", word="killed"))
-    assert caller.made()["status"] == "killed"
+    sandbox.add_fault(Fault(on="render", action="fail", state="killed"))
+    assert caller.create_and_finish()["status"] == "killed"
 
 
 def test_a_synchronous_document_fails_with_422(caller, sandbox):
@@ -171,14 +173,14 @@ def test_rendering_stalls(caller, sandbox):
     """stall: working, and never anything else."""
     sandbox.add_fault(Fault(on="render", action="stall", match="stuck"))
     stuck = caller.create(name="stuck").json()["status_id"]
-    caller.made(name="other")
+    caller.create_and_finish(name="other")
     time.sleep(0.1)
     assert caller.status(stuck).json()["status"] == "working"
 
 
 def test_a_synchronous_document_does_not_stall_for_ever(caller, sandbox):
     """A stalled document is killed when somebody waits for it."""
-    sandbox.change(synchronous_limit=0.1)
+    sandbox.change_settings(synchronous_limit=0.1)
     sandbox.add_fault(Fault(on="render", action="stall"))
     response = caller.create("/docs")
     assert response.status_code == 422
@@ -187,7 +189,7 @@ def test_a_synchronous_document_does_not_stall_for_ever(caller, sandbox):
 
 def test_the_status_is_an_unknown_word(caller, sandbox):
     """word: a status nobody has documented."""
-    sandbox.add_fault(Fault(on="status", action="word", word="resting", times=1))
+    sandbox.add_fault(Fault(on="status", action="unknown_state", state="resting", times=1))
     status_id = caller.create().json()["status_id"]
     assert caller.status(status_id).json()["status"] == "resting"
     assert caller.finish(status_id)["status"] == "completed"
@@ -196,7 +198,7 @@ def test_the_status_is_an_unknown_word(caller, sandbox):
 @pytest.mark.parametrize("status", [403, 404, 500, 503])
 def test_the_status_call_fails(caller, sandbox, status):
     """status: any code, for so many times."""
-    sandbox.add_fault(Fault(on="status", action="status", status=status, times=2))
+    sandbox.add_fault(Fault(on="status", action="status", status_code=status, times=2))
     status_id = caller.create().json()["status_id"]
     codes = [caller.status(status_id).status_code for _ in range(3)]
     assert codes == [status, status, 200]
@@ -205,9 +207,9 @@ def test_the_status_call_fails(caller, sandbox, status):
 @pytest.mark.parametrize("action", ["status", "reset", "close", "html"])
 def test_a_download_that_never_began_is_not_counted(caller, sandbox, action):
     """An error instead of the bytes leaves the download to be had."""
-    sandbox.change(download_limit=1)
+    sandbox.change_settings(download_limit=1)
     sandbox.add_fault(Fault(on="download", action=action, times=1))
-    url = caller.made()["download_url"]
+    url = caller.create_and_finish()["download_url"]
     try:
         assert not caller.send("GET", url).content.startswith(b"%PDF")
     except requests.ConnectionError:
@@ -217,9 +219,9 @@ def test_a_download_that_never_began_is_not_counted(caller, sandbox, action):
 
 def test_a_lost_download_can_be_counted(caller, sandbox):
     """accept: the answer is lost, the download is spent."""
-    sandbox.change(download_limit=1)
+    sandbox.change_settings(download_limit=1)
     sandbox.add_fault(Fault(on="download", action="reset", times=1, accept=True))
-    url = caller.made()["download_url"]
+    url = caller.create_and_finish()["download_url"]
     with pytest.raises(requests.ConnectionError):
         caller.send("GET", url)
     assert caller.send("GET", url).status_code == 400
@@ -229,7 +231,7 @@ def test_a_lost_download_can_be_counted(caller, sandbox):
 def test_a_download_is_cut(caller, sandbox, mode):
     """Half of the bytes: an error, except where only %%EOF can tell."""
     sandbox.add_fault(Fault(on="download", action="cut", mode=mode))
-    url = caller.made()["download_url"]
+    url = caller.create_and_finish()["download_url"]
     if mode == "close":
         content = caller.send("GET", url).content
         assert content.startswith(b"%PDF-")
@@ -243,7 +245,7 @@ def test_a_download_is_cut(caller, sandbox, mode):
 def test_a_download_is_compressed_unasked(caller, sandbox):
     """gzip: Content-Encoding although identity was asked for."""
     sandbox.add_fault(Fault(on="download", action="gzip"))
-    url = caller.made()["download_url"]
+    url = caller.create_and_finish()["download_url"]
     connection, response = raw(sandbox, "GET", url.removeprefix(sandbox.url))
     body = response.read()
     connection.close()
@@ -254,7 +256,7 @@ def test_a_download_is_compressed_unasked(caller, sandbox):
 def test_a_download_is_empty(caller, sandbox):
     """empty: 200, the right type, no bytes."""
     sandbox.add_fault(Fault(on="download", action="empty"))
-    response = caller.send("GET", caller.made()["download_url"])
+    response = caller.send("GET", caller.create_and_finish()["download_url"])
     assert response.headers["Content-Type"] == "application/pdf"
     assert (response.status_code, response.content) == (200, b"")
 
@@ -262,15 +264,18 @@ def test_a_download_is_empty(caller, sandbox):
 def test_a_download_is_of_another_type(caller, sandbox):
     """wrong_type: a workbook where a PDF was asked for."""
     sandbox.add_fault(Fault(on="download", action="wrong_type"))
-    assert caller.send("GET", caller.made()["download_url"]).content.startswith(b"PK")
-    assert caller.send("GET", caller.made(type="xlsx")["download_url"]).content[:5] == b"%PDF-"
+    assert caller.send("GET", caller.create_and_finish()["download_url"]).content.startswith(b"PK")
+    assert (
+        caller.send("GET", caller.create_and_finish(type="xlsx")["download_url"]).content[:5]
+        == b"%PDF-"
+    )
 
 
 def test_a_download_is_a_bomb(caller, sandbox):
     """bomb: about a thousandth of what it grows to, and valid gzip to the end."""
     size = 20 * 1024 * 1024 + 12345
-    sandbox.add_fault(Fault(on="download", action="bomb", size=size))
-    url = caller.made()["download_url"]
+    sandbox.add_fault(Fault(on="download", action="bomb", size_bytes=size))
+    url = caller.create_and_finish()["download_url"]
     connection, response = raw(sandbox, "GET", url.removeprefix(sandbox.url))
     body = response.read()
     connection.close()
@@ -282,7 +287,7 @@ def test_a_download_is_a_bomb(caller, sandbox):
 def test_a_download_never_ends(caller, sandbox):
     """endless: more than any document, as long as one reads; the end of the reader is fine."""
     sandbox.add_fault(Fault(on="download", action="endless"))
-    url = caller.made()["download_url"]
+    url = caller.create_and_finish()["download_url"]
     with caller.send("GET", url, stream=True) as response:
         pieces = itertools.islice(response.iter_content(65536), 200)
         received = sum(len(piece) for piece in pieces)
@@ -294,7 +299,7 @@ def test_a_download_never_ends(caller, sandbox):
 def test_a_download_drips(caller, sandbox):
     """drip: a byte at a time."""
     sandbox.add_fault(Fault(on="download", action="drip", seconds=0.05))
-    url = caller.made()["download_url"]
+    url = caller.create_and_finish()["download_url"]
     began = time.monotonic()
     with caller.send("GET", url, stream=True) as response:
         assert response.raw.read(5) == b"%PDF-"
@@ -306,7 +311,9 @@ def test_a_download_stops_dripping_with_the_sandbox(call_to):
     with Sandbox() as sandbox:
         caller = call_to(sandbox)
         sandbox.add_fault(Fault(on="download", action="drip", seconds=60))
-        with caller.send("GET", caller.made()["download_url"], stream=True) as response:
+        with caller.send(
+            "GET", caller.create_and_finish()["download_url"], stream=True
+        ) as response:
             assert response.raw.read(1) == b"%"
             began = time.monotonic()
             sandbox.stop()
@@ -316,7 +323,7 @@ def test_a_download_stops_dripping_with_the_sandbox(call_to):
 def test_the_logs_fail(caller, sandbox):
     """status and html on the listing."""
     sandbox.add_fault(
-        Fault(on="logs", action="status", status=403, times=1), Fault(on="logs", action="html")
+        Fault(on="logs", action="status", status_code=403, times=1), Fault(on="logs", action="html")
     )
     caller.create()
     codes = [caller.send("GET", "/doc_logs.json") for _ in range(2)]
@@ -350,7 +357,7 @@ def test_broken_connections_leave_the_sandbox_in_order(caller, sandbox):
         with pytest.raises(GONE):
             caller.create()
     assert caller.create().status_code == 200
-    assert sandbox.faults[-1]["played"] == 1
+    assert sandbox.faults[-1]["triggered"] == 1
     wait_until(lambda: len(sandbox.ledger.entries) == 2)
 
 
@@ -384,8 +391,8 @@ def test_a_stop_ends_what_is_slow(call_to):
 def test_an_unknown_code_and_an_empty_code_are_sent(caller, sandbox):
     """Codes that HTTP does not name, and one that has no body."""
     sandbox.add_fault(
-        Fault(on="create", action="status", status=599, body="html", times=1),
-        Fault(on="create", action="status", status=204, times=1),
+        Fault(on="create", action="status", status_code=599, body="html", times=1),
+        Fault(on="create", action="status", status_code=204, times=1),
     )
     assert caller.create().status_code == 599
     assert caller.create().content == b""

@@ -8,7 +8,7 @@ AUTH = ("a-key", "")
 HTML = "<p>Hello</p>"
 
 
-class Caller:
+class SandboxClient:
     """Calls the sandbox at `url` as an integrator would, with one key."""
 
     def __init__(self, url, auth=AUTH):
@@ -43,7 +43,7 @@ class Caller:
             time.sleep(0.005)
         raise AssertionError(f"still {status}")
 
-    def made(self, **options):
+    def create_and_finish(self, **options):
         """Create an asynchronous document, wait for its end, and return the status object."""
         return self.finish(self.create(**options).json()["status_id"])
 

@@ -9,16 +9,16 @@ from urllib.error import HTTPError
 from urllib.request import ProxyHandler, Request, build_opener
 
 from django_docraptor.sandbox.faults import Fault
-from django_docraptor.sandbox.ledger import Call, Ledger
+from django_docraptor.sandbox.ledger import ApiCall, Ledger
 
 TIMEOUT = 10.0
 
 
-class ControlError(RuntimeError):
+class RemoteSandboxError(RuntimeError):
     """The sandbox refused; the text is its reason."""
 
 
-class Control:
+class RemoteSandbox:
     """Drives a running sandbox over HTTP."""
 
     def __init__(self, url: str) -> None:
@@ -32,13 +32,13 @@ class Control:
         return Ledger.from_json(self._call("GET", "ledger"))
 
     @property
-    def requests(self) -> list[Call]:
+    def calls(self) -> list[ApiCall]:
         """The requests received so far, without credentials and without `/sandbox/` calls."""
-        return [Call.from_json(call) for call in self._call("GET", "requests")]
+        return [ApiCall.from_json(call) for call in self._call("GET", "calls")]
 
     @property
     def faults(self) -> list[dict[str, object]]:
-        """The planned faults, each with how often it was `seen` and `played`."""
+        """The planned faults, each with how often it was `matched` and `triggered`."""
         return list(self._call("GET", "faults"))
 
     def add_fault(self, *faults: Fault) -> None:
@@ -49,8 +49,8 @@ class Control:
         """Forget all faults."""
         self._call("DELETE", "faults")
 
-    def change(self, **settings: object) -> None:
-        """Change settings, from now on; raise ControlError naming the one that is wrong."""
+    def change_settings(self, **settings: object) -> None:
+        """Change settings, from now on; raise RemoteSandboxError naming the one that is wrong."""
         self._call("PATCH", "settings", settings)
 
     def reset(self) -> None:
@@ -65,4 +65,4 @@ class Control:
                 return json.load(response)
         except HTTPError as error:
             with error:
-                raise ControlError(json.load(error)["error"]) from None
+                raise RemoteSandboxError(json.load(error)["error"]) from None

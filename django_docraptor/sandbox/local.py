@@ -6,7 +6,7 @@ from dataclasses import asdict
 from django_docraptor.sandbox.application import Application
 from django_docraptor.sandbox.documents import Store
 from django_docraptor.sandbox.faults import Fault, FaultList
-from django_docraptor.sandbox.ledger import Call, Ledger
+from django_docraptor.sandbox.ledger import ApiCall, Ledger
 from django_docraptor.sandbox.server import Server, listen
 from django_docraptor.sandbox.settings import Settings
 
@@ -95,13 +95,13 @@ class Sandbox:
         return self._store.ledger()
 
     @property
-    def requests(self) -> list[Call]:
+    def calls(self) -> list[ApiCall]:
         """The requests received so far, without credentials and without `/sandbox/` calls."""
         return self._store.calls()
 
     @property
     def faults(self) -> list[dict[str, object]]:
-        """The planned faults, each with how often it was `seen` and `played`."""
+        """The planned faults, each with how often it was `matched` and `triggered`."""
         return self._faults.as_json()
 
     def add_fault(self, *faults: Fault) -> None:
@@ -112,7 +112,7 @@ class Sandbox:
         """Forget all faults."""
         self._faults.clear()
 
-    def change(self, **settings: object) -> None:
+    def change_settings(self, **settings: object) -> None:
         """Change settings, from now on; raise SettingError naming the one that is wrong."""
         self._settings.change(**settings)
 

@@ -10,16 +10,16 @@ from werkzeug.exceptions import HTTPException
 from werkzeug.routing import Map, Rule
 from werkzeug.wrappers import Request, Response
 
-from django_docraptor.sandbox.answers import json_answer
 from django_docraptor.sandbox.documents import Store
 from django_docraptor.sandbox.faults import Fault, FaultError, FaultList
+from django_docraptor.sandbox.responses import json_answer
 from django_docraptor.sandbox.settings import SettingError, Settings
 
 PREFIX = "/sandbox/"
 ROUTES = Map(
     [
         Rule("/sandbox/ledger", methods=["GET"], endpoint="ledger"),
-        Rule("/sandbox/requests", methods=["GET"], endpoint="requests"),
+        Rule("/sandbox/calls", methods=["GET"], endpoint="calls"),
         Rule("/sandbox/faults", methods=["GET"], endpoint="faults"),
         Rule("/sandbox/faults", methods=["POST"], endpoint="add_faults"),
         Rule("/sandbox/faults", methods=["DELETE"], endpoint="clear_faults"),
@@ -55,7 +55,7 @@ class Administration:
     def _do(self, endpoint: str, request: Request) -> object:
         if endpoint == "ledger":
             return self._store.ledger().as_json()
-        if endpoint == "requests":
+        if endpoint == "calls":
             return [call.as_json() for call in self._store.calls()]
         if endpoint == "settings":
             return self._change_settings(json.loads(request.get_data()))

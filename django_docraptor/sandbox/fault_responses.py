@@ -10,9 +10,9 @@ from http import HTTPStatus
 
 from werkzeug.wrappers import Response
 
-from django_docraptor.sandbox import wire
-from django_docraptor.sandbox.answers import html_page, json_answer, xml_errors
+from django_docraptor.sandbox import fault_bodies
 from django_docraptor.sandbox.faults import Fault
+from django_docraptor.sandbox.responses import html_page, json_answer, xml_errors
 
 GARBAGE = b"\xff\xfe\x00\xc3\x28 kaputt \x80\x81"
 
@@ -40,14 +40,17 @@ def _status(fault: Fault, stopping: threading.Event) -> Response:
 def _error_body(fault: Fault) -> Response:
     reasons = fault.reason.split("\n")
     if fault.body == "json":
-        return json_answer({"errors": reasons}, fault.code)
+        return json_answer({"errors": reasons}, fault.effective_status_code)
     if fault.body == "html":
-        return html_page(fault.code, f"{fault.code} {_phrase(fault.code)}")
+        return html_page(
+            fault.effective_status_code,
+            f"{fault.effective_status_code} {_phrase(fault.effective_status_code)}",
+        )
     if fault.body == "garbage":
-        return Response(GARBAGE, fault.code, content_type="text/plain")
+        return Response(GARBAGE, fault.effective_status_code, content_type="text/plain")
     if fault.body == "empty":
-        return Response(b"", fault.code, content_type="text/plain")
-    return xml_errors(fault.code, reasons)
+        return Response(b"", fault.effective_status_code, content_type="text/plain")
+    return xml_errors(fault.effective_status_code, reasons)
 
 
 def _phrase(code: int) -> str:
@@ -62,33 +65,33 @@ def _html(fault: Fault, stopping: threading.Event) -> Response:
 
 
 def _reset(fault: Fault, stopping: threading.Event) -> Response:
-    raise wire.DropError(reset=True)
+    raise fault_bodies.DropError(reset=True)
 
 
 def _close(fault: Fault, stopping: threading.Event) -> Response:
-    raise wire.DropError
+    raise fault_bodies.DropError
 
 
 def _hang(fault: Fault, stopping: threading.Event) -> Response:
-    stopping.wait(fault.wait)
-    raise wire.DropError
+    stopping.wait(fault.delay)
+    raise fault_bodies.DropError
 
 
 def _redirect(fault: Fault, stopping: threading.Event) -> Response:
-    return Response(b"", fault.code, headers={"Location": fault.location})
+    return Response(b"", fault.effective_status_code, headers={"Location": fault.location})
 
 
 def _slow(fault: Fault, proper: Response, stopping: threading.Event) -> Response:
-    if stopping.wait(fault.wait):
-        raise wire.DropError
+    if stopping.wait(fault.delay):
+        raise fault_bodies.DropError
     return proper
 
 
 def _cut(fault: Fault, proper: Response, stopping: threading.Event) -> Response:
     length = proper.content_length or sum(map(len, proper.iter_encoded()))
-    keep = length // 2 if fault.keep is None else fault.keep
-    drop = None if fault.mode == "close" else wire.DropError(reset=fault.mode == "reset")
-    response = _with_body(proper, wire.cut(proper.iter_encoded(), keep, drop=drop))
+    keep = length // 2 if fault.keep_bytes is None else fault.keep_bytes
+    drop = None if fault.mode == "close" else fault_bodies.DropError(reset=fault.mode == "reset")
+    response = _with_body(proper, fault_bodies.cut(proper.iter_encoded(), keep, drop=drop))
     if fault.mode in {"length", "reset"}:
         response.content_length = length
     elif fault.mode == "close":
@@ -101,18 +104,18 @@ def _no_id(fault: Fault, proper: Response, stopping: threading.Event) -> Respons
 
 
 def _word(fault: Fault, proper: Response, stopping: threading.Event) -> Response:
-    data = {"status": fault.status_word, "message": "Nobody has ever seen this word"}
+    data = {"status": fault.reported_state, "message": "Nobody has ever seen this word"}
     return json_answer(json.loads(proper.get_data()) | data)
 
 
 def _gzip(fault: Fault, proper: Response, stopping: threading.Event) -> Response:
-    response = _with_body(proper, wire.gzip(proper.iter_encoded()))
+    response = _with_body(proper, fault_bodies.gzip(proper.iter_encoded()))
     response.headers["Content-Encoding"] = "gzip"
     return response
 
 
 def _bomb(fault: Fault, proper: Response, stopping: threading.Event) -> Response:
-    response = _with_body(proper, wire.bomb(fault.size))
+    response = _with_body(proper, fault_bodies.bomb(fault.size_bytes))
     response.headers["Content-Encoding"] = "gzip"
     return response
 
@@ -124,12 +127,12 @@ def _empty(fault: Fault, proper: Response, stopping: threading.Event) -> Respons
 
 
 def _endless(fault: Fault, proper: Response, stopping: threading.Event) -> Response:
-    return _with_body(proper, wire.endless(stopping))
+    return _with_body(proper, fault_bodies.endless(stopping))
 
 
 def _drip(fault: Fault, proper: Response, stopping: threading.Event) -> Response:
     length = proper.content_length
-    response = _with_body(proper, wire.drip(proper.iter_encoded(), fault.wait, stopping))
+    response = _with_body(proper, fault_bodies.drip(proper.iter_encoded(), fault.delay, stopping))
     response.content_length = length
     return response
 
@@ -152,7 +155,7 @@ CHANGES: dict[str, Change] = {
     "slow": _slow,
     "cut": _cut,
     "no_id": _no_id,
-    "word": _word,
+    "unknown_state": _word,
     "gzip": _gzip,
     "bomb": _bomb,
     "empty": _empty,

@@ -3,29 +3,29 @@
 import pytest
 import requests
 
-from django_docraptor.sandbox import Control, ControlError, Fault, SettingError
+from django_docraptor.sandbox import Fault, RemoteSandbox, RemoteSandboxError, SettingError
 
 
 @pytest.fixture(params=["process", "http"])
 def handle(request, sandbox):
     """The sandbox itself, and a control of it: both have the same handles."""
-    return sandbox if request.param == "process" else Control(sandbox.url)
+    return sandbox if request.param == "process" else RemoteSandbox(sandbox.url)
 
 
 def test_the_ledger_and_the_requests_are_the_same(caller, sandbox):
     """Equal, field by field; control calls are not recorded."""
-    caller.made(tag="t")
-    control = Control(sandbox.url)
+    caller.create_and_finish(tag="t")
+    control = RemoteSandbox(sandbox.url)
     assert control.ledger == sandbox.ledger
-    assert control.requests == sandbox.requests
-    assert not any(call.path.startswith("/sandbox") for call in sandbox.requests)
+    assert control.calls == sandbox.calls
+    assert not any(call.path.startswith("/sandbox") for call in sandbox.calls)
 
 
 def test_faults_are_added_and_cleared(handle, caller):
     """Added faults are played, cleared ones are not."""
-    handle.add_fault(Fault(on="create", action="status", status=503, match="x"))
+    handle.add_fault(Fault(on="create", action="status", status_code=503, match="x"))
     assert caller.create(tag="x").status_code == 503
-    assert [fault["played"] for fault in handle.faults] == [1]
+    assert [fault["triggered"] for fault in handle.faults] == [1]
     handle.clear_faults()
     assert handle.faults == []
     assert caller.create(tag="x").status_code == 200
@@ -33,9 +33,9 @@ def test_faults_are_added_and_cleared(handle, caller):
 
 def test_settings_change(handle, caller):
     """A change works from the next call on."""
-    handle.change(max_concurrent=0, download_limit=1)
+    handle.change_settings(max_concurrent=0, download_limit=1)
     assert caller.create().status_code == 403
-    handle.change(max_concurrent=1)
+    handle.change_settings(max_concurrent=1)
     assert caller.create().status_code == 200
 
 
@@ -44,25 +44,25 @@ def test_settings_change(handle, caller):
 )
 def test_a_bad_setting_is_named(handle, change):
     """The error says which setting, and nothing else is changed."""
-    with pytest.raises((SettingError, ControlError), match=next(iter(change))):
-        handle.change(max_concurrent=0, **change)
+    with pytest.raises((SettingError, RemoteSandboxError), match=next(iter(change))):
+        handle.change_settings(max_concurrent=0, **change)
 
 
 def test_a_bad_setting_changes_nothing(handle, caller):
     """All or nothing."""
-    with pytest.raises((SettingError, ControlError)):
-        handle.change(max_concurrent=0, delay="x")
+    with pytest.raises((SettingError, RemoteSandboxError)):
+        handle.change_settings(max_concurrent=0, delay="x")
     assert caller.create().status_code == 200
 
 
 def test_a_reset_forgets_everything(handle, caller):
     """Documents, requests, faults, counters and changed settings are as at the start."""
-    handle.change(api_key="other")
+    handle.change_settings(api_key="other")
     handle.add_fault(Fault(on="create", action="reset"))
     caller.send("GET", "/doc_logs.json")
     handle.reset()
     assert (handle.ledger.entries, handle.ledger.counters) == ((), {})
-    assert (handle.requests, handle.faults) == ([], [])
+    assert (handle.calls, handle.faults) == ([], [])
     assert caller.create().status_code == 200
 
 

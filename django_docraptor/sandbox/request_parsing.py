@@ -8,9 +8,9 @@ from datetime import UTC, datetime
 
 from werkzeug.wrappers import Request
 
-from django_docraptor.sandbox.answers import RefusalError
-from django_docraptor.sandbox.ledger import Call
+from django_docraptor.sandbox.ledger import ApiCall
 from django_docraptor.sandbox.options import Options, from_form, from_json
+from django_docraptor.sandbox.responses import RefusalError
 
 # A key can travel in these; what is recorded may be printed by a failing test.
 SECRET_HEADERS = {"authorization", "cookie"}
@@ -37,11 +37,11 @@ def options_of(request: Request) -> Options:
     return from_json(data)
 
 
-def recorded(request: Request) -> Call:
+def recorded(request: Request) -> ApiCall:
     """Return the request as it is remembered, without credentials."""
     headers = {name: value for name, value in request.headers if name.lower() not in SECRET_HEADERS}
     secret = SECRET_PARAMETER in request.args
-    return Call(
+    return ApiCall(
         method=request.method,
         path=request.path,
         query="" if secret else request.query_string.decode("latin-1"),
