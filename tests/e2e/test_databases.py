@@ -9,9 +9,9 @@ from xml.etree import ElementTree
 
 import pytest
 
-from tests.e2e.databases import scratch_database
-from tests.e2e.processes import Process
-from tests.services import missing_service
+from tests.support.databases import scratch_database
+from tests.support.processes import Process
+from tests.support.services import missing_service
 
 ROOT = Path(__file__).parents[2]
 # What rests on the database's ways: conditional updates, clocks, constraints, locks.
@@ -19,7 +19,7 @@ ROOT = Path(__file__).parents[2]
 SUITE = [
     *(path for path in ROOT.glob("tests/lifecycle/test_*.py") if path.stem != "test_properties"),
     *ROOT.glob("tests/models/test_*.py"),
-    ROOT / "tests/test_orders.py",
+    ROOT / "tests/test_job_specs.py",
     ROOT / "tests/test_retention.py",
     ROOT / "tests/test_shortcuts.py",
 ]
@@ -78,7 +78,9 @@ def test_four_processes_claim_each_job_once(start_site, kind, tmp_path):
     site = start_site(kind, "files")
     jobs = site.order(400, at_once=True)
     go = tmp_path / "go"
-    claimers = [site.start(f"claimer{number}", "tests.e2e.claim", str(go)) for number in range(4)]
+    claimers = [
+        site.start(f"claimer{number}", "tests.e2e.claim_jobs", str(go)) for number in range(4)
+    ]
     for claimer in claimers:
         claimer.says("ready")
     go.touch()
@@ -97,6 +99,6 @@ def test_three_workers_share_five_slots(start_site, kind):
     jobs = site.order(60, at_once=True)
     site.wait_for_all(90)
     site.check(jobs)
-    assert 1 < site.control.ledger.peak <= 5
+    assert 1 < site.control.ledger.peak_concurrency <= 5
     assert site.control.ledger.create_calls == 60
     print(site.figures())
