@@ -51,7 +51,7 @@ def growth(
             wait_until(name, way(place, name), PATIENCE)
         [child] = worker.children
         before = _forget_peak(child)
-        place.control.change(canned_bytes=size)
+        place.control.change_settings(canned_bytes=size)
         wait_until("the large document is there", way(place, "large.pdf"), PATIENCE)
         return _kibibytes(child, "VmHWM") * 1024 - before
 
