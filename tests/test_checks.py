@@ -125,7 +125,7 @@ def test_E003_wrong_type(key: str, value: object) -> None:
 
 def test_E003_every_mistake_is_told() -> None:
     """Two mistakes give two messages."""
-    assert settings_ids(RIGHT | {"TEST_MODE": 1, "MAX_ATTEMPTS": 0}) == ["E003", "E003"]
+    assert settings_ids(RIGHT | {"TEST_MODE": 1, "MAX_SUBMIT_FAILURES": 0}) == ["E003", "E003"]
 
 
 @pytest.mark.parametrize("docraptor", [None, {}, {"API_KEY": ""}, {"API_KEY": "  "}])

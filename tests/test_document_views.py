@@ -19,14 +19,14 @@ from django.urls import include, path, reverse
 from django.views.generic import DetailView, View
 
 from django_docraptor import registry
-from django_docraptor.models import RenderJob, after
+from django_docraptor.models import RenderJob, seconds_from_now
 from django_docraptor.sandbox import Sandbox
-from django_docraptor.states import ACTIVE, FINAL, Reason, State
+from django_docraptor.states import ACTIVE_STATES, FINAL_STATES, ErrorCode, State
 from django_docraptor.views import DocumentMixin, DocumentView, may_retry
-from tests.conftest import drive, enqueue
-from tests.shop.documents import InvoicePDF
-from tests.shop.models import Invoice
-from tests.threads import working
+from tests.apps.shop.documents import InvoicePDF
+from tests.apps.shop.models import Invoice
+from tests.support.jobs import drive, enqueue
+from tests.support.threads import working
 
 pytestmark = [pytest.mark.django_db, pytest.mark.urls(__name__)]
 
@@ -135,7 +135,7 @@ def staff(*permissions: str) -> AbstractBaseUser:
 def put(owner: AbstractBaseUser, state: State, **columns: Any) -> RenderJob:
     """A job in any state, as some earlier process left it."""
     job = enqueue(owner=owner, name="<b>17</b>.pdf")
-    due_at = None if state in FINAL else after(3600)
+    due_at = None if state in FINAL_STATES else seconds_from_now(3600)
     columns = {"state": state, "attempt": 1, "due_at": due_at, **columns}
     RenderJob.objects.filter(pk=job.pk).update(**columns)
     return RenderJob.objects.get(pk=job.pk)
@@ -160,7 +160,7 @@ def refresh(response: HttpResponse) -> str:
 # --- waiting page: states --------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("state", sorted(ACTIVE))
+@pytest.mark.parametrize("state", sorted(ACTIVE_STATES))
 def test_waiting_unfinished(visitor: Client, owner, state: State) -> None:
     """The page says how it stands and looks again by itself; nobody keeps it."""
     response = visitor.get(page(put(owner, state)))
@@ -174,7 +174,7 @@ def test_waiting_unfinished(visitor: Client, owner, state: State) -> None:
 @pytest.mark.parametrize(("age", "seconds"), [(0, "1"), (50, "10"), (4000, "30")])
 def test_waiting_interval(visitor: Client, owner, age: int, seconds: str) -> None:
     """The longer it takes, the less often the page asks."""
-    job = put(owner, State.WORKING, sent_at=after(-age))
+    job = put(owner, State.WORKING, sent_at=seconds_from_now(-age))
     assert refresh(visitor.get(page(job))) == seconds
 
 
@@ -203,7 +203,7 @@ def test_waiting_completed_inline(visitor: Client, owner, sandbox: Sandbox, docu
 
 def test_waiting_failed(visitor: Client, owner) -> None:
     """The page says that it failed, and which one; it stands still, and leads back."""
-    job = put(owner, State.FAILED, error_code=Reason.TEMPLATE_ERROR, errors=TRACEBACK)
+    job = put(owner, State.FAILED, error_code=ErrorCode.TEMPLATE_ERROR, errors=TRACEBACK)
     response = visitor.get(page(job, "?back=/invoices/%3Fpage%3D2"))
     assert "could not be made" in text(response)
     assert str(job.pk) in text(response)
@@ -213,7 +213,7 @@ def test_waiting_failed(visitor: Client, owner) -> None:
 
 def test_waiting_failed_details(visitor: Client, owner) -> None:
     """What broke inside is for who may view jobs, not for customers."""
-    job = put(owner, State.FAILED, error_code=Reason.TEMPLATE_ERROR, errors=TRACEBACK)
+    job = put(owner, State.FAILED, error_code=ErrorCode.TEMPLATE_ERROR, errors=TRACEBACK)
     assert "secret.py" not in text(visitor.get(page(job)))
     assert "secret.py" in text(logged_in(staff("view_renderjob")).get(page(job)))
 
@@ -280,7 +280,7 @@ def state_of(job: RenderJob) -> State:
 
 def test_retry(visitor: Client, owner) -> None:
     """The owner may try again what cannot be on the bill, and waits on the same page."""
-    job = put(owner, State.FAILED, error_code=Reason.ATTEMPTS_SPENT, test=False)
+    job = put(owner, State.FAILED, error_code=ErrorCode.SUBMIT_FAILED, test=False)
     assert "Try again" in text(visitor.get(page(job)))
     response = post(visitor, owner, job)
     assert (response.status_code, response["Location"]) == (302, page(job, "?inline=1"))
@@ -289,7 +289,7 @@ def test_retry(visitor: Client, owner) -> None:
 
 def test_retry_may_be_billed(visitor: Client, owner) -> None:
     """The owner may not try again what may be on the bill already."""
-    job = put(owner, State.FAILED, error_code=Reason.TIMED_OUT, test=False)
+    job = put(owner, State.FAILED, error_code=ErrorCode.TIMED_OUT, test=False)
     assert "Try again" not in text(visitor.get(page(job)))
     post(visitor, owner, job)
     assert state_of(job) == State.FAILED
@@ -297,14 +297,14 @@ def test_retry_may_be_billed(visitor: Client, owner) -> None:
 
 def test_retry_of_a_test_document(visitor: Client, owner) -> None:
     """A test document is free, so that it may be tried again always."""
-    job = put(owner, State.FAILED, error_code=Reason.TIMED_OUT, test=True)
+    job = put(owner, State.FAILED, error_code=ErrorCode.TIMED_OUT, test=True)
     post(visitor, owner, job)
     assert state_of(job) == State.PENDING
 
 
 def test_retry_takes_up(visitor: Client, owner) -> None:
     """What DocRaptor has finished is only fetched again: no second bill."""
-    finished = {"error_code": Reason.FETCH_FAILED, "download_id": "17", "test": False}
+    finished = {"error_code": ErrorCode.DOWNLOAD_FAILED, "download_id": "17", "test": False}
     job = put(owner, State.FAILED, **finished)
     post(visitor, owner, job)
     assert state_of(job) == State.DOWNLOADING
@@ -312,7 +312,7 @@ def test_retry_takes_up(visitor: Client, owner) -> None:
 
 def test_retry_permission(owner) -> None:
     """Who may view and retry jobs decides about the bill."""
-    job = put(owner, State.FAILED, error_code=Reason.TIMED_OUT, test=False)
+    job = put(owner, State.FAILED, error_code=ErrorCode.TIMED_OUT, test=False)
     post(logged_in(staff("view_renderjob", "retry_renderjob")), owner, job)
     assert state_of(job) == State.PENDING
 
@@ -320,14 +320,14 @@ def test_retry_permission(owner) -> None:
 def test_retry_of_a_user_without_permissions(owner) -> None:
     """A user model that knows no permissions serves owners all the same."""
     request: Any = SimpleNamespace(user=SimpleNamespace(pk=owner.pk))
-    failed = put(owner, State.FAILED, error_code=Reason.ATTEMPTS_SPENT, test=False)
-    doubtful = put(owner, State.FAILED, error_code=Reason.TIMED_OUT, test=False)
+    failed = put(owner, State.FAILED, error_code=ErrorCode.SUBMIT_FAILED, test=False)
+    doubtful = put(owner, State.FAILED, error_code=ErrorCode.TIMED_OUT, test=False)
     assert [may_retry(request, failed), may_retry(request, doubtful)] == [True, False]
 
 
 def test_retry_is_not_for_viewers(owner) -> None:
     """Who may only view jobs changes nothing, not even for free."""
-    job = put(owner, State.FAILED, error_code=Reason.ATTEMPTS_SPENT, test=True)
+    job = put(owner, State.FAILED, error_code=ErrorCode.SUBMIT_FAILED, test=True)
     viewer = staff("view_renderjob")
     client = logged_in(viewer)
     assert "Try again" not in text(client.get(page(job)))
@@ -337,7 +337,7 @@ def test_retry_is_not_for_viewers(owner) -> None:
 
 def test_retry_without_token(visitor: Client, owner) -> None:
     """No other site can press the button."""
-    job = put(owner, State.FAILED, error_code=Reason.ATTEMPTS_SPENT)
+    job = put(owner, State.FAILED, error_code=ErrorCode.SUBMIT_FAILED)
     assert visitor.post(page(job)).status_code == 403
     assert state_of(job) == State.FAILED
 

@@ -8,9 +8,9 @@ from django.core.management import call_command
 from django.urls import reverse
 
 from django_docraptor import health, lifecycle, shortcuts
-from django_docraptor.models import Account, Pulse
+from django_docraptor.models import Account, Heartbeat
 from django_docraptor.sandbox import Sandbox
-from tests.conftest import drive, enqueue, skip_time
+from tests.support.jobs import drive, enqueue, skip_time
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -52,9 +52,9 @@ def test_report_ticks_stopped_and_workers_busy(sandbox: Sandbox) -> None:
     """It is told apart whether beat stopped or the workers do not come through."""
     enqueue()
     skip_time(300)
-    Pulse.objects.update_or_create(pk=1, defaults={"ticked_at": "2020-01-01T00:00Z"})
+    Heartbeat.objects.update_or_create(pk=1, defaults={"ticked_at": "2020-01-01T00:00Z"})
     assert "nothing has ticked for" in health.problems()[0]
-    Pulse.note("ticked_at")
+    Heartbeat.record("ticked_at")
     assert "no worker has taken it" in health.problems()[0]
 
 
@@ -75,7 +75,7 @@ def test_report_stopped_accounts(sandbox: Sandbox) -> None:
     Account.pause("default", 600, "Unauthorized")
     for _ in range(5):
         Account.lock("other")
-        Account.fault("other", "HTTP 503")
+        Account.record_failure("other", "HTTP 503")
     problems = health.problems()
     assert any("default: no calls until" in text and "Unauthorized" in text for text in problems)
     assert any("other: no creates until" in text and "HTTP 503" in text for text in problems)
@@ -101,7 +101,7 @@ def test_admin_says_that_nothing_ticks(sandbox: Sandbox, admin_client) -> None:
 def test_note_is_rare(sandbox: Sandbox, django_assert_num_queries) -> None:
     """The same sight costs a query only now and then."""
     health._noted.clear()
-    health.note("ticked_at")
+    health.record_heartbeat("ticked_at")
     with django_assert_num_queries(0):
-        health.note("ticked_at")
-    assert Pulse.objects.get().ticked_at is not None
+        health.record_heartbeat("ticked_at")
+    assert Heartbeat.objects.get().ticked_at is not None

@@ -10,9 +10,9 @@ from django.core.exceptions import ValidationError
 from django.utils import timezone
 
 from django_docraptor.exceptions import CallError, Sent
-from django_docraptor.hosted import expire, host_now
+from django_docraptor.hosted import expire, render_hosted_now
 from django_docraptor.sandbox import Fault, Sandbox
-from tests.conftest import HTML
+from tests.support.jobs import HTML
 
 
 def fetch(url: str) -> tuple[int, bytes]:
@@ -26,7 +26,7 @@ def fetch(url: str) -> tuple[int, bytes]:
 
 def test_host_now(sandbox: Sandbox) -> None:
     """The document is at an address that anybody may read; it is a test one, and hosted."""
-    hosted = host_now(name="hello.pdf", content=HTML)
+    hosted = render_hosted_now(name="hello.pdf", content=HTML)
     status, content = fetch(hosted.public_url)
     assert (status, content[:5]) == (200, b"%PDF-")
     (entry,) = sandbox.ledger.accepted()
@@ -41,21 +41,24 @@ def test_host_now(sandbox: Sandbox) -> None:
 
 def test_host_now_production(sandbox: Sandbox) -> None:
     """Only who says so gets a document on the bill."""
-    host_now(name="hello.pdf", content=HTML, test=False)
+    render_hosted_now(name="hello.pdf", content=HTML, test=False)
     assert [entry.billed for entry in sandbox.ledger.accepted()] == [True]
 
 
 def test_download_limit(sandbox: Sandbox) -> None:
     """After so many downloads there is nothing to see."""
     options = {"hosted_download_limit": 1}
-    url = host_now(name="hello.pdf", content=HTML, options=options).public_url
+    url = render_hosted_now(name="hello.pdf", content=HTML, options=options).public_url
     assert [fetch(url)[0], fetch(url)[0]] == [200, 404]
 
 
 def test_expires_at(sandbox: Sandbox) -> None:
     """After its time there is nothing to see."""
     options = {"hosted_expires_at": timezone.now() - timedelta(minutes=1)}
-    assert fetch(host_now(name="hello.pdf", content=HTML, options=options).public_url)[0] == 404
+    assert (
+        fetch(render_hosted_now(name="hello.pdf", content=HTML, options=options).public_url)[0]
+        == 404
+    )
 
 
 @pytest.mark.parametrize(
@@ -72,7 +75,7 @@ def test_expires_at(sandbox: Sandbox) -> None:
 def test_host_now_refuses(sandbox: Sandbox, field: str, changes: dict[str, Any]) -> None:
     """What is wrong is refused under its name; nothing is sent."""
     with pytest.raises(ValidationError) as caught:
-        host_now(**{"name": "hello.pdf", "content": HTML, **changes})
+        render_hosted_now(**{"name": "hello.pdf", "content": HTML, **changes})
     assert list(caught.value.message_dict) == [field]
     assert sandbox.calls == []
 
@@ -81,7 +84,7 @@ def test_naive_time(sandbox: Sandbox) -> None:
     """A time without a zone is no time at which something public ends."""
     naive = datetime(2031, 1, 1)  # noqa: DTZ001 - the mistake under test
     with pytest.raises(ValidationError) as caught:
-        host_now(name="hello.pdf", content=HTML, options={"hosted_expires_at": naive})
+        render_hosted_now(name="hello.pdf", content=HTML, options={"hosted_expires_at": naive})
     assert list(caught.value.message_dict) == ["hosted_expires_at"]
 
 
@@ -89,14 +92,14 @@ def test_host_now_lost_answer(sandbox: Sandbox) -> None:
     """An error says whether the document may be on the bill."""
     sandbox.add_fault(Fault(on="create", action="close", accept=True))
     with pytest.raises(CallError) as caught:
-        host_now(name="hello.pdf", content=HTML)
+        render_hosted_now(name="hello.pdf", content=HTML)
     assert caught.value.sent == Sent.MAYBE
     assert len(sandbox.ledger.accepted()) == 1
 
 
 def test_expire(sandbox: Sandbox) -> None:
     """A document that was ended is no longer public."""
-    hosted = host_now(name="hello.pdf", content=HTML)
+    hosted = render_hosted_now(name="hello.pdf", content=HTML)
     expire(hosted.download_id, account=hosted.account)
     assert fetch(hosted.public_url)[0] == 404
 

@@ -18,7 +18,7 @@ from django_docraptor.mail import AttachmentError, attach, download_link, notify
 from django_docraptor.models import RenderJob
 from django_docraptor.sandbox import Fault, Sandbox
 from django_docraptor.states import State
-from tests.conftest import drive, enqueue, read
+from tests.support.jobs import drive, enqueue, read
 
 pytestmark = pytest.mark.django_db
 

@@ -23,12 +23,12 @@ from django_docraptor.exceptions import NotADocumentError, ServerError
 from django_docraptor.models import RenderJob
 from django_docraptor.responses import DocumentResponse, document_response, serve
 from django_docraptor.sandbox import Fault, Sandbox
-from django_docraptor.shortcuts import Order
+from django_docraptor.shortcuts import JobSpec
 from django_docraptor.states import State
-from tests.conftest import HTML, drive
-from tests.shop.documents import InvoicePDF
-from tests.shop.models import Invoice
-from tests.threads import working
+from tests.apps.shop.documents import InvoicePDF
+from tests.apps.shop.models import Invoice
+from tests.support.jobs import HTML, drive
+from tests.support.threads import working
 
 pytestmark = pytest.mark.django_db
 
@@ -56,9 +56,9 @@ def quick(sandbox: Sandbox, settings: Any) -> Sandbox:
     return sandbox
 
 
-def order(**changes: Any) -> Order:
+def order(**changes: Any) -> JobSpec:
     """A small order for the bill."""
-    return Order(**{"name": "hello.pdf", "content": HTML, "test": False, **changes})
+    return JobSpec(**{"name": "hello.pdf", "content": HTML, "test": False, **changes})
 
 
 def answer(request: HttpRequest, **changes: Any) -> HttpResponseBase:

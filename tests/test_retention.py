@@ -13,15 +13,21 @@ from django.db import OperationalError, connection, models
 from django.db.models.functions import Now
 
 from django_docraptor import registry, retention, shortcuts
-from django_docraptor.models import DiscardedFile, RenderEvent, RenderInput, RenderJob, after
+from django_docraptor.models import (
+    DiscardedFile,
+    RenderEvent,
+    RenderInput,
+    RenderJob,
+    seconds_from_now,
+)
 from django_docraptor.retention import Limit, Removed, count, limits, prune
 from django_docraptor.sandbox import Sandbox
-from django_docraptor.states import ACTIVE, FINAL, Kind, State
+from django_docraptor.states import ACTIVE_STATES, FINAL_STATES, EventKind, State
 from django_docraptor.storage import document_storage
-from tests.conftest import drive, enqueue
-from tests.crash import PRUNING
 from tests.lifecycle.test_crashes import crash, files
-from tests.threads import at_once
+from tests.support.crash import PRUNING
+from tests.support.jobs import drive, enqueue
+from tests.support.threads import at_once
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -33,10 +39,10 @@ def finished(age: timedelta = 60 * DAY, *, file: bool = True, **columns: Any) ->
     """A job that ended so long ago, with its input, a line of history and a stored file."""
     job = RenderJob.objects.create(
         **{"name": "old.pdf", "document_type": "pdf", "state": State.COMPLETED, **columns},
-        finished_at=after(-age.total_seconds()),
+        finished_at=seconds_from_now(-age.total_seconds()),
     )
     RenderInput.objects.create(job=job, content="<h1>Old</h1>")
-    RenderEvent.objects.create(job=job, kind=Kind.COMPLETED, to_state=job.state)
+    RenderEvent.objects.create(job=job, kind=EventKind.COMPLETED, to_state=job.state)
     if file:
         saved = document_storage.save(f"docraptor/{job.pk.hex}.pdf", ContentFile(b"%PDF"))
         RenderJob.objects.filter(pk=job.pk).update(file=saved)
@@ -83,17 +89,21 @@ def test_a_younger_job_stays(documents: Path) -> None:
     assert len(files(documents)) == 1
 
 
-@pytest.mark.parametrize("state", sorted(ACTIVE))
+@pytest.mark.parametrize("state", sorted(ACTIVE_STATES))
 def test_unfinished_jobs_are_never_touched(state: State) -> None:
     """However old: not even one that a retry has taken up."""
     RenderJob.objects.create(
-        name="a.pdf", document_type="pdf", state=state, due_at=Now(), finished_at=after(-9e6)
+        name="a.pdf",
+        document_type="pdf",
+        state=state,
+        due_at=Now(),
+        finished_at=seconds_from_now(-9e6),
     )
     assert run().jobs == 0
     assert RenderJob.objects.exists()
 
 
-@pytest.mark.parametrize("state", sorted(FINAL))
+@pytest.mark.parametrize("state", sorted(FINAL_STATES))
 def test_every_final_state_goes(state: State) -> None:
     """Failed and cancelled jobs, too."""
     finished(state=state, file=False)
@@ -103,7 +113,7 @@ def test_every_final_state_goes(state: State) -> None:
 def test_what_a_failed_try_has_stored_goes(documents: Path) -> None:
     """A name that was reserved, and a file that was saved but never confirmed."""
     saved = document_storage.save("docraptor/reserved.pdf", ContentFile(b"%PDF"))
-    finished(state=State.FAILED, file=False, pending_name=saved)
+    finished(state=State.FAILED, file=False, reserved_name=saved)
     assert run().files == 1
     assert files(documents) == []
 
@@ -121,7 +131,7 @@ def spooled(settings: Any, tmp_path: Path) -> tuple[str, Path]:
 def test_what_lies_in_the_spool_goes(settings: Any, documents: Path, tmp_path: Path) -> None:
     """A document that was never stored, and what came in its place."""
     name, folder = spooled(settings, tmp_path)
-    finished(file=False, state=State.FAILED, pending_name=name)
+    finished(file=False, state=State.FAILED, reserved_name=name)
     assert run().jobs == 1
     assert [path.name for path in folder.iterdir()] == ["other.pdf"]
 
@@ -131,7 +141,7 @@ def test_a_spool_that_cannot_be_used(settings: Any, documents: Path, tmp_path: P
     name, folder = spooled(settings, tmp_path)
     (folder / "one.pdf").unlink()
     (folder / "one.pdf").mkdir()
-    finished(file=False, state=State.FAILED, pending_name=name)
+    finished(file=False, state=State.FAILED, reserved_name=name)
     assert run().jobs == 1
     settings.DOCRAPTOR = settings.DOCRAPTOR | {"SPOOL_DIR": tmp_path / "none"}
     finished()
@@ -307,7 +317,7 @@ def test_a_storage_that_is_away_ends_the_run(
 def test_a_file_that_is_not_there_is_gone(settings: Any) -> None:
     """Though its storage complains."""
     use(settings, f"{__name__}.Complaining")
-    finished(file=False, state=State.FAILED, pending_name="docraptor/never.pdf")
+    finished(file=False, state=State.FAILED, reserved_name="docraptor/never.pdf")
     removed = run()
     assert (removed.jobs, removed.files, removed.refused) == (1, 1, 0)
     assert not DiscardedFile.objects.exists()
@@ -317,7 +327,7 @@ def test_a_file_that_is_not_there_is_gone(settings: Any) -> None:
 def test_killed(point: str, sandbox: Sandbox, documents: Path, settings: Any) -> None:
     """Wherever it dies: a row has its file, a file has a row or is on the list."""
     jobs = [drive(enqueue(name=f"{number}.pdf")) for number in range(2)]
-    RenderJob.objects.update(finished_at=after(-9e6))
+    RenderJob.objects.update(finished_at=seconds_from_now(-9e6))
     crash(point, settings, documents)
     there = {str(path.relative_to(documents)) for path in files(documents)}
     rows = {job.file.name for job in RenderJob.objects.all()}
@@ -451,7 +461,7 @@ def test_a_storage_of_its_own(settings, tmp_path) -> None:
 
 def test_a_storage_that_is_gone(caplog) -> None:
     """Its files stay on the list, and the log says why; the next run tries again."""
-    finished(file=False, storage="gone", pending_name="docraptor/lost.pdf")
+    finished(file=False, storage="gone", reserved_name="docraptor/lost.pdf")
     removed = run()
     assert (removed.jobs, removed.refused) == (1, 1)
     assert "gone" in caplog.text
@@ -462,8 +472,8 @@ def test_a_storage_that_is_gone(caplog) -> None:
     ("columns", "jobs"),
     [
         ({"public_url": "https://example.com/x"}, 0),
-        ({"public_url": "https://example.com/x", "hosted_expires_at": after(60)}, 0),
-        ({"public_url": "https://example.com/x", "hosted_expires_at": after(-60)}, 1),
+        ({"public_url": "https://example.com/x", "hosted_expires_at": seconds_from_now(60)}, 0),
+        ({"public_url": "https://example.com/x", "hosted_expires_at": seconds_from_now(-60)}, 1),
         ({"public_url": ""}, 1),
     ],
     ids=["for ever", "still", "no more", "ended"],

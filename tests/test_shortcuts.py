@@ -15,13 +15,13 @@ from django.utils.functional import SimpleLazyObject
 
 from django_docraptor import lifecycle, shortcuts
 from django_docraptor.exceptions import CallError
-from django_docraptor.models import RenderEvent, RenderInput, RenderJob, after
+from django_docraptor.models import RenderEvent, RenderInput, RenderJob, seconds_from_now
 from django_docraptor.sandbox import Fault, Sandbox
-from django_docraptor.shortcuts import Order, cancel, enqueue, enqueue_many, render_now, retry
-from django_docraptor.states import ACTIVE, FINAL, Kind, Reason, State
-from tests.conftest import HTML, drive, kinds
-from tests.shop.models import Invoice
-from tests.threads import at_once
+from django_docraptor.shortcuts import JobSpec, cancel, enqueue, enqueue_many, render_now, retry
+from django_docraptor.states import ACTIVE_STATES, FINAL_STATES, ErrorCode, EventKind, State
+from tests.apps.shop.models import Invoice
+from tests.support.jobs import HTML, drive, kinds
+from tests.support.threads import at_once
 
 pytestmark = pytest.mark.django_db
 
@@ -31,7 +31,7 @@ GOOD: dict[str, Any] = {"name": "hello.pdf", "content": HTML}
 def put(state: State, **columns: Any) -> RenderJob:
     """A job in any state, as some earlier process left it."""
     job = enqueue(**GOOD)
-    due_at = None if state in FINAL else after(3600)
+    due_at = None if state in FINAL_STATES else seconds_from_now(3600)
     RenderJob.objects.filter(pk=job.pk).update(
         **{"state": state, "attempt": 1, "due_at": due_at, **columns}
     )
@@ -49,7 +49,7 @@ def row(job: RenderJob) -> dict[str, Any]:
 def test_enqueue_many_refuses_all() -> None:
     """One wrong order among good ones: nothing is stored."""
     with pytest.raises(ValidationError):
-        enqueue_many([Order(**GOOD), Order(name="", content=HTML), Order(**GOOD)])
+        enqueue_many([JobSpec(**GOOD), JobSpec(name="", content=HTML), JobSpec(**GOOD)])
     assert not RenderJob.objects.exists()
 
 
@@ -128,7 +128,7 @@ def test_idempotency_key_twice() -> None:
     assert RenderJob.objects.count() == RenderEvent.objects.count() == 1
 
 
-@pytest.mark.parametrize("state", sorted(FINAL))
+@pytest.mark.parametrize("state", sorted(FINAL_STATES))
 def test_idempotency_key_of_a_finished_job(state: State) -> None:
     """A key is spent for good, however its job ended."""
     job = put(state, idempotency_key="invoice-17")
@@ -138,7 +138,7 @@ def test_idempotency_key_of_a_finished_job(state: State) -> None:
 def test_idempotency_keys_by_case() -> None:
     """Keys that differ in case alone: one job or two, as the database compares, and no error."""
     jobs = [enqueue(**GOOD, idempotency_key=key) for key in ("key", "KEY")]
-    batch = enqueue_many([Order(**GOOD, idempotency_key=key) for key in ("KEY", "Key", "key")])
+    batch = enqueue_many([JobSpec(**GOOD, idempotency_key=key) for key in ("KEY", "Key", "key")])
     assert {batch[0].pk, batch[2].pk} == {job.pk for job in jobs}
     assert RenderJob.objects.count() == len({job.pk for job in [*jobs, *batch]})
 
@@ -163,8 +163,8 @@ def test_idempotency_key_race_of_batches() -> None:
     """Batches that overlap each get a job for every order; a key has one job."""
 
     def batch() -> list[uuid.UUID]:
-        orders = [Order(**GOOD, idempotency_key=f"key-{number}") for number in range(5)]
-        return [job.pk for job in enqueue_many([*orders, Order(**GOOD)])]
+        orders = [JobSpec(**GOOD, idempotency_key=f"key-{number}") for number in range(5)]
+        return [job.pk for job in enqueue_many([*orders, JobSpec(**GOOD)])]
 
     first, second, third = at_once(3, batch)
     assert first[:5] == second[:5] == third[:5]
@@ -188,15 +188,15 @@ def test_idempotency_key_inside_a_transaction() -> None:
 def test_enqueue_many_keeps_the_order() -> None:
     """A job for each order, in their order."""
     names = [f"{number}.pdf" for number in range(20)]
-    jobs = enqueue_many(Order(name=name, content=HTML) for name in names)
+    jobs = enqueue_many(JobSpec(name=name, content=HTML) for name in names)
     assert [job.name for job in jobs] == names
     assert RenderJob.objects.count() == 20
 
 
 def test_enqueue_many_duplicates_in_one_call() -> None:
     """Orders with the same key share a job; orders without share none, though they are equal."""
-    order = Order(**GOOD)
-    keyed = [Order(**GOOD, idempotency_key="a"), Order(**GOOD, idempotency_key="a")]
+    order = JobSpec(**GOOD)
+    keyed = [JobSpec(**GOOD, idempotency_key="a"), JobSpec(**GOOD, idempotency_key="a")]
     jobs = enqueue_many([*keyed, order, order])
     assert jobs[0].pk == jobs[1].pk
     assert len({job.pk for job in jobs}) == RenderJob.objects.count() == 3
@@ -205,7 +205,7 @@ def test_enqueue_many_duplicates_in_one_call() -> None:
 def test_enqueue_many_known_and_new() -> None:
     """Known keys get their jobs, new ones are stored."""
     known = enqueue(**GOOD, idempotency_key="a")
-    jobs = enqueue_many([Order(**GOOD, idempotency_key=key) for key in "bab"])
+    jobs = enqueue_many([JobSpec(**GOOD, idempotency_key=key) for key in "bab"])
     assert jobs[1].pk == known.pk
     assert jobs[0].pk == jobs[2].pk != known.pk
 
@@ -220,7 +220,7 @@ def queries_for(count: int) -> int:
     invoice = Invoice.objects.create(number="1")
     owner = get_user_model().objects.create(username=str(uuid.uuid4()))
     orders = [
-        Order(**GOOD, source=invoice, owner=owner, idempotency_key=str(uuid.uuid4()))
+        JobSpec(**GOOD, source=invoice, owner=owner, idempotency_key=str(uuid.uuid4()))
         for _ in range(count)
     ]
     with CaptureQueriesContext(
@@ -241,7 +241,7 @@ def test_enqueue_many_queries() -> None:
 @pytest.mark.django_db(transaction=True)
 def test_enqueue_many_thousands(settings) -> None:
     """E6: thousands of jobs in one transaction, all stored, all found by their keys."""
-    orders = [Order(**GOOD, idempotency_key=f"key-{number}") for number in range(3_000)]
+    orders = [JobSpec(**GOOD, idempotency_key=f"key-{number}") for number in range(3_000)]
     with transaction.atomic():
         first = enqueue_many(orders)
     assert RenderJob.objects.count() == 3_000
@@ -263,10 +263,12 @@ def test_retry_of_a_job_that_has_not_failed(state: State) -> None:
 
 def test_retry_starts_a_new_attempt() -> None:
     """Without anything to take up, the job is pending again, its history and error kept."""
-    job = put(State.FAILED, error_code=Reason.RENDER_FAILED, errors="broken", fetch_attempts=3)
+    job = put(
+        State.FAILED, error_code=ErrorCode.RENDER_FAILED, errors="broken", download_attempts=3
+    )
     assert retry(job)
     stored = row(job)
-    assert (stored["state"], stored["finished_at"], stored["fetch_attempts"]) == (
+    assert (stored["state"], stored["finished_at"], stored["download_attempts"]) == (
         "pending",
         None,
         0,
@@ -279,10 +281,10 @@ def test_retry_starts_a_new_attempt() -> None:
 @pytest.mark.parametrize(
     ("columns", "state"),
     [
-        ({"error_code": Reason.STORAGE_ERROR, "download_id": "d"}, State.DOWNLOADING),
-        ({"error_code": Reason.FETCH_FAILED, "download_id": "d"}, State.DOWNLOADING),
-        ({"error_code": Reason.REMOTE_LOST, "status_id": "s"}, State.QUEUED),
-        ({"error_code": Reason.TIMED_OUT, "status_id": "s"}, State.PENDING),
+        ({"error_code": ErrorCode.STORAGE_ERROR, "download_id": "d"}, State.DOWNLOADING),
+        ({"error_code": ErrorCode.DOWNLOAD_FAILED, "download_id": "d"}, State.DOWNLOADING),
+        ({"error_code": ErrorCode.STATUS_UNAVAILABLE, "status_id": "s"}, State.QUEUED),
+        ({"error_code": ErrorCode.TIMED_OUT, "status_id": "s"}, State.PENDING),
     ],
 )
 def test_retry_takes_up_what_docraptor_has(columns: dict[str, str], state: State) -> None:
@@ -306,13 +308,13 @@ def test_retry_completes(sandbox: Sandbox, documents) -> None:
 @pytest.mark.django_db(transaction=True)
 def test_retry_race() -> None:
     """Two people press the button: one retry, one line of history."""
-    job = put(State.FAILED, error_code=Reason.RENDER_FAILED)
+    job = put(State.FAILED, error_code=ErrorCode.RENDER_FAILED)
     seen = [RenderJob.objects.get(pk=job.pk) for _ in range(3)]
     assert sorted(at_once(3, lambda: retry(seen.pop()))) == [False, False, True]
     assert kinds(job) == ["enqueued", "retried"]
 
 
-@pytest.mark.parametrize("state", sorted(ACTIVE))
+@pytest.mark.parametrize("state", sorted(ACTIVE_STATES))
 def test_cancel_unfinished(state: State) -> None:
     """Every unfinished job can be given up."""
     job = put(state, lease_token="a worker's")
@@ -321,7 +323,7 @@ def test_cancel_unfinished(state: State) -> None:
     assert kinds(job) == ["enqueued", "cancelled"]
 
 
-@pytest.mark.parametrize("state", sorted(FINAL))
+@pytest.mark.parametrize("state", sorted(FINAL_STATES))
 def test_cancel_finished(state: State) -> None:
     """A finished job stays as it is."""
     job = put(state)
@@ -347,9 +349,11 @@ def test_cancel_of_a_job_that_has_ended_meanwhile() -> None:
 
 
 @pytest.mark.parametrize(
-    ("call", "kind"), [(retry, Kind.RETRIED), (cancel, Kind.CANCELLED)], ids=["retry", "cancel"]
+    ("call", "kind"),
+    [(retry, EventKind.RETRIED), (cancel, EventKind.CANCELLED)],
+    ids=["retry", "cancel"],
 )
-def test_history_names_who_did_it(call: Callable[..., bool], kind: Kind) -> None:
+def test_history_names_who_did_it(call: Callable[..., bool], kind: EventKind) -> None:
     """The timeline says who retried or cancelled."""
     user = get_user_model().objects.create(username="anna")
     job = put(State.FAILED if call is retry else State.QUEUED)
@@ -362,7 +366,7 @@ def test_history_names_nobody(by: Any) -> None:
     """A visitor who is not logged in has no name to write down."""
     job = put(State.QUEUED)
     assert cancel(job, by=by)
-    assert job.events.get(kind=Kind.CANCELLED).message == ""
+    assert job.events.get(kind=EventKind.CANCELLED).message == ""
 
 
 # --- at once ---------------------------------------------------------------------------------
@@ -429,7 +433,10 @@ def test_many_are_stored_whole_or_not_at_all(sandbox, django_user_model) -> None
     stale = django_user_model.objects.get(pk=gone.pk)
     gone.delete()
     enqueue(name="other.pdf", content=HTML, idempotency_key="0")
-    good, bad = Order(name="a.pdf", content=HTML), Order(name="b.pdf", content=HTML, owner=stale)
+    good, bad = (
+        JobSpec(name="a.pdf", content=HTML),
+        JobSpec(name="b.pdf", content=HTML, owner=stale),
+    )
     for orders in ([good, bad], [bad]):
         with pytest.raises(IntegrityError):
             enqueue_many(orders)
@@ -440,7 +447,7 @@ def test_orders_go_on_where_one_key_is_known_meanwhile(sandbox, monkeypatch) -> 
     """Another process was faster with a key: its job counts, and the others are stored."""
     theirs = enqueue(name="a.pdf", content=HTML, idempotency_key="a")
     monkeypatch.setattr(shortcuts, "_known_keys", lambda orders: {})
-    orders = [Order(name=f"{key}.pdf", content=HTML, idempotency_key=key) for key in "ab"]
+    orders = [JobSpec(name=f"{key}.pdf", content=HTML, idempotency_key=key) for key in "ab"]
     found, made = enqueue_many(orders)
     assert found.pk == theirs.pk
     assert RenderJob.objects.get(idempotency_key="b").pk == made.pk

@@ -3,14 +3,14 @@
 import pytest
 
 from django_docraptor.states import (
-    ACTIVE,
-    FINAL,
-    LEASE,
-    MAY_HAVE_BEEN_BILLED,
-    POLLED,
-    RESUMES_AT,
+    ACTIVE_STATES,
+    FINAL_STATES,
+    LEASE_SECONDS,
+    POLLED_STATES,
+    POSSIBLY_BILLED_CODES,
+    RESUME_STATES,
     TRANSITIONS,
-    Reason,
+    ErrorCode,
     State,
     is_allowed,
 )
@@ -30,13 +30,13 @@ def reachable(start: State) -> set[State]:
 
 def test_final_and_active_are_all() -> None:
     """Every state is final or active, and none is both."""
-    assert set(State) == FINAL | ACTIVE
-    assert not FINAL & ACTIVE
+    assert set(State) == FINAL_STATES | ACTIVE_STATES
+    assert not FINAL_STATES & ACTIVE_STATES
 
 
 def test_final_states() -> None:
     """These three end a job."""
-    assert {State.COMPLETED, State.FAILED, State.CANCELLED} == FINAL
+    assert {State.COMPLETED, State.FAILED, State.CANCELLED} == FINAL_STATES
 
 
 def test_transitions_are_closed() -> None:
@@ -45,17 +45,17 @@ def test_transitions_are_closed() -> None:
     assert set().union(*TRANSITIONS.values()) <= set(State)
 
 
-@pytest.mark.parametrize("state", sorted(ACTIVE))
+@pytest.mark.parametrize("state", sorted(ACTIVE_STATES))
 def test_active_state_can_end(state: State) -> None:
     """An unfinished job can be given up, cancelled and, by some way, completed."""
     assert {State.FAILED, State.CANCELLED} <= TRANSITIONS[state]
     assert State.COMPLETED in reachable(state)
 
 
-@pytest.mark.parametrize("state", sorted(ACTIVE))
+@pytest.mark.parametrize("state", sorted(ACTIVE_STATES))
 def test_active_state_has_a_lease(state: State) -> None:
     """A claim on an unfinished job ends by itself."""
-    assert LEASE[state] > 0
+    assert LEASE_SECONDS[state] > 0
 
 
 @pytest.mark.parametrize("state", sorted(State))
@@ -80,17 +80,17 @@ def test_no_late_answer_moves_a_job_back() -> None:
     before = {State.PENDING, State.SUBMITTING, State.UNCONFIRMED}
     assert not TRANSITIONS[State.WORKING] & (before | {State.QUEUED})
     assert not TRANSITIONS[State.QUEUED] & before
-    assert not TRANSITIONS[State.DOWNLOADING] & (before | POLLED)
+    assert not TRANSITIONS[State.DOWNLOADING] & (before | POLLED_STATES)
 
 
-@pytest.mark.parametrize("reason", sorted(RESUMES_AT))
+@pytest.mark.parametrize("reason", sorted(RESUME_STATES))
 def test_resumption_is_allowed(reason: str) -> None:
     """Where a retry takes up a failed attempt, a failed job may go."""
-    assert is_allowed(State.FAILED, RESUMES_AT[reason])
-    assert reason in set(Reason)
+    assert is_allowed(State.FAILED, RESUME_STATES[reason])
+    assert reason in set(ErrorCode)
 
 
 def test_reasons_fit_their_column() -> None:
     """Every reason is stored whole."""
-    assert max(map(len, Reason)) <= 32
-    assert set(Reason) >= MAY_HAVE_BEEN_BILLED
+    assert max(map(len, ErrorCode)) <= 32
+    assert set(ErrorCode) >= POSSIBLY_BILLED_CODES

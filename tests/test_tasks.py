@@ -11,11 +11,11 @@ from celery.signals import before_task_publish
 from django.db import transaction
 
 from django_docraptor import lifecycle, tasks
-from django_docraptor.models import Account, Pulse, RenderJob, after
+from django_docraptor.models import Account, Heartbeat, RenderJob, seconds_from_now
 from django_docraptor.sandbox import Sandbox
-from django_docraptor.states import ACTIVE, FINAL, State
+from django_docraptor.states import ACTIVE_STATES, FINAL_STATES, State
 from tests.celery import app
-from tests.conftest import enqueue, skip_time
+from tests.support.jobs import enqueue, skip_time
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -70,9 +70,9 @@ def refused() -> Iterator[object]:
 def put(state: State, seconds: float) -> RenderJob:
     """A job in some state that is due so many seconds from now."""
     job = enqueue()
-    due_at = None if state in FINAL else after(seconds)
+    due_at = None if state in FINAL_STATES else seconds_from_now(seconds)
     RenderJob.objects.filter(pk=job.pk).update(
-        state=state, attempt=1, due_at=due_at, sent_at=after(0)
+        state=state, attempt=1, due_at=due_at, sent_at=seconds_from_now(0)
     )
     return job
 
@@ -354,11 +354,11 @@ def test_follow_up_far_away(rings: list[Ring], sandbox: Sandbox) -> None:
     """A worker holds no message for hours: the wake-up comes within its bound."""
     put(State.QUEUED, 7200)
     tasks.follow_up()
-    armed = Pulse.objects.get().wake_at - RenderJob.objects.get().created_at
+    armed = Heartbeat.objects.get().wakeup_at - RenderJob.objects.get().created_at
     assert armed.total_seconds() <= tasks.LATEST + 5
 
 
-@pytest.mark.parametrize("state", [None, *sorted(FINAL)])
+@pytest.mark.parametrize("state", [None, *sorted(FINAL_STATES)])
 def test_follow_up_idle(rings: list[Ring], settings, state: State | None) -> None:
     """With nothing left to do nobody is called and no alarm is set."""
     settings.DOCRAPTOR = settings.DOCRAPTOR | {"RING_ON_COMMIT": False}
@@ -375,14 +375,14 @@ def test_tick_idle_asks_once(rings: list[Ring], settings, django_assert_num_quer
     """With nothing to do a tick is one statement, which also notes that it ticked."""
     settings.DOCRAPTOR = settings.DOCRAPTOR | {"RING_ON_COMMIT": False}
     put(State.COMPLETED, 0)
-    Pulse.objects.update_or_create(pk=Pulse.KEY, defaults={"ticked_at": None})
+    Heartbeat.objects.update_or_create(pk=Heartbeat.KEY, defaults={"ticked_at": None})
     with django_assert_num_queries(1):
         tasks.tick()
-    assert Pulse.objects.get().ticked_at is not None
+    assert Heartbeat.objects.get().ticked_at is not None
     assert rings == []
 
 
-@pytest.mark.parametrize("state", sorted(ACTIVE))
+@pytest.mark.parametrize("state", sorted(ACTIVE_STATES))
 def test_tick_is_not_idle(rings: list[Ring], sandbox: Sandbox, state: State) -> None:
     """A job in any unfinished state gets its alarm from a tick, had it lost every other."""
     put(state, 30)
@@ -394,10 +394,10 @@ def test_poll_fetches_a_lone_document(rings: list[Ring], sandbox: Sandbox, docum
     """Who learns that one document is finished fetches it, without another message."""
     job = enqueue()
     lifecycle.submit()
-    RenderJob.objects.update(due_at=after(0))
+    RenderJob.objects.update(due_at=seconds_from_now(0))
     tasks.poll()
     job.refresh_from_db()
-    assert (job.state, job.fetch_attempts) == (State.COMPLETED, 1)
+    assert (job.state, job.download_attempts) == (State.COMPLETED, 1)
     assert rings == ["wake"]  # in case it had died on the way
 
 
@@ -405,7 +405,7 @@ def test_poll_leaves_the_others_to_all(rings: list[Ring], sandbox: Sandbox, docu
     """Of several finished documents it fetches one, and rings for the rest first."""
     jobs = [enqueue() for _ in range(5)]
     lifecycle.submit()
-    RenderJob.objects.update(due_at=after(0))
+    RenderJob.objects.update(due_at=seconds_from_now(0))
     tasks.poll()
     assert RenderJob.objects.filter(state=State.COMPLETED).count() == 1
     assert RenderJob.objects.filter(state=State.DOWNLOADING).count() == len(jobs) - 1

@@ -16,13 +16,13 @@ from django.core.files.storage import FileSystemStorage
 from django.db import InterfaceError, OperationalError, connection
 from django.test import Client
 from django.urls import reverse
-from django_docraptor.callbacks import make_token
 
+from django_docraptor.callback_urls import make_token
 from django_docraptor.lifecycle.submission import accepted, admit, prepare
-from django_docraptor.models import RenderJob, after
+from django_docraptor.models import RenderJob, seconds_from_now
 from django_docraptor.sandbox import Sandbox
-from django_docraptor.states import FINAL, State
-from tests.conftest import drive, enqueue, kinds
+from django_docraptor.states import FINAL_STATES, State
+from tests.support.jobs import drive, enqueue, kinds
 
 pytestmark = pytest.mark.django_db
 
@@ -33,7 +33,7 @@ WOKEN = {State.QUEUED, State.WORKING, State.UNCONFIRMED}
 def put(state: State, **columns: Any) -> RenderJob:
     """A job in any state, as some earlier process left it."""
     job = enqueue()
-    due_at = None if state in FINAL else after(3600)
+    due_at = None if state in FINAL_STATES else seconds_from_now(3600)
     RenderJob.objects.filter(pk=job.pk).update(
         **{"state": state, "attempt": 1, "due_at": due_at, "lease_token": "", **columns}
     )
@@ -213,7 +213,7 @@ def test_callback_replay_after_a_poll(docraptor: Client, rings: list[str]) -> No
     """A replay after the poll that it caused makes the job due no second time."""
     job = put(State.WORKING)
     docraptor.post(callback_path(job))
-    RenderJob.objects.update(due_at=after(60))
+    RenderJob.objects.update(due_at=seconds_from_now(60))
     rings.clear()
     docraptor.post(callback_path(job))
     assert not is_due(job)
@@ -455,7 +455,7 @@ def test_download_inactive(job: RenderJob, owner: AbstractBaseUser) -> None:
 @pytest.mark.parametrize("state", sorted(set(State) - {State.COMPLETED}))
 def test_download_unfinished(job: RenderJob, owner: AbstractBaseUser, state: State) -> None:
     """What is not completed is not there, whatever its row says of a file."""
-    due_at = None if state in FINAL else after(60)
+    due_at = None if state in FINAL_STATES else seconds_from_now(60)
     RenderJob.objects.update(state=state, due_at=due_at)
     assert status(owner, job) == 404
 

@@ -6,10 +6,10 @@ import pytest
 
 from django_docraptor.models import RenderJob
 from django_docraptor.sandbox import Sandbox
-from django_docraptor.states import FINAL, State
-from django_docraptor.waiting import job_done
-from tests.conftest import enqueue
-from tests.threads import working
+from django_docraptor.states import FINAL_STATES, State
+from django_docraptor.waiting import wait_for_job
+from tests.support.jobs import enqueue
+from tests.support.threads import working
 
 pytestmark = pytest.mark.django_db
 
@@ -19,7 +19,7 @@ def test_job_done(sandbox: Sandbox, documents) -> None:
     """What a worker makes meanwhile comes back as it then is."""
     job = enqueue()
     with working():
-        done = job_done(job, timeout=20)
+        done = wait_for_job(job, timeout=20)
     assert done.state == State.COMPLETED
     assert job.state == State.PENDING
 
@@ -30,18 +30,18 @@ def test_job_done_times_out(sandbox: Sandbox) -> None:
     job = enqueue()
     before = time.monotonic()
     with pytest.raises(TimeoutError, match=f"Job {job.pk} was not done after 0.3 s"):
-        job_done(job, timeout=0.3)
+        wait_for_job(job, timeout=0.3)
     assert 0.3 <= time.monotonic() - before < 5
     assert RenderJob.objects.get().state == State.PENDING
     assert sandbox.calls == []
 
 
-@pytest.mark.parametrize("state", sorted(FINAL))
+@pytest.mark.parametrize("state", sorted(FINAL_STATES))
 def test_job_done_already(state: State) -> None:
     """A final job is not waited for, in a transaction neither."""
     job = enqueue()
     RenderJob.objects.update(state=state, due_at=None)
-    assert job_done(job, timeout=0).state == state
+    assert wait_for_job(job, timeout=0).state == state
 
 
 def test_job_done_in_a_transaction() -> None:
@@ -49,5 +49,5 @@ def test_job_done_in_a_transaction() -> None:
     job = enqueue()
     before = time.monotonic()
     with pytest.raises(RuntimeError, match="after the atomic block"):
-        job_done(job, timeout=20)
+        wait_for_job(job, timeout=20)
     assert time.monotonic() - before < 5

@@ -6,7 +6,7 @@ from typing import Any
 from celery import Celery, Task
 from django.conf import settings
 
-os.environ.setdefault("DJANGO_SETTINGS_MODULE", "tests.e2e.site")
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "tests.e2e.settings")
 
 
 class CopiedTask(Task):

@@ -7,10 +7,9 @@ from typing import Any
 
 import pytest
 
-from tests.e2e import installation
-from tests.e2e.brokers import corner
-from tests.e2e.databases import Database, scratch_database
-from tests.e2e.installation import Site
+from tests.e2e.site import Site, empty, run
+from tests.support.brokers import corner
+from tests.support.databases import Database, scratch_database
 
 SITES = pytest.StashKey[list[Site]]()
 MakeDatabase = Callable[[str], Database]
@@ -38,9 +37,9 @@ def make_database(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MakeData
                 scratch = tmp_path_factory.mktemp(kind)
                 database = stack.enter_context(scratch_database(kind, scratch))
                 command = ["django", "migrate", "-v", "0"]
-                installation.run(*command, environment=database.environment, seconds=120)
+                run(*command, environment=database.environment, seconds=120)
                 made[kind] = database
-            installation.empty(made[kind])
+            empty(made[kind])
             return made[kind]
 
         yield make

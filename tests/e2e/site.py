@@ -1,37 +1,252 @@
-"""Settings of a whole site in processes of its own; the harness says all by environment."""
+"""A real site: web server, workers and a sandbox as processes, with their own database and broker.
 
+with Site(database, broker, folder) as site:
+    site.serve()
+    site.work()
+    jobs = site.order(200)
+    site.wait_for_all(60)
+"""
+
+import hashlib
 import json
 import os
+import re
+import shutil
+import statistics
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
 
-from kombu.transport import TRANSPORT_ALIASES
+from django_docraptor.sandbox.remote import RemoteSandbox
+from tests.support.brokers import Broker
+from tests.support.databases import Database
+from tests.support.documents import content_of
+from tests.support.processes import Process, wait_until
 
-from tests.settings import *  # noqa: F403
-from tests.settings import DOCRAPTOR as ENGINE
+SETTINGS = {"DJANGO_SETTINGS_MODULE": "tests.e2e.settings", "PYTHONUNBUFFERED": "1"}
+RECEIVED = re.compile(r"Task django_docraptor\.(\w+)\[\S+\] received")
+# What a site polls after seconds, impatient tests poll after tenths.
+POLL = {"floor": 0.3, "ceiling": 2.0, "fraction": 0.2}
+WORKER = [
+    *("celery", "-A", "tests.e2e.celery", "worker", "-P", "prefork", "-c", "2", "-l", "INFO"),
+    *("--without-gossip", "--without-mingle", "--without-heartbeat"),
+]
 
-DEBUG = False
-DOCRAPTOR = ENGINE | json.loads(os.environ.get("SITE_DOCRAPTOR", "{}"))
-if "SITE_STORAGE" in os.environ:
-    STORAGES["docraptor"] = json.loads(os.environ["SITE_STORAGE"])  # noqa: F405
 
-# Kombu's own ends a worker that reads what another has half written.
-TRANSPORT_ALIASES["files"] = "example_project.demo.broker:Transport"
-CELERY_TASK_DEFAULT_QUEUE = os.environ.get("SITE_QUEUE", "celery")
-CELERY_BROKER_TRANSPORT_OPTIONS = json.loads(os.environ.get("SITE_TRANSPORT", "{}"))
-CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
-CELERY_WORKER_ENABLE_REMOTE_CONTROL = False
-CELERY_BEAT_SCHEDULE = {
-    "docraptor": {
-        "task": "django_docraptor.tick",
-        "schedule": 2.0,
-        "options": {"expires": 10},
-    }
-}
-# How often a message is sent each time that it is sent.
-SITE_COPIES = int(os.environ.get("SITE_COPIES", "1"))
+def run(*module: str, environment: Mapping[str, str], seconds: float = 60) -> str:
+    """Run ``python -m`` to its end; return what it printed."""
+    done = subprocess.run(
+        [sys.executable, "-m", *module],
+        env=os.environ | SETTINGS | environment,
+        capture_output=True,
+        text=True,
+        timeout=seconds,
+        check=False,
+    )
+    assert not done.returncode, f"{module}: {done.returncode}\n{done.stdout}\n{done.stderr}"
+    return done.stdout
 
-LOGGING = {
-    "version": 1,
-    "disable_existing_loggers": False,
-    "handlers": {"console": {"class": "logging.StreamHandler"}},
-    "loggers": {"django_docraptor": {"handlers": ["console"], "level": "INFO", "propagate": False}},
-}
+
+class Site:
+    """One site for one test; all of its processes end with it.
+
+    Args:
+        database: migrated and empty.
+        broker: a namespace of its own.
+        folder: for logs.
+        delay: seconds that a document takes at the sandbox.
+        environment: more of what the site's settings read.
+        engine: over the tests' ``DOCRAPTOR``.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        broker: Broker,
+        folder: Path,
+        *,
+        delay: float = 0.3,
+        environment: Mapping[str, str] | None = None,
+        **engine: Any,
+    ) -> None:
+        self.database = database
+        self.broker = broker
+        self.folder = folder
+        self.engine = {"POLL": POLL, **engine}
+        self.processes: list[Process] = []
+        self._delay = delay
+        self._environment = dict(environment or {})
+
+    def __enter__(self) -> Self:
+        command = ["django_docraptor.sandbox", "--port", "0", "--renderer", "canned"]
+        sandbox = self.start("sandbox", *command, "--delay", str(self._delay))
+        self.engine["BASE_URL"] = sandbox.says("listening on").split()[-1]
+        self.control = RemoteSandbox(self.engine["BASE_URL"])
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        for process in self.processes:
+            process.end()
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """What the site's settings read."""
+        return {
+            **SETTINGS,
+            **self.database.environment,
+            **self.broker.environment,
+            "SITE_DOCRAPTOR": json.dumps(self.engine),
+            **self._environment,
+        }
+
+    # Processes
+
+    def serve(self) -> str:
+        """Start the web server, and have DocRaptor call it back; return its address."""
+        web = self.start("web", "tests.e2e.web_server")
+        self.engine["CALLBACK_BASE_URL"] = web.says("listening on").split()[-1]
+        return str(self.engine["CALLBACK_BASE_URL"])
+
+    def work(self, count: int = 1, *, beat: bool = False) -> list[Process]:
+        """Start Celery workers, each of two children; return them when they are ready."""
+        workers = []
+        for _ in range(count):
+            name = f"worker{len(self.processes)}"
+            extra = ["-B", "-s", str(self.folder / f"{name}.beat")] if beat else []
+            host = f"{name}@{self.broker.queue}"
+            workers.append(self.start(name, *WORKER, "-Q", self.broker.queue, "-n", host, *extra))
+        for worker in workers:
+            worker.says(" ready.", 60)
+        return workers
+
+    def tick(self, seconds: float = 90) -> str:
+        """Run the engine without Celery until nothing is left; return what it printed."""
+        options = ["--until-idle", "--interval", "0.2", "--timeout", str(seconds)]
+        return self.run("django", "docraptor_tick", *options, seconds=seconds + 30)
+
+    def run(self, *module: str, seconds: float = 60) -> str:
+        """Run one process of the site to its end."""
+        return run(*module, environment=self.environment, seconds=seconds)
+
+    def start(self, name: str, *module: str) -> Process:
+        """Start a process of the site, with a log of that name."""
+        log = self.folder / f"{name}.log"
+        process = Process(*module, environment=self.environment, log=log)
+        self.processes.append(process)
+        return process
+
+    # Documents
+
+    def order(self, count: int, *, at_once: bool = False) -> dict[str, str]:
+        """Order documents in a process of its own; return their jobs' keys and names."""
+        jobs: dict[str, str] = self.order_timed(count, at_once=at_once)["jobs"]
+        return jobs
+
+    def order_timed(self, count: int, *, at_once: bool = False) -> dict[str, Any]:
+        """The same; also how many ``seconds`` the caller waited."""
+        options = ["--at-once"] if at_once else []
+        ordered: dict[str, Any] = json.loads(self.run("tests.e2e.enqueue", str(count), *options))
+        return ordered
+
+    def states(self) -> dict[str, int]:
+        """How many jobs are in each state."""
+        sql = "SELECT state, COUNT(*) FROM django_docraptor_renderjob GROUP BY state"
+        return dict(self.database.query(sql))
+
+    def unfinished(self) -> int:
+        """How many jobs are not final."""
+        sql = "SELECT COUNT(*) FROM django_docraptor_renderjob WHERE due_at IS NOT NULL"
+        return int(self.database.query(sql)[0][0])
+
+    def wait_for_all(self, seconds: float) -> None:
+        """Wait until every job is final."""
+        try:
+            wait_until("every job is final", lambda: not self.unfinished(), seconds, 0.25)
+        except AssertionError as error:
+            error.add_note(f"states: {self.states()}")
+            raise
+
+    # What came of it
+
+    def check(self, ordered: Mapping[str, str]) -> None:
+        """Every document is there, whole and its own; DocRaptor accepted it once; no leftovers."""
+        jobs = {job["id"]: job for job in self.database.jobs()}
+        assert {key: job["name"] for key, job in jobs.items()} == ordered
+        problems = [f"{job['state']}: {job['errors']}" for job in jobs.values() if job["errors"]]
+        assert {job["state"] for job in jobs.values()} == {"completed"}, problems
+        for job in jobs.values():
+            self._check_file(job)
+        accepted = Counter(entry.tag.partition(":")[0] for entry in self.control.ledger.entries)
+        assert accepted == dict.fromkeys(ordered, 1)
+        tags = {entry.tag for entry in self.control.ledger.entries}
+        assert tags == {f"{key}:{job['attempt']}" for key, job in jobs.items()}
+        files = [path for path in self.documents.rglob("*") if path.is_file()]
+        assert len(files) == len(ordered)
+        assert not list((self.database.scratch / "spool").iterdir())
+
+    def _check_file(self, job: Mapping[str, Any]) -> None:
+        data = (self.documents / job["file"]).read_bytes()
+        source = hashlib.sha256(content_of(job["name"]).encode()).hexdigest()
+        assert source.encode() in data, f"{job['name']} was made from something else"
+        assert (job["file_size"], job["sha256"]) == (len(data), hashlib.sha256(data).hexdigest())
+
+    @property
+    def documents(self) -> Path:
+        """Where the finished files are."""
+        return self.database.scratch / "documents"
+
+    def logs(self) -> dict[str, str]:
+        """The tail of each process's log."""
+        return {process.log.name: process.tail for process in self.processes}
+
+    def messages(self) -> Counter[str]:
+        """How many messages of each task the workers have received."""
+        texts = [process.text for process in self.processes if "worker" in process.log.name]
+        return Counter(name for text in texts for name in RECEIVED.findall(text))
+
+    def figures(self) -> dict[str, Any]:
+        """What it took."""
+        jobs, ledger = self.database.jobs(), self.control.ledger
+        finished = {entry.tag.partition(":")[0]: entry.finished_at for entry in ledger.entries}
+        waits = [
+            (_moment(job["finished_at"]) - rendered).total_seconds()
+            for job in jobs
+            if (rendered := finished.get(job["id"])) and job["finished_at"]
+        ]
+        began = min(_moment(job["created_at"]) for job in jobs)
+        ended = max(_moment(job["finished_at"]) for job in jobs if job["finished_at"])
+        messages = self.messages()
+        return {
+            "documents": len(jobs),
+            "seconds": round((ended - began).total_seconds(), 1),
+            "messages": dict(messages),
+            "messages per document": round(messages.total() / len(jobs), 2),
+            "status calls per document": round(ledger.status_calls / len(jobs), 2),
+            "rendered to stored, median": round(statistics.median(waits), 2),
+            "rendered to stored, longest": round(max(waits), 2),
+            "callbacks": ledger.callback_calls,
+            "peak": ledger.peak_concurrency,
+        }
+
+
+def empty(database: Database) -> None:
+    """Make a database and its directories as new."""
+    database.empty()
+    for name in ("documents", "spool"):
+        shutil.rmtree(database.scratch / name, ignore_errors=True)
+
+
+def _moment(value: datetime | str) -> datetime:
+    """A time as the databases' drivers give it, with its zone."""
+    moment = datetime.fromisoformat(value) if isinstance(value, str) else value
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)

@@ -9,8 +9,8 @@ from django.contrib.auth.models import User
 from playwright.sync_api import Page, expect, sync_playwright
 
 from django_docraptor.models import RenderJob
-from django_docraptor.states import Kind, Reason, State
-from tests.conftest import enqueue
+from django_docraptor.states import ErrorCode, EventKind, State
+from tests.support.jobs import enqueue
 
 pytestmark = [pytest.mark.services("chromium"), pytest.mark.django_db(transaction=True)]
 
@@ -45,7 +45,7 @@ def failed_job(settings: Any) -> RenderJob:
         state=State.FAILED,
         due_at=None,
         attempt=1,
-        error_code=Reason.RENDER_FAILED,
+        error_code=ErrorCode.RENDER_FAILED,
         errors="Prince: no such image\n" * 50 + "<b>the last line</b>",
     )
     return job
@@ -77,7 +77,7 @@ def test_retry_in_the_browser(live_server: Any, browser_page: Page, failed_job: 
     page.get_by_role("button", name="Yes, retry").click()
     expect(page.get_by_text("Retried: 1.")).to_be_visible()
     expect(page.locator(".field-state_badge .docraptor-state")).to_have_text("… pending")
-    assert failed_job.events.filter(kind=Kind.RETRIED, message="by ada").exists()
+    assert failed_job.events.filter(kind=EventKind.RETRIED, message="by ada").exists()
 
 
 def test_cancel_selected_in_the_browser(

@@ -8,11 +8,11 @@ import sys
 
 import pytest
 
-from benchmarks.bench import queries
-from benchmarks.bench.figures import Case, Figure, as_json
-from benchmarks.bench.report import verdict
-from benchmarks.bench.schedule import fixed, mean_calls, play
-from tests.services import missing_service
+from benchmarks.cost import queries
+from benchmarks.cost.metrics import Case, Figure, as_json
+from benchmarks.cost.poll_schedules import fixed, mean_calls, play
+from benchmarks.cost.report import verdict
+from tests.support.services import missing_service
 
 COUNTS = ["queries_per_document", "idle_cost", "status_calls", "memory_ratio", "connections"]
 SIZES = ["--poll-documents", "6", "--document-mib", "60"]
@@ -25,7 +25,7 @@ def figures(tmp_path_factory):
         pytest.skip("PostgreSQL or redis-server is missing")
     path = tmp_path_factory.mktemp("bench") / "figures.json"
     done = subprocess.run(
-        [sys.executable, "-m", "benchmarks.bench", "--only", *COUNTS, *SIZES],
+        [sys.executable, "-m", "benchmarks.cost", "--only", *COUNTS, *SIZES],
         env=os.environ | {"BENCH_JSON": str(path)},
         capture_output=True,
         text=True,

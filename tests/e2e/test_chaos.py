@@ -9,14 +9,14 @@ import sys
 
 import pytest
 
-from tests.e2e.processes import wait_until
+from tests.support.processes import wait_until
 
 pytestmark = [
     pytest.mark.services("postgresql"),
     pytest.mark.skipif(not shutil.which("redis-server"), reason="apt-get install redis-server"),
 ]
 ZERO = {"duplicates": 0, "stuck": 0, "lost": 0, "wrong": 0, "unordered": 0}
-CHAOS = [sys.executable, "-m", "benchmarks.chaos", "--workers", "2"]
+CHAOS = [sys.executable, "-m", "tests.chaos", "--workers", "2"]
 
 
 @pytest.mark.timeout(240)

@@ -1,18 +1,25 @@
-"""The query plans of ``tests/test_query_plans.py``, as PostgreSQL makes them."""
+"""The query plans of ``tests/integration/test_query_plans.py``, as PostgreSQL makes them."""
 
 from pathlib import Path
 
 import pytest
 
-from tests.e2e.databases import scratch_database
-from tests.e2e.processes import Process
+from tests.support.databases import scratch_database
+from tests.support.processes import Process
 
 pytestmark = pytest.mark.services("postgresql")
 
 
 def test_no_hot_query_reads_a_whole_table(tmp_path: Path) -> None:
     """The same statements, explained by the database that most projects use."""
-    command = ["-p", "no:randomly", "-p", "no:cacheprovider", "-q", "tests/test_query_plans.py"]
+    command = [
+        "-p",
+        "no:randomly",
+        "-p",
+        "no:cacheprovider",
+        "-q",
+        "tests/integration/test_query_plans.py",
+    ]
     with scratch_database("postgresql", tmp_path) as database:
         environment = {"DJANGO_SETTINGS_MODULE": "tests.settings"} | database.environment
         process = Process("pytest", *command, environment=environment, log=tmp_path / "pytest.log")

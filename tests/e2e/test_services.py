@@ -6,10 +6,10 @@ import time
 import pytest
 
 from django_docraptor.sandbox.faults import Fault
-from tests.e2e.brokers import Broker
-from tests.e2e.installation import Site
-from tests.e2e.processes import wait_until
-from tests.socket_server import unused_port
+from tests.e2e.site import Site
+from tests.support.brokers import Broker
+from tests.support.processes import wait_until
+from tests.support.socket_server import unused_port
 
 redis_and_postgresql = pytest.mark.services("redis", "postgresql")
 # A document's messages on a busy site: order, callback, poll, collect, and its share of alarms.

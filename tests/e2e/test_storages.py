@@ -21,9 +21,9 @@ from django.db import connection
 from moto.server import ThreadedMotoServer
 
 from django_docraptor import lifecycle
-from tests.conftest import drive, enqueue, read, skip_time
-from tests.e2e.processes import wait_until
 from tests.lifecycle.test_crashes import crash, ready_to_collect
+from tests.support.jobs import drive, enqueue, read, skip_time
+from tests.support.processes import wait_until
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -155,7 +155,7 @@ def test_s3_killed_between_save_and_confirm(sandbox, bucket, settings, tmp_path,
     crash("after_save", settings, tmp_path)
     job.refresh_from_db()
     assert job.state == "downloading"
-    assert bucket.keys() == [job.pending_name]
+    assert bucket.keys() == [job.reserved_name]
     job = drive(job)
     assert job.state == "completed", job.errors
     assert bucket.keys() == [job.file.name]

@@ -18,7 +18,7 @@ from django_docraptor.lifecycle.collection import collect_one, name_of
 from django_docraptor.models import RenderJob
 from django_docraptor.sandbox import Fault
 from django_docraptor.states import State
-from tests.conftest import Killed, drive, enqueue, kinds, read, skip_time
+from tests.support.jobs import Killed, drive, enqueue, kinds, read, skip_time
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -95,7 +95,7 @@ def use_storage(settings, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("limit", "state", "reason"), [(1, State.FAILED, "download_spent"), (2, State.COMPLETED, "")]
+    ("limit", "state", "reason"), [(1, State.FAILED, "download_refused"), (2, State.COMPLETED, "")]
 )
 def test_D1_cut_download(sandbox, documents, limit: int, state: State, reason: str) -> None:
     """A second download is tried, and a service that allows only one is understood."""
@@ -113,8 +113,8 @@ def test_D3_D4_never_half_a_document(sandbox, documents, mode: str) -> None:
     sandbox.add_fault(Fault(on="download", action="cut", mode=mode))
     job = drive(enqueue())
     assert job.state == State.FAILED
-    assert job.error_code in ("fetch_failed", "not_a_document")
-    assert job.fetch_attempts == 3
+    assert job.error_code in ("download_failed", "not_a_document")
+    assert job.download_attempts == 3
     assert not files(documents)
 
 
@@ -165,7 +165,7 @@ def test_D8_no_room(sandbox, documents, settings) -> None:
     settings.DOCRAPTOR = roomy | {"MAX_DOCUMENT_BYTES": free * 2}
     lifecycle.collect()
     job.refresh_from_db()
-    assert (job.state, job.fetch_attempts) == (State.DOWNLOADING, 0)
+    assert (job.state, job.download_attempts) == (State.DOWNLOADING, 0)
     assert "bytes free" in job.errors
     assert sandbox.ledger.download_calls == 0
     settings.DOCRAPTOR = roomy
@@ -224,7 +224,7 @@ def test_F1_storage_down_for_ever(sandbox, use_storage) -> None:
     FailingStorage.failing = OSError("bucket is on fire")
     job = drive(enqueue())
     assert (job.state, job.error_code) == (State.FAILED, "storage_error")
-    assert job.resumes_at == State.DOWNLOADING
+    assert job.resume_state == State.DOWNLOADING
     FailingStorage.failing = None
     assert shortcuts.retry(job)
     assert drive(job).state == State.COMPLETED
@@ -398,7 +398,7 @@ def test_workers_that_die_while_they_download(sandbox, documents, monkeypatch) -
             lifecycle.collect()
     job.refresh_from_db()
     assert len(begun) == 3
-    assert (job.state, job.error_code) == (State.FAILED, "fetch_failed")
+    assert (job.state, job.error_code) == (State.FAILED, "download_failed")
 
 
 def test_an_error_that_nobody_expects(sandbox, documents, monkeypatch) -> None:
@@ -410,7 +410,7 @@ def test_an_error_that_nobody_expects(sandbox, documents, monkeypatch) -> None:
         raise LookupError("of the client's own")
 
     monkeypatch.setattr(Client, "download", fail)
-    assert drive(job).error_code == "fetch_failed"
+    assert drive(job).error_code == "download_failed"
     assert files(spool.directory()) == []
 
 
@@ -428,7 +428,7 @@ def test_a_workbook_of_two_disks_is_none(sandbox, documents, monkeypatch) -> Non
 def test_a_slow_delete_takes_no_file(sandbox, documents, monkeypatch) -> None:
     """One worker hangs in clearing a reserved name while another one stores and confirms."""
     job = rendered()
-    RenderJob.objects.update(pending_name=name_of(job))  # as after a worker's death
+    RenderJob.objects.update(reserved_name=name_of(job))  # as after a worker's death
     real, hung = FileSystemStorage.delete, []
 
     def delete(storage: FileSystemStorage, name: str) -> None:

@@ -12,9 +12,9 @@ from django_docraptor import lifecycle
 from django_docraptor.models import RenderEvent, RenderJob
 from django_docraptor.sandbox import Sandbox
 from django_docraptor.signals import document_completed
-from django_docraptor.states import FINAL, State
-from tests.conftest import drive, enqueue, read, skip_time
-from tests.crash import KILLED, POINTS
+from django_docraptor.states import FINAL_STATES, State
+from tests.support.crash import KILLED, POINTS
+from tests.support.jobs import drive, enqueue, read, skip_time
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -32,7 +32,7 @@ def crash(point: str, settings, documents: Path, *, listen: bool = False) -> Non
         "listen": listen,
     }
     done = subprocess.run(
-        [sys.executable, "-m", "tests.crash", point],
+        [sys.executable, "-m", "tests.support.crash", point],
         input=json.dumps(given, default=str),
         text=True,
         capture_output=True,
@@ -111,7 +111,7 @@ def test_D1_one_download_account(sandbox: Sandbox, documents, settings) -> None:
     crash("after_body", settings, documents)
     skip_time(1000)
     job = drive(job)
-    assert (job.state, job.error_code) == (State.FAILED, "download_spent")
+    assert (job.state, job.error_code) == (State.FAILED, "download_refused")
 
 
 def test_killed_before_the_signal(sandbox: Sandbox, documents, settings) -> None:
@@ -148,5 +148,5 @@ def test_killed_after_the_end(sandbox: Sandbox, documents, settings) -> None:
     job = ready_to_collect()
     crash("after_confirm", settings, documents)
     job.refresh_from_db()
-    assert job.state in FINAL
+    assert job.state in FINAL_STATES
     assert lifecycle.run() == 0

@@ -6,7 +6,7 @@ from django_docraptor import lifecycle
 from django_docraptor.models import RenderJob
 from django_docraptor.sandbox import Fault, Sandbox
 from django_docraptor.states import State
-from tests.conftest import drive, enqueue, kinds, skip_time
+from tests.support.jobs import drive, enqueue, kinds, skip_time
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -21,7 +21,7 @@ def test_W1_a_callback_shortens_the_wait(sandbox: Sandbox, documents) -> None:
     job = enqueue()
     lifecycle.submit()
     assert not is_due(job)
-    assert lifecycle.note_callback(job.pk, 1)
+    assert lifecycle.record_callback(job.pk, 1)
     assert is_due(job)
     lifecycle.run()
     lifecycle.run()
@@ -39,7 +39,7 @@ def test_W1_a_poll_under_way_loses_no_wake_up(sandbox: Sandbox) -> None:
     skip_time(2)
     (polled,) = RenderJob.objects.filter(state=State.QUEUED).claim(limit=1, lease=60)
     answer = client_for("default").get_status(polled.status_id)
-    lifecycle.note_callback(job.pk, 1)
+    lifecycle.record_callback(job.pk, 1)
     not_yet(polled, answer)
     assert is_due(job)
 
@@ -50,7 +50,7 @@ def test_W3_a_callback_for_an_unconfirmed_attempt(sandbox: Sandbox, documents) -
     job = enqueue(test=True)
     lifecycle.submit()
     assert not is_due(job)
-    assert lifecycle.note_callback(job.pk, 1)
+    assert lifecycle.record_callback(job.pk, 1)
     assert is_due(job)
     assert drive(job).state == State.COMPLETED
     assert len(sandbox.ledger.accepted()) == 1
@@ -62,7 +62,7 @@ def test_W3_proof_outweighs_the_log(sandbox: Sandbox) -> None:
     sandbox.add_fault(Fault(on="logs", action="omit"))
     job = enqueue(test=True)
     lifecycle.submit()
-    lifecycle.note_callback(job.pk, 1)
+    lifecycle.record_callback(job.pk, 1)
     job = drive(job)
     assert job.error_code == "submit_unconfirmed"
     assert "so it was made" in job.errors
@@ -74,12 +74,12 @@ def test_W5_replay(sandbox: Sandbox, documents) -> None:
     """A second delivery of the same callback changes nothing at all."""
     job = enqueue()
     lifecycle.submit()
-    lifecycle.note_callback(job.pk, 1)
+    lifecycle.record_callback(job.pk, 1)
     before = RenderJob.objects.values().get(pk=job.pk)
-    assert [lifecycle.note_callback(job.pk, 1) for _ in range(20)] == [False] * 20
+    assert [lifecycle.record_callback(job.pk, 1) for _ in range(20)] == [False] * 20
     assert RenderJob.objects.values().get(pk=job.pk) == before
     job = drive(job)
-    assert not lifecycle.note_callback(job.pk, 1)
+    assert not lifecycle.record_callback(job.pk, 1)
     assert kinds(job).count("callback") == 1
 
 
@@ -88,7 +88,7 @@ def test_an_old_attempts_callback_is_told_once(sandbox: Sandbox) -> None:
     job = enqueue()
     RenderJob.objects.filter(pk=job.pk).update(attempt=2)
     for _ in range(3):
-        assert not lifecycle.note_callback(job.pk, 1)
+        assert not lifecycle.record_callback(job.pk, 1)
     event = job.events.get(kind="callback")
     assert (event.attempt, event.detail) == (1, {"current_attempt": 2})
-    assert not lifecycle.note_callback(job.pk, 3)
+    assert not lifecycle.record_callback(job.pk, 3)

@@ -9,9 +9,9 @@ import pytest
 from django.db import IntegrityError
 from django.urls import reverse
 from django.utils import timezone
-from django_docraptor.callbacks import make_token
 
 from django_docraptor import lifecycle, shortcuts
+from django_docraptor.callback_urls import make_token
 from django_docraptor.client import RemoteStatus
 from django_docraptor.exceptions import CallError, RejectedError
 from django_docraptor.lifecycle.hosting import published
@@ -19,11 +19,11 @@ from django_docraptor.lifecycle.polling import answered
 from django_docraptor.lifecycle.remote import client_for
 from django_docraptor.models import RenderJob
 from django_docraptor.sandbox import Fault, Sandbox
-from django_docraptor.states import Kind, Reason, State
-from tests.conftest import drive, enqueue, kinds
-from tests.socket_server import SocketServer, answer
+from django_docraptor.states import ErrorCode, EventKind, State
+from tests.support.jobs import drive, enqueue, kinds
+from tests.support.socket_server import SocketServer, answer
+from tests.support.threads import at_once
 from tests.test_hosted import fetch
-from tests.threads import at_once
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -41,7 +41,7 @@ def test_completed(sandbox: Sandbox, documents) -> None:
     assert job.is_public
     assert "download_calls" not in sandbox.ledger.counters
     assert [fetch(job.public_url)[0], fetch(job.public_url)[0]] == [200, 404]
-    assert kinds(job)[-1] == Kind.COMPLETED
+    assert kinds(job)[-1] == EventKind.COMPLETED
     (entry,) = sandbox.ledger.accepted()
     assert (entry.hosted, entry.asynchronous, entry.tag) == (True, True, job.tag)
 
@@ -83,7 +83,7 @@ def test_expires_before_it_is_sent(sandbox: Sandbox, documents) -> None:
     job = enqueue(hosted=True, hosted_expires_at=timezone.now() + timedelta(days=1))
     RenderJob.objects.filter(pk=job.pk).update(hosted_expires_at=timezone.now())
     job = drive(job)
-    assert (job.state, job.error_code) == (State.FAILED, Reason.INVALID_REQUEST)
+    assert (job.state, job.error_code) == (State.FAILED, ErrorCode.INVALID_REQUEST)
     assert "hosted_expires_at" in job.errors
     assert sandbox.calls == []
 
@@ -112,7 +112,7 @@ def test_without_an_address(sandbox: Sandbox, documents) -> None:
         RenderJob.objects.filter(pk=job.pk).update(state=State.QUEUED, due_at=timezone.now())
         job.refresh_from_db()
         published(job, remote)
-        assert (job.state, job.error_code) == (State.FAILED, Reason.REMOTE_LOST)
+        assert (job.state, job.error_code) == (State.FAILED, ErrorCode.STATUS_UNAVAILABLE)
     assert shortcuts.retry(job)
     assert drive(job).is_public
     assert len(sandbox.ledger.accepted()) == 1
@@ -132,7 +132,7 @@ def test_lost_answer(sandbox: Sandbox, documents, fault: Fault) -> None:
     sandbox.add_fault(fault)
     job = hosted(test=False)
     assert job.is_public
-    assert Kind.UNCONFIRMED in kinds(job)
+    assert EventKind.UNCONFIRMED in kinds(job)
     assert [entry.billed for entry in sandbox.ledger.accepted()] == [True]
 
 
@@ -171,7 +171,7 @@ def test_expire(sandbox: Sandbox, documents, django_user_model) -> None:
     assert (job.public_url, job.is_public) == ("", False)
     assert job.expired_at is not None
     assert not shortcuts.expire(job)
-    assert [event.message for event in job.events.filter(kind=Kind.EXPIRED)] == ["by ann"]
+    assert [event.message for event in job.events.filter(kind=EventKind.EXPIRED)] == ["by ann"]
     assert job.state == State.COMPLETED
 
 
@@ -248,7 +248,7 @@ def test_expire_race(sandbox: Sandbox, documents) -> None:
     job = hosted()
     results = at_once(4, lambda: shortcuts.expire(RenderJob.objects.get(pk=job.pk)))
     assert sorted(results) == [False, False, False, True]
-    assert kinds(job).count(Kind.EXPIRED) == 1
+    assert kinds(job).count(EventKind.EXPIRED) == 1
 
 
 def test_only_hosted_jobs_are_public(documents) -> None:

@@ -11,7 +11,7 @@ from django_docraptor.lifecycle.remote import client_for
 from django_docraptor.models import RenderJob
 from django_docraptor.sandbox import Fault, Sandbox
 from django_docraptor.states import State
-from tests.conftest import drive, enqueue, kinds, skip_time
+from tests.support.jobs import drive, enqueue, kinds, skip_time
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -34,7 +34,7 @@ def submitted(**order) -> RenderJob:
         Fault(on="status", action="html", times=2),
         Fault(on="status", action="cut", times=2),
     ],
-    ids=lambda fault: f"{fault.action}-{fault.code}",
+    ids=lambda fault: f"{fault.action}-{fault.status_code}",
 )
 def test_P1_passing_faults(sandbox: Sandbox, documents, fault: Fault) -> None:
     """A status call that fails is asked again later; the document is not lost."""
@@ -67,8 +67,8 @@ def test_P1_for_ever(sandbox: Sandbox) -> None:
     job = submitted()
     sandbox.add_fault(Fault(on="status", action="status", status_code=500))
     job = drive(job)
-    assert (job.state, job.error_code) == (State.FAILED, "remote_lost")
-    assert job.resumes_at == State.QUEUED
+    assert (job.state, job.error_code) == (State.FAILED, "status_unavailable")
+    assert job.resume_state == State.QUEUED
     assert "HTTP 500" in job.errors
 
 
@@ -85,7 +85,7 @@ def test_P3_status_not_found(sandbox: Sandbox) -> None:
     job = submitted()
     sandbox.add_fault(Fault(on="status", action="status", status_code=404))
     job = drive(job)
-    assert (job.state, job.error_code) == (State.FAILED, "remote_lost")
+    assert (job.state, job.error_code) == (State.FAILED, "status_unavailable")
     assert sandbox.ledger.status_calls == 5
 
 

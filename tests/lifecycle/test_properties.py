@@ -1,4 +1,4 @@
-"""The state machine under random interleavings: two workers, crashes, faults, jumps of the clock.
+"""The state machine under random interleavings: two workers, crashes, failures, jumps of the clock.
 
 A worker is a generator over the engine's own functions; it can be left standing between any two of
 them (a stall), or dropped (a crash). The sandbox's ledger and the stored bytes are the judges.
@@ -31,8 +31,15 @@ from django_docraptor.lifecycle.remote import client_for
 from django_docraptor.lifecycle.submission import accepted, admit, not_accepted, prepare
 from django_docraptor.models import Account, RenderEvent, RenderJob
 from django_docraptor.sandbox import Fault, Sandbox
-from django_docraptor.states import ACTIVE, FINAL, LEASE, POLLED, Kind, State
-from tests.conftest import drive, enqueue, read, skip_time
+from django_docraptor.states import (
+    ACTIVE_STATES,
+    FINAL_STATES,
+    LEASE_SECONDS,
+    POLLED_STATES,
+    EventKind,
+    State,
+)
+from tests.support.jobs import drive, enqueue, read, skip_time
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -53,7 +60,7 @@ FAULTS = [
     Fault(on="logs", action="omit", times=1),
 ]
 # What allows a job one more create: proof that none was accepted, or somebody's decision.
-ALLOWS_ANOTHER = (Kind.NEVER_ACCEPTED, Kind.RETRIED)
+ALLOWS_ANOTHER = (EventKind.NEVER_ACCEPTED, EventKind.RETRIED)
 
 
 def submitting() -> Iterator[None]:
@@ -74,8 +81,8 @@ def submitting() -> Iterator[None]:
 
 def polling() -> Iterator[None]:
     """A worker that polls."""
-    due = RenderJob.objects.filter(state__in=POLLED)
-    for job in due.claim(limit=3, lease=LEASE[State.QUEUED]):
+    due = RenderJob.objects.filter(state__in=POLLED_STATES)
+    for job in due.claim(limit=3, lease=LEASE_SECONDS[State.QUEUED]):
         yield
         try:
             answer = client_for(job.account).get_status(job.status_id)
@@ -89,8 +96,8 @@ def polling() -> Iterator[None]:
 
 def polling_and_collecting() -> Iterator[None]:
     """A worker that polls one job and, if it is finished, fetches it under the same claim."""
-    due = RenderJob.objects.filter(state__in=POLLED)
-    for job in due.claim(limit=1, lease=LEASE[State.QUEUED]):
+    due = RenderJob.objects.filter(state__in=POLLED_STATES)
+    for job in due.claim(limit=1, lease=LEASE_SECONDS[State.QUEUED]):
         yield
         try:
             answer = client_for(job.account).get_status(job.status_id)
@@ -116,7 +123,7 @@ def collecting() -> Iterator[None]:
 def reconciling() -> Iterator[None]:
     """A worker that looks unconfirmed attempts up."""
     unconfirmed = RenderJob.objects.filter(state=State.UNCONFIRMED)
-    jobs = unconfirmed.claim(limit=3, lease=LEASE[State.UNCONFIRMED])
+    jobs = unconfirmed.claim(limit=3, lease=LEASE_SECONDS[State.UNCONFIRMED])
     yield
     if jobs:
         settle(jobs, "default")
@@ -168,7 +175,7 @@ class Life(RuleBasedStateMachine):
     def call_back(self, job, back: int) -> None:
         """A callback: for the present attempt, an old one, or one that never was; maybe again."""
         attempt = RenderJob.objects.values_list("attempt", flat=True).get(pk=job)
-        lifecycle.note_callback(job, max(1, attempt - back))
+        lifecycle.record_callback(job, max(1, attempt - back))
 
     @rule(job=jobs)
     def cancel(self, job) -> None:
@@ -197,7 +204,7 @@ class Life(RuleBasedStateMachine):
     @invariant()
     def final_iff_not_due(self) -> None:
         for job in RenderJob.objects.all():
-            assert (job.state in FINAL) == (job.due_at is None)
+            assert (job.state in FINAL_STATES) == (job.due_at is None)
 
     @invariant()
     def completed_means_a_verified_file(self) -> None:
@@ -260,7 +267,7 @@ def test_any_interleaving(sandbox: Sandbox, documents: Path) -> None:
     )
 
 
-@pytest.mark.parametrize("state", sorted(ACTIVE))
+@pytest.mark.parametrize("state", sorted(ACTIVE_STATES))
 def test_every_state_has_a_timed_exit(sandbox: Sandbox, documents: Path, state: State) -> None:
     """A job that was left in any unfinished state, leased by nobody alive, comes to an end."""
     job = enqueue(test=True)
@@ -274,7 +281,7 @@ def test_every_state_has_a_timed_exit(sandbox: Sandbox, documents: Path, state: 
         deadline_at="2020-01-01T00:00Z",
         due_at="2020-01-01T00:00Z",
     )
-    assert drive(job, rounds=60).state in FINAL
+    assert drive(job, rounds=60).state in FINAL_STATES
 
 
 def test_events_are_only_added(sandbox: Sandbox, documents: Path) -> None:
@@ -287,4 +294,4 @@ def test_events_are_only_added(sandbox: Sandbox, documents: Path) -> None:
     assert list(job.events.values_list("pk", "kind", "message"))[: len(before)] == before
     assert job.state == State.COMPLETED
     assert spool.directory().exists()
-    assert RenderEvent.objects.filter(job=job, kind=Kind.RETRIED).count() == 1
+    assert RenderEvent.objects.filter(job=job, kind=EventKind.RETRIED).count() == 1

@@ -14,7 +14,7 @@ from django_docraptor.models import RenderJob
 from django_docraptor.payloads import DocumentRequest
 from django_docraptor.sandbox import Fault, Sandbox
 from django_docraptor.states import State
-from tests.conftest import drive, enqueue, kinds, skip_time
+from tests.support.jobs import drive, enqueue, kinds, skip_time
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -107,7 +107,7 @@ def test_policy_hold_for_tests(sandbox: Sandbox, settings) -> None:
     sandbox.add_fault(Fault(on="create", action="reset", accept=False, times=1))
     job = drive(enqueue(test=True))
     assert job.error_code == "submit_unconfirmed"
-    assert job.resumes_at is None
+    assert job.resume_state is None
     assert shortcuts.retry(job)
     assert drive(job).state == State.COMPLETED
 
@@ -173,7 +173,7 @@ def test_a_callback_before_the_next_attempt(sandbox: Sandbox, monkeypatch) -> No
     """It proves that the lost attempt was made: no second one is sent, until a person says so."""
     job = never_listed(sandbox, monkeypatch)
     assert job.state == State.PENDING
-    assert lifecycle.note_callback(job.pk, 1)
+    assert lifecycle.record_callback(job.pk, 1)
     lifecycle.submit()
     job.refresh_from_db()
     assert (job.state, job.error_code) == (State.FAILED, "submit_unconfirmed")
@@ -190,7 +190,7 @@ def test_a_callback_between_claim_and_intent(sandbox: Sandbox, monkeypatch) -> N
     real = submission.compose
 
     def compose(claimed: RenderJob) -> Any:
-        assert lifecycle.note_callback(job.pk, 1)
+        assert lifecycle.record_callback(job.pk, 1)
         return real(claimed)
 
     monkeypatch.setattr(submission, "compose", compose)

@@ -6,7 +6,7 @@ import pytest
 
 from django_docraptor.sandbox import Sandbox
 from django_docraptor.states import State
-from tests.conftest import HTML, drive, enqueue, kinds, read
+from tests.support.jobs import HTML, drive, enqueue, kinds, read
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

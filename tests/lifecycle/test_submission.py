@@ -10,11 +10,11 @@ from django.db.models.functions import Now
 from django_docraptor import lifecycle, shortcuts
 from django_docraptor.exceptions import NotSentError
 from django_docraptor.lifecycle.submission import Admission, accepted, admit, prepare, send
-from django_docraptor.models import Account, RenderJob, after
+from django_docraptor.models import Account, RenderJob, seconds_from_now
 from django_docraptor.sandbox import Fault, Sandbox
-from django_docraptor.states import Kind, State
-from tests.conftest import drive, enqueue, kinds, skip_time, state_of
-from tests.threads import at_once
+from django_docraptor.states import EventKind, State
+from tests.support.jobs import drive, enqueue, kinds, skip_time, state_of
+from tests.support.threads import at_once
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -30,7 +30,7 @@ def creates(sandbox: Sandbox) -> int:
 def test_C1_two_ticks_at_once(sandbox: Sandbox) -> None:
     """Four claimers at once get each row exactly once."""
     jobs = shortcuts.enqueue_many(
-        [shortcuts.Order(name="a", content="<p>a</p>") for _ in range(60)]
+        [shortcuts.JobSpec(name="a", content="<p>a</p>") for _ in range(60)]
     )
     pending = RenderJob.objects.filter(state=State.PENDING)
     claimed = at_once(4, lambda: [job.pk for job in pending.claim(limit=40, lease=60)])
@@ -113,7 +113,7 @@ def test_S1_killed_after_the_intent(sandbox: Sandbox) -> None:
     lifecycle.sweep()
     assert state_of(job) == State.UNCONFIRMED
     job = drive(job, until=lambda job: job.state == State.COMPLETED)
-    assert Kind.NEVER_ACCEPTED in kinds(job)
+    assert EventKind.NEVER_ACCEPTED in kinds(job)
     assert len(sandbox.ledger.accepted()) == 1
 
 
@@ -185,9 +185,12 @@ def test_S4_connect_timeout(sandbox: Sandbox, documents, settings) -> None:
 
 def test_S3_gives_up_in_the_end(sandbox: Sandbox, settings) -> None:
     """A service that stays away is not asked for ever: the job fails and says so."""
-    settings.DOCRAPTOR = settings.DOCRAPTOR | {"BASE_URL": "http://127.0.0.1:9", "MAX_ATTEMPTS": 3}
+    settings.DOCRAPTOR = settings.DOCRAPTOR | {
+        "BASE_URL": "http://127.0.0.1:9",
+        "MAX_SUBMIT_FAILURES": 3,
+    }
     job = drive(enqueue())
-    assert (job.state, job.error_code, job.attempt) == (State.FAILED, "attempts_spent", 3)
+    assert (job.state, job.error_code, job.attempt) == (State.FAILED, "submit_failed", 3)
     assert "3 tries" in job.errors
 
 
@@ -207,7 +210,9 @@ def test_S3_gives_up_in_the_end(sandbox: Sandbox, settings) -> None:
             for code in (500, 502, 503, 504)
         ],
     ],
-    ids=lambda fault: f"{fault.action}-{fault.mode if fault.action == 'cut' else fault.code}",
+    ids=lambda fault: (
+        f"{fault.action}-{fault.mode if fault.action == 'cut' else fault.status_code}"
+    ),
 )
 def test_S5_S7_S8_S9_S10_the_answer_is_lost(sandbox: Sandbox, documents, fault: Fault) -> None:
     """Accepted, but the answer was lost or unreadable: found by its tag, exactly one create."""
@@ -231,7 +236,7 @@ def test_S5_S7_S8_S9_S10_the_answer_is_lost(sandbox: Sandbox, documents, fault: 
             for code in (500, 502, 503, 504)
         ],
     ],
-    ids=lambda fault: f"{fault.action}-{fault.code}",
+    ids=lambda fault: f"{fault.action}-{fault.status_code}",
 )
 def test_S6_S10_not_accepted_but_who_knows(sandbox: Sandbox, documents, fault: Fault) -> None:
     """Never accepted: held for production, sent once more for a test document."""
@@ -272,14 +277,14 @@ def test_S11_too_many_at_once(sandbox: Sandbox, documents) -> None:
 
 def test_S11_for_ever(sandbox: Sandbox, settings) -> None:
     """403 without end fails the job with DocRaptor's words."""
-    settings.DOCRAPTOR = settings.DOCRAPTOR | {"MAX_ATTEMPTS": 4}
+    settings.DOCRAPTOR = settings.DOCRAPTOR | {"MAX_SUBMIT_FAILURES": 4}
     sandbox.add_fault(
         Fault(
             on="create", action="status", status_code=403, accept=False, reason="No such permission"
         )
     )
     job = drive(enqueue())
-    assert (job.state, job.error_code) == (State.FAILED, "attempts_spent")
+    assert (job.state, job.error_code) == (State.FAILED, "submit_failed")
     assert "No such permission" in job.errors
     assert creates(sandbox) == 4
 
@@ -293,14 +298,14 @@ def test_S12_wrong_key_pauses_the_account(sandbox: Sandbox, documents, settings)
     lifecycle.submit()
     asked = creates(sandbox)
     assert [state_of(job) for job in jobs] == [State.PENDING] * 3
-    assert "default" in Account.paused()
+    assert "default" in Account.paused_until_by_name()
     enqueue()
     lifecycle.run()
     assert creates(sandbox) == asked
     settings.DOCRAPTOR = right | {"API_KEY": "right"}
     skip_time(601)
     assert [drive(job).state for job in jobs] == [State.COMPLETED] * 3
-    assert Account.paused() == {}
+    assert Account.paused_until_by_name() == {}
 
 
 def keys(account: str) -> str:
@@ -379,7 +384,7 @@ def test_S16_a_late_answer_for_an_old_attempt(sandbox: Sandbox, documents) -> No
     job.refresh_from_db()
     assert (job.attempt, job.state) == (2, State.QUEUED)
     assert job.status_id != "late-status-id"
-    late = job.events.get(kind=Kind.LATE_ANSWER)
+    late = job.events.get(kind=EventKind.LATE_RESPONSE)
     assert late.detail == {"attempt": 1, "status_id": "late-status-id"}
 
 
@@ -475,7 +480,7 @@ def test_prepare_leaves_what_takes_too_long(sandbox: Sandbox, monkeypatch) -> No
     for _ in range(3):
         enqueue()
     assert len(prepare(admit("default", 10).jobs)) == 1
-    assert RenderJob.objects.untouched().due().count() == 2
+    assert RenderJob.objects.not_started().due().count() == 2
 
 
 def test_send_leaves_a_cancelled_job_alone(sandbox: Sandbox) -> None:
@@ -508,9 +513,9 @@ def test_submit_sees_a_callback_that_was_faster(sandbox: Sandbox) -> None:
     enqueue()
     (job,) = admit("default", 10).jobs
     (item,) = prepare([job])
-    assert lifecycle.note_callback(job.pk, 1)
+    assert lifecycle.record_callback(job.pk, 1)
     accepted(item.job, "id")
-    assert RenderJob.objects.filter(pk=job.pk, due_at__lte=after(0)).exists()
+    assert RenderJob.objects.filter(pk=job.pk, due_at__lte=seconds_from_now(0)).exists()
 
 
 def test_intent_is_committed_before_the_wire(sandbox: Sandbox, settings) -> None:

@@ -4,8 +4,8 @@ import pytest
 from django.db import transaction
 
 from django_docraptor.models import Account, RenderJob
-from tests.conftest import skip_time
-from tests.threads import at_once
+from tests.support.jobs import skip_time
+from tests.support.threads import at_once
 
 pytestmark = pytest.mark.django_db
 
@@ -13,12 +13,12 @@ pytestmark = pytest.mark.django_db
 def test_account_pause_and_resume() -> None:
     """A pause holds until its end or until a call has succeeded, for that account alone."""
     Account.pause("one", 600, "HTTP 401")
-    assert list(Account.paused()) == ["one"]
+    assert list(Account.paused_until_by_name()) == ["one"]
     assert Account.objects.get(pk="one").pause_reason == "HTTP 401"
     Account.resume("two")
-    assert list(Account.paused()) == ["one"]
+    assert list(Account.paused_until_by_name()) == ["one"]
     Account.resume("one")
-    assert Account.paused() == {}
+    assert Account.paused_until_by_name() == {}
     assert Account.objects.get(pk="one").pause_reason == ""
 
 
@@ -26,7 +26,7 @@ def test_account_pause_ends() -> None:
     """A pause ends by itself."""
     Account.pause("one", 600, "HTTP 401")
     skip_time(601)
-    assert Account.paused() == {}
+    assert Account.paused_until_by_name() == {}
 
 
 def test_account_pause_again() -> None:
@@ -34,7 +34,7 @@ def test_account_pause_again() -> None:
     Account.pause("one", 10, "first")
     Account.pause("one", 600, "second")
     skip_time(60)
-    assert list(Account.paused()) == ["one"]
+    assert list(Account.paused_until_by_name()) == ["one"]
     assert Account.objects.get().pause_reason == "second"
 
 

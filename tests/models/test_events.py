@@ -9,12 +9,11 @@ from django.db import transaction
 from django.dispatch import Signal
 
 from django_docraptor import lifecycle
-from django_docraptor.models import RenderEvent, RenderJob, after
+from django_docraptor.models import RenderEvent, RenderJob, seconds_from_now
 from django_docraptor.signals import document_completed, document_failed, document_submitted
-from django_docraptor.states import Kind, State
-from tests.conftest import kinds, skip_time
-from tests.models.conftest import complete, put
-from tests.threads import at_once
+from django_docraptor.states import EventKind, State
+from tests.support.jobs import complete, kinds, put, skip_time
+from tests.support.threads import at_once
 
 pytestmark = pytest.mark.django_db
 
@@ -44,13 +43,13 @@ def completed() -> Iterator[Listener]:
 @pytest.mark.parametrize(
     ("signal", "kind"),
     [
-        (document_submitted, Kind.ACCEPTED),
-        (document_completed, Kind.COMPLETED),
-        (document_failed, Kind.FAILED),
+        (document_submitted, EventKind.ACCEPTED),
+        (document_completed, EventKind.COMPLETED),
+        (document_failed, EventKind.FAILED),
     ],
 )
 @pytest.mark.django_db(transaction=True)
-def test_signal_of_each_kind(signal: Signal, kind: Kind) -> None:
+def test_signal_of_each_kind(signal: Signal, kind: EventKind) -> None:
     """Each of the three signals goes with its own kind of event, and with no other."""
     heard: list[str] = []
 
@@ -60,13 +59,19 @@ def test_signal_of_each_kind(signal: Signal, kind: Kind) -> None:
 
     signal.connect(receiver)
     try:
-        put(State.SUBMITTING).move(State.QUEUED, kind=Kind.ACCEPTED, due_at=after(9))
-        put(State.DOWNLOADING).move(State.COMPLETED, kind=Kind.COMPLETED)
-        put(State.WORKING).move(State.FAILED, kind=Kind.FAILED)
-        put(State.WORKING).move(State.CANCELLED, kind=Kind.CANCELLED)
+        put(State.SUBMITTING).move(
+            State.QUEUED, kind=EventKind.ACCEPTED, due_at=seconds_from_now(9)
+        )
+        put(State.DOWNLOADING).move(State.COMPLETED, kind=EventKind.COMPLETED)
+        put(State.WORKING).move(State.FAILED, kind=EventKind.FAILED)
+        put(State.WORKING).move(State.CANCELLED, kind=EventKind.CANCELLED)
     finally:
         signal.disconnect(receiver)
-    states = {Kind.ACCEPTED: "queued", Kind.COMPLETED: "completed", Kind.FAILED: "failed"}
+    states = {
+        EventKind.ACCEPTED: "queued",
+        EventKind.COMPLETED: "completed",
+        EventKind.FAILED: "failed",
+    }
     assert heard == [states[kind]]
 
 
@@ -139,7 +144,7 @@ def test_signal_after_a_crash(completed: Listener) -> None:
     job = put(State.DOWNLOADING)
     complete(job)
     completed.heard.clear()
-    job.events.filter(kind=Kind.COMPLETED).update(signal_due_at=after(-1))
+    job.events.filter(kind=EventKind.COMPLETED).update(signal_due_at=seconds_from_now(-1))
     lifecycle.sweep()
     lifecycle.sweep()
     assert completed.heard == [(job.pk, "completed")]
@@ -152,7 +157,7 @@ def test_signal_being_sent_is_left_alone(completed: Listener) -> None:
     job = put(State.DOWNLOADING)
     complete(job)
     completed.heard.clear()
-    job.events.filter(kind=Kind.COMPLETED).update(signal_due_at=after(30))
+    job.events.filter(kind=EventKind.COMPLETED).update(signal_due_at=seconds_from_now(30))
     lifecycle.sweep()
     assert completed.heard == []
 
@@ -163,7 +168,7 @@ def test_signal_sweeps_at_once(completed: Listener) -> None:
     job = put(State.DOWNLOADING)
     complete(job)
     completed.heard.clear()
-    job.events.filter(kind=Kind.COMPLETED).update(signal_due_at=after(-1))
+    job.events.filter(kind=EventKind.COMPLETED).update(signal_due_at=seconds_from_now(-1))
     assert sum(at_once(2, lifecycle.sweep)) == 1
     assert len(completed.heard) == 1
 

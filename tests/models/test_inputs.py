@@ -3,7 +3,7 @@
 import pytest
 
 from django_docraptor.models import RenderEvent, RenderInput
-from tests.conftest import enqueue
+from tests.support.jobs import enqueue
 
 pytestmark = pytest.mark.django_db
 

@@ -5,11 +5,17 @@ from typing import Any
 import pytest
 from django.db import IntegrityError, transaction
 
-from django_docraptor.models import RenderJob, after
-from django_docraptor.states import ACTIVE, FINAL, TRANSITIONS, Kind, Reason, State
-from tests.conftest import kinds
-from tests.models.conftest import complete, put, row
-from tests.threads import at_once
+from django_docraptor.models import RenderJob, seconds_from_now
+from django_docraptor.states import (
+    ACTIVE_STATES,
+    FINAL_STATES,
+    TRANSITIONS,
+    ErrorCode,
+    EventKind,
+    State,
+)
+from tests.support.jobs import complete, kinds, put, row
+from tests.support.threads import at_once
 
 pytestmark = pytest.mark.django_db
 
@@ -24,8 +30,8 @@ ALLOWED = [(a, b) for a in State for b in State if b in TRANSITIONS[a]]
 def test_move_allowed(source: State, to: State) -> None:
     """A move that the table has changes the row and writes one line of history."""
     job = put(source)
-    extra = {} if to in FINAL else {"due_at": after(60)}
-    assert job.move(to, kind=Kind.WORKING, note="because", **extra)
+    extra = {} if to in FINAL_STATES else {"due_at": seconds_from_now(60)}
+    assert job.move(to, kind=EventKind.WORKING, note="because", **extra)
     event = job.events.last()
     assert row(job)["state"] == job.state == to
     assert (event.from_state, event.to_state, event.message) == (source, to, "because")
@@ -38,7 +44,7 @@ def test_move_forbidden(source: State, to: State) -> None:
     job = put(source)
     before = row(job)
     with pytest.raises(ValueError, match=f"{source.value} to {to.value}"):
-        job.move(to, kind=Kind.WORKING)
+        job.move(to, kind=EventKind.WORKING)
     assert row(job) == before
     assert job.events.count() == 1
 
@@ -47,9 +53,9 @@ def test_move_from_a_state_that_is_past() -> None:
     """Whoever saw an older state moves nothing and writes no history."""
     job = put(State.QUEUED)
     late = RenderJob.objects.get(pk=job.pk)
-    assert job.move(State.WORKING, kind=Kind.WORKING, due_at=after(1))
+    assert job.move(State.WORKING, kind=EventKind.WORKING, due_at=seconds_from_now(1))
     before = row(job)
-    assert not late.move(State.FAILED, kind=Kind.FAILED)
+    assert not late.move(State.FAILED, kind=EventKind.FAILED)
     assert row(job) == before
     assert kinds(job) == ["enqueued", "working"]
     assert late.state == State.QUEUED
@@ -59,7 +65,7 @@ def test_move_of_another_attempt() -> None:
     """An answer for an older attempt moves nothing, though the state is the same."""
     job = put(State.SUBMITTING, attempt=2)
     job.attempt = 1
-    assert not job.move(State.QUEUED, kind=Kind.ACCEPTED, due_at=after(1))
+    assert not job.move(State.QUEUED, kind=EventKind.ACCEPTED, due_at=seconds_from_now(1))
     assert kinds(job) == ["enqueued"]
 
 
@@ -67,9 +73,11 @@ def test_move_without_the_lease() -> None:
     """Whoever has lost the lease moves nothing where the lease counts."""
     job = put(State.QUEUED, lease_token="theirs")
     job.lease_token = "mine"
-    assert not job.move(State.WORKING, kind=Kind.WORKING, leased=True, due_at=after(1))
+    assert not job.move(
+        State.WORKING, kind=EventKind.WORKING, require_lease=True, due_at=seconds_from_now(1)
+    )
     assert kinds(job) == ["enqueued"]
-    assert job.move(State.WORKING, kind=Kind.WORKING, due_at=after(1))
+    assert job.move(State.WORKING, kind=EventKind.WORKING, due_at=seconds_from_now(1))
 
 
 def test_move_of_a_deleted_row() -> None:
@@ -83,7 +91,7 @@ def test_move_of_a_deleted_row() -> None:
 def test_move_ends_lease_and_failures() -> None:
     """A step that led on is a fresh start for the next one."""
     job = put(State.QUEUED, lease_token="mine", failures=4)
-    job.move(State.WORKING, kind=Kind.WORKING, leased=True, due_at=after(1))
+    job.move(State.WORKING, kind=EventKind.WORKING, require_lease=True, due_at=seconds_from_now(1))
     assert (row(job)["lease_token"], row(job)["failures"]) == ("", 0)
 
 
@@ -117,7 +125,7 @@ def test_move_race_has_one_winner() -> None:
     assert kinds(job) == ["enqueued", "completed"]
 
 
-@pytest.mark.parametrize("state", sorted(FINAL))
+@pytest.mark.parametrize("state", sorted(FINAL_STATES))
 def test_database_refuses_a_final_row_that_is_due(state: State) -> None:
     """A finished job that somebody would still look at cannot be written."""
     job = put(State.QUEUED)
@@ -125,7 +133,7 @@ def test_database_refuses_a_final_row_that_is_due(state: State) -> None:
         RenderJob.objects.filter(pk=job.pk).update(state=state)
 
 
-@pytest.mark.parametrize("state", sorted(ACTIVE))
+@pytest.mark.parametrize("state", sorted(ACTIVE_STATES))
 def test_database_refuses_an_active_row_that_is_never_due(state: State) -> None:
     """An unfinished job that nobody would look at again cannot be written."""
     job = put(State.FAILED)
@@ -148,7 +156,7 @@ def test_move_shows_what_the_database_worked_out() -> None:
 def test_set_holds() -> None:
     """With the lease, other columns change, in the row and in the object."""
     job = put(State.QUEUED, lease_token="mine")
-    assert job.set(failures=3, due_at=after(5))
+    assert job.update_leased(failures=3, due_at=seconds_from_now(5))
     assert row(job)["failures"] == job.failures == 3
 
 
@@ -160,7 +168,7 @@ def test_set_guard(theirs: dict[str, Any]) -> None:
     """Without the lease, or after a move, nothing changes."""
     job = put(State.QUEUED, lease_token="mine")
     RenderJob.objects.filter(pk=job.pk).update(**theirs)
-    assert not job.set(failures=3)
+    assert not job.update_leased(failures=3)
     assert row(job)["failures"] == job.failures == 0
 
 
@@ -168,7 +176,7 @@ def test_set_refuses_the_state() -> None:
     """The state has one write path, and this is not it."""
     job = put(State.QUEUED)
     with pytest.raises(ValueError, match="move"):
-        job.set(state=State.WORKING)
+        job.update_leased(state=State.WORKING)
     assert row(job)["state"] == State.QUEUED
 
 
@@ -178,29 +186,29 @@ def test_set_refuses_the_state() -> None:
 @pytest.mark.parametrize(
     ("columns", "resumes"),
     [
-        ({"error_code": Reason.STORAGE_ERROR, "download_id": "d"}, State.DOWNLOADING),
-        ({"error_code": Reason.STORAGE_ERROR, "status_id": "s"}, None),
-        ({"error_code": Reason.REMOTE_LOST, "status_id": "s"}, State.QUEUED),
-        ({"error_code": Reason.REMOTE_LOST, "download_id": "d"}, None),
-        ({"error_code": Reason.RENDER_FAILED, "status_id": "s", "download_id": "d"}, None),
+        ({"error_code": ErrorCode.STORAGE_ERROR, "download_id": "d"}, State.DOWNLOADING),
+        ({"error_code": ErrorCode.STORAGE_ERROR, "status_id": "s"}, None),
+        ({"error_code": ErrorCode.STATUS_UNAVAILABLE, "status_id": "s"}, State.QUEUED),
+        ({"error_code": ErrorCode.STATUS_UNAVAILABLE, "download_id": "d"}, None),
+        ({"error_code": ErrorCode.RENDER_FAILED, "status_id": "s", "download_id": "d"}, None),
         ({"error_code": "", "status_id": "s"}, None),
     ],
 )
 def test_resumes_at(columns: dict[str, str], resumes: State | None) -> None:
     """A retry takes an attempt up only where DocRaptor's own id for it is known."""
-    assert put(State.FAILED, **columns).resumes_at == resumes
+    assert put(State.FAILED, **columns).resume_state == resumes
 
 
 def test_resumes_at_only_after_a_failure() -> None:
     """An unfinished job resumes nowhere, whatever its columns say."""
-    job = put(State.QUEUED, error_code=Reason.REMOTE_LOST, status_id="s")
-    assert job.resumes_at is None
+    job = put(State.QUEUED, error_code=ErrorCode.STATUS_UNAVAILABLE, status_id="s")
+    assert job.resume_state is None
 
 
-@pytest.mark.parametrize("reason", sorted(Reason))
+@pytest.mark.parametrize("reason", sorted(ErrorCode))
 def test_may_have_been_billed(reason: str) -> None:
     """These failures may stand on the bill, and only of a failed job."""
-    codes = {"submit_unconfirmed", "timed_out", "remote_lost", "download_spent"}
+    codes = {"submit_unconfirmed", "timed_out", "status_unavailable", "download_refused"}
     assert put(State.FAILED, error_code=reason).may_have_been_billed == (reason in codes)
     assert not put(State.QUEUED, error_code=reason).may_have_been_billed
 
@@ -213,13 +221,18 @@ def test_tag_names_the_attempt() -> None:
 
 def test_unclaimed_job_has_no_age() -> None:
     """Without the database's clock nothing is said about age or deadline."""
-    job = put(State.QUEUED, sent_at=after(-100), deadline_at=after(-50))
-    assert (job.age, job.is_past_deadline) == (0.0, False)
+    job = put(State.QUEUED, sent_at=seconds_from_now(-100), deadline_at=seconds_from_now(-50))
+    assert (job.attempt_age, job.is_past_deadline) == (0.0, False)
 
 
 def test_claimed_job_has_its_age() -> None:
     """Age and deadline go by the database's clock at the claim."""
-    put(State.QUEUED, due_at=after(-1), sent_at=after(-100), deadline_at=after(-50))
+    put(
+        State.QUEUED,
+        due_at=seconds_from_now(-1),
+        sent_at=seconds_from_now(-100),
+        deadline_at=seconds_from_now(-50),
+    )
     (job,) = RenderJob.objects.all().claim(limit=1, lease=9)
-    assert job.age == pytest.approx(100, abs=5)
+    assert job.attempt_age == pytest.approx(100, abs=5)
     assert job.is_past_deadline

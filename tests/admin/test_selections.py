@@ -1,0 +1,200 @@
+"""Reports over all that a list finds: what is stored, what a worker finds, and for whom."""
+
+from typing import Any
+
+import pytest
+from django.contrib.admin.sites import AdminSite, all_sites
+from django.contrib.auth.models import Permission, User
+from django.core.exceptions import PermissionDenied
+from django.db import connection
+from django.db.models import QuerySet
+from django.http import HttpRequest
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
+
+from django_docraptor import registry
+from django_docraptor.admin.selections import FINDER, find
+from django_docraptor.documents import reports
+from django_docraptor.exceptions import ConfigurationError
+from django_docraptor.models import RenderInput, RenderJob
+from django_docraptor.sandbox import Sandbox
+from django_docraptor.states import ErrorCode, State
+from tests.admin.test_documents import CHANGE, LIST, ORDER, client_with, invoices, said, select
+from tests.apps.shop.admin import InvoiceAdmin, InvoiceList
+from tests.apps.shop.models import Invoice
+from tests.support.jobs import drive
+
+pytestmark = [pytest.mark.django_db, pytest.mark.urls("tests.admin.test_documents")]
+
+
+@pytest.fixture(autouse=True)
+def _quiet(settings: Any) -> None:
+    """No broker."""
+    settings.DOCRAPTOR = settings.DOCRAPTOR | {"RING_ON_COMMIT": False}
+
+
+@pytest.fixture
+def client() -> Client:
+    """A browser of somebody who may order documents."""
+    return client_with(CHANGE, ORDER)
+
+
+def order(client: Client, query: str = "") -> Any:
+    """Order a report over all pages of the list; return what is stored about its rows."""
+    response = select(client, InvoiceList, invoices(1), url=LIST + query, select_across=1)
+    assert "Ordered" in said(response)
+    return RenderInput.objects.get().params["rows"]
+
+
+def rendered() -> str:
+    """What the worker would send for the one job."""
+    job = RenderJob.objects.get()
+    return registry.get(job.document).render(job, job.input)
+
+
+def number(text: str) -> Invoice:
+    """An invoice with that number."""
+    return Invoice.objects.create(number=text)
+
+
+def test_no_keys_are_stored(client: Client) -> None:
+    """Which list, which filters, and who: whatever the number of rows; and no page of it."""
+    stored = order(client, "?q=2026&o=-1&p=1&all=")
+    user = User.objects.get()
+    assert stored == {
+        FINDER: {
+            "site": "shop",
+            "model": "shop.invoice",
+            "query": "q=2026&o=-1",
+            "user": str(user.pk),
+        }
+    }
+
+
+def test_rows_as_the_list_shows_them_now(client: Client) -> None:
+    """Search and order count; rows that came later are in, those that went are not."""
+    gone = number("2026-b")
+    number("other")
+    order(client, "?q=2026&o=-1")
+    number("2026-c")
+    gone.delete()
+    html = rendered()
+    assert [part.partition("<")[0] for part in html.split("<tr><td>")[1:]] == ["2026-c", "2026-000"]
+
+
+def test_a_selection_stays_what_it_was(client: Client) -> None:
+    """Rows that somebody has ticked are stored by their keys."""
+    chosen = invoices(2)
+    select(client, InvoiceList, chosen)
+    assert RenderInput.objects.get().params["rows"] == {"keys": [each.pk for each in chosen]}
+
+
+def test_no_bound(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    """``max_rows`` bounds keys; here are none."""
+    monkeypatch.setattr(InvoiceList, "max_rows", 2)
+    invoices(5)
+    order(client)
+    assert len(InvoiceList(None, RenderInput.objects.get().params).rows) == 6
+
+
+def test_rows_come_in_chunks(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not all rows are in memory at once, nor all their keys."""
+    monkeypatch.setattr(InvoiceList, "chunk_size", 2)
+    invoices(5)
+    order(client)
+    rows = InvoiceList(None, RenderInput.objects.get().params).rows
+    with CaptureQueriesContext(connection) as queries:
+        assert len(list(rows)) == 6
+    assert len([query for query in queries if " IN (" in query["sql"]]) == 3
+
+
+def revoke(user: User, how: str) -> None:
+    """Take from a user what is needed."""
+    if how == "deleted":
+        user.delete()
+    elif how in ("is_staff", "is_active"):
+        User.objects.update(**{how: False})
+    else:
+        user.user_permissions.remove(Permission.objects.get(codename=how))
+
+
+@pytest.mark.parametrize("how", [CHANGE, ORDER, "is_staff", "is_active", "deleted"])
+def test_permission_lost(client: Client, sandbox: Sandbox, how: str) -> None:
+    """Who may no longer order it gets nothing: the job fails and says why, nothing is sent."""
+    order(client)
+    revoke(User.objects.get(), how)
+    with pytest.raises(PermissionDenied):
+        rendered()
+    job = drive(RenderJob.objects.get())
+    assert (job.state, job.error_code) == (State.FAILED, ErrorCode.TEMPLATE_ERROR)
+    assert "who ordered this report" in job.errors
+    assert sandbox.calls == []
+
+
+def test_rows_are_the_users(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A list that shows each user their own shows the worker the owner's."""
+
+    def own(self: Any, request: HttpRequest) -> QuerySet[Invoice]:
+        return Invoice.objects.filter(number__endswith=request.user.get_username()[-3:])
+
+    monkeypatch.setattr(InvoiceAdmin, "get_queryset", own)
+    mine = number(f"1-{User.objects.get().get_username()[-3:]}")
+    assert FINDER in order(client)
+    assert mine.number in rendered()
+    assert "2026-000" not in rendered()
+
+
+def test_rows_that_depend_on_more(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a worker would not find again, such as a tenant's rows, is stored by its keys."""
+
+    def tenants(self: Any, request: HttpRequest) -> QuerySet[Invoice]:
+        if hasattr(request, "session"):
+            return Invoice.objects.filter(number__startswith="2026")
+        return Invoice.objects.all()
+
+    monkeypatch.setattr(InvoiceAdmin, "get_queryset", tenants)
+    number("other")
+    assert list(order(client)) == ["keys"]
+    assert "other" not in rendered()
+
+
+def test_list_that_needs_a_whole_request(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A list that cannot be asked without its middleware is no reason to refuse the order."""
+
+    def demanding(self: Any, request: HttpRequest) -> QuerySet[Invoice]:
+        return Invoice.objects.filter(number__startswith=str(request.session["year"]))
+
+    session = client.session
+    session["year"] = 2026
+    session.save()
+    monkeypatch.setattr(InvoiceAdmin, "get_queryset", demanding)
+    assert list(order(client)) == ["keys"]
+
+
+def test_nothing_found(client: Client) -> None:
+    """A search without a result is a report without rows."""
+    assert order(client, "?q=nothing")
+    assert "<tr>" not in rendered()
+
+
+def test_unknown_site(client: Client) -> None:
+    """A worker without that admin says what it lacks."""
+    facts = order(client)[FINDER]
+    with pytest.raises(ConfigurationError, match="0 admin sites named 'gone'"):
+        find({**facts, "site": "gone"})
+
+
+def test_two_sites_of_a_name(client: Client) -> None:
+    """Where it is not clear which list is meant, none is; the order has its keys."""
+    other = AdminSite(name="shop")
+    other.register(Invoice, InvoiceAdmin)
+    assert list(order(client)) == ["keys"]
+    all_sites.discard(other)  # type: ignore[attr-defined] # or it is there till it is collected
+
+
+def test_unknown_finder(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where nobody finds such rows, the job says so."""
+    order(client)
+    monkeypatch.setattr(reports, "FINDERS", {})
+    with pytest.raises(ConfigurationError, match="changelist"):
+        rendered()

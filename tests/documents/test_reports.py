@@ -1,0 +1,286 @@
+"""Documents over many rows: what is stored about the rows, and what rendering them costs."""
+
+import tracemalloc
+import uuid
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from django.contrib.auth import get_user_model
+from django.core.exceptions import ImproperlyConfigured, ValidationError
+from django.db.models import QuerySet
+from django.template import Context, Template
+from django.test.utils import isolate_apps
+
+from django_docraptor import registry
+from django_docraptor.documents import QuerysetDocument, Rows
+from django_docraptor.models import RenderInput, RenderJob
+from django_docraptor.sandbox import Sandbox
+from django_docraptor.states import State
+from tests.apps.shop.models import Invoice
+from tests.support.jobs import drive
+
+pytestmark = pytest.mark.django_db
+
+MANY = 50_000
+# What the rows may cost, in bytes, and the parts that Django's templates join, as a multiple of
+# the HTML. Measured: 0.7 MB and 8.2. All instances at once would be some 30 MB more.
+ROWS_BOUND = 2 * 1024 * 1024
+PARTS_BOUND = 10
+
+
+@pytest.fixture
+def report() -> Iterator[type[QuerysetDocument[Invoice]]]:
+    """A report over invoices."""
+
+    class Report(QuerysetDocument[Invoice]):
+        """Of the time of a test."""
+
+        model = Invoice
+        template_name = "shop/report.html"
+
+        def get_queryset(self) -> QuerySet[Invoice]:
+            return super().get_queryset().order_by("number")
+
+    yield Report
+    registry.unregister(Report.label)
+
+
+def fill(count: int) -> None:
+    """So many invoices, numbered from zero."""
+    Invoice.objects.bulk_create(
+        (Invoice(number=f"{number:05}", total=number) for number in range(count)), batch_size=5000
+    )
+
+
+def numbers(rows: Rows[Invoice]) -> list[str]:
+    """The invoices' numbers."""
+    return [invoice.number for invoice in rows]
+
+
+def stored(job: RenderJob) -> Any:
+    """What a job stores about its rows."""
+    return RenderInput.objects.get(pk=job.pk).params["rows"]
+
+
+# --- what is stored --------------------------------------------------------------------------
+
+
+def test_enqueue_queryset(report) -> None:
+    """A queryset is stored as the keys of its rows, in its order."""
+    fill(3)
+    chosen = Invoice.objects.exclude(number="00001").order_by("-number")
+    job = report.enqueue(chosen)
+    assert (job.source, job.name) == (None, "Report.pdf")
+    assert stored(job) == {"keys": [invoice.pk for invoice in chosen]}
+
+
+def test_enqueue_filters(report) -> None:
+    """Filters are stored as they are; rows that come later count, too."""
+    job = report.enqueue(filters={"total__gte": 1})
+    assert stored(job) == {"filters": {"total__gte": 1}}
+    fill(3)
+    assert numbers(report(None, {"rows": stored(job)}).rows) == ["00001", "00002"]
+
+
+def test_enqueue_everything(report) -> None:
+    """Neither queryset nor filters is everything."""
+    fill(2)
+    job = report.enqueue()
+    assert len(report(None, {"rows": stored(job)}).rows) == 2
+
+
+def test_enqueue_with_params(report) -> None:
+    """A report's own parameters stay beside its rows."""
+    job = report.enqueue(filters={}, params={"title": "All"})
+    params = RenderInput.objects.get(pk=job.pk).params
+    assert params == {"title": "All", "rows": {"filters": {}}}
+
+
+@pytest.mark.parametrize(
+    ("filters", "message"),
+    [
+        ({"nothing": 1}, "nothing"),
+        ({"total__gte": "much"}, "much"),
+        ({"total__gte": object()}, "JSON"),
+    ],
+)
+def test_wrong_filters(report, filters: dict[str, Any], message: str) -> None:
+    """Filters that no worker could use are refused at once."""
+    with pytest.raises(ValidationError, match=message):
+        report.enqueue(filters=filters)
+    assert not RenderJob.objects.exists()
+
+
+@pytest.mark.parametrize("name", ["filters", "params"])
+@pytest.mark.parametrize("wrong", [[], "", [("total", 1)], 5])
+def test_filters_that_are_no_dict(report, name: str, wrong: Any) -> None:
+    """They are refused under their name: an empty list is no order for everything."""
+    with pytest.raises(ValidationError, match=f"{name} must be a dict") as caught:
+        report.enqueue(**{name: wrong})
+    assert list(caught.value.message_dict) == [name]
+    assert not RenderJob.objects.exists()
+
+
+@isolate_apps("tests.apps.shop")
+def test_queryset_of_a_proxy(report) -> None:
+    """A proxy is its model, on either side."""
+
+    class Reminded(Invoice):
+        """The same rows."""
+
+        class Meta:
+            proxy = True
+            app_label = "shop"
+
+    fill(1)
+    keys = [Invoice.objects.get().pk]
+    assert stored(report.enqueue(Reminded.objects.all())) == {"keys": keys}
+    report.model = Reminded
+    assert stored(report.enqueue(Invoice.objects.all())) == {"keys": keys}
+
+
+def test_queryset_and_filters(report) -> None:
+    """Both at once are ambiguous."""
+    with pytest.raises(ValidationError, match="not both"):
+        report.enqueue(Invoice.objects.all(), filters={})
+
+
+def test_no_queryset(report) -> None:
+    """A report is made from a queryset of its model, and says so."""
+    for wrong in (Invoice(), [1], get_user_model().objects.all()):
+        with pytest.raises(ValidationError, match="Report is made from a queryset of Invoice"):
+            report.enqueue(wrong)
+
+
+def test_too_many_rows(report) -> None:
+    """More keys than allowed are refused, with the other way to say it."""
+    report.max_rows = 2
+    fill(3)
+    assert len(stored(report.enqueue(Invoice.objects.all()[:2]))["keys"]) == 2
+    with pytest.raises(ValidationError, match=r"more than 2 rows.*filters="):
+        report.enqueue(Invoice.objects.all())
+
+
+def test_report_without_a_model() -> None:
+    """A report must say over what."""
+
+    class Nothing(QuerysetDocument[Invoice]):
+        """No model."""
+
+    with pytest.raises(ImproperlyConfigured, match="Nothing has no model"):
+        _ = Nothing().rows
+
+
+# --- rows ------------------------------------------------------------------------------------
+
+
+def test_rows_in_chunks(django_assert_num_queries: Any) -> None:
+    """Keys are fetched chunk by chunk, in their order, as often as is wanted."""
+    fill(5)
+    keys = list(Invoice.objects.order_by("-number").values_list("pk", flat=True))
+    rows = Rows(Invoice.objects.all(), keys, chunk_size=2)
+    with django_assert_num_queries(3):
+        assert numbers(rows) == ["00004", "00003", "00002", "00001", "00000"]
+    assert numbers(rows)[:2] == ["00004", "00003"]
+    assert len(rows) == 5
+
+
+def test_rows_are_counted_once(django_assert_num_queries: Any) -> None:
+    """The length is asked for once, however often a template wants it."""
+    fill(3)
+    rows = Rows(Invoice.objects.all())
+    with django_assert_num_queries(1):
+        assert (len(rows), len(rows)) == (3, 3)
+
+
+def test_rows_that_are_gone() -> None:
+    """What was deleted since the order is left out."""
+    fill(3)
+    keys = list(Invoice.objects.order_by("number").values_list("pk", flat=True))
+    Invoice.objects.filter(pk=keys[1]).delete()
+    assert numbers(Rows(Invoice.objects.all(), keys)) == ["00000", "00002"]
+
+
+def test_rows_with_keys_that_json_has_no_type_for() -> None:
+    """UUIDs are stored as text and found again."""
+    jobs = [RenderJob(id=uuid.uuid4(), name="x", state=State.CANCELLED) for _ in range(2)]
+    RenderJob.objects.bulk_create(jobs)
+
+    class Jobs(QuerysetDocument[RenderJob]):
+        """A report over our own jobs."""
+
+        model = RenderJob
+
+    described = Jobs._describe(RenderJob.objects.order_by("-pk"), None)
+    rows = Jobs(None, {"rows": described}).rows
+    assert list(rows) == sorted(jobs, key=lambda job: job.pk, reverse=True)
+
+
+def test_rows_are_not_a_list_to_templates() -> None:
+    """``{% for %}`` takes the rows one by one: it makes a list of what has no length."""
+    fill(3)
+    fetched: list[str] = []
+
+    class Watched(Rows[Invoice]):
+        """Notes each row as it is handed out."""
+
+        def __iter__(self) -> Iterator[Invoice]:
+            for invoice in super().__iter__():
+                fetched.append(invoice.number)
+                yield invoice
+
+    rows = Watched(Invoice.objects.order_by("number"))
+    template = Template("{% for row in rows %}{{ fetched|length }} {% endfor %}")
+    assert template.render(Context({"rows": rows, "fetched": fetched})) == "1 2 3 "
+
+
+# --- the way ---------------------------------------------------------------------------------
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize(("kind", "start"), [("pdf", b"%PDF-"), ("xlsx", b"PK")])
+def test_report_completes(sandbox: Sandbox, documents, report, kind: str, start: bytes) -> None:
+    """One class makes both: the PDF and the spreadsheet of the same rows."""
+    fill(3)
+    job = drive(report.enqueue(Invoice.objects.all(), document_type=kind))
+    assert (job.state, job.name) == (State.COMPLETED, f"Report.{kind}")
+    with job.file.open("rb") as file:
+        assert file.read().startswith(start)
+
+
+def test_preview_of_a_report(report) -> None:
+    """The rows are in the HTML."""
+    fill(2)
+    html = report.preview_html(Invoice.objects.all())
+    assert "<td>00000</td>" in html
+    assert "<td>00001</td>" in html
+
+
+@pytest.mark.django_db(transaction=True)
+def test_report_that_is_too_large(sandbox: Sandbox, settings: Any, report) -> None:
+    """A report above MAX_CONTENT_BYTES fails with the numbers, before anything is sent."""
+    settings.DOCRAPTOR = settings.DOCRAPTOR | {"MAX_CONTENT_BYTES": 1000}
+    fill(100)
+    job = drive(report.enqueue(Invoice.objects.all()))
+    assert (job.state, job.error_code) == (State.FAILED, "invalid_request")
+    assert "more than the 1,000 allowed" in job.errors
+    assert sandbox.ledger.create_calls == 0
+
+
+def test_memory_of_many_rows(report) -> None:
+    """50,000 rows cost the HTML and its parts, not the rows."""
+    fill(MANY)
+    document = report.of(Invoice.objects.order_by("pk"), {})
+    tracemalloc.start()
+    try:
+        count = sum(1 for _ in document.rows)
+        rows_peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.reset_peak()
+        html = document.render()
+        render_peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert count == html.count("<tr>") == MANY
+    assert rows_peak < ROWS_BOUND
+    assert render_peak < ROWS_BOUND + PARTS_BOUND * len(html)

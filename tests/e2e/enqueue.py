@@ -1,0 +1,38 @@
+"""Order documents in the site: ``python -m tests.e2e.enqueue COUNT`` prints the jobs as JSON.
+
+Each is ordered in a transaction of its own, as requests do it, or with ``--at-once`` all together.
+"""
+
+import argparse
+import json
+import sys
+import time
+
+import django
+
+import tests.e2e.celery  # noqa: F401 - as a project's __init__ does
+from tests.support.documents import content_of
+
+
+def main() -> None:
+    """Enqueue, and say which jobs were made and how long it took."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("count", type=int)
+    parser.add_argument("--at-once", action="store_true")
+    options = parser.parse_args()
+    django.setup()
+    from django_docraptor.shortcuts import JobSpec, enqueue, enqueue_many  # needs the set-up
+
+    names = [f"document-{number:04}.pdf" for number in range(options.count)]
+    orders = [{"name": name, "content": content_of(name), "test": False} for name in names]
+    began = time.monotonic()
+    if options.at_once:
+        jobs = enqueue_many([JobSpec(**order) for order in orders])
+    else:
+        jobs = [enqueue(**order) for order in orders]
+    seconds = time.monotonic() - began
+    json.dump({"jobs": {job.pk.hex: job.name for job in jobs}, "seconds": seconds}, sys.stdout)
+
+
+if __name__ == "__main__":
+    main()

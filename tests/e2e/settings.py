@@ -1,0 +1,37 @@
+"""Settings of a whole site in processes of its own; the harness says all by environment."""
+
+import json
+import os
+
+from kombu.transport import TRANSPORT_ALIASES
+
+from tests.settings import *  # noqa: F403
+from tests.settings import DOCRAPTOR as ENGINE
+
+DEBUG = False
+DOCRAPTOR = ENGINE | json.loads(os.environ.get("SITE_DOCRAPTOR", "{}"))
+if "SITE_STORAGE" in os.environ:
+    STORAGES["docraptor"] = json.loads(os.environ["SITE_STORAGE"])  # noqa: F405
+
+# Kombu's own ends a worker that reads what another has half written.
+TRANSPORT_ALIASES["files"] = "example_project.demo.broker:Transport"
+CELERY_TASK_DEFAULT_QUEUE = os.environ.get("SITE_QUEUE", "celery")
+CELERY_BROKER_TRANSPORT_OPTIONS = json.loads(os.environ.get("SITE_TRANSPORT", "{}"))
+CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
+CELERY_WORKER_ENABLE_REMOTE_CONTROL = False
+CELERY_BEAT_SCHEDULE = {
+    "docraptor": {
+        "task": "django_docraptor.tick",
+        "schedule": 2.0,
+        "options": {"expires": 10},
+    }
+}
+# How often a message is sent each time that it is sent.
+SITE_COPIES = int(os.environ.get("SITE_COPIES", "1"))
+
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "handlers": {"console": {"class": "logging.StreamHandler"}},
+    "loggers": {"django_docraptor": {"handlers": ["console"], "level": "INFO", "propagate": False}},
+}

@@ -1,0 +1,56 @@
+"""The waiting page in a real browser without JavaScript: from the first look to the document."""
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.conf import settings as django_settings
+from django.contrib.auth import get_user_model
+from django.test import Client
+from django.urls import reverse
+from playwright.sync_api import BrowserContext, expect, sync_playwright
+
+from django_docraptor.sandbox import Sandbox
+from tests.e2e.test_admin_browser import ARGUMENTS
+from tests.support.jobs import enqueue
+from tests.support.threads import working
+
+pytestmark = [pytest.mark.services("chromium"), pytest.mark.django_db(transaction=True)]
+
+
+@pytest.fixture
+def context(monkeypatch: pytest.MonkeyPatch) -> Iterator[BrowserContext]:
+    """A browser that runs no scripts. Playwright's loop must not trip Django's async guard."""
+    monkeypatch.setenv("DJANGO_ALLOW_ASYNC_UNSAFE", "1")
+    with sync_playwright() as playwright:
+        path = shutil.which("chromium")
+        browser = playwright.chromium.launch(executable_path=path, args=ARGUMENTS)
+        yield browser.new_context(java_script_enabled=False)
+        browser.close()
+
+
+def log_in(context: BrowserContext, url: str, user: Any) -> None:
+    """Give the browser the session of a logged-in user."""
+    client = Client()
+    client.force_login(user)
+    name = django_settings.SESSION_COOKIE_NAME
+    context.add_cookies([{"name": name, "value": client.cookies[name].value, "url": url}])
+
+
+def test_waiting_in_the_browser(
+    live_server: Any, context: BrowserContext, sandbox: Sandbox, documents: Path
+) -> None:
+    """The page waits, notices by itself that the document is there, and downloads it."""
+    owner = get_user_model().objects.create_user("ada", password=None)
+    log_in(context, live_server.url, owner)
+    job = enqueue(owner=owner, name="invoice-77.pdf")
+    page = context.new_page()
+    page.goto(live_server.url + reverse("django_docraptor:waiting", args=[job.pk]))
+    expect(page.get_by_role("status")).to_contain_text("pending")
+    with working(), page.expect_download(timeout=30_000) as download:
+        pass
+    assert download.value.suggested_filename == "invoice-77.pdf"
+    assert Path(download.value.path()).read_bytes().startswith(b"%PDF-")
+    expect(page.get_by_role("status")).to_contain_text("ready")

@@ -1,0 +1,120 @@
+"""The reference lists what the code has, no more and no less; links lead somewhere."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from django.dispatch import Signal
+
+from django_docraptor import conf, signals, states
+
+ROOT = Path(__file__).resolve().parents[2]
+REFERENCE = ROOT / "docs" / "reference"
+PACKAGE = ROOT / "django_docraptor"
+PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").rglob("*.md"))]
+LINK = re.compile(r"\]\((?!https?://|#)([^)#]+)[^)]*\)")
+
+
+def headings(page: str, level: int = 2) -> list[str]:
+    """The headings of a reference page."""
+    text = (REFERENCE / page).read_text()
+    return re.findall(rf"^{'#' * level} (.+)$", text, re.MULTILINE)
+
+
+def test_settings_are_documented() -> None:
+    """Every setting has a heading, and every heading is a setting."""
+    assert sorted(headings("settings.md")) == sorted(setting.key for setting in conf.known())
+
+
+def test_defaults_are_documented() -> None:
+    """The plain numbers that the page names are the code's."""
+    text = (REFERENCE / "settings.md").read_text()
+    for key in ("deadline", "max_in_flight", "max_submit_failures", "max_document_bytes"):
+        default = getattr(conf.Conf, key).default
+        assert f"`{default}`" in text.partition(f"## {key.upper()}\n")[2].partition("\n## ")[0]
+
+
+def test_checks_are_documented() -> None:
+    """Every id that the code can give has a heading."""
+    given = set()
+    for file in [PACKAGE / "checks.py", *PACKAGE.glob("*/checks.py")]:
+        text = file.read_text()
+        for kind, number in re.findall(r"_(error|warning)\(\s*(?:document,\s*)?(\d+),", text):
+            given.add(f"django_docraptor.{kind[0].upper()}{int(number):03}")
+        given.update(re.findall(r'id="(django_docraptor\.[EW]\d+)"', text))
+    assert given
+    assert set(headings("checks.md")) == given
+
+
+def test_states_and_reasons_are_documented() -> None:
+    """Every state and every error code has a heading, in the code's order."""
+    expected = [*states.State.values, *(reason.value for reason in states.ErrorCode)]
+    assert headings("states.md", level=3) == expected
+
+
+def test_signals_are_documented() -> None:
+    """Every signal has a heading."""
+    expected = [name for name, value in vars(signals).items() if isinstance(value, Signal)]
+    assert headings("signals.md") == expected
+
+
+def test_commands_are_documented() -> None:
+    """Every management command has a heading."""
+    commands = (PACKAGE / "management" / "commands").glob("docraptor_*.py")
+    assert sorted(headings("commands.md")) == sorted(file.stem for file in commands)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_lead_somewhere(page: Path) -> None:
+    """A relative link or picture in the docs is a file of this repository."""
+    missing = [link for link in LINK.findall(page.read_text()) if not (page.parent / link).exists()]
+    assert not missing
+
+
+def test_every_page_is_in_the_index() -> None:
+    """No page of the documentation is an orphan."""
+    index = (ROOT / "docs" / "index.md").read_text()
+    for page in sorted((ROOT / "docs").rglob("*.md")):
+        name = page.relative_to(ROOT / "docs").with_suffix("").as_posix()
+        assert name == "index" or name in index, name
+
+
+# What the page on tests leaves to its reader, and what a reader would not want to happen.
+READER = """
+import os, pathlib
+from celery.signals import before_task_publish
+from tests.apps.shop.documents import InvoicePDF
+from tests.apps.shop.models import Invoice
+
+@before_task_publish.connect
+def ring(**kwargs):
+    pathlib.Path(os.environ["TEST_SCRATCH"], "rung").touch()
+
+@pytest.fixture
+def invoice(db):
+    return Invoice.objects.create(number="17")
+"""
+
+
+def test_page_on_tests(tmp_path: Path) -> None:
+    """What it says works as written, and touches neither broker nor storages of the project."""
+    code = re.search(r"```python\n(.*?)```", (ROOT / "docs/how-to/test.md").read_text(), re.DOTALL)
+    assert code
+    (tmp_path / "test_page.py").write_text(code[1] + READER)
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-c", os.devnull]
+    scratch = tmp_path / "project"
+    scratch.mkdir()
+    done = subprocess.run(
+        [*command, "--rootdir", tmp_path, "--ds", "tests.settings", tmp_path],
+        env={**os.environ, "PYTHONPATH": str(ROOT), "TEST_SCRATCH": str(scratch)},
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+    assert "2 passed" in done.stdout, done.stdout + done.stderr
+    assert [path.name for path in scratch.iterdir() if "sqlite" not in path.name] == []

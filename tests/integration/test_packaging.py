@@ -1,0 +1,64 @@
+"""What is published: the version in one place, the types, and few dependencies."""
+
+import re
+import tomllib
+from importlib.metadata import version
+from pathlib import Path
+
+import django_docraptor
+
+ROOT = Path(__file__).parents[2]
+PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
+PACKAGE = Path(django_docraptor.__file__).parent
+
+
+def test_version_is_in_one_place() -> None:
+    """The build reads the version from the package, and nothing else writes it down."""
+    assert "version" in PYPROJECT["project"]["dynamic"]
+    assert "version" not in PYPROJECT["project"]
+    source = (ROOT / PYPROJECT["tool"]["hatch"]["version"]["path"]).read_text()
+    assert source.count(f'__version__ = "{django_docraptor.__version__}"') == 1
+    others = [
+        path
+        for path in PACKAGE.rglob("*.py")
+        if re.search(r"^__version__\s*=", path.read_text(), re.M)
+    ]
+    assert others == [PACKAGE / "__init__.py"]
+
+
+def test_version_is_the_installed_one() -> None:
+    """The metadata of the distribution tells the package's version."""
+    assert version("django-docraptor") == django_docraptor.__version__
+
+
+def test_package_is_typed() -> None:
+    """Type checkers of projects read our annotations."""
+    assert (PACKAGE / "py.typed").is_file()
+
+
+def test_dependencies() -> None:
+    """A project that installs us gets these, and no more."""
+    assert PYPROJECT["project"]["dependencies"] == [
+        "django>=5.2",
+        "celery>=5.5",
+        "requests>=2.32",
+        "urllib3>=2.6.3",
+        "django-storages>=1.14.4",
+    ]
+
+
+def test_extras() -> None:
+    """What only some projects need is asked for by name."""
+    assert set(PYPROJECT["project"]["optional-dependencies"]) == {"redis", "s3", "sandbox"}
+
+
+def test_init_holds_the_version_only() -> None:
+    """Importing the package costs nothing and reads no settings."""
+    lines = (PACKAGE / "__init__.py").read_text().splitlines()
+    assert not [line for line in lines if re.match(r"\s*(import|from)\s", line)]
+
+
+def test_every_package_is_importable() -> None:
+    """Each directory with code is a package, so that none is left out of the wheel."""
+    folders = {path.parent for path in PACKAGE.rglob("*.py")}
+    assert [folder for folder in folders if not (folder / "__init__.py").is_file()] == []

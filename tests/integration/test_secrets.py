@@ -1,0 +1,211 @@
+"""No leaks: canaries are looked for in all that is written, after every kind of failure."""
+
+import json
+import logging
+from typing import Any
+
+import pytest
+from celery.signals import before_task_publish
+from django.contrib.auth.models import User
+from django.urls import reverse
+
+from django_docraptor import lifecycle, shortcuts, tasks
+from django_docraptor.callback_urls import make_token
+from django_docraptor.client.failures import Refusal
+from django_docraptor.hosted import HostedDocument
+from django_docraptor.models import Account, Heartbeat, RenderEvent, RenderJob
+from django_docraptor.sandbox import Fault, Sandbox
+from django_docraptor.states import FINAL_STATES
+from tests.support.jobs import drive, enqueue
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+KEY = "canary-key-4711"
+HTML = "<p>canary-html-4712</p>"
+FAILURES = [
+    None,
+    Fault(
+        on="create", action="status", status_code=422, reason=f"The key {KEY} is fine, the HTML not"
+    ),
+    Fault(on="create", action="status", status_code=401, reason=f"Bad key {KEY}", times=1),
+    Fault(
+        on="create",
+        action="status",
+        status_code=403,
+        body="json",
+        reason=f"{KEY} too busy",
+        times=2,
+    ),
+    Fault(
+        on="create", action="status", status_code=502, body="html", reason=KEY, accept=True, times=1
+    ),
+    Fault(on="create", action="reset", accept=True, times=1),
+    Fault(on="create", action="cut", mode="close", times=1),
+    Fault(on="create", action="redirect", location=f"http://127.0.0.1:9/{KEY}"),
+    Fault(on="render", action="fail", reason=f"Over limit for {KEY}"),
+    Fault(on="status", action="status", status_code=500, reason=KEY, times=2),
+    Fault(on="status", action="html", times=1),
+    Fault(on="status", action="reset", times=1),
+    Fault(on="download", action="status", status_code=400, reason=KEY),
+    Fault(on="download", action="status", status_code=200, reason=f"Bad key {KEY}"),
+    Fault(on="download", action="cut", mode="length"),
+    Fault(on="download", action="html"),
+    Fault(on="download", action="hang", seconds=3, times=1),
+    Fault(on="logs", action="status", status_code=500, reason=KEY, times=1),
+]
+
+
+@pytest.fixture
+def messages():
+    """Everything that is published to the broker."""
+    published: list[Any] = []
+
+    def keep(body: Any = None, headers: Any = None, **kwargs: Any) -> None:
+        published.append((body, headers))
+
+    before_task_publish.connect(keep)
+    yield published
+    before_task_publish.disconnect(keep)
+
+
+def live(sandbox: Sandbox, fault: Fault | None) -> RenderJob:
+    """One document's life with one kind of failure."""
+    sandbox.clear_faults()
+    if fault:
+        sandbox.add_fault(fault)
+    job = drive(enqueue(content=HTML, test=False))
+    Account.objects.update(paused_until=None, circuit_open_until=None, faults=0)
+    return job
+
+
+def written(caplog: pytest.LogCaptureFixture) -> str:
+    """All log lines but those of the sandbox, which stands for the other side."""
+    ours = (record for record in caplog.records if "sandbox" not in record.name)
+    return "\n".join(f"{record.getMessage()} {record.exc_text or ''}" for record in ours)
+
+
+def rows() -> str:
+    """Every column of every row, but for the input, whose purpose it is to hold the content."""
+    tables = (RenderJob, RenderEvent, Account, Heartbeat)
+    return json.dumps([list(table.objects.values()) for table in tables], default=str)
+
+
+def test_no_canary_anywhere(sandbox, documents, settings, caplog, messages, client) -> None:
+    """X7: neither logs at DEBUG, rows, messages, admin pages nor error texts show a secret."""
+    caplog.set_level(logging.DEBUG)
+    sandbox.change_settings(api_key=KEY)
+    settings.DOCRAPTOR = settings.DOCRAPTOR | {
+        "API_KEY": KEY,
+        "CALLBACK_BASE_URL": "http://127.0.0.1:9",
+        "RING_ON_COMMIT": True,
+        "DEFAULTS": {"prince_options": {"http_password": "canary-password"}},
+    }
+    jobs = [live(sandbox, fault) for fault in FAILURES]
+    assert {job.state for job in jobs} <= set(FINAL_STATES)
+    assert len({job.error_code for job in jobs}) > 5
+    tokens = [make_token(job.pk, job.attempt) for job in jobs]
+    for token in tokens:
+        assert client.post(reverse("django_docraptor:callback", args=[token])).status_code == 204
+    tasks.ring(tasks.tick)
+    client.force_login(User.objects.create_superuser("admin"))
+    pages = [client.get(reverse("admin:django_docraptor_renderjob_changelist"))]
+    for job in jobs:
+        url = reverse("admin:django_docraptor_renderjob_change", args=[job.pk])
+        pages.append(client.get(url))
+    assert {page.status_code for page in pages} == {200}
+
+    download_ids = [job.download_id for job in jobs if job.download_id]
+    assert download_ids
+    told = {
+        "logs": written(caplog),
+        "messages": repr(messages),
+        "pages": "".join(page.content.decode() for page in pages),
+        "rows": rows(),
+    }
+    assert messages
+    signatures = [token.rpartition(".")[2] for token in tokens]
+    for place, text in told.items():
+        secret = [KEY, *signatures, HTML]
+        secret += [] if place == "rows" else download_ids
+        secret += [] if place == "pages" else ["canary-html"]
+        secret += ["canary-password"]
+        found = [canary for canary in secret if canary in text]
+        assert not found, f"{place}: {found}"
+
+
+def test_no_callback_token_in_logs_when_the_database_is_down(
+    sandbox, client, caplog, settings
+) -> None:
+    """A 503 is logged without the URL, which holds the token."""
+    from django.db import OperationalError, connection
+
+    job = enqueue()
+    lifecycle.submit()
+    token = make_token(job.pk, 1)
+
+    def down(execute, sql, params, many, context):
+        raise OperationalError("down")
+
+    with connection.execute_wrapper(down):
+        answer = client.post(reverse("django_docraptor:callback", args=[token]))
+    assert answer.status_code == 503
+    assert "could not be noted" in caplog.text
+    assert token not in caplog.text
+
+
+@pytest.mark.parametrize("method", ["get", "head", "put", "options"])
+def test_no_callback_token_in_logs_of_other_methods(sandbox, client, caplog, method) -> None:
+    """Who opens the address in a browser, or scans it, writes no token into the log."""
+    caplog.set_level(logging.DEBUG)
+    token = make_token(enqueue().pk, 1)
+    answer = getattr(client, method)(reverse("django_docraptor:callback", args=[token]))
+    assert answer.status_code == 405
+    assert token not in caplog.text
+
+
+def test_events_never_hold_ids_that_download(sandbox, documents) -> None:
+    """The history tells nothing that would let its reader fetch the document at DocRaptor."""
+    job = drive(enqueue())
+    story = json.dumps(list(job.events.values("message", "detail")))
+    assert job.download_id
+    assert job.download_id not in story
+
+
+def test_client_repr_hides_the_key(settings) -> None:
+    """A traceback that shows the client's repr shows no key."""
+    from django_docraptor.lifecycle.remote import client_for
+
+    settings.DOCRAPTOR = settings.DOCRAPTOR | {"API_KEY": KEY}
+    assert KEY not in repr(client_for("default"))
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        shortcuts.JobSpec(
+            name="a.pdf",
+            content="canary",
+            url="https://user:canary@shop.example/",
+            options={"prince_options": {"user_password": "canary"}},
+            params={"iban": "canary"},
+        ),
+        HostedDocument(
+            name="a.pdf",
+            public_url="https://docraptor.test/canary",
+            download_id="canary",
+            account="default",
+            number_of_pages=1,
+        ),
+        Refusal(status=422, headers={"Location": "canary"}, body=b"canary"),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_reprs_hide_what_is_secret(value: object) -> None:
+    """A report of an error that shows local variables shows no content, password or address."""
+    assert "canary" not in repr(value)
+
+
+def test_input_is_the_only_place_of_the_content(sandbox, documents) -> None:
+    """The content lies in one table, that can be emptied."""
+    shortcuts.enqueue(name="a.pdf", content=HTML)
+    assert "canary-html" not in rows()

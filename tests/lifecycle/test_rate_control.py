@@ -1,0 +1,118 @@
+"""The governor: fairness, and the circuit that opens when DocRaptor is down."""
+
+import pytest
+from django.db.models.functions import Now
+
+from django_docraptor import lifecycle, shortcuts
+from django_docraptor.lifecycle.submission import admit
+from django_docraptor.models import Account, RenderJob, querysets, seconds_from_now
+from django_docraptor.sandbox import Fault, Sandbox
+from django_docraptor.states import CIRCUIT_MAX_SECONDS, CIRCUIT_THRESHOLD, State
+from tests.support.jobs import drive, enqueue, skip_time
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+def close_circuit_wait() -> None:
+    """Let the circuit's waiting time pass."""
+    from datetime import timedelta
+
+    from django.db.models import F
+
+    Account.objects.update(circuit_open_until=F("circuit_open_until") - timedelta(hours=1))
+
+
+def test_circuit_opens_after_repeated_faults(sandbox: Sandbox, documents, settings) -> None:
+    """After five faulty creates in a row no more are made until the wait is over."""
+    settings.DOCRAPTOR = settings.DOCRAPTOR | {"MAX_IN_FLIGHT": 1}
+    sandbox.add_fault(Fault(on="create", action="status", status_code=503, accept=False))
+    for _ in range(CIRCUIT_THRESHOLD + 3):
+        enqueue(test=False)
+    for _ in range(CIRCUIT_THRESHOLD + 3):
+        lifecycle.submit()
+        RenderJob.objects.filter(state=State.UNCONFIRMED).update(sent_at="2020-01-01T00:00Z")
+    assert sandbox.ledger.create_calls == CIRCUIT_THRESHOLD
+    account = Account.objects.get()
+    assert account.failures == CIRCUIT_THRESHOLD
+    assert "503" in account.pause_reason
+    waiting = RenderJob.objects.filter(state=State.PENDING)
+    assert set(waiting.values_list("due_at", flat=True)) == {account.circuit_open_until}
+
+
+def test_circuit_half_open_lets_one_try(sandbox: Sandbox, documents) -> None:
+    """When the wait is over a single create tries the service; its success lets all others go."""
+    for _ in range(CIRCUIT_THRESHOLD):
+        Account.lock("default")
+        Account.record_failure("default", "down")
+    for _ in range(4):
+        enqueue()
+    close_circuit_wait()
+    assert len(admit("default", 10).jobs) == 1
+    skip_time(121)
+    lifecycle.submit()
+    assert len(sandbox.ledger.accepted()) == 4
+    assert Account.objects.get().failures == 0
+
+
+def test_circuit_reopens_for_longer(sandbox: Sandbox) -> None:
+    """A try that fails doubles the wait."""
+    Account.lock("default")
+    waits = []
+    for _ in range(CIRCUIT_THRESHOLD + 2):
+        Account.record_failure("default", "down")
+        account = Account.objects.annotate(database_now=Now()).get()
+        if account.circuit_open_until:
+            waits.append((account.circuit_open_until - account.database_now).total_seconds())
+    assert [round(wait) for wait in waits] == [15, 30, 60]
+
+
+def test_circuit_does_not_stop_polls(sandbox: Sandbox, documents) -> None:
+    """What DocRaptor has accepted is still fetched while no creates are made."""
+    job = enqueue()
+    lifecycle.submit()
+    for _ in range(CIRCUIT_THRESHOLD):
+        Account.record_failure("default", "down")
+    assert drive(job).state == State.COMPLETED
+
+
+def test_interactive_before_batch(sandbox: Sandbox, settings) -> None:
+    """An urgent job need not wait for a thousand others."""
+    settings.DOCRAPTOR = settings.DOCRAPTOR | {"MAX_IN_FLIGHT": 10}
+    batch = shortcuts.JobSpec(name="batch", content="<p>b</p>", priority=-1)
+    shortcuts.enqueue_many([batch] * 1000)
+    enqueue(name="urgent", priority=5)
+    assert "urgent" in {job.name for job in admit("default", 10).jobs}
+
+
+def test_no_starvation(sandbox: Sandbox) -> None:
+    """However many urgent jobs keep coming, the one that has waited longest gets its turn."""
+    patient = enqueue(name="patient", priority=-5)
+    urgent = shortcuts.JobSpec(name="urgent", content="<p>u</p>", priority=5)
+    for turn in range(200):
+        shortcuts.enqueue_many([urgent] * 3)
+        (job,) = RenderJob.objects.filter(state=State.PENDING).claim(limit=1, lease=600)
+        if job.pk == patient.pk:
+            assert turn >= 0
+            return
+    raise AssertionError("starved through 200 turns")
+
+
+def test_an_open_circuit_puts_off_so_many_at_a_time(sandbox: Sandbox, monkeypatch) -> None:
+    """However many wait: no statement changes them all."""
+    monkeypatch.setattr(querysets, "POSTPONE_BATCH_SIZE", 2)
+    for _ in range(3):
+        enqueue()
+    until = seconds_from_now(300)
+    Account.objects.create(name="default", failures=CIRCUIT_THRESHOLD, circuit_open_until=until)
+    assert admit("default", 16).jobs == []
+    assert RenderJob.objects.due().count() == 1
+    assert admit("default", 16).jobs == []
+    assert RenderJob.objects.due().count() == 0
+
+
+def test_faults_for_weeks(sandbox: Sandbox) -> None:
+    """The wait is capped, however many failures there were in a row."""
+    Account.objects.create(name="default", failures=5000)
+    Account.record_failure("default", "still down")
+    account = Account.objects.annotate(now=Now()).get()
+    assert (account.circuit_open_until - account.now).total_seconds() <= CIRCUIT_MAX_SECONDS

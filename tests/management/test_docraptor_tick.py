@@ -1,0 +1,122 @@
+"""``manage.py docraptor_tick``: the engine without Celery."""
+
+import time
+from typing import Any
+
+import pytest
+from celery.signals import before_task_publish
+from django.core.management import CommandError, call_command
+from django.db import OperationalError, connection
+
+from django_docraptor import health
+from django_docraptor.models import Heartbeat, RenderJob
+from django_docraptor.sandbox import Sandbox
+from django_docraptor.states import State
+from tests.support.jobs import enqueue
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+def tick(*arguments: str) -> str:
+    """Run the command; return what it printed."""
+    from io import StringIO
+
+    out = StringIO()
+    call_command("docraptor_tick", *arguments, stdout=out)
+    return out.getvalue()
+
+
+def test_one_round(sandbox: Sandbox) -> None:
+    """Without options: one look at whatever is due, and a word about it."""
+    job = enqueue()
+    assert "1 steps" in tick()
+    assert RenderJob.objects.get(pk=job.pk).state == State.QUEUED
+
+
+def test_one_round_with_nothing_to_do(sandbox: Sandbox) -> None:
+    """Cron mails no output where nothing was done."""
+    assert tick() == ""
+
+
+def test_round_leaves_its_time(sandbox: Sandbox, monkeypatch) -> None:
+    """Others can see that something ticks."""
+    monkeypatch.setattr(health, "_noted", {})
+    tick()
+    assert Heartbeat.objects.get().ticked_at is not None
+
+
+def test_until_idle(sandbox: Sandbox, documents) -> None:
+    """It goes on until every job is final."""
+    jobs = [enqueue() for _ in range(3)]
+    tick("--until-idle", "--interval", "0.05", "--timeout", "20")
+    states = RenderJob.objects.values_list("state", flat=True)
+    assert list(states) == [State.COMPLETED] * len(jobs)
+    assert len(sandbox.ledger.accepted()) == len(jobs)
+
+
+def test_until_idle_with_nothing_to_do(sandbox: Sandbox) -> None:
+    """Where no job is unfinished it ends at once, and no timeout makes that a failure."""
+    before = time.monotonic()
+    tick("--until-idle", "--interval", "30")
+    tick("--until-idle", "--timeout", "0")
+    assert time.monotonic() - before < 5
+
+
+@pytest.mark.parametrize("mode", ["--until-idle", "--loop"])
+def test_timeout(sandbox: Sandbox, mode: str) -> None:
+    """Past the timeout it fails and says how much is left."""
+    sandbox.change_settings(delay=30)
+    enqueue()
+    with pytest.raises(CommandError, match=r"0\.2 s: 1 unfinished"):
+        tick(mode, "--timeout", "0.2", "--interval", "0.05")
+
+
+def test_needs_no_broker(sandbox: Sandbox, documents, settings) -> None:
+    """Nothing is published on the way."""
+    published: list[Any] = []
+
+    def note(**kwargs: Any) -> None:
+        published.append(kwargs)
+
+    enqueue()
+    before_task_publish.connect(note)
+    try:
+        tick("--until-idle", "--interval", "0.05", "--timeout", "20")
+    finally:
+        before_task_publish.disconnect(note)
+    assert published == []
+
+
+def test_loop_survives_a_database_that_is_away(sandbox: Sandbox, documents, caplog) -> None:
+    """A round that the database ends is logged, and the next one goes on."""
+    enqueue()
+    failures = []
+
+    def down(execute, sql, params, many, context):
+        if not failures:
+            failures.append(sql)
+            raise OperationalError("server closed the connection unexpectedly")
+        return execute(sql, params, many, context)
+
+    with connection.execute_wrapper(down):
+        tick("--until-idle", "--interval", "0.05", "--timeout", "20")
+    assert failures
+    assert "The database is away" in caplog.text
+    assert RenderJob.objects.get().state == State.COMPLETED
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "problem"),
+    [
+        ("--interval", "-1", "argument --interval: '-1' must be a number, 0 or more"),
+        ("--interval", "nan", "argument --interval: 'nan' must be"),
+        ("--interval", "1e10", "argument --interval: 1e10 seconds: no more than"),
+        ("--timeout", "-1", "argument --timeout: '-1' must be"),
+        ("--timeout", "soon", "argument --timeout: 'soon' must be"),
+    ],
+)
+def test_wrong_number(option: str, value: str, problem: str) -> None:
+    """One line that names the option, before anything is done."""
+    with pytest.raises(CommandError, match=problem):
+        tick("--loop", option, value)
+    assert not Heartbeat.objects.exists()

@@ -1,0 +1,279 @@
+"""The template tags: what they write, where they fail, and a whole document made with them."""
+
+import io
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pypdf
+import pytest
+from django.core.files.base import ContentFile
+from django.core.files.storage import InMemoryStorage
+from django.core.management import call_command
+from django.template import Context, Engine, TemplateSyntaxError
+from fontTools.fontBuilder import FontBuilder
+from fontTools.pens.ttGlyphPen import TTGlyphPen
+
+from django_docraptor import registry
+from django_docraptor.assets import AssetError
+from django_docraptor.documents import Document
+from django_docraptor.lifecycle.composition import compose
+from django_docraptor.models import RenderJob
+from django_docraptor.preflight import find_problems
+from django_docraptor.preflight.resources import Resource, feed
+from django_docraptor.sandbox import Sandbox
+from django_docraptor.states import State
+from tests.assets.test_sources import MANIFEST, Stored, png, uri
+from tests.support.jobs import drive, read
+from tests.support.sandbox_client import wait_until
+
+PAGE = """{% extends "base.html" %}{% load docraptor %}
+{% block body %}
+<img src="{% docraptor_asset "shop/logo.png" %}">
+<img src="{% docraptor_image stamp %}">
+{% include "total.html" %}
+{% endblock %}
+"""
+BASE = """{% load docraptor %}<!DOCTYPE html>
+<html><head><title>x</title>{% docraptor_css "shop/print.css" %}</head>
+<body>{% block body %}{% endblock %}</body></html>
+"""
+
+
+@pytest.fixture
+def static(settings: Any, tmp_path: Path) -> Path:
+    """A directory of static files with the shop's logo in it."""
+    source = tmp_path / "source"
+    (source / "shop").mkdir(parents=True)
+    (source / "shop" / "logo.png").write_bytes(png())
+    settings.STATICFILES_DIRS = [source]
+    settings.STATIC_ROOT = str(tmp_path / "collected")
+    return source
+
+
+def render(text: str, *, autoescape: bool = True, **context: Any) -> str:
+    """The text as a template, with the tags; other templates may be included."""
+    others = {
+        "logo.html": '{% load docraptor %}{% docraptor_asset "shop/logo.png" %}',
+        "a.html": text,
+    }
+    loaders = [("django.template.loaders.locmem.Loader", others)]
+    engine = Engine(
+        loaders=loaders, libraries={"docraptor": "django_docraptor.templatetags.docraptor"}
+    )
+    return engine.get_template("a.html").render(Context(context, autoescape=autoescape))
+
+
+def test_docraptor_asset(static: Path) -> None:
+    """A literal, a variable, a filter."""
+    expected = uri("image/png", png())
+    assert render('{% load docraptor %}{% docraptor_asset "shop/logo.png" %}') == expected
+    assert render("{% load docraptor %}{% docraptor_asset a %}", a="shop/logo.png") == expected
+    text = "{% load docraptor %}{% docraptor_asset a|lower %}"
+    assert render(text, a="SHOP/logo.png") == expected
+
+
+def test_docraptor_asset_as(static: Path) -> None:
+    """The address in a variable, and nothing on the page."""
+    text = '{% load docraptor %}{% docraptor_asset "shop/logo.png" as x %}|{{ x|slice:":10" }}'
+    assert render(text) == "|data:image"
+
+
+def test_docraptor_css(static: Path) -> None:
+    """An element that autoescape leaves alone."""
+    (static / "a.css").write_text("p > a { color: red }")
+    text = '{% load docraptor %}{% docraptor_css "a.css" %}'
+    assert render(text) == "<style>\np > a { color: red }\n</style>"
+
+
+def test_docraptor_image() -> None:
+    """The field of an object."""
+    storage = InMemoryStorage()
+    storage.save("a.png", ContentFile(png()))
+    text = "{% load docraptor %}{% docraptor_image order.logo %}"
+    assert render(text, order={"logo": Stored("a.png", storage)}) == uri("image/png", png())
+
+
+def test_absolute_address_is_escaped(settings: Any) -> None:
+    """What a storage gives goes into an attribute."""
+    settings.DOCRAPTOR = settings.DOCRAPTOR | {"ASSETS": "absolute"}
+    file = Stored("a.png", Signing())
+    text = "{% load docraptor %}{% docraptor_image file %}"
+    assert render(text, file=file) == "https://b.example/a.png?a=1&amp;b=&quot;"
+    assert render(text, autoescape=False, file=file) == 'https://b.example/a.png?a=1&b="'
+
+
+class Signing(InMemoryStorage):
+    """A storage whose addresses have a query."""
+
+    def url(self, name: str | None) -> str:
+        return f'https://b.example/{name}?a=1&b="'
+
+
+@pytest.mark.parametrize(
+    "tag",
+    ["docraptor_asset", 'docraptor_css "a" "b"', "docraptor_image a as", "docraptor_css a as b c"],
+)
+def test_wrong_arguments(tag: str) -> None:
+    """A mistake in the tag itself is found when the template is read."""
+    with pytest.raises(TemplateSyntaxError, match="takes one argument"):
+        render(f"{{% load docraptor %}}{{% {tag} %}}")
+
+
+def test_error_names_the_place(static: Path) -> None:
+    """Tag, argument, template and line, then what is wrong and the remedy."""
+    with pytest.raises(AssetError) as caught:
+        render('{% load docraptor %}\n\n{% docraptor_asset "no.png" %}')
+    assert str(caught.value) == (
+        "{% docraptor_asset \"no.png\" %} in a.html, line 3: 'no.png' is not among the static "
+        "files: correct it, or run collectstatic."
+    )
+
+
+def test_error_of_a_variable_that_is_not_there() -> None:
+    """Django's silence about unknown variables ends here."""
+    with pytest.raises(AssetError, match=r"docraptor_image order.logo.* there is no file"):
+        render("{% load docraptor %}{% docraptor_image order.logo %}")
+
+
+@pytest.mark.parametrize("include", ['{% include "logo.html" %}', '{% include "logo.html" only %}'])
+def test_one_budget_for_a_render(static: Path, settings: Any, include: str) -> None:
+    """Included templates share it; the next render has its own."""
+    settings.DOCRAPTOR = settings.DOCRAPTOR | {"MAX_ASSETS_BYTES": 2048}
+    text = '{% load docraptor %}{% docraptor_asset "shop/logo.png" %}'
+    assert render(f"{text}{include}")
+    assert render(f"{text}{include}")
+    with pytest.raises(AssetError, match="MAX_ASSETS_BYTES"):
+        render(f"{text}{include}{include}")
+
+
+# A whole document.
+
+
+def font() -> bytes:
+    """A font of the test's own, so that no font of the machine can be taken for it."""
+    pen = TTGlyphPen(None)
+    pen.moveTo((0, 0))
+    pen.lineTo((0, 500))
+    pen.lineTo((500, 0))
+    pen.closePath()
+    glyph = pen.glyph()
+    builder = FontBuilder(1000, isTTF=True)
+    builder.setupGlyphOrder([".notdef", "A"])
+    builder.setupCharacterMap({65: "A"})
+    builder.setupGlyf({".notdef": glyph, "A": glyph})
+    builder.setupHorizontalMetrics({".notdef": (600, 0), "A": (600, 0)})
+    builder.setupHorizontalHeader(ascent=800, descent=-200)
+    builder.setupNameTable({"familyName": "Shopfont", "styleName": "Regular", "psName": "Shopfont"})
+    builder.setupOS2(sTypoAscender=800, usWinAscent=800, usWinDescent=200)
+    builder.setupPost()
+    file = io.BytesIO()
+    builder.save(file)
+    return file.getvalue()
+
+
+@pytest.fixture
+def page(settings: Any, static: Path) -> Iterator[type[Document[Any]]]:
+    """A document with hashed static files, relative CSS addresses, a font and a private image."""
+    (static / "shop" / "fonts").mkdir()
+    (static / "shop" / "fonts" / "shop.ttf").write_bytes(font())
+    (static / "shop" / "type.css").write_text(
+        "@font-face { font-family: Shopfont; src: url('fonts/shop.ttf') }"
+        "h1 { font-family: Shopfont }"
+    )
+    (static / "shop" / "print.css").write_text(
+        "@import url(type.css);\nbody { background: url(logo.png) }"
+    )
+    settings.STORAGES = settings.STORAGES | {"staticfiles": {"BACKEND": MANIFEST}}
+    call_command("collectstatic", interactive=False, verbosity=0, ignore_patterns=["admin"])
+    settings.STATICFILES_DIRS = []
+    settings.TEMPLATES = [templates()]
+    media = InMemoryStorage()
+    media.save("stamp", ContentFile(png()))
+
+    class Page(Document[Any]):
+        """Registered during the test."""
+
+        template_name = "page.html"
+        options = {"ignore_resource_errors": False, "strict": "html"}
+
+        def get_context(self) -> dict[str, Any]:
+            return {"stamp": Stored("stamp", media)}
+
+    yield Page
+    registry.unregister(Page.label)
+
+
+def templates() -> dict[str, Any]:
+    """TEMPLATES with those of the document."""
+    files = {"page.html": PAGE, "base.html": BASE, "total.html": "<h1>AAA</h1>"}
+    loaders = [("django.template.loaders.locmem.Loader", files)]
+    backend = "django.template.backends.django.DjangoTemplates"
+    return {"BACKEND": backend, "OPTIONS": {"loaders": loaders}}
+
+
+@pytest.mark.django_db
+def test_document_without_a_single_fetch(
+    page: type[Document[Any]], sandbox: Sandbox, documents: Path
+) -> None:
+    """Hashed static files, private media, CSS addresses and fonts: all of it is in the HTML.
+
+    With ignore_resource_errors off, WeasyPrint's first fetch of anything else would fail the job.
+    """
+    sandbox.change_settings(renderer="weasyprint")
+    job = page.enqueue(name="page.pdf")
+    html = compose(job).content
+    found: list[Resource] = []
+    feed(html, found.append)
+    assert [resource.url.partition(",")[0] for resource in found] == [
+        "data:font/ttf;base64",
+        "data:image/png;base64",
+        "data:image/png;base64",
+        "data:image/png;base64",
+    ]
+    assert "http" not in re.sub(r"base64,[\w+/=]*", "", html)
+    assert find_problems(html, strict="html", allow_private=False) == []
+    drive(job, until=lambda job: job.state == State.QUEUED)
+    wait_until(lambda: sandbox.ledger.entries[0].finished_at, seconds=60)
+    job = drive(job)
+    assert (job.state, job.errors) == (State.COMPLETED, "")
+    assert_has_image_and_font(job)
+
+
+def assert_has_image_and_font(job: RenderJob) -> None:
+    """Look into the stored PDF."""
+    (sheet,) = pypdf.PdfReader(io.BytesIO(read(job))).pages
+    assert [image.image.size for image in sheet.images][:1] == [(1, 1)]
+    fonts = [entry.get_object() for entry in sheet["/Resources"]["/Font"].values()]
+    (own,) = [entry for entry in fonts if "Shopfont" in entry["/BaseFont"]]
+    descriptor = own["/DescendantFonts"][0].get_object()["/FontDescriptor"]
+    assert any(key.startswith("/FontFile") for key in descriptor)
+
+
+@pytest.mark.django_db
+def test_document_with_a_missing_asset(
+    page: type[Document[Any]], sandbox: Sandbox, settings: Any
+) -> None:
+    """The job fails before anything is sent, and says which asset, where and what to do."""
+    for file in Path(settings.STATIC_ROOT).glob("shop/logo*.png"):
+        file.unlink()
+    job = drive(page.enqueue(name="page.pdf"))
+    assert (job.state, job.error_code) == (State.FAILED, "template_error")
+    assert '{% docraptor_css "shop/print.css" %} in base.html, line 2: in ' in job.errors
+    assert job.errors.strip().endswith("correct it, or run collectstatic.")
+    assert job.errors.startswith("{% docraptor_css")
+    assert sandbox.ledger.create_calls == 0
+
+
+@pytest.mark.django_db
+def test_document_with_a_relative_address(
+    page: type[Document[Any]], sandbox: Sandbox, settings: Any
+) -> None:
+    """What preflight finds in a rendered template names the template, and nothing is sent."""
+    loaders = [("django.template.loaders.locmem.Loader", {"page.html": '\n<img src="a.png">'})]
+    settings.TEMPLATES = [templates() | {"OPTIONS": {"loaders": loaders}}]
+    job = drive(page.enqueue(name="page.pdf"))
+    assert (job.state, job.error_code) == (State.FAILED, "invalid_request")
+    assert job.errors.startswith("content: Line 2 of content, as rendered from page.html: <img")
+    assert sandbox.ledger.create_calls == 0

@@ -1,0 +1,215 @@
+"""Orders: what is refused, under which field, and what an order becomes.
+
+Orders go through the front door, so that what is refused is seen to leave nothing behind.
+"""
+
+from datetime import UTC, datetime, timedelta, timezone
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import pytest
+from django.contrib.auth.models import AnonymousUser, User
+from django.core.exceptions import ValidationError
+from django.utils import timezone as django_timezone
+from django.utils import translation
+from django.utils.functional import SimpleLazyObject
+
+from django_docraptor.models import RenderEvent, RenderInput, RenderJob
+from django_docraptor.payloads import PrinceOptions
+from django_docraptor.shortcuts import enqueue
+from django_docraptor.states import State
+from tests.apps.shop.models import Invoice
+from tests.support.jobs import HTML
+
+pytestmark = pytest.mark.django_db
+
+GOOD: dict[str, Any] = {"name": "hello.pdf", "content": HTML}
+NAIVE = datetime(2031, 1, 1)  # noqa: DTZ001 - the mistake under test
+# Field → what is given instead of a good order.
+BAD: list[tuple[str, dict[str, Any]]] = [
+    ("content", {"content": ""}),
+    ("content", {"content": "   \n"}),
+    ("content", {"url": "https://shop.example/invoice"}),
+    ("content", {"document": "shop.InvoicePDF", "content": "", "url": "https://shop.example"}),
+    ("content", {"content": b"<p>bytes</p>"}),
+    ("content", {"content": "<p>\x00</p>"}),
+    ("content", {"content": '<img src="/logo.png">'}),
+    ("content", {"content": "<p>" + "é" * 600 + "</p>"}),
+    ("url", {"content": "", "url": "/invoice"}),
+    ("url", {"content": "", "url": "file:///etc/passwd"}),
+    ("name", {"name": "n" * 201}),
+    ("name", {"name": ""}),
+    ("name", {"name": "  "}),
+    ("name", {"name": None}),
+    ("name", {"name": "a\x00b.pdf"}),
+    ("name", {"name": "a\ud800.pdf"}),
+    ("document_type", {"document_type": "docx"}),
+    ("test", {"test": "yes"}),
+    ("anything", {"options": {"anything": object()}}),
+    ("tag", {"options": {"tag": "t" * 201}}),
+    ("test", {"options": {"test": False}}),
+    ("prince_options", {"options": {"prince_options": {"key_bits": 41}}}),
+    ("hosted_expires_at", {"options": {"hosted_expires_at": NAIVE}}),
+    ("params", {"params": {"total": object()}}),
+    ("params", {"params": {"total": float("nan")}}),
+    ("params", {"params": [1, 2]}),
+    ("params", {"params": None}),
+    ("options", {"options": None}),
+    ("options", {"options": [("javascript", True)]}),
+    ("owner", {"owner": AnonymousUser()}),
+    ("owner", {"owner": SimpleLazyObject(AnonymousUser)}),
+    ("owner", {"owner": User(username="new")}),
+    ("owner", {"owner": User(pk=5, username="new")}),
+    ("owner", {"owner": Invoice(pk=5, number="1")}),
+    ("owner", {"owner": 5}),
+    ("priority", {"priority": 32768}),
+    ("priority", {"priority": -32769}),
+    ("priority", {"priority": "high"}),
+    ("priority", {"priority": True}),
+    ("idempotency_key", {"idempotency_key": "k" * 201}),
+    ("idempotency_key", {"idempotency_key": ""}),
+    ("idempotency_key", {"idempotency_key": 17}),
+    ("idempotency_key", {"idempotency_key": "a\x00b"}),
+    ("account", {"account": "a" * 65}),
+    ("account", {"account": ""}),
+    ("document", {"document": "d" * 201}),
+    ("source", {"source": Invoice(number="1")}),
+    ("source", {"source": Invoice(pk=5, number="1")}),
+    ("storage", {"storage": "nowhere"}),
+    ("storage", {"storage": "staticfiles"}),
+    ("storage", {"storage": None}),
+    ("storage", {"storage": ["docraptor"]}),
+    ("hosted", {"hosted": "yes"}),
+    ("hosted_expires_at", {"hosted_expires_at": datetime(2131, 1, 1, tzinfo=UTC)}),
+    ("hosted_download_limit", {"hosted_download_limit": 5}),
+    ("hosted_expires_at", {"hosted": True, "hosted_expires_at": datetime(2131, 1, 1)}),  # noqa: DTZ001
+    ("hosted_expires_at", {"hosted": True, "hosted_expires_at": datetime(2021, 1, 1, tzinfo=UTC)}),
+    ("hosted_expires_at", {"hosted": True, "hosted_expires_at": "soon"}),
+    ("hosted_download_limit", {"hosted": True, "hosted_download_limit": 0}),
+    ("hosted_download_limit", {"hosted": True, "hosted_download_limit": True}),
+]
+
+
+@pytest.fixture(autouse=True)
+def _small_content(settings) -> None:
+    settings.DOCRAPTOR = settings.DOCRAPTOR | {"MAX_CONTENT_BYTES": 1000}
+
+
+@pytest.mark.parametrize(
+    ("field", "given"), BAD, ids=[f"{i}-{bad[0]}" for i, bad in enumerate(BAD)]
+)
+def test_order_refuses(field: str, given: dict[str, Any]) -> None:
+    """A wrong order is refused under the field's name, and nothing is stored."""
+    with pytest.raises(ValidationError) as caught:
+        enqueue(**GOOD | given)
+    assert list(caught.value.message_dict) == [field]
+    assert not RenderJob.objects.exists()
+    assert not RenderInput.objects.exists()
+    assert not RenderEvent.objects.exists()
+
+
+def test_order_of_a_request_s_user() -> None:
+    """``request.user`` is a lazy object around a user, and is taken as that user."""
+    user = User.objects.create_user("ines")
+    assert enqueue(**GOOD, owner=SimpleLazyObject(lambda: user)).owner == user
+
+
+def test_order_names_who_is_no_owner() -> None:
+    """The message says what was given, inside of a lazy object, too."""
+    with pytest.raises(ValidationError, match="not AnonymousUser: leave it out"):
+        enqueue(**GOOD, owner=SimpleLazyObject(AnonymousUser))
+
+
+def test_order_unknown_argument() -> None:
+    """A misspelt argument is an error of the program."""
+    with pytest.raises(TypeError, match="prioritty"):
+        enqueue(**GOOD, prioritty=5)
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"name": "n" * 200},
+        {"name": "Rechnung Nº 5 „größte“ 請求書.pdf"},
+        {"priority": 32767},
+        {"priority": -32767},
+        {"idempotency_key": "k" * 200},
+        {"account": "a" * 64},
+        {"document_type": "xlsx"},
+        {"content": "<p>" + "x" * 993 + "</p>"},
+        {
+            "content": '<img src="/a.png">',
+            "options": {"prince_options": {"baseurl": "https://x.example"}},
+        },
+        {"content": "", "url": "https://shop.example/invoice"},
+        {"params": {"deep": [{"a": None}]}},
+        {"options": {"hosted_expires_at": datetime(2031, 1, 1, tzinfo=UTC)}},
+        {"options": {"tomorrows_option": 1}},
+        {"storage": "default"},
+        {"hosted": True, "hosted_expires_at": datetime(2131, 1, 1, tzinfo=UTC)},
+        {"hosted": True, "hosted_download_limit": 1, "options": {"hosted_download_limit": 5}},
+    ],
+)
+def test_order_takes(given: dict[str, Any]) -> None:
+    """What lies within the limits is stored, and can be submitted later."""
+    enqueue(**GOOD | given)
+    assert RenderJob.objects.get().state == State.PENDING
+
+
+def test_order_merges_options(settings) -> None:
+    """The call's options lie over the settings', prince_options one by one; None takes back."""
+    settings.DOCRAPTOR = settings.DOCRAPTOR | {
+        "DEFAULTS": {
+            "javascript": True,
+            "strict": "html",
+            "prince_options": {"media": "print", "css_dpi": 96},
+        }
+    }
+    options = {"strict": None, "prince_options": PrinceOptions(media="screen")}
+    enqueue(**GOOD, options=options)
+    stored = RenderInput.objects.get().options
+    assert stored["javascript"] is True
+    assert stored.get("strict") is None
+    assert stored["prince_options"] == {"media": "screen", "css_dpi": 96}
+
+
+@pytest.mark.parametrize("default", [True, False])
+@pytest.mark.parametrize("given", [None, True, False])
+def test_order_test_flag(settings, default: bool, given: bool | None) -> None:
+    """TEST_MODE decides, unless the call does."""
+    settings.DOCRAPTOR = settings.DOCRAPTOR | {"TEST_MODE": default}
+    enqueue(**GOOD, test=given)
+    assert RenderJob.objects.get().test is (default if given is None else given)
+
+
+def test_order_stores_language_and_time_zone() -> None:
+    """Language and time zone of the moment go with the job."""
+    with translation.override("de-at"), django_timezone.override("Asia/Kathmandu"):
+        enqueue(**GOOD)
+    stored = RenderInput.objects.get()
+    assert (stored.language, stored.time_zone) == ("de-at", "Asia/Kathmandu")
+
+
+@pytest.mark.parametrize(
+    ("zone", "key"),
+    [
+        (ZoneInfo("Etc/GMT-2"), "Etc/GMT-2"),
+        (ZoneInfo("UTC"), "UTC"),
+        (UTC, "UTC"),
+        (timezone(timedelta(hours=2)), ""),
+        (django_timezone.get_fixed_timezone(90), ""),
+    ],
+    ids=str,
+)
+def test_order_stores_a_time_zone_that_a_worker_can_find(zone: Any, key: str) -> None:
+    """A zone is stored by its key; one without a key means the project's own."""
+    with django_timezone.override(zone):
+        enqueue(**GOOD)
+    assert RenderInput.objects.get().time_zone == key
+
+
+def test_order_without_language() -> None:
+    """With translations off the stored language is blank."""
+    with translation.override(None):
+        enqueue(**GOOD)
+    assert RenderInput.objects.get().language == ""
