@@ -12,13 +12,13 @@ from collections.abc import Callable
 from django.test import Client, override_settings
 from django.urls import reverse
 
-from benchmarks.content import content_of, name_of
 from benchmarks.cost.metrics import Case, Figure
 from benchmarks.cost.site import Place
 from django_docraptor.callback_urls import make_token
 from django_docraptor.models import RenderJob
 from django_docraptor.shortcuts import JobSpec, enqueue_many
 from django_docraptor.states import State
+from tests.support.documents import document_html, document_name
 
 LIMIT = 4
 WARM_UP = 20
@@ -60,8 +60,8 @@ def _timed(count: int) -> tuple[list[float], list[float]]:
 
 def accepted(count: int) -> list[RenderJob]:
     """Jobs that DocRaptor is working on."""
-    names = map(name_of, range(count))
-    jobs = enqueue_many([JobSpec(name=name, content=content_of(name)) for name in names])
+    names = map(document_name, range(count))
+    jobs = enqueue_many([JobSpec(name=name, content=document_html(name)) for name in names])
     RenderJob.objects.update(state=State.QUEUED, attempt=1, status_id="status")
     return jobs
 

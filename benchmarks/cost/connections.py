@@ -9,10 +9,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from urllib.parse import urlsplit
 
-from benchmarks.content import content_of
 from benchmarks.cost.metrics import Case, Figure
 from benchmarks.cost.site import Place
 from django_docraptor.client import Client
+from tests.support.documents import document_html
 
 POLLS = 50
 
@@ -88,7 +88,7 @@ def _create(url: str) -> str:
 
     target = urlsplit(url)
     connection = http.client.HTTPConnection(str(target.hostname), target.port, timeout=10)
-    body = {"name": "connections.pdf", "type": "pdf", "document_content": content_of("c")}
+    body = {"name": "connections.pdf", "type": "pdf", "document_content": document_html("c")}
     headers = {"Content-Type": "application/json", "Authorization": "Basic YmVuY2g6"}
     connection.request("POST", "/async_docs", json.dumps(body | {"test": True}), headers)
     status_id: str = json.load(connection.getresponse())["status_id"]

@@ -6,12 +6,12 @@ import time
 
 from django.db.models.functions import Now
 
-from benchmarks.content import content_of, name_of
 from benchmarks.cost.metrics import Case, Figure
 from benchmarks.cost.site import Place
 from django_docraptor.models import RenderInput, RenderJob, insert_jobs
 from django_docraptor.shortcuts import JobSpec, enqueue, enqueue_many
 from django_docraptor.states import State
+from tests.support.documents import document_html, document_name
 
 LIMIT = 15
 ROUNDS = 3
@@ -19,7 +19,7 @@ ROUNDS = 3
 
 def at_once(count: int) -> float:
     """Documents a second, in one call."""
-    orders = [JobSpec(name=name, content=content_of(name)) for name in map(name_of, range(count))]
+    orders = [JobSpec(name=name, content=document_html(name)) for name in map(document_name, range(count))]
     began = time.perf_counter()
     enqueue_many(orders)
     return count / (time.perf_counter() - began)
@@ -28,20 +28,20 @@ def at_once(count: int) -> float:
 def one_by_one(count: int) -> float:
     """Documents a second, each in a transaction of its own."""
     began = time.perf_counter()
-    for name in map(name_of, range(count)):
-        enqueue(name=name, content=content_of(name))
+    for name in map(document_name, range(count)):
+        enqueue(name=name, content=document_html(name))
     return count / (time.perf_counter() - began)
 
 
 def rows_only(count: int) -> float:
     """Documents a second if nothing but their rows were made and stored: what bounds the rest."""
-    names = list(map(name_of, range(count)))
+    names = list(map(document_name, range(count)))
     began = time.perf_counter()
     jobs = [RenderJob(name=name, document_type="pdf", state=State.PENDING) for name in names]
     for job in jobs:
         job.due_at = Now()
     insert_jobs(
-        (job, RenderInput(job_id=job.pk, content=content_of(job.name), options={}, params={}))
+        (job, RenderInput(job_id=job.pk, content=document_html(job.name), options={}, params={}))
         for job in jobs
     )
     return count / (time.perf_counter() - began)

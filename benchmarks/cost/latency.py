@@ -11,12 +11,12 @@ from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
-from benchmarks.content import content_of, name_of
 from benchmarks.cost.metrics import Case, Figure
 from benchmarks.cost.site import Place
 from django_docraptor.shortcuts import enqueue
 from tests.apps.baseline.models import Document
-from tests.apps.baseline.tasks import make
+from tests.apps.baseline.tasks import render_document
+from tests.support.documents import document_html, document_name
 from tests.support.processes import wait_until
 
 # Seconds that the renders take, evenly between.
@@ -53,7 +53,7 @@ def ours(place: Place, count: int) -> list[float]:
         _one_by_one(
             place,
             count,
-            lambda name: enqueue(name=name, content=content_of(name)),
+            lambda name: enqueue(name=name, content=document_html(name)),
             lambda name: name in received(log),
         )
         ends, there = finished(place), received(log)
@@ -67,7 +67,7 @@ def usual(place: Place, count: int) -> list[float]:
         _one_by_one(
             place,
             count,
-            lambda name: make.delay(Document.objects.create(name=name).pk),
+            lambda name: render_document.delay(Document.objects.create(name=name).pk),
             lambda name: Document.objects.filter(name=name).exclude(file="").exists(),
         )
         ends = finished(place)
@@ -85,7 +85,7 @@ def _one_by_one(
     for number in range(count):
         share = number / max(count - 1, 1)
         place.control.change_settings(delay=SHORTEST + share * (LONGEST - SHORTEST))
-        name = name_of(number)
+        name = document_name(number)
         order(name)
         wait_until(f"{name} is there", partial(is_there, name), PATIENCE, 0.02)
 

@@ -7,16 +7,15 @@ from pathlib import Path
 
 import boto3
 
-from benchmarks.content import content_of
 from benchmarks.cost.metrics import Case, Figure
 from benchmarks.cost.site import Place
-from benchmarks.roles import Role, free_port, module
 from django_docraptor.models import RenderJob
 from django_docraptor.shortcuts import enqueue
 from django_docraptor.states import State
 from tests.apps.baseline.models import Document
-from tests.apps.baseline.tasks import make
-from tests.support.processes import wait_until
+from tests.apps.baseline.tasks import render_document
+from tests.support.documents import document_html
+from tests.support.processes import ManagedProcess, free_port, python_module, wait_until
 
 MEBIBYTE = 1024 * 1024
 LIMIT = 0.1
@@ -27,13 +26,13 @@ PATIENCE = 120.0
 
 def ours(place: Place, name: str) -> Callable[[], object]:
     """Order a document; returns what tells that it is there."""
-    enqueue(name=name, content=content_of(name))
+    enqueue(name=name, content=document_html(name))
     return RenderJob.objects.filter(name=name, state=State.COMPLETED).exists
 
 
 def usual(place: Place, name: str) -> Callable[[], object]:
     """The same with a task that does everything."""
-    make.delay(Document.objects.create(name=name).pk)
+    render_document.delay(Document.objects.create(name=name).pk)
     return Document.objects.filter(name=name).exclude(file="").exists
 
 
@@ -67,13 +66,13 @@ def _kibibytes(pid: int, name: str) -> int:
     return next(int(line.split()[1]) for line in lines if line.startswith(f"{name}:"))
 
 
-def s3(place: Place) -> tuple[Role, str]:
+def s3(place: Place) -> tuple[ManagedProcess, str]:
     """A server that speaks S3's protocol, with a bucket, and its address."""
     port = free_port()
     url = f"http://127.0.0.1:{port}"
-    command = module("moto.server", "-H", "127.0.0.1", "-p", str(port))
+    command = python_module("moto.server", "-H", "127.0.0.1", "-p", str(port))
     role = place.role("s3", command)
-    role.says("Running on")
+    role.wait_for_output("Running on")
     client = boto3.client(
         "s3",
         endpoint_url=url,
@@ -105,7 +104,7 @@ def measure(place: Place, options: argparse.Namespace) -> list[Figure]:
         )
         plain = growth(place, size, ours, BENCH_STORAGE=storage(url))
     finally:
-        role.end()
+        role.kill_all()
     cases.append(_case("s3", advised, other))
     note = f"ours to s3 without `use_threads: False`: {plain / MEBIBYTE:.0f} MiB, ten parts at once"
     return [

@@ -13,7 +13,6 @@ from collections import defaultdict
 from dataclasses import dataclass
 from datetime import datetime
 
-from benchmarks.content import content_of, name_of
 from benchmarks.cost.metrics import Case, Figure
 from benchmarks.cost.poll_schedules import (
     Schedule,
@@ -33,6 +32,7 @@ from django_docraptor.models import RenderJob
 from django_docraptor.sandbox import Fault
 from django_docraptor.shortcuts import enqueue
 from django_docraptor.states import State
+from tests.support.documents import document_html, document_name
 from tests.support.processes import wait_until
 
 # Seconds: renders for real, and between two orders.
@@ -64,12 +64,12 @@ class Real:
 def real(place: Place, renders: list[float]) -> Real:
     """Order documents that take so long, by polling alone."""
     place.clean()
-    names = {name_of(number): seconds for number, seconds in enumerate(renders)}
+    names = {document_name(number): seconds for number, seconds in enumerate(renders)}
     for name, seconds in names.items():
         place.control.add_fault(Fault(on="render", action="slow", match=name, seconds=seconds))
     with place.worker(callbacks=False):
         for name in names:
-            enqueue(name=name, content=content_of(name))
+            enqueue(name=name, content=document_html(name))
             time.sleep(PAUSE)
         wait_until("all are final", lambda: not RenderJob.objects.active().exists(), PATIENCE)
     jobs = {job.name: job for job in RenderJob.objects.filter(state=State.COMPLETED)}

@@ -18,7 +18,6 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from django.test import Client, override_settings
 from django.urls import reverse
 
-from benchmarks.content import content_of, name_of
 from benchmarks.cost.metrics import Case, Figure
 from benchmarks.cost.site import Place
 from django_docraptor import tasks
@@ -27,6 +26,7 @@ from django_docraptor.models import RenderJob
 from django_docraptor.sandbox.ledger import Ledger
 from django_docraptor.shortcuts import JobSpec, enqueue_many
 from django_docraptor.states import State
+from tests.support.documents import document_html, document_name
 from tests.support.processes import wait_until
 
 LIMIT = 24
@@ -109,7 +109,7 @@ class Life:
         self.connection.ensure_connection()
         self.connection.queries_log.clear()
         orders = [
-            JobSpec(name=name, content=content_of(name)) for name in map(name_of, range(count))
+            JobSpec(name=name, content=document_html(name)) for name in map(document_name, range(count))
         ]
         self._counted("enqueue", lambda: enqueue_many(orders))
         self._drain()

@@ -16,10 +16,10 @@ from typing import Any, Self
 import django
 from django.core.management import call_command
 
-from benchmarks.brokers import Redis
-from benchmarks.roles import Role, free_port, module
 from django_docraptor.sandbox.remote import RemoteSandbox
+from tests.support.breakable_brokers import Redis
 from tests.support.databases import TABLES, Database
+from tests.support.processes import ManagedProcess, free_port, python_module
 
 QUIET = ["--without-gossip", "--without-mingle", "--without-heartbeat"]
 # More than ever are in the making at once: the limit is lifted for both sides.
@@ -34,8 +34,8 @@ class Place:
         self.scratch = Path(tempfile.mkdtemp(prefix="docraptor-bench-"))
         self.database = Database("postgresql", self.scratch)
         self.broker = Redis(self.scratch)
-        self.roles: list[Role] = []
-        self._web: Role | None = None
+        self.roles: list[ManagedProcess] = []
+        self._web: ManagedProcess | None = None
         self._port = free_port()
 
     def __enter__(self) -> Self:
@@ -58,9 +58,9 @@ class Place:
         self.database.create()
         self.broker.start()
         limit = ("--max-concurrent", str(UNLIMITED))
-        command = module("django_docraptor.sandbox", "--port", "0", "--renderer", "canned", *limit)
+        command = python_module("django_docraptor.sandbox", "--port", "0", "--renderer", "canned", *limit)
         self.sandbox = self.role("sandbox", command)
-        self.control = RemoteSandbox(self.sandbox.says("listening on").split()[-1])
+        self.control = RemoteSandbox(self.sandbox.wait_for_output("listening on").split()[-1])
         os.environ |= self.environment
         django.setup()
         call_command("migrate", verbosity=0, run_syncdb=True)
@@ -77,9 +77,9 @@ class Place:
             "BENCH_SANDBOX": self.control.url,
         }
 
-    def role(self, name: str, command: list[str], **environment: str) -> Role:
+    def role(self, name: str, command: list[str], **environment: str) -> ManagedProcess:
         """Start a process of the site; it ends with the place."""
-        role = Role(name, command, environment, self.scratch)
+        role = ManagedProcess(name, command, environment, self.scratch)
         self.roles.append(role)
         role.start()
         return role
@@ -91,7 +91,7 @@ class Place:
         self.broker.flush()
         self.control.reset()
         self.control.change_settings(delay=delay, **settings)
-        tables = ", ".join((*(f"django_docraptor_{name}" for name in TABLES), "naive_document"))
+        tables = ", ".join((*(f"django_docraptor_{name}" for name in TABLES), "baseline_document"))
         # Not DELETE and VACUUM: PostgreSQL then remembers that the tables are empty, and checks
         # foreign keys of the many rows to come by reading all of them.
         self.database.query(f"TRUNCATE {tables} CASCADE")
@@ -104,23 +104,23 @@ class Place:
     def web(self) -> str:
         """The address of the web server, which then runs till the end."""
         if self._web is None:
-            self._web = self.role("web", module("benchmarks.cost.web_server", str(self._port)))
-            self._web.says("listening on")
+            self._web = self.role("web", python_module("benchmarks.cost.web_server", str(self._port)))
+            self._web.wait_for_output("listening on")
         return f"http://127.0.0.1:{self._port}"
 
     @contextlib.contextmanager
-    def worker(self, *, callbacks: bool, slots: int = 2, **environment: str) -> Iterator[Role]:
+    def worker(self, *, callbacks: bool, slots: int = 2, **environment: str) -> Iterator[ManagedProcess]:
         """One Celery worker with so many children, for a while."""
         environment |= {"BENCH_BUSY": str(self.scratch / "busy")}
         environment |= {"BENCH_WEB": self.web()} if callbacks else {}
         app = ("celery", "-A", "benchmarks.cost.celery", "worker", "-P", "prefork")
-        command = module(*app, "-c", str(slots), "-l", "INFO", *QUIET)
+        command = python_module(*app, "-c", str(slots), "-l", "INFO", *QUIET)
         role = self.role(f"worker{len(self.roles)}", command, **environment)
         try:
-            role.says(" ready.")
+            role.wait_for_output(" ready.")
             yield role
         finally:
-            role.end()
+            role.kill_all()
             self.roles.remove(role)
 
     @property
@@ -147,6 +147,6 @@ class Place:
         with contextlib.ExitStack() as stack:
             stack.callback(shutil.rmtree, self.scratch, ignore_errors=True)
             stack.callback(self.database.drop)
-            stack.callback(self.broker.end)
+            stack.callback(self.broker.stop)
             for role in self.roles:
-                stack.callback(role.end)
+                stack.callback(role.kill_all)

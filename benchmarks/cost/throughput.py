@@ -12,16 +12,15 @@ from pathlib import Path
 
 from django.db.models import Max, Min
 
-from benchmarks.content import content_of, name_of
 from benchmarks.cost.metrics import Case, Figure
 from benchmarks.cost.site import Place
-from benchmarks.roles import Role
 from django_docraptor.models import RenderJob
 from django_docraptor.shortcuts import JobSpec, enqueue, enqueue_many
 from django_docraptor.states import State
 from tests.apps.baseline.models import Document
-from tests.apps.baseline.tasks import make
-from tests.support.processes import wait_until
+from tests.apps.baseline.tasks import render_document
+from tests.support.documents import document_html, document_name
+from tests.support.processes import ManagedProcess, wait_until
 
 RENDER = 5.0
 SLOTS = 2
@@ -81,8 +80,8 @@ def ours(place: Place, count: int, *, callbacks: bool, render: float = RENDER) -
     place.clean(delay=render)
     with place.worker(callbacks=callbacks, slots=SLOTS) as worker:
         before = cpu_seconds(place, worker)
-        names = map(name_of, range(count))
-        enqueue_many([JobSpec(name=name, content=content_of(name)) for name in names])
+        names = map(document_name, range(count))
+        enqueue_many([JobSpec(name=name, content=document_html(name)) for name in names])
         patience = 30 + render + count / SLOWEST["ours"]
         wait_until("all are final", _none_is_active, patience, 0.2)
         after = cpu_seconds(place, worker)
@@ -101,8 +100,8 @@ def paced(place: Place, count: int) -> Pace:
         before = cpu_seconds(place, worker)
         began = time.monotonic()
         for number in range(count):
-            name = name_of(number)
-            enqueue(name=name, content=content_of(name))
+            name = document_name(number)
+            enqueue(name=name, content=document_html(name))
             time.sleep(max(0.0, began + (number + 1) / PACE - time.monotonic()))
         wait_until("all are final", _none_is_active, 30 + RENDER, 0.2)
         seconds = time.monotonic() - began
@@ -121,10 +120,10 @@ def usual(place: Place, count: int, *, render: float = RENDER) -> Pace:
     """The same with a task that does everything."""
     place.clean(delay=render)
     with place.worker(callbacks=False, slots=SLOTS):
-        documents = [Document(name=name_of(number)) for number in range(count)]
+        documents = [Document(name=document_name(number)) for number in range(count)]
         began = _now(place)
         for document in Document.objects.bulk_create(documents):
-            make.delay(document.pk)
+            render_document.delay(document.pk)
         patience = 30 + render + count / SLOWEST["usual"]
         missing = Document.objects.filter(file="")
         wait_until("all have files", lambda: not missing.exists(), patience, 0.2)
@@ -140,7 +139,7 @@ def _now(place: Place) -> float:
     return mark.stat().st_mtime
 
 
-def cpu_seconds(place: Place, worker: Role) -> dict[str, float]:
+def cpu_seconds(place: Place, worker: ManagedProcess) -> dict[str, float]:
     """Seconds of CPU so far, by the site's processes."""
     children = {f"worker child {number + 1}": pid for number, pid in enumerate(worker.children)}
     processes = {"sandbox": place.sandbox.pid, "worker": worker.pid, **children}

@@ -109,22 +109,22 @@ def let_go() -> None:
     )
 
 
-def prune(jobs: int, batch: int = retention.BATCH) -> dict[str, float]:
+def prune(jobs: int, batch: int = retention.BATCH_SIZE) -> dict[str, float]:
     """Remove so many of the oldest jobs, with real files in a directory."""
     rows = RenderJob.objects.filter(due_at=None).order_by("finished_at")
     for name in rows.exclude(file="").values_list("file", flat=True)[:jobs]:
         document_storage.save(name, ContentFile(b"%PDF"))
     last = rows.values_list("finished_at", flat=True)[jobs]
     # Between that job and the next one: moments pass until the database compares.
-    limits = retention.limits(jobs=timezone.now() - last + timedelta(seconds=history.PACE / 2))
+    limits = retention.retention_limits(jobs=timezone.now() - last + timedelta(seconds=history.PACE / 2))
     began = time.perf_counter()
-    total = sum(retention.prune(limits, batch=batch), retention.Removed())
+    total = sum(retention.prune(limits, batch_size=batch), retention.PruneResult())
     taken = time.perf_counter() - began
     return {
         "jobs": total.jobs,
         "files": total.files,
         "jobs_per_second": round(total.jobs / taken),
-        "longest_transaction_ms": round(total.seconds * 1000, 1),
+        "longest_transaction_ms": round(total.longest_transaction * 1000, 1),
     }
 
 

@@ -1,10 +1,11 @@
-"""`make chaos`: a whole site under random kills, freezes, flushes and faults, and its account.
+"""`make chaos`: run a complete site under fault injection, then audit the result.
 
-Real workers, beat, web server, broker and database; a sandbox in DocRaptor's place, whose ledger
-is the oracle. ``--naive`` puts the usual Celery task through the same.
+Processes are killed and frozen, brokers flushed, and DocRaptor's responses broken. Workers, beat,
+web server, broker and database are real; a sandbox replaces DocRaptor, and its ledger is the
+reference. ``--baseline`` runs a plain Celery task under the same conditions.
 
-The app's own waits are divided by SPEED (`faster`), so that half an hour of waiting for an
-unconfirmed create fits into a run of minutes; the code that waits is the same.
+The app's waiting times are divided by SPEED (`time_scale`), so that the 22 minutes of waiting for
+an unconfirmed create fit into a short run. The code that waits is the same.
 """
 
 SPEED = 30

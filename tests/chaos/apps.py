@@ -1,4 +1,4 @@
-"""Makes time run faster in every process of the chaos site."""
+"""Shorten the app's waiting times in every process of the site."""
 
 from django.apps import AppConfig
 
@@ -6,11 +6,11 @@ from tests.chaos.time_scale import scale_engine
 
 
 class ChaosConfig(AppConfig):
-    """No models; only the hook."""
+    """An app without models that scales the engine's constants."""
 
     name = "tests.chaos"
     label = "chaos"
 
     def ready(self) -> None:
-        """Scale the engine's constants once the models are loaded."""
+        """Scale the constants once the models are loaded."""
         scale_engine()

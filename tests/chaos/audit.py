@@ -1,6 +1,6 @@
-"""The account of a run: what DocRaptor would bill, against what the site has and says.
+"""Audit of a run: compare what DocRaptor would bill with what the site has stored.
 
-The oracle is the sandbox's ledger and the stored bytes; the site's rows are only what it claims.
+The sandbox's ledger and the stored files are the reference; the database rows are only claims.
 """
 
 import hashlib
@@ -9,25 +9,27 @@ import uuid
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from benchmarks.content import is_own
 from django_docraptor.sandbox.ledger import Ledger, LedgerEntry
 from django_docraptor.states import ErrorCode, EventKind, State
-from tests.chaos.site import Place
+from tests.chaos.site import Site
+from tests.support.documents import is_intact
 
 COLUMNS = ("id", "name", "state", "attempt", "file", "file_size", "sha256", "error_code", "errors")
-# Failures that a fault of the run explains; any other leaves its customer without a document.
-EXPECTED = (
+# Failures explained by an injected fault; any other failure is a lost document.
+EXPECTED_FAILURES = (
     ErrorCode.RENDER_FAILED,
     ErrorCode.REJECTED,
     ErrorCode.TIMED_OUT,
     ErrorCode.DOWNLOAD_REFUSED,
 )
-# What may stand between two accepted attempts: a person's word, or proof and the setting's.
-DECISIONS = (EventKind.RETRIED, EventKind.NEVER_ACCEPTED)
-RETRIES = (
+# Events that allow a second accepted attempt: a retry by a person, or proof that the first was not
+# accepted.
+RESUBMIT_EVENTS = (EventKind.RETRIED, EventKind.NEVER_ACCEPTED)
+RETRY_EVENTS = (
     EventKind.RETRIED,
     EventKind.NEVER_ACCEPTED,
     EventKind.NOT_ACCEPTED,
@@ -37,222 +39,254 @@ RETRIES = (
 
 @dataclass(kw_only=True)
 class Verdict:
-    """The numbers; `problems` tells about each job that should not be."""
+    """Counts, and a description of each problem."""
 
     jobs: int = 0
-    # Documents that the site has taken no order for.
-    unordered: int = 0
+    # Documents that the site has not confirmed.
+    not_enqueued: int = 0
     completed: int = 0
     failed: Counter[str] = field(default_factory=Counter)
-    held: int = 0
+    # Failed jobs that DocRaptor has accepted, without proof for the site: left for a person.
+    unconfirmed: int = 0
     accepted: int = 0
     billed: int = 0
-    decided: int = 0
+    allowed_resubmits: int = 0
     duplicates: int = 0
     stuck: int = 0
     lost: int = 0
-    wrong: int = 0
+    corrupt: int = 0
     retries: Counter[str] = field(default_factory=Counter)
-    leftovers: int = 0
+    orphaned_files: int = 0
     problems: list[str] = field(default_factory=list)
-    # Why each held job is held.
-    holds: list[str] = field(default_factory=list)
+    # The error of each unconfirmed job.
+    unconfirmed_jobs: list[str] = field(default_factory=list)
 
     @property
     def is_clean(self) -> bool:
-        """Everything ordered; nothing twice, nothing stuck, nothing lost, nothing wrong."""
-        wrong = self.duplicates or self.stuck or self.lost or self.wrong
-        return not (wrong or self.unordered)
+        """Whether all documents were requested and none is duplicated, stuck, lost or corrupt."""
+        problems = self.duplicates or self.stuck or self.lost or self.corrupt
+        return not (problems or self.not_enqueued)
 
     def as_json(self) -> dict[str, Any]:
-        """The numbers, JSON-safe."""
-        numbers = {
+        """Return the counts in types that JSON has."""
+        counts = {
             name: dict(value) if isinstance(value, Counter) else value
             for name, value in vars(self).items()
         }
-        return numbers | {"clean": self.is_clean}
+        return counts | {"clean": self.is_clean}
 
 
-class Account:
-    """The account of the app's run."""
+class Audit:
+    """Audit of a run of django-docraptor.
 
-    def __init__(self, place: Place, names: Iterable[str]) -> None:
-        self.place = place
+    Args:
+        site: the site after the run.
+        names: the names of the documents that the site has confirmed.
+    """
+
+    def __init__(self, site: Site, names: Iterable[str]) -> None:
+        self.site = site
         self.names = list(names)
-        self.ledger: Ledger = place.control.ledger
+        self.ledger: Ledger = site.control.ledger
         self.verdict = Verdict(
             jobs=len(self.names),
             accepted=len(self.ledger.entries),
             billed=len(self.ledger.billed()),
         )
 
-    def settle(self) -> Verdict:
-        """Judge every job."""
-        jobs, history = self._jobs(), self._history()
+    def run(self) -> Verdict:
+        """Check every job."""
+        jobs, events = self._jobs(), self._events()
         self.verdict.retries = Counter(
-            kind for events in history.values() for _, kind, *_ in events if kind in RETRIES
+            kind for history in events.values() for _, kind, *_ in history if kind in RETRY_EVENTS
         )
         entries: dict[str, list[LedgerEntry]] = defaultdict(list)
         for entry in self.ledger.entries:
             entries[entry.tag.partition(":")[0]].append(entry)
         for job in jobs:
-            self._judge(job, entries[job["id"]], history[job["id"]])
-        self._missing(Counter(job["name"] for job in jobs))
-        self.verdict.leftovers = leftovers(self.place.scratch, {job["file"] for job in jobs})
+            self._check_job(job, entries[job["id"]], events[job["id"]])
+        self._check_missing_jobs(Counter(job["name"] for job in jobs))
+        files = {job["file"] for job in jobs}
+        self.verdict.orphaned_files = count_orphaned_files(self.site.scratch, files)
         return self.verdict
 
     def _jobs(self) -> list[dict[str, Any]]:
         sql = f"SELECT {', '.join(COLUMNS)} FROM django_docraptor_renderjob"
-        rows = self.place.database.query(sql)
+        rows = self.site.database.query(sql)
         jobs = [dict(zip(COLUMNS, row, strict=True)) for row in rows]
         return [job | {"id": uuid.UUID(str(job["id"])).hex} for job in jobs]
 
-    def _history(self) -> Mapping[str, list[tuple[Any, ...]]]:
+    def _events(self) -> Mapping[str, list[tuple[Any, ...]]]:
         sql = (
             "SELECT job_id, attempt, kind, at, from_state, to_state, message "
             "FROM django_docraptor_renderevent ORDER BY id"
         )
-        history: dict[str, list[tuple[Any, ...]]] = defaultdict(list)
-        for job, *event in self.place.database.query(sql):
-            history[uuid.UUID(str(job)).hex].append(tuple(event))
-        return history
+        events: dict[str, list[tuple[Any, ...]]] = defaultdict(list)
+        for job, *event in self.site.database.query(sql):
+            events[uuid.UUID(str(job)).hex].append(tuple(event))
+        return events
 
-    def _missing(self, there: Counter[str]) -> None:
+    def _check_missing_jobs(self, rows: Counter[str]) -> None:
         for name in self.names:
-            if there[name] != 1:
+            if rows[name] != 1:
                 self.verdict.lost += 1
-                self.verdict.problems.append(f"lost: {name} has {there[name]} rows")
+                self.verdict.problems.append(f"lost: {name} has {rows[name]} rows")
 
-    def _judge(self, job: dict[str, Any], entries: list[LedgerEntry], history: list[Any]) -> None:
-        faults = [*self._bills(entries, history), *self._outcome(job, entries)]
-        if faults:
-            story = [f"    {' | '.join(map(str, event))}" for event in history]
-            bill = [f"    accepted {entry.as_json()}" for entry in entries]
-            head = f"{'; '.join(faults)}: {job['id']} {job['name']} {job['state']} {job['errors']}"
-            self.verdict.problems.append("\n".join([head, *story, *bill]))
+    def _check_job(
+        self, job: dict[str, Any], entries: list[LedgerEntry], events: list[Any]
+    ) -> None:
+        problems = [*self._check_creates(entries, events), *self._check_outcome(job, entries)]
+        if problems:
+            history = [f"    {' | '.join(map(str, event))}" for event in events]
+            ledger = [f"    accepted {entry.as_json()}" for entry in entries]
+            summary = f"{job['id']} {job['name']} {job['state']} {job['errors']}"
+            lines = [f"{'; '.join(problems)}: {summary}", *history, *ledger]
+            self.verdict.problems.append("\n".join(lines))
 
-    def _bills(self, entries: list[LedgerEntry], history: list[Any]) -> Iterable[str]:
-        """Every accepted create after the first needs a decision between their attempts."""
-        attempts = [int(entry.tag.split()[0].rpartition(":")[2]) for entry in entries]
-        # A decision carries the attempt that it gives up.
-        decided = {
+    def _check_creates(self, entries: list[LedgerEntry], events: list[Any]) -> Iterable[str]:
+        """Yield accepted attempts after the first without an event that allows them."""
+        attempts = sorted(int(entry.tag.split()[0].rpartition(":")[2]) for entry in entries)
+        # An event that allows another attempt has the number of the attempt before it.
+        given_up = {
             attempt
-            for attempt, kind, _at, _from, to, _message in history
-            if kind in DECISIONS and to == State.PENDING
+            for attempt, kind, _at, _from, to, _message in events
+            if kind in RESUBMIT_EVENTS and to == State.PENDING
         }
-        for earlier, later in zip(sorted(attempts), sorted(attempts)[1:], strict=False):
-            if earlier in decided and earlier != later:
-                self.verdict.decided += 1
+        for earlier, later in pairwise(attempts):
+            if earlier in given_up and earlier != later:
+                self.verdict.allowed_resubmits += 1
             else:
                 self.verdict.duplicates += 1
                 yield f"duplicate: attempts {earlier} and {later} were accepted"
 
-    def _outcome(self, job: dict[str, Any], entries: list[LedgerEntry]) -> Iterable[str]:
-        verdict, state, reason = self.verdict, job["state"], job["error_code"]
+    def _check_outcome(self, job: dict[str, Any], entries: list[LedgerEntry]) -> Iterable[str]:
+        verdict, state, code = self.verdict, job["state"], job["error_code"]
         latest = [entry for entry in entries if entry.tag.endswith(f":{job['attempt']}")]
         if state == "completed":
             verdict.completed += 1
-            yield from self._bytes(job)
+            yield from self._check_file(job)
         elif state != "failed":
             verdict.stuck += 1
             yield "stuck"
-        elif reason == ErrorCode.SUBMIT_UNCONFIRMED and latest:
-            verdict.held += 1
-            verdict.holds.append(f"{job['id']}: {job['errors']}")
-        elif reason in EXPECTED and not (reason == ErrorCode.REJECTED and latest):
-            verdict.failed[reason] += 1
-            if reason == ErrorCode.RENDER_FAILED and latest and latest[-1].state == "completed":
+        elif code == ErrorCode.SUBMIT_UNCONFIRMED and latest:
+            verdict.unconfirmed += 1
+            verdict.unconfirmed_jobs.append(f"{job['id']}: {job['errors']}")
+        elif code in EXPECTED_FAILURES and not (code == ErrorCode.REJECTED and latest):
+            verdict.failed[code] += 1
+            if code == ErrorCode.RENDER_FAILED and latest and latest[-1].state == "completed":
                 verdict.lost += 1
-                yield "lost: DocRaptor has made what is called failed"
+                yield "lost: DocRaptor has rendered the document, but the job has failed"
         else:
             verdict.lost += 1
-            yield f"lost: {reason}"
+            yield f"lost: {code}"
 
-    def _bytes(self, job: dict[str, Any]) -> Iterable[str]:
-        path = self.place.scratch / "documents" / job["file"]
+    def _check_file(self, job: dict[str, Any]) -> Iterable[str]:
+        path = self.site.scratch / "documents" / job["file"]
         data = path.read_bytes() if path.is_file() else b""
-        said = (job["file_size"], job["sha256"])
-        if not is_own(data, job["name"]) or said != (len(data), hashlib.sha256(data).hexdigest()):
-            self.verdict.wrong += 1
-            yield f"wrong bytes: {len(data)} in {job['file']}"
+        actual = (len(data), hashlib.sha256(data).hexdigest())
+        if not is_intact(data, job["name"]) or actual != (job["file_size"], job["sha256"]):
+            self.verdict.corrupt += 1
+            yield f"corrupt: {len(data)} bytes in {job['file']}"
 
 
-class NaiveAccount:
-    """The account of the usual way: DocRaptor's log, and a row with a file or an error."""
+class BaselineAudit:
+    """Audit of a run of the baseline: DocRaptor's log, and rows with a file or an error.
 
-    def __init__(self, place: Place, names: Iterable[str]) -> None:
-        self.place = place
+    Args:
+        site: the site after the run.
+        names: the names of the documents that the site has confirmed.
+    """
+
+    def __init__(self, site: Site, names: Iterable[str]) -> None:
+        self.site = site
         self.names = list(names)
 
-    def settle(self) -> Verdict:
-        """Judge every document. A create that DocRaptor itself failed is not billed: not counted
-        against the task that made another."""
-        ledger = self.place.control.ledger
+    def run(self) -> Verdict:
+        """Check every document.
+
+        DocRaptor does not bill documents that it failed to render, so another attempt after such
+        a failure is no duplicate.
+        """
+        ledger = self.site.control.ledger
         verdict = Verdict(
             jobs=len(self.names), accepted=len(ledger.entries), billed=len(ledger.billed())
         )
-        made = Counter(entry.name for entry in ledger.entries if entry.state != "failed")
-        verdict.duplicates = sum(count - 1 for count in made.values() if count > 1)
-        rows = self.place.database.query("SELECT name, file, error FROM naive_document")
-        files = {name: (file, error) for name, file, error in rows}
+        rendered = Counter(entry.name for entry in ledger.entries if entry.state != "failed")
+        verdict.duplicates = sum(count - 1 for count in rendered.values() if count > 1)
+        rows = self.site.database.query("SELECT name, file, error FROM baseline_document")
+        outcomes = {name: (file, error) for name, file, error in rows}
         for name in self.names:
-            self._judge(verdict, name, *files.get(name, (None, None)))
-        verdict.leftovers = leftovers(self.place.scratch, {file for _, file, _ in rows})
+            self._check_document(verdict, name, *outcomes.get(name, (None, None)))
+        files = {file for _, file, _ in rows}
+        verdict.orphaned_files = count_orphaned_files(self.site.scratch, files)
         return verdict
 
-    def _judge(self, verdict: Verdict, name: str, file: str | None, error: str | None) -> None:
+    def _check_document(
+        self, verdict: Verdict, name: str, file: str | None, error: str | None
+    ) -> None:
         if file is None:
             verdict.lost += 1
         elif file:
-            path = self.place.scratch / "documents" / file
+            path = self.site.scratch / "documents" / file
             verdict.completed += 1
-            verdict.wrong += not (path.is_file() and is_own(path.read_bytes(), name))
+            verdict.corrupt += not (path.is_file() and is_intact(path.read_bytes(), name))
         elif error:
             verdict.failed[error.partition("(")[0]] += 1
         else:
             verdict.stuck += 1
 
 
-def leftovers(scratch: Path, wanted: set[str]) -> int:
-    """Files in the storage that no row names."""
+def count_orphaned_files(scratch: Path, referenced: set[str]) -> int:
+    """Return the number of stored files without a row."""
     folder = scratch / "documents"
-    there = {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
-    return len(there - wanted)
+    stored = {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
+    return len(stored - referenced)
 
 
-def table(verdict: Verdict, events: Mapping[str, int], played: Mapping[str, int]) -> str:
-    """The table that ends a run."""
-    groups: dict[str, list[str]] = defaultdict(list)
-    for kind, number in played.items():
-        on, _, what = kind.partition(".")
+def format_table(verdict: Verdict, events: Mapping[str, int], triggered: Mapping[str, int]) -> str:
+    """Return the table that ends a run.
+
+    Args:
+        verdict: the result of the audit.
+        events: how often each fault was injected into processes, broker and database.
+        triggered: how often each fault of the sandbox and the storage was triggered.
+    """
+    calls: dict[str, list[str]] = defaultdict(list)
+    for kind, number in triggered.items():
+        call, _, fault = kind.partition(".")
         if number:
-            groups[on].append(f"{what} {number}")
+            calls[call].append(f"{fault} {number}")
     retried = ", ".join(f"{kind} {number}" for kind, number in sorted(verdict.retries.items()))
-    failed = ", ".join(f"{reason} {number}" for reason, number in sorted(verdict.failed.items()))
+    failed = ", ".join(f"{code} {number}" for code, number in sorted(verdict.failed.items()))
+    missing = f"{verdict.not_enqueued} not requested" if verdict.not_enqueued else ""
     rows = [
-        ("jobs", verdict.jobs, f"{verdict.unordered} not ordered" if verdict.unordered else ""),
+        ("jobs", verdict.jobs, missing),
         ("  completed", verdict.completed, ""),
-        ("  failed, with the reason", verdict.failed.total(), failed),
-        ("  held for a person", verdict.held, "accepted, but not to be proved"),
+        ("  failed, by error code", verdict.failed.total(), failed),
+        ("  left for a person", verdict.unconfirmed, "accepted, but not provable"),
         ("kills", sum(n for name, n in events.items() if "kill" in name or "TERM" in name), ""),
         *[(f"  {name}", number, "") for name, number in sorted(events.items())],
-        ("faults", sum(played.values()), ""),
+        ("faults", sum(triggered.values()), ""),
         *[
-            (f"  {on}", sum(n for k, n in played.items() if k.startswith(f"{on}.")), ", ".join(w))
-            for on, w in groups.items()
+            (
+                f"  {call}",
+                sum(n for kind, n in triggered.items() if kind.startswith(f"{call}.")),
+                ", ".join(faults),
+            )
+            for call, faults in calls.items()
         ],
         ("creates accepted", verdict.accepted, ""),
-        ("billed creates", verdict.billed, f"{verdict.decided} second ones by decision"),
+        ("billed creates", verdict.billed, f"{verdict.allowed_resubmits} second attempts allowed"),
         ("duplicates", verdict.duplicates, ""),
         ("stuck", verdict.stuck, ""),
         ("lost", verdict.lost, ""),
-        ("wrong bytes", verdict.wrong, ""),
+        ("corrupt files", verdict.corrupt, ""),
         ("retries recorded", verdict.retries.total(), retried),
-        ("files without a row", verdict.leftovers, ""),
+        ("orphaned files", verdict.orphaned_files, ""),
     ]
     return "\n".join(f"{name:<34}{number:>6}  {note}".rstrip() for name, number, note in rows)
 
 
-def dump(path: Path, data: Mapping[str, Any]) -> None:
-    """Write a run's account as JSON."""
+def write_json(path: Path, data: Mapping[str, Any]) -> None:
+    """Write the result of a run as JSON."""
     path.write_text(json.dumps(data, indent=2, default=str) + "\n")

@@ -1,4 +1,4 @@
-"""The chaos site's Celery app, as a project has one."""
+"""The Celery app of the chaos site, as a project has one."""
 
 import os
 

@@ -1,4 +1,4 @@
-"""What happens to the site's processes, broker and database: at random, from one seed."""
+"""Inject random faults into the site's processes, broker and database, from one seed."""
 
 import heapq
 import os
@@ -14,45 +14,45 @@ import psycopg
 import pymysql
 import redis
 
-from benchmarks.brokers import restart
-from benchmarks.roles import Role
 from django_docraptor.sandbox.remote import RemoteSandboxError
 from django_docraptor.states import LEASE_SECONDS, State
 from tests.chaos import SPEED
-from tests.chaos.site import API_KEY, Place
+from tests.chaos.site import API_KEY, Site
+from tests.support.breakable_brokers import restart
+from tests.support.processes import ManagedProcess
 
-# Seconds between two events, on average.
-PACE = 1.2
-# How often each event happens, relative to the others.
-WEIGHTS = {
+# Between two faults, on average.
+MEAN_INTERVAL_SECONDS = 1.2
+# Relative frequency of each fault.
+FAULT_WEIGHTS = {
     "child killed": 5.0,
     "child frozen": 3.0,
-    "worker killed, children left": 1.5,
+    "worker killed without children": 1.5,
     "worker killed with children": 1.5,
     "worker stopped (SIGTERM)": 2.0,
     "worker frozen": 2.0,
     "broker frozen": 2.0,
     "broker flushed": 1.5,
     "broker killed": 0.7,
-    "database connections cut": 3.0,
+    "database connections terminated": 3.0,
     "web server killed": 1.0,
     "beat killed": 0.5,
     "DocRaptor frozen": 1.0,
-    "API key refused": 0.5,
+    "API key rejected": 0.5,
 }
-KILLS = [name for name in WEIGHTS if "killed" in name or "SIGTERM" in name]
-# Seconds of a freeze; a long one outlasts a create's lease, but not the window in which an
-# unconfirmed create is looked for.
-SHORT = (0.3, 3.0)
-LONG = (
+KILL_FAULTS = [name for name in FAULT_WEIGHTS if "killed" in name or "SIGTERM" in name]
+# Duration of a freeze. A long one exceeds the lease of a create call, but not the confirmation
+# window.
+SHORT_FREEZE_SECONDS = (0.3, 3.0)
+LONG_FREEZE_SECONDS = (
     1.2 * LEASE_SECONDS[State.SUBMITTING] / SPEED,
     2.4 * LEASE_SECONDS[State.SUBMITTING] / SPEED,
 )
-# Looks for open connections, which tasks close after moments, before there are none to cut.
-LOOKS = 10
-# A worker that was asked to stop gets so many seconds.
-STOP_PATIENCE = 10.0
-FAILURES = (
+# Number of queries for open connections, because tasks close theirs quickly.
+CONNECTION_QUERIES = 10
+# Seconds that a worker has to stop after SIGTERM.
+STOP_TIMEOUT_SECONDS = 10.0
+EXPECTED_ERRORS = (
     OSError,
     RemoteSandboxError,
     amqp.AMQPError,
@@ -62,83 +62,85 @@ FAILURES = (
 )
 
 
-class Mayhem:
-    """One event after the other, each undone in time; `step` is to be called often."""
+class FaultInjector:
+    """Inject one fault after another and undo each after a while. Call `step` often."""
 
-    def __init__(self, place: Place, rng: random.Random) -> None:
-        self.place = place
+    def __init__(self, site: Site, rng: random.Random) -> None:
+        self.site = site
         self.rng = rng
         self.events: Counter[str] = Counter()
         self.restarts = 0
-        self._frozen: set[Role] = set()
-        self._undo: list[tuple[float, int, Callable[[], None]]] = []
+        self._frozen: set[ManagedProcess] = set()
+        self._scheduled_undos: list[tuple[float, int, Callable[[], None]]] = []
         self._number = count()
-        self._next = time.monotonic() + PACE
-        self._deeds: dict[str, Callable[[], bool]] = {
+        self._next = time.monotonic() + MEAN_INTERVAL_SECONDS
+        self._faults: dict[str, Callable[[], bool]] = {
             "child killed": self._kill_child,
             "child frozen": self._freeze_child,
-            "worker killed, children left": lambda: self._kill(self._worker()),
+            "worker killed without children": lambda: self._kill(self._worker()),
             "worker killed with children": self._kill_worker_with_children,
             "worker stopped (SIGTERM)": self._stop_worker,
             "worker frozen": lambda: self._freeze(self._worker(), self._duration()),
-            "broker frozen": lambda: self._freeze(place.broker.role, self.rng.uniform(0.5, 5)),
+            "broker frozen": lambda: self._freeze(site.broker.process, self.rng.uniform(0.5, 5)),
             "broker flushed": self._flush,
             "broker killed": self._restart_broker,
-            "database connections cut": self._cut_connections,
-            "web server killed": lambda: self._kill(place.web),
-            "beat killed": lambda: self._kill(place.beat),
-            "DocRaptor frozen": lambda: self._freeze(place.sandbox, self.rng.uniform(0.5, 3)),
-            "API key refused": self._refuse_key,
+            "database connections terminated": self._terminate_connections,
+            "web server killed": lambda: self._kill(site.web),
+            "beat killed": lambda: self._kill(site.beat),
+            "DocRaptor frozen": lambda: self._freeze(site.sandbox, self.rng.uniform(0.5, 3)),
+            "API key rejected": self._reject_api_key,
         }
 
     def step(self) -> None:
-        """Do what is to be undone by now, and break the next thing if it is time."""
+        """Undo faults that have lasted long enough, and inject the next one if it is due."""
         now = time.monotonic()
-        while self._undo and self._undo[0][0] <= now:
-            self._try(heapq.heappop(self._undo)[2])
-        self.restarts += self.place.keep_alive()
+        while self._scheduled_undos and self._scheduled_undos[0][0] <= now:
+            self._attempt(heapq.heappop(self._scheduled_undos)[2])
+        self.restarts += self.site.keep_alive()
         if now >= self._next:
-            self._next = now + self.rng.expovariate(1 / PACE)
-            self._break_something()
+            self._next = now + self.rng.expovariate(1 / MEAN_INTERVAL_SECONDS)
+            self._inject_random_fault()
 
-    def calm(self) -> None:
-        """Undo everything at once; from now on nothing breaks any more."""
-        while self._undo:
-            self._try(heapq.heappop(self._undo)[2])
-        self.place.thaw()
+    def stop(self) -> None:
+        """Undo all faults and inject no more."""
+        while self._scheduled_undos:
+            self._attempt(heapq.heappop(self._scheduled_undos)[2])
+        self.site.resume()
 
     @property
-    def kills(self) -> int:
-        """Processes that were killed or told to stop."""
-        return sum(self.events[name] for name in KILLS)
+    def kill_count(self) -> int:
+        """The number of processes that were killed or told to stop."""
+        return sum(self.events[name] for name in KILL_FAULTS)
 
-    def _break_something(self) -> None:
-        name = self.rng.choices(list(WEIGHTS), list(WEIGHTS.values()))[0]
-        if self._try(self._deeds[name]):
+    def _inject_random_fault(self) -> None:
+        name = self.rng.choices(list(FAULT_WEIGHTS), list(FAULT_WEIGHTS.values()))[0]
+        if self._attempt(self._faults[name]):
             self.events[name] += 1
 
-    def _try(self, deed: Callable[[], object]) -> bool:
-        """Whether it worked: what is to be broken may be broken already."""
+    def _attempt(self, action: Callable[[], object]) -> bool:
+        """Return whether the action succeeded: its target may already be down."""
         try:
-            return deed() is not False
-        except FAILURES:
+            return action() is not False
+        except EXPECTED_ERRORS:
             return False
 
-    def _later(self, seconds: float, deed: Callable[[], None]) -> None:
-        heapq.heappush(self._undo, (time.monotonic() + seconds, next(self._number), deed))
+    def _schedule_undo(self, seconds: float, action: Callable[[], None]) -> None:
+        entry = (time.monotonic() + seconds, next(self._number), action)
+        heapq.heappush(self._scheduled_undos, entry)
 
-    def _worker(self) -> Role:
-        return self.rng.choice(self.place.workers)
+    def _worker(self) -> ManagedProcess:
+        return self.rng.choice(self.site.workers)
 
     def _duration(self) -> float:
-        return self.rng.uniform(*(LONG if self.rng.random() < 0.3 else SHORT))
+        is_long = self.rng.random() < 0.3
+        return self.rng.uniform(*(LONG_FREEZE_SECONDS if is_long else SHORT_FREEZE_SECONDS))
 
     def _child(self) -> int | None:
         worker = self._worker()
         children = worker.children if worker.is_alive else []
         return self.rng.choice(children) if children else None
 
-    # Deeds: each says whether it was done
+    # Faults: each returns whether it was injected
 
     def _kill_child(self) -> bool:
         child = self._child()
@@ -148,63 +150,63 @@ class Mayhem:
         child = self._child()
         if child is None or not _send(child, signal.SIGSTOP):
             return False
-        self._thaw_later(self._duration(), lambda: _send_on(child))
+        self._resume_later(self._duration(), lambda: _resume_process(child))
         return True
 
-    def _kill(self, role: Role) -> bool:
-        if role.is_alive:
-            role.signal(signal.SIGKILL)
-        return role.is_alive
+    def _kill(self, process: ManagedProcess) -> bool:
+        if process.is_alive:
+            process.signal(signal.SIGKILL)
+        return process.is_alive
 
     def _kill_worker_with_children(self) -> bool:
         worker = self._worker()
-        worker.signal_all(signal.SIGKILL)
+        worker.signal_group(signal.SIGKILL)
         return True
 
     def _stop_worker(self) -> bool:
         worker = self._worker()
         if not worker.is_alive:
             return False
-        process = worker.process
+        popen = worker.popen
         worker.signal(signal.SIGTERM)
 
-        def lose_patience() -> None:
-            if worker.process is process and worker.is_alive:
-                self.events["stopped too slowly, killed"] += 1
-                worker.signal_all(signal.SIGKILL)
+        def kill_if_still_running() -> None:
+            if worker.popen is popen and worker.is_alive:
+                self.events["killed after stop timeout"] += 1
+                worker.signal_group(signal.SIGKILL)
 
-        self._later(STOP_PATIENCE, lose_patience)
+        self._schedule_undo(STOP_TIMEOUT_SECONDS, kill_if_still_running)
         return True
 
-    def _freeze(self, role: Role, seconds: float) -> bool:
-        if not role.is_alive:
+    def _freeze(self, process: ManagedProcess, seconds: float) -> bool:
+        if not process.is_alive:
             return False
-        role.signal_all(signal.SIGSTOP)
-        self._frozen.add(role)
+        process.signal_group(signal.SIGSTOP)
+        self._frozen.add(process)
 
-        def thaw() -> None:
-            self._frozen.discard(role)
-            role.thaw()
+        def resume() -> None:
+            self._frozen.discard(process)
+            process.resume()
 
-        self._thaw_later(seconds, thaw)
+        self._resume_later(seconds, resume)
         return True
 
-    def _thaw_later(self, seconds: float, thaw: Callable[[], None]) -> None:
-        self.events["frozen for longer than a lease"] += seconds >= LONG[0]
-        self._later(seconds, thaw)
+    def _resume_later(self, seconds: float, resume: Callable[[], None]) -> None:
+        self.events["frozen longer than a lease"] += seconds >= LONG_FREEZE_SECONDS[0]
+        self._schedule_undo(seconds, resume)
 
     def _flush(self) -> bool:
-        if self.place.broker.role in self._frozen:
+        if self.site.broker.process in self._frozen:
             return False
-        self.place.broker.flush()
+        self.site.broker.flush()
         return True
 
     def _restart_broker(self) -> bool:
-        restart(self.place.broker)
+        restart(self.site.broker)
         return True
 
-    def _cut_connections(self) -> bool:
-        database = self.place.database
+    def _terminate_connections(self) -> bool:
+        database = self.site.database
         sql = {
             "postgresql": "SELECT pid FROM pg_stat_activity WHERE pid <> pg_backend_pid() "
             "AND datname = '{}' ORDER BY pid",
@@ -213,23 +215,23 @@ class Mayhem:
         }[database.kind].format(database.name)
         kill = {"postgresql": "SELECT pg_terminate_backend({})", "mariadb": "KILL {}"}
         found: list[int] = []
-        for _ in range(LOOKS):
+        for _ in range(CONNECTION_QUERIES):
             found = found or [row[0] for row in database.query(sql)]
         chosen = found if self.rng.random() < 0.5 else found[::2]
         for number in chosen:
-            self._try(lambda number=number: database.query(kill[database.kind].format(number)))
+            self._attempt(lambda number=number: database.query(kill[database.kind].format(number)))
         return bool(chosen)
 
-    def _refuse_key(self) -> bool:
-        if self.place.sandbox in self._frozen:
+    def _reject_api_key(self) -> bool:
+        if self.site.sandbox in self._frozen:
             return False
-        self.place.control.change_settings(api_key="another")
-        self._later(2.0, self._take_key)
+        self.site.control.change_settings(api_key="another")
+        self._schedule_undo(2.0, self._restore_api_key)
         return True
 
-    def _take_key(self) -> None:
-        self.place.sandbox.thaw()
-        self.place.control.change_settings(api_key=API_KEY)
+    def _restore_api_key(self) -> None:
+        self.site.sandbox.resume()
+        self.site.control.change_settings(api_key=API_KEY)
 
 
 def _send(pid: int, number: int) -> bool:
@@ -237,5 +239,5 @@ def _send(pid: int, number: int) -> bool:
     return True
 
 
-def _send_on(pid: int) -> None:
+def _resume_process(pid: int) -> None:
     _send(pid, signal.SIGCONT)

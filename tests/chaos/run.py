@@ -1,120 +1,125 @@
-"""One run: chaos while documents are ordered, then calm until everything has ended."""
+"""One run: inject faults while documents are requested, then wait until all jobs are finished."""
 
 import random
 import sys
 import time
 from typing import Any
 
-from tests.chaos.audit import Account, NaiveAccount, Verdict
-from tests.chaos.fault_injection import FAILURES, Mayhem
-from tests.chaos.site import Options, Place
-from tests.chaos.users import Customers, Person
+from tests.chaos.audit import Audit, BaselineAudit, Verdict
+from tests.chaos.fault_injection import EXPECTED_ERRORS, FaultInjector
+from tests.chaos.site import Site
+from tests.chaos.users import Customers, Operator
 
-# Things break for this share of the time; documents are ordered for that share of it.
-CHAOS, ORDERING = 0.55, 0.6
-# Seconds that are kept for the account and for ending every process.
-RESERVE = 15.0
-# Seconds that the last create may need when all is calm: a lease, the window in which it is
-# looked for, a person, and another attempt.
-CALM = 75.0
-SAY_EVERY = 10.0
-UNFINISHED = {
+# Share of the time with faults, and share of that in which documents are requested.
+CHAOS_SHARE, REQUEST_SHARE = 0.55, 0.6
+# Seconds for the audit and for ending every process.
+SHUTDOWN_SECONDS = 15.0
+# Seconds that the last create call may need without faults: a lease, the confirmation window, the
+# operator, and another attempt.
+DRAIN_SECONDS = 75.0
+PROGRESS_INTERVAL = 10.0
+COUNT_UNFINISHED = {
     False: "SELECT COUNT(*) FROM django_docraptor_renderjob WHERE due_at IS NOT NULL",
-    True: "SELECT COUNT(*) FROM naive_document WHERE file = '' AND error = ''",
+    True: "SELECT COUNT(*) FROM baseline_document WHERE file = '' AND error = ''",
 }
 
 
-class Run:
-    """Drives one site through its chaos."""
+class ChaosRun:
+    """Run one site under fault injection.
 
-    def __init__(self, place: Place, began: float) -> None:
-        self.place = place
-        self.options: Options = place.options
-        self.began = began
-        self.mayhem = Mayhem(place, random.Random(self.options.seed))
+    Args:
+        site: the running site.
+        started: when the run started, on the monotonic clock.
+    """
+
+    def __init__(self, site: Site, started: float) -> None:
+        self.site = site
+        self.options = site.options
+        self.started = started
+        self.injector = FaultInjector(site, random.Random(self.options.seed))
         seconds = self.options.seconds
-        self.chaos = min(CHAOS * seconds, seconds - RESERVE - CALM)
-        self.customers = Customers(place, ORDERING * self.chaos)
-        self.person = Person(place)
-        self._said = 0.0
+        self.chaos_seconds = min(CHAOS_SHARE * seconds, seconds - SHUTDOWN_SECONDS - DRAIN_SECONDS)
+        self.customers = Customers(site, REQUEST_SHARE * self.chaos_seconds)
+        self.operator = Operator(site)
+        self._last_progress = 0.0
 
     @property
-    def age(self) -> float:
-        """Seconds since the beginning."""
-        return time.monotonic() - self.began
+    def elapsed(self) -> float:
+        """Seconds since the start."""
+        return time.monotonic() - self.started
 
-    def play(self) -> Verdict:
-        """All of it; returns the account."""
-        self.place.misbehave()
+    def run(self) -> Verdict:
+        """Run everything and return the verdict."""
+        self.site.start_faults()
         self.customers.start()
-        if not self.options.naive:
-            self.person.start()
+        if not self.options.baseline:
+            self.operator.start()
         try:
-            self._chaos()
+            self._inject_faults()
             self._drain()
         finally:
-            self.customers.leave.set()
-            self.person.leave.set()
-        return self._account()
+            self.customers.stop_event.set()
+            self.operator.stop_event.set()
+        return self._audit()
 
-    def _chaos(self) -> None:
-        while self.age < self.chaos:
-            self.mayhem.step()
-            self._say("chaos")
+    def _inject_faults(self) -> None:
+        while self.elapsed < self.chaos_seconds:
+            self.injector.step()
+            self._print_progress("chaos")
             time.sleep(0.05)
-        self.mayhem.calm()
-        self.place.behave()
+        self.injector.stop()
+        self.site.stop_faults()
 
     def _drain(self) -> None:
-        while self.age < self.options.seconds - RESERVE:
-            self.mayhem.restarts += self.place.keep_alive()
-            self._say("calm")
+        while self.elapsed < self.options.seconds - SHUTDOWN_SECONDS:
+            self.injector.restarts += self.site.keep_alive()
+            self._print_progress("drain")
             time.sleep(0.5)
-            if self._is_over():
+            if self._is_finished():
                 return
 
-    def _is_over(self) -> bool:
+    def _is_finished(self) -> bool:
         return (
             not self.customers.is_alive()
-            and self._unfinished() == 0
-            and not self._is_undecided()
-            and self._unfinished() == 0
+            and self._count_unfinished() == 0
+            and not self._needs_operator()
+            and self._count_unfinished() == 0
         )
 
-    def _is_undecided(self) -> bool:
-        if self.options.naive:
+    def _needs_operator(self) -> bool:
+        if self.options.baseline:
             return False
-        self.person.look()
-        return bool(self.person.undecided)
+        self.operator.review_failed_jobs()
+        return bool(self.operator.unreviewed)
 
-    def _unfinished(self) -> int | None:
+    def _count_unfinished(self) -> int | None:
         try:
-            return int(self.place.database.query(UNFINISHED[self.options.naive])[0][0])
-        except FAILURES:
+            return int(self.site.database.query(COUNT_UNFINISHED[self.options.baseline])[0][0])
+        except EXPECTED_ERRORS:
             return None
 
-    def _account(self) -> Verdict:
-        account = NaiveAccount if self.options.naive else Account
-        verdict = account(self.place, self.customers.names).settle()
-        verdict.unordered = self.options.jobs - len(self.customers.names)
+    def _audit(self) -> Verdict:
+        audit = BaselineAudit if self.options.baseline else Audit
+        verdict = audit(self.site, self.customers.names).run()
+        verdict.not_enqueued = self.options.jobs - len(self.customers.names)
         return verdict
 
-    def _say(self, phase: str) -> None:
-        if self.age - self._said >= SAY_EVERY:
-            self._said = self.age
-            ordered, left = len(self.customers.names), self._unfinished()
+    def _print_progress(self, phase: str) -> None:
+        if self.elapsed - self._last_progress >= PROGRESS_INTERVAL:
+            self._last_progress = self.elapsed
+            enqueued, unfinished = len(self.customers.names), self._count_unfinished()
             sys.stderr.write(
-                f"{self.age:4.0f} s {phase}: {ordered} ordered, {left} unfinished, "
-                f"{self.mayhem.kills} kills\n"
+                f"{self.elapsed:4.0f} s {phase}: {enqueued} enqueued, {unfinished} unfinished, "
+                f"{self.injector.kill_count} kills\n"
             )
 
-    def facts(self) -> dict[str, Any]:
-        """What happened, for the table and the JSON."""
+    def statistics(self) -> dict[str, Any]:
+        """Return the run's statistics, for the table and the JSON."""
         return {
-            "events": dict(self.mayhem.events),
-            "played": dict(self.place.played),
-            "restarts": self.mayhem.restarts,
-            "repeated orders": self.customers.repeats,
-            "retried by the person": dict(self.person.retried),
-            "took": round(self.age, 1),
+            "events": dict(self.injector.events),
+            "triggered_faults": dict(self.site.triggered),
+            "restarts": self.injector.restarts,
+            "repeated_requests": self.customers.repeated_requests,
+            "retried_by_operator": dict(self.operator.retried),
+            "elapsed_seconds": round(self.elapsed, 1),
         }

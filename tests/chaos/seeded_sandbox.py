@@ -1,4 +1,4 @@
-"""The sandbox with its dice seeded: ``python -m tests.chaos.seeded_sandbox SEED [OPTIONS]``."""
+"""The sandbox with a random seed: ``python -m tests.chaos.seeded_sandbox SEED [OPTIONS]``."""
 
 import random
 import sys

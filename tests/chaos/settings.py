@@ -1,4 +1,4 @@
-"""Settings of the chaos site, in every process of it; the driver says all by environment."""
+"""Settings of the chaos site's processes; the driver passes everything in the environment."""
 
 import json
 import os
@@ -11,8 +11,8 @@ from tests.settings import DATABASES, INSTALLED_APPS
 scale_states()
 
 SCRATCH = Path(os.environ["TEST_SCRATCH"])
-SANDBOX = os.environ.get("CHAOS_SANDBOX", "")
-NAIVE = os.environ.get("CHAOS_NAIVE") == "1"
+SANDBOX = os.environ.get("CHAOS_SANDBOX_URL", "")
+BASELINE = os.environ.get("CHAOS_BASELINE") == "1"
 
 DEBUG = False
 ALLOWED_HOSTS = ["127.0.0.1"]
@@ -28,13 +28,13 @@ STORAGES = {
 if "mysql" in DATABASES["default"]["ENGINE"]:
     DATABASES["default"]["OPTIONS"] = {"connect_timeout": 5}
 
-# The sandbox calls back on this machine, where there is no https.
+# The sandbox calls back over plain HTTP on this machine.
 SILENCED_SYSTEM_CHECKS = ["django_docraptor.E005"]
 DOCRAPTOR = {
     "API_KEY": "chaos",
     "TEST_MODE": False,
     "BASE_URL": SANDBOX,
-    "CALLBACK_BASE_URL": os.environ.get("CHAOS_WEB", ""),
+    "CALLBACK_BASE_URL": os.environ.get("CHAOS_SITE_URL", ""),
     "TIMEOUT": {
         "connect": 1,
         "create_read": 1.5,
@@ -61,7 +61,7 @@ CELERY_BROKER_CONNECTION_MAX_RETRIES = None
 CELERY_WORKER_ENABLE_REMOTE_CONTROL = False
 CELERY_BEAT_SCHEDULE = (
     {}
-    if NAIVE
+    if BASELINE
     else {
         "docraptor": {
             "task": "django_docraptor.tick",
@@ -70,8 +70,8 @@ CELERY_BEAT_SCHEDULE = (
         }
     }
 )
-# Shares of the saves that fail: before anything was written, and after all was.
-CHAOS_STORAGE = json.loads(os.environ.get("CHAOS_STORAGE", "{}"))
+# Shares of the saves that fail, before the file is written and after.
+STORAGE_FAILURE_RATES = json.loads(os.environ.get("CHAOS_STORAGE_FAILURE_RATES", "{}"))
 
 LOGGING = {
     "version": 1,

@@ -1,15 +1,17 @@
-"""Time, SPEED times faster: the app's leases, looks, pauses and back-offs, divided openly.
+"""Divide the app's leases, checks, pauses and back-offs by SPEED.
 
-Only numbers change, at the one place where they live, before anybody reads them. What is not a
-wait of the app's own (timeouts of a call, budgets of a run, Celery's) stays in real seconds.
+Only constants change, before anything reads them. Call timeouts, the run's time limits and Celery's
+settings are not changed. A constant that does not exist raises AttributeError: the site does not
+start.
 """
 
+import sys
 from importlib import import_module
 
 from django_docraptor import states
 from tests.chaos import SPEED
 
-PLAIN = (
+STATE_CONSTANTS = (
     "MAX_RENDER_SECONDS",
     "STORE_LEASE_SECONDS",
     "UNCONFIRMED_SLOT_SECONDS",
@@ -17,32 +19,34 @@ PLAIN = (
     "CIRCUIT_BASE_SECONDS",
     "CIRCUIT_MAX_SECONDS",
 )
-# Where constants stand in modules that need Django's registry: scaled when it is ready.
-LATER = (
-    ("django_docraptor.models.jobs", "SIGNAL_LEASE_SECONDS"),
-    ("django_docraptor.lifecycle.outlook", "SIGNAL_LEASE_SECONDS"),
+# Constants in modules that need Django's app registry: scaled when it is ready.
+MODULE_CONSTANTS = (
+    ("django_docraptor.models.events", "SIGNAL_LEASE_SECONDS"),
     ("django_docraptor.lifecycle.backoff", "BASE"),
     ("django_docraptor.lifecycle.backoff", "CAP"),
 )
-# Settings: 660 s for a document; 1, 60 s and a fifth for polls, with a floor that a test can bear.
+# Settings: 660 s for a document; polls after 1 to 60 s and a fifth of the age, with a floor that
+# the sandbox can bear.
 DEADLINE = 660 / SPEED
 POLL = {"floor": 0.3, "ceiling": 60 / SPEED, "fraction": 0.2}
-# Redis gives a worker's unacknowledged message to another after an hour.
+# Redis delivers an unacknowledged message to another worker after an hour.
 VISIBILITY_TIMEOUT = 3600 / SPEED
 
 
 def scale_states() -> None:
-    """Scale the rules; to be called before anything else of the app is imported."""
-    for name in PLAIN:
+    """Scale the constants of `states`. Call it before any other module of the app is imported."""
+    for name in STATE_CONSTANTS:
         setattr(states, name, getattr(states, name) / SPEED)
     states.LEASE_SECONDS = {
         state: seconds / SPEED for state, seconds in states.LEASE_SECONDS.items()
     }
-    states.LOG_CHECK_AGES = tuple(look / SPEED for look in states.LOG_CHECK_AGES)
+    states.LOG_CHECK_AGES = tuple(age / SPEED for age in states.LOG_CHECK_AGES)
 
 
 def scale_engine() -> None:
-    """Scale what stands in the engine's own modules."""
-    for path, name in LATER:
-        module = import_module(path)
-        setattr(module, name, getattr(module, name) / SPEED)
+    """Scale constants of other modules, with every copy that a module has imported by name."""
+    for path, name in MODULE_CONSTANTS:
+        value = getattr(import_module(path), name)
+        for key, module in list(sys.modules.items()):
+            if key.startswith("django_docraptor.") and vars(module).get(name) is value:
+                setattr(module, name, value / SPEED)

@@ -1,4 +1,4 @@
-"""The chaos site's addresses: DocRaptor's callback, and what customers and a person do."""
+"""URLs of the chaos site: DocRaptor's callback, and the requests of the simulated users."""
 
 from django.urls import include, path
 
@@ -6,7 +6,7 @@ from tests.chaos import views
 
 urlpatterns = [
     path("docraptor/", include("django_docraptor.urls")),
-    path("order/", views.order),
-    path("order-naively/", views.order_naively),
+    path("enqueue/", views.enqueue),
+    path("enqueue-baseline/", views.enqueue_baseline),
     path("retry/<uuid:key>/<int:attempt>/", views.retry),
 ]

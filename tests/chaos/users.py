@@ -1,6 +1,7 @@
-"""The people around the site: customers who order in waves, and one who decides what must be.
+"""Simulated users: customers who request documents in batches, and an operator.
 
-Each is a thread that only sends web requests and reads; nothing here changes a row.
+The operator handles failed jobs. Both are threads that send web requests and read the database;
+they never write to it.
 """
 
 import threading
@@ -8,94 +9,100 @@ import uuid
 from collections import Counter
 from collections.abc import Iterator
 
-from benchmarks.content import name_of
 from django_docraptor.states import RESUME_STATES, ErrorCode
-from tests.chaos.fault_injection import FAILURES
-from tests.chaos.site import Place
+from tests.chaos.fault_injection import EXPECTED_ERRORS
+from tests.chaos.site import Site
+from tests.support.documents import document_name
 
-WAVE = 25
-# Failures after which a person who finds the cause mended tries again.
-MENDED = {str(reason) for reason in RESUME_STATES} | {str(ErrorCode.SUBMIT_FAILED)}
-DECIDED = sorted(MENDED | {str(ErrorCode.SUBMIT_UNCONFIRMED)})
+BATCH_SIZE = 25
+# Failures that an operator retries once the cause is fixed.
+RETRYABLE_CODES = {str(code) for code in RESUME_STATES} | {str(ErrorCode.SUBMIT_FAILED)}
+REVIEWED_CODES = sorted(RETRYABLE_CODES | {str(ErrorCode.SUBMIT_UNCONFIRMED)})
 FAILED_JOBS = (
     "SELECT id, attempt, error_code FROM django_docraptor_renderjob "
-    f"WHERE state = 'failed' AND error_code IN ({', '.join(map(repr, DECIDED))})"
+    f"WHERE state = 'failed' AND error_code IN ({', '.join(map(repr, REVIEWED_CODES))})"
 )
 
 
 class Customers(threading.Thread):
-    """Order all documents, wave by wave; who gets no answer asks again."""
+    """Request all documents in batches, repeating a request without a response.
 
-    def __init__(self, place: Place, seconds: float) -> None:
+    Args:
+        site: the site that receives the requests.
+        seconds: the time in which the requests are spread.
+    """
+
+    def __init__(self, site: Site, seconds: float) -> None:
         super().__init__(name="customers", daemon=True)
-        self.place = place
-        self.pause = seconds * WAVE / max(1, place.options.jobs)
-        self.leave = threading.Event()
+        self.site = site
+        self.pause = seconds * BATCH_SIZE / max(1, site.options.jobs)
+        self.stop_event = threading.Event()
         self.names: list[str] = []
-        self.repeats = 0
-        self.path = "/order-naively/" if place.options.naive else "/order/"
+        self.repeated_requests = 0
+        self.path = "/enqueue-baseline/" if site.options.baseline else "/enqueue/"
 
     def run(self) -> None:
-        """Until everything is ordered."""
-        for wave in self._waves():
-            while not self._ordered(wave):
-                self.repeats += 1
-                if self.leave.wait(0.3):
+        """Send requests until all documents are enqueued."""
+        for batch in self._batches():
+            while not self._enqueue(batch):
+                self.repeated_requests += 1
+                if self.stop_event.wait(0.3):
                     return
-            self.names += wave
-            if self.leave.wait(self.pause):
+            self.names += batch
+            if self.stop_event.wait(self.pause):
                 return
 
-    def _waves(self) -> Iterator[list[str]]:
-        jobs = self.place.options.jobs
-        for first in range(0, jobs, WAVE):
-            yield [name_of(number) for number in range(first, min(first + WAVE, jobs))]
+    def _batches(self) -> Iterator[list[str]]:
+        jobs = self.site.options.jobs
+        for first in range(0, jobs, BATCH_SIZE):
+            yield [document_name(number) for number in range(first, min(first + BATCH_SIZE, jobs))]
 
-    def _ordered(self, wave: list[str]) -> bool:
+    def _enqueue(self, batch: list[str]) -> bool:
+        """Return whether the site has confirmed the batch."""
         try:
-            self.place.post(self.path, wave)
+            self.site.post(self.path, batch)
         except (OSError, ValueError):
             return False
         return True
 
 
-class Person(threading.Thread):
-    """Look at failed jobs as a person does: at DocRaptor's log, then retry what was not made."""
+class Operator(threading.Thread):
+    """Check failed jobs against DocRaptor's log and retry those that were not accepted."""
 
-    def __init__(self, place: Place) -> None:
-        super().__init__(name="person", daemon=True)
-        self.place = place
-        self.leave = threading.Event()
+    def __init__(self, site: Site) -> None:
+        super().__init__(name="operator", daemon=True)
+        self.site = site
+        self.stop_event = threading.Event()
         self.retried: Counter[str] = Counter()
-        # Attempts that DocRaptor's log shows as accepted: the person leaves them.
-        self.held: set[str] = set()
-        self.undecided = 0
+        # Attempts that DocRaptor has accepted; the operator does not retry them.
+        self.left_failed: set[str] = set()
+        self.unreviewed = 0
 
     def run(self) -> None:
-        """Every few seconds, until asked to leave."""
-        while not self.leave.wait(1.5):
-            self.look()
+        """Review failed jobs every few seconds, until told to stop."""
+        while not self.stop_event.wait(1.5):
+            self.review_failed_jobs()
 
-    def look(self) -> None:
-        """Decide what there is to decide; try again later where something does not answer."""
+    def review_failed_jobs(self) -> None:
+        """Retry or leave each failed job; try again later if a service does not respond."""
         try:
-            failed = self.place.database.query(FAILED_JOBS)
-            fresh = [row for row in failed if _tag(row) not in self.held]
-            self.undecided = len(fresh)
-            if fresh:
-                self._decide(fresh)
-        except (*FAILURES, ValueError):
-            self.undecided = max(1, self.undecided)
+            failed = self.site.database.query(FAILED_JOBS)
+            unreviewed = [row for row in failed if _tag(row) not in self.left_failed]
+            self.unreviewed = len(unreviewed)
+            if unreviewed:
+                self._retry_or_leave(unreviewed)
+        except (*EXPECTED_ERRORS, ValueError):
+            self.unreviewed = max(1, self.unreviewed)
 
-    def _decide(self, failed: list[tuple[object, ...]]) -> None:
-        accepted = {entry.tag for entry in self.place.control.ledger.entries}
-        for key, attempt, reason in failed:
+    def _retry_or_leave(self, failed: list[tuple[object, ...]]) -> None:
+        accepted = {entry.tag for entry in self.site.control.ledger.entries}
+        for key, attempt, code in failed:
             tag = _tag((key, attempt))
-            if reason == ErrorCode.SUBMIT_UNCONFIRMED and tag in accepted:
-                self.held.add(tag)
-            elif self.place.post(f"/retry/{uuid.UUID(str(key))}/{attempt}/")["retried"]:
-                self.retried[str(reason)] += 1
-        self.undecided = 0
+            if code == ErrorCode.SUBMIT_UNCONFIRMED and tag in accepted:
+                self.left_failed.add(tag)
+            elif self.site.post(f"/retry/{uuid.UUID(str(key))}/{attempt}/")["retried"]:
+                self.retried[str(code)] += 1
+        self.unreviewed = 0
 
 
 def _tag(row: tuple[object, ...]) -> str:

@@ -1,4 +1,4 @@
-"""The chaos site's web server: ``python -m tests.chaos.web_server PORT``."""
+"""The web server of the chaos site: ``python -m tests.chaos.web_server PORT``."""
 
 import sys
 

@@ -11,7 +11,7 @@ import time
 import django
 
 import tests.e2e.celery  # noqa: F401 - as a project's __init__ does
-from tests.support.documents import content_of
+from tests.support.documents import document_html, document_name
 
 
 def main() -> None:
@@ -23,8 +23,8 @@ def main() -> None:
     django.setup()
     from django_docraptor.shortcuts import JobSpec, enqueue, enqueue_many  # needs the set-up
 
-    names = [f"document-{number:04}.pdf" for number in range(options.count)]
-    orders = [{"name": name, "content": content_of(name), "test": False} for name in names]
+    names = [document_name(number) for number in range(options.count)]
+    orders = [{"name": name, "content": document_html(name), "test": False} for name in names]
     began = time.monotonic()
     if options.at_once:
         jobs = enqueue_many([JobSpec(**order) for order in orders])

@@ -25,8 +25,8 @@ from typing import Any, Self
 from django_docraptor.sandbox.remote import RemoteSandbox
 from tests.support.brokers import Broker
 from tests.support.databases import Database
-from tests.support.documents import content_of
-from tests.support.processes import Process, wait_until
+from tests.support.documents import is_intact
+from tests.support.processes import ManagedProcess, python_module, wait_until
 
 SETTINGS = {"DJANGO_SETTINGS_MODULE": "tests.e2e.settings", "PYTHONUNBUFFERED": "1"}
 RECEIVED = re.compile(r"Task django_docraptor\.(\w+)\[\S+\] received")
@@ -78,14 +78,14 @@ class Site:
         self.broker = broker
         self.folder = folder
         self.engine = {"POLL": POLL, **engine}
-        self.processes: list[Process] = []
+        self.processes: list[ManagedProcess] = []
         self._delay = delay
         self._environment = dict(environment or {})
 
     def __enter__(self) -> Self:
         command = ["django_docraptor.sandbox", "--port", "0", "--renderer", "canned"]
         sandbox = self.start("sandbox", *command, "--delay", str(self._delay))
-        self.engine["BASE_URL"] = sandbox.says("listening on").split()[-1]
+        self.engine["BASE_URL"] = sandbox.wait_for_output("listening on").split()[-1]
         self.control = RemoteSandbox(self.engine["BASE_URL"])
         return self
 
@@ -96,7 +96,7 @@ class Site:
         traceback: TracebackType | None,
     ) -> None:
         for process in self.processes:
-            process.end()
+            process.kill_all()
 
     @property
     def environment(self) -> dict[str, str]:
@@ -114,10 +114,10 @@ class Site:
     def serve(self) -> str:
         """Start the web server, and have DocRaptor call it back; return its address."""
         web = self.start("web", "tests.e2e.web_server")
-        self.engine["CALLBACK_BASE_URL"] = web.says("listening on").split()[-1]
+        self.engine["CALLBACK_BASE_URL"] = web.wait_for_output("listening on").split()[-1]
         return str(self.engine["CALLBACK_BASE_URL"])
 
-    def work(self, count: int = 1, *, beat: bool = False) -> list[Process]:
+    def work(self, count: int = 1, *, beat: bool = False) -> list[ManagedProcess]:
         """Start Celery workers, each of two children; return them when they are ready."""
         workers = []
         for _ in range(count):
@@ -126,7 +126,7 @@ class Site:
             host = f"{name}@{self.broker.queue}"
             workers.append(self.start(name, *WORKER, "-Q", self.broker.queue, "-n", host, *extra))
         for worker in workers:
-            worker.says(" ready.", 60)
+            worker.wait_for_output(" ready.", 60)
         return workers
 
     def tick(self, seconds: float = 90) -> str:
@@ -138,10 +138,10 @@ class Site:
         """Run one process of the site to its end."""
         return run(*module, environment=self.environment, seconds=seconds)
 
-    def start(self, name: str, *module: str) -> Process:
+    def start(self, name: str, *module: str) -> ManagedProcess:
         """Start a process of the site, with a log of that name."""
-        log = self.folder / f"{name}.log"
-        process = Process(*module, environment=self.environment, log=log)
+        process = ManagedProcess(name, python_module(*module), self.environment, self.folder)
+        process.start()
         self.processes.append(process)
         return process
 
@@ -196,8 +196,7 @@ class Site:
 
     def _check_file(self, job: Mapping[str, Any]) -> None:
         data = (self.documents / job["file"]).read_bytes()
-        source = hashlib.sha256(content_of(job["name"]).encode()).hexdigest()
-        assert source.encode() in data, f"{job['name']} was made from something else"
+        assert is_intact(data, job["name"]), f"{job['name']} is incomplete or another document"
         assert (job["file_size"], job["sha256"]) == (len(data), hashlib.sha256(data).hexdigest())
 
     @property
@@ -211,7 +210,7 @@ class Site:
 
     def messages(self) -> Counter[str]:
         """How many messages of each task the workers have received."""
-        texts = [process.text for process in self.processes if "worker" in process.log.name]
+        texts = [process.output for process in self.processes if "worker" in process.log.name]
         return Counter(name for text in texts for name in RECEIVED.findall(text))
 
     def figures(self) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from xml.etree import ElementTree
 import pytest
 
 from tests.support.databases import scratch_database
-from tests.support.processes import Process
+from tests.support.processes import ManagedProcess, python_module
 from tests.support.services import missing_service
 
 ROOT = Path(__file__).parents[2]
@@ -34,7 +34,7 @@ HOME = {"postgresql": "postgres", "mariadb": "mysql"}
 
 
 @pytest.fixture(scope="module")
-def runs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Process]]:
+def runs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, ManagedProcess]]:
     """The engine's own tests, running on all servers at once: they wait more than they work."""
     suite = [str(path.relative_to(ROOT)) for path in SUITE]
     with ExitStack() as stack:
@@ -48,18 +48,19 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Process
 @contextmanager
 def a_run(
     kind: str, suite: list[str], tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Process]:
+) -> Iterator[ManagedProcess]:
     """pytest in a process of its own, on a database of its own."""
     folder = tmp_path_factory.mktemp(f"{kind}-suite")
     command = ["-p", "no:randomly", "-p", "no:cacheprovider", "-q"]
     command += ["--junitxml", str(folder / REPORT), *suite]
     with scratch_database(kind, folder) as database:
         environment = {"DJANGO_SETTINGS_MODULE": "tests.settings"} | database.environment
-        process = Process("pytest", *command, environment=environment, log=folder / "pytest.log")
+        process = ManagedProcess("pytest", python_module("pytest", *command), environment, folder)
+        process.start()
         try:
             yield process
         finally:
-            process.end()
+            process.kill_all()
             database.query(f"DROP DATABASE IF EXISTS test_{database.name}", HOME[kind])
 
 
@@ -82,9 +83,9 @@ def test_four_processes_claim_each_job_once(start_site, kind, tmp_path):
         site.start(f"claimer{number}", "tests.e2e.claim_jobs", str(go)) for number in range(4)
     ]
     for claimer in claimers:
-        claimer.says("ready")
+        claimer.wait_for_output("ready")
     go.touch()
-    lines = [claimer.says("claimed ") for claimer in claimers]
+    lines = [claimer.wait_for_output("claimed ") for claimer in claimers]
     claimed = [json.loads(line.removeprefix("claimed ")) for line in lines]
     assert Counter(key for keys in claimed for key in keys) == dict.fromkeys(jobs, 1)
     assert len([keys for keys in claimed if keys]) > 1, "one was so fast that there was no race"

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.databases import scratch_database
-from tests.support.processes import Process
+from tests.support.processes import ManagedProcess, python_module
 
 pytestmark = pytest.mark.services("postgresql")
 
@@ -22,9 +22,10 @@ def test_no_hot_query_reads_a_whole_table(tmp_path: Path) -> None:
     ]
     with scratch_database("postgresql", tmp_path) as database:
         environment = {"DJANGO_SETTINGS_MODULE": "tests.settings"} | database.environment
-        process = Process("pytest", *command, environment=environment, log=tmp_path / "pytest.log")
+        process = ManagedProcess("pytest", python_module("pytest", *command), environment, tmp_path)
+        process.start()
         try:
-            assert process.popen.wait(120) == 0, process.log.read_text()
+            assert process.popen.wait(120) == 0, process.output
         finally:
-            process.end()
+            process.kill_all()
             database.query(f"DROP DATABASE IF EXISTS test_{database.name}", "postgres")

@@ -78,7 +78,7 @@ def test_files_and_sqlite(start_site):
     jobs = site.order(50)
     site.wait_for_all(90)
     site.check(jobs)
-    assert not [process.tail for process in site.processes if "is locked" in process.text]
+    assert not [process.tail for process in site.processes if "is locked" in process.output]
     check_calm(site)
 
 

@@ -1,6 +1,7 @@
-"""A wire that can be frozen or cut, before a broker that others use too.
+"""A TCP proxy that can be frozen or killed, in front of a broker that others use, too.
 
-``python -m tests.support.tcp_proxy PORT TARGET_PORT``: SIGSTOP freezes it, SIGKILL cuts it.
+``python -m tests.support.tcp_proxy PORT TARGET_PORT``: SIGSTOP freezes it, SIGKILL closes all
+connections.
 """
 
 import asyncio
@@ -10,7 +11,7 @@ import sys
 HOST = "127.0.0.1"
 
 
-async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+async def _forward(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     with contextlib.suppress(OSError):
         while data := await reader.read(65536):
             writer.write(data)
@@ -20,8 +21,8 @@ async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
 
 async def _main(port: int, target: int) -> None:
     async def connect(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        there, back = await asyncio.open_connection(HOST, target)
-        await asyncio.gather(_pump(reader, back), _pump(there, writer))
+        target_reader, target_writer = await asyncio.open_connection(HOST, target)
+        await asyncio.gather(_forward(reader, target_writer), _forward(target_reader, writer))
 
     server = await asyncio.start_server(connect, HOST, port)
     sys.stdout.write(f"listening on {port}\n")

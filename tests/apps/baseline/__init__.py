@@ -1,1 +1,1 @@
-"""The way most people write it, for comparison: one Celery task that does everything."""
+"""The baseline: one Celery task that does everything, as it is usually written."""

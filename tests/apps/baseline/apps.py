@@ -1,11 +1,11 @@
-"""The comparison's app."""
+"""The app of the baseline."""
 
 from django.apps import AppConfig
 
 
-class NaiveConfig(AppConfig):
-    """One model and one task."""
+class BaselineConfig(AppConfig):
+    """An app with one model and one task."""
 
     name = "tests.apps.baseline"
-    label = "naive"
+    label = "baseline"
     default_auto_field = "django.db.models.BigAutoField"

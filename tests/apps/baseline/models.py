@@ -1,13 +1,13 @@
-"""A document's row."""
+"""The row of a document."""
 
 from django.db import models
 
 
 class Document(models.Model):
-    """A document that is wanted; it has a file when it is there, or an error."""
+    """A requested document, with a file once it is completed, or an error."""
 
     name = models.CharField(max_length=200, unique=True)
-    file = models.FileField(upload_to="naive", blank=True)
+    file = models.FileField(upload_to="baseline", blank=True)
     error = models.TextField(blank=True)
 
     def __str__(self) -> str:

@@ -1,4 +1,7 @@
-"""Create through the official client, sleep and poll, save: with every option that sounds safe."""
+"""Create with the official client, poll in a loop, and save the file.
+
+Uses all Celery options that look safe.
+"""
 
 import time
 from typing import Any
@@ -9,40 +12,40 @@ from celery.contrib.django.task import DjangoTask
 from django.conf import settings
 from django.core.files.base import ContentFile
 
-from benchmarks.content import content_of
 from tests.apps.baseline.models import Document
+from tests.support.documents import document_html
 
 
 class RenderingFailedError(Exception):
-    """DocRaptor says that the document cannot be made."""
+    """DocRaptor reports that the document cannot be rendered."""
 
 
-class Recorded(DjangoTask):
-    """Most people leave this out: the last error is kept in the row."""
+class ErrorRecordingTask(DjangoTask):
+    """Save the last error in the row, which most projects omit."""
 
     def on_failure(self, exc: Exception, task_id: str, args: Any, kwargs: Any, einfo: Any) -> None:
-        """Note why the document was given up."""
+        """Save the error of the last attempt."""
         Document.objects.filter(pk=args[0]).update(error=repr(exc) or "unknown")
 
 
 @shared_task(
     bind=True,
-    base=Recorded,
+    base=ErrorRecordingTask,
     acks_late=True,
     reject_on_worker_lost=True,
     autoretry_for=(Exception,),
     retry_backoff=True,
     retry_kwargs={"max_retries": 5},
 )
-def make(self: Any, pk: int) -> None:
-    """Make one document."""
+def render_document(self: Any, pk: int) -> None:
+    """Render one document."""
     document = Document.objects.get(pk=pk)
-    api = client()
+    api = docraptor_api()
     created = api.create_async_doc(
         {
             "name": document.name,
             "document_type": "pdf",
-            "document_content": content_of(document.name),
+            "document_content": document_html(document.name),
             "test": False,
         }
     )
@@ -53,8 +56,8 @@ def make(self: Any, pk: int) -> None:
     document.file.save(document.name, ContentFile(api.get_async_doc(status.download_id)))
 
 
-def client() -> Any:
-    """The official client, pointed at the sandbox."""
+def docraptor_api() -> Any:
+    """Return the official client, configured for the sandbox."""
     api = docraptor.DocApi()
     api.api_client.configuration.username = settings.DOCRAPTOR["API_KEY"]
     api.api_client.configuration.host = settings.SANDBOX
