@@ -200,7 +200,7 @@ MUTATIONS = [
     Mutation(
         "store whatever came with status 200",
         "spool.py",
-        "if not CHECKS[document_type](path):",
+        "if not IS_VALID_BY_TYPE[document_type](path):",
         "if False:",
         f"{LIFE}/test_collection.py::test_D7_not_a_document",
     ),

@@ -66,10 +66,10 @@ def test_unregister(recipe: Recipe) -> None:
 
 def test_all_recipes_is_a_copy(recipe: Recipe) -> None:
     """What a caller does to the list of all recipes does not change the registry."""
-    registry.all_recipes().clear()  # type: ignore[attr-defined] # what it may not do
-    assert registry.all_recipes()["tests.recipe"] is recipe
+    registry.all_documents().clear()  # type: ignore[attr-defined] # what it may not do
+    assert registry.all_documents()["tests.recipe"] is recipe
 
 
 def test_documents_are_found() -> None:
     """Every app's documents.py is imported at start-up, like admin.py."""
-    assert {"shop.InvoicePDF", "shop.Broken"} <= set(registry.all_recipes())
+    assert {"shop.InvoicePDF", "shop.Broken"} <= set(registry.all_documents())

@@ -20,7 +20,7 @@ from django_docraptor.models import (
     RenderJob,
     seconds_from_now,
 )
-from django_docraptor.retention import Limit, Removed, count, limits, prune
+from django_docraptor.retention import PruneResult, RetentionLimit, count_prunable, prune, retention_limits
 from django_docraptor.sandbox import Sandbox
 from django_docraptor.states import ACTIVE_STATES, FINAL_STATES, EventKind, State
 from django_docraptor.storage import document_storage
@@ -32,7 +32,7 @@ from tests.support.threads import at_once
 pytestmark = pytest.mark.django_db(transaction=True)
 
 DAY = timedelta(days=1)
-AD_HOC = Limit(label="", jobs=30 * DAY, inputs=None)
+AD_HOC = RetentionLimit(label="", jobs=30 * DAY, inputs=None)
 
 
 def finished(age: timedelta = 60 * DAY, *, file: bool = True, **columns: Any) -> RenderJob:
@@ -49,9 +49,9 @@ def finished(age: timedelta = 60 * DAY, *, file: bool = True, **columns: Any) ->
     return job
 
 
-def run(*given: Limit, batch: int = 500) -> Removed:
+def run(*given: RetentionLimit, batch: int = 500) -> PruneResult:
     """A whole run."""
-    return sum(prune(given or [AD_HOC], batch=batch), Removed())
+    return sum(prune(given or [AD_HOC], batch_size=batch), PruneResult())
 
 
 @pytest.fixture
@@ -75,7 +75,7 @@ def test_an_old_job_goes_with_all_that_is_its_own(documents: Path) -> None:
     """Row, events, input and file."""
     finished()
     removed = run()
-    assert (removed.jobs, removed.files, removed.refused) == (1, 1, 0)
+    assert (removed.jobs, removed.files, removed.failed_files) == (1, 1, 0)
     for model in (RenderJob, RenderEvent, RenderInput, DiscardedFile):
         assert not model.objects.exists()
     assert files(documents) == []
@@ -84,7 +84,7 @@ def test_an_old_job_goes_with_all_that_is_its_own(documents: Path) -> None:
 def test_a_younger_job_stays(documents: Path) -> None:
     """What has not reached the age."""
     finished(29 * DAY)
-    assert run() == Removed()
+    assert run() == PruneResult()
     assert RenderInput.objects.exists()
     assert len(files(documents)) == 1
 
@@ -169,7 +169,7 @@ def test_a_delivered_copy_stays(documents: Path, settings: Any) -> None:
 def test_jobs_of_other_documents_stay(documents: Path) -> None:
     """A limit is for one document."""
     finished(document="shop.Report")
-    assert run() == Removed()
+    assert run() == PruneResult()
 
 
 def test_batches(documents: Path) -> None:
@@ -177,7 +177,7 @@ def test_batches(documents: Path) -> None:
     for number in range(7):
         finished((60 + number % 2) * DAY)
     RenderJob.objects.update(finished_at="2020-01-01T00:00:00Z")
-    steps = [removed.jobs for removed in prune([AD_HOC], batch=3)]
+    steps = [removed.jobs for removed in prune([AD_HOC], batch_size=3)]
     assert steps == [3, 3, 1]
     assert not RenderJob.objects.exists()
 
@@ -186,7 +186,7 @@ def test_a_caller_may_stop(documents: Path) -> None:
     """After any step all is whole: what is gone is gone, with its file."""
     for _ in range(4):
         finished()
-    next(prune([AD_HOC], batch=1))
+    next(prune([AD_HOC], batch_size=1))
     assert RenderJob.objects.count() == 3
     assert len(files(documents)) == 3
     assert not DiscardedFile.objects.exists()
@@ -197,7 +197,7 @@ def test_inputs_of_completed_jobs_go_sooner(documents: Path) -> None:
     finished()
     failed = finished(state=State.FAILED, file=False)
     young = finished(2 * DAY)
-    removed = run(Limit(label="", jobs=None, inputs=7 * DAY))
+    removed = run(RetentionLimit(label="", jobs=None, inputs=7 * DAY))
     assert (removed.jobs, removed.inputs, removed.files) == (0, 1, 0)
     kept = set(RenderInput.objects.values_list("pk", flat=True))
     assert kept == {failed.pk, young.pk}
@@ -208,10 +208,10 @@ def test_count_tells_what_a_run_removes(documents: Path) -> None:
     """The same rows, which all stay."""
     finished()
     finished(2 * DAY)
-    limit = Limit(label="", jobs=30 * DAY, inputs=DAY)
-    assert count(limit) == Removed(jobs=1, inputs=2)
+    limit = RetentionLimit(label="", jobs=30 * DAY, inputs=DAY)
+    assert count_prunable(limit) == PruneResult(jobs=1, inputs=2)
     assert RenderJob.objects.count() == 2
-    assert count(Limit(label="", jobs=None, inputs=None)) == Removed()
+    assert count_prunable(RetentionLimit(label="", jobs=None, inputs=None)) == PruneResult()
 
 
 def test_a_freed_key_orders_anew(documents: Path, sandbox: Sandbox) -> None:
@@ -228,7 +228,7 @@ def test_a_freed_key_orders_anew(documents: Path, sandbox: Sandbox) -> None:
 def test_limits_without_a_word() -> None:
     """By default everything is kept."""
     finished(file=False)
-    assert list(limits()) == [Limit(label="", jobs=None, inputs=None)]
+    assert list(retention_limits()) == [RetentionLimit(label="", jobs=None, inputs=None)]
 
 
 def test_limits_of_settings_and_documents(settings: Any, recipe: Callable[..., None]) -> None:
@@ -240,14 +240,14 @@ def test_limits_of_settings_and_documents(settings: Any, recipe: Callable[..., N
     for label in ("shop.Long", "shop.Ever", "shop.Plain", "shop.Gone", ""):
         finished(file=False, document=label)
         finished(file=False, document=label)
-    assert {limit.label: limit.jobs for limit in limits()} == {
+    assert {limit.label: limit.jobs for limit in retention_limits()} == {
         "": 30 * DAY,
         "shop.Ever": None,
         "shop.Gone": 30 * DAY,
         "shop.Long": 3650 * DAY,
         "shop.Plain": 30 * DAY,
     }
-    assert {limit.inputs for limit in limits()} == {DAY}
+    assert {limit.inputs for limit in retention_limits()} == {DAY}
 
 
 def test_limits_of_a_caller(settings: Any, recipe: Callable[..., None]) -> None:
@@ -256,9 +256,9 @@ def test_limits_of_a_caller(settings: Any, recipe: Callable[..., None]) -> None:
     recipe("shop.Long", 3650 * DAY)
     finished(file=False, document="shop.Long")
     finished(file=False)
-    assert [limit.jobs for limit in limits(jobs=DAY)] == [DAY, 3650 * DAY]
-    assert [limit.jobs for limit in limits(["shop.Long"], jobs=DAY)] == [DAY]
-    assert [limit.jobs for limit in limits(["shop.Long"])] == [3650 * DAY]
+    assert [limit.jobs for limit in retention_limits(jobs=DAY)] == [DAY, 3650 * DAY]
+    assert [limit.jobs for limit in retention_limits(["shop.Long"], jobs=DAY)] == [DAY]
+    assert [limit.jobs for limit in retention_limits(["shop.Long"])] == [3650 * DAY]
 
 
 # --- when something goes wrong
@@ -291,11 +291,11 @@ def test_a_storage_that_fails(settings: Any, documents: Path, caplog: Any) -> No
     well = settings.STORAGES
     use(settings, f"{__name__}.Refusing", location=documents)
     job = finished()
-    assert run().refused == 1
+    assert run().failed_files == 1
     assert not RenderJob.objects.exists()
     assert [file.name for file in DiscardedFile.objects.all()] == [f"docraptor/{job.pk.hex}.pdf"]
     assert "read-only" in caplog.text
-    assert run().refused == 1
+    assert run().failed_files == 1
     settings.STORAGES = well
     assert run().files == 1
     assert files(documents) == []
@@ -306,7 +306,7 @@ def test_a_storage_that_is_away_ends_the_run(
     settings: Any, documents: Path, monkeypatch: Any
 ) -> None:
     """No more rows are deleted than the storage keeps up with."""
-    monkeypatch.setattr(retention, "MOST_REFUSED", 2)
+    monkeypatch.setattr(retention, "MAX_FAILED_FILES", 2)
     use(settings, f"{__name__}.Refusing", location=documents)
     for _ in range(6):
         finished()
@@ -319,7 +319,7 @@ def test_a_file_that_is_not_there_is_gone(settings: Any) -> None:
     use(settings, f"{__name__}.Complaining")
     finished(file=False, state=State.FAILED, reserved_name="docraptor/never.pdf")
     removed = run()
-    assert (removed.jobs, removed.files, removed.refused) == (1, 1, 0)
+    assert (removed.jobs, removed.files, removed.failed_files) == (1, 1, 0)
     assert not DiscardedFile.objects.exists()
 
 
@@ -347,7 +347,7 @@ def test_two_runs_at_once(documents: Path) -> None:
         finished()
     first, second = at_once(2, lambda: run(batch=7))
     assert first.jobs + second.jobs == 60
-    assert first.refused == second.refused == 0
+    assert first.failed_files == second.failed_files == 0
     assert not RenderJob.objects.exists()
     assert not RenderEvent.objects.exists()
     assert not DiscardedFile.objects.exists()
@@ -360,8 +360,8 @@ def test_a_deadlock_is_tried_again(documents: Path, inputs: bool) -> None:
     for _ in range(4):
         finished()
     table = RenderInput._meta.db_table if inputs else RenderJob._meta.db_table
-    with undone(table, times=retention.TRIES - 1):
-        removed = run(Limit(label="", jobs=None, inputs=DAY) if inputs else AD_HOC)
+    with undone(table, times=retention.MAX_TRIES - 1):
+        removed = run(RetentionLimit(label="", jobs=None, inputs=DAY) if inputs else AD_HOC)
     assert (removed.jobs, removed.inputs) == ((0, 4) if inputs else (4, 0))
     assert not RenderInput.objects.exists()
 
@@ -369,7 +369,7 @@ def test_a_deadlock_is_tried_again(documents: Path, inputs: bool) -> None:
 def test_a_database_that_always_refuses_is_told(documents: Path) -> None:
     """Nothing is lost: the job has its row, its history and its file."""
     job = finished()
-    with undone(RenderJob._meta.db_table, times=retention.TRIES), pytest.raises(OperationalError):
+    with undone(RenderJob._meta.db_table, times=retention.MAX_TRIES), pytest.raises(OperationalError):
         run()
     job.refresh_from_db()
     assert job.events.exists()
@@ -396,7 +396,7 @@ def undone(table: str, *, times: int) -> Iterator[None]:
 def test_a_job_that_is_retried_meanwhile_stays(documents: Path, monkeypatch: Any) -> None:
     """The row is looked at again in the transaction that deletes it."""
     job = finished(state=State.FAILED, file=False)
-    batches = retention._batches
+    batches = retention._key_batches
 
     def slow(*arguments: Any) -> Iterator[list[Any]]:
         for keys in batches(*arguments):
@@ -463,9 +463,9 @@ def test_a_storage_that_is_gone(caplog) -> None:
     """Its files stay on the list, and the log says why; the next run tries again."""
     finished(file=False, storage="gone", reserved_name="docraptor/lost.pdf")
     removed = run()
-    assert (removed.jobs, removed.refused) == (1, 1)
+    assert (removed.jobs, removed.failed_files) == (1, 1)
     assert "gone" in caplog.text
-    assert run().refused == 1
+    assert run().failed_files == 1
 
 
 @pytest.mark.parametrize(

@@ -9,10 +9,10 @@ from django.utils import timezone
 from django_docraptor.models import RenderJob
 from django_docraptor.sandbox import Sandbox
 from django_docraptor.states import EventKind
-from tests.admin.test_documents import LIST as INVOICES
-from tests.admin.test_jobs import LIST, VIEW, client_with, confirm, page, text_of
 from tests.apps.shop.documents import InvoicePDF
 from tests.apps.shop.models import Invoice
+from tests.support.admin_documents import LIST as INVOICES
+from tests.support.admin_jobs import LIST, VIEW, client_with, confirm, page, text_of
 from tests.support.jobs import drive, enqueue
 from tests.test_hosted import fetch
 
@@ -122,7 +122,7 @@ def test_cancel_says_what_may_become_public(sandbox: Sandbox, state: str, words:
     assert ("cannot be ended from here" in text) == (state == "queued")
 
 
-@pytest.mark.urls("tests.admin.test_documents")
+@pytest.mark.urls("tests.apps.shop.urls")
 def test_column_and_history_of_an_object(sandbox: Sandbox, documents, admin_client) -> None:
     """The object's own list and page mark a public document, too."""
     invoice = Invoice.objects.create(number="A1")

@@ -19,29 +19,17 @@ from django_docraptor.exceptions import ConfigurationError
 from django_docraptor.models import RenderInput, RenderJob
 from django_docraptor.sandbox import Sandbox
 from django_docraptor.states import ErrorCode, State
-from tests.admin.test_documents import CHANGE, LIST, ORDER, client_with, invoices, said, select
 from tests.apps.shop.admin import InvoiceAdmin, InvoiceList
 from tests.apps.shop.models import Invoice
+from tests.support.admin_documents import CHANGE, LIST, ORDER, invoices, said, select
 from tests.support.jobs import drive
 
-pytestmark = [pytest.mark.django_db, pytest.mark.urls("tests.admin.test_documents")]
+pytestmark = [pytest.mark.django_db, pytest.mark.urls("tests.apps.shop.urls")]
 
 
-@pytest.fixture(autouse=True)
-def _quiet(settings: Any) -> None:
-    """No broker."""
-    settings.DOCRAPTOR = settings.DOCRAPTOR | {"RING_ON_COMMIT": False}
-
-
-@pytest.fixture
-def client() -> Client:
-    """A browser of somebody who may order documents."""
-    return client_with(CHANGE, ORDER)
-
-
-def order(client: Client, query: str = "") -> Any:
+def order(clerk: Client, query: str = "") -> Any:
     """Order a report over all pages of the list; return what is stored about its rows."""
-    response = select(client, InvoiceList, invoices(1), url=LIST + query, select_across=1)
+    response = select(clerk, InvoiceList, invoices(1), url=LIST + query, select_across=1)
     assert "Ordered" in said(response)
     return RenderInput.objects.get().params["rows"]
 
@@ -57,9 +45,9 @@ def number(text: str) -> Invoice:
     return Invoice.objects.create(number=text)
 
 
-def test_no_keys_are_stored(client: Client) -> None:
+def test_no_keys_are_stored(clerk: Client) -> None:
     """Which list, which filters, and who: whatever the number of rows; and no page of it."""
-    stored = order(client, "?q=2026&o=-1&p=1&all=")
+    stored = order(clerk, "?q=2026&o=-1&p=1&all=")
     user = User.objects.get()
     assert stored == {
         FINDER: {
@@ -71,37 +59,37 @@ def test_no_keys_are_stored(client: Client) -> None:
     }
 
 
-def test_rows_as_the_list_shows_them_now(client: Client) -> None:
+def test_rows_as_the_list_shows_them_now(clerk: Client) -> None:
     """Search and order count; rows that came later are in, those that went are not."""
     gone = number("2026-b")
     number("other")
-    order(client, "?q=2026&o=-1")
+    order(clerk, "?q=2026&o=-1")
     number("2026-c")
     gone.delete()
     html = rendered()
     assert [part.partition("<")[0] for part in html.split("<tr><td>")[1:]] == ["2026-c", "2026-000"]
 
 
-def test_a_selection_stays_what_it_was(client: Client) -> None:
+def test_a_selection_stays_what_it_was(clerk: Client) -> None:
     """Rows that somebody has ticked are stored by their keys."""
     chosen = invoices(2)
-    select(client, InvoiceList, chosen)
+    select(clerk, InvoiceList, chosen)
     assert RenderInput.objects.get().params["rows"] == {"keys": [each.pk for each in chosen]}
 
 
-def test_no_bound(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_bound(clerk: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     """``max_rows`` bounds keys; here are none."""
     monkeypatch.setattr(InvoiceList, "max_rows", 2)
     invoices(5)
-    order(client)
+    order(clerk)
     assert len(InvoiceList(None, RenderInput.objects.get().params).rows) == 6
 
 
-def test_rows_come_in_chunks(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_rows_come_in_chunks(clerk: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     """Not all rows are in memory at once, nor all their keys."""
     monkeypatch.setattr(InvoiceList, "chunk_size", 2)
     invoices(5)
-    order(client)
+    order(clerk)
     rows = InvoiceList(None, RenderInput.objects.get().params).rows
     with CaptureQueriesContext(connection) as queries:
         assert len(list(rows)) == 6
@@ -119,9 +107,9 @@ def revoke(user: User, how: str) -> None:
 
 
 @pytest.mark.parametrize("how", [CHANGE, ORDER, "is_staff", "is_active", "deleted"])
-def test_permission_lost(client: Client, sandbox: Sandbox, how: str) -> None:
+def test_permission_lost(clerk: Client, sandbox: Sandbox, how: str) -> None:
     """Who may no longer order it gets nothing: the job fails and says why, nothing is sent."""
-    order(client)
+    order(clerk)
     revoke(User.objects.get(), how)
     with pytest.raises(PermissionDenied):
         rendered()
@@ -131,7 +119,7 @@ def test_permission_lost(client: Client, sandbox: Sandbox, how: str) -> None:
     assert sandbox.calls == []
 
 
-def test_rows_are_the_users(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_rows_are_the_users(clerk: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     """A list that shows each user their own shows the worker the owner's."""
 
     def own(self: Any, request: HttpRequest) -> QuerySet[Invoice]:
@@ -139,12 +127,12 @@ def test_rows_are_the_users(client: Client, monkeypatch: pytest.MonkeyPatch) -> 
 
     monkeypatch.setattr(InvoiceAdmin, "get_queryset", own)
     mine = number(f"1-{User.objects.get().get_username()[-3:]}")
-    assert FINDER in order(client)
+    assert FINDER in order(clerk)
     assert mine.number in rendered()
     assert "2026-000" not in rendered()
 
 
-def test_rows_that_depend_on_more(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_rows_that_depend_on_more(clerk: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     """What a worker would not find again, such as a tenant's rows, is stored by its keys."""
 
     def tenants(self: Any, request: HttpRequest) -> QuerySet[Invoice]:
@@ -154,47 +142,47 @@ def test_rows_that_depend_on_more(client: Client, monkeypatch: pytest.MonkeyPatc
 
     monkeypatch.setattr(InvoiceAdmin, "get_queryset", tenants)
     number("other")
-    assert list(order(client)) == ["keys"]
+    assert list(order(clerk)) == ["keys"]
     assert "other" not in rendered()
 
 
-def test_list_that_needs_a_whole_request(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_list_that_needs_a_whole_request(clerk: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     """A list that cannot be asked without its middleware is no reason to refuse the order."""
 
     def demanding(self: Any, request: HttpRequest) -> QuerySet[Invoice]:
         return Invoice.objects.filter(number__startswith=str(request.session["year"]))
 
-    session = client.session
+    session = clerk.session
     session["year"] = 2026
     session.save()
     monkeypatch.setattr(InvoiceAdmin, "get_queryset", demanding)
-    assert list(order(client)) == ["keys"]
+    assert list(order(clerk)) == ["keys"]
 
 
-def test_nothing_found(client: Client) -> None:
+def test_nothing_found(clerk: Client) -> None:
     """A search without a result is a report without rows."""
-    assert order(client, "?q=nothing")
+    assert order(clerk, "?q=nothing")
     assert "<tr>" not in rendered()
 
 
-def test_unknown_site(client: Client) -> None:
+def test_unknown_site(clerk: Client) -> None:
     """A worker without that admin says what it lacks."""
-    facts = order(client)[FINDER]
+    facts = order(clerk)[FINDER]
     with pytest.raises(ConfigurationError, match="0 admin sites named 'gone'"):
         find({**facts, "site": "gone"})
 
 
-def test_two_sites_of_a_name(client: Client) -> None:
+def test_two_sites_of_a_name(clerk: Client) -> None:
     """Where it is not clear which list is meant, none is; the order has its keys."""
     other = AdminSite(name="shop")
     other.register(Invoice, InvoiceAdmin)
-    assert list(order(client)) == ["keys"]
+    assert list(order(clerk)) == ["keys"]
     all_sites.discard(other)  # type: ignore[attr-defined] # or it is there till it is collected
 
 
-def test_unknown_finder(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unknown_finder(clerk: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where nobody finds such rows, the job says so."""
-    order(client)
+    order(clerk)
     monkeypatch.setattr(reports, "FINDERS", {})
     with pytest.raises(ConfigurationError, match="changelist"):
         rendered()

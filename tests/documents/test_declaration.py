@@ -75,7 +75,7 @@ def test_class_without_template_is_not_registered() -> None:
         """What documents share."""
 
     assert Base.label == ""
-    assert not [label for label in registry.all_recipes() if label.endswith(".Base")]
+    assert not [label for label in registry.all_documents() if label.endswith(".Base")]
 
 
 def test_get_name_default(invoice: Invoice, place) -> None:

@@ -19,7 +19,7 @@ from tests.support import history
 from django_docraptor import health, lifecycle
 from django_docraptor.lifecycle import submission
 from django_docraptor.models import Account, RenderEvent, RenderInput, RenderJob, seconds_from_now
-from django_docraptor.retention import limits, prune
+from django_docraptor.retention import prune, retention_limits
 from django_docraptor.sandbox import Sandbox
 from django_docraptor.states import POLLED_STATES, State
 from tests.apps.shop.models import Invoice
@@ -160,7 +160,7 @@ def test_prune(share: float) -> None:
     age = timedelta(seconds=history.PACE * JOBS * (1 - share))
     for jobs, inputs in ((age, None), (None, age)):
         with plans() as found:
-            removed = next(prune(limits(jobs=jobs, inputs=inputs), batch=10))
+            removed = next(prune(retention_limits(jobs=jobs, inputs=inputs), batch_size=10))
         assert removed.jobs + removed.inputs == 10
         assert found.scans == []
 
@@ -169,7 +169,7 @@ def test_prune_after_a_prune() -> None:
     """Where the old inputs are gone, nothing searches the whole history for them."""
     RenderInput.objects.all().delete()
     with plans() as found:
-        assert list(prune(limits(inputs=timedelta(days=1)))) == []
+        assert list(prune(retention_limits(inputs=timedelta(days=1)))) == []
     assert found.scans == []
 
 

@@ -104,7 +104,7 @@ def test_D1_cut_download(sandbox, documents, limit: int, state: State, reason: s
     sandbox.add_fault(Fault(on="download", action="cut", mode="length", times=1))
     job = drive(job)
     assert (job.state, job.error_code) == (state, reason)
-    assert not [path for path in files(spool.directory()) if ".part." in path.name]
+    assert not [path for path in files(spool.get_directory()) if ".part." in path.name]
 
 
 @pytest.mark.parametrize("mode", ["length", "chunked", "close"])
@@ -135,7 +135,7 @@ def test_D6_too_large(sandbox, documents, settings, action: str) -> None:
     assert (job.state, job.error_code) == (State.FAILED, "too_large")
     assert "1,000,000" in job.errors or "1000000" in job.errors
     assert not files(documents)
-    assert not files(spool.directory())
+    assert not files(spool.get_directory())
 
 
 def test_D6_drip(sandbox, documents) -> None:
@@ -153,7 +153,7 @@ def test_D7_not_a_document(sandbox, documents, action: str) -> None:
     job = drive(enqueue())
     assert (job.state, job.error_code) == (State.FAILED, "not_a_document")
     assert "empty" in job.errors or "It begins with" in job.errors
-    assert [path.suffix for path in files(spool.directory())] == [".bad"]
+    assert [path.suffix for path in files(spool.get_directory())] == [".bad"]
     assert not files(documents)
 
 
@@ -373,7 +373,7 @@ def test_storage_that_is_gone(sandbox, documents, archive, settings) -> None:
 def test_collect_leaves_no_spool_file(sandbox, documents) -> None:
     """After the file is stored, the spool is empty."""
     drive(enqueue())
-    assert files(spool.directory()) == []
+    assert files(spool.get_directory()) == []
 
 
 def test_collect_names_are_unguessable_and_without_user_text(sandbox, documents) -> None:
@@ -411,7 +411,7 @@ def test_an_error_that_nobody_expects(sandbox, documents, monkeypatch) -> None:
 
     monkeypatch.setattr(Client, "download", fail)
     assert drive(job).error_code == "download_failed"
-    assert files(spool.directory()) == []
+    assert files(spool.get_directory()) == []
 
 
 def test_a_workbook_of_two_disks_is_none(sandbox, documents, monkeypatch) -> None:
@@ -467,4 +467,4 @@ def test_a_row_that_goes_while_its_file_is_stored(sandbox, documents, monkeypatc
 
     monkeypatch.setattr(FileSystemStorage, "_save", save)
     collect_one(kept)
-    assert files(documents) == files(spool.directory()) == []
+    assert files(documents) == files(spool.get_directory()) == []

@@ -293,5 +293,5 @@ def test_events_are_only_added(sandbox: Sandbox, documents: Path) -> None:
     job = drive(job)
     assert list(job.events.values_list("pk", "kind", "message"))[: len(before)] == before
     assert job.state == State.COMPLETED
-    assert spool.directory().exists()
+    assert spool.get_directory().exists()
     assert RenderEvent.objects.filter(job=job, kind=EventKind.RETRIED).count() == 1

@@ -12,7 +12,7 @@ from django_docraptor.payloads import (
     merge_options,
     options_to_json,
 )
-from tests.payloads.options import EXPIRES, PRINCE, TOP, build, problems
+from tests.support.document_requests import EXPIRES, PRINCE, TOP, build, problems
 
 
 def test_options_survive_storage_as_json():

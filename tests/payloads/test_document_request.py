@@ -7,7 +7,7 @@ import json
 import pytest
 
 from django_docraptor.payloads import DocumentRequest, DocumentType, PrinceOptions
-from tests.payloads.options import PRINCE, TOP, build, problems
+from tests.support.document_requests import PRINCE, TOP, build, problems
 
 
 def test_document_request_sends_every_option_at_the_top_level():

@@ -5,7 +5,7 @@ import dataclasses
 import pytest
 
 from django_docraptor.payloads import PrinceOptions
-from tests.payloads.options import PRINCE, problems
+from tests.support.document_requests import PRINCE, problems
 
 
 def test_prince_options_has_every_documented_option():

@@ -24,7 +24,7 @@ from django_docraptor.preflight import find_problems
 from django_docraptor.preflight.resources import Resource, feed
 from django_docraptor.sandbox import Sandbox
 from django_docraptor.states import State
-from tests.assets.test_sources import MANIFEST, Stored, png, uri
+from tests.support.assets import MANIFEST, Stored, png, uri
 from tests.support.jobs import drive, read
 from tests.support.sandbox_client import wait_until
 

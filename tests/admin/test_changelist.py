@@ -1,0 +1,132 @@
+"""The list of jobs: search, filters, a bounded count, and few queries."""
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import Group, User
+from django.db import connection
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
+
+from django_docraptor.admin import changelist
+from django_docraptor.models import RenderJob
+from django_docraptor.states import State
+from tests.support.admin_jobs import (
+    CANCEL,
+    LIST,
+    RETRY,
+    VIEW,
+    client_with,
+    failed,
+    make_job,
+    text_of,
+)
+
+pytestmark = pytest.mark.django_db
+
+
+# Finding
+
+
+@pytest.mark.parametrize(
+    "term",
+    [
+        lambda job: str(job.pk),
+        lambda job: job.pk.hex,
+        lambda job: f" {job.pk} ",
+        lambda job: job.status_id,
+        lambda job: job.idempotency_key,
+        lambda job: "invoice-77",
+        lambda job: "INVOICE-77.PDF",
+    ],
+)
+def test_search(client: Client, term: Any) -> None:
+    """By id with or without dashes, by status id or key in full, by the start of the name."""
+    order = {"name": "invoice-77.pdf", "idempotency_key": "order-77"}
+    job = make_job(State.QUEUED, order, status_id="0f3c-status")
+    make_job(State.QUEUED, {"name": "invoice-8.pdf"}, status_id="other")
+    found = client.get(LIST, {"q": term(job)}).context["cl"].result_list
+    assert [row.pk for row in found] == [job.pk]
+
+
+@pytest.mark.parametrize("term", ["0f3c", "order", "voice", "77"])
+def test_search_is_not_for_parts(client: Client, term: str) -> None:
+    """Parts of keys, and what stands within a name, are not looked for: it would read all rows."""
+    order = {"name": "invoice-77.pdf", "idempotency_key": "order-77"}
+    make_job(State.QUEUED, order, status_id="0f3c-status")
+    assert client.get(LIST, {"q": term}).context["cl"].result_list == []
+
+
+def test_search_by_key_asks_no_names(client: Client) -> None:
+    """What an index finds must not be mixed with what it does not."""
+    job = make_job()
+    with CaptureQueriesContext(connection) as queries:
+        client.get(LIST, {"q": str(job.pk)})
+    assert not [sql for sql in queries if "LIKE" in sql["sql"].upper()]
+
+
+@pytest.mark.parametrize(
+    ("query", "names"),
+    [
+        ({"state__exact": "failed"}, ["c.pdf"]),
+        ({"test__exact": "1"}, ["b.pdf"]),
+        ({"document_type__exact": "xlsx"}, ["a.xlsx"]),
+        ({"document": "shop.InvoicePDF"}, ["a.xlsx"]),
+        ({"document": "-"}, ["c.pdf", "b.pdf"]),
+    ],
+)
+def test_filters(client: Client, query: dict[str, str], names: list[str]) -> None:
+    """The list can be narrowed, newest first."""
+    make_job(order={"name": "a.xlsx", "document_type": "xlsx", "document": "shop.InvoicePDF"})
+    make_job(order={"name": "b.pdf", "test": True})
+    make_job(State.FAILED, {"name": "c.pdf"})
+    for age, name in enumerate(("c.pdf", "b.pdf", "a.xlsx")):
+        at = timezone.now() - timedelta(hours=age)
+        RenderJob.objects.filter(name=name).update(created_at=at)
+    found = client.get(LIST, query).context["cl"].result_list
+    assert [row.name for row in found] == names
+
+
+# Speed
+
+
+def make_many(count: int) -> None:
+    """Jobs with sources of two kinds, and owners."""
+    for number in range(count):
+        owner = User.objects.create_user(f"owner-{RenderJob.objects.count()}-{number}")
+        group = Group.objects.create(name=owner.username)
+        make_job(State.COMPLETED, {"source": group if number % 2 else owner, "owner": owner})
+
+
+def test_list_has_a_constant_number_of_queries() -> None:
+    """Fifty jobs with sources and owners cost as many queries as five."""
+    insider = client_with(VIEW, RETRY, CANCEL, "view_group", "view_user")
+    make_many(5)
+    insider.get(LIST)
+    with CaptureQueriesContext(connection) as few:
+        insider.get(LIST)
+    make_many(45)
+    with CaptureQueriesContext(connection) as many:
+        text = text_of(insider, LIST)
+    assert text.count("owner-") >= 50
+    assert len(many) == len(few) <= 12  # three of them ask whether the engine is alive
+
+
+def test_list_reads_no_long_texts(client: Client) -> None:
+    """The columns of unbounded size stay in the database."""
+    failed(errors="long")
+    with CaptureQueriesContext(connection) as queries:
+        client.get(LIST)
+    assert not [sql for sql in queries if "errors" in sql["sql"] or '"content"' in sql["sql"]]
+
+
+def test_list_counts_a_bounded_number(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a million jobs only the first thousands are counted, and the list says so."""
+    monkeypatch.setattr(changelist, "MOST_COUNTED", 2)
+    for _ in range(3):
+        make_job()
+    response = client.get(LIST)
+    assert response.context["cl"].result_count == 2
+    assert "search or filter to find others" in response.content.decode()

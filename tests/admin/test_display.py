@@ -1,0 +1,66 @@
+"""How the admin shows a state, a duration and secret values."""
+
+from datetime import timedelta
+
+import pytest
+from django.utils.html import strip_tags
+
+from django_docraptor.admin.display import NOTHING, badge, humane, time_taken, without_secrets
+from django_docraptor.states import State
+from tests.support.admin_jobs import make_job
+
+pytestmark = pytest.mark.django_db
+
+
+def test_unknown_state_in_history() -> None:
+    """A state that a newer version wrote is shown as it is."""
+    assert "archived" in badge("archived")
+
+
+@pytest.mark.parametrize("state", list(State))
+def test_badge_reads_without_colour(state: State) -> None:
+    """A state has its word, and a sign that no other state has."""
+    sign, _, word = strip_tags(badge(state)).partition(" ")
+    assert word == str(state.label)
+    assert [strip_tags(badge(other)).partition(" ")[0] for other in State].count(sign) == 1
+
+
+# How values look
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (-1, "0.0 s"),
+        (0, "0.0 s"),
+        (4.24, "4.2 s"),
+        (59.94, "59.9 s"),
+        (59.96, "1 min 00 s"),
+        (185, "3 min 05 s"),
+        (3599.7, "1 h 00 min"),
+        (7620, "2 h 07 min"),
+        (180_000, "50 h 00 min"),
+    ],
+)
+def test_humane(seconds: float, text: str) -> None:
+    """Durations read as people say them."""
+    assert humane(timedelta(seconds=seconds)) == text
+
+
+def test_time_taken() -> None:
+    """A duration needs an end: the finish, or the rendering while the file is fetched."""
+    job = make_job(State.WORKING)
+    assert time_taken(job) == NOTHING
+    job.rendered_at = job.created_at + timedelta(seconds=3)
+    assert time_taken(job) == NOTHING
+    job.state = State.DOWNLOADING
+    assert time_taken(job) == "3.0 s"
+    job.finished_at = job.created_at + timedelta(seconds=5)
+    assert time_taken(job) == "5.0 s"
+
+
+def test_without_secrets_keeps_the_rest() -> None:
+    """Only values that are secret are hidden, at any depth, and blanks stay blank."""
+    given = {"a": [{"api_key": "k", "media": "print"}], "owner_password": None, "n": 1}
+    shown = without_secrets(given)
+    assert shown == {"a": [{"api_key": "••••••", "media": "print"}], "owner_password": None, "n": 1}

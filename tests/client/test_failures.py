@@ -1,0 +1,441 @@
+"""What each failure of a call proves: not sent, sent, or unknown; and what its error says."""
+
+import datetime as dt
+import io
+import logging
+import time
+from email.utils import format_datetime
+
+import pytest
+import requests
+import urllib3.exceptions
+
+from django_docraptor.client.failures import Redactor, from_network
+from django_docraptor.exceptions import (
+    ForbiddenError,
+    NotFoundError,
+    NotSentError,
+    RateLimitError,
+    RejectedError,
+    Sent,
+    ServerError,
+    UnauthorizedError,
+    UnknownOutcomeError,
+)
+from django_docraptor.payloads import DocumentRequest
+from tests.support import socket_server as at
+from tests.support.client import (
+    ACCEPTED,
+    DOWNLOAD_ID,
+    FORMS,
+    REQUEST,
+    client,
+    create_error,
+    download_error,
+    error_of,
+    everything,
+    status_error,
+)
+from tests.support.socket_server import SocketServer, answer, chunked, head
+
+# Certainly not sent.
+
+
+def test_create_refused_was_not_sent():
+    """Nobody listens: safe to send again."""
+    with pytest.raises(NotSentError, match="ConnectionRefusedError") as caught:
+        client(f"http://127.0.0.1:{at.unused_port()}").create_async_doc(REQUEST)
+    assert (caught.value.sent, caught.value.retryable) == (Sent.NO, True)
+
+
+def test_create_to_a_name_without_an_address_was_not_sent():
+    """The name cannot be resolved."""
+    with pytest.raises(NotSentError):
+        client("http://nowhere.invalid").create_async_doc(REQUEST)
+
+
+def test_create_connect_timeout_was_not_sent():
+    """The connection is never established."""
+    with at.unreachable() as url, pytest.raises(NotSentError):
+        client(url).create_async_doc(REQUEST)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "docraptor.test",
+        "ftp://docraptor.test",
+        "http://",
+        "http://[::1",
+        "http://.test",
+        f"http://{'a' * 64}.test",
+    ],
+)
+def test_create_to_a_wrong_address_was_not_sent(url):
+    """An address that is none fails on our side."""
+    with pytest.raises(NotSentError):
+        client(url).create_async_doc(REQUEST)
+
+
+def test_create_with_a_missing_ca_bundle_was_not_sent(tmp_path):
+    """requests raises a plain OSError for it, before it connects."""
+    missing = str(tmp_path / "none.pem")
+    with pytest.raises(NotSentError, match=r"none\.pem"):
+        client("https://127.0.0.1:1", ca_bundle=missing).create_async_doc(REQUEST)
+
+
+def test_create_through_a_proxy_that_refuses_was_not_sent():
+    """The proxy is not there; for http and https alike nothing has left."""
+    nowhere = f"http://127.0.0.1:{at.unused_port()}"
+    proxies = {"http": nowhere, "https": nowhere}
+    for url in ("http://docraptor.test", "https://docraptor.test"):
+        with pytest.raises(NotSentError):
+            client(url, proxies=proxies).create_async_doc(REQUEST)
+
+
+def test_create_over_https_that_the_proxy_does_not_connect_was_not_sent():
+    """CONNECT answered with 502: the proxy has seen no request of ours."""
+    refuse = at.raw(head(502, {"Content-Length": "0"}))
+    with SocketServer(refuse) as proxy, pytest.raises(NotSentError):
+        client("https://docraptor.test", proxies={"https": proxy.url}).create_async_doc(REQUEST)
+    assert [sent.method for sent in proxy.requests] == ["CONNECT"]
+    assert "authorization" not in proxy.requests[0].headers
+
+
+def test_create_over_http_with_502_from_a_proxy_is_a_server_error():
+    """Without a tunnel the proxy has the request, and may have passed it on."""
+    with SocketServer(answer(status=502)) as proxy, pytest.raises(ServerError) as caught:
+        client("http://docraptor.test", proxies={"http": proxy.url}).create_async_doc(REQUEST)
+    assert caught.value.sent == Sent.MAYBE
+
+
+def test_create_with_an_untrusted_certificate_was_not_sent(certificate):
+    """The handshake fails before the key is shown to anybody."""
+    with (
+        SocketServer(ACCEPTED, tls=certificate[1]) as server,
+        pytest.raises(NotSentError, match="SSLCertVerificationError"),
+    ):
+        client(server.url).create_async_doc(REQUEST)
+    assert server.requests == []
+
+
+def test_create_whose_handshake_hangs_is_unknown():
+    """It looks like a read timeout, hence must count as one."""
+    with SocketServer(at.Exchange.hang) as server, pytest.raises(UnknownOutcomeError) as caught:
+        client(server.url.replace("http:", "https:")).create_async_doc(REQUEST)
+    assert caught.value.sent == Sent.MAYBE
+
+
+# Outcome unknown.
+
+
+BIG = DocumentRequest(name="big", content="x" * 20_000_000)
+
+
+@pytest.mark.parametrize(
+    "behaviour",
+    [
+        at.close_unread,
+        at.close_while_reading,
+        at.reset,
+        at.close,
+        at.hang,
+        at.raw(b"HTT"),
+        at.raw(b"garbage\r\n\r\n"),
+        at.raw(b"HTTP/1.1 200 OK\r\nContent-Le"),
+        at.raw(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\nabcdef"),
+        at.raw(b"HTTP/1.1 200 OK\r\nX: " + b"y" * 70_000 + b"\r\n\r\n"),
+    ],
+    ids=[
+        "rst-unread",
+        "rst-while-reading",
+        "rst",
+        "close",
+        "hang",
+        "half-status-line",
+        "garbage",
+        "cut-headers",
+        "two-lengths",
+        "endless-header",
+    ],
+)
+def test_create_without_an_answer_is_unknown_and_sent_once(behaviour):
+    """Whatever became of the request, it may have been accepted; it is never repeated here."""
+    error, server = create_error(behaviour)
+    assert type(error) is UnknownOutcomeError
+    assert error.sent in (Sent.MAYBE, Sent.YES)
+    assert server.connections == 1
+
+
+def test_create_whose_body_is_not_taken_is_unknown():
+    """The server stops reading a large body: the read timeout also bounds the writing."""
+    started = time.monotonic()
+    error, _ = create_error(at.stop_reading, request=BIG)
+    assert type(error) is UnknownOutcomeError
+    assert time.monotonic() - started < 2
+
+
+def test_create_refused_while_sending_is_rejected():
+    """An early 413 is an answer like any other."""
+    data = head(413, {"Content-Length": "0", "Connection": "close"})
+    error, _ = create_error(at.refuse_early(data), request=BIG)
+    assert isinstance(error, RejectedError)
+
+
+@pytest.mark.parametrize(
+    "behaviour",
+    [
+        at.raw(head(200, {"Content-Length": "20"}) + b'{"status_id'),
+        at.raw(head(200, {"Transfer-Encoding": "chunked"}) + chunked(b'{"status_id', end=False)),
+        at.raw(head(200) + b'{"status_id'),
+        at.stall(head(200, {"Content-Length": "20"}) + b'{"status_id'),
+        at.drip(head(200, {"Content-Length": "999999"}), every=0.05, piece=b" "),
+        answer(b"<html>Welcome to our hotel</html>"),
+        answer(b"{}"),
+        answer(b'{"status_id": " "}'),
+        answer(b'["abc"]'),
+        answer(b"\xff\xfe"),
+        answer(b"[" * 100_000),
+        answer(b"x", headers={"Content-Encoding": "gzip"}),
+        answer(b"", status=204),
+    ],
+    ids=[
+        "cut-length",
+        "cut-chunked",
+        "cut-close",
+        "stall",
+        "drip",
+        "html",
+        "no-id",
+        "blank-id",
+        "list",
+        "not-utf-8",
+        "deep",
+        "not-gzip",
+        "204",
+    ],
+)
+def test_create_accepted_with_a_lost_id_is_unknown_but_sent(behaviour):
+    """A success whose body is lost was accepted; only the log can tell its id."""
+    error, server = create_error(behaviour)
+    assert type(error) is UnknownOutcomeError
+    assert error.sent == Sent.YES
+    assert error.status in (200, 204)
+    assert server.connections == 1
+
+
+@pytest.mark.parametrize("status", [500, 502, 503, 504, 599])
+def test_create_with_a_server_error_may_have_been_accepted(status):
+    """A gateway's error says nothing of the application behind it."""
+    error, server = create_error(answer(b"<title>Bad Gateway</title>", status))
+    assert isinstance(error, ServerError)
+    assert (error.sent, error.retryable, error.status) == (Sent.MAYBE, True, status)
+    assert error.message == "Bad Gateway"
+    assert len(server.requests) == 1
+
+
+def test_from_network_takes_only_explicit_links_for_proof():
+    """An error that was merely being handled meanwhile proves nothing."""
+    failure = requests.ConnectionError("Connection aborted.")
+    failure.__context__ = urllib3.exceptions.NewConnectionError(None, "refused")
+    error = from_network(failure, url="http://x", creates=True, redact=Redactor(()))
+    assert type(error) is UnknownOutcomeError
+
+
+@pytest.mark.parametrize("behaviour", [at.reset, at.close, at.hang, at.raw(b"junk")])
+def test_status_without_an_answer_may_be_asked_again(behaviour):
+    """Asking is free, so it is retryable."""
+    error = status_error(behaviour)
+    assert type(error) is UnknownOutcomeError
+    assert error.retryable
+
+
+def test_status_refused_was_not_sent():
+    """The same classes as for a create."""
+    with pytest.raises(NotSentError):
+        client(f"http://127.0.0.1:{at.unused_port()}").get_status("abc")
+
+
+# Answers that are errors.
+
+
+@pytest.mark.parametrize(
+    ("status", "kind", "sent", "retryable"),
+    [
+        (400, RejectedError, Sent.YES, False),
+        (401, UnauthorizedError, Sent.YES, True),
+        (403, ForbiddenError, Sent.NO, True),
+        (404, NotFoundError, Sent.YES, False),
+        (409, RejectedError, Sent.YES, False),
+        (413, RejectedError, Sent.YES, False),
+        (422, RejectedError, Sent.YES, False),
+        (429, RateLimitError, Sent.NO, True),
+    ],
+)
+def test_create_errors_by_status(status, kind, sent, retryable):
+    """What each status code proves about a create."""
+    error, _ = create_error(answer(b"", status, {"X-Request-Id": "r-1"}))
+    assert type(error) is kind
+    assert (error.sent, error.retryable) == (sent, retryable)
+    assert (error.status, error.request_id) == (status, "r-1")
+
+
+@pytest.mark.parametrize(
+    ("status", "kind", "retryable"),
+    [
+        (400, RejectedError, False),
+        (401, UnauthorizedError, True),
+        (403, ForbiddenError, False),
+        (404, NotFoundError, False),
+        (429, RateLimitError, True),
+        (500, ServerError, True),
+    ],
+)
+def test_status_and_download_errors_by_status(status, kind, retryable):
+    """403 is final where nothing is created."""
+    for error in (status_error(answer(b"", status)), download_error(answer(b"", status))):
+        assert type(error) is kind
+        assert error.retryable is retryable
+
+
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        (b"<?xml version='1.0'?><errors><error>Name can't be blank</error></errors>", None),
+        (
+            b"<errors>\n<error>One &lt;b&gt; &amp;lt;</error><error>Two</error></errors>",
+            "One <b> &lt;\nTwo",
+        ),
+        (b"<errors><error type='x'><![CDATA[a <b> c]]></error></errors>", "a <b> c"),
+        (b"<errors><error>Gr\xfc\xdfe</error></errors>", "Grüße"),
+        (b"<errors><error>Gr\xc3\xbc\xc3\x9fe</error></errors>", "Grüße"),
+        (b'{"errors": ["One", "Two"]}', "One\nTwo"),
+        (b'{"errors": {"name": ["too long"]}}', "name: too long"),
+        (b'{"error": "One"}', "One"),
+        (b'{"message": "One"}', "One"),
+        (b'{"errors": [1, null, [["a", [["b"]]]], {"x": {"y": "z"}}]}', "a\ny: z"),
+        (b'["One", "Two"]', "One\nTwo"),
+        (b'{"code": 7}', '{"code": 7}'),
+        (b'{"validation_errors": "One\\nTwo"}', "One\nTwo"),
+        (
+            b"<html><head><TITLE>413 Request\n Too Large</TITLE></head></html>",
+            "413 Request Too Large",
+        ),
+        (b"plain words", "plain words"),
+        (b"", "DocRaptor answered 422 without a reason."),
+        (b"<p>", "DocRaptor answered 422 without a reason."),
+        (b"[" * 60_000, None),
+        (b"<error" * 10_000, "DocRaptor answered 422 without a reason."),
+    ],
+)
+def test_error_message_holds_every_reason(body, message):
+    """XML, JSON, HTML, text, not UTF-8, empty: the reasons are found, the status is never lost."""
+    started = time.monotonic()
+    error, _ = create_error(answer(body, 422))
+    assert error.status == 422
+    assert error.message == message or message is None
+    assert time.monotonic() - started < 1
+
+
+def test_error_message_is_whole_and_the_body_an_excerpt():
+    """A long reason is not cut; the body is, at 2,000 characters."""
+    reason = "x" * 5_000
+    error, _ = create_error(answer(f"<errors><error>{reason}</error></errors>".encode(), 422))
+    assert error.message == reason
+    assert len(error.body) == 2_000
+
+
+def test_error_body_cannot_expand():
+    """Entities that a document declares are text, not something to resolve."""
+    bomb = (
+        b'<!DOCTYPE x [<!ENTITY a "aaaaaaaaaa"><!ENTITY b "&a;&a;&a;">]>'
+        b"<errors><error>&b; &xxe;</error></errors>"
+    )
+    error, _ = create_error(answer(bomb, 422))
+    assert error.message == "&b; &xxe;"
+
+
+@pytest.mark.parametrize(
+    "behaviour",
+    [
+        at.raw(head(422, {"Content-Length": "99"}) + b"<errors><error>Cut</error>"),
+        at.stall(head(422, {"Content-Length": "99"}) + b"<errors><error>Cut</error>"),
+        at.pour(head(422), b"<errors><error>Cut</error>" + b" " * 65536),
+        at.raw(head(422, {"Content-Encoding": "gzip"}) + b"not gzip"),
+    ],
+    ids=["cut", "stall", "endless", "not-gzip"],
+)
+def test_error_body_that_cannot_be_read_does_not_hide_the_status(behaviour):
+    """The status decides; of the body, what came is used."""
+    error, _ = create_error(behaviour)
+    assert type(error) is RejectedError
+    assert error.status == 422
+
+
+@pytest.mark.parametrize(
+    ("value", "seconds"),
+    [("7", 7), ("999999", 3600), ("-5", None), ("soon", None), ("", None), ("9" * 400, 3600)],
+)
+def test_retry_after_in_seconds(value, seconds):
+    """Seconds, one hour at most; nonsense is as if nothing was said."""
+    error, _ = create_error(answer(b"", 429, {"Retry-After": value}))
+    assert error.retry_after == seconds
+
+
+def test_retry_after_as_a_date():
+    """An HTTP date becomes the seconds until then, never negative."""
+    now = dt.datetime.now(dt.UTC)
+    later = format_datetime(now + dt.timedelta(seconds=100), usegmt=True)
+    error, _ = create_error(answer(b"", 429, {"Retry-After": later}))
+    assert 90 < error.retry_after <= 100
+    past = format_datetime(now - dt.timedelta(days=1), usegmt=True)
+    error, _ = create_error(answer(b"", 503, {"Retry-After": past}))
+    assert error.retry_after == 0
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("status", [401, 422, 500])
+def test_error_that_repeats_the_key_is_redacted(form, status):
+    """An error body may repeat the key in any of its forms."""
+    body = f"<errors><error>Bad key {form}!</error></errors>".encode()
+    error, _ = create_error(answer(body, status, {"X-Request-Id": f"r {form}"}))
+    assert error.message == "Bad key [redacted]!"
+    assert form not in everything(error)
+    assert "[redacted]" in error.body
+
+
+@pytest.mark.parametrize(
+    "behaviour", [at.reset, at.hang, at.raw(b"junk\r\n"), answer(b"{", 200), answer(b"", 403)]
+)
+def test_errors_and_logs_show_no_secret(behaviour, caplog):
+    """Neither the key nor the download id is in any text of an error, its traceback or a log."""
+    caplog.set_level(logging.DEBUG)
+    with SocketServer(behaviour) as server:
+        mine = client(server.url)
+        for call in (
+            lambda: mine.create_doc(REQUEST, io.BytesIO()),
+            lambda: mine.create_async_doc(REQUEST),
+            lambda: mine.download(DOWNLOAD_ID, io.BytesIO()),
+            lambda: mine.expire(DOWNLOAD_ID),
+        ):
+            error = error_of(call)
+            if error is None:
+                continue
+            assert error.__context__ is None
+            assert error.__cause__ is None
+            told = everything(error)
+            for secret in [*FORMS, DOWNLOAD_ID, "Grüße"]:
+                assert secret not in told
+    assert "GET /download/…" in caplog.text
+    for secret in [*FORMS, DOWNLOAD_ID, "Grüße"]:
+        assert secret not in caplog.text
+
+
+def test_error_that_repeats_the_download_id_is_redacted():
+    """A download's address in an error body is a secret too."""
+    body = b"<errors><error>https://x.test/download/an0ther?x and abc1234 failed</error></errors>"
+    with SocketServer(answer(body, 400)) as server, pytest.raises(RejectedError) as caught:
+        client(server.url).download("abc1234", io.BytesIO())
+    told = everything(caught.value)
+    assert "an0ther" not in told
+    assert "abc1234" not in caught.value.message

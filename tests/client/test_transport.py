@@ -1,0 +1,235 @@
+"""Connections, TLS, proxies, redirects, bounds and secrets: what a call does on the wire."""
+
+import base64
+import io
+import logging
+import os
+import threading
+import tracemalloc
+
+import pytest
+import requests
+
+import django_docraptor
+from django_docraptor.client import RemoteStatus, Timeouts
+from django_docraptor.client.transport import session_for
+from django_docraptor.exceptions import (
+    NotSentError,
+    ResponseError,
+    UnknownOutcomeError,
+)
+from django_docraptor.payloads import DocumentRequest, PrinceOptions
+from tests.support import socket_server as at
+from tests.support.client import (
+    ACCEPTED,
+    DOWNLOAD_ID,
+    KEY,
+    REQUEST,
+    client,
+    create_error,
+    status_error,
+)
+from tests.support.socket_server import SocketServer, answer, head
+
+
+def test_client_authenticates_with_the_key_as_user_and_no_password():
+    """Basic authentication carries the key, even one that is not Latin-1; the address does not."""
+    with SocketServer(ACCEPTED) as server:
+        client(server.url, api_key="ключ").create_async_doc(REQUEST)
+    expected = base64.b64encode("ключ:".encode()).decode()
+    assert server.requests[0].headers["authorization"] == f"Basic {expected}"
+    assert "?" not in server.requests[0].path
+
+
+def test_client_says_who_it_is_and_asks_for_no_encoding():
+    """User-Agent names package and version; compression is not asked for."""
+    with SocketServer(ACCEPTED) as server:
+        client(server.url).create_async_doc(REQUEST)
+    headers = server.requests[0].headers
+    assert headers["user-agent"] == (
+        f"django-docraptor/{django_docraptor.__version__} (+python-requests/{requests.__version__})"
+    )
+    assert headers["accept-encoding"] == "identity"
+
+
+def test_creates_and_downloads_use_a_connection_of_their_own():
+    """A kept connection may die as the request arrives: a create or a download never risks it."""
+    with SocketServer(ACCEPTED, ACCEPTED, answer(b"%PDF-")) as server:
+        mine = client(server.url)
+        mine.create_async_doc(REQUEST)
+        mine.create_async_doc(REQUEST)
+        mine.download("abc", io.BytesIO())
+    assert [sent.connection for sent in server.requests] == [1, 2, 3]
+    assert {sent.headers["connection"] for sent in server.requests} == {"close"}
+
+
+def test_status_calls_share_a_pooled_connection():
+    """Polling does not pay for a TLS handshake each time, even across clients."""
+    with SocketServer(answer(b'{"status": "queued"}')) as server:
+        for _ in range(3):
+            client(server.url).get_status("abc")
+    assert [sent.connection for sent in server.requests] == [1, 1, 1]
+
+
+def test_pooled_session_belongs_to_one_thread():
+    """Two threads never share a session."""
+    others = []
+    thread = threading.Thread(target=lambda: others.append(session_for("pooled")))
+    thread.start()
+    thread.join()
+    assert others[0] is not session_for("pooled")
+    assert session_for("pooled") is session_for("pooled")
+
+
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+def test_pooled_session_is_not_inherited_across_a_fork():
+    """X6: a child process opens its own connection; the parent's stays usable."""
+    with SocketServer(answer(b'{"status": "queued"}')) as server:
+        client(server.url).get_status("abc")
+        pid = os.fork()
+        if pid == 0:
+            done = 1
+            try:
+                done = 0 if client(server.url).get_status("abc").status == "queued" else 1
+            finally:
+                os._exit(done)
+        assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+        client(server.url).get_status("abc")
+    assert [sent.connection for sent in server.requests] == [1, 2, 1]
+
+
+def test_cookies_are_not_kept():
+    """A cookie that is set is never sent back."""
+    queued = answer(b'{"status": "queued"}', headers={"Set-Cookie": "a=b; Path=/"})
+    with SocketServer(queued) as server:
+        client(server.url).get_status("abc")
+        client(server.url).get_status("abc")
+    assert "cookie" not in server.requests[1].headers
+
+
+def test_environment_is_not_trusted(monkeypatch, tmp_path):
+    """X5: netrc, proxy and CA variables change nothing: the key goes to the API host only."""
+    netrc = tmp_path / "netrc"
+    netrc.write_text("machine 127.0.0.1 login evil password evil\n")
+    nowhere = f"http://127.0.0.1:{at.unused_port()}"
+    for name in ("NETRC", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"):
+        monkeypatch.setenv(name, str(netrc))
+    for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY", "HTTPS_PROXY"):
+        monkeypatch.setenv(name, nowhere)
+    monkeypatch.delenv("NO_PROXY", raising=False)
+    monkeypatch.delenv("no_proxy", raising=False)
+    with SocketServer(ACCEPTED) as server:
+        assert client(server.url).create_async_doc(REQUEST) == "abc"
+    expected = base64.b64encode(f"{KEY}:".encode()).decode()
+    assert server.requests[0].headers["authorization"] == f"Basic {expected}"
+
+
+def test_configured_proxy_is_used():
+    """A proxy that the project names gets the call."""
+    with SocketServer(ACCEPTED) as proxy:
+        proxies = {"http": proxy.url}
+        mine = client("http://docraptor.test", proxies=proxies)
+        assert mine.create_async_doc(REQUEST) == "abc"
+    assert proxy.requests[0].path == "http://docraptor.test/async_docs"
+
+
+def test_create_with_a_trusted_certificate_works(certificate, monkeypatch):
+    """The project's own CA bundle counts, whatever the environment says."""
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", "/nonexistent.pem")
+    with SocketServer(ACCEPTED, tls=certificate[1]) as server:
+        mine = client(server.url, ca_bundle=str(certificate[0]))
+        assert mine.create_async_doc(REQUEST) == "abc"
+
+
+def test_environment_cannot_make_a_certificate_trusted(certificate, monkeypatch):
+    """A CA bundle in the environment is not used."""
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(certificate[0]))
+    with SocketServer(ACCEPTED, tls=certificate[1]) as server, pytest.raises(NotSentError):
+        client(server.url).create_async_doc(REQUEST)
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+def test_redirect_is_not_followed_and_the_key_not_sent_there(status):
+    """A create is not repeated elsewhere, and its outcome is unknown."""
+    with SocketServer(ACCEPTED) as other:
+        location = {"Location": f"{other.url}/async_docs?token=t0ken"}
+        error, server = create_error(answer(b"moved", status, location))
+        assert other.connections == 0
+    assert type(error) is UnknownOutcomeError
+    assert "redirect to 127.0.0.1" in error.message
+    assert "t0ken" not in error.message
+    assert len(server.requests) == 1
+
+
+@pytest.mark.parametrize("location", ["http://[bad", "nonsense://x", "http://"])
+def test_redirect_to_a_broken_address_is_unknown_not_unsent(location):
+    """requests would raise InvalidURL, as for an address of ours; but this create was sent."""
+    error, _ = create_error(answer(b"", 307, {"Location": location}))
+    assert type(error) is UnknownOutcomeError
+
+
+def test_redirect_with_an_endless_body_is_not_loaded():
+    """requests would load it whole to look where the redirect goes."""
+    pour = at.pour(head(307, {"Location": "/elsewhere"}), b"x" * 65536)
+    tracemalloc.start()
+    error, _ = create_error(pour)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert isinstance(error, UnknownOutcomeError)
+    assert peak < 5_000_000
+
+
+def test_redirect_of_a_status_call_may_be_asked_again():
+    """Something in between answered: not followed, not final."""
+    error = status_error(answer(b"", 302, {"Location": "http://127.0.0.1:1/"}))
+    assert type(error) is ResponseError
+    assert (error.status, error.retryable) == (302, True)
+
+
+def test_urllib3_logs_a_download_without_its_id(caplog):
+    """urllib3 logs every path at DEBUG; the id in it is taken out, the line stays."""
+    caplog.set_level(logging.DEBUG, logger="urllib3")
+    with SocketServer(answer(b"x")) as server:
+        client(server.url).download(DOWNLOAD_ID, io.BytesIO())
+    assert '"GET /download/[redacted] HTTP/1.1" 200' in caplog.text
+    assert DOWNLOAD_ID not in caplog.text
+
+
+def test_urllib3_may_log_a_dict(caplog):
+    """A log line with named arguments passes as it is."""
+    client("https://docraptor.test")
+    caplog.set_level(logging.DEBUG, logger="urllib3")
+    logging.getLogger("urllib3.connectionpool").debug("%(a)s", {"a": 1})
+    assert caplog.messages == ["1"]
+
+
+def test_call_is_logged_without_ids(caplog):
+    """One line a call at DEBUG: method, path without ids, status, seconds."""
+    caplog.set_level(logging.DEBUG, logger="django_docraptor.client")
+    with SocketServer(answer(b'{"status": "queued"}')) as server:
+        client(server.url).get_status("st4tus")
+    (line,) = [one for one in caplog.records if one.name == "django_docraptor.client"]
+    assert line.getMessage().startswith("GET /status/…: 200 in 0.")
+
+
+def test_repr_hides_secrets():
+    """Neither the client nor what it returns shows a secret."""
+    mine = client("https://docraptor.test")
+    assert repr(mine) == "Client(base_url='https://docraptor.test')"
+    assert KEY not in repr(mine._transport)
+    remote = RemoteStatus(status="completed", download_id="d1x", download_url="https://x/d1x")
+    assert "d1x" not in repr(remote)
+    request = DocumentRequest(
+        name="a",
+        content="c0ntent",
+        callback_url="https://x.test/t0ken",
+        prince_options=PrinceOptions(user_password="pa55", owner_password="pa55"),
+    )
+    for secret in ("c0ntent", "t0ken", "pa55"):
+        assert secret not in repr(request)
+
+
+def test_default_timeouts_are_above_docraptors_limit():
+    """DocRaptor takes up to 60 s for a synchronous document: giving up earlier wastes it."""
+    assert Timeouts().sync_read > 60
+    assert Timeouts().total > Timeouts().sync_read

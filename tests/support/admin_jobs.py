@@ -1,0 +1,66 @@
+"""Jobs in the admin, as a browser sees them."""
+
+from typing import Any
+
+from django.contrib.auth.models import Permission, User
+from django.db.models.functions import Now
+from django.test import Client
+
+from django_docraptor.models import RenderJob
+from django_docraptor.states import FINAL_STATES, ErrorCode, State
+from tests.support.jobs import enqueue
+
+LIST = "/admin/django_docraptor/renderjob/"
+HOSTILE = "<script>alert('hostile')</script>"
+ESCAPED = "&lt;script&gt;alert(&#x27;hostile&#x27;)&lt;/script&gt;"
+VIEW, RETRY, CANCEL = "view_renderjob", "retry_renderjob", "cancel_renderjob"
+
+
+def client_with(*permissions: str) -> Client:
+    """A browser in which a member of staff with these permissions has logged in."""
+    user = User.objects.create_user(f"staff-{'-'.join(permissions)}", is_staff=True)
+    user.user_permissions.set(Permission.objects.filter(codename__in=permissions))
+    client = Client()
+    client.force_login(user)
+    return client
+
+
+def make_job(
+    state: State = State.PENDING, order: dict[str, Any] | None = None, **columns: Any
+) -> Any:
+    """A job in a state, with columns as the engine would have left them."""
+    job = enqueue(**{"test": False, **(order or {})})
+    if state in FINAL_STATES:
+        columns = {"due_at": None, "finished_at": Now(), **columns}
+    RenderJob.objects.filter(pk=job.pk).update(state=state, **columns)
+    job.refresh_from_db()
+    return job
+
+
+def failed(reason: ErrorCode = ErrorCode.RENDER_FAILED, **columns: Any) -> Any:
+    """A failed production job."""
+    columns = {"attempt": 1, "status_id": "status", **columns}
+    return make_job(State.FAILED, error_code=reason, **columns)
+
+
+def page(job: RenderJob, step: str = "change") -> str:
+    """Address of a job's page, or of the confirmation of a step."""
+    return f"{LIST}{job.pk}/{step}/"
+
+
+def text_of(client: Client, url: str, data: dict[str, Any] | None = None) -> str:
+    """What a page says."""
+    response = client.get(url, data)
+    assert response.status_code == 200
+    return response.content.decode()
+
+
+def confirm(client: Client, url: str, **data: Any) -> Any:
+    """Press the button on a confirmation page."""
+    asked = client.post(url, data)
+    return client.post(url, {**data, "seen": asked.context["plan"].fingerprint}, follow=True)
+
+
+def state_of(job: RenderJob) -> str:
+    """The state in the database."""
+    return RenderJob.objects.get(pk=job.pk).state
