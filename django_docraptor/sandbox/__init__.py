@@ -1,6 +1,6 @@
-"""A local server that speaks DocRaptor's protocol, for development and tests.
+"""A local server that implements DocRaptor's API, for development and tests.
 
-It meets the application only over HTTP, and imports nothing of it:
+It communicates with the application only over HTTP and imports nothing from it:
 
     python -m django_docraptor.sandbox --port 8001
 """
@@ -29,7 +29,7 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    # Only the server needs the `[sandbox]` extra; a `RemoteSandbox` must work without it.
+    # Only the server needs the `[sandbox]` extra; `RemoteSandbox` must work without it.
     if name == "Sandbox":
         from django_docraptor.sandbox.local import Sandbox
 

@@ -15,32 +15,33 @@ except ModuleNotFoundError as missing:
     sys.stderr.write(f"{missing.name} is missing: pip install 'django-docraptor[sandbox]'\n")
     sys.exit(2)
 
-PANGO = "apt-get install libpango-1.0-0 libpangoft2-1.0-0 libharfbuzz-subset0"
+INSTALL_PANGO = "apt-get install libpango-1.0-0 libpangoft2-1.0-0 libharfbuzz-subset0"
 
-MOST_PORT = 65_535
-# A day.
-MOST_SECONDS = 86_400
+MAX_PORT = 65_535
+# One day.
+MAX_DELAY_SECONDS = 86_400
 
 
 def main() -> int:
-    """Serve until SIGTERM or SIGINT; return the exit code."""
-    arguments = _arguments()
+    """Serve until SIGTERM or SIGINT, and return the exit status."""
+    arguments = _parse_arguments()
     logging.basicConfig(format="%(message)s")
     logging.getLogger("django_docraptor.sandbox").setLevel(logging.INFO)
-    # Not an Event: a handler that sets the Event on which its own thread is about to wait
-    # can deadlock. SimpleQueue.put is made for signal handlers.
+    # Not an Event: setting it in a signal handler while the same thread is about to wait for it
+    # can deadlock. SimpleQueue.put is reentrant and safe in signal handlers.
     signals: SimpleQueue[int] = SimpleQueue()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda number, _: signals.put(number))
-    problem = _renderer_problem(arguments.renderer)
+    problem = _find_renderer_problem(arguments.renderer)
     if problem:
         return _fail(problem)
     sandbox = Sandbox(**vars(arguments))
     try:
         sandbox.start()
     except (OSError, UnicodeError) as error:
-        where, why = f"{arguments.host}:{arguments.port}", getattr(error, "strerror", error)
-        return _fail(f"cannot listen on {where} ({why}): choose another {_culprit(error)}")
+        address = f"{arguments.host}:{arguments.port}"
+        reason, option = getattr(error, "strerror", error), _option_to_change(error)
+        return _fail(f"cannot listen on {address} ({reason}): choose another {option}")
     sys.stdout.write(f"listening on {sandbox.url}\n")
     sys.stdout.flush()
     signals.get()
@@ -48,17 +49,44 @@ def main() -> int:
     return 0
 
 
-def _arguments() -> argparse.Namespace:
+def _parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m django_docraptor.sandbox",
-        description="A local server that speaks DocRaptor's protocol.",
+        description="A local server that implements DocRaptor's API.",
     )
-    parser.add_argument("--host", default="127.0.0.1")
-    parser.add_argument("--port", type=_port, default=8001, help="0 for any free port")
-    parser.add_argument("--delay", type=_seconds, default=0.0, help="seconds a document takes")
-    parser.add_argument("--api-key", help="the only good key; without it any key is good")
-    parser.add_argument("--renderer", choices=["weasyprint", "canned"], default="weasyprint")
-    parser.add_argument("--max-concurrent", type=_count, default=30, help="documents at once")
+    parser.add_argument(
+        "--host",
+        default="127.0.0.1",
+        help="name or address to listen on (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--port",
+        type=_port,
+        default=8001,
+        help="port to listen on; 0 for any free port (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--delay",
+        type=_seconds,
+        default=0.0,
+        metavar="SECONDS",
+        help="seconds that rendering takes (default: %(default)s)",
+    )
+    parser.add_argument("--api-key", help="the only valid API key (default: accept any key)")
+    parser.add_argument(
+        "--renderer",
+        choices=["weasyprint", "canned"],
+        default="weasyprint",
+        help="weasyprint renders real PDFs, canned returns tiny ready-made ones "
+        "(default: %(default)s)",
+    )
+    parser.add_argument(
+        "--max-concurrent",
+        type=_count,
+        default=30,
+        metavar="COUNT",
+        help="maximum number of documents in progress (default: %(default)s)",
+    )
     parser.add_argument(
         "--allow-callbacks-to",
         dest="callback_hosts",
@@ -66,20 +94,20 @@ def _arguments() -> argparse.Namespace:
         action="extend",
         nargs="+",
         default=[],
-        help="hosts that may be called back, besides this machine",
+        help="additional hosts that callbacks may be sent to",
     )
     return parser.parse_args()
 
 
 def _port(text: str) -> int:
-    if not (text.isdecimal() and int(text) <= MOST_PORT):
-        raise argparse.ArgumentTypeError(f"{text!r} must be a whole number, 0 to {MOST_PORT}")
+    if not (text.isdecimal() and int(text) <= MAX_PORT):
+        raise argparse.ArgumentTypeError(f"{text!r} is not an integer between 0 and {MAX_PORT}")
     return int(text)
 
 
 def _count(text: str) -> int:
     if not (text.isdecimal() and int(text) >= 1):
-        raise argparse.ArgumentTypeError(f"{text!r} must be a whole number, 1 or more")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a positive integer")
     return int(text)
 
 
@@ -88,19 +116,21 @@ def _seconds(text: str) -> float:
         seconds = float(text)
     except ValueError:
         seconds = -1
-    if not 0 <= seconds <= MOST_SECONDS:
-        raise argparse.ArgumentTypeError(f"{text!r} must be a number, 0 to {MOST_SECONDS}")
+    if not 0 <= seconds <= MAX_DELAY_SECONDS:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is not a number between 0 and {MAX_DELAY_SECONDS}"
+        )
     return seconds
 
 
-def _culprit(error: Exception) -> str:
-    """The option to change after a failure to listen."""
-    unknown = isinstance(error, (socket.gaierror, UnicodeError))
-    foreign = getattr(error, "errno", None) == errno.EADDRNOTAVAIL
-    return "--host" if unknown or foreign else "--port"
+def _option_to_change(error: Exception) -> str:
+    """Return the option that the user should change after listening failed."""
+    is_unknown = isinstance(error, (socket.gaierror, UnicodeError))
+    is_elsewhere = getattr(error, "errno", None) == errno.EADDRNOTAVAIL
+    return "--host" if is_unknown or is_elsewhere else "--port"
 
 
-def _renderer_problem(renderer: str) -> str:
+def _find_renderer_problem(renderer: str) -> str:
     if renderer != "weasyprint":
         return ""
     try:
@@ -108,7 +138,7 @@ def _renderer_problem(renderer: str) -> str:
     except ImportError:
         return "WeasyPrint is missing: pip install 'django-docraptor[sandbox]'"
     except OSError:
-        return f"Pango is missing: {PANGO}, or use --renderer canned"
+        return f"Pango is missing: {INSTALL_PANGO}, or use --renderer canned"
     return ""
 
 

@@ -1,11 +1,10 @@
-"""DocRaptor's calls: from a request to the answer the service would give.
+"""DocRaptor's API: routes, keys, status codes and limits.
 
-Knows the protocol: routes, keys, status codes, limits. Sockets are `server`'s business, the
-making of documents is `press`'s.
+Turns a request into the response that DocRaptor would give. `server` handles sockets;
+`render_queue` renders documents.
 """
 
 import threading
-import time
 import uuid
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
@@ -14,22 +13,25 @@ from werkzeug.exceptions import HTTPException
 from werkzeug.routing import Map, Rule
 from werkzeug.wrappers import Request, Response
 
-from django_docraptor.sandbox import fault_bodies, fault_responses, responses
-from django_docraptor.sandbox.callbacks import Postman
+from django_docraptor.sandbox import fault_responses, responses
+from django_docraptor.sandbox.callbacks import CallbackSender
 from django_docraptor.sandbox.canned import canned_pdf, canned_xlsx
-from django_docraptor.sandbox.documents import COMPLETED, Document, Store
-from django_docraptor.sandbox.faults import ANSWER, Fault, FaultList
-from django_docraptor.sandbox.listing import doc_logs, docs
-from django_docraptor.sandbox.options import Options, invalid_reasons
+from django_docraptor.sandbox.documents import COMPLETED, Document, DocumentStore
+from django_docraptor.sandbox.fault_bodies import DropConnectionError
+from django_docraptor.sandbox.faults import RESPONSE_ACTIONS, Fault, FaultList
+from django_docraptor.sandbox.listing import list_doc_logs, list_docs
+from django_docraptor.sandbox.options import Options, validation_errors
 from django_docraptor.sandbox.output import Output
-from django_docraptor.sandbox.render_queue import Press
-from django_docraptor.sandbox.request_parsing import key_of, options_of, recorded
-from django_docraptor.sandbox.responses import RefusalError
+from django_docraptor.sandbox.render_queue import RenderQueue
+from django_docraptor.sandbox.request_parsing import get_api_key, parse_options, to_api_call
+from django_docraptor.sandbox.responses import ApiError
 from django_docraptor.sandbox.settings import Settings
 
 Listing = Callable[[list[Document], Mapping[str, str]], object]
 
-PUBLIC_KEY = "YOUR_API_KEY_HERE"
+# DocRaptor's documentation and its clients' examples use this key.
+SHARED_TEST_KEY = "YOUR_API_KEY_HERE"
+UNLIMITED = 1 << 62
 
 ROUTES = Map(
     [
@@ -37,10 +39,10 @@ ROUTES = Map(
         Rule("/async_docs", methods=["POST"], endpoint="create_async"),
         Rule("/hosted_docs", methods=["POST"], endpoint="create_hosted"),
         Rule("/hosted_async_docs", methods=["POST"], endpoint="create_hosted_async"),
-        Rule("/status/<an_id>", methods=["GET"], endpoint="status"),
-        Rule("/download/<an_id>", methods=["GET"], endpoint="download"),
-        Rule("/hosted/<an_id>", methods=["GET"], endpoint="hosted"),
-        Rule("/expire/<an_id>", methods=["PATCH"], endpoint="expire"),
+        Rule("/status/<status_id>", methods=["GET"], endpoint="status"),
+        Rule("/download/<download_id>", methods=["GET"], endpoint="download"),
+        Rule("/hosted/<download_id>", methods=["GET"], endpoint="hosted_download"),
+        Rule("/expire/<download_id>", methods=["PATCH"], endpoint="expire"),
         Rule("/docs.json", methods=["GET"], endpoint="docs"),
         Rule("/doc_logs.json", methods=["GET"], endpoint="doc_logs"),
     ]
@@ -48,29 +50,32 @@ ROUTES = Map(
 
 
 class Application:
-    """Answers DocRaptor's calls for one sandbox."""
+    """Handle DocRaptor's API calls for one sandbox."""
 
-    def __init__(self, settings: Settings, store: Store, faults: FaultList) -> None:
+    def __init__(self, settings: Settings, store: DocumentStore, faults: FaultList) -> None:
+        """Share the sandbox's settings, documents and faults."""
         self.settings = settings
         self.store = store
         self.faults = faults
-        # Set when the sandbox stops; whatever waits, waits on this too.
+        # Set when the sandbox stops. Everything that waits must also wait for this.
         self.stopping = threading.Event()
-        self.postman = Postman(settings, store, faults)
-        self.press = Press(settings, store, faults, self.postman)
+        self.callback_sender = CallbackSender(settings, store, faults)
+        self.render_queue = RenderQueue(settings, store, faults, self.callback_sender)
 
-    def answer(self, request: Request) -> Response:
-        """Return the answer to a request; raise `DropError` where a fault ends the connection."""
-        began = time.monotonic()
-        self.store.record(recorded(request))
+    def handle(self, request: Request) -> Response:
+        """Return the response to a request.
+
+        Raises:
+            DropConnectionError: a fault ends the connection.
+        """
+        self.store.record_call(to_api_call(request))
         try:
             response = self._dispatch(request)
-        except RefusalError as refusal:
-            response = responses.xml_errors(refusal.status, refusal.reasons)
+        except ApiError as error:
+            response = responses.xml_error_response(error.status, error.reasons)
         except HTTPException as error:
-            response = responses.xml_errors(error.code or 500, [error.name])
+            response = responses.xml_error_response(error.code or 500, [error.name])
         response.headers.setdefault("X-Request-Id", str(uuid.uuid4()))
-        response.headers.setdefault("X-Runtime", f"{time.monotonic() - began:.6f}")
         return response
 
     def _dispatch(self, request: Request) -> Response:
@@ -84,7 +89,7 @@ class Application:
             ),
             "status": self._status,
             "download": self._download,
-            "hosted": self._hosted,
+            "hosted_download": self._hosted_download,
             "expire": self._expire,
             "docs": self._docs,
             "doc_logs": self._doc_logs,
@@ -94,25 +99,29 @@ class Application:
     # Keys
 
     def _authenticate(self, request: Request, *, test: bool = False) -> str:
-        """Return the key if it is good; the public key is good for test documents."""
-        key = key_of(request)
-        wanted = self.settings.api_key
-        if not key or not (wanted in (None, key) or (key == PUBLIC_KEY and test)):
-            raise RefusalError(401, "Unauthorized: the API key is missing or wrong")
+        """Return the API key if it is valid.
+
+        DocRaptor's shared test key is valid for test documents.
+        """
+        key = get_api_key(request)
+        required_key = self.settings.api_key
+        is_valid = required_key in (None, key) or (key == SHARED_TEST_KEY and test)
+        if not key or not is_valid:
+            raise ApiError(401, "Unauthorized: the API key is missing or wrong")
         return key
 
-    def _find(self, request: Request, an_id: str) -> Document | None:
-        document = self.store.find(an_id)
+    def _get_document(self, request: Request, document_id: str) -> Document | None:
+        document = self.store.find(document_id)
         self._authenticate(request, test=document is not None and document.options.test)
         return document
 
-    # Creates
+    # Create calls
 
     def _create(
         self, request: Request, *, asynchronous: bool = False, hosted: bool = False
     ) -> Response:
-        self.store.count("create_calls")
-        options = options_of(request)
+        self.store.increment("create_calls")
+        options = parse_options(request)
         self._authenticate(request, test=options.test)
         document = Document(
             options=options,
@@ -120,88 +129,92 @@ class Application:
             hosted=hosted,
             base_url=request.host_url.rstrip("/"),
         )
-        fault = self._fault("create", document)
+        fault = self._trigger_fault("create", document)
         if fault is not None and not fault.takes_effect:
-            return self._spoil(
-                fault, lambda: responses.json_answer({"status_id": str(uuid.uuid4())})
-            )
+            data = {"status_id": str(uuid.uuid4())}
+            return self._with_fault(fault, lambda: responses.json_response(data))
         self._accept(document)
         if fault is not None and fault.action == "callback_first":
-            self.press.rush(document)
+            self.render_queue.render_now(document)
         else:
-            self.press.put(document)
-        return self._spoil(fault, lambda: self._created(document))
+            self.render_queue.add(document)
+        return self._with_fault(fault, lambda: self._create_response(document))
 
     def _accept(self, document: Document) -> None:
-        reasons = [] if document.asynchronous else invalid_reasons(document.options)
+        reasons = [] if document.asynchronous else validation_errors(document.options)
         if reasons:
-            self.store.refuse(document, reasons)
-            raise RefusalError(422, *reasons)
+            self.store.add_rejected(document, reasons)
+            raise ApiError(422, *reasons)
         if not self.store.accept(document, self.settings.max_concurrent):
-            raise RefusalError(403, "Too many simultaneous documents. Please try again later.")
+            raise ApiError(403, "Too many simultaneous documents. Please try again later.")
 
-    def _created(self, document: Document) -> Response:
+    def _create_response(self, document: Document) -> Response:
         if document.asynchronous:
-            return responses.json_answer({"status_id": document.status_id})
-        document.finished.wait()
+            return responses.json_response({"status_id": document.status_id})
+        document.finished_event.wait()
         if document.finished_at is None:
-            # The sandbox stops, or was reset: nobody will finish this document.
-            raise fault_bodies.DropError
+            # The sandbox is stopping or was reset, so this document will not be finished.
+            raise DropConnectionError
         if document.output is None:
-            raise RefusalError(422, *document.reasons)
+            raise ApiError(422, *document.reasons)
         if document.hosted:
-            return responses.json_answer(responses.hosted_object(document))
-        response = responses.document_bytes(document.output, document.options.name)
+            return responses.json_response(responses.download_data(document))
+        response = responses.file_response(document.output, document.options.name)
         if document.pages is not None:
             response.headers["X-DocRaptor-Num-Pages"] = str(document.pages)
         return response
 
-    def _spoil(self, fault: Fault | None, proper: Callable[[], Response]) -> Response:
-        return proper() if fault is None else fault_responses.play(fault, proper, self.stopping)
+    def _with_fault(self, fault: Fault | None, make_response: Callable[[], Response]) -> Response:
+        if fault is None:
+            return make_response()
+        return fault_responses.apply(fault, make_response, self.stopping)
 
-    def _fault(self, on: str, document: Document | None) -> Fault | None:
-        return self.faults.trigger(on, *_labels([document] if document else []))
+    def _trigger_fault(self, on: str, document: Document | None) -> Fault | None:
+        return self.faults.trigger(on, *_fault_labels([document] if document else []))
 
     # Status and download
 
-    def _status(self, request: Request, an_id: str) -> Response:
-        self.store.count("status_calls")
-        document = self._find(request, an_id)
-        return self._spoil(self._fault("status", document), lambda: _status_answer(document, an_id))
+    def _status(self, request: Request, status_id: str) -> Response:
+        self.store.increment("status_calls")
+        document = self._get_document(request, status_id)
+        fault = self._trigger_fault("status", document)
+        return self._with_fault(fault, lambda: _status_response(document, status_id))
 
-    def _download(self, request: Request, an_id: str) -> Response:
-        # Without credentials the id itself is the permission: it is the `download_url`.
-        if key_of(request):
-            self._find(request, an_id)
-        return self._bytes(an_id, 400)
+    def _download(self, request: Request, download_id: str) -> Response:
+        # Without credentials, this is the `download_url`; its ID is the permission.
+        if get_api_key(request):
+            self._get_document(request, download_id)
+        return self._download_response(download_id, 400)
 
-    def _hosted(self, request: Request, an_id: str) -> Response:
-        document = self.store.find(an_id)
+    def _hosted_download(self, request: Request, download_id: str) -> Response:
+        document = self.store.find(download_id)
         if document is None or not document.hosted:
-            raise RefusalError(404, "Document not found")
-        return self._bytes(an_id, 404)
+            raise ApiError(404, "Document not found")
+        return self._download_response(download_id, 404)
 
-    def _bytes(self, an_id: str, refusal: int) -> Response:
-        self.store.count("download_calls")
-        document = self.store.find(an_id)
-        fault = self._fault("download", document)
+    def _download_response(self, download_id: str, error_status: int) -> Response:
+        self.store.increment("download_calls")
+        document = self.store.find(download_id)
+        fault = self._trigger_fault("download", document)
         if fault is not None and not fault.takes_effect:
-            return self._spoil(fault, lambda: Response(b""))
-        if document is None or document.download_id != an_id:
-            raise RefusalError(refusal, "Invalid download id")
-        # Taken first: an answer that gets lost has been counted all the same.
-        taken = self._taken(document, fault, refusal)
-        return self._spoil(fault, lambda: taken)
+            return self._with_fault(fault, lambda: Response(b""))
+        if document is None or document.download_id != download_id:
+            raise ApiError(error_status, "Invalid download id")
+        # Count the download first: a response that gets lost counts, too.
+        response = self._take_download(document, fault, error_status)
+        return self._with_fault(fault, lambda: response)
 
-    def _taken(self, document: Document, fault: Fault | None, refusal: int) -> Response:
+    def _take_download(
+        self, document: Document, fault: Fault | None, error_status: int
+    ) -> Response:
         if document.state != COMPLETED:
-            raise RefusalError(refusal, "The document is not finished")
+            raise ApiError(error_status, "The document is not finished")
         output = self.store.take_download(document, self._download_limit(document))
         if output is None:
-            raise RefusalError(refusal, "The document cannot be downloaded any more")
+            raise ApiError(error_status, "The document cannot be downloaded any more")
         if fault is not None and fault.action == "wrong_type":
-            output = _other_type(document.options, output)
-        return responses.document_bytes(output, document.options.name)
+            output = _output_of_other_type(document.options, output)
+        return responses.file_response(output, document.options.name)
 
     def _download_limit(self, document: Document) -> int:
         options = document.options
@@ -209,49 +222,62 @@ class Application:
             return self.settings.download_limit
         if options.hosted_expires_at and options.hosted_expires_at <= datetime.now(UTC):
             return 0
-        return 1 << 62 if options.hosted_download_limit is None else options.hosted_download_limit
+        limit = options.hosted_download_limit
+        return UNLIMITED if limit is None else limit
 
-    def _expire(self, request: Request, an_id: str) -> Response:
-        document = self._find(request, an_id)
-        if document is None or not document.hosted or document.download_id != an_id:
-            raise RefusalError(400, "Invalid download id")
+    def _expire(self, request: Request, download_id: str) -> Response:
+        document = self._get_document(request, download_id)
+        if document is None or not document.hosted or document.download_id != download_id:
+            raise ApiError(400, "Invalid download id")
         self.store.expire(document)
-        return responses.json_answer({"status": "expired"})
+        return responses.json_response({"status": "expired"})
 
-    # Listings
+    # Lists
 
     def _docs(self, request: Request) -> Response:
-        return self._listed(request, docs)
+        return self._list_response(request, list_docs)
 
     def _doc_logs(self, request: Request) -> Response:
-        return self._listed(request, doc_logs)
+        return self._list_response(request, list_doc_logs)
 
-    def _listed(self, request: Request, listing: Listing) -> Response:
+    def _list_response(self, request: Request, listing: Listing) -> Response:
         key = self._authenticate(request, test=True)
-        public = key == PUBLIC_KEY != self.settings.api_key and self.settings.api_key is not None
-        # Everybody knows the public key, so it must not show what others have made.
-        seen = [one for one in self.store.latest_first() if one.options.test or not public]
-        seen = [one for one in seen if one.finished_at or self.settings.list_unfinished]
-        seen = self._without_omitted(seen)
-        fault = self.faults.trigger("logs", *_labels(seen), actions=ANSWER)
-        return self._spoil(fault, lambda: responses.json_answer(listing(seen, request.args)))
+        # Everyone knows the shared test key, so it must not reveal other people's documents.
+        tests_only = key == SHARED_TEST_KEY and self.settings.api_key not in (None, key)
+        visible = [
+            document
+            for document in self.store.latest_first()
+            if (document.options.test or not tests_only)
+            and (document.finished_at or self.settings.list_unfinished)
+        ]
+        listed = self._without_omitted(visible)
+        fault = self.faults.trigger("logs", *_fault_labels(listed), actions=RESPONSE_ACTIONS)
+        return self._with_fault(
+            fault, lambda: responses.json_response(listing(listed, request.args))
+        )
 
     def _without_omitted(self, documents: list[Document]) -> list[Document]:
-        fault = self.faults.trigger("logs", *_labels(documents), actions={"omit"})
-        return [one for one in documents if fault is None or not fault.matches(*_labels([one]))]
+        fault = self.faults.trigger("logs", *_fault_labels(documents), actions={"omit"})
+        return [
+            document
+            for document in documents
+            if fault is None or not fault.matches(*_fault_labels([document]))
+        ]
 
 
-def _labels(documents: list[Document]) -> list[str]:
-    """Return what a fault can match."""
-    return [text for one in documents for text in (one.options.tag, one.options.name)]
+def _fault_labels(documents: list[Document]) -> list[str]:
+    """Return the texts that a fault's `match` is compared with."""
+    return [
+        text for document in documents for text in (document.options.tag, document.options.name)
+    ]
 
 
-def _status_answer(document: Document | None, an_id: str) -> Response:
-    if document is None or document.status_id != an_id or not document.asynchronous:
-        raise RefusalError(404, "Invalid status id")
-    return responses.json_answer(responses.status_of(document))
+def _status_response(document: Document | None, status_id: str) -> Response:
+    if document is None or document.status_id != status_id or not document.asynchronous:
+        raise ApiError(404, "Invalid status id")
+    return responses.json_response(responses.status_data(document))
 
 
-def _other_type(options: Options, output: Output) -> Output:
-    """Return a document of the type that was not asked for."""
+def _output_of_other_type(options: Options, output: Output) -> Output:
+    """Return a document of another type than the requested one."""
     return canned_xlsx(options) if output.document_type == "pdf" else canned_pdf(options)

@@ -1,7 +1,7 @@
-"""Tiny real documents, made at once, that say which source they were made from.
+"""Tiny ready-made documents that identify their source.
 
-A PDF of one page with the name and the SHA-256 of the source, so that a test can prove that
-the right bytes arrived. Knows the PDF format; no HTML is rendered here.
+They contain the name and the SHA-256 of the source, so that a test can check that the right bytes
+arrived. No HTML is rendered here.
 """
 
 from django_docraptor.sandbox.options import Options
@@ -16,16 +16,16 @@ def canned_pdf(options: Options, size: int = 0) -> Output:
     lines = [options.name, options.content_sha256, options.url]
     if options.test:
         lines.append(WATERMARK)
-    head, tail = _pdf(options.name, lines, 0)
-    short = size - len(head) - len(tail)
-    while short > 0:
-        # The padding's own length is written in the file, so its digits can make it too long.
-        head, tail = _pdf(options.name, lines, short)
-        excess = len(head) + short + len(tail) - size
+    head, tail = _pdf_parts(options.name, lines, 0)
+    missing = size - len(head) - len(tail)
+    while missing > 0:
+        # The file contains the padding's length, whose digits may make it too long.
+        head, tail = _pdf_parts(options.name, lines, missing)
+        excess = len(head) + missing + len(tail) - size
         if excess <= 0:
             break
-        short -= excess
-    return Output(document_type="pdf", head=head, padding=max(short, 0), tail=tail, pages=1)
+        missing -= excess
+    return Output(document_type="pdf", head=head, padding=max(missing, 0), tail=tail, pages=1)
 
 
 def canned_xlsx(options: Options) -> Output:
@@ -34,8 +34,9 @@ def canned_xlsx(options: Options) -> Output:
     return Output(document_type="xlsx", head=data)
 
 
-def _pdf(title: str, lines: list[str], padding: int) -> tuple[bytes, bytes]:
-    text = _page_text(lines)
+def _pdf_parts(title: str, lines: list[str], padding: int) -> tuple[bytes, bytes]:
+    """Return the bytes before and after the padding."""
+    text = _page_content(lines)
     objects = [
         b"<< /Type /Catalog /Pages 2 0 R >>",
         b"<< /Type /Pages /Kids [3 0 R] /Count 1 >>",
@@ -43,7 +44,7 @@ def _pdf(title: str, lines: list[str], padding: int) -> tuple[bytes, bytes]:
         b" /Resources << /Font << /F1 4 0 R >> >> >>",
         b"<< /Type /Font /Subtype /Type1 /BaseFont /Helvetica /Encoding /WinAnsiEncoding >>",
         b"<< /Length %d >>\nstream\n%s\nendstream" % (len(text), text),
-        b"<< /Title <%s> /Producer (django-docraptor sandbox) >>" % _utf16(title),
+        b"<< /Title <%s> /Producer (django-docraptor sandbox) >>" % _utf16_hex(title),
     ]
     body, offsets = b"%PDF-1.7\n%\xe2\xe3\xcf\xd3\n", []
     for number, content in enumerate(objects, start=1):
@@ -65,15 +66,15 @@ def _trailer(offsets: list[int], start: int) -> bytes:
     )
 
 
-def _page_text(lines: list[str]) -> bytes:
-    shown = b" ".join(b"(%s) Tj T*" % _literal(line) for line in lines if line)
-    return b"BT /F1 10 Tf 14 TL 40 790 Td %s ET" % shown
+def _page_content(lines: list[str]) -> bytes:
+    operators = b" ".join(b"(%s) Tj T*" % _pdf_string(line) for line in lines if line)
+    return b"BT /F1 10 Tf 14 TL 40 790 Td %s ET" % operators
 
 
-def _literal(text: str) -> bytes:
+def _pdf_string(text: str) -> bytes:
     data = " ".join(text.split()).encode("cp1252", "replace")
     return data.replace(b"\\", rb"\\").replace(b"(", rb"\(").replace(b")", rb"\)")
 
 
-def _utf16(text: str) -> bytes:
+def _utf16_hex(text: str) -> bytes:
     return (b"\xfe\xff" + text.encode("utf-16-be", "replace")).hex().encode()

@@ -1,6 +1,6 @@
-"""The sandbox's own calls under `/sandbox/`: what a test does, done over HTTP.
+"""The HTTP interface under `/sandbox/`, with which tests control the sandbox.
 
-No key is needed, and none of DocRaptor's protocol is known here.
+It needs no API key and knows nothing of DocRaptor's API.
 """
 
 import json
@@ -10,9 +10,9 @@ from werkzeug.exceptions import HTTPException
 from werkzeug.routing import Map, Rule
 from werkzeug.wrappers import Request, Response
 
-from django_docraptor.sandbox.documents import Store
+from django_docraptor.sandbox.documents import DocumentStore
 from django_docraptor.sandbox.faults import Fault, FaultError, FaultList
-from django_docraptor.sandbox.responses import json_answer
+from django_docraptor.sandbox.responses import json_response
 from django_docraptor.sandbox.settings import SettingError, Settings
 
 PREFIX = "/sandbox/"
@@ -29,30 +29,35 @@ ROUTES = Map(
 )
 
 
-class Administration:
-    """Answers the calls under `/sandbox/`."""
+class ControlApi:
+    """Handle requests under `/sandbox/`."""
 
     def __init__(
-        self, settings: Settings, store: Store, faults: FaultList, reset: Callable[[], None]
+        self,
+        settings: Settings,
+        store: DocumentStore,
+        faults: FaultList,
+        reset: Callable[[], None],
     ) -> None:
+        """Control a sandbox by its parts; `reset` resets all of them."""
         self._settings = settings
         self._store = store
         self._faults = faults
         self._reset = reset
 
-    def answer(self, request: Request) -> Response:
-        """Return the answer; errors are JSON objects with one `error`."""
+    def handle(self, request: Request) -> Response:
+        """Return the response to a request; an error is a JSON object with the key `error`."""
         try:
             endpoint, _ = ROUTES.bind_to_environ(request.environ).match()
-            return json_answer(self._do(endpoint, request))
+            return json_response(self._dispatch(endpoint, request))
         except (FaultError, SettingError) as error:
-            return json_answer({"error": str(error)}, 400)
+            return json_response({"error": str(error)}, 400)
         except HTTPException as error:
-            return json_answer({"error": error.name}, error.code or 500)
+            return json_response({"error": error.name}, error.code or 500)
         except ValueError:
-            return json_answer({"error": "the request body is not JSON"}, 400)
+            return json_response({"error": "the request body is not JSON"}, 400)
 
-    def _do(self, endpoint: str, request: Request) -> object:
+    def _dispatch(self, endpoint: str, request: Request) -> object:
         if endpoint == "ledger":
             return self._store.ledger().as_json()
         if endpoint == "calls":
@@ -68,11 +73,11 @@ class Administration:
         return self._faults.as_json()
 
     def _add_faults(self, data: object) -> None:
-        listed = data if isinstance(data, list) else [data]
-        self._faults.add(*[Fault.from_json(item) for item in listed])
+        items = data if isinstance(data, list) else [data]
+        self._faults.add(*[Fault.from_json(item) for item in items])
 
     def _change_settings(self, data: object) -> list[str]:
         if not isinstance(data, dict):
-            raise SettingError("settings are a JSON object")
+            raise SettingError("settings must be a JSON object")
         self._settings.change(**data)
         return list(data)

@@ -1,6 +1,6 @@
-"""The documents of one sandbox: their life, their downloads, and what is counted.
+"""The documents of one sandbox: states, downloads and counters.
 
-Every change of a document happens here, under one lock. No HTTP, no rendering.
+All changes happen here, under one lock. No HTTP, no rendering.
 """
 
 import threading
@@ -18,22 +18,22 @@ WORKING = "working"
 COMPLETED = "completed"
 FAILED = "failed"
 
-# A sandbox that runs for weeks must not keep every byte it ever made.
+# Bound the memory of a sandbox that runs for weeks.
 MAX_KEPT_BYTES = 256 * 1024 * 1024
 MAX_CALLS = 100_000
 
 
 @dataclass(slots=True, eq=False, kw_only=True)
 class Document:
-    """One create, accepted or refused; changed by the Store only."""
+    """A document created by one call, accepted or rejected. Only `DocumentStore` changes it."""
 
     options: Options
     asynchronous: bool = False
     hosted: bool = False
-    # Where the caller reached us, for the download URL.
+    # URL by which the client reached the sandbox, for the download URL.
     base_url: str = ""
     accepted: bool = True
-    # Two opaque strings that have nothing in common.
+    # Two unrelated opaque strings, as at DocRaptor.
     status_id: str = field(default_factory=lambda: str(uuid.uuid4()))
     download_id: str = field(default_factory=lambda: uuid.uuid4().hex)
     state: str = QUEUED
@@ -49,20 +49,20 @@ class Document:
     downloads: int = 0
     callbacks: int = 0
     expired: bool = False
-    finished: threading.Event = field(default_factory=threading.Event)
+    finished_event: threading.Event = field(default_factory=threading.Event)
 
     @property
     def download_url(self) -> str:
-        """Where the bytes are; for a document that is not hosted it is a secret."""
+        """URL of the file. Unless the document is hosted, it is secret."""
         return f"{self.base_url}/{'hosted' if self.hosted else 'download'}/{self.download_id}"
 
     @property
-    def failed(self) -> bool:
-        """Whether the document ended without bytes, under whatever word."""
+    def has_failed(self) -> bool:
+        """Whether the document finished without a file, in whatever state."""
         return self.finished_at is not None and self.state != COMPLETED
 
-    def entry(self) -> LedgerEntry:
-        """Return the document's line in the ledger."""
+    def ledger_entry(self) -> LedgerEntry:
+        """Return the document's ledger entry."""
         return LedgerEntry(
             tag=self.options.tag,
             name=self.options.name,
@@ -71,7 +71,7 @@ class Document:
             asynchronous=self.asynchronous,
             hosted=self.hosted,
             status_id=self.status_id,
-            billed=self.accepted and not self.options.test and not self.failed,
+            billed=self.accepted and not self.options.test and not self.has_failed,
             state=self.state,
             created_at=self.created_at,
             finished_at=self.finished_at,
@@ -81,17 +81,18 @@ class Document:
         )
 
 
-class Store:
+class DocumentStore:
     """All documents of one sandbox; safe to use from many threads."""
 
     def __init__(self) -> None:
+        """Begin without documents."""
         self._lock = threading.RLock()
         self.reset()
 
     def reset(self) -> None:
-        """Forget everything; who waits for a document is released."""
+        """Delete everything and release requests that wait for a document."""
         with self._lock:
-            self.release()
+            self.release_waiters()
             self._documents: list[Document] = []
             self._by_id: dict[str, Document] = {}
             self._active: set[Document] = set()
@@ -100,58 +101,62 @@ class Store:
             self._calls: deque[ApiCall] = deque(maxlen=MAX_CALLS)
             self._counters: Counter[str] = Counter()
 
-    def release(self) -> None:
-        """Let everybody go who waits for an unfinished document."""
+    def release_waiters(self) -> None:
+        """Release requests that wait for an unfinished document."""
         with self._lock:
             for document in getattr(self, "_active", ()):
-                document.finished.set()
+                document.finished_event.set()
 
-    def count(self, name: str) -> None:
+    def increment(self, counter: str) -> None:
         """Add one to a counter."""
         with self._lock:
-            self._counters[name] += 1
+            self._counters[counter] += 1
 
-    def record(self, call: ApiCall) -> None:
-        """Remember a request."""
+    def record_call(self, call: ApiCall) -> None:
+        """Remember a call."""
         with self._lock:
             self._calls.append(call)
 
     def calls(self) -> list[ApiCall]:
-        """Return the remembered requests, oldest first."""
+        """Return the remembered calls, oldest first."""
         with self._lock:
             return list(self._calls)
 
     def ledger(self) -> Ledger:
-        """Return a snapshot of the accepted creates and of the counters."""
+        """Return a snapshot of the accepted documents and of the counters."""
         with self._lock:
-            entries = tuple(one.entry() for one in self._documents if one.accepted)
+            entries = tuple(
+                document.ledger_entry() for document in self._documents if document.accepted
+            )
             return Ledger(entries=entries, counters=dict(self._counters))
 
     def latest_first(self) -> list[Document]:
-        """Return all attempts, the newest first."""
+        """Return all documents, latest first."""
         with self._lock:
             return self._documents[::-1]
 
-    def find(self, an_id: str) -> Document | None:
-        """Return the document with this status id or download id."""
+    def find(self, document_id: str) -> Document | None:
+        """Return the document with this status ID or download ID."""
         with self._lock:
-            return self._by_id.get(an_id)
+            return self._by_id.get(document_id)
 
     def accept(self, document: Document, limit: int) -> bool:
-        """Add a document unless `limit` are in the making; say whether it was added."""
+        """Add a document unless `limit` documents are in progress.
+
+        Returns:
+            whether it was added.
+        """
         with self._lock:
             if len(self._active) >= limit:
                 return False
             self._add(document)
             self._active.add(document)
-            self._counters["accepted"] += 1
-            self._counters["peak_concurrency"] = max(
-                self._counters["peak_concurrency"], len(self._active)
-            )
+            peak = max(self._counters["peak_concurrency"], len(self._active))
+            self._counters["peak_concurrency"] = peak
             return True
 
-    def refuse(self, document: Document, reasons: list[str]) -> None:
-        """Add an attempt that was refused at once, for the logs only."""
+    def add_rejected(self, document: Document, reasons: list[str]) -> None:
+        """Add a document that was rejected immediately; only the logs list it."""
         with self._lock:
             document.accepted = False
             self._add(document)
@@ -164,41 +169,41 @@ class Store:
         self._by_id[document.download_id] = document
 
     def start(self, document: Document) -> None:
-        """queued -> working."""
+        """Mark a document as working."""
         with self._lock:
             if document in self._active:
                 document.state = WORKING
                 document.started_at = datetime.now(UTC)
 
-    def fail(self, document: Document, reasons: tuple[str, ...], word: str = FAILED) -> None:
-        """working -> failed, or another word for it."""
+    def fail(self, document: Document, reasons: tuple[str, ...], state: str = FAILED) -> None:
+        """Mark a document as failed, or as another final state that stands for a failure."""
         with self._lock:
             if document in self._active:
-                self._finish(document, word, reasons)
+                self._finish(document, state, reasons)
 
     def complete(self, document: Document, output: Output) -> None:
-        """working -> completed."""
+        """Mark a document as completed."""
         digest = output.sha256()
         with self._lock:
-            # A document from before a reset is nobody's any more, and must call nobody back.
+            # A document created before a reset no longer exists and must not call back.
             if document in self._active:
                 document.output = output
                 document.output_size = output.size
                 document.pages = output.pages
                 document.sha256 = digest
-                self._keep(document, output)
+                self._limit_kept_bytes(document, output)
                 self._finish(document, COMPLETED, ())
 
     def _finish(self, document: Document, state: str, reasons: tuple[str, ...]) -> None:
         document.state = state
         document.reasons = reasons
         document.finished_at = datetime.now(UTC)
-        # The source is not needed any more, and can be large.
+        # Release the source, which may be large.
         document.options = replace(document.options, content="")
         self._active.discard(document)
-        document.finished.set()
+        document.finished_event.set()
 
-    def _keep(self, document: Document, output: Output) -> None:
+    def _limit_kept_bytes(self, document: Document, output: Output) -> None:
         self._kept.append(document)
         self._kept_bytes += len(output.head) + len(output.tail)
         while self._kept_bytes > MAX_KEPT_BYTES and len(self._kept) > 1:
@@ -208,7 +213,11 @@ class Store:
                 oldest.output = None
 
     def take_download(self, document: Document, limit: int) -> Output | None:
-        """Count one download and return the bytes; None if there are none to be had."""
+        """Count a download.
+
+        Returns:
+            the output, or None if it is no longer available.
+        """
         with self._lock:
             if document.expired or document.downloads >= limit or document.output is None:
                 return None
@@ -216,12 +225,12 @@ class Store:
             return document.output
 
     def expire(self, document: Document) -> None:
-        """End a hosted document."""
+        """Expire a hosted document."""
         with self._lock:
             document.expired = True
 
-    def called_back(self, document: Document) -> None:
-        """Count one callback."""
+    def count_callback(self, document: Document) -> None:
+        """Count a callback."""
         with self._lock:
             document.callbacks += 1
             self._counters["callback_calls"] += 1

@@ -1,7 +1,7 @@
-"""Bodies that break, and connections that end badly.
+"""Broken response bodies, as generators of bytes.
 
-Generators of bytes that raise `DropError` where the connection is to be ended. Knows sockets and
-HTTP framing; nothing of documents.
+A generator raises `DropConnectionError` where the connection must end. Knows sockets and HTTP
+framing, not documents.
 """
 
 import contextlib
@@ -12,17 +12,18 @@ import threading
 import zlib
 from collections.abc import Iterable, Iterator
 
-PIECE = 64 * 1024
+CHUNK_BYTES = 64 * 1024
 MEBIBYTE = 1 << 20
 PDF_START = b"%PDF-1.7\n"
 GZIP_WINDOW = zlib.MAX_WBITS | 16
 RAW_WINDOW = -zlib.MAX_WBITS
 
 
-class DropError(Exception):
-    """End the connection here, by RST if `reset`, else by an orderly close."""
+class DropConnectionError(Exception):
+    """End the connection at this point: with RST if `reset` is true, otherwise normally."""
 
     def __init__(self, *, reset: bool = False) -> None:
+        """Choose how the connection ends."""
         super().__init__("reset" if reset else "close")
         self.reset = reset
 
@@ -35,46 +36,48 @@ def reset_connection(connection: socket.socket) -> None:
     connection.close()
 
 
-def cut(pieces: Iterable[bytes], keep: int, *, drop: DropError | None) -> Iterator[bytes]:
-    """Yield the first `keep` bytes, then break off."""
+def truncated(
+    chunks: Iterable[bytes], keep: int, *, error: DropConnectionError | None
+) -> Iterator[bytes]:
+    """Yield the first `keep` bytes, then raise `error` if there is one."""
     left = keep
-    for piece in pieces:
+    for chunk in chunks:
         if left <= 0:
             break
-        yield piece[:left]
-        left -= len(piece)
-    if drop is not None:
-        raise drop
+        yield chunk[:left]
+        left -= len(chunk)
+    if error is not None:
+        raise error
 
 
-def drip(pieces: Iterable[bytes], seconds: float, stopping: threading.Event) -> Iterator[bytes]:
+def dripping(chunks: Iterable[bytes], seconds: float, stopping: threading.Event) -> Iterator[bytes]:
     """Yield a byte at a time, `seconds` apart."""
-    for piece in pieces:
-        for number in range(len(piece)):
-            yield piece[number : number + 1]
+    for chunk in chunks:
+        for number in range(len(chunk)):
+            yield chunk[number : number + 1]
             if stopping.wait(seconds):
-                raise DropError
+                raise DropConnectionError
 
 
 def endless(stopping: threading.Event) -> Iterator[bytes]:
-    """Yield something that begins like a PDF and never ends."""
+    """Yield an endless body that starts like a PDF."""
     yield PDF_START
     while not stopping.is_set():
-        yield b" " * PIECE
+        yield b" " * CHUNK_BYTES
 
 
-def gzip(pieces: Iterable[bytes]) -> Iterator[bytes]:
+def gzipped(chunks: Iterable[bytes]) -> Iterator[bytes]:
     """Yield the gzip-compressed bytes."""
     compressor = zlib.compressobj(6, zlib.DEFLATED, GZIP_WINDOW)
-    for piece in pieces:
-        yield compressor.compress(piece)
+    for chunk in chunks:
+        yield compressor.compress(chunk)
     yield compressor.flush()
 
 
-def bomb(size: int) -> Iterator[bytes]:
-    """Yield gzip that grows a thousandfold to `size` bytes and begins like a PDF.
+def gzip_bomb(size: int) -> Iterator[bytes]:
+    """Yield gzip data that starts like a PDF and expands a thousandfold to `size` bytes.
 
-    A mebibyte of zeros is compressed once and sent again and again, so it costs us nothing.
+    One compressed mebibyte of zeros is sent repeatedly, so the sandbox itself needs little memory.
     """
     yield b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\xff"
     yield _deflated(PDF_START)
@@ -88,7 +91,7 @@ def bomb(size: int) -> Iterator[bytes]:
 
 @functools.lru_cache(maxsize=4)
 def _deflated(data: bytes) -> bytes:
-    """Return deflated data that any deflated data may follow."""
+    """Return deflated data to which more deflated data can be appended."""
     compressor = zlib.compressobj(9, zlib.DEFLATED, RAW_WINDOW)
     return compressor.compress(data) + compressor.flush(zlib.Z_FULL_FLUSH)
 

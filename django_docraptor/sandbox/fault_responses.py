@@ -1,6 +1,6 @@
-"""How each fault of an answer looks: from the proper answer to the spoilt one.
+"""How each fault changes an HTTP response.
 
-Knows HTTP answers; not which call they belong to, nor when a fault is due.
+It knows neither which call the response belongs to nor when a fault is due.
 """
 
 import json
@@ -11,87 +11,97 @@ from http import HTTPStatus
 from werkzeug.wrappers import Response
 
 from django_docraptor.sandbox import fault_bodies
+from django_docraptor.sandbox.fault_bodies import DropConnectionError
 from django_docraptor.sandbox.faults import Fault
-from django_docraptor.sandbox.responses import html_page, json_answer, xml_errors
+from django_docraptor.sandbox.responses import html_response, json_response, xml_error_response
 
 GARBAGE = b"\xff\xfe\x00\xc3\x28 kaputt \x80\x81"
 
-# Answers that come instead of the proper one, and changes of the proper one.
-Instead = Callable[[Fault, threading.Event], Response]
-Change = Callable[[Fault, Response, threading.Event], Response]
+# Functions that replace the response, and functions that modify it.
+Replacement = Callable[[Fault, threading.Event], Response]
+Modifier = Callable[[Fault, Response, threading.Event], Response]
 
 
-def play(fault: Fault, proper: Callable[[], Response], stopping: threading.Event) -> Response:
-    """Return the spoilt answer, or raise `DropError`; `proper` makes what is to be spoilt."""
-    if fault.action in INSTEAD:
-        return INSTEAD[fault.action](fault, stopping)
-    if fault.action in CHANGES:
-        return CHANGES[fault.action](fault, proper(), stopping)
-    return proper()
+def apply(
+    fault: Fault, make_response: Callable[[], Response], stopping: threading.Event
+) -> Response:
+    """Return the response with the fault applied.
+
+    Args:
+        fault: the fault that the call has triggered.
+        make_response: builds the normal response.
+        stopping: is set when the sandbox stops, which ends every wait.
+
+    Raises:
+        DropConnectionError: the fault ends the connection.
+    """
+    if fault.action in REPLACEMENTS:
+        return REPLACEMENTS[fault.action](fault, stopping)
+    if fault.action in MODIFIERS:
+        return MODIFIERS[fault.action](fault, make_response(), stopping)
+    return make_response()
 
 
 def _status(fault: Fault, stopping: threading.Event) -> Response:
-    response = _error_body(fault)
+    response = _error_response(fault)
     if fault.retry_after is not None:
         response.headers["Retry-After"] = str(fault.retry_after)
     return response
 
 
-def _error_body(fault: Fault) -> Response:
-    reasons = fault.reason.split("\n")
+def _error_response(fault: Fault) -> Response:
+    status_code, reasons = fault.effective_status_code, fault.reason.split("\n")
     if fault.body == "json":
-        return json_answer({"errors": reasons}, fault.effective_status_code)
+        return json_response({"errors": reasons}, status_code)
     if fault.body == "html":
-        return html_page(
-            fault.effective_status_code,
-            f"{fault.effective_status_code} {_phrase(fault.effective_status_code)}",
-        )
+        return html_response(status_code, f"{status_code} {_reason_phrase(status_code)}")
     if fault.body == "garbage":
-        return Response(GARBAGE, fault.effective_status_code, content_type="text/plain")
+        return Response(GARBAGE, status_code, content_type="text/plain")
     if fault.body == "empty":
-        return Response(b"", fault.effective_status_code, content_type="text/plain")
-    return xml_errors(fault.effective_status_code, reasons)
+        return Response(b"", status_code, content_type="text/plain")
+    return xml_error_response(status_code, reasons)
 
 
-def _phrase(code: int) -> str:
+def _reason_phrase(status_code: int) -> str:
     try:
-        return HTTPStatus(code).phrase
+        return HTTPStatus(status_code).phrase
     except ValueError:
         return "Unknown"
 
 
 def _html(fault: Fault, stopping: threading.Event) -> Response:
-    return html_page(200, "We'll be back soon")
+    return html_response(200, "We'll be back soon")
 
 
 def _reset(fault: Fault, stopping: threading.Event) -> Response:
-    raise fault_bodies.DropError(reset=True)
+    raise DropConnectionError(reset=True)
 
 
 def _close(fault: Fault, stopping: threading.Event) -> Response:
-    raise fault_bodies.DropError
+    raise DropConnectionError
 
 
 def _hang(fault: Fault, stopping: threading.Event) -> Response:
     stopping.wait(fault.delay)
-    raise fault_bodies.DropError
+    raise DropConnectionError
 
 
 def _redirect(fault: Fault, stopping: threading.Event) -> Response:
     return Response(b"", fault.effective_status_code, headers={"Location": fault.location})
 
 
-def _slow(fault: Fault, proper: Response, stopping: threading.Event) -> Response:
+def _slow(fault: Fault, response: Response, stopping: threading.Event) -> Response:
     if stopping.wait(fault.delay):
-        raise fault_bodies.DropError
-    return proper
+        raise DropConnectionError
+    return response
 
 
-def _cut(fault: Fault, proper: Response, stopping: threading.Event) -> Response:
-    length = proper.content_length or sum(map(len, proper.iter_encoded()))
+def _cut(fault: Fault, response: Response, stopping: threading.Event) -> Response:
+    length = response.content_length or sum(map(len, response.iter_encoded()))
     keep = length // 2 if fault.keep_bytes is None else fault.keep_bytes
-    drop = None if fault.mode == "close" else fault_bodies.DropError(reset=fault.mode == "reset")
-    response = _with_body(proper, fault_bodies.cut(proper.iter_encoded(), keep, drop=drop))
+    error = None if fault.mode == "close" else DropConnectionError(reset=fault.mode == "reset")
+    body = fault_bodies.truncated(response.iter_encoded(), keep, error=error)
+    response = _with_body(response, body)
     if fault.mode in {"length", "reset"}:
         response.content_length = length
     elif fault.mode == "close":
@@ -99,51 +109,52 @@ def _cut(fault: Fault, proper: Response, stopping: threading.Event) -> Response:
     return response
 
 
-def _no_id(fault: Fault, proper: Response, stopping: threading.Event) -> Response:
-    return json_answer({"message": "ok"})
+def _no_id(fault: Fault, response: Response, stopping: threading.Event) -> Response:
+    return json_response({"message": "ok"})
 
 
-def _word(fault: Fault, proper: Response, stopping: threading.Event) -> Response:
-    data = {"status": fault.reported_state, "message": "Nobody has ever seen this word"}
-    return json_answer(json.loads(proper.get_data()) | data)
+def _unknown_state(fault: Fault, response: Response, stopping: threading.Event) -> Response:
+    data = {"status": fault.reported_state, "message": "This state does not exist"}
+    return json_response(json.loads(response.get_data()) | data)
 
 
-def _gzip(fault: Fault, proper: Response, stopping: threading.Event) -> Response:
-    response = _with_body(proper, fault_bodies.gzip(proper.iter_encoded()))
+def _gzip(fault: Fault, response: Response, stopping: threading.Event) -> Response:
+    response = _with_body(response, fault_bodies.gzipped(response.iter_encoded()))
     response.headers["Content-Encoding"] = "gzip"
     return response
 
 
-def _bomb(fault: Fault, proper: Response, stopping: threading.Event) -> Response:
-    response = _with_body(proper, fault_bodies.bomb(fault.size_bytes))
+def _bomb(fault: Fault, response: Response, stopping: threading.Event) -> Response:
+    response = _with_body(response, fault_bodies.gzip_bomb(fault.size_bytes))
     response.headers["Content-Encoding"] = "gzip"
     return response
 
 
-def _empty(fault: Fault, proper: Response, stopping: threading.Event) -> Response:
-    response = _with_body(proper, [])
+def _empty(fault: Fault, response: Response, stopping: threading.Event) -> Response:
+    response = _with_body(response, [])
     response.content_length = 0
     return response
 
 
-def _endless(fault: Fault, proper: Response, stopping: threading.Event) -> Response:
-    return _with_body(proper, fault_bodies.endless(stopping))
+def _endless(fault: Fault, response: Response, stopping: threading.Event) -> Response:
+    return _with_body(response, fault_bodies.endless(stopping))
 
 
-def _drip(fault: Fault, proper: Response, stopping: threading.Event) -> Response:
-    length = proper.content_length
-    response = _with_body(proper, fault_bodies.drip(proper.iter_encoded(), fault.delay, stopping))
+def _drip(fault: Fault, response: Response, stopping: threading.Event) -> Response:
+    length = response.content_length
+    body = fault_bodies.dripping(response.iter_encoded(), fault.delay, stopping)
+    response = _with_body(response, body)
     response.content_length = length
     return response
 
 
-def _with_body(proper: Response, body: Iterable[bytes]) -> Response:
-    """Return the answer with another body, of unknown length."""
-    headers = [item for item in proper.headers if item[0].lower() != "content-length"]
-    return Response(body, proper.status_code, headers=headers)
+def _with_body(response: Response, body: Iterable[bytes]) -> Response:
+    """Return the response with another body of unknown length."""
+    headers = [item for item in response.headers if item[0].lower() != "content-length"]
+    return Response(body, response.status_code, headers=headers)
 
 
-INSTEAD: dict[str, Instead] = {
+REPLACEMENTS: dict[str, Replacement] = {
     "status": _status,
     "html": _html,
     "reset": _reset,
@@ -151,11 +162,11 @@ INSTEAD: dict[str, Instead] = {
     "hang": _hang,
     "redirect": _redirect,
 }
-CHANGES: dict[str, Change] = {
+MODIFIERS: dict[str, Modifier] = {
     "slow": _slow,
     "cut": _cut,
     "no_id": _no_id,
-    "unknown_state": _word,
+    "unknown_state": _unknown_state,
     "gzip": _gzip,
     "bomb": _bomb,
     "empty": _empty,

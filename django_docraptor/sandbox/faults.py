@@ -1,6 +1,6 @@
-"""The faults that a sandbox can play: what each means, and whose turn it is.
+"""The faults that can be injected: their parameters, and when each is triggered.
 
-Knows names and counts only. How a fault looks on the wire is `misbehaviour`'s business.
+`fault_responses` knows how they change a response.
 """
 
 import random
@@ -9,27 +9,30 @@ from collections.abc import Collection
 from dataclasses import MISSING, asdict, dataclass, fields
 from typing import Any
 
-# Faults of an HTTP answer, for every call alike.
-ANSWER = frozenset({"status", "html", "reset", "close", "hang", "slow", "cut", "redirect"})
+# Faults of an HTTP response, available for every call.
+RESPONSE_ACTIONS = frozenset(
+    {"status", "html", "reset", "close", "hang", "slow", "cut", "redirect"}
+)
 ACTIONS: dict[str, frozenset[str]] = {
-    "create": ANSWER | {"no_id", "callback_first"},
-    "status": ANSWER | {"unknown_state"},
-    "download": ANSWER | {"gzip", "empty", "bomb", "endless", "drip", "wrong_type"},
-    "logs": ANSWER | {"omit"},
+    "create": RESPONSE_ACTIONS | {"no_id", "callback_first"},
+    "status": RESPONSE_ACTIONS | {"unknown_state"},
+    "download": RESPONSE_ACTIONS | {"gzip", "empty", "bomb", "endless", "drip", "wrong_type"},
+    "logs": RESPONSE_ACTIONS | {"omit"},
     "callback": frozenset({"drop", "duplicate", "late", "to_get"}),
     "render": frozenset({"fail", "stall", "slow"}),
 }
-# These spoil the answer to a call that has taken effect; the others come instead of it.
-EFFECTIVE = frozenset(
+# The call takes effect and its response is broken; all other actions replace the call.
+ACTIONS_WITH_EFFECT = frozenset(
     {"slow", "cut", "no_id", "callback_first", "gzip", "empty", "bomb", "endless", "drip"}
     | {"wrong_type", "unknown_state", "omit"}
 )
-SECONDS = {"hang": 60.0, "drip": 1.0, "late": 5.0, "slow": 1.0}
-STATUS = {"status": 500, "redirect": 307}
-WORD = {"fail": "failed", "unknown_state": "paused"}
-BODIES = ("xml", "html", "json", "garbage", "empty")
-MODES = ("length", "chunked", "close", "reset")
-CHOICES = {"on": tuple(ACTIONS), "body": BODIES, "mode": MODES}
+DEFAULT_SECONDS = {"hang": 60.0, "drip": 1.0, "late": 5.0, "slow": 1.0}
+DEFAULT_STATUS_CODES = {"status": 500, "redirect": 307}
+DEFAULT_STATES = {"fail": "failed", "unknown_state": "paused"}
+BODY_TYPES = ("xml", "html", "json", "garbage", "empty")
+CUT_MODES = ("length", "chunked", "close", "reset")
+CHOICES = {"on": tuple(ACTIONS), "body": BODY_TYPES, "mode": CUT_MODES}
+NOT_NEGATIVE = ("times", "after", "seconds", "retry_after", "keep_bytes", "count", "size_bytes")
 
 NUMBER = (int, float)
 TYPES: dict[str, tuple[type, ...]] = {
@@ -55,108 +58,109 @@ TYPES: dict[str, tuple[type, ...]] = {
 
 
 class FaultError(ValueError):
-    """A fault that cannot be played; the text names the field."""
+    """An invalid fault; the message names the field."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fault:
-    """One thing that goes wrong, and when.
+    """A fault to inject, and when.
 
     `on`: create, status, download, logs, callback or render. `action`: see ACTIONS.
     """
 
     on: str
     action: str
-    # Part of the document's tag or name; empty for all documents.
+    # Text that the document's tag or name must contain; empty: all documents.
     match: str = ""
-    # Play it so many times, then never again; None for always.
+    # Maximum number of times it is triggered; None: unlimited.
     times: int | None = None
-    # Let so many matching calls pass first.
+    # Number of matching calls to skip first.
     after: int = 0
-    # Share of the matching calls that are hit.
+    # Share of the matching calls that trigger it.
     rate: float = 1.0
-    # Whether the call takes effect all the same: the document is accepted, the download is
-    # counted. None: as is natural for the action (see EFFECTIVE).
+    # Whether the call takes effect anyway (the document is accepted, the download is counted).
+    # None: the action's default, see ACTIONS_WITH_EFFECT.
     accept: bool | None = None
-    # hang: before closing. slow, late: before going on. drip: between two bytes.
+    # Seconds. hang: before the connection is closed. slow, late: before continuing. drip: between
+    # two bytes.
     seconds: float | None = None
-    # status: the code. redirect: 301 to 308.
+    # status: the status code. redirect: 301 to 308.
     status_code: int | None = None
-    # status: kind of body.
+    # status: type of the body, see BODY_TYPES.
     body: str = "xml"
     # status, fail: the text; several reasons are separated by newlines.
-    reason: str = "The sandbox was asked to fail."
+    reason: str = "Failure requested by a sandbox fault."
     # status: the Retry-After header, in seconds.
     retry_after: int | None = None
-    # unknown_state: what the status says. fail: the final status, e.g. "killed".
+    # unknown_state: state in the response. fail: final state, such as "killed".
     state: str = ""
-    # cut: how the end is announced and broken.
+    # cut: how the length is declared and the body ends.
     mode: str = "length"
-    # cut: bytes that are sent; None for half of them.
+    # cut: number of bytes sent; None: half of them.
     keep_bytes: int | None = None
-    # redirect: where to.
+    # redirect: the URL to redirect to.
     location: str = ""
-    # duplicate: deliveries.
+    # duplicate: number of callbacks.
     count: int = 2
-    # bomb: bytes after decompression.
+    # bomb: number of bytes after decompression.
     size_bytes: int = 1 << 30
 
     def __post_init__(self) -> None:
-        for name, expected in TYPES.items():
-            _check_type(name, getattr(self, name), expected)
+        """Check the fields.
+
+        Raises:
+            FaultError: a field is invalid.
+        """
+        for name, types in TYPES.items():
+            _check_type(name, getattr(self, name), types)
         for name, choices in CHOICES.items():
             if getattr(self, name) not in choices:
-                _refuse(name, getattr(self, name), f"one of {', '.join(choices)}")
+                _raise_invalid(name, getattr(self, name), f"one of {', '.join(choices)}")
         if self.action not in ACTIONS[self.on]:
-            wanted = f"one of {', '.join(sorted(ACTIONS[self.on]))} (on={self.on!r})"
-            _refuse("action", self.action, wanted)
+            expected = f"one of {', '.join(sorted(ACTIONS[self.on]))} (on={self.on!r})"
+            _raise_invalid("action", self.action, expected)
         self._check_bounds()
 
     def _check_bounds(self) -> None:
         if not 0 <= self.rate <= 1:
-            _refuse("rate", self.rate, "between 0 and 1")
+            _raise_invalid("rate", self.rate, "between 0 and 1")
         if self.status_code is not None and not 200 <= self.status_code <= 599:
-            _refuse("status_code", self.status_code, "between 200 and 599")
+            _raise_invalid("status_code", self.status_code, "between 200 and 599")
         if self.action == "redirect" and not self.location:
-            _refuse("location", self.location, "a URL to redirect to")
-        if self.on == "download" and self.action in EFFECTIVE and self.accept is False:
-            _refuse("accept", False, f"possible: a download that is {self.action!r} counts")
-        for name in (
-            "times",
-            "after",
-            "seconds",
-            "retry_after",
-            "keep_bytes",
-            "count",
-            "size_bytes",
-        ):
+            _raise_invalid("location", self.location, "a URL to redirect to")
+        if self.on == "download" and self.action in ACTIONS_WITH_EFFECT and self.accept is False:
+            expected = f"valid here: a download with the fault {self.action!r} always counts"
+            _raise_invalid("accept", False, expected)
+        for name in NOT_NEGATIVE:
             value = getattr(self, name)
             if value is not None and value < 0:
-                _refuse(name, value, "zero or more")
+                _raise_invalid(name, value, "zero or more")
 
     def matches(self, *labels: str) -> bool:
-        """Whether one of the labels contains `match`; an empty `match` hits everything."""
+        """Return whether a label contains `match`. An empty `match` matches everything."""
         return not self.match or any(self.match in label for label in labels)
 
     @property
     def takes_effect(self) -> bool:
-        """Whether the call does its work although its answer is spoilt."""
-        return self.action in EFFECTIVE if self.accept is None else self.accept
+        """Whether the call takes effect although its response is broken."""
+        return self.action in ACTIONS_WITH_EFFECT if self.accept is None else self.accept
 
     @property
     def delay(self) -> float:
-        """Seconds, the action's own default if none were given."""
-        return SECONDS.get(self.action, 0.0) if self.seconds is None else self.seconds
+        """Seconds to wait, or the action's default."""
+        return DEFAULT_SECONDS.get(self.action, 0.0) if self.seconds is None else self.seconds
 
     @property
     def effective_status_code(self) -> int:
-        """HTTP status, the action's own default if none was given."""
-        return STATUS.get(self.action, 200) if self.status_code is None else self.status_code
+        """HTTP status code, or the action's default."""
+        if self.status_code is None:
+            return DEFAULT_STATUS_CODES.get(self.action, 200)
+        return self.status_code
 
     @property
     def reported_state(self) -> str:
-        """Word of the status answer, the action's own default if none was given."""
-        return self.state or WORD.get(self.action, "")
+        """State in the status response, or the action's default."""
+        return self.state or DEFAULT_STATES.get(self.action, "")
 
     def as_json(self) -> dict[str, Any]:
         """Return the fault as a JSON object."""
@@ -164,40 +168,46 @@ class Fault:
 
     @classmethod
     def from_json(cls, data: object) -> "Fault":
-        """Rebuild a fault; raise FaultError naming the field that is wrong."""
+        """Convert a JSON object to a fault.
+
+        Raises:
+            FaultError: a field is unknown, missing or invalid.
+        """
         if not isinstance(data, dict):
-            raise FaultError(f"a fault is a JSON object, not {data!r}")
+            raise FaultError(f"a fault must be a JSON object, not {data!r}")
         for name in data:
             if name not in TYPES:
-                raise FaultError(f"{name}: no such field; there are {', '.join(TYPES)}")
+                raise FaultError(f"{name}: unknown field; valid fields are {', '.join(TYPES)}")
         for field in fields(cls):
             if field.default is MISSING and field.name not in data:
-                raise FaultError(f"{field.name}: missing")
+                raise FaultError(f"{field.name}: this field is required")
         return cls(**data)
 
 
-def _check_type(name: str, value: object, expected: tuple[type, ...]) -> None:
-    if not isinstance(value, expected) or (isinstance(value, bool) and bool not in expected):
-        _refuse(name, value, " or ".join(kind.__name__ for kind in expected))
+def _check_type(name: str, value: object, types: tuple[type, ...]) -> None:
+    if not isinstance(value, types) or (isinstance(value, bool) and bool not in types):
+        _raise_invalid(name, value, " or ".join(type_.__name__ for type_ in types))
 
 
-def _refuse(name: str, value: object, wanted: str) -> None:
-    raise FaultError(f"{name}: {value!r} is not {wanted}")
+def _raise_invalid(name: str, value: object, expected: str) -> None:
+    raise FaultError(f"{name}: {value!r} is not {expected}")
 
 
 @dataclass(slots=True)
-class _Planned:
+class _PlannedFault:
     fault: Fault
     matched: int = 0
     triggered: int = 0
 
-    def fires(self) -> bool:
-        """Count one matching call, and say whether it is hit."""
+    def should_trigger(self) -> bool:
+        """Count a matching call, and return whether it triggers the fault."""
         self.matched += 1
         fault = self.fault
-        spent = fault.times is not None and self.triggered >= fault.times
-        # The dice decide which of our own answers to spoil; nothing secret hangs on them.
-        if self.matched <= fault.after or spent or random.random() >= fault.rate:  # noqa: S311
+        is_exhausted = fault.times is not None and self.triggered >= fault.times
+        if self.matched <= fault.after or is_exhausted:
+            return False
+        # Not security-relevant: random choice of the responses to break.
+        if random.random() >= fault.rate:  # noqa: S311
             return False
         self.triggered += 1
         return True
@@ -207,40 +217,41 @@ class FaultList:
     """The planned faults of one sandbox; safe to use from many threads."""
 
     def __init__(self) -> None:
+        """Begin without faults."""
         self._lock = threading.Lock()
-        self._planned: list[_Planned] = []
+        self._planned: list[_PlannedFault] = []
 
     def add(self, *faults: Fault) -> None:
-        """Plan faults; earlier ones come first."""
+        """Add faults; earlier ones take precedence."""
         with self._lock:
-            self._planned += [_Planned(fault) for fault in faults]
+            self._planned += [_PlannedFault(fault) for fault in faults]
 
     def clear(self) -> None:
-        """Forget all faults."""
+        """Remove all faults."""
         with self._lock:
             self._planned = []
 
     def trigger(self, on: str, *labels: str, actions: Collection[str] = ()) -> Fault | None:
-        """Return the fault that hits this call, if any, and count it as played.
+        """Return the fault that this call triggers, if any, and count it.
 
-        `labels`: tags and names of the documents concerned. `actions`: only these, if given.
+        Args:
+            on: the call, or callback or render.
+            *labels: tags and names of the documents concerned.
+            actions: only these actions, if given.
         """
         with self._lock:
             for planned in self._planned:
                 fault = planned.fault
-                asked = fault.on == on and (not actions or fault.action in actions)
-                if asked and fault.matches(*labels) and planned.fires():
+                is_candidate = fault.on == on and (not actions or fault.action in actions)
+                if is_candidate and fault.matches(*labels) and planned.should_trigger():
                     return fault
         return None
 
     def as_json(self) -> list[dict[str, Any]]:
-        """Return the planned faults, each with `matched` and `triggered`."""
+        """Return the planned faults, with how many calls `matched` and how many `triggered`."""
         with self._lock:
             return [
-                {
-                    **planned.fault.as_json(),
-                    "matched": planned.matched,
-                    "triggered": planned.triggered,
-                }
+                planned.fault.as_json()
+                | {"matched": planned.matched, "triggered": planned.triggered}
                 for planned in self._planned
             ]

@@ -1,7 +1,6 @@
-"""What the sandbox has counted: documents accepted, documents billed, calls made.
+"""The sandbox's ledger: accepted documents, billed documents and calls.
 
-Plain data that travels as JSON, the same for a sandbox in this process and in another.
-No HTTP here.
+Plain data that can be converted to JSON and back. No HTTP here.
 """
 
 from collections import defaultdict
@@ -13,7 +12,7 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LedgerEntry:
-    """One create that was accepted."""
+    """An accepted create call."""
 
     tag: str
     name: str
@@ -22,7 +21,7 @@ class LedgerEntry:
     asynchronous: bool
     hosted: bool
     status_id: str
-    # True for a production document that has not failed: the service bills no failures.
+    # True for production documents that have not failed: DocRaptor does not bill failures.
     billed: bool
     state: str
     created_at: datetime
@@ -42,7 +41,7 @@ class LedgerEntry:
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> "LedgerEntry":
-        """Rebuild an entry from `as_json`."""
+        """Convert the result of `as_json` to an entry."""
         finished = data["finished_at"] and datetime.fromisoformat(data["finished_at"])
         created = datetime.fromisoformat(data["created_at"])
         return cls(**(data | {"created_at": created, "finished_at": finished}))
@@ -50,15 +49,13 @@ class LedgerEntry:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ApiCall:
-    """One HTTP request that reached the sandbox; credentials are left out."""
+    """An HTTP request received by the sandbox, without credentials."""
 
     method: str
     path: str
     query: str
-    user_agent: str
     time: datetime
     headers: dict[str, str]
-    body_size: int
 
     def as_json(self) -> dict[str, Any]:
         """Return the call as a JSON object, the time as ISO 8601."""
@@ -66,30 +63,30 @@ class ApiCall:
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> "ApiCall":
-        """Rebuild a call from `as_json`."""
+        """Convert the result of `as_json` to a call."""
         return cls(**(data | {"time": datetime.fromisoformat(data["time"])}))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ledger:
-    """A snapshot of all accepted creates, in order, and of the counters."""
+    """A snapshot of all accepted create calls, in order, and of the counters."""
 
     entries: tuple[LedgerEntry, ...] = ()
     counters: dict[str, int] = field(default_factory=dict)
 
     def accepted(self, tag_prefix: str = "") -> list[LedgerEntry]:
-        """Return the accepted creates whose tag begins with `tag_prefix`."""
+        """Return the accepted create calls whose tag begins with `tag_prefix`."""
         return [entry for entry in self.entries if entry.tag.startswith(tag_prefix)]
 
     def billed(self, tag_prefix: str = "") -> list[LedgerEntry]:
-        """Return the accepted creates that the service would bill."""
+        """Return the accepted create calls that DocRaptor would bill."""
         return [entry for entry in self.accepted(tag_prefix) if entry.billed]
 
     def duplicates(self, key: Callable[[str], object] = str) -> dict[object, list[LedgerEntry]]:
-        """Return what was accepted more than once, by `key` of the tag.
+        """Return the entries that were accepted more than once, grouped by `key(tag)`.
 
-        With tags like `<job>:<attempt>`, `key=lambda tag: tag.rsplit(":", 1)[0]` finds jobs
-        that were created twice.
+        With tags like `<job>:<attempt>`, `key=lambda tag: tag.rsplit(":", 1)[0]` finds jobs with
+        several attempts.
         """
         groups: dict[object, list[LedgerEntry]] = defaultdict(list)
         for entry in self.entries:
@@ -98,27 +95,27 @@ class Ledger:
 
     @property
     def create_calls(self) -> int:
-        """Creates received, also those that were refused."""
+        """Create calls received, including rejected ones."""
         return self.counters.get("create_calls", 0)
 
     @property
     def status_calls(self) -> int:
-        """Status requests received."""
+        """Status calls received."""
         return self.counters.get("status_calls", 0)
 
     @property
     def download_calls(self) -> int:
-        """Download requests received, also those that were refused."""
+        """Download calls received, including rejected ones."""
         return self.counters.get("download_calls", 0)
 
     @property
     def callback_calls(self) -> int:
-        """Callbacks sent, also those that nobody answered."""
+        """Callbacks sent, including unanswered ones."""
         return self.counters.get("callback_calls", 0)
 
     @property
     def peak_concurrency(self) -> int:
-        """Most documents that were being made at one time."""
+        """Maximum number of documents in progress at a time."""
         return self.counters.get("peak_concurrency", 0)
 
     def as_json(self) -> dict[str, Any]:
@@ -130,6 +127,6 @@ class Ledger:
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> "Ledger":
-        """Rebuild a ledger from `as_json`."""
+        """Convert the result of `as_json` to a ledger."""
         entries = tuple(LedgerEntry.from_json(entry) for entry in data["entries"])
         return cls(entries=entries, counters=data["counters"])

@@ -1,10 +1,10 @@
-"""The sandbox in this process: start it, ask it, make it misbehave, stop it."""
+"""A sandbox in this process: start it, inspect it, inject faults, stop it."""
 
 import threading
 from dataclasses import asdict
 
 from django_docraptor.sandbox.application import Application
-from django_docraptor.sandbox.documents import Store
+from django_docraptor.sandbox.documents import DocumentStore
 from django_docraptor.sandbox.faults import Fault, FaultList
 from django_docraptor.sandbox.ledger import ApiCall, Ledger
 from django_docraptor.sandbox.server import Server, listen
@@ -12,7 +12,7 @@ from django_docraptor.sandbox.settings import Settings
 
 
 class Sandbox:
-    """A server that speaks DocRaptor's protocol, in threads of this process.
+    """A server with DocRaptor's API, in threads of this process.
 
     Use it as a context manager, or call `start` and `stop`:
 
@@ -36,6 +36,10 @@ class Sandbox:
         synchronous_limit: float = 60.0,
         asynchronous_limit: float = 600.0,
     ) -> None:
+        """Configure a sandbox; `Settings` describes the arguments after `port`.
+
+        `port` 0 stands for any free port.
+        """
         self._settings = Settings(
             delay=delay,
             api_key=api_key,
@@ -48,18 +52,22 @@ class Sandbox:
             synchronous_limit=synchronous_limit,
             asynchronous_limit=asynchronous_limit,
         )
-        self._at_start = asdict(self._settings)
+        self._initial_settings = asdict(self._settings)
         self._host, self._port = host, port
-        self._store = Store()
+        self._store = DocumentStore()
         self._faults = FaultList()
         self._application = Application(self._settings, self._store, self._faults)
 
     def start(self) -> "Sandbox":
-        """Listen and serve; raise OSError if the port is taken. A sandbox starts once."""
+        """Start listening. A sandbox can be started only once.
+
+        Raises:
+            OSError: the port is in use.
+        """
         with listen(self._host, self._port) as listener:
             self._server = Server(listener, self._application, self.reset, self._host)
-        self._application.postman.start()
-        self._application.press.start()
+        self._application.callback_sender.start()
+        self._application.render_queue.start()
         self._thread = threading.Thread(
             target=self._server.serve_forever, args=(0.02,), name="sandbox", daemon=True
         )
@@ -67,20 +75,22 @@ class Sandbox:
         return self
 
     def stop(self) -> None:
-        """End all connections, drop what is unfinished, and join the threads."""
+        """Close all connections, discard unfinished documents, and join the threads."""
         self._application.stopping.set()
         self._server.shutdown()
         self._server.server_close()
         self._thread.join()
-        self._application.press.stop()
-        self._store.release()
-        self._server.end_connections()
-        self._application.postman.stop()
+        self._application.render_queue.stop()
+        self._store.release_waiters()
+        self._server.close_connections()
+        self._application.callback_sender.stop()
 
     def __enter__(self) -> "Sandbox":
+        """Start the sandbox."""
         return self.start()
 
     def __exit__(self, *exc_info: object) -> None:
+        """Stop the sandbox."""
         self.stop()
 
     @property
@@ -91,33 +101,37 @@ class Sandbox:
 
     @property
     def ledger(self) -> Ledger:
-        """A snapshot of what has been accepted, billed and called so far."""
+        """A snapshot of the accepted and billed documents and of the call counters."""
         return self._store.ledger()
 
     @property
     def calls(self) -> list[ApiCall]:
-        """The requests received so far, without credentials and without `/sandbox/` calls."""
+        """The calls received so far, without credentials, excluding those under `/sandbox/`."""
         return self._store.calls()
 
     @property
     def faults(self) -> list[dict[str, object]]:
-        """The planned faults, each with how often it was `matched` and `triggered`."""
+        """The planned faults, with how many calls `matched` and how many `triggered` them."""
         return self._faults.as_json()
 
     def add_fault(self, *faults: Fault) -> None:
-        """Plan faults; of those that match a call, the first that is due is played."""
+        """Add faults. If several match a call, the first that is due is triggered."""
         self._faults.add(*faults)
 
     def clear_faults(self) -> None:
-        """Forget all faults."""
+        """Remove all faults."""
         self._faults.clear()
 
     def change_settings(self, **settings: object) -> None:
-        """Change settings, from now on; raise SettingError naming the one that is wrong."""
+        """Change settings; if one is invalid, nothing is changed.
+
+        Raises:
+            SettingError: a setting is unknown or invalid.
+        """
         self._settings.change(**settings)
 
     def reset(self) -> None:
-        """Forget documents, requests and faults, and take back all changes of settings."""
+        """Delete documents, calls and faults, and restore the initial settings."""
         self._faults.clear()
-        self._settings.change(**self._at_start)
+        self._settings.change(**self._initial_settings)
         self._store.reset()

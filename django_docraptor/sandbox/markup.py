@@ -1,27 +1,24 @@
-"""What the sandbox asks of HTML: its tables, its relative resources, whether its tags match.
-
-Reads HTML with the standard library; fetches and renders nothing.
-"""
+"""Parse HTML with the standard library: tables, relative URLs and unclosed tags."""
 
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from html.parser import HTMLParser
 
-VOID = frozenset(
+VOID_ELEMENTS = frozenset(
     {"area", "base", "br", "col", "embed", "hr", "img", "input", "link", "meta", "source"}
     | {"track", "wbr"}
 )
-RESOURCES = {"img": "src", "script": "src", "link": "href", "iframe": "src", "source": "src"}
+URL_ATTRIBUTES = {"img": "src", "script": "src", "link": "href", "iframe": "src", "source": "src"}
 CSS_URL = re.compile(r"url\(\s*['\"]?\s*([^'\")\s]+)", re.IGNORECASE)
-ABSOLUTE = re.compile(r"[a-z][a-z0-9+.-]*:|//|#", re.IGNORECASE)
+ABSOLUTE_URL = re.compile(r"[a-z][a-z0-9+.-]*:|//|#", re.IGNORECASE)
 
 Attributes = Sequence[tuple[str, str | None]]
 
 
 @dataclass(slots=True)
 class Cell:
-    """One cell of a table; `span` columns wide."""
+    """A cell of a table, `span` columns wide."""
 
     text: str = ""
     header: bool = False
@@ -30,7 +27,7 @@ class Cell:
 
 @dataclass(slots=True)
 class Table:
-    """One table: its name attribute, if any, and its rows."""
+    """A table: its name attribute, if any, and its rows."""
 
     name: str = ""
     rows: list[list[Cell]] = field(default_factory=list)
@@ -63,7 +60,7 @@ class _TableReader(HTMLParser):
             self._cell.text += data
 
 
-class _ResourceReader(HTMLParser):
+class _UrlReader(HTMLParser):
     def __init__(self) -> None:
         super().__init__(convert_charrefs=True)
         self.urls: list[str] = []
@@ -74,8 +71,8 @@ class _ResourceReader(HTMLParser):
         values = {name: value or "" for name, value in attrs}
         self._in_style = tag == "style"
         self.has_base = self.has_base or (tag == "base" and bool(values.get("href")))
-        if tag in RESOURCES:
-            self.urls.append(values.get(RESOURCES[tag], ""))
+        if tag in URL_ATTRIBUTES:
+            self.urls.append(values.get(URL_ATTRIBUTES[tag], ""))
         self.urls += CSS_URL.findall(values.get("style", ""))
 
     def handle_endtag(self, tag: str) -> None:
@@ -89,46 +86,48 @@ class _ResourceReader(HTMLParser):
 class _BalanceReader(HTMLParser):
     def __init__(self) -> None:
         super().__init__(convert_charrefs=True)
-        self.open: list[str] = []
-        self.wrong = ""
+        self.open_tags: list[str] = []
+        self.mismatched_tag = ""
 
     def handle_starttag(self, tag: str, attrs: Attributes) -> None:
-        if tag not in VOID:
-            self.open.append(tag)
+        if tag not in VOID_ELEMENTS:
+            self.open_tags.append(tag)
 
     def handle_startendtag(self, tag: str, attrs: Attributes) -> None:
-        """A tag that closes itself opens nothing."""
+        """Ignore self-closing tags."""
 
     def handle_endtag(self, tag: str) -> None:
-        if tag in VOID or self.wrong:
+        if tag in VOID_ELEMENTS or self.mismatched_tag:
             return
-        if not self.open or self.open.pop() != tag:
-            self.wrong = tag
+        if not self.open_tags or self.open_tags.pop() != tag:
+            self.mismatched_tag = tag
 
 
-def tables(html: str) -> list[Table]:
-    """Return the tables of the document, in order, rows of cells."""
+def extract_tables(html: str) -> list[Table]:
+    """Return the tables of the document, in order."""
     reader = _TableReader()
     reader.feed(html)
     reader.close()
     return reader.tables
 
 
-def relative_resources(html: str) -> list[str]:
-    """Return the resources with relative URLs, unless the document has a <base>."""
-    reader = _ResourceReader()
+def find_relative_urls(html: str) -> list[str]:
+    """Return the relative URLs of resources, unless the document has a <base>."""
+    reader = _UrlReader()
     reader.feed(html)
     reader.close()
-    return [] if reader.has_base else [url for url in reader.urls if url and not _absolute(url)]
+    if reader.has_base:
+        return []
+    return [url for url in reader.urls if url and not _is_absolute(url)]
 
 
-def _absolute(url: str) -> bool:
-    return ABSOLUTE.match(url.strip()) is not None
+def _is_absolute(url: str) -> bool:
+    return ABSOLUTE_URL.match(url.strip()) is not None
 
 
-def unbalanced_tags(html: str) -> str:
+def first_unclosed_tag(html: str) -> str:
     """Return the first tag that is not closed where it should be, or an empty string."""
     reader = _BalanceReader()
     reader.feed(html)
     reader.close()
-    return reader.wrong or (reader.open[-1] if reader.open else "")
+    return reader.mismatched_tag or (reader.open_tags[-1] if reader.open_tags else "")

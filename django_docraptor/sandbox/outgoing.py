@@ -1,6 +1,7 @@
-"""The only way out of the sandbox: bounded HTTP requests to hosts that are allowed.
+"""Outgoing HTTP requests.
 
-By default those of this machine. No redirect is followed, no proxy is used.
+They go only to allowed hosts (by default, this machine), with limits on time and size, without
+redirects or proxies.
 """
 
 import ipaddress
@@ -8,17 +9,18 @@ from collections.abc import Collection
 from http.client import HTTPConnection, HTTPException, HTTPResponse, HTTPSConnection
 from urllib.parse import SplitResult, urlsplit
 
-TIMEOUT = 10.0
-MAX_SOURCE = 20 * 1024 * 1024
+TIMEOUT_SECONDS = 10.0
+MAX_RESPONSE_BYTES = 64 * 1024
+MAX_SOURCE_BYTES = 20 * 1024 * 1024
 USER_AGENT = "django-docraptor-sandbox"
 
 
 class FetchError(ValueError):
-    """A `document_url` that cannot be used; the text is the reason for the caller."""
+    """A `document_url` cannot be used; the message is returned to the client."""
 
 
-def is_allowed(url: str, hosts: Collection[str] = ()) -> bool:
-    """Whether the URL is on this machine or on one of the hosts."""
+def is_allowed_url(url: str, hosts: Collection[str] = ()) -> bool:
+    """Return whether the URL's host is this machine or one of `hosts`."""
     try:
         parts = urlsplit(url)
         host = parts.hostname or ""
@@ -28,28 +30,31 @@ def is_allowed(url: str, hosts: Collection[str] = ()) -> bool:
 
 
 def _is_loopback(host: str) -> bool:
-    address = address_of(host)
+    address = parse_ip_address(host)
     return host == "localhost" or (address is not None and address.is_loopback)
 
 
-def address_of(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
-    """The IP address that the host is; ``None`` for a name."""
+def parse_ip_address(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    """Return the host's IP address, or None if it is a name."""
     try:
         return ipaddress.ip_address(host)
     except ValueError:
         return None
 
 
-def send(
+def send_request(
     method: str,
     url: str,
     body: bytes | None = None,
     headers: dict[str, str] | None = None,
-    limit: int = 64 * 1024,
+    limit: int = MAX_RESPONSE_BYTES,
 ) -> tuple[int, bytes]:
-    """Send one request and return the status and at most `limit` bytes of the answer.
+    """Send a request and return the status and at most `limit` bytes of the response.
 
-    Raises OSError, HTTPException or ValueError if there is no answer.
+    Raises:
+        OSError: there is no response.
+        HTTPException: the response is not HTTP.
+        ValueError: the URL is invalid.
     """
     parts = urlsplit(url)
     connection = _connect(parts)
@@ -64,22 +69,26 @@ def send(
 
 
 def _connect(parts: SplitResult) -> HTTPConnection:
-    kind = HTTPSConnection if parts.scheme == "https" else HTTPConnection
-    return kind(parts.hostname or "", parts.port, timeout=TIMEOUT)
+    connection_class = HTTPSConnection if parts.scheme == "https" else HTTPConnection
+    return connection_class(parts.hostname or "", parts.port, timeout=TIMEOUT_SECONDS)
 
 
-def fetch_source(url: str, referrer: str = "") -> str:
-    """Return the HTML at a `document_url` of this machine; raise FetchError for any other."""
+def fetch_document_url(url: str, referrer: str = "") -> str:
+    """Return the HTML at a `document_url` of this machine.
+
+    Raises:
+        FetchError: the URL is on another machine, or its HTML cannot be fetched.
+    """
     reason = "Error downloading document content from supplied url."
     if urlsplit(url).scheme == "https":
         reason = f"SSL {reason}"
-    if not is_allowed(url):
-        raise FetchError(f"{reason} The sandbox only asks its own machine.")
+    if not is_allowed_url(url):
+        raise FetchError(f"{reason} The sandbox only fetches URLs of its own machine.")
     try:
         headers = {"Referer": referrer} if referrer else {}
-        status, body = send("GET", url, headers=headers, limit=MAX_SOURCE + 1)
+        status, body = send_request("GET", url, headers=headers, limit=MAX_SOURCE_BYTES + 1)
     except (OSError, HTTPException, ValueError) as error:
         raise FetchError(reason) from error
-    if status != 200 or len(body) > MAX_SOURCE:
+    if status != 200 or len(body) > MAX_SOURCE_BYTES:
         raise FetchError(reason)
     return body.decode("utf-8", "replace")

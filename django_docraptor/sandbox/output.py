@@ -1,6 +1,6 @@
-"""The bytes of a finished document, and how they are handed out in pieces.
+"""The bytes of a finished document, in chunks.
 
-A padded document keeps its padding as a number, so that a large one costs no memory.
+Padding is stored as a number, so that large documents need no memory.
 """
 
 import hashlib
@@ -11,8 +11,8 @@ CONTENT_TYPES = {
     "pdf": "application/pdf",
     "xlsx": "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
 }
-PIECE = 64 * 1024
-SPACES = b" " * PIECE
+CHUNK_BYTES = 64 * 1024
+SPACES = b" " * CHUNK_BYTES
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,22 +36,22 @@ class Output:
         """Length in bytes."""
         return len(self.head) + self.padding + len(self.tail)
 
-    def pieces(self) -> Iterator[bytes]:
-        """Yield the bytes in pieces of at most 64 KiB."""
+    def chunks(self) -> Iterator[bytes]:
+        """Yield the document in chunks of at most 64 KiB."""
         yield from _split(self.head)
-        for _ in range(self.padding // PIECE):
+        for _ in range(self.padding // CHUNK_BYTES):
             yield SPACES
-        yield SPACES[: self.padding % PIECE]
+        yield SPACES[: self.padding % CHUNK_BYTES]
         yield from _split(self.tail)
 
     def sha256(self) -> str:
-        """Return the hash of all bytes."""
+        """Return the hash of the whole document."""
         digest = hashlib.sha256()
-        for piece in self.pieces():
-            digest.update(piece)
+        for chunk in self.chunks():
+            digest.update(chunk)
         return digest.hexdigest()
 
 
 def _split(data: bytes) -> Iterator[bytes]:
-    for start in range(0, len(data), PIECE):
-        yield data[start : start + PIECE]
+    for start in range(0, len(data), CHUNK_BYTES):
+        yield data[start : start + CHUNK_BYTES]

@@ -1,7 +1,4 @@
-"""Real PDFs by WeasyPrint, which never reaches the network.
-
-Only `data:` URLs are resolved. Knows WeasyPrint; no HTTP, no state.
-"""
+"""Render PDFs with WeasyPrint, without network access: only `data:` URLs are loaded."""
 
 import importlib
 import io
@@ -20,42 +17,46 @@ html::before {{
 }}
 """
 
-# Pango keeps state that is shared by all threads of a process.
-_one_at_a_time = threading.Lock()
+# Pango's state is shared by all threads of a process.
+_render_lock = threading.Lock()
 
 
-class PaperError(ValueError):
-    """The document cannot be printed; the text is the reason for the caller."""
+class PdfError(ValueError):
+    """The document cannot be rendered; the message is returned to the client."""
 
 
 def load_weasyprint() -> Any:
-    """Import WeasyPrint; raise ImportError without the package, OSError without Pango."""
+    """Import WeasyPrint.
+
+    Raises:
+        ImportError: the package is missing.
+        OSError: Pango is missing.
+    """
     return importlib.import_module("weasyprint")
 
 
-def print_pdf(options: Options) -> Output:
-    """Return the PDF of the document; raise PaperError if a resource is missing and required."""
-    with _one_at_a_time:
-        return _print(load_weasyprint(), options)
+def render_pdf(options: Options) -> Output:
+    """Render the document as a PDF.
+
+    Raises:
+        PdfError: a required resource is missing.
+    """
+    with _render_lock:
+        weasyprint = load_weasyprint()
+        try:
+            return _render_pdf(weasyprint, options)
+        except weasyprint.urls.FatalURLFetchingError as error:
+            raise PdfError(str(error)) from error
 
 
-def _print(weasyprint: Any, options: Options) -> Output:
-    fatal = weasyprint.urls.FatalURLFetchingError
-    fetcher = weasyprint.urls.URLFetcher(
-        allowed_protocols=("data",), fail_on_errors=not options.ignore_resource_errors
-    )
-    try:
-        return _render(weasyprint, options, fetcher)
-    except fatal as error:
-        raise PaperError(str(error)) from error
-
-
-def _render(weasyprint: Any, options: Options, fetcher: Any) -> Output:
+def _render_pdf(weasyprint: Any, options: Options) -> Output:
     css = [weasyprint.CSS(string=WATERMARK_CSS)] if options.test else []
     html = weasyprint.HTML(
         string=options.content,
         base_url=str(options.prince_options.get("baseurl") or "") or None,
-        url_fetcher=fetcher,
+        url_fetcher=weasyprint.urls.URLFetcher(
+            allowed_protocols=("data",), fail_on_errors=not options.ignore_resource_errors
+        ),
         media_type=str(options.prince_options.get("media") or "print"),
     )
     document = html.render(stylesheets=css)

@@ -1,104 +1,112 @@
-"""The making of accepted documents: queued, working, completed or failed.
+"""Rendering of accepted documents in background threads.
 
-Decides when each step happens and which fault spoils it. Answers no requests.
+Decides when a document is rendered and which fault affects it. Handles no requests.
 """
 
 import logging
 
-from django_docraptor.sandbox.callbacks import Postman
-from django_docraptor.sandbox.documents import FAILED, Document, Store
+from django_docraptor.sandbox.callbacks import CallbackSender
+from django_docraptor.sandbox.documents import Document, DocumentStore
 from django_docraptor.sandbox.faults import Fault, FaultList
-from django_docraptor.sandbox.options import invalid_reasons
+from django_docraptor.sandbox.options import validation_errors
 from django_docraptor.sandbox.rendering import RenderError, render
 from django_docraptor.sandbox.scheduler import Scheduler
 from django_docraptor.sandbox.settings import Settings
 
-logger = logging.getLogger("django_docraptor.sandbox")
+logger = logging.getLogger(__name__)
 
-UNKNOWN = "Document creation failed due to unknown reasons."
-TIMED_OUT = "Timeout trying to create {} from document content."
+UNKNOWN_ERROR = "Document creation failed due to unknown reasons."
+TIMEOUT_ERROR = "Timeout trying to create {} from document content."
 
 
-class Press:
-    """Makes the documents of one sandbox in a few threads."""
+class RenderQueue:
+    """Render the documents of one sandbox in a few threads."""
 
     def __init__(
-        self, settings: Settings, store: Store, faults: FaultList, postman: Postman
+        self,
+        settings: Settings,
+        store: DocumentStore,
+        faults: FaultList,
+        callback_sender: CallbackSender,
     ) -> None:
+        """Share the sandbox's settings, documents, faults and callbacks."""
         self._settings = settings
         self._store = store
         self._faults = faults
-        self._postman = postman
-        self._scheduler = Scheduler("sandbox-press", workers=4)
+        self._callback_sender = callback_sender
+        self._scheduler = Scheduler("sandbox-render", workers=4)
 
     def start(self) -> None:
         """Start the threads."""
         self._scheduler.start()
 
     def stop(self) -> None:
-        """DropError what is unfinished and join the threads."""
+        """Discard unfinished documents and join the threads."""
         self._scheduler.stop()
 
-    def put(self, document: Document) -> None:
-        """Begin to make an accepted document."""
-        self._scheduler.after(0.0, lambda: self._begin(document))
+    def add(self, document: Document) -> None:
+        """Start rendering an accepted document."""
+        self._scheduler.call_later(0.0, lambda: self._process(document))
 
-    def rush(self, document: Document) -> None:
-        """Make the document and bring its callback before returning, whatever the delay."""
-        if self._start(document):
-            self._make(document, self._fault(document))
-            self._postman.deliver(document)
+    def render_now(self, document: Document) -> None:
+        """Render the document and send its callback before returning, ignoring the delay."""
+        if self._start_and_validate(document):
+            self._render(document, self._trigger_fault(document))
+            self._callback_sender.send(document)
 
-    def _begin(self, document: Document) -> None:
-        if not self._start(document):
+    def _process(self, document: Document) -> None:
+        if not self._start_and_validate(document):
             return
-        fault = self._fault(document)
+        fault = self._trigger_fault(document)
         if fault is None or fault.action != "stall":
-            self._work(document, fault)
+            self._schedule_finish(document, fault)
         elif not document.asynchronous:
-            # A connection is not kept open for ever, not even by a document that is.
-            self._scheduler.after(self._limit(document), lambda: self._time_out(document))
+            # A synchronous call must end even if its document stalls.
+            self._schedule_timeout(document)
 
-    def _start(self, document: Document) -> bool:
+    def _start_and_validate(self, document: Document) -> bool:
         self._store.start(document)
-        reasons = invalid_reasons(document.options)
+        reasons = validation_errors(document.options)
         if reasons:
-            # Late validation: an asynchronous create was answered with 200 long ago.
+            # Late validation: the asynchronous create call has already returned 200.
             self._store.fail(document, tuple(reasons))
         return not reasons
 
-    def _fault(self, document: Document) -> Fault | None:
+    def _trigger_fault(self, document: Document) -> Fault | None:
         return self._faults.trigger("render", document.options.tag, document.options.name)
 
-    def _limit(self, document: Document) -> float:
+    def _time_limit(self, document: Document) -> float:
         settings = self._settings
         return settings.asynchronous_limit if document.asynchronous else settings.synchronous_limit
 
-    def _work(self, document: Document, fault: Fault | None) -> None:
+    def _schedule_finish(self, document: Document, fault: Fault | None) -> None:
         delay = self._settings.delay + (fault.delay if fault else 0.0)
-        if delay > self._limit(document):
-            self._scheduler.after(self._limit(document), lambda: self._time_out(document))
+        if delay > self._time_limit(document):
+            self._schedule_timeout(document)
         else:
-            self._scheduler.after(delay, lambda: self._finish(document, fault))
+            self._scheduler.call_later(delay, lambda: self._finish(document, fault))
+
+    def _schedule_timeout(self, document: Document) -> None:
+        self._scheduler.call_later(self._time_limit(document), lambda: self._time_out(document))
 
     def _finish(self, document: Document, fault: Fault | None) -> None:
-        self._make(document, fault)
-        self._postman.schedule(document)
+        self._render(document, fault)
+        self._callback_sender.schedule(document)
 
     def _time_out(self, document: Document) -> None:
-        self._store.fail(document, (TIMED_OUT.format(document.options.document_type),))
+        self._store.fail(document, (TIMEOUT_ERROR.format(document.options.document_type),))
 
-    def _make(self, document: Document, fault: Fault | None) -> None:
+    def _render(self, document: Document, fault: Fault | None) -> None:
         if fault is not None and fault.action == "fail":
             self._store.fail(document, tuple(fault.reason.split("\n")), fault.reported_state)
             return
         try:
             output = render(document.options, self._settings)
         except RenderError as error:
-            self._store.fail(document, error.reasons, FAILED)
+            self._store.fail(document, error.reasons)
         except Exception:
-            # A renderer may raise anything; whatever it is, the document must end.
-            logger.exception("rendering failed")
-            self._store.fail(document, (UNKNOWN,), FAILED)
+            # A renderer may raise any exception, but the document must finish.
+            logger.exception("Rendering failed")
+            self._store.fail(document, (UNKNOWN_ERROR,))
         else:
             self._store.complete(document, output)

@@ -1,7 +1,4 @@
-"""The shapes of DocRaptor's answers: XML errors, JSON, and the bytes of a document.
-
-Knows formats only; decides nothing.
-"""
+"""Formats of DocRaptor's responses: XML errors, JSON, and files. No logic here."""
 
 import json
 from collections.abc import Iterable
@@ -15,20 +12,21 @@ from werkzeug.wrappers import Response
 from django_docraptor.sandbox.documents import COMPLETED, QUEUED, Document
 from django_docraptor.sandbox.output import Output
 
-# ElementTree and browsers refuse these even when escaped.
-CONTROLS = dict.fromkeys(set(range(32)) - {9, 10, 13})
+# ElementTree and browsers reject these characters even if escaped.
+CONTROL_CHARACTERS = dict.fromkeys(set(range(32)) - {9, 10, 13})
 
 
-class RefusalError(Exception):
-    """An answer that is an error; caught where requests are dispatched."""
+class ApiError(Exception):
+    """An error response; caught in `Application.handle`."""
 
     def __init__(self, status: int, *reasons: str) -> None:
+        """Respond with this HTTP status and these texts."""
         super().__init__(f"{status}: {', '.join(reasons)}")
         self.status = status
         self.reasons = reasons
 
 
-def xml_errors(status: int, reasons: Iterable[str]) -> Response:
+def xml_error_response(status: int, reasons: Iterable[str]) -> Response:
     """Return DocRaptor's error document, which is XML even for JSON requests."""
     errors = "".join(f"  <error>{_escape(reason)}</error>\n" for reason in reasons)
     text = f'<?xml version="1.0" encoding="UTF-8"?>\n<errors>\n{errors}</errors>\n'
@@ -36,52 +34,52 @@ def xml_errors(status: int, reasons: Iterable[str]) -> Response:
 
 
 def _escape(text: str) -> str:
-    return escape(text.translate(CONTROLS))
+    return escape(text.translate(CONTROL_CHARACTERS))
 
 
-def json_answer(data: object, status: int = 200) -> Response:
-    """Return JSON."""
+def json_response(data: object, status: int = 200) -> Response:
+    """Return a JSON response."""
     return Response(json.dumps(data), status, content_type="application/json; charset=utf-8")
 
 
-def html_page(status: int, title: str) -> Response:
-    """Return a page as a front-end server writes it."""
+def html_response(status: int, title: str) -> Response:
+    """Return an HTML error page like those of a front-end server."""
     text = f"<html><head><title>{_escape(title)}</title></head><body>{_escape(title)}</body></html>"
     return Response(text, status, content_type="text/html")
 
 
-def document_bytes(output: Output, name: str) -> Response:
-    """Return the bytes of a document, in pieces."""
-    response = Response(output.pieces(), content_type=output.content_type)
+def file_response(output: Output, name: str) -> Response:
+    """Return a document as a streamed download."""
+    response = Response(output.chunks(), content_type=output.content_type)
     response.content_length = output.size
-    response.headers["Content-Disposition"] = _attachment(name)
+    response.headers["Content-Disposition"] = _content_disposition(name)
     return response
 
 
-def _attachment(name: str) -> str:
-    """Return the header of a download; RFC 6266 for names that are not ASCII."""
+def _content_disposition(name: str) -> str:
+    """Return the Content-Disposition header (RFC 6266)."""
     plain = "".join(char for char in name if char.isprintable() and char not in '"\\')
     ascii_only = plain.encode("ascii", "replace").decode()
     return f"attachment; filename=\"{ascii_only}\"; filename*=UTF-8''{quote(plain)}"
 
 
-def status_of(document: Document) -> dict[str, Any]:
-    """Return the status object: more fields once the document has ended."""
+def status_data(document: Document) -> dict[str, Any]:
+    """Return the JSON of a status call, with more fields once the document has finished."""
     if document.finished_at is None:
-        waiting = document.state == QUEUED
-        message = "Waiting to be processed" if waiting else "Being processed"
+        is_queued = document.state == QUEUED
+        message = "Waiting to be processed" if is_queued else "Being processed"
         return {"status": document.state, "message": message}
     if document.state != COMPLETED:
         return {"status": document.state, "validation_errors": "\n".join(document.reasons)}
     return {
         "status": document.state,
         "message": f"Completed at {document.finished_at:%a %b %d %H:%M:%S +0000 %Y}",
-        **hosted_object(document),
+        **download_data(document),
     }
 
 
-def hosted_object(document: Document) -> dict[str, Any]:
-    """Return what a caller needs to fetch the document."""
+def download_data(document: Document) -> dict[str, Any]:
+    """Return the JSON that a client needs to download the document."""
     return {
         "download_id": document.download_id,
         "download_url": document.download_url,
@@ -104,8 +102,8 @@ def log_entry(document: Document) -> dict[str, Any]:
         "javascript": options.javascript,
         "async": document.asynchronous,
         "strict": options.strict,
-        "created_at": _time(document.created_at),
-        "generation_time": _seconds(document),
+        "created_at": _format_time(document.created_at),
+        "generation_time": _generation_seconds(document),
         "input_size": document.input_size,
         "output_size": document.output_size or None,
         "prince_options": options.prince_options,
@@ -120,11 +118,11 @@ def doc_entry(document: Document) -> dict[str, Any]:
     return {key: entry[key] for key in ("id", "name", "document_type", "test", "created_at")}
 
 
-def _time(time: datetime) -> str:
+def _format_time(time: datetime) -> str:
     return time.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-def _seconds(document: Document) -> float | None:
+def _generation_seconds(document: Document) -> float | None:
     if document.finished_at is None or document.started_at is None:
         return None
     return (document.finished_at - document.started_at).total_seconds()

@@ -1,7 +1,7 @@
-"""A few threads that do things at given times.
+"""A few threads that call functions at given times.
 
-A thousand delayed documents wait in one heap, not in a thousand sleeping threads.
-Knows nothing of documents.
+A thousand delayed documents wait in one heap instead of a thousand sleeping threads. Knows nothing
+about documents.
 """
 
 import heapq
@@ -11,21 +11,23 @@ import threading
 import time
 from collections.abc import Callable
 
-logger = logging.getLogger("django_docraptor.sandbox")
+logger = logging.getLogger(__name__)
 
-Job = tuple[float, int, Callable[[], None]]
+# Time, a number that keeps the order of calls at the same time, function.
+ScheduledCall = tuple[float, int, Callable[[], None]]
 
 
 class Scheduler:
-    """Runs functions after a number of seconds, in `workers` daemon threads."""
+    """Call functions after a delay, in `workers` daemon threads."""
 
     def __init__(self, name: str, workers: int) -> None:
-        self._jobs: list[Job] = []
+        """Prepare the threads; their names begin with `name`."""
+        self._calls: list[ScheduledCall] = []
         self._numbers = itertools.count()
         self._changed = threading.Condition()
         self._stopped = False
         self._threads = [
-            threading.Thread(target=self._work, name=f"{name}-{number}", daemon=True)
+            threading.Thread(target=self._run, name=f"{name}-{number}", daemon=True)
             for number in range(workers)
         ]
 
@@ -35,39 +37,39 @@ class Scheduler:
             thread.start()
 
     def stop(self, timeout: float = 5.0) -> None:
-        """DropError what is still waiting and join the threads, at most `timeout` seconds."""
+        """Discard pending calls and join the threads, waiting at most `timeout` seconds."""
         with self._changed:
             self._stopped = True
-            self._jobs.clear()
+            self._calls.clear()
             self._changed.notify_all()
         deadline = time.monotonic() + timeout
         for thread in self._threads:
             thread.join(max(0.0, deadline - time.monotonic()))
 
-    def after(self, seconds: float, function: Callable[[], None]) -> None:
-        """Run `function` in `seconds` seconds, or never if the scheduler stops before."""
+    def call_later(self, seconds: float, function: Callable[[], None]) -> None:
+        """Call `function` after `seconds`, unless the scheduler is stopped before."""
         with self._changed:
             if not self._stopped:
-                job = (time.monotonic() + seconds, next(self._numbers), function)
-                heapq.heappush(self._jobs, job)
+                call = (time.monotonic() + seconds, next(self._numbers), function)
+                heapq.heappush(self._calls, call)
                 self._changed.notify()
 
-    def _work(self) -> None:
-        while (function := self._next()) is not None:
+    def _run(self) -> None:
+        while (function := self._wait_for_next()) is not None:
             try:
                 function()
             except Exception:
-                # One document's surprise must not end the making of all others.
-                logger.exception("A sandbox job failed")
+                # An unexpected error in one document must not stop the others.
+                logger.exception("A scheduled call failed")
 
-    def _next(self) -> Callable[[], None] | None:
+    def _wait_for_next(self) -> Callable[[], None] | None:
         with self._changed:
             while not self._stopped:
-                wait = self._jobs[0][0] - time.monotonic() if self._jobs else None
+                wait = self._calls[0][0] - time.monotonic() if self._calls else None
                 if wait is not None and wait <= 0:
-                    job = heapq.heappop(self._jobs)
-                    # The thread that watched the heap is busy now: another must watch it.
+                    call = heapq.heappop(self._calls)
+                    # This thread was watching the heap and is busy now: wake another to watch it.
                     self._changed.notify()
-                    return job[2]
+                    return call[2]
                 self._changed.wait(wait)
         return None

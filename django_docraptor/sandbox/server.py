@@ -1,6 +1,7 @@
-"""The sandbox as a running server: sockets, threads, start and stop.
+"""The HTTP server: sockets and threads.
 
-HTTP/1.1 with kept-alive connections, a daemon thread for each. Knows nothing of documents.
+HTTP/1.1 with persistent connections and one daemon thread per connection. Knows nothing about
+documents.
 """
 
 import logging
@@ -16,32 +17,32 @@ from werkzeug.serving import ThreadedWSGIServer, WSGIRequestHandler
 from werkzeug.wrappers import Request, Response
 
 from django_docraptor.sandbox.application import Application
-from django_docraptor.sandbox.control_api import PREFIX, Administration
-from django_docraptor.sandbox.fault_bodies import DropError, reset_connection
-from django_docraptor.sandbox.outgoing import address_of
-from django_docraptor.sandbox.responses import json_answer, xml_errors
+from django_docraptor.sandbox.control_api import PREFIX, ControlApi
+from django_docraptor.sandbox.fault_bodies import DropConnectionError, reset_connection
+from django_docraptor.sandbox.outgoing import parse_ip_address
+from django_docraptor.sandbox.responses import json_response, xml_error_response
 
-logger = logging.getLogger("django_docraptor.sandbox")
+logger = logging.getLogger(__name__)
 
-MAX_BODY = 100 * 1024 * 1024
-BODILESS = {204, 304}
-WRONG_HOST = (
-    "The sandbox answers to localhost, to IP addresses and to its own --host; the Host header has "
-    "another name."
+MAX_BODY_BYTES = 100 * 1024 * 1024
+STATUSES_WITHOUT_BODY = {204, 304}
+WRONG_HOST_MESSAGE = (
+    "The sandbox accepts only requests for localhost, IP addresses and its own --host. The Host "
+    "header contains another name."
 )
 
 
 class Handler(WSGIRequestHandler):
-    """Reads requests off one connection and writes the answers, or breaks it off."""
+    """Read requests from one connection and write the responses, or drop the connection."""
 
     protocol_version = "HTTP/1.1"
     # Seconds that a connection may be idle.
     timeout = 75
-    # Head and body are written separately; Nagle would hold the body back for 40 ms.
+    # Head and body are written separately; Nagle's algorithm would delay the body by 40 ms.
     disable_nagle_algorithm = True
 
     def run_wsgi(self) -> None:
-        """Answer one request; called by werkzeug for every method."""
+        """Handle one request; Werkzeug calls this for every method."""
         server = cast("Server", self.server)
         try:
             self.environ = self.make_environ()
@@ -49,38 +50,38 @@ class Handler(WSGIRequestHandler):
             self.send_error(400)
             return
         try:
-            self._write(server.answer(Request(self.environ)))
-        except DropError as drop:
-            self._end(drop)
+            self._write(server.handle(Request(self.environ)))
+        except DropConnectionError as error:
+            self._drop_connection(error)
         except OSError:
-            # The client is gone, or the sandbox stops.
+            # The client has disconnected, or the sandbox is stopping.
             self.close_connection = True
 
-    def _end(self, drop: DropError) -> None:
+    def _drop_connection(self, error: DropConnectionError) -> None:
         self.close_connection = True
-        if drop.reset:
-            # The socket is really closed only when nothing else holds it open.
+        if error.reset:
+            # The socket is closed only when nothing else refers to it.
             self.rfile.close()
             reset_connection(self.connection)
 
     def _write(self, response: Response) -> None:
         chunked = self._write_head(response)
-        if self.command == "HEAD" or response.status_code in BODILESS:
+        if self.command == "HEAD" or response.status_code in STATUSES_WITHOUT_BODY:
             return
-        for piece in response.iter_encoded():
-            if piece:
-                self.wfile.write(b"%x\r\n%b\r\n" % (len(piece), piece) if chunked else piece)
+        for data in response.iter_encoded():
+            if data:
+                self.wfile.write(b"%x\r\n%b\r\n" % (len(data), data) if chunked else data)
         if chunked:
             self.wfile.write(b"0\r\n\r\n")
 
     def _write_head(self, response: Response) -> bool:
-        """Write status and headers; return whether the body will be sent in chunks."""
-        close = response.headers.get("Connection") == "close"
+        """Write status and headers, and return whether the body must be sent in chunks."""
+        closes = response.headers.get("Connection") == "close"
         if response.content_length is None and response.is_sequence:
             response.content_length = sum(map(len, response.iter_encoded()))
-        unknown = response.content_length is None
-        chunked = unknown and not close and self.request_version == "HTTP/1.1"
-        if unknown and not chunked:
+        has_no_length = response.content_length is None
+        chunked = has_no_length and not closes and self.request_version == "HTTP/1.1"
+        if has_no_length and not chunked:
             response.headers["Connection"] = "close"
         self.send_response(response.status_code)
         for name, value in response.headers:
@@ -92,12 +93,12 @@ class Handler(WSGIRequestHandler):
         return chunked
 
     def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
-        """Log one line; without the query, which may hold a key."""
+        """Log one line, without the query, which may contain an API key."""
         path = getattr(self, "path", "").partition("?")[0]
         logger.info("%s %s %s", self.command, path, int(code))
 
     def log(self, type: str, message: str, *args: Any) -> None:
-        """Log what werkzeug has to say."""
+        """Log a message of Werkzeug."""
         logger.info(message.rstrip(), *args)
 
 
@@ -112,56 +113,61 @@ class Server(ThreadedWSGIServer):
         listener: socket.socket,
         application: Application,
         reset: Callable[[], None],
-        name: str,
+        host: str,
     ) -> None:
-        host, port = listener.getsockname()[:2]
-        self._names = {"localhost", name.lower()}
+        """Serve on a listening socket; `host` is the name that requests may use."""
+        address, port = listener.getsockname()[:2]
+        self._host_names = {"localhost", host.lower()}
         self._application = application
-        self._administration = Administration(
+        self._control_api = ControlApi(
             application.settings, application.store, application.faults, reset
         )
         self._lock = threading.Lock()
-        self._open: dict[threading.Thread, socket.socket] = {}
-        super().__init__(host, port, Response(), handler=Handler, fd=listener.fileno())
+        self._connections: dict[threading.Thread, socket.socket] = {}
+        super().__init__(address, port, Response(), handler=Handler, fd=listener.fileno())
 
-    def answer(self, request: Request) -> Response:
-        """Return the answer to a request; one that is too large is refused unread.
+    def handle(self, request: Request) -> Response:
+        """Return the response to a request.
 
-        One for a name that is not ours gets 421: any site can point its own name to this machine,
-        and its page would then drive us from a browser (DNS rebinding).
+        A body that is too large is rejected unread. A request for another host name gets 421: any
+        web site could point its own name to this machine and control the sandbox from a browser
+        (DNS rebinding).
         """
-        request.max_content_length = request.max_form_memory_size = MAX_BODY
+        request.max_content_length = request.max_form_memory_size = MAX_BODY_BYTES
         try:
             request.get_data(cache=True)
         except HTTPException as error:
-            response = xml_errors(error.code or 400, [error.name])
-            # The rest of the body is still on its way: this connection is of no more use.
+            response = xml_error_response(error.code or 400, [error.name])
+            # The rest of the body is still arriving, so the connection cannot be reused.
             response.headers["Connection"] = "close"
             return response
-        if not self._is_ours(request):
+        if not self._is_allowed_host(request):
             if request.path.startswith(PREFIX):
-                return json_answer({"error": WRONG_HOST}, 421)
-            return xml_errors(421, [WRONG_HOST])
+                return json_response({"error": WRONG_HOST_MESSAGE}, 421)
+            return xml_error_response(421, [WRONG_HOST_MESSAGE])
         if request.path.startswith(PREFIX):
-            return self._administration.answer(request)
-        return self._application.answer(request)
+            return self._control_api.handle(request)
+        return self._application.handle(request)
 
-    def _is_ours(self, request: Request) -> bool:
-        """Whether the Host header is absent, as in no browser, an address, or our name."""
-        given = request.environ.get("HTTP_HOST", "")
+    def _is_allowed_host(self, request: Request) -> bool:
+        """Return whether the Host header is allowed.
+
+        It may be missing (browsers always send it), an IP address, or this server's name.
+        """
+        header = request.environ.get("HTTP_HOST", "")
         try:
-            host = urlsplit(f"//{given}").hostname or ""
+            host = urlsplit(f"//{header}").hostname or ""
         except ValueError:
             return False
-        return not given or host in self._names or address_of(host) is not None
+        return not header or host in self._host_names or parse_ip_address(host) is not None
 
     def process_request(self, request: Any, client_address: Any) -> None:
-        """Serve a connection in a thread of its own, known to `end_connections`."""
+        """Serve a connection in a thread that `close_connections` can join."""
         thread = threading.Thread(
             target=self.process_request_thread, args=(request, client_address), daemon=True
         )
         with self._lock:
-            self._open[thread] = request
+            self._connections[thread] = request
         thread.start()
 
     def process_request_thread(self, request: Any, client_address: Any) -> None:
@@ -170,33 +176,37 @@ class Server(ThreadedWSGIServer):
             super().process_request_thread(request, client_address)
         finally:
             with self._lock:
-                self._open.pop(threading.current_thread(), None)
+                self._connections.pop(threading.current_thread(), None)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Log what nobody has foreseen."""
+        """Log an unexpected exception."""
         logger.exception("A sandbox connection failed")
 
-    def end_connections(self, timeout: float = 5.0) -> None:
-        """Shut all connections and join their threads, at most `timeout` seconds."""
+    def close_connections(self, timeout: float = 5.0) -> None:
+        """Close all connections and join their threads, waiting at most `timeout` seconds."""
         with self._lock:
-            threads = dict(self._open)
-        for connection in threads.values():
-            _shut(connection)
+            connections = dict(self._connections)
+        for connection in connections.values():
+            _close(connection)
         deadline = time.monotonic() + timeout
-        for thread in threads:
+        for thread in connections:
             thread.join(max(0.0, deadline - time.monotonic()))
 
 
-def _shut(connection: socket.socket) -> None:
+def _close(connection: socket.socket) -> None:
     try:
         connection.shutdown(socket.SHUT_RDWR)
     except OSError:
-        # Its own thread or the client has been quicker.
-        logger.debug("connection was already closed")
+        # The client or the connection's own thread has already closed it.
+        logger.debug("The connection was already closed")
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """Return a listening socket; raise OSError if the port is taken."""
+    """Return a listening socket.
+
+    Raises:
+        OSError: the port is in use, or the host is not an address of this machine.
+    """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listener = socket.socket(family, socket.SOCK_STREAM)
     try:

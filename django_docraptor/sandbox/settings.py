@@ -1,13 +1,10 @@
-"""What can be set in a sandbox, and the check of values that come from outside.
-
-Knows names, types and bounds only; no HTTP, no documents.
-"""
+"""The sandbox's settings and their validation."""
 
 from dataclasses import dataclass, fields
 
 RENDERERS = ("weasyprint", "canned")
 
-# A whole number is a fine number of seconds, but True is no number of anything.
+# An int is a valid number of seconds; a bool is not.
 NUMBER = (int, float)
 TYPES: dict[str, tuple[type, ...]] = {
     "delay": NUMBER,
@@ -24,37 +21,47 @@ TYPES: dict[str, tuple[type, ...]] = {
 
 
 class SettingError(ValueError):
-    """A setting that does not exist or has an impossible value; the text names it."""
+    """A setting is unknown or invalid; the message names it."""
 
 
 @dataclass(slots=True, kw_only=True)
 class Settings:
-    """The sandbox's settings, read at each use so that a change works at once."""
+    """The sandbox's settings, read at each use so that a change takes effect immediately."""
 
-    # Seconds that a document takes to be made.
+    # Seconds that rendering takes.
     delay: float = 0.0
-    # None: any non-empty key is good.
+    # None: accept any non-empty key.
     api_key: str | None = None
+    # weasyprint: real PDFs. canned: tiny ready-made ones.
     renderer: str = "canned"
-    # Documents in the making at once, beyond which a create is answered 403.
+    # Maximum number of documents in progress; more create calls get 403.
     max_concurrent: int = 30
-    # Downloads of one document; 1 plays an account with the shortest retention.
+    # Downloads allowed per document; 1 simulates an account with the shortest retention.
     download_limit: int = 100
-    # Whether doc_logs.json lists documents that are still being made.
+    # Whether doc_logs.json lists unfinished documents.
     list_unfinished: bool = True
-    # Smallest size of a canned PDF, in bytes.
+    # Minimum size of a canned PDF, in bytes.
     canned_bytes: int = 0
-    # Hosts that callbacks may go to, besides this machine.
+    # Hosts that callbacks may be sent to, in addition to this machine.
     callback_hosts: tuple[str, ...] = ()
-    # Seconds after which the service kills a document.
+    # Seconds after which DocRaptor kills a document.
     synchronous_limit: float = 60.0
     asynchronous_limit: float = 600.0
 
     def __post_init__(self) -> None:
+        """Check the settings.
+
+        Raises:
+            SettingError: a setting is invalid.
+        """
         self.change(**{field.name: getattr(self, field.name) for field in fields(self)})
 
     def change(self, **values: object) -> None:
-        """Set some settings; raise SettingError, and change nothing, if one is wrong."""
+        """Change settings; if one is invalid, nothing is changed.
+
+        Raises:
+            SettingError: a setting is unknown or invalid.
+        """
         for name, value in values.items():
             _check(name, value)
         for name, value in values.items():
@@ -63,11 +70,11 @@ class Settings:
 
 def _check(name: str, value: object) -> None:
     if name not in TYPES:
-        raise SettingError(f"{name}: no such setting; there are {', '.join(TYPES)}")
-    expected = TYPES[name]
-    if not isinstance(value, expected) or (isinstance(value, bool) and bool not in expected):
-        wanted = " or ".join(kind.__name__ for kind in expected)
-        raise SettingError(f"{name}: {value!r} is not of type {wanted}")
+        raise SettingError(f"{name}: unknown setting; valid settings are {', '.join(TYPES)}")
+    types = TYPES[name]
+    if not isinstance(value, types) or (isinstance(value, bool) and bool not in types):
+        expected = " or ".join(type_.__name__ for type_ in types)
+        raise SettingError(f"{name}: {value!r} is not of type {expected}")
     if isinstance(value, NUMBER) and value < 0:
         raise SettingError(f"{name}: {value!r} is below zero")
     if name == "renderer" and value not in RENDERERS:

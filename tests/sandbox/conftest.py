@@ -1,4 +1,4 @@
-"""Fixtures: a running sandbox, and a caller for it."""
+"""Fixtures: a running sandbox, and a client for it."""
 
 import http.server
 import threading
@@ -17,24 +17,24 @@ def sandbox():
 
 
 @pytest.fixture
-def caller(sandbox):
-    """A caller of that sandbox."""
+def client(sandbox):
+    """A client of that sandbox."""
     one = SandboxClient(sandbox.url)
     yield one
     one.session.close()
 
 
 @pytest.fixture
-def call_to():
-    """Make callers of other sandboxes."""
-    callers = []
+def make_client():
+    """A function that makes clients of other sandboxes."""
+    clients = []
 
     def make(sandbox, **kwargs):
-        callers.append(SandboxClient(sandbox.url, **kwargs))
-        return callers[-1]
+        clients.append(SandboxClient(sandbox.url, **kwargs))
+        return clients[-1]
 
     yield make
-    for one in callers:
+    for one in clients:
         one.session.close()
 
 
@@ -49,7 +49,7 @@ class _Receiver(http.server.BaseHTTPRequestHandler):
         length = int(self.headers.get("Content-Length", 0))
         received = (self.command, self.path, self.headers, self.rfile.read(length))
         self.server.received.append(received)
-        self.send_response(self.server.answer)
+        self.send_response(self.server.response_status)
         self.send_header("Location", self.server.url + "/elsewhere")
         self.send_header("Content-Length", "0")
         self.end_headers()
@@ -59,10 +59,10 @@ class _Receiver(http.server.BaseHTTPRequestHandler):
 
 
 @pytest.fixture
-def receiver():
-    """A server that notes the callbacks it gets: `url`, `received`, `answer`."""
+def callback_server():
+    """A server that records callbacks: `url`, `received`, `response_status`."""
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), _Receiver)
-    server.received, server.answer = [], 200
+    server.received, server.response_status = [], 200
     server.url = f"http://127.0.0.1:{server.server_port}"
     thread = threading.Thread(target=server.serve_forever, args=(0.01,))
     thread.start()

@@ -1,20 +1,20 @@
-"""The store: one lock, honest counts under many threads, bounded memory."""
+"""The document store: its limits and counters under many threads, and its memory."""
 
 import threading
 
 from django_docraptor.sandbox import documents
-from django_docraptor.sandbox.documents import Document, Store
-from django_docraptor.sandbox.options import from_json
+from django_docraptor.sandbox.documents import Document, DocumentStore
+from django_docraptor.sandbox.options import options_from_json
 from django_docraptor.sandbox.output import Output
 
 
-def document(tag=""):
-    """Return a document that nobody has accepted yet."""
-    return Document(options=from_json({"name": "a", "type": "pdf", "tag": tag}))
+def make_document(tag=""):
+    """Return a document that has not been accepted."""
+    return Document(options=options_from_json({"name": "a", "type": "pdf", "tag": tag}))
 
 
-def output(size):
-    """Return some bytes."""
+def make_output(size):
+    """Return an output of so many bytes."""
     return Output(document_type="pdf", head=b"x" * size)
 
 
@@ -34,60 +34,60 @@ def at_once(count, function):
     return results
 
 
-def test_the_limit_holds_under_a_rush():
-    """Of many creates at once, as many are accepted as the limit says."""
-    store = Store()
-    results = at_once(20, lambda: store.accept(document(), limit=7))
+def test_concurrent_creates_respect_the_limit():
+    """Of many concurrent create calls, as many are accepted as the limit allows."""
+    store = DocumentStore()
+    results = at_once(20, lambda: store.accept(make_document(), limit=7))
     assert results.count(True) == 7
     assert store.ledger().peak_concurrency == 7
 
 
-def test_one_download_is_had_once_under_a_rush():
-    """Of many downloads at once, one gets the bytes."""
-    store, one = Store(), document()
+def test_concurrent_downloads_respect_the_limit():
+    """Of many concurrent downloads, one gets the file."""
+    store, one = DocumentStore(), make_document()
     store.accept(one, limit=1)
-    store.complete(one, output(10))
+    store.complete(one, make_output(10))
     results = at_once(20, lambda: store.take_download(one, limit=1))
     assert sum(result is not None for result in results) == 1
     assert one.downloads == 1
 
 
-def test_a_finished_document_makes_room():
-    """Completed and failed documents are not in the making any more."""
-    store, one, two = Store(), document(), document()
+def test_finished_document_is_not_in_progress():
+    """A finished document no longer counts towards the limit."""
+    store, one, two = DocumentStore(), make_document(), make_document()
     assert store.accept(one, limit=1)
     assert not store.accept(two, limit=1)
     store.fail(one, ("why",))
     assert store.accept(two, limit=1)
 
 
-def test_a_document_ends_once():
-    """What has failed cannot be completed later."""
-    store, one = Store(), document()
+def test_finished_document_does_not_change():
+    """A failed document cannot be completed, failed or started again."""
+    store, one = DocumentStore(), make_document()
     store.accept(one, limit=1)
     store.fail(one, ("why",))
-    store.complete(one, output(1))
+    store.complete(one, make_output(1))
     store.fail(one, ("other",))
     store.start(one)
     assert (one.state, one.reasons, one.output) == ("failed", ("why",), None)
 
 
-def test_the_oldest_bytes_are_dropped(monkeypatch):
-    """A sandbox that runs for weeks keeps the newest documents only, and the ledger of all."""
+def test_oldest_files_are_deleted(monkeypatch):
+    """A sandbox that runs for weeks keeps the latest files only, and all ledger entries."""
     monkeypatch.setattr(documents, "MAX_KEPT_BYTES", 250)
-    store, made = Store(), [document() for _ in range(4)]
+    store, made = DocumentStore(), [make_document() for _ in range(4)]
     for one in made:
         store.accept(one, limit=1)
-        store.complete(one, output(100))
+        store.complete(one, make_output(100))
     got = [store.take_download(one, limit=1) is not None for one in made]
     assert got == [False, False, True, True]
     assert len(store.ledger().entries) == 4
 
 
-def test_a_reset_releases_who_waits():
-    """Nobody waits for a document that is forgotten."""
-    store, one = Store(), document()
+def test_reset_releases_waiting_requests():
+    """A request does not wait for a document that a reset has deleted."""
+    store, one = DocumentStore(), make_document()
     store.accept(one, limit=1)
     store.reset()
-    assert one.finished.is_set()
+    assert one.finished_event.is_set()
     assert store.find(one.status_id) is None

@@ -1,4 +1,4 @@
-"""Every fault of an answer, over a real socket, as a client meets it."""
+"""Every fault of a response, as a client sees it on a real socket."""
 
 import http.client
 import itertools
@@ -12,10 +12,10 @@ import requests
 from django_docraptor.sandbox import Fault, Sandbox
 from tests.support.sandbox_client import wait_until
 
-GONE = (requests.ConnectionError, requests.exceptions.ChunkedEncodingError)
+CONNECTION_ERRORS = (requests.ConnectionError, requests.exceptions.ChunkedEncodingError)
 
 
-def raw(sandbox, method, path, body=None):
+def send_raw(sandbox, method, path, body=None):
     """Send one request with the standard library, and return the unread response."""
     connection = http.client.HTTPConnection(sandbox.url.removeprefix("http://"), timeout=5)
     headers = {"Authorization": "Basic YTo=", "Content-Type": "application/json"}
@@ -25,13 +25,13 @@ def raw(sandbox, method, path, body=None):
 
 @pytest.mark.parametrize("accept", [True, False])
 @pytest.mark.parametrize("status", [400, 401, 403, 422, 429, 500, 502, 503, 504])
-def test_create_answers_with_a_status(caller, sandbox, status, accept):
-    """Any code, whether the document was accepted or not."""
+def test_create_returns_any_status_code(client, sandbox, status, accept):
+    """The document is accepted or not, as the fault says."""
     fault = Fault(
         on="create", action="status", status_code=status, accept=accept, reason="no\nnever"
     )
     sandbox.add_fault(fault)
-    response = caller.create(tag="t")
+    response = client.create(tag="t")
     assert response.status_code == status
     assert "<error>no</error>" in response.text
     assert "<error>never</error>" in response.text
@@ -47,236 +47,236 @@ def test_create_answers_with_a_status(caller, sandbox, status, accept):
         ("empty", b""),
     ],
 )
-def test_an_error_has_another_body(caller, sandbox, body, content):
+def test_error_has_another_type_of_body(client, sandbox, body, content):
     """Error bodies may be HTML, JSON, not UTF-8, or empty."""
     fault = Fault(on="create", action="status", status_code=502, body=body, reason="why")
     sandbox.add_fault(fault)
-    response = caller.create()
+    response = client.create()
     assert response.status_code == 502
     assert response.content.startswith(content)
     assert (response.content == b"") == (body == "empty")
 
 
-def test_an_error_tells_when_to_come_again(caller, sandbox):
-    """retry_after becomes a header."""
+def test_error_has_a_retry_after_header(client, sandbox):
+    """retry_after sets the header Retry-After."""
     sandbox.add_fault(Fault(on="create", action="status", status_code=429, retry_after=7))
-    assert caller.create().headers["Retry-After"] == "7"
+    assert client.create().headers["Retry-After"] == "7"
 
 
 @pytest.mark.parametrize("accept", [True, False])
 @pytest.mark.parametrize("action", ["reset", "close"])
-def test_create_loses_its_connection(caller, sandbox, action, accept):
-    """reset is RST and close is FIN, before or after the document was accepted."""
+def test_create_loses_its_connection(client, sandbox, action, accept):
+    """reset sends RST and close sends FIN, before or after the document is accepted."""
     sandbox.add_fault(Fault(on="create", action=action, accept=accept))
     with pytest.raises(requests.ConnectionError) as caught:
-        caller.create()
+        client.create()
     assert ("ConnectionResetError" in repr(caught.value)) == (action == "reset")
     assert len(sandbox.ledger.billed()) == accept
 
 
 @pytest.mark.parametrize("accept", [True, False])
-def test_create_hangs(caller, sandbox, accept):
-    """The client runs into its own timeout; the ledger knows the truth."""
+def test_create_hangs_until_the_client_times_out(client, sandbox, accept):
+    """The ledger shows whether the document was accepted."""
     sandbox.add_fault(Fault(on="create", action="hang", accept=accept))
     with pytest.raises(requests.ReadTimeout):
-        caller.create(timeout=0.2)
+        client.create(timeout=0.2)
     assert len(sandbox.ledger.billed()) == accept
 
 
-def test_a_hang_ends_by_itself(caller, sandbox):
-    """After its seconds the connection is closed."""
+def test_hang_ends_after_its_seconds(client, sandbox):
+    """Then the connection is closed."""
     sandbox.add_fault(Fault(on="status", action="hang", seconds=0.2))
-    status_id = caller.create().json()["status_id"]
-    began = time.monotonic()
+    status_id = client.create().json()["status_id"]
+    started = time.monotonic()
     with pytest.raises(requests.ConnectionError):
-        caller.status(status_id)
-    assert 0.2 <= time.monotonic() - began < 2
+        client.status(status_id)
+    assert 0.2 <= time.monotonic() - started < 2
 
 
-def test_an_answer_is_slow(caller, sandbox):
-    """slow answers properly, later."""
+def test_slow_response_is_unchanged(client, sandbox):
+    """slow delays the normal response."""
     sandbox.add_fault(Fault(on="create", action="slow", seconds=0.2))
-    began = time.monotonic()
-    assert caller.create().status_code == 200
-    assert time.monotonic() - began >= 0.2
+    started = time.monotonic()
+    assert client.create().status_code == 200
+    assert time.monotonic() - started >= 0.2
 
 
 @pytest.mark.parametrize("mode", ["length", "chunked", "reset"])
-def test_a_cut_answer_is_an_error(caller, sandbox, mode):
-    """A body that is shorter than announced is noticed; the document was accepted."""
+def test_truncated_response_is_an_error(client, sandbox, mode):
+    """The client notices a body that is shorter than declared; the document was accepted."""
     sandbox.add_fault(Fault(on="create", action="cut", mode=mode))
-    with pytest.raises(GONE):
-        caller.create()
+    with pytest.raises(CONNECTION_ERRORS):
+        client.create()
     assert len(sandbox.ledger.billed()) == 1
 
 
-def test_a_cut_answer_without_length_looks_complete(caller, sandbox):
-    """Delimited by close, a cut body is no error at all; only its content is wrong."""
+def test_truncated_response_without_length_looks_complete(client, sandbox):
+    """The client cannot notice it if the end of the connection ends the body."""
     sandbox.add_fault(Fault(on="create", action="cut", mode="close", keep_bytes=9))
-    response = caller.create()
+    response = client.create()
     assert response.status_code == 200
     assert response.text == '{"status_'
     assert "Content-Length" not in response.headers
     assert "Transfer-Encoding" not in response.headers
 
 
-def test_create_answers_without_an_id(caller, sandbox):
-    """200 and JSON, but no status_id."""
+def test_create_response_lacks_its_id(client, sandbox):
+    """The response is JSON with 200, but without status_id."""
     sandbox.add_fault(Fault(on="create", action="no_id"))
-    response = caller.create()
+    response = client.create()
     assert response.status_code == 200
     assert "status_id" not in response.json()
     assert len(sandbox.ledger.billed()) == 1
 
 
 @pytest.mark.parametrize("accept", [True, False])
-def test_create_answers_with_a_page(caller, sandbox, accept):
-    """200 and HTML: somebody else has answered."""
+def test_create_returns_an_html_page(client, sandbox, accept):
+    """The response has 200, but a proxy seems to have sent it."""
     sandbox.add_fault(Fault(on="create", action="html", accept=accept))
-    response = caller.create()
+    response = client.create()
     assert (response.status_code, response.headers["Content-Type"]) == (200, "text/html")
     assert len(sandbox.ledger.billed()) == accept
 
 
-def test_create_redirects(caller, sandbox):
-    """307 to where the fault says; nothing is accepted."""
+def test_create_is_redirected(client, sandbox):
+    """The response is 307 with the fault's location, and nothing is accepted."""
     sandbox.add_fault(Fault(on="create", action="redirect", location="http://else.invalid/docs"))
-    response = caller.create()
+    response = client.create()
     assert response.status_code == 307
     assert response.headers["Location"] == "http://else.invalid/docs"
     assert sandbox.ledger.accepted() == []
 
 
-def test_rendering_fails_with_reasons(caller, sandbox):
-    """The status says failed, and why; the service does not bill it."""
+def test_rendering_fails_with_reasons(client, sandbox):
+    """The status call returns the reasons, and the document is not billed."""
     sandbox.add_fault(Fault(on="render", action="fail", reason="one\ntwo"))
-    status = caller.create_and_finish()
+    status = client.create_and_finish()
     assert (status["status"], status["validation_errors"]) == ("failed", "one\ntwo")
     assert sandbox.ledger.billed() == []
 
 
-def test_rendering_fails_under_another_word(caller, sandbox):
-    """The retired word killed can be the end, too."""
+def test_rendering_fails_with_another_state(client, sandbox):
+    """DocRaptor's former final state killed can be simulated."""
     sandbox.add_fault(Fault(on="render", action="fail", state="killed"))
-    assert caller.create_and_finish()["status"] == "killed"
+    assert client.create_and_finish()["status"] == "killed"
 
 
-def test_a_synchronous_document_fails_with_422(caller, sandbox):
-    """What fails in rendering is 422 when somebody waits for it."""
+def test_failed_synchronous_document_gets_422(client, sandbox):
+    """A synchronous create call returns the reasons of a failed rendering."""
     sandbox.add_fault(Fault(on="render", action="fail", reason="Document Malformed: x"))
-    response = caller.create("/docs")
+    response = client.create("/docs")
     assert response.status_code == 422
     assert "Document Malformed: x" in response.text
 
 
-def test_rendering_stalls(caller, sandbox):
-    """stall: working, and never anything else."""
+def test_stalled_document_stays_working(client, sandbox):
+    """A stalled document does not affect others."""
     sandbox.add_fault(Fault(on="render", action="stall", match="stuck"))
-    stuck = caller.create(name="stuck").json()["status_id"]
-    caller.create_and_finish(name="other")
+    stuck = client.create(name="stuck").json()["status_id"]
+    client.create_and_finish(name="other")
     time.sleep(0.1)
-    assert caller.status(stuck).json()["status"] == "working"
+    assert client.status(stuck).json()["status"] == "working"
 
 
-def test_a_synchronous_document_does_not_stall_for_ever(caller, sandbox):
-    """A stalled document is killed when somebody waits for it."""
+def test_stalled_synchronous_document_times_out(client, sandbox):
+    """A synchronous create call ends even if its document stalls."""
     sandbox.change_settings(synchronous_limit=0.1)
     sandbox.add_fault(Fault(on="render", action="stall"))
-    response = caller.create("/docs")
+    response = client.create("/docs")
     assert response.status_code == 422
     assert "Timeout trying to create pdf" in response.text
 
 
-def test_the_status_is_an_unknown_word(caller, sandbox):
-    """word: a status nobody has documented."""
+def test_status_response_has_an_unknown_state(client, sandbox):
+    """The state can be any text."""
     sandbox.add_fault(Fault(on="status", action="unknown_state", state="resting", times=1))
-    status_id = caller.create().json()["status_id"]
-    assert caller.status(status_id).json()["status"] == "resting"
-    assert caller.finish(status_id)["status"] == "completed"
+    status_id = client.create().json()["status_id"]
+    assert client.status(status_id).json()["status"] == "resting"
+    assert client.finish(status_id)["status"] == "completed"
 
 
 @pytest.mark.parametrize("status", [403, 404, 500, 503])
-def test_the_status_call_fails(caller, sandbox, status):
-    """status: any code, for so many times."""
+def test_status_call_fails_a_number_of_times(client, sandbox, status):
+    """times limits how often the fault is triggered."""
     sandbox.add_fault(Fault(on="status", action="status", status_code=status, times=2))
-    status_id = caller.create().json()["status_id"]
-    codes = [caller.status(status_id).status_code for _ in range(3)]
+    status_id = client.create().json()["status_id"]
+    codes = [client.status(status_id).status_code for _ in range(3)]
     assert codes == [status, status, 200]
 
 
 @pytest.mark.parametrize("action", ["status", "reset", "close", "html"])
-def test_a_download_that_never_began_is_not_counted(caller, sandbox, action):
-    """An error instead of the bytes leaves the download to be had."""
+def test_download_replaced_by_a_fault_is_not_counted(client, sandbox, action):
+    """After an error in place of the file, the download is still available."""
     sandbox.change_settings(download_limit=1)
     sandbox.add_fault(Fault(on="download", action=action, times=1))
-    url = caller.create_and_finish()["download_url"]
+    url = client.create_and_finish()["download_url"]
     try:
-        assert not caller.send("GET", url).content.startswith(b"%PDF")
+        assert not client.send("GET", url).content.startswith(b"%PDF")
     except requests.ConnectionError:
         assert action in {"reset", "close"}
-    assert caller.send("GET", url).content.startswith(b"%PDF")
+    assert client.send("GET", url).content.startswith(b"%PDF")
 
 
-def test_a_lost_download_can_be_counted(caller, sandbox):
-    """accept: the answer is lost, the download is spent."""
+def test_lost_download_is_counted_if_accepted(client, sandbox):
+    """With accept, the response is lost and the download is counted."""
     sandbox.change_settings(download_limit=1)
     sandbox.add_fault(Fault(on="download", action="reset", times=1, accept=True))
-    url = caller.create_and_finish()["download_url"]
+    url = client.create_and_finish()["download_url"]
     with pytest.raises(requests.ConnectionError):
-        caller.send("GET", url)
-    assert caller.send("GET", url).status_code == 400
+        client.send("GET", url)
+    assert client.send("GET", url).status_code == 400
 
 
 @pytest.mark.parametrize("mode", ["length", "chunked", "close", "reset"])
-def test_a_download_is_cut(caller, sandbox, mode):
-    """Half of the bytes: an error, except where only %%EOF can tell."""
+def test_truncated_download_is_counted(client, sandbox, mode):
+    """Half of the file arrives; without a declared length only %%EOF reveals it."""
     sandbox.add_fault(Fault(on="download", action="cut", mode=mode))
-    url = caller.create_and_finish()["download_url"]
+    url = client.create_and_finish()["download_url"]
     if mode == "close":
-        content = caller.send("GET", url).content
+        content = client.send("GET", url).content
         assert content.startswith(b"%PDF-")
         assert b"%%EOF" not in content
     else:
-        with pytest.raises(GONE):
-            caller.send("GET", url)
+        with pytest.raises(CONNECTION_ERRORS):
+            client.send("GET", url)
     assert sandbox.ledger.entries[0].downloads == 1
 
 
-def test_a_download_is_compressed_unasked(caller, sandbox):
-    """gzip: Content-Encoding although identity was asked for."""
+def test_download_is_compressed_without_being_asked(client, sandbox):
+    """gzip sets Content-Encoding although the client asks for identity."""
     sandbox.add_fault(Fault(on="download", action="gzip"))
-    url = caller.create_and_finish()["download_url"]
-    connection, response = raw(sandbox, "GET", url.removeprefix(sandbox.url))
+    url = client.create_and_finish()["download_url"]
+    connection, response = send_raw(sandbox, "GET", url.removeprefix(sandbox.url))
     body = response.read()
     connection.close()
     assert response.headers["Content-Encoding"] == "gzip"
     assert zlib.decompress(body, 31).endswith(b"%%EOF\n")
 
 
-def test_a_download_is_empty(caller, sandbox):
-    """empty: 200, the right type, no bytes."""
+def test_download_is_empty(client, sandbox):
+    """empty returns 200, the right type, and no bytes."""
     sandbox.add_fault(Fault(on="download", action="empty"))
-    response = caller.send("GET", caller.create_and_finish()["download_url"])
+    response = client.send("GET", client.create_and_finish()["download_url"])
     assert response.headers["Content-Type"] == "application/pdf"
     assert (response.status_code, response.content) == (200, b"")
 
 
-def test_a_download_is_of_another_type(caller, sandbox):
-    """wrong_type: a workbook where a PDF was asked for."""
+def test_download_has_the_wrong_type(client, sandbox):
+    """wrong_type returns a workbook for a PDF, and the reverse."""
     sandbox.add_fault(Fault(on="download", action="wrong_type"))
-    assert caller.send("GET", caller.create_and_finish()["download_url"]).content.startswith(b"PK")
+    assert client.send("GET", client.create_and_finish()["download_url"]).content.startswith(b"PK")
     assert (
-        caller.send("GET", caller.create_and_finish(type="xlsx")["download_url"]).content[:5]
+        client.send("GET", client.create_and_finish(type="xlsx")["download_url"]).content[:5]
         == b"%PDF-"
     )
 
 
-def test_a_download_is_a_bomb(caller, sandbox):
-    """bomb: about a thousandth of what it grows to, and valid gzip to the end."""
+def test_download_is_a_gzip_bomb(client, sandbox):
+    """bomb sends a small part of its expanded size, and is valid gzip to the end."""
     size = 20 * 1024 * 1024 + 12345
     sandbox.add_fault(Fault(on="download", action="bomb", size_bytes=size))
-    url = caller.create_and_finish()["download_url"]
-    connection, response = raw(sandbox, "GET", url.removeprefix(sandbox.url))
+    url = client.create_and_finish()["download_url"]
+    connection, response = send_raw(sandbox, "GET", url.removeprefix(sandbox.url))
     body = response.read()
     connection.close()
     assert len(body) < size / 500
@@ -284,87 +284,89 @@ def test_a_download_is_a_bomb(caller, sandbox):
     assert (len(content), content[:5]) == (size, b"%PDF-")
 
 
-def test_a_download_never_ends(caller, sandbox):
-    """endless: more than any document, as long as one reads; the end of the reader is fine."""
+def test_download_is_endless(client, sandbox):
+    """endless sends bytes until the client stops reading, and the sandbox goes on."""
     sandbox.add_fault(Fault(on="download", action="endless"))
-    url = caller.create_and_finish()["download_url"]
-    with caller.send("GET", url, stream=True) as response:
-        pieces = itertools.islice(response.iter_content(65536), 200)
-        received = sum(len(piece) for piece in pieces)
+    url = client.create_and_finish()["download_url"]
+    with client.send("GET", url, stream=True) as response:
+        chunks = itertools.islice(response.iter_content(65536), 200)
+        received = sum(len(chunk) for chunk in chunks)
     assert received > 5_000_000
     sandbox.clear_faults()
-    assert caller.send("GET", url).content.startswith(b"%PDF-")
+    assert client.send("GET", url).content.startswith(b"%PDF-")
 
 
-def test_a_download_drips(caller, sandbox):
-    """drip: a byte at a time."""
+def test_download_drips(client, sandbox):
+    """drip sends a byte at a time."""
     sandbox.add_fault(Fault(on="download", action="drip", seconds=0.05))
-    url = caller.create_and_finish()["download_url"]
-    began = time.monotonic()
-    with caller.send("GET", url, stream=True) as response:
+    url = client.create_and_finish()["download_url"]
+    started = time.monotonic()
+    with client.send("GET", url, stream=True) as response:
         assert response.raw.read(5) == b"%PDF-"
-    assert 0.2 <= time.monotonic() - began < 2
+    assert 0.2 <= time.monotonic() - started < 2
 
 
-def test_a_download_stops_dripping_with_the_sandbox(call_to):
-    """A stop ends what hangs and what drips, at once."""
+def test_stop_ends_a_dripping_download(make_client):
+    """Stopping does not wait for the rest of a download."""
     with Sandbox() as sandbox:
-        caller = call_to(sandbox)
+        client = make_client(sandbox)
         sandbox.add_fault(Fault(on="download", action="drip", seconds=60))
-        with caller.send(
-            "GET", caller.create_and_finish()["download_url"], stream=True
+        with client.send(
+            "GET", client.create_and_finish()["download_url"], stream=True
         ) as response:
             assert response.raw.read(1) == b"%"
-            began = time.monotonic()
+            started = time.monotonic()
             sandbox.stop()
-    assert time.monotonic() - began < 3
+    assert time.monotonic() - started < 3
 
 
-def test_the_logs_fail(caller, sandbox):
-    """status and html on the listing."""
+def test_list_of_logs_fails(client, sandbox):
+    """status and html apply to doc_logs.json, too."""
     sandbox.add_fault(
         Fault(on="logs", action="status", status_code=403, times=1), Fault(on="logs", action="html")
     )
-    caller.create()
-    codes = [caller.send("GET", "/doc_logs.json") for _ in range(2)]
-    assert codes[0].status_code == 403
-    assert (codes[1].status_code, codes[1].headers["Content-Type"]) == (200, "text/html")
+    client.create()
+    responses = [client.send("GET", "/doc_logs.json") for _ in range(2)]
+    assert responses[0].status_code == 403
+    assert (responses[1].status_code, responses[1].headers["Content-Type"]) == (200, "text/html")
 
 
-def test_the_logs_leave_documents_out(caller, sandbox):
-    """omit: the matching documents are missing, for so many calls."""
-    caller.create(tag="seen")
-    caller.create(tag="hidden:1")
-    caller.create(tag="hidden:2")
+def test_list_of_logs_omits_documents(client, sandbox):
+    """omit removes the matching documents from a number of lists."""
+    client.create(tag="visible")
+    client.create(tag="hidden:1")
+    client.create(tag="hidden:2")
     sandbox.add_fault(Fault(on="logs", action="omit", match="hidden", times=2))
-    tags = [[entry["tag"] for entry in caller.logs()] for _ in range(3)]
-    assert tags == [["seen"], ["seen"], ["hidden:2", "hidden:1", "seen"]]
+    tags = [[entry["tag"] for entry in client.logs()] for _ in range(3)]
+    assert tags == [["visible"], ["visible"], ["hidden:2", "hidden:1", "visible"]]
 
 
-def test_a_fault_of_one_tag_spares_others(caller, sandbox):
-    """match: part of the tag or of the name."""
+def test_fault_with_match_does_not_affect_others(client, sandbox):
+    """match is a part of the tag or of the name."""
     sandbox.add_fault(Fault(on="create", action="status", match="job:7"))
-    codes = [caller.create(tag=tag).status_code for tag in ("job:6", "job:7", "job:8")]
+    codes = [client.create(tag=tag).status_code for tag in ("job:6", "job:7", "job:8")]
     assert codes == [200, 500, 200]
-    assert caller.create(name="my job:7").status_code == 500
+    assert client.create(name="my job:7").status_code == 500
 
 
-def test_broken_connections_leave_the_sandbox_in_order(caller, sandbox):
-    """After all kinds of ends the sandbox answers, and no thread is left behind."""
+def test_sandbox_works_after_broken_connections(client, sandbox):
+    """Each fault breaks one connection only."""
     actions = ["reset", "close", "hang", "cut"]
-    sandbox.add_fault(*[Fault(on="create", action=a, times=1, seconds=0.01) for a in actions])
+    sandbox.add_fault(
+        *[Fault(on="create", action=action, times=1, seconds=0.01) for action in actions]
+    )
     for _ in actions:
-        with pytest.raises(GONE):
-            caller.create()
-    assert caller.create().status_code == 200
+        with pytest.raises(CONNECTION_ERRORS):
+            client.create()
+    assert client.create().status_code == 200
     assert sandbox.faults[-1]["triggered"] == 1
     wait_until(lambda: len(sandbox.ledger.entries) == 2)
 
 
-def test_a_stop_ends_what_is_slow(call_to):
-    """Neither the delay of an answer nor a hang holds up a stop."""
+def test_stop_ends_slow_and_hanging_calls(make_client):
+    """Stopping does not wait for the seconds of a fault."""
     with Sandbox() as sandbox:
-        caller = call_to(sandbox)
+        client = make_client(sandbox)
         sandbox.add_fault(
             Fault(on="create", action="slow", seconds=60, match="slow"),
             Fault(on="create", action="hang", seconds=60, match="hang"),
@@ -373,7 +375,7 @@ def test_a_stop_ends_what_is_slow(call_to):
 
         def create(name):
             try:
-                caller.create(name=name, timeout=30)
+                client.create(name=name, timeout=30)
             except requests.ConnectionError as error:
                 failed.append(error)
 
@@ -381,19 +383,19 @@ def test_a_stop_ends_what_is_slow(call_to):
         for thread in threads:
             thread.start()
         wait_until(lambda: sandbox.ledger.create_calls == 2)
-        began = time.monotonic()
-    assert time.monotonic() - began < 3
+        started = time.monotonic()
+    assert time.monotonic() - started < 3
     for thread in threads:
         thread.join()
     assert len(failed) == 2
 
 
-def test_an_unknown_code_and_an_empty_code_are_sent(caller, sandbox):
-    """Codes that HTTP does not name, and one that has no body."""
+def test_unusual_status_codes_are_sent(client, sandbox):
+    """HTTP does not define 599, and 204 has no body."""
     sandbox.add_fault(
         Fault(on="create", action="status", status_code=599, body="html", times=1),
         Fault(on="create", action="status", status_code=204, times=1),
     )
-    assert caller.create().status_code == 599
-    assert caller.create().content == b""
-    assert caller.create().status_code == 200
+    assert client.create().status_code == 599
+    assert client.create().content == b""
+    assert client.create().status_code == 200

@@ -1,4 +1,4 @@
-"""The command line: it says when it is ready, stops when told, and names remedies."""
+"""The command line: start, stop, and errors that name a remedy."""
 
 import contextlib
 import signal
@@ -27,8 +27,8 @@ def start(*arguments):
 
 
 @contextlib.contextmanager
-def ended(process):
-    """Kill the process at last, so that a failing test does not wait for it."""
+def killed_at_end(process):
+    """Kill the process at the end, so that a failing test does not wait for it."""
     try:
         yield
     finally:
@@ -36,34 +36,34 @@ def ended(process):
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_it_starts_and_stops(number):
-    """It prints its URL, serves with its options, and ends with 0 at a signal, at once."""
+def test_command_starts_and_stops(number):
+    """It prints its URL, applies its options, and exits with 0 immediately after a signal."""
     process, url = start("--renderer", "canned", "--api-key", "a-key", "--delay", "30")
-    with process, ended(process):
+    with process, killed_at_end(process):
         data = {"name": "a", "type": "pdf", "document_content": "x"}
         assert requests.post(f"{url}/async_docs", json=data, timeout=5).status_code == 401
         accepted = requests.post(f"{url}/async_docs", json=data, auth=AUTH, timeout=5)
         assert accepted.status_code == 200
         assert [entry.state for entry in RemoteSandbox(url).ledger.entries] == ["working"]
-        began = time.monotonic()
+        started = time.monotonic()
         process.send_signal(number)
         assert process.wait(5) == 0
-        assert time.monotonic() - began < 2
+        assert time.monotonic() - started < 2
         assert "Traceback" not in process.stderr.read()
 
 
-def test_a_signal_at_any_moment_stops_it():
-    """Several signals, right after the first line and in quick succession, do no harm."""
+def test_signals_in_quick_succession_stop_it():
+    """Several signals right after the first line do no harm."""
     for _ in range(5):
         process, _ = start("--renderer", "canned")
-        with process, ended(process):
+        with process, killed_at_end(process):
             for _ in range(20):
                 process.send_signal(signal.SIGTERM)
             assert process.wait(5) == 0
 
 
-def test_a_port_in_use_names_the_remedy():
-    """One line, exit code 2."""
+def test_port_in_use_names_the_remedy():
+    """The error is one line, and the exit status is 2."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
         command = [*COMMAND[:-1], port, "--renderer", "canned"]
@@ -76,22 +76,22 @@ def test_a_port_in_use_names_the_remedy():
 @pytest.mark.parametrize(
     ("option", "value", "problem"),
     [
-        ("--port", "99999", "argument --port: '99999' must be a whole number, 0 to 65535"),
-        ("--port", "-1", "argument --port: '-1' must be"),
-        ("--port", "http", "argument --port: 'http' must be"),
-        ("--delay", "-1", "argument --delay: '-1' must be a number, 0 to 86400"),
-        ("--delay", "nan", "argument --delay: 'nan' must be"),
-        ("--delay", "1e12", "argument --delay: '1e12' must be"),
-        ("--delay", "soon", "argument --delay: 'soon' must be"),
-        ("--max-concurrent", "0", "argument --max-concurrent: '0' must be a whole number, 1 or"),
-        ("--max-concurrent", "many", "argument --max-concurrent: 'many' must be"),
+        ("--port", "99999", "argument --port: '99999' is not an integer between 0 and 65535"),
+        ("--port", "-1", "argument --port: '-1' is not an integer"),
+        ("--port", "http", "argument --port: 'http' is not an integer"),
+        ("--delay", "-1", "argument --delay: '-1' is not a number between 0 and 86400"),
+        ("--delay", "nan", "argument --delay: 'nan' is not a number"),
+        ("--delay", "1e12", "argument --delay: '1e12' is not a number"),
+        ("--delay", "soon", "argument --delay: 'soon' is not a number"),
+        ("--max-concurrent", "0", "argument --max-concurrent: '0' is not a positive integer"),
+        ("--max-concurrent", "many", "argument --max-concurrent: 'many' is not a positive integer"),
         ("--host", "nonsense.invalid", "choose another --host"),
         ("--host", "192.0.2.1", "choose another --host"),
         ("--host", "n" * 70, "choose another --host"),
     ],
 )
-def test_a_wrong_value_names_its_option(option, value, problem):
-    """One line after the usage, exit code 2, and the option to change."""
+def test_invalid_value_names_its_option(option, value, problem):
+    """The last line names the option to change, and the exit status is 2."""
     command = [*COMMAND, "--renderer", "canned", option, value]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 2
@@ -121,8 +121,8 @@ runpy.run_module("django_docraptor.sandbox", run_name="__main__")
         ("weasyprint", "OSError('no pango')", "libpango-1.0-0 libpangoft2-1.0-0 libharfbuzz-s"),
     ],
 )
-def test_what_is_missing_is_named(module, error, remedy):
-    """A missing package or library is one line with the remedy, exit code 2."""
+def test_missing_package_or_library_is_named(module, error, remedy):
+    """The error is one line with the remedy, and the exit status is 2."""
     code = WITHOUT.format(module=module, error=error)
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, timeout=20, check=False
@@ -132,8 +132,8 @@ def test_what_is_missing_is_named(module, error, remedy):
     assert len(done.stderr.splitlines()) == 1
 
 
-def test_the_sandbox_imports_nothing_of_the_application():
-    """Neither Django nor the package around it is loaded by a sandbox."""
+def test_sandbox_imports_neither_django_nor_the_app():
+    """The sandbox loads neither Django nor other modules of this package."""
     code = (
         "import sys, django_docraptor.sandbox.__main__\n"
         "print(sorted(name for name in sys.modules if name.split('.')[0] == 'django'"

@@ -1,4 +1,4 @@
-"""DocRaptor's own Python client works against the sandbox unchanged, in all seven calls."""
+"""DocRaptor's own Python client works with the sandbox, in all seven calls."""
 
 import io
 import time
@@ -12,7 +12,7 @@ DOC = {"name": "a.pdf", "document_type": "pdf", "document_content": "<p>Hi", "te
 
 @pytest.fixture
 def api(sandbox):
-    """The official client, pointed at the sandbox."""
+    """The official client, configured for the sandbox."""
     client = docraptor.DocApi()
     client.api_client.configuration.username = "a-key"
     client.api_client.configuration.host = sandbox.url
@@ -20,7 +20,7 @@ def api(sandbox):
     client.api_client.rest_client.pool_manager.clear()
 
 
-def finished(api, status_id):
+def wait_until_finished(api, status_id):
     """Poll with the official client."""
     for _ in range(500):
         status = api.get_async_doc_status(status_id)
@@ -31,13 +31,13 @@ def finished(api, status_id):
 
 
 def test_create_doc_returns_a_pdf(api):
-    """create_doc answers with the bytes."""
+    """create_doc returns the file."""
     assert len(pypdf.PdfReader(io.BytesIO(api.create_doc(DOC))).pages) == 1
 
 
 def test_async_doc_is_polled_and_downloaded(api):
-    """create_async_doc, get_async_doc_status and get_async_doc make one document."""
-    status = finished(api, api.create_async_doc(DOC).status_id)
+    """create_async_doc, get_async_doc_status and get_async_doc work together."""
+    status = wait_until_finished(api, api.create_async_doc(DOC).status_id)
     assert status.status == "completed"
     assert status.number_of_pages == 1
     assert status.download_url.endswith(status.download_id)
@@ -45,7 +45,7 @@ def test_async_doc_is_polled_and_downloaded(api):
 
 
 def test_hosted_doc_is_hosted_until_it_expires(api):
-    """create_hosted_doc answers with a URL, and expire ends it."""
+    """create_hosted_doc returns a URL, and expire ends the hosting."""
     hosted = api.create_hosted_doc(DOC)
     assert api.get_async_doc(hosted.download_id).startswith(b"%PDF-")
     api.expire(hosted.download_id)
@@ -55,12 +55,12 @@ def test_hosted_doc_is_hosted_until_it_expires(api):
 
 
 def test_hosted_async_doc_is_polled(api):
-    """create_hosted_async_doc ends with a hosted URL."""
-    status = finished(api, api.create_hosted_async_doc(DOC).status_id)
+    """create_hosted_async_doc results in a hosted URL."""
+    status = wait_until_finished(api, api.create_hosted_async_doc(DOC).status_id)
     assert "/hosted/" in status.download_url
 
 
-def test_a_failed_document_says_why(api):
-    """The client shows validation_errors of a failed document."""
-    status = finished(api, api.create_async_doc(DOC | {"name": ""}).status_id)
+def test_failed_document_has_validation_errors(api):
+    """The client returns the validation_errors of a failed document."""
+    status = wait_until_finished(api, api.create_async_doc(DOC | {"name": ""}).status_id)
     assert (status.status, status.validation_errors) == ("failed", "Name can't be blank")

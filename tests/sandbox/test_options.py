@@ -1,10 +1,15 @@
-"""Options: reading them, and the service's own words for what is wrong with them."""
+"""Options: parsing, and DocRaptor's error messages."""
 
 from datetime import UTC, datetime
 
 import pytest
 
-from django_docraptor.sandbox.options import from_form, from_json, invalid_reasons, parse_time
+from django_docraptor.sandbox.options import (
+    options_from_form,
+    options_from_json,
+    parse_time,
+    validation_errors,
+)
 
 GOOD = {"name": "a", "type": "pdf", "document_content": "<p>x</p>"}
 
@@ -27,9 +32,9 @@ GOOD = {"name": "a", "type": "pdf", "document_content": "<p>x</p>"}
         ({"document_content": "<p>a<br>b<hr/></p>", "strict": "html"}, []),
     ],
 )
-def test_reasons(change, reasons):
-    """Each mistake has its reason, and what is right has none."""
-    found = invalid_reasons(from_json(GOOD | change))
+def test_validation_errors_match_docraptor(change, reasons):
+    """Each invalid option has its error, and valid options have none."""
+    found = validation_errors(options_from_json(GOOD | change))
     assert len(found) == len(reasons)
     assert all(one.startswith(reason) for one, reason in zip(found, reasons, strict=True))
 
@@ -48,24 +53,24 @@ def test_reasons(change, reasons):
         ("<style>use { fill: url(#gradient) }</style>", False),
     ],
 )
-def test_relative_resources_need_a_baseurl(html, refused):
-    """Without a base a relative URL is a file of the service, which it forbids."""
+def test_relative_urls_need_a_baseurl(html, refused):
+    """Without a base URL, a relative URL is a file at DocRaptor, which is not allowed."""
     data = GOOD | {"document_content": html}
     expected = ["File system access is not allowed"] if refused else []
-    assert invalid_reasons(from_json(data)) == expected
+    assert validation_errors(options_from_json(data)) == expected
     based = data | {"prince_options": {"baseurl": "https://a.test/"}}
-    assert invalid_reasons(from_json(based)) == []
+    assert validation_errors(options_from_json(based)) == []
 
 
-def test_test_is_off_unless_sent():
-    """A caller who forgets `test` pays; the sandbox lets him notice."""
-    assert from_json(GOOD).test is False
-    assert from_json(GOOD | {"test": True}).test is True
+def test_documents_are_production_documents_by_default():
+    """A client that forgets `test` is billed, and the ledger shows it."""
+    assert options_from_json(GOOD).test is False
+    assert options_from_json(GOOD | {"test": True}).test is True
 
 
-def test_forms_are_read():
-    """Nested fields, flags and numbers of a form."""
-    options = from_form(
+def test_form_fields_are_parsed():
+    """A form can contain nested fields, booleans and integers."""
+    options = options_from_form(
         {
             "doc[name]": "a",
             "colour": "red",
@@ -84,6 +89,6 @@ def test_forms_are_read():
     "text",
     ["2015-01-01 02:00:00 UTC", "2015-01-01T02:00:00Z", "2015-01-01T00:00:00-02:00"],
 )
-def test_times_are_read(text):
-    """ISO 8601, and the way DocRaptor's own example writes it."""
+def test_times_are_parsed(text):
+    """Times are ISO 8601 or have the format of DocRaptor's example."""
     assert parse_time(text) == datetime(2015, 1, 1, 2, tzinfo=UTC)

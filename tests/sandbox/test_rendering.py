@@ -21,66 +21,66 @@ TABLES = """
 
 
 @pytest.fixture(scope="module")
-def paper():
+def rendering_sandbox():
     """A sandbox that renders, shared by the tests of this module."""
     with Sandbox(renderer="weasyprint") as sandbox:
         yield sandbox
 
 
-def text_of(content):
+def pdf_text(content):
     """Return the text of a PDF."""
     return "\n".join(page.extract_text() for page in pypdf.PdfReader(io.BytesIO(content)).pages)
 
 
-def sheets_of(content):
+def load_workbook(content):
     """Return the workbook."""
     return openpyxl.load_workbook(io.BytesIO(content))
 
 
-def test_a_canned_pdf_proves_which_source_arrived(caller):
-    """The page shows the name and the hash of document_content, whatever its alphabet."""
+def test_canned_pdf_identifies_its_source(client):
+    """The page shows the name and the SHA-256 of document_content, in any alphabet."""
     html = "<p>Ünïcode 請求書</p>"
-    content = caller.create("/docs", name="a (b) \\ c", document_content=html).content
+    content = client.create("/docs", name="a (b) \\ c", document_content=html).content
     reader = pypdf.PdfReader(io.BytesIO(content))
     assert reader.metadata.title == "a (b) \\ c"
-    assert "a (b) \\ c" in text_of(content)
-    assert hashlib.sha256(html.encode()).hexdigest() in text_of(content)
+    assert "a (b) \\ c" in pdf_text(content)
+    assert hashlib.sha256(html.encode()).hexdigest() in pdf_text(content)
 
 
-def test_a_canned_test_document_has_a_watermark(caller):
-    """Test documents are marked, production documents are not."""
-    assert "TEST DOCUMENT" in text_of(caller.create("/docs", test=True).content)
-    assert "TEST DOCUMENT" not in text_of(caller.create("/docs", test=False).content)
+def test_canned_test_document_has_a_watermark(client):
+    """Test documents have a watermark, production documents do not."""
+    assert "TEST DOCUMENT" in pdf_text(client.create("/docs", test=True).content)
+    assert "TEST DOCUMENT" not in pdf_text(client.create("/docs", test=False).content)
 
 
 @pytest.mark.parametrize("size", [1, 1000, 99_999, 1_000_000, 3_000_001])
-def test_a_canned_pdf_has_the_size_that_was_asked_for(caller, sandbox, size):
-    """Padded to the byte, still a PDF, still ending in %%EOF."""
+def test_canned_pdf_has_the_requested_size(client, sandbox, size):
+    """The PDF is padded to the byte, and is still valid."""
     sandbox.change_settings(canned_bytes=size)
-    content = caller.create("/docs").content
+    content = client.create("/docs").content
     assert len(content) == size or (size < 900 and len(content) < 1000)
     assert content.endswith(b"%%EOF\n")
     assert len(pypdf.PdfReader(io.BytesIO(content), strict=True).pages) == 1
 
 
-def test_a_canned_workbook_is_a_workbook(caller):
-    """Excel files are real with either renderer."""
-    content = caller.create("/docs", type="xlsx", document_content="x").content
-    cells = [cell.value for cell in sheets_of(content).active[1]]
+def test_canned_workbook_identifies_its_source(client):
+    """The canned renderer returns real workbooks, too."""
+    content = client.create("/docs", type="xlsx", document_content="x").content
+    cells = [cell.value for cell in load_workbook(content).active[1]]
     assert cells == ["a.pdf", hashlib.sha256(b"x").hexdigest()]
 
 
-def test_the_ledger_has_the_hash_of_the_output(caller, sandbox):
-    """A test can compare what was stored with what was made."""
-    content = caller.send("GET", caller.create_and_finish()["download_url"]).content
+def test_ledger_has_the_hash_of_the_file(client, sandbox):
+    """A test can compare a stored file with the rendered one."""
+    content = client.send("GET", client.create_and_finish()["download_url"]).content
     assert sandbox.ledger.entries[0].sha256 == hashlib.sha256(content).hexdigest()
 
 
-def test_html_becomes_pages(paper, call_to):
-    """WeasyPrint's pages are counted, and the text is in them."""
+def test_html_is_rendered_as_pages(rendering_sandbox, make_client):
+    """The pages contain the text, and their number is returned."""
     html = "<h1>One</h1><h1 style='break-before: page'>Zwei</h1>"
-    status = call_to(paper).create_and_finish(document_content=html, test=True)
-    content = call_to(paper).send("GET", status["download_url"]).content
+    status = make_client(rendering_sandbox).create_and_finish(document_content=html, test=True)
+    content = make_client(rendering_sandbox).send("GET", status["download_url"]).content
     assert status["number_of_pages"] == 2
     texts = [page.extract_text() for page in pypdf.PdfReader(io.BytesIO(content)).pages]
     assert "One" in texts[0]
@@ -88,15 +88,17 @@ def test_html_becomes_pages(paper, call_to):
     assert all("TEST" in text for text in texts)
 
 
-def test_production_pages_have_no_watermark(paper, call_to):
-    """What is billed is clean."""
-    assert text_of(call_to(paper).create("/docs", test=False).content) == "Hello"
+def test_production_document_has_no_watermark(rendering_sandbox, make_client):
+    """Only the text of the document is on the page."""
+    assert pdf_text(make_client(rendering_sandbox).create("/docs", test=False).content) == "Hello"
 
 
-def test_tables_become_sheets(paper, call_to):
-    """A sheet per table, numbers as numbers, text as text, headers bold."""
-    content = call_to(paper).create("/docs", type="xlsx", document_content=TABLES).content
-    book = sheets_of(content)
+def test_each_table_becomes_a_sheet(rendering_sandbox, make_client):
+    """Numbers are numbers, text is text, and headers are bold."""
+    content = (
+        make_client(rendering_sandbox).create("/docs", type="xlsx", document_content=TABLES).content
+    )
+    book = load_workbook(content)
     assert book.sheetnames == ["Sums  a b", "Sheet2"]
     first = book.worksheets[0]
     rows = [[cell.value for cell in row] for row in first.iter_rows()]
@@ -105,20 +107,20 @@ def test_tables_become_sheets(paper, call_to):
     assert first["B3"].data_type == "s"
 
 
-def test_a_test_workbook_has_twenty_rows(paper, call_to):
-    """Excel test documents are cut."""
+def test_test_workbook_has_twenty_rows(rendering_sandbox, make_client):
+    """Sheets of test documents are truncated."""
     html = "<table>" + "<tr><td>1</td></tr>" * 50 + "</table>"
-    caller = call_to(paper)
+    client = make_client(rendering_sandbox)
     rows = [
-        sheets_of(caller.create("/docs", type="xlsx", document_content=html, test=test).content)
+        load_workbook(client.create("/docs", type="xlsx", document_content=html, test=test).content)
         for test in (True, False)
     ]
     assert [book.active.max_row for book in rows] == [20, 50]
 
 
-def test_a_workbook_needs_a_table(paper, call_to):
-    """No table, no sheet: the document fails."""
-    response = call_to(paper).create("/docs", type="xlsx", document_content="<p>x")
+def test_workbook_without_a_table_fails(rendering_sandbox, make_client):
+    """A document of type xlsx needs a table."""
+    response = make_client(rendering_sandbox).create("/docs", type="xlsx", document_content="<p>x")
     assert response.status_code == 422
     assert "no table" in response.text
 
@@ -138,8 +140,8 @@ class _Source(http.server.BaseHTTPRequestHandler):
 
 
 @pytest.fixture
-def source():
-    """A server with a page, that notes which paths were asked for."""
+def web_page():
+    """A server with a page at /source, which records the requested paths."""
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), _Source)
     server.paths = []
     server.url = f"http://127.0.0.1:{server.server_port}"
@@ -152,31 +154,35 @@ def source():
 
 
 @pytest.mark.parametrize("scheme", ["http", "file"])
-def test_nothing_is_fetched_while_rendering(paper, call_to, source, scheme):
-    """Images of the network and of the disk are left out, or fail the document if required."""
-    url = f"{source.url}/source" if scheme == "http" else "file:///etc/hostname"
+def test_nothing_is_fetched_while_rendering(rendering_sandbox, make_client, web_page, scheme):
+    """Remote and local images are left out, or fail the document if they are required."""
+    url = f"{web_page.url}/source" if scheme == "http" else "file:///etc/hostname"
     html = f"<img src='{url}'><style>@import '{url}';</style>x"
-    caller = call_to(paper)
-    assert caller.create("/docs", document_content=html).status_code == 200
-    strict = caller.create("/docs", document_content=html, ignore_resource_errors=False)
+    client = make_client(rendering_sandbox)
+    assert client.create("/docs", document_content=html).status_code == 200
+    strict = client.create("/docs", document_content=html, ignore_resource_errors=False)
     assert strict.status_code == 422
-    assert source.paths == []
+    assert web_page.paths == []
 
 
-def test_data_urls_are_rendered(paper, call_to):
-    """A document that brings its images along is complete."""
+def test_data_urls_are_rendered(rendering_sandbox, make_client):
+    """A document with embedded resources is complete."""
     html = "<link rel=stylesheet href='data:text/css,p{display:none}'><p>gone</p>here"
     content = (
-        call_to(paper).create("/docs", document_content=html, ignore_resource_errors=False).content
+        make_client(rendering_sandbox)
+        .create("/docs", document_content=html, ignore_resource_errors=False)
+        .content
     )
-    assert text_of(content) == "here"
+    assert pdf_text(content) == "here"
 
 
-def test_a_document_url_of_this_machine_is_fetched(paper, call_to, source):
-    """document_url works for a development server."""
-    url = f"{source.url}/source"
-    response = call_to(paper).create("/docs", document_url=url, document_content=None)
-    assert text_of(response.content) == "from afar"
+def test_document_url_of_this_machine_is_fetched(rendering_sandbox, make_client, web_page):
+    """document_url works with a development server."""
+    url = f"{web_page.url}/source"
+    response = make_client(rendering_sandbox).create(
+        "/docs", document_url=url, document_content=None
+    )
+    assert pdf_text(response.content) == "from afar"
 
 
 @pytest.mark.parametrize(
@@ -189,36 +195,40 @@ def test_a_document_url_of_this_machine_is_fetched(paper, call_to, source):
         ("{source}/redirect", "Error downloading document content"),
     ],
 )
-def test_other_document_urls_fail_late(caller, source, url, reason):
-    """The sandbox asks its own machine only, follows no redirect, and says so late."""
-    status = caller.create_and_finish(
-        document_url=url.format(source=source.url), document_content=None
+def test_other_document_urls_fail_the_document(client, web_page, url, reason):
+    """The sandbox fetches from its own machine only, and follows no redirect."""
+    status = client.create_and_finish(
+        document_url=url.format(source=web_page.url), document_content=None
     )
     assert status["status"] == "failed"
     assert status["validation_errors"].startswith(reason)
 
 
-def test_a_renderer_that_breaks_fails_the_document(caller, sandbox, monkeypatch):
-    """Whatever a renderer raises, the document ends and the sandbox lives."""
+def test_unexpected_renderer_error_fails_the_document(client, sandbox, monkeypatch):
+    """The sandbox goes on with the next document."""
 
     def broken(*args):
         raise ZeroDivisionError
 
     monkeypatch.setattr("django_docraptor.sandbox.rendering.canned_pdf", broken)
-    assert "unknown reasons" in caller.create_and_finish()["validation_errors"]
-    wait_until(lambda: caller.create_and_finish(type="xlsx")["status"] == "completed")
+    assert "unknown reasons" in client.create_and_finish()["validation_errors"]
+    wait_until(lambda: client.create_and_finish(type="xlsx")["status"] == "completed")
 
 
-def test_a_workbook_has_names_for_all_sheets(paper, call_to):
-    """Equal names get a number, line breaks become spaces, strays outside a table nothing."""
+def test_all_sheets_have_unique_names(rendering_sandbox, make_client):
+    """Equal names get a number; line breaks become spaces; cells outside a table are ignored."""
     html = "<td>stray</td>" + "<table name=Sum><tr><td>a<br>b</td></tr></table>" * 2
-    content = call_to(paper).create("/docs", type="xlsx", document_content=html).content
-    book = sheets_of(content)
+    content = (
+        make_client(rendering_sandbox).create("/docs", type="xlsx", document_content=html).content
+    )
+    book = load_workbook(content)
     assert book.sheetnames == ["Sum", "Sum (2)"]
     assert book.active["A1"].value == "a b"
 
 
-def test_the_title_of_a_pdf_is_set(paper, call_to):
-    """pdf_title goes into the metadata."""
-    response = call_to(paper).create("/docs", prince_options={"pdf_title": "My title"})
+def test_pdf_title_is_set(rendering_sandbox, make_client):
+    """pdf_title is written to the metadata."""
+    response = make_client(rendering_sandbox).create(
+        "/docs", prince_options={"pdf_title": "My title"}
+    )
     assert pypdf.PdfReader(io.BytesIO(response.content)).metadata.title == "My title"

@@ -1,4 +1,4 @@
-"""The server: kept-alive connections, many clients, large bodies, rude clients, a quick stop."""
+"""The server: persistent connections, large bodies, invalid requests, host names, stopping."""
 
 import http.client
 import logging
@@ -18,8 +18,8 @@ def address(sandbox):
     return host, int(port)
 
 
-def test_connections_are_kept_alive(sandbox):
-    """Several requests travel over one connection."""
+def test_connection_is_reused(sandbox):
+    """Several requests use one connection."""
     connection = http.client.HTTPConnection(*address(sandbox), timeout=5)
     ports = set()
     for _ in range(3):
@@ -30,36 +30,38 @@ def test_connections_are_kept_alive(sandbox):
     assert len(ports) == 1
 
 
-def test_an_http_1_0_client_gets_no_chunks(sandbox):
-    """Old clients get an end by close."""
-    with socket.create_connection(address(sandbox), timeout=5) as client:
-        client.sendall(b"GET /docs.json HTTP/1.0\r\nAuthorization: Basic YTo=\r\n\r\n")
-        answer = b"".join(iter(lambda: client.recv(4096), b""))
-    assert b"chunked" not in answer
-    assert answer.endswith(b"\r\n\r\n[]")
+def test_http_1_0_client_gets_no_chunks(sandbox):
+    """The end of the connection ends the body."""
+    with socket.create_connection(address(sandbox), timeout=5) as connection:
+        connection.sendall(b"GET /docs.json HTTP/1.0\r\nAuthorization: Basic YTo=\r\n\r\n")
+        response = b"".join(iter(lambda: connection.recv(4096), b""))
+    assert b"chunked" not in response
+    assert response.endswith(b"\r\n\r\n[]")
 
 
-def test_head_has_no_body(sandbox, caller):
-    """HEAD answers with the headers only, and the connection is still in step."""
-    head = caller.send("HEAD", "/docs.json")
+def test_head_response_has_no_body(sandbox, client):
+    """The response has headers only, and the connection can be reused."""
+    head = client.send("HEAD", "/docs.json")
     assert (head.status_code, head.content, head.headers["Content-Length"]) == (200, b"", "2")
-    assert caller.send("GET", "/docs.json").json() == []
+    assert client.send("GET", "/docs.json").json() == []
 
 
-def test_a_chunked_request_is_read(sandbox, caller):
-    """A body of unknown length is as good as another."""
+def test_chunked_request_is_read(sandbox, client):
+    """A request body may have an unknown length."""
     body = iter([b'{"name": "a", "type": "pdf", ', b'"document_content": "x"}'])
-    response = caller.send("POST", "/docs", data=body)
+    response = client.send("POST", "/docs", data=body)
     assert response.content.startswith(b"%PDF-")
 
 
-def test_a_body_that_is_too_large_is_refused_unread(sandbox, caller, monkeypatch):
-    """413, for JSON and for forms."""
-    monkeypatch.setattr(server, "MAX_BODY", 1000)
-    for kind in ("application/json", "application/x-www-form-urlencoded"):
-        response = caller.send("POST", "/docs", data=b"x" * 1001, headers={"Content-Type": kind})
+def test_too_large_body_is_rejected_unread(sandbox, client, monkeypatch):
+    """JSON and forms that are too large get 413."""
+    monkeypatch.setattr(server, "MAX_BODY_BYTES", 1000)
+    for media_type in ("application/json", "application/x-www-form-urlencoded"):
+        response = client.send(
+            "POST", "/docs", data=b"x" * 1001, headers={"Content-Type": media_type}
+        )
         assert response.status_code == 413
-    assert caller.create().status_code == 200
+    assert client.create().status_code == 200
 
 
 @pytest.mark.parametrize(
@@ -75,15 +77,15 @@ def test_a_body_that_is_too_large_is_refused_unread(sandbox, caller, monkeypatch
         b"GET http://[bad/docs.json HTTP/1.1\r\n\r\n",
     ],
 )
-def test_rude_clients_break_nothing(sandbox, caller, caplog, sent):
-    """Whatever is sent, no traceback is logged and the next client is served."""
+def test_invalid_requests_do_no_harm(sandbox, client, caplog, sent):
+    """No traceback is logged, and the next client is served."""
     with caplog.at_level(logging.ERROR):
-        with socket.create_connection(address(sandbox), timeout=5) as client:
-            client.sendall(sent)
-            client.shutdown(socket.SHUT_WR)
-            while client.recv(4096):
+        with socket.create_connection(address(sandbox), timeout=5) as connection:
+            connection.sendall(sent)
+            connection.shutdown(socket.SHUT_WR)
+            while connection.recv(4096):
                 pass
-        assert caller.create().status_code == 200
+        assert client.create().status_code == 200
     assert caplog.records == []
 
 
@@ -103,93 +105,93 @@ def test_rude_clients_break_nothing(sandbox, caller, caplog, sent):
         (":8001", 421),
     ],
 )
-def test_other_hosts_are_refused(sandbox, caller, host, status, path):
-    """A site that points its name to this machine does not reach us through a browser."""
-    response = caller.send("GET", path, headers={"Host": host})
+def test_other_host_names_are_rejected(sandbox, client, host, status, path):
+    """A web site that points its name to this machine cannot use the sandbox from a browser."""
+    response = client.send("GET", path, headers={"Host": host})
     assert response.status_code == status
     if status == 421:
         assert "--host" in response.text
         assert sandbox.calls == []
 
 
-def test_a_refusal_changes_nothing(sandbox, caller):
-    """Neither documents are made for another name, nor faults planned."""
+def test_rejected_host_name_changes_nothing(sandbox, client):
+    """Neither documents nor settings change."""
     headers = {"Host": "evil.example"}
     options = {"name": "a", "type": "pdf", "document_content": "x"}
-    assert caller.send("POST", "/docs", json=options, headers=headers).status_code == 421
-    response = caller.send("PATCH", "/sandbox/settings", json={"delay": 9}, headers=headers)
+    assert client.send("POST", "/docs", json=options, headers=headers).status_code == 421
+    response = client.send("PATCH", "/sandbox/settings", json={"delay": 9}, headers=headers)
     assert response.status_code == 421
     assert response.json()["error"]
     assert sandbox.ledger.entries == ()
-    assert caller.create("/docs").status_code == 200
+    assert client.create("/docs").status_code == 200
 
 
-def test_it_answers_to_its_host(call_to):
-    """Whatever name it was told to listen on is its own."""
+def test_server_accepts_its_own_host_name(make_client):
+    """The name given as host is allowed, in any case."""
     try:
         sandbox = Sandbox(host=socket.gethostname().upper()).start()
     except OSError:
         pytest.skip("this machine has no address under its own name")
-    assert call_to(sandbox).create("/docs").status_code == 200
+    assert make_client(sandbox).create("/docs").status_code == 200
     assert RemoteSandbox(sandbox.url).ledger.accepted()
     sandbox.stop()
 
 
-def test_a_client_that_leaves_while_it_waits_is_no_error(sandbox, caller, caplog):
-    """The document is made all the same."""
+def test_client_that_disconnects_is_not_an_error(sandbox, client, caplog):
+    """The document is rendered although its client has left."""
     sandbox.change_settings(delay=0.2)
     body = b'{"name": "a", "type": "pdf", "document_content": "x"}'
     head = b"POST /docs HTTP/1.1\r\nAuthorization: Basic YTo=\r\nContent-Length: %d\r\n\r\n"
     with caplog.at_level(logging.ERROR):
-        with socket.create_connection(address(sandbox), timeout=5) as client:
-            client.sendall(head % len(body) + body)
+        with socket.create_connection(address(sandbox), timeout=5) as connection:
+            connection.sendall(head % len(body) + body)
             wait_until(lambda: sandbox.ledger.entries)
         wait_until(lambda: sandbox.ledger.entries[0].state == "completed")
     assert caplog.records == []
 
 
-def test_a_stop_is_quick_and_leaves_no_thread(call_to):
-    """Open connections, waiting creates and delayed documents end at once."""
+def test_stop_is_quick_and_ends_all_threads(make_client):
+    """Stopping does not wait for open connections, waiting calls or delayed documents."""
     before = set(threading.enumerate())
     sandbox = Sandbox(delay=30)
     sandbox.start()
-    caller = call_to(sandbox)
-    caller.create()
+    client = make_client(sandbox)
+    client.create()
 
     def wait_for_document():
         with pytest.raises(OSError, match="Connection"):
-            caller.create("/docs")
+            client.create("/docs")
 
     waiting = threading.Thread(target=wait_for_document)
     waiting.start()
     wait_until(lambda: len(sandbox.ledger.entries) == 2)
-    began = time.monotonic()
+    started = time.monotonic()
     sandbox.stop()
-    assert time.monotonic() - began < 3
+    assert time.monotonic() - started < 3
     waiting.join(5)
     assert set(threading.enumerate()) <= before
 
 
-def test_a_taken_port_is_an_error(sandbox):
-    """Starting on a port in use raises OSError, and leaves nothing open."""
+def test_port_in_use_raises_oserror(sandbox):
+    """Nothing stays open if the server cannot start."""
     with pytest.raises(OSError, match="in use"):
         Sandbox(port=address(sandbox)[1]).start()
 
 
-def test_what_nobody_has_foreseen_is_logged(sandbox, caller, caplog, monkeypatch):
-    """A defect of the sandbox is no silent end of a connection."""
+def test_unexpected_exception_is_logged(sandbox, client, caplog, monkeypatch):
+    """A defect of the sandbox does not end a connection silently."""
     monkeypatch.setattr(server.Handler, "_write", lambda self, response: 1 / 0)
     with caplog.at_level(logging.ERROR), pytest.raises(OSError, match="Connection"):
-        caller.create()
+        client.create()
     wait_until(lambda: "ZeroDivisionError" in caplog.text)
 
 
-def test_it_listens_on_ipv6(call_to):
+def test_server_listens_on_ipv6(make_client):
     """The URL of an IPv6 address has brackets."""
     try:
         sandbox = Sandbox(host="::1").start()
     except OSError:
         pytest.skip("no IPv6 on this machine")
     assert sandbox.url.startswith("http://[::1]:")
-    assert call_to(sandbox).create("/docs").status_code == 200
+    assert make_client(sandbox).create("/docs").status_code == 200
     sandbox.stop()

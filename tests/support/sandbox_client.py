@@ -1,4 +1,4 @@
-"""A small caller of DocRaptor's protocol, over real sockets."""
+"""A small client of DocRaptor's protocol, over real sockets."""
 
 import time
 
