@@ -1,5 +1,6 @@
-"""Fixtures: a running sandbox, and a client for it."""
+"""Fixtures: running sandboxes, clients for them, and servers for them to call."""
 
+import contextlib
 import http.server
 import threading
 
@@ -17,14 +18,6 @@ def sandbox():
 
 
 @pytest.fixture
-def client(sandbox):
-    """A client of that sandbox."""
-    one = SandboxClient(sandbox.url)
-    yield one
-    one.session.close()
-
-
-@pytest.fixture
 def make_client():
     """A function that makes clients of other sandboxes."""
     clients = []
@@ -34,18 +27,35 @@ def make_client():
         return clients[-1]
 
     yield make
-    for one in clients:
-        one.session.close()
+    for client in clients:
+        client.session.close()
 
 
-class _Receiver(http.server.BaseHTTPRequestHandler):
+@pytest.fixture
+def client(sandbox, make_client):
+    """A client of the sandbox with instant documents."""
+    return make_client(sandbox)
+
+
+@pytest.fixture(scope="module")
+def rendering_client():
+    """A client of a sandbox that renders real PDFs, shared by the tests of a module."""
+    with Sandbox(renderer="weasyprint") as sandbox:
+        client = SandboxClient(sandbox.url)
+        yield client
+        client.session.close()
+
+
+class _Handler(http.server.BaseHTTPRequestHandler):
     def do_POST(self):
-        self.receive()
+        self.do_GET()
 
+    def log_message(self, *args):
+        """Be silent."""
+
+
+class _CallbackHandler(_Handler):
     def do_GET(self):
-        self.receive()
-
-    def receive(self):
         length = int(self.headers.get("Content-Length", 0))
         received = (self.command, self.path, self.headers, self.rfile.read(length))
         self.server.received.append(received)
@@ -54,15 +64,21 @@ class _Receiver(http.server.BaseHTTPRequestHandler):
         self.send_header("Content-Length", "0")
         self.end_headers()
 
-    def log_message(self, *args):
-        """Be silent."""
+
+class _PageHandler(_Handler):
+    def do_GET(self):
+        self.server.paths.append(self.path)
+        self.send_response(200 if self.path == "/source" else 302)
+        self.send_header("Location", "/source")
+        body = b"<p>fetched</p>"
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
 
 
-@pytest.fixture
-def callback_server():
-    """A server that records callbacks: `url`, `received`, `response_status`."""
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), _Receiver)
-    server.received, server.response_status = [], 200
+@contextlib.contextmanager
+def _serve(handler):
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
     server.url = f"http://127.0.0.1:{server.server_port}"
     thread = threading.Thread(target=server.serve_forever, args=(0.01,))
     thread.start()
@@ -70,3 +86,19 @@ def callback_server():
     server.shutdown()
     server.server_close()
     thread.join()
+
+
+@pytest.fixture
+def callback_server():
+    """A server that records callbacks: `url`, `received`, `response_status`."""
+    with _serve(_CallbackHandler) as server:
+        server.received, server.response_status = [], 200
+        yield server
+
+
+@pytest.fixture
+def web_page():
+    """A server with a page at /source and redirects to it; records the requested `paths`."""
+    with _serve(_PageHandler) as server:
+        server.paths = []
+        yield server

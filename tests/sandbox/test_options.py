@@ -15,7 +15,7 @@ GOOD = {"name": "a", "type": "pdf", "document_content": "<p>x</p>"}
 
 
 @pytest.mark.parametrize(
-    ("change", "reasons"),
+    ("change", "starts"),
     [
         ({}, []),
         ({"name": "x" * 200, "tag": "x" * 200}, []),
@@ -32,15 +32,15 @@ GOOD = {"name": "a", "type": "pdf", "document_content": "<p>x</p>"}
         ({"document_content": "<p>a<br>b<hr/></p>", "strict": "html"}, []),
     ],
 )
-def test_validation_errors_match_docraptor(change, reasons):
+def test_validation_errors_match_docraptor(change, starts):
     """Each invalid option has its error, and valid options have none."""
-    found = validation_errors(options_from_json(GOOD | change))
-    assert len(found) == len(reasons)
-    assert all(one.startswith(reason) for one, reason in zip(found, reasons, strict=True))
+    errors = validation_errors(options_from_json(GOOD | change))
+    assert len(errors) == len(starts)
+    assert all(error.startswith(start) for error, start in zip(errors, starts, strict=True))
 
 
 @pytest.mark.parametrize(
-    ("html", "refused"),
+    ("html", "is_rejected"),
     [
         ("<img src='/logo.png'>", True),
         ("<img src=logo.png>", True),
@@ -53,10 +53,10 @@ def test_validation_errors_match_docraptor(change, reasons):
         ("<style>use { fill: url(#gradient) }</style>", False),
     ],
 )
-def test_relative_urls_need_a_baseurl(html, refused):
+def test_relative_urls_need_a_baseurl(html, is_rejected):
     """Without a base URL, a relative URL is a file at DocRaptor, which is not allowed."""
     data = GOOD | {"document_content": html}
-    expected = ["File system access is not allowed"] if refused else []
+    expected = ["File system access is not allowed"] if is_rejected else []
     assert validation_errors(options_from_json(data)) == expected
     based = data | {"prince_options": {"baseurl": "https://a.test/"}}
     assert validation_errors(options_from_json(based)) == []

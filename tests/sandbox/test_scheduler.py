@@ -13,20 +13,20 @@ from tests.support.sandbox_client import wait_until
 @pytest.fixture
 def scheduler():
     """A scheduler with two threads."""
-    one = Scheduler("test", workers=2)
-    one.start()
-    yield one
-    one.stop()
+    scheduler = Scheduler("test", workers=2)
+    scheduler.start()
+    yield scheduler
+    scheduler.stop()
 
 
 def test_calls_run_in_the_order_of_their_times():
     """The order in which they were scheduled does not matter."""
-    one, done = Scheduler("test", workers=1), []
-    one.start()
+    scheduler, done = Scheduler("test", workers=1), []
+    scheduler.start()
     for seconds in (0.15, 0.05, 0.1):
-        one.call_later(seconds, lambda seconds=seconds: done.append(seconds))
+        scheduler.call_later(seconds, lambda seconds=seconds: done.append(seconds))
     wait_until(lambda: len(done) == 3)
-    one.stop()
+    scheduler.stop()
     assert done == [0.05, 0.1, 0.15]
 
 
@@ -52,10 +52,10 @@ def test_error_does_not_end_a_thread(scheduler, caplog):
 
 def test_stop_discards_pending_calls():
     """A call that is not due when the scheduler stops never runs."""
-    one, done = Scheduler("test", workers=1), []
-    one.start()
-    one.call_later(0.1, lambda: done.append(1))
-    one.stop()
-    one.call_later(0, lambda: done.append(2))
+    scheduler, done = Scheduler("test", workers=1), []
+    scheduler.start()
+    scheduler.call_later(0.1, lambda: done.append(1))
+    scheduler.stop()
+    scheduler.call_later(0, lambda: done.append(2))
     time.sleep(0.2)
     assert done == []
