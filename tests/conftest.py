@@ -1,4 +1,4 @@
-"""What the tests share: a sandbox, a broker-less engine, a clock that can be moved."""
+"""Shared fixtures: a sandbox, a directory for documents, and the tasks that are published."""
 
 import os
 from collections.abc import Iterator
@@ -8,32 +8,32 @@ import pytest
 from celery.signals import before_task_publish
 
 from django_docraptor.sandbox import Sandbox
-from tests.support.services import missing_service
+from tests.support.services import service_problem
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    """Skip a services test whose service does not answer; fail it where services are required."""
+    """Skip a test whose service is not running, or fail it if DOCRAPTOR_REQUIRE_SERVICES is set."""
     for mark in item.iter_markers("services"):
         for name in mark.args:
-            if problem := missing_service(name):
+            if problem := service_problem(name):
                 if os.environ.get("DOCRAPTOR_REQUIRE_SERVICES") == "1":
                     pytest.fail(problem, pytrace=False)
                 pytest.skip(problem)
 
 
 @pytest.fixture(scope="session")
-def _one_sandbox() -> Iterator[Sandbox]:
+def _session_sandbox() -> Iterator[Sandbox]:
     with Sandbox(renderer="canned") as sandbox:
         yield sandbox
 
 
 @pytest.fixture
-def sandbox(_one_sandbox: Sandbox, settings: Any, tmp_path: Any) -> Iterator[Sandbox]:
-    """A DocRaptor on this machine; the project's settings point to it."""
-    _one_sandbox.reset()
+def sandbox(_session_sandbox: Sandbox, settings: Any, tmp_path: Any) -> Iterator[Sandbox]:
+    """A running sandbox that the settings point to."""
+    _session_sandbox.reset()
     settings.DOCRAPTOR = settings.DOCRAPTOR | {
-        "BASE_URL": _one_sandbox.url,
-        "RING_ON_COMMIT": False,
+        "BASE_URL": _session_sandbox.url,
+        "RUNNER": "none",
         "SPOOL_DIR": tmp_path / "spool",
         "TIMEOUT": {
             "connect": 1,
@@ -43,13 +43,13 @@ def sandbox(_one_sandbox: Sandbox, settings: Any, tmp_path: Any) -> Iterator[San
             "total": 3,
         },
     }
-    yield _one_sandbox
-    _one_sandbox.reset()
+    yield _session_sandbox
+    _session_sandbox.reset()
 
 
 @pytest.fixture
-def documents(settings: Any, tmp_path: Any) -> Any:
-    """A storage of the test's own; yields its directory."""
+def documents_dir(settings: Any, tmp_path: Any) -> Any:
+    """The directory of a document storage that only this test uses."""
     location = tmp_path / "documents"
     settings.STORAGES = settings.STORAGES | {
         "docraptor": {
@@ -61,9 +61,9 @@ def documents(settings: Any, tmp_path: Any) -> Any:
 
 
 @pytest.fixture
-def rings(settings: Any) -> Iterator[list[str]]:
-    """Names of the tasks that are rung, with the doorbell on."""
-    settings.DOCRAPTOR = settings.DOCRAPTOR | {"RING_ON_COMMIT": True}
+def published_tasks(settings: Any) -> Iterator[list[str]]:
+    """Names of the tasks that were published, with notifications switched on."""
+    settings.DOCRAPTOR = settings.DOCRAPTOR | {"RUNNER": "celery"}
     published: list[str] = []
 
     def note(sender: str, **kwargs: Any) -> None:

@@ -28,7 +28,7 @@ from django_docraptor.sandbox import Fault, Sandbox
 from django_docraptor.shortcuts import JobSpec
 from django_docraptor.states import State
 from tests.support.jobs import HTML, enqueue
-from tests.support.threads import working
+from tests.support.threads import background_worker
 
 DOCS = Path(__file__).parents[1] / "docs" / "how-to" / "views.md"
 
@@ -92,7 +92,7 @@ def test_arender_now(sandbox: Sandbox) -> None:
     assert target.getvalue().startswith(b"%PDF-")
 
 
-def test_ajob_done(sandbox: Sandbox, documents) -> None:
+def test_ajob_done(sandbox: Sandbox, documents_dir) -> None:
     """What a worker makes meanwhile comes back as it then is; the loop went on turning."""
     job = enqueue()
 
@@ -103,7 +103,7 @@ def test_ajob_done(sandbox: Sandbox, documents) -> None:
             count += await turns(0.1)
         return await task, count
 
-    with working():
+    with background_worker():
         done, count = asyncio.run(turning())
     assert done.state == State.COMPLETED
     assert count > 5
@@ -120,14 +120,14 @@ def test_ajob_done_times_out(sandbox: Sandbox) -> None:
     assert sandbox.calls == []
 
 
-def test_ajob_done_many(sandbox: Sandbox, documents) -> None:
+def test_ajob_done_many(sandbox: Sandbox, documents_dir) -> None:
     """Several jobs are waited for at once."""
     jobs = [enqueue() for _ in range(3)]
 
     async def all_done() -> list[RenderJob]:
         return await asyncio.gather(*(await_for_job(job, timeout=20) for job in jobs))
 
-    with working():
+    with background_worker():
         done = asyncio.run(all_done())
     assert [job.state for job in done] == [State.COMPLETED] * 3
 
@@ -140,7 +140,7 @@ def test_ajob_done_many(sandbox: Sandbox, documents) -> None:
     ],
 )
 def test_view_of_the_docs(
-    sandbox: Sandbox, documents, client: Client, fault: Fault | None, view: str
+    sandbox: Sandbox, documents_dir, client: Client, fault: Fault | None, view: str
 ) -> None:
     """The page's async view, as written, leads to the file; of a failed job, to a page there is."""
     code = DOCS.read_text().partition("## Async")[2].split("```")[1].removeprefix("python")
@@ -153,7 +153,7 @@ def test_view_of_the_docs(
 
     if fault:
         sandbox.add_fault(fault)
-    with working():
+    with background_worker():
         answer = asyncio.run(names["report"](SimpleNamespace(auser=user)))
     job = RenderJob.objects.get()
     assert answer.url == reverse(f"django_docraptor:{view}", args=[job.pk]), job.errors

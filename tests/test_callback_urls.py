@@ -11,9 +11,9 @@ from django.test import override_settings
 from django.urls import get_script_prefix, resolve, set_script_prefix
 
 from django_docraptor.callback_urls import (
-    MAX_AGE,
-    MAX_LENGTH,
-    SALT,
+    TOKEN_MAX_AGE,
+    TOKEN_MAX_LENGTH,
+    TOKEN_SALT,
     callback_url,
     make_token,
     read_token,
@@ -31,7 +31,7 @@ class PastSigner(signing.TimestampSigner):
         return b62_encode(int(time.time()) - self.age)
 
 
-def signed(value: str, *, age: int = 0, salt: str = SALT, key: str | None = None) -> str:
+def signed(value: str, *, age: int = 0, salt: str = TOKEN_SALT, key: str | None = None) -> str:
     """A token over any value, made so many seconds ago."""
     signer = PastSigner(key=key, salt=salt, sep=".")
     signer.age = age
@@ -55,7 +55,7 @@ def test_read_token_round_trip(attempt: int) -> None:
 
 def test_make_token_length() -> None:
     """The longest token is far from the limit on what is read at all."""
-    assert len(make_token(JOB, 32767)) < MAX_LENGTH
+    assert len(make_token(JOB, 32767)) < TOKEN_MAX_LENGTH
 
 
 def test_make_token_is_url_safe() -> None:
@@ -90,8 +90,8 @@ def test_read_token_swapped() -> None:
 
 def test_read_token_expired() -> None:
     """A token is good until its age is past the limit."""
-    assert read_token(signed(f"{JOB.hex}-1", age=MAX_AGE - 60)) == (JOB, 1)
-    assert read_token(signed(f"{JOB.hex}-1", age=MAX_AGE + 60)) is None
+    assert read_token(signed(f"{JOB.hex}-1", age=TOKEN_MAX_AGE - 60)) == (JOB, 1)
+    assert read_token(signed(f"{JOB.hex}-1", age=TOKEN_MAX_AGE + 60)) is None
 
 
 def test_read_token_other_secret_key() -> None:

@@ -250,7 +250,7 @@ def test_W002_no_broker(monkeypatch) -> None:
     with celery_app(broker_url=None):
         with override_settings(DOCRAPTOR=RIGHT):
             assert ids(checks.check_celery(None)) == ["W002"]
-        with override_settings(DOCRAPTOR=RIGHT | {"RING_ON_COMMIT": False}):
+        with override_settings(DOCRAPTOR=RIGHT | {"RUNNER": "none"}):
             assert checks.check_celery(None) == []
     with celery_app(broker_url=None, task_always_eager=True):
         assert checks.check_celery(None) == []

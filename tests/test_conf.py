@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from django.test import override_settings
 
-from django_docraptor.conf import conf, known
+from django_docraptor.conf import conf, declared_settings
 from django_docraptor.exceptions import ConfigurationError
 
 DEFAULTS = {
@@ -32,7 +32,7 @@ DEFAULTS = {
     "RETENTION": {},
     "PROXIES": {},
     "CA_BUNDLE": "",
-    "RING_ON_COMMIT": True,
+    "RUNNER": "celery",
     "CLIENT": "django_docraptor.client.Client",
 }
 # A value for each key that is right and is not the default.
@@ -58,7 +58,7 @@ OTHERS = {
     "RETENTION": {"jobs": timedelta(days=365), "inputs": timedelta.max},
     "PROXIES": {"https": "http://proxy:3128"},
     "CA_BUNDLE": "bundle.pem",
-    "RING_ON_COMMIT": False,
+    "RUNNER": "none",
     "CLIENT": "shop.client.Client",
 }
 # Values of each key that cannot work.
@@ -104,7 +104,7 @@ WRONG = [
 
 def test_known_keys() -> None:
     """These keys there are, and no others."""
-    assert {setting.key for setting in known()} == set(DEFAULTS)
+    assert {setting.key for setting in declared_settings()} == set(DEFAULTS)
 
 
 @pytest.mark.parametrize("key", DEFAULTS)
@@ -117,8 +117,8 @@ def test_conf_default(key: str) -> None:
 @pytest.mark.parametrize("key", DEFAULTS)
 def test_conf_default_is_right(key: str) -> None:
     """A default passes the check of its own key."""
-    (setting,) = (setting for setting in known() if setting.key == key)
-    assert setting.problem(DEFAULTS[key]) is None
+    (setting,) = (setting for setting in declared_settings() if setting.key == key)
+    assert setting.validate(DEFAULTS[key]) is None
 
 
 @pytest.mark.parametrize("key", DEFAULTS)
@@ -133,15 +133,15 @@ def test_conf_override_takes_effect_at_once(key: str) -> None:
 @pytest.mark.parametrize("key", DEFAULTS)
 def test_problem_right_value(key: str) -> None:
     """A right value has no problem."""
-    (setting,) = (setting for setting in known() if setting.key == key)
-    assert setting.problem(OTHERS[key]) is None
+    (setting,) = (setting for setting in declared_settings() if setting.key == key)
+    assert setting.validate(OTHERS[key]) is None
 
 
 @pytest.mark.parametrize(("key", "value"), WRONG)
 def test_problem_wrong_value(key: str, value: object) -> None:
     """A wrong value has a problem that ends a sentence about it."""
-    (setting,) = (setting for setting in known() if setting.key == key)
-    assert (setting.problem(value) or "").startswith(("must ", "has ", "["))
+    (setting,) = (setting for setting in declared_settings() if setting.key == key)
+    assert (setting.validate(value) or "").startswith(("must ", "has ", "["))
 
 
 @override_settings()
@@ -154,26 +154,26 @@ def test_conf_without_the_setting(settings) -> None:
 @override_settings(DOCRAPTOR=["API_KEY"])
 def test_conf_not_a_dict() -> None:
     """Something that is no dict counts as nothing: a check reports it."""
-    assert conf.given == {}
+    assert conf.user_settings == {}
 
 
 @override_settings(DOCRAPTOR={"API_KEY": "one-key"})
-def test_key_for_string() -> None:
+def test_string_api_key_serves_every_account() -> None:
     """A string is the key of every account."""
-    assert conf.key_for("default") == conf.key_for("other") == "one-key"
+    assert conf.get_api_key("default") == conf.get_api_key("other") == "one-key"
 
 
 @override_settings(DOCRAPTOR={"API_KEY": lambda account: f"key-of-{account}"})
-def test_key_for_callable() -> None:
+def test_callable_api_key_gets_the_account() -> None:
     """A callable is given the account's name."""
-    assert conf.key_for("tenant") == "key-of-tenant"
+    assert conf.get_api_key("tenant") == "key-of-tenant"
 
 
 @pytest.mark.parametrize("key", ["", "  ", lambda account: "", lambda account: None])
-def test_key_for_blank(key: object) -> None:
+def test_blank_api_key_raises(key: object) -> None:
     """No key is a configuration error that names the account."""
     with override_settings(DOCRAPTOR={"API_KEY": key}), pytest.raises(ConfigurationError) as caught:
-        conf.key_for("tenant")
+        conf.get_api_key("tenant")
     assert "'tenant'" in str(caught.value)
 
 

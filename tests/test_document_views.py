@@ -22,11 +22,12 @@ from django_docraptor import registry
 from django_docraptor.models import RenderJob, seconds_from_now
 from django_docraptor.sandbox import Sandbox
 from django_docraptor.states import ACTIVE_STATES, FINAL_STATES, ErrorCode, State
-from django_docraptor.views import DocumentMixin, DocumentView, may_retry
+from django_docraptor.views import DocumentMixin, DocumentView
+from django_docraptor.views.pages import may_retry
 from tests.apps.shop.documents import InvoicePDF
 from tests.apps.shop.models import Invoice
-from tests.support.jobs import drive, enqueue
-from tests.support.threads import working
+from tests.support.jobs import run_until_finished, enqueue
+from tests.support.threads import background_worker
 
 pytestmark = [pytest.mark.django_db, pytest.mark.urls(__name__)]
 
@@ -143,7 +144,7 @@ def put(owner: AbstractBaseUser, state: State, **columns: Any) -> RenderJob:
 
 def page(job: RenderJob, query: str = "") -> str:
     """Where to wait for a job."""
-    return reverse("django_docraptor:waiting", args=[job.pk]) + query
+    return reverse("django_docraptor:status", args=[job.pk]) + query
 
 
 def text(response: HttpResponse) -> str:
@@ -193,9 +194,9 @@ def test_waiting_completed(visitor: Client, owner) -> None:
     assert f'href="{job.get_absolute_url()}"' in text(response)
 
 
-def test_waiting_completed_inline(visitor: Client, owner, sandbox: Sandbox, documents) -> None:
+def test_waiting_completed_inline(visitor: Client, owner, sandbox: Sandbox, documents_dir) -> None:
     """A document to be shown takes the page's place."""
-    job = drive(enqueue(owner=owner))
+    job = run_until_finished(enqueue(owner=owner))
     response = visitor.get(page(job, "?inline=1"))
     assert response["Content-Disposition"] == 'inline; filename="hello.pdf"'
     assert response.getvalue().startswith(b"%PDF-")
@@ -354,24 +355,24 @@ def test_retry_of_others(visitor: Client, owner, state: State) -> None:
 
 
 @pytest.mark.django_db(transaction=True)
-def test_view_quick(visitor: Client, invoice, sandbox: Sandbox, documents, settings) -> None:
+def test_view_quick(visitor: Client, invoice, sandbox: Sandbox, documents_dir, settings) -> None:
     """A quick document is in the first answer."""
     settings.DOCRAPTOR = settings.DOCRAPTOR | {"POLL": {"floor": 0.05}}
-    with working():
+    with background_worker():
         response = visitor.get(reverse("patient", args=[invoice.pk]))
     assert response.status_code == 200
     assert response["Content-Disposition"] == 'attachment; filename="invoice-17.pdf"'
     assert response.getvalue().startswith(b"%PDF-")
 
 
-def test_view_slow(visitor: Client, invoice, owner, sandbox: Sandbox, documents) -> None:
+def test_view_slow(visitor: Client, invoice, owner, sandbox: Sandbox, documents_dir) -> None:
     """A slow one has a waiting page, which becomes the document; reloading makes no second one."""
     for _ in range(3):
         response = visitor.get(reverse("invoice", args=[invoice.pk]))
     job = RenderJob.objects.get()
     assert (job.owner, job.source, job.document) == (owner, invoice, InvoicePDF.label)
     assert "being made" in text(visitor.get(response["Location"]))
-    drive(job)
+    run_until_finished(job)
     assert visitor.get(response["Location"]).getvalue().startswith(b"%PDF-")
     assert visitor.get(reverse("invoice", args=[invoice.pk])).getvalue().startswith(b"%PDF-")
     assert len(sandbox.ledger.accepted()) == 1
@@ -408,13 +409,13 @@ def test_view_must_decide(visitor: Client, invoice) -> None:
 
 
 def test_mixin_makes_the_views_object(
-    visitor: Client, invoice, sandbox: Sandbox, documents
+    visitor: Client, invoice, sandbox: Sandbox, documents_dir
 ) -> None:
     """A DetailView with the mixin answers as a DocumentView does."""
     response = visitor.get(reverse("detail", args=[invoice.pk]))
     job = RenderJob.objects.get()
     assert (job.source, job.document) == (invoice, InvoicePDF.label)
-    drive(job)
+    run_until_finished(job)
     assert visitor.get(response["Location"]).getvalue().startswith(b"%PDF-")
 
 

@@ -10,7 +10,7 @@ from django.urls import reverse
 from django_docraptor import health, lifecycle, shortcuts
 from django_docraptor.models import Account, Heartbeat
 from django_docraptor.sandbox import Sandbox
-from tests.support.jobs import drive, enqueue, skip_time
+from tests.support.jobs import run_until_finished, enqueue, skip_time
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -25,13 +25,13 @@ def status(*arguments: str) -> tuple[str, int]:
     return out.getvalue(), 0
 
 
-def test_report_of_an_idle_site(sandbox: Sandbox, documents) -> None:
+def test_report_of_an_idle_site(sandbox: Sandbox, documents_dir) -> None:
     """Nothing to do is no problem, even if nothing ever ticked."""
-    drive(enqueue())
-    found = health.report()
+    run_until_finished(enqueue())
+    found = health.health_report()
     assert found.lag == 0
     assert set(found.counts.values()) == {0}
-    assert health.problems() == []
+    assert health.health_problems() == []
     assert status()[1] == 0
 
 
@@ -39,7 +39,7 @@ def test_report_nothing_ever_ticked(sandbox: Sandbox) -> None:
     """A job that nobody takes is a problem, and the sentence says what to start."""
     enqueue()
     skip_time(300)
-    (problem,) = health.problems()
+    (problem,) = health.health_problems()
     assert "5 min" in problem
     assert "nothing has ever ticked" in problem
     text, code = status()
@@ -53,9 +53,9 @@ def test_report_ticks_stopped_and_workers_busy(sandbox: Sandbox) -> None:
     enqueue()
     skip_time(300)
     Heartbeat.objects.update_or_create(pk=1, defaults={"ticked_at": "2020-01-01T00:00Z"})
-    assert "nothing has ticked for" in health.problems()[0]
+    assert "nothing has ticked for" in health.health_problems()[0]
     Heartbeat.record("ticked_at")
-    assert "no worker has taken it" in health.problems()[0]
+    assert "no worker has taken it" in health.health_problems()[0]
 
 
 def test_report_waiting_for_a_slot_is_not_late(sandbox: Sandbox, settings) -> None:
@@ -67,7 +67,7 @@ def test_report_waiting_for_a_slot_is_not_late(sandbox: Sandbox, settings) -> No
     waiting = enqueue()
     skip_time(1)
     type(waiting).objects.filter(pk=waiting.pk).update(due_at="2020-01-01T00:00Z")
-    assert health.report().lag < 60
+    assert health.health_report().lag < 60
 
 
 def test_report_stopped_accounts(sandbox: Sandbox) -> None:
@@ -76,7 +76,7 @@ def test_report_stopped_accounts(sandbox: Sandbox) -> None:
     for _ in range(5):
         Account.lock("other")
         Account.record_failure("other", "HTTP 503")
-    problems = health.problems()
+    problems = health.health_problems()
     assert any("default: no calls until" in text and "Unauthorized" in text for text in problems)
     assert any("other: no creates until" in text and "HTTP 503" in text for text in problems)
 
@@ -100,7 +100,7 @@ def test_admin_says_that_nothing_ticks(sandbox: Sandbox, admin_client) -> None:
 
 def test_note_is_rare(sandbox: Sandbox, django_assert_num_queries) -> None:
     """The same sight costs a query only now and then."""
-    health._noted.clear()
+    health._last_recorded.clear()
     health.record_heartbeat("ticked_at")
     with django_assert_num_queries(0):
         health.record_heartbeat("ticked_at")

@@ -10,7 +10,7 @@ from django.core.exceptions import ValidationError
 from django.utils import timezone
 
 from django_docraptor.exceptions import CallError, Sent
-from django_docraptor.hosted import expire, render_hosted_now
+from django_docraptor.hosted import expire_hosted, render_hosted_now
 from django_docraptor.sandbox import Fault, Sandbox
 from tests.support.jobs import HTML
 
@@ -100,11 +100,11 @@ def test_host_now_lost_answer(sandbox: Sandbox) -> None:
 def test_expire(sandbox: Sandbox) -> None:
     """A document that was ended is no longer public."""
     hosted = render_hosted_now(name="hello.pdf", content=HTML)
-    expire(hosted.download_id, account=hosted.account)
+    expire_hosted(hosted.download_id, account=hosted.account)
     assert fetch(hosted.public_url)[0] == 404
 
 
 def test_expire_unknown(sandbox: Sandbox) -> None:
     """What DocRaptor does not know cannot be ended: an error, since something may be public."""
     with pytest.raises(CallError):
-        expire("no-such-document")
+        expire_hosted("no-such-document")

@@ -1,6 +1,6 @@
-"""Orders: what is refused, under which field, and what an order becomes.
+"""Job specs: which are refused, under which field, and what is stored for the others.
 
-Orders go through the front door, so that what is refused is seen to leave nothing behind.
+The tests call enqueue(), to see that a refused spec leaves nothing behind.
 """
 
 from datetime import UTC, datetime, timedelta, timezone
@@ -25,7 +25,7 @@ pytestmark = pytest.mark.django_db
 
 GOOD: dict[str, Any] = {"name": "hello.pdf", "content": HTML}
 NAIVE = datetime(2031, 1, 1)  # noqa: DTZ001 - the mistake under test
-# Field → what is given instead of a good order.
+# Field, and arguments that are invalid.
 BAD: list[tuple[str, dict[str, Any]]] = [
     ("content", {"content": ""}),
     ("content", {"content": "   \n"}),
@@ -98,8 +98,8 @@ def _small_content(settings) -> None:
 @pytest.mark.parametrize(
     ("field", "given"), BAD, ids=[f"{i}-{bad[0]}" for i, bad in enumerate(BAD)]
 )
-def test_order_refuses(field: str, given: dict[str, Any]) -> None:
-    """A wrong order is refused under the field's name, and nothing is stored."""
+def test_invalid_spec_is_refused_under_its_field(field: str, given: dict[str, Any]) -> None:
+    """An invalid argument is reported under the field's name, and nothing is stored."""
     with pytest.raises(ValidationError) as caught:
         enqueue(**GOOD | given)
     assert list(caught.value.message_dict) == [field]
@@ -108,20 +108,20 @@ def test_order_refuses(field: str, given: dict[str, Any]) -> None:
     assert not RenderEvent.objects.exists()
 
 
-def test_order_of_a_request_s_user() -> None:
-    """``request.user`` is a lazy object around a user, and is taken as that user."""
+def test_owner_may_be_a_lazy_object() -> None:
+    """`request.user`, a lazy object, is stored as its user."""
     user = User.objects.create_user("ines")
     assert enqueue(**GOOD, owner=SimpleLazyObject(lambda: user)).owner == user
 
 
-def test_order_names_who_is_no_owner() -> None:
-    """The message says what was given, inside of a lazy object, too."""
+def test_invalid_owner_is_named_in_the_error() -> None:
+    """The error names the class that was given, even inside of a lazy object."""
     with pytest.raises(ValidationError, match="not AnonymousUser: leave it out"):
         enqueue(**GOOD, owner=SimpleLazyObject(AnonymousUser))
 
 
-def test_order_unknown_argument() -> None:
-    """A misspelt argument is an error of the program."""
+def test_unknown_argument_is_a_type_error() -> None:
+    """A misspelt argument raises TypeError."""
     with pytest.raises(TypeError, match="prioritty"):
         enqueue(**GOOD, prioritty=5)
 
@@ -150,14 +150,14 @@ def test_order_unknown_argument() -> None:
         {"hosted": True, "hosted_download_limit": 1, "options": {"hosted_download_limit": 5}},
     ],
 )
-def test_order_takes(given: dict[str, Any]) -> None:
-    """What lies within the limits is stored, and can be submitted later."""
+def test_spec_within_the_limits_is_stored(given: dict[str, Any]) -> None:
+    """Values within the limits are stored."""
     enqueue(**GOOD | given)
     assert RenderJob.objects.get().state == State.PENDING
 
 
-def test_order_merges_options(settings) -> None:
-    """The call's options lie over the settings', prince_options one by one; None takes back."""
+def test_options_are_merged_with_the_defaults(settings) -> None:
+    """The call's options override DEFAULTS, prince_options one by one; None removes a default."""
     settings.DOCRAPTOR = settings.DOCRAPTOR | {
         "DEFAULTS": {
             "javascript": True,
@@ -175,15 +175,15 @@ def test_order_merges_options(settings) -> None:
 
 @pytest.mark.parametrize("default", [True, False])
 @pytest.mark.parametrize("given", [None, True, False])
-def test_order_test_flag(settings, default: bool, given: bool | None) -> None:
-    """TEST_MODE decides, unless the call does."""
+def test_test_flag_overrides_the_setting(settings, default: bool, given: bool | None) -> None:
+    """TEST_MODE is used unless the call sets the flag."""
     settings.DOCRAPTOR = settings.DOCRAPTOR | {"TEST_MODE": default}
     enqueue(**GOOD, test=given)
     assert RenderJob.objects.get().test is (default if given is None else given)
 
 
-def test_order_stores_language_and_time_zone() -> None:
-    """Language and time zone of the moment go with the job."""
+def test_current_language_and_time_zone_are_stored() -> None:
+    """The current language and time zone are stored with the job."""
     with translation.override("de-at"), django_timezone.override("Asia/Kathmandu"):
         enqueue(**GOOD)
     stored = RenderInput.objects.get()
@@ -201,15 +201,15 @@ def test_order_stores_language_and_time_zone() -> None:
     ],
     ids=str,
 )
-def test_order_stores_a_time_zone_that_a_worker_can_find(zone: Any, key: str) -> None:
-    """A zone is stored by its key; one without a key means the project's own."""
+def test_time_zone_is_stored_by_its_key(zone: Any, key: str) -> None:
+    """A time zone is stored by its key; one without a key means the project's default."""
     with django_timezone.override(zone):
         enqueue(**GOOD)
     assert RenderInput.objects.get().time_zone == key
 
 
-def test_order_without_language() -> None:
-    """With translations off the stored language is blank."""
+def test_language_is_blank_if_translations_are_off() -> None:
+    """Without an active language, the stored language is blank."""
     with translation.override(None):
         enqueue(**GOOD)
     assert RenderInput.objects.get().language == ""

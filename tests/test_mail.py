@@ -14,11 +14,11 @@ from django.utils import translation
 
 from django_docraptor import signals
 from django_docraptor.exceptions import ConfigurationError
-from django_docraptor.mail import AttachmentError, attach, download_link, notify_owner
+from django_docraptor.mail import AttachmentError, attach, document_url, notify_owner
 from django_docraptor.models import RenderJob
 from django_docraptor.sandbox import Fault, Sandbox
 from django_docraptor.states import State
-from tests.support.jobs import drive, enqueue, read
+from tests.support.jobs import run_until_finished, enqueue, read_file
 
 pytestmark = pytest.mark.django_db
 
@@ -38,9 +38,9 @@ def owner() -> AbstractBaseUser:
 
 
 @pytest.fixture
-def job(owner: AbstractBaseUser, sandbox: Sandbox, documents) -> RenderJob:
+def job(owner: AbstractBaseUser, sandbox: Sandbox, documents_dir) -> RenderJob:
     """A finished document of the owner's."""
-    return drive(enqueue(owner=owner))
+    return run_until_finished(enqueue(owner=owner))
 
 
 @pytest.fixture
@@ -62,7 +62,7 @@ def test_attach(job: RenderJob) -> None:
     attach(message, job)
     message.send()
     (sent,) = outbox.outbox
-    assert tuple(sent.attachments[0]) == ("hello.pdf", read(job), "application/pdf")
+    assert tuple(sent.attachments[0]) == ("hello.pdf", read_file(job), "application/pdf")
 
 
 @pytest.mark.parametrize(
@@ -82,7 +82,7 @@ def test_attach_name_with_line_breaks(job: RenderJob, name: str, shown: str) -> 
     read_back = message_from_bytes(message.message().as_bytes(), policy=policy.default)
     (attachment,) = read_back.iter_attachments()
     assert attachment.get_filename() == shown
-    assert attachment.get_content() == read(job)
+    assert attachment.get_content() == read_file(job)
     assert attachment.get_content_type() == "application/pdf"
     assert set(attachment.keys()) <= {
         *("Content-Type", "MIME-Version", "Content-Transfer-Encoding", "Content-Disposition")
@@ -102,9 +102,9 @@ def test_attach_unfinished(job: RenderJob, state: State) -> None:
 
 def test_attach_too_large(job: RenderJob) -> None:
     """A document that no mail server would take is refused with another way; its size will do."""
-    size = len(read(job))
+    size = len(read_file(job))
     message = EmailMessage()
-    with pytest.raises(AttachmentError, match="download_link"):
+    with pytest.raises(AttachmentError, match="document_url"):
         attach(message, job, max_bytes=size - 1)
     assert message.attachments == []
     attach(message, job, max_bytes=size)
@@ -113,7 +113,7 @@ def test_attach_too_large(job: RenderJob) -> None:
 
 def test_attach_hosted(sandbox: Sandbox) -> None:
     """What DocRaptor keeps is linked to, not attached."""
-    job = drive(enqueue(hosted=True))
+    job = run_until_finished(enqueue(hosted=True))
     with pytest.raises(AttachmentError, match="public_url"):
         attach(EmailMessage(), job)
 
@@ -125,7 +125,7 @@ def test_attach_file_gone(job: RenderJob) -> None:
         attach(EmailMessage(), job)
 
 
-# --- download_link ---------------------------------------------------------------------------
+# --- document_url ---------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -139,14 +139,14 @@ def test_download_link(settings: Any, base: str, start: str) -> None:
     """The link leads to the document, at the address that the site says it has."""
     settings.DOCRAPTOR = settings.DOCRAPTOR | {"CALLBACK_BASE_URL": base}
     job = enqueue()
-    assert download_link(job) == f"{start}{job.pk}/waiting/"
+    assert document_url(job) == f"{start}{job.pk}/waiting/"
 
 
 def test_download_link_without_address(settings: Any) -> None:
     """Without the site's address there is no link, and no guess."""
     settings.DOCRAPTOR = settings.DOCRAPTOR | {"CALLBACK_BASE_URL": ""}
     with pytest.raises(ConfigurationError, match="CALLBACK_BASE_URL"):
-        download_link(enqueue())
+        document_url(enqueue())
 
 
 # --- notify_owner ----------------------------------------------------------------------------
@@ -157,17 +157,17 @@ def test_completed(connected, job: RenderJob) -> None:
     """The owner of a finished document gets a link, as text and as HTML."""
     (message,) = outbox.outbox
     assert (message.to, message.subject) == (["owner@example.com"], "hello.pdf is ready")
-    assert download_link(job) in message.body
+    assert document_url(job) in message.body
     html, mimetype = message.alternatives[0]
     assert mimetype == "text/html"
-    assert f'href="{download_link(job)}"' in html
+    assert f'href="{document_url(job)}"' in html
 
 
 @pytest.mark.django_db(transaction=True)
 def test_failed(connected, owner, sandbox: Sandbox) -> None:
     """The owner of a document that failed learns that, not why: that is for the staff."""
     sandbox.add_fault(Fault(on="render", action="fail", reason="ORA-00942 in pricing"))
-    job = drive(enqueue(owner=owner))
+    job = run_until_finished(enqueue(owner=owner))
     (message,) = outbox.outbox
     assert message.subject == "hello.pdf could not be made"
     assert f"https://shop.example/docraptor/documents/{job.pk}/waiting/" in message.body
@@ -252,7 +252,7 @@ def test_templates(job: RenderJob, settings: Any, tmp_path: Any, state: State) -
     assert message.subject.startswith("en-us owner hello.pdf https://shop.example/")
 
 
-def test_language_of_the_order(owner, sandbox: Sandbox, documents, settings, tmp_path) -> None:
+def test_language_of_the_order(owner, sandbox: Sandbox, documents_dir, settings, tmp_path) -> None:
     """The mail is in the language of the request that ordered the document."""
     folder = tmp_path / "django_docraptor" / "mail"
     folder.mkdir(parents=True)
@@ -261,17 +261,17 @@ def test_language_of_the_order(owner, sandbox: Sandbox, documents, settings, tmp
     settings.TEMPLATES = [settings.TEMPLATES[0] | {"DIRS": [tmp_path]}]
     with translation.override("de"):
         job = enqueue(owner=owner)
-    notify_owner(RenderJob, drive(job))
+    notify_owner(RenderJob, run_until_finished(job))
     assert outbox.outbox[0].subject == "de"
     job.input.delete()
     cache.clear()
-    notify_owner(RenderJob, drive(job))
+    notify_owner(RenderJob, run_until_finished(job))
     assert outbox.outbox[1].subject == "en-us"
 
 
-def test_subject_is_one_line(owner, sandbox: Sandbox, documents) -> None:
+def test_subject_is_one_line(owner, sandbox: Sandbox, documents_dir) -> None:
     """A name with a line end makes no further header, and is no HTML."""
-    job = drive(enqueue(owner=owner))
+    job = run_until_finished(enqueue(owner=owner))
     job.name = "a\r\nBcc: all@example.com <b>"
     notify_owner(RenderJob, job)
     (message,) = outbox.outbox

@@ -21,14 +21,14 @@ from django.urls import reverse
 from django_docraptor import lifecycle, shortcuts
 from django_docraptor.exceptions import NotADocumentError, ServerError
 from django_docraptor.models import RenderJob
-from django_docraptor.responses import DocumentResponse, document_response, serve
+from django_docraptor.responses import DocumentResponse, document_response, download_response
 from django_docraptor.sandbox import Fault, Sandbox
 from django_docraptor.shortcuts import JobSpec
 from django_docraptor.states import State
 from tests.apps.shop.documents import InvoicePDF
 from tests.apps.shop.models import Invoice
-from tests.support.jobs import HTML, drive
-from tests.support.threads import working
+from tests.support.jobs import HTML, run_until_finished
+from tests.support.threads import background_worker
 
 pytestmark = pytest.mark.django_db
 
@@ -104,7 +104,7 @@ def test_headers_attachment() -> None:
 
 def test_now(sandbox: Sandbox, settings: Any) -> None:
     """One synchronous call, streamed from a file on disk that is gone afterwards."""
-    response = DocumentResponse.now(order(test=True))
+    response = DocumentResponse.render_now(order(test=True))
     assert len(list(settings.DOCRAPTOR["SPOOL_DIR"].iterdir())) == 1
     content = body(response)
     assert content.startswith(b"%PDF-")
@@ -117,7 +117,9 @@ def test_now(sandbox: Sandbox, settings: Any) -> None:
 def test_now_of_a_class(sandbox: Sandbox) -> None:
     """A declared document, as it is at this moment."""
     invoice = Invoice.objects.create(number="17")
-    response = DocumentResponse.now(InvoicePDF.order(invoice, snapshot=True), as_attachment=True)
+    response = DocumentResponse.render_now(
+        InvoicePDF.spec(invoice, snapshot=True), as_attachment=True
+    )
     assert response["Content-Disposition"] == 'attachment; filename="invoice-17.pdf"'
     assert body(response).startswith(b"%PDF-")
 
@@ -134,7 +136,7 @@ def test_now_fails(sandbox: Sandbox, settings: Any, fault: Fault, error: type[Ex
     """What is no document is an error, not an answer; it leaves nothing on disk."""
     sandbox.add_fault(fault)
     with pytest.raises(error):
-        DocumentResponse.now(order(test=True))
+        DocumentResponse.render_now(order(test=True))
     assert list(settings.DOCRAPTOR["SPOOL_DIR"].iterdir()) == []
 
 
@@ -143,7 +145,7 @@ def test_now_fails_without_telling_the_key(sandbox: Sandbox, settings: Any) -> N
     key = settings.DOCRAPTOR["API_KEY"]
     sandbox.add_fault(Fault(on="create", action="status", status_code=200, reason=f"Bad key {key}"))
     with pytest.raises(NotADocumentError, match="Bad key") as caught:
-        DocumentResponse.now(order(test=True))
+        DocumentResponse.render_now(order(test=True))
     assert key not in str(caught.value)
     assert ".bad" not in str(caught.value)
 
@@ -152,9 +154,9 @@ def test_now_fails_without_telling_the_key(sandbox: Sandbox, settings: Any) -> N
 
 
 @pytest.mark.django_db(transaction=True)
-def test_quick_document_is_in_the_first_answer(quick: Sandbox, request_, documents) -> None:
+def test_quick_document_is_in_the_first_answer(quick: Sandbox, request_, documents_dir) -> None:
     """While a worker makes it the request waits, and streams it: one document on the bill."""
-    with working():
+    with background_worker():
         response = document_response(request_, order(), wait=20)
     assert response.status_code == 200
     assert body(response).startswith(b"%PDF-")
@@ -171,7 +173,7 @@ def test_slow_document_has_a_waiting_page(request_: HttpRequest) -> None:
     job = RenderJob.objects.get()
     assert response.status_code == 302
     target = urlsplit(response["Location"])
-    assert target.path == reverse("django_docraptor:waiting", args=[job.pk])
+    assert target.path == reverse("django_docraptor:status", args=[job.pk])
     assert parse_qs(target.query) == {"inline": ["1"], "back": [PAGE]}
     assert "no-store" in response["Cache-Control"]
     assert job.state == State.PENDING
@@ -200,18 +202,18 @@ def test_failed_document(request_: HttpRequest, sandbox: Sandbox) -> None:
     """One that could not be made has its page too."""
     sandbox.add_fault(Fault(on="render", action="fail"))
     first = answer(request_)
-    drive(RenderJob.objects.get())
+    run_until_finished(RenderJob.objects.get())
     assert answer(request_)["Location"] == first["Location"]
 
 
 # --- never billed twice ----------------------------------------------------------------------
 
 
-def test_reload(request_: HttpRequest, sandbox: Sandbox, documents) -> None:
+def test_reload(request_: HttpRequest, sandbox: Sandbox, documents_dir) -> None:
     """The same document is made once, while it waits, when it is there, and ever after."""
     for _ in range(2):
         assert answer(request_).status_code == 302
-    drive(RenderJob.objects.get())
+    run_until_finished(RenderJob.objects.get())
     for _ in range(2):
         assert body(answer(request_)).startswith(b"%PDF-")
     assert len(sandbox.ledger.accepted()) == 1
@@ -259,19 +261,19 @@ def test_cancelled_document(request_: HttpRequest) -> None:
     assert second == third
 
 
-def test_removed_document(request_: HttpRequest, sandbox: Sandbox, documents) -> None:
+def test_removed_document(request_: HttpRequest, sandbox: Sandbox, documents_dir) -> None:
     """One whose file was removed is made anew."""
     answer(request_)
-    drive(RenderJob.objects.get())
+    run_until_finished(RenderJob.objects.get())
     RenderJob.objects.update(file="")
     assert answer(request_).status_code == 302
     assert RenderJob.objects.count() == 2
 
 
-def test_hosted_document(request_: HttpRequest, sandbox: Sandbox, documents) -> None:
+def test_hosted_document(request_: HttpRequest, sandbox: Sandbox, documents_dir) -> None:
     """It is redirected to; reloading makes no other one, until it has ended."""
     answer(request_, hosted=True)
-    job = drive(RenderJob.objects.get())
+    job = run_until_finished(RenderJob.objects.get())
     response = answer(request_, hosted=True)
     assert (response.status_code, response["Location"]) == (302, job.public_url)
     assert answer(request_)["Location"] != job.public_url
@@ -302,34 +304,34 @@ def test_key_of_somebody_else(request_: HttpRequest) -> None:
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize("around", [nullcontext, transaction.atomic], ids=["alone", "atomic"])
 def test_refused_order(
-    request_: HttpRequest, sandbox: Sandbox, rings, monkeypatch, around: Callable[[], Any]
+    request_: HttpRequest, sandbox: Sandbox, published_tasks, monkeypatch, around: Callable[[], Any]
 ) -> None:
     """What the document's rule refuses is not made, not billed and rings nobody."""
     monkeypatch.setattr(InvoicePDF, "may_download", lambda user, job: False)
     with around(), pytest.raises(PermissionDenied):
         answer(request_, document=InvoicePDF.label)
     assert not RenderJob.objects.exists()
-    lifecycle.run()
+    lifecycle.run_once()
     assert sandbox.ledger.entries == ()
-    assert rings == []
+    assert published_tasks == []
 
 
 @pytest.mark.django_db(transaction=True)
 def test_refused_order_of_a_job_that_is_there(
-    request_: HttpRequest, sandbox: Sandbox, documents, rings, monkeypatch
+    request_: HttpRequest, sandbox: Sandbox, documents_dir, published_tasks, monkeypatch
 ) -> None:
     """A refusal leaves the job that has the key as it is."""
     answer(request_, document=InvoicePDF.label, idempotency_key="17-1")
-    job = drive(RenderJob.objects.get())
+    job = run_until_finished(RenderJob.objects.get())
     before = RenderJob.objects.values().get()
-    rings.clear()
+    published_tasks.clear()
     monkeypatch.setattr(InvoicePDF, "may_download", lambda user, job: False)
     with pytest.raises(PermissionDenied):
         answer(request_, document=InvoicePDF.label, idempotency_key="17-1")
     assert RenderJob.objects.values().get() == before
     assert job.state == State.COMPLETED
     assert len(sandbox.ledger.accepted()) == 1
-    assert rings == []
+    assert published_tasks == []
 
 
 def test_anonymous(request_: HttpRequest) -> None:
@@ -380,19 +382,19 @@ def keep_in(storage: type[FileSystemStorage], settings: Any, documents: Path) ->
     settings.STORAGES = settings.STORAGES | {"docraptor": backend}
 
 
-def test_serve_without_file(sandbox: Sandbox, documents) -> None:
+def test_serve_without_file(sandbox: Sandbox, documents_dir) -> None:
     """A completed job whose file was removed has no document."""
-    job = drive(shortcuts.enqueue(name="hello.pdf", content=HTML))
+    job = run_until_finished(shortcuts.enqueue(name="hello.pdf", content=HTML))
     job.file = ""
     with pytest.raises(Http404):
-        serve(job)
+        download_response(job)
 
 
-def test_serve_from_a_public_storage(sandbox: Sandbox, settings: Any, documents: Path) -> None:
+def test_serve_from_a_public_storage(sandbox: Sandbox, settings: Any, documents_dir: Path) -> None:
     """An address that does not expire is given to nobody: the file is streamed."""
-    job = drive(shortcuts.enqueue(name="hello.pdf", content=HTML))
-    keep_in(PublicBucket, settings, documents)
-    assert body(serve(job)).startswith(b"%PDF-")
+    job = run_until_finished(shortcuts.enqueue(name="hello.pdf", content=HTML))
+    keep_in(PublicBucket, settings, documents_dir)
+    assert body(download_response(job)).startswith(b"%PDF-")
 
 
 @pytest.mark.parametrize(
@@ -401,12 +403,12 @@ def test_serve_from_a_public_storage(sandbox: Sandbox, settings: Any, documents:
     ids=["s3", "cloudfront", "azure"],
 )
 def test_serve_from_a_domain_of_ones_own(
-    sandbox: Sandbox, settings: Any, documents: Path, storage: type[OwnDomain], status: int
+    sandbox: Sandbox, settings: Any, documents_dir: Path, storage: type[OwnDomain], status: int
 ) -> None:
     """S3's addresses do not expire there, unless CloudFront's key signs them; Azure's do."""
-    job = drive(shortcuts.enqueue(name="hello.pdf", content=HTML))
-    keep_in(storage, settings, documents)
-    response = serve(job)
+    job = run_until_finished(shortcuts.enqueue(name="hello.pdf", content=HTML))
+    keep_in(storage, settings, documents_dir)
+    response = download_response(job)
     assert response.status_code == status
     if status == 200:
         assert body(response).startswith(b"%PDF-")

@@ -1,4 +1,4 @@
-"""How long jobs are kept, and what becomes of their rows and files."""
+"""How long jobs are kept, and how their rows and files are deleted."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 from django.core.files.base import ContentFile
-from django.core.files.storage import FileSystemStorage, InMemoryStorage
 from django.db import OperationalError, connection, models
 from django.db.models.functions import Now
 
@@ -20,47 +19,38 @@ from django_docraptor.models import (
     RenderJob,
     seconds_from_now,
 )
-from django_docraptor.retention import PruneResult, RetentionLimit, count_prunable, prune, retention_limits
+from django_docraptor.retention import (
+    PruneResult,
+    RetentionLimit,
+    count_prunable,
+    prune,
+    retention_limits,
+)
 from django_docraptor.sandbox import Sandbox
-from django_docraptor.states import ACTIVE_STATES, FINAL_STATES, EventKind, State
+from django_docraptor.states import ACTIVE_STATES, FINAL_STATES, State
 from django_docraptor.storage import document_storage
-from tests.lifecycle.test_crashes import crash, files
-from tests.support.crash import PRUNING
-from tests.support.jobs import drive, enqueue
-from tests.support.threads import at_once
+from tests.support.crash import PRUNE_POINTS, run_until_killed
+from tests.support.jobs import files_below, run_until_finished, enqueue
+from tests.support.retention import DAY, finished_job, use_storage
+from tests.support.threads import run_in_threads
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
-DAY = timedelta(days=1)
 AD_HOC = RetentionLimit(label="", jobs=30 * DAY, inputs=None)
 
 
-def finished(age: timedelta = 60 * DAY, *, file: bool = True, **columns: Any) -> RenderJob:
-    """A job that ended so long ago, with its input, a line of history and a stored file."""
-    job = RenderJob.objects.create(
-        **{"name": "old.pdf", "document_type": "pdf", "state": State.COMPLETED, **columns},
-        finished_at=seconds_from_now(-age.total_seconds()),
-    )
-    RenderInput.objects.create(job=job, content="<h1>Old</h1>")
-    RenderEvent.objects.create(job=job, kind=EventKind.COMPLETED, to_state=job.state)
-    if file:
-        saved = document_storage.save(f"docraptor/{job.pk.hex}.pdf", ContentFile(b"%PDF"))
-        RenderJob.objects.filter(pk=job.pk).update(file=saved)
-    return job
-
-
 def run(*given: RetentionLimit, batch: int = 500) -> PruneResult:
-    """A whole run."""
+    """Prune everything and return the sum."""
     return sum(prune(given or [AD_HOC], batch_size=batch), PruneResult())
 
 
 @pytest.fixture
-def recipe() -> Iterator[Callable[..., None]]:
-    """Register documents that say for how long they are kept."""
+def register_document() -> Iterator[Callable[..., None]]:
+    """Return a function that registers a document with a retention."""
     made = []
 
     def make(label: str, keep: timedelta | None) -> None:
-        registry.register(label, type("Recipe", (), {"retention": keep})())
+        registry.register(label, type("Stub", (), {"retention": keep})())
         made.append(label)
 
     yield make
@@ -68,30 +58,30 @@ def recipe() -> Iterator[Callable[..., None]]:
         registry.unregister(label)
 
 
-# --- what is removed
+# --- what is deleted
 
 
-def test_an_old_job_goes_with_all_that_is_its_own(documents: Path) -> None:
-    """Row, events, input and file."""
-    finished()
+def test_prune_deletes_a_job_with_its_related_data(documents_dir: Path) -> None:
+    """The row, its events, its input and its file are deleted."""
+    finished_job()
     removed = run()
     assert (removed.jobs, removed.files, removed.failed_files) == (1, 1, 0)
     for model in (RenderJob, RenderEvent, RenderInput, DiscardedFile):
         assert not model.objects.exists()
-    assert files(documents) == []
+    assert files_below(documents_dir) == []
 
 
-def test_a_younger_job_stays(documents: Path) -> None:
-    """What has not reached the age."""
-    finished(29 * DAY)
+def test_prune_keeps_a_younger_job(documents_dir: Path) -> None:
+    """A job that has not reached the age is kept, with its input and file."""
+    finished_job(29 * DAY)
     assert run() == PruneResult()
     assert RenderInput.objects.exists()
-    assert len(files(documents)) == 1
+    assert len(files_below(documents_dir)) == 1
 
 
 @pytest.mark.parametrize("state", sorted(ACTIVE_STATES))
-def test_unfinished_jobs_are_never_touched(state: State) -> None:
-    """However old: not even one that a retry has taken up."""
+def test_prune_keeps_unfinished_jobs(state: State) -> None:
+    """An unfinished job is kept, however old, even if a retry resumed it."""
     RenderJob.objects.create(
         name="a.pdf",
         document_type="pdf",
@@ -104,22 +94,22 @@ def test_unfinished_jobs_are_never_touched(state: State) -> None:
 
 
 @pytest.mark.parametrize("state", sorted(FINAL_STATES))
-def test_every_final_state_goes(state: State) -> None:
-    """Failed and cancelled jobs, too."""
-    finished(state=state, file=False)
+def test_prune_deletes_every_final_state(state: State) -> None:
+    """Failed and cancelled jobs are deleted, too."""
+    finished_job(state=state, file=False)
     assert run().jobs == 1
 
 
-def test_what_a_failed_try_has_stored_goes(documents: Path) -> None:
-    """A name that was reserved, and a file that was saved but never confirmed."""
+def test_prune_deletes_a_reserved_file(documents_dir: Path) -> None:
+    """A file that was saved under a reserved name but never confirmed is deleted."""
     saved = document_storage.save("docraptor/reserved.pdf", ContentFile(b"%PDF"))
-    finished(state=State.FAILED, file=False, reserved_name=saved)
+    finished_job(state=State.FAILED, file=False, reserved_name=saved)
     assert run().files == 1
-    assert files(documents) == []
+    assert files_below(documents_dir) == []
 
 
-def spooled(settings: Any, tmp_path: Path) -> tuple[str, Path]:
-    """A storage name, and a spool of the test's own with what its attempt has left, and more."""
+def spool_with_files(settings: Any, tmp_path: Path) -> tuple[str, Path]:
+    """Return a storage name, and a spool that has its files and another one."""
     folder = tmp_path / "spool"
     folder.mkdir()
     settings.DOCRAPTOR = settings.DOCRAPTOR | {"SPOOL_DIR": folder}
@@ -128,75 +118,77 @@ def spooled(settings: Any, tmp_path: Path) -> tuple[str, Path]:
     return "docraptor/2031/02/one.pdf", folder
 
 
-def test_what_lies_in_the_spool_goes(settings: Any, documents: Path, tmp_path: Path) -> None:
-    """A document that was never stored, and what came in its place."""
-    name, folder = spooled(settings, tmp_path)
-    finished(file=False, state=State.FAILED, reserved_name=name)
+def test_prune_deletes_spooled_files(settings: Any, documents_dir: Path, tmp_path: Path) -> None:
+    """Spooled and rejected downloads of a deleted job are deleted, and no others."""
+    name, folder = spool_with_files(settings, tmp_path)
+    finished_job(file=False, state=State.FAILED, reserved_name=name)
     assert run().jobs == 1
     assert [path.name for path in folder.iterdir()] == ["other.pdf"]
 
 
-def test_a_spool_that_cannot_be_used(settings: Any, documents: Path, tmp_path: Path) -> None:
-    """It stops no prune, and one that is not there is not made."""
-    name, folder = spooled(settings, tmp_path)
+def test_prune_survives_an_unusable_spool(
+    settings: Any, documents_dir: Path, tmp_path: Path
+) -> None:
+    """A spool that cannot be cleaned does not stop the run, and a missing one is not created."""
+    name, folder = spool_with_files(settings, tmp_path)
     (folder / "one.pdf").unlink()
     (folder / "one.pdf").mkdir()
-    finished(file=False, state=State.FAILED, reserved_name=name)
+    finished_job(file=False, state=State.FAILED, reserved_name=name)
     assert run().jobs == 1
     settings.DOCRAPTOR = settings.DOCRAPTOR | {"SPOOL_DIR": tmp_path / "none"}
-    finished()
+    finished_job()
     assert run().jobs == 1
     assert not (tmp_path / "none").exists()
 
 
-def test_a_job_waits_for_its_signal(documents: Path) -> None:
-    """A signal that was never seen to be sent is sent before its job goes."""
-    job = finished()
+def test_prune_keeps_a_job_with_an_unsent_signal(documents_dir: Path) -> None:
+    """A job is deleted only after its signal was sent."""
+    job = finished_job()
     job.events.update(signal_due_at=Now())
     assert run().jobs == 0
     job.events.update(signal_due_at=None)
     assert run().jobs == 1
 
 
-def test_a_delivered_copy_stays(documents: Path, settings: Any) -> None:
-    """The source's own file is another one."""
+def test_prune_keeps_delivered_copies(documents_dir: Path, settings: Any) -> None:
+    """A copy of the document in the source's own field is kept."""
     copy = document_storage.save("invoices/7.pdf", ContentFile(b"%PDF"))
-    finished()
+    finished_job()
     run()
     assert document_storage.exists(copy)
 
 
-def test_jobs_of_other_documents_stay(documents: Path) -> None:
-    """A limit is for one document."""
-    finished(document="shop.Report")
+def test_limit_applies_to_one_document_only(documents_dir: Path) -> None:
+    """Jobs of other documents are kept."""
+    finished_job(document="shop.Report")
     assert run() == PruneResult()
 
 
-def test_batches(documents: Path) -> None:
-    """Each step has so many rows; equal times lose none."""
+def test_prune_deletes_in_batches(documents_dir: Path) -> None:
+    """Each step deletes one batch, and jobs with equal times are not skipped."""
     for number in range(7):
-        finished((60 + number % 2) * DAY)
+        finished_job((60 + number % 2) * DAY)
     RenderJob.objects.update(finished_at="2020-01-01T00:00:00Z")
     steps = [removed.jobs for removed in prune([AD_HOC], batch_size=3)]
     assert steps == [3, 3, 1]
     assert not RenderJob.objects.exists()
 
 
-def test_a_caller_may_stop(documents: Path) -> None:
-    """After any step all is whole: what is gone is gone, with its file."""
+def test_caller_may_stop_after_any_step(documents_dir: Path) -> None:
+    """After each step, every deleted job is deleted with its file."""
     for _ in range(4):
-        finished()
+        finished_job()
     next(prune([AD_HOC], batch_size=1))
     assert RenderJob.objects.count() == 3
-    assert len(files(documents)) == 3
+    assert len(files_below(documents_dir)) == 3
     assert not DiscardedFile.objects.exists()
 
 
-def test_inputs_of_completed_jobs_go_sooner(documents: Path) -> None:
-    """The job and its file stay; a failed one keeps its input, since it may be tried again."""
-    finished()
-    failed = finished(state=State.FAILED, file=False)
-    young = finished(2 * DAY)
+def test_inputs_of_completed_jobs_can_be_deleted_earlier(documents_dir: Path) -> None:
+    """The job and its file are kept; a failed job keeps its input, since it may be retried."""
+    finished_job()
+    failed = finished_job(state=State.FAILED, file=False)
+    young = finished_job(2 * DAY)
     removed = run(RetentionLimit(label="", jobs=None, inputs=7 * DAY))
     assert (removed.jobs, removed.inputs, removed.files) == (0, 1, 0)
     kept = set(RenderInput.objects.values_list("pk", flat=True))
@@ -204,19 +196,19 @@ def test_inputs_of_completed_jobs_go_sooner(documents: Path) -> None:
     assert RenderJob.objects.count() == 3
 
 
-def test_count_tells_what_a_run_removes(documents: Path) -> None:
-    """The same rows, which all stay."""
-    finished()
-    finished(2 * DAY)
+def test_count_prunable_deletes_nothing(documents_dir: Path) -> None:
+    """The count says what a run would delete."""
+    finished_job()
+    finished_job(2 * DAY)
     limit = RetentionLimit(label="", jobs=30 * DAY, inputs=DAY)
     assert count_prunable(limit) == PruneResult(jobs=1, inputs=2)
     assert RenderJob.objects.count() == 2
     assert count_prunable(RetentionLimit(label="", jobs=None, inputs=None)) == PruneResult()
 
 
-def test_a_freed_key_orders_anew(documents: Path, sandbox: Sandbox) -> None:
-    """The idempotency key of a removed job is free."""
-    old = finished(idempotency_key="invoice-7")
+def test_idempotency_key_of_a_deleted_job_is_free(documents_dir: Path, sandbox: Sandbox) -> None:
+    """An idempotency key can be used again after its job was deleted."""
+    old = finished_job(idempotency_key="invoice-7")
     run()
     again = shortcuts.enqueue(name="a.pdf", content="<p>a</p>", idempotency_key="invoice-7")
     assert again.pk != old.pk
@@ -225,21 +217,23 @@ def test_a_freed_key_orders_anew(documents: Path, sandbox: Sandbox) -> None:
 # --- how long
 
 
-def test_limits_without_a_word() -> None:
-    """By default everything is kept."""
-    finished(file=False)
+def test_default_retention_keeps_everything() -> None:
+    """Without a setting or a document's retention, nothing is deleted."""
+    finished_job(file=False)
     assert list(retention_limits()) == [RetentionLimit(label="", jobs=None, inputs=None)]
 
 
-def test_limits_of_settings_and_documents(settings: Any, recipe: Callable[..., None]) -> None:
-    """A document's own word goes over the setting's; timedelta.max is for ever."""
+def test_document_retention_overrides_the_setting(
+    settings: Any, register_document: Callable[..., None]
+) -> None:
+    """A document's own retention overrides RETENTION, and `timedelta.max` keeps its jobs for ever."""
     settings.DOCRAPTOR = settings.DOCRAPTOR | {"RETENTION": {"jobs": 30 * DAY, "inputs": DAY}}
-    recipe("shop.Long", 3650 * DAY)
-    recipe("shop.Ever", timedelta.max)
-    recipe("shop.Plain", None)
+    register_document("shop.Long", 3650 * DAY)
+    register_document("shop.Ever", timedelta.max)
+    register_document("shop.Plain", None)
     for label in ("shop.Long", "shop.Ever", "shop.Plain", "shop.Gone", ""):
-        finished(file=False, document=label)
-        finished(file=False, document=label)
+        finished_job(file=False, document=label)
+        finished_job(file=False, document=label)
     assert {limit.label: limit.jobs for limit in retention_limits()} == {
         "": 30 * DAY,
         "shop.Ever": None,
@@ -250,47 +244,29 @@ def test_limits_of_settings_and_documents(settings: Any, recipe: Callable[..., N
     assert {limit.inputs for limit in retention_limits()} == {DAY}
 
 
-def test_limits_of_a_caller(settings: Any, recipe: Callable[..., None]) -> None:
-    """An argument replaces the setting; a document's own word only where it is named."""
+def test_argument_overrides_the_setting(
+    settings: Any, register_document: Callable[..., None]
+) -> None:
+    """An argument overrides RETENTION, and a document's own retention only if it is named."""
     settings.DOCRAPTOR = settings.DOCRAPTOR | {"RETENTION": {"jobs": 30 * DAY}}
-    recipe("shop.Long", 3650 * DAY)
-    finished(file=False, document="shop.Long")
-    finished(file=False)
+    register_document("shop.Long", 3650 * DAY)
+    finished_job(file=False, document="shop.Long")
+    finished_job(file=False)
     assert [limit.jobs for limit in retention_limits(jobs=DAY)] == [DAY, 3650 * DAY]
     assert [limit.jobs for limit in retention_limits(["shop.Long"], jobs=DAY)] == [DAY]
     assert [limit.jobs for limit in retention_limits(["shop.Long"])] == [3650 * DAY]
 
 
-# --- when something goes wrong
+# --- errors
 
 
-class Refusing(FileSystemStorage):
-    """A storage whose files cannot be deleted."""
-
-    def delete(self, name: str) -> None:
-        raise OSError("read-only")
-
-
-class Complaining(InMemoryStorage):
-    """A storage that complains about a file that is not there, as some do."""
-
-    def delete(self, name: str) -> None:
-        if not self.exists(name):
-            raise FileNotFoundError(name)
-        super().delete(name)
-
-
-def use(settings: Any, backend: str, **options: Any) -> None:
-    """Make a class the storage."""
-    storage = {"BACKEND": backend, "OPTIONS": options}
-    settings.STORAGES = settings.STORAGES | {"docraptor": storage}
-
-
-def test_a_storage_that_fails(settings: Any, documents: Path, caplog: Any) -> None:
-    """The file stays on the list; the next run deletes it."""
+def test_file_that_cannot_be_deleted_is_tried_again(
+    settings: Any, documents_dir: Path, caplog: Any
+) -> None:
+    """A file that the storage does not delete is listed, and the next run deletes it."""
     well = settings.STORAGES
-    use(settings, f"{__name__}.Refusing", location=documents)
-    job = finished()
+    use_storage(settings, "tests.support.retention.ReadOnlyStorage", location=documents_dir)
+    job = finished_job()
     assert run().failed_files == 1
     assert not RenderJob.objects.exists()
     assert [file.name for file in DiscardedFile.objects.all()] == [f"docraptor/{job.pk.hex}.pdf"]
@@ -298,38 +274,40 @@ def test_a_storage_that_fails(settings: Any, documents: Path, caplog: Any) -> No
     assert run().failed_files == 1
     settings.STORAGES = well
     assert run().files == 1
-    assert files(documents) == []
+    assert files_below(documents_dir) == []
     assert not DiscardedFile.objects.exists()
 
 
-def test_a_storage_that_is_away_ends_the_run(
-    settings: Any, documents: Path, monkeypatch: Any
+def test_repeated_storage_errors_end_the_run(
+    settings: Any, documents_dir: Path, monkeypatch: Any
 ) -> None:
-    """No more rows are deleted than the storage keeps up with."""
+    """After MAX_FAILED_FILES no more rows are deleted."""
     monkeypatch.setattr(retention, "MAX_FAILED_FILES", 2)
-    use(settings, f"{__name__}.Refusing", location=documents)
+    use_storage(settings, "tests.support.retention.ReadOnlyStorage", location=documents_dir)
     for _ in range(6):
-        finished()
+        finished_job()
     assert run(batch=1).jobs == 2
     assert RenderJob.objects.count() == 4
 
 
-def test_a_file_that_is_not_there_is_gone(settings: Any) -> None:
-    """Though its storage complains."""
-    use(settings, f"{__name__}.Complaining")
-    finished(file=False, state=State.FAILED, reserved_name="docraptor/never.pdf")
+def test_missing_file_counts_as_deleted(settings: Any) -> None:
+    """A missing file counts as deleted, even if its storage raises."""
+    use_storage(settings, "tests.support.retention.StrictStorage")
+    finished_job(file=False, state=State.FAILED, reserved_name="docraptor/never.pdf")
     removed = run()
     assert (removed.jobs, removed.files, removed.failed_files) == (1, 1, 0)
     assert not DiscardedFile.objects.exists()
 
 
-@pytest.mark.parametrize("point", PRUNING)
-def test_killed(point: str, sandbox: Sandbox, documents: Path, settings: Any) -> None:
-    """Wherever it dies: a row has its file, a file has a row or is on the list."""
-    jobs = [drive(enqueue(name=f"{number}.pdf")) for number in range(2)]
+@pytest.mark.parametrize("point", PRUNE_POINTS)
+def test_killed_prune_loses_no_file(
+    point: str, sandbox: Sandbox, documents_dir: Path, settings: Any
+) -> None:
+    """Wherever a run is killed, each row has its file, and each file has a row or is listed."""
+    jobs = [run_until_finished(enqueue(name=f"{number}.pdf")) for number in range(2)]
     RenderJob.objects.update(finished_at=seconds_from_now(-9e6))
-    crash(point, settings, documents)
-    there = {str(path.relative_to(documents)) for path in files(documents)}
+    run_until_killed(point, settings)
+    there = {str(path.relative_to(documents_dir)) for path in files_below(documents_dir)}
     rows = {job.file.name for job in RenderJob.objects.all()}
     listed = {file.name for file in DiscardedFile.objects.all()}
     assert rows <= there <= rows | listed
@@ -337,39 +315,42 @@ def test_killed(point: str, sandbox: Sandbox, documents: Path, settings: Any) ->
     assert len(there) < 2 if point == "after_file" else len(there) == 2
     run()
     assert RenderJob.objects.filter(pk__in=[job.pk for job in jobs]).count() == 0
-    assert files(documents) == []
+    assert files_below(documents_dir) == []
     assert not DiscardedFile.objects.exists()
 
 
-def test_two_runs_at_once(documents: Path) -> None:
-    """Each job is removed once, each file is gone, and neither run fails."""
+def test_parallel_prunes_delete_each_job_once(documents_dir: Path) -> None:
+    """Two runs at once delete each job and each file once, without an error."""
     for _ in range(60):
-        finished()
-    first, second = at_once(2, lambda: run(batch=7))
+        finished_job()
+    first, second = run_in_threads(2, lambda: run(batch=7))
     assert first.jobs + second.jobs == 60
     assert first.failed_files == second.failed_files == 0
     assert not RenderJob.objects.exists()
     assert not RenderEvent.objects.exists()
     assert not DiscardedFile.objects.exists()
-    assert files(documents) == []
+    assert files_below(documents_dir) == []
 
 
 @pytest.mark.parametrize("inputs", [True, False])
-def test_a_deadlock_is_tried_again(documents: Path, inputs: bool) -> None:
-    """The database undid the whole transaction, so nothing of it happened."""
+def test_deadlock_is_retried(documents_dir: Path, inputs: bool) -> None:
+    """A transaction that was rolled back by a deadlock is repeated."""
     for _ in range(4):
-        finished()
+        finished_job()
     table = RenderInput._meta.db_table if inputs else RenderJob._meta.db_table
-    with undone(table, times=retention.MAX_TRIES - 1):
+    with deadlocks(table, times=retention.MAX_TRIES - 1):
         removed = run(RetentionLimit(label="", jobs=None, inputs=DAY) if inputs else AD_HOC)
     assert (removed.jobs, removed.inputs) == ((0, 4) if inputs else (4, 0))
     assert not RenderInput.objects.exists()
 
 
-def test_a_database_that_always_refuses_is_told(documents: Path) -> None:
-    """Nothing is lost: the job has its row, its history and its file."""
-    job = finished()
-    with undone(RenderJob._meta.db_table, times=retention.MAX_TRIES), pytest.raises(OperationalError):
+def test_repeated_deadlock_raises_and_deletes_nothing(documents_dir: Path) -> None:
+    """After MAX_TRIES deadlocks the error is raised, and the job keeps its events and file."""
+    job = finished_job()
+    with (
+        deadlocks(RenderJob._meta.db_table, times=retention.MAX_TRIES),
+        pytest.raises(OperationalError),
+    ):
         run()
     job.refresh_from_db()
     assert job.events.exists()
@@ -377,8 +358,8 @@ def test_a_database_that_always_refuses_is_told(documents: Path) -> None:
 
 
 @contextmanager
-def undone(table: str, *, times: int) -> Iterator[None]:
-    """The first deletions from a table end as a deadlock, as seen by MariaDB's client."""
+def deadlocks(table: str, *, times: int) -> Iterator[None]:
+    """Let the first deletions from a table end in a deadlock, as MariaDB's client reports it."""
     left = times
 
     def refuse(execute: Any, sql: str, *arguments: Any) -> Any:
@@ -393,9 +374,9 @@ def undone(table: str, *, times: int) -> Iterator[None]:
     assert left == 0
 
 
-def test_a_job_that_is_retried_meanwhile_stays(documents: Path, monkeypatch: Any) -> None:
-    """The row is looked at again in the transaction that deletes it."""
-    job = finished(state=State.FAILED, file=False)
+def test_prune_keeps_a_job_retried_meanwhile(documents_dir: Path, monkeypatch: Any) -> None:
+    """The row is checked again in the transaction that deletes it."""
+    job = finished_job(state=State.FAILED, file=False)
     batches = retention._key_batches
 
     def slow(*arguments: Any) -> Iterator[list[Any]]:
@@ -403,14 +384,14 @@ def test_a_job_that_is_retried_meanwhile_stays(documents: Path, monkeypatch: Any
             shortcuts.retry(RenderJob.objects.get(pk=job.pk))
             yield keys
 
-    monkeypatch.setattr(retention, "_batches", slow)
+    monkeypatch.setattr(retention, "_key_batches", slow)
     assert run().jobs == 0
     assert RenderJob.objects.get().state == State.PENDING
 
 
-def test_a_protected_job_stays(documents: Path, caplog: Any) -> None:
-    """A project's own PROTECT holds, and holds up no other job."""
-    kept, *_others = [finished() for _ in range(3)]
+def test_prune_keeps_protected_jobs(documents_dir: Path, caplog: Any) -> None:
+    """A job that a project's model protects is kept and logged, and the others are deleted."""
+    kept, *_others = [finished_job() for _ in range(3)]
 
     class Contract(models.Model):  # noqa: DJ008
         job = models.ForeignKey(RenderJob, on_delete=models.PROTECT)
@@ -430,28 +411,28 @@ def test_a_protected_job_stays(documents: Path, caplog: Any) -> None:
     finally:
         with connection.schema_editor() as editor:
             editor.delete_model(Contract)
-        forget(Contract)
+        forget_model(Contract)
 
 
-def forget(model: type[models.Model]) -> None:
-    """Take a test's model out of the registry."""
+def forget_model(model: type[models.Model]) -> None:
+    """Remove a test's model from the app registry."""
     from django.apps import apps
 
     del apps.all_models["shop"][model._meta.model_name]
     apps.clear_cache()
 
 
-# --- documents that are elsewhere ------------------------------------------------------------
+# --- other storages --------------------------------------------------------------------------
 
 
-def test_a_storage_of_its_own(settings, tmp_path) -> None:
+def test_prune_deletes_from_the_jobs_own_storage(settings, tmp_path) -> None:
     """A file is deleted from the storage that its job names."""
     vault = {
         "BACKEND": "django.core.files.storage.FileSystemStorage",
         "OPTIONS": {"location": tmp_path / "vault"},
     }
     settings.STORAGES = settings.STORAGES | {"vault": vault}
-    job = finished(file=False, storage="vault")
+    job = finished_job(file=False, storage="vault")
     saved = job.file.storage.save("docraptor/vaulted.pdf", ContentFile(b"%PDF"))
     RenderJob.objects.filter(pk=job.pk).update(file=saved)
     assert (tmp_path / "vault" / saved).exists()
@@ -459,9 +440,9 @@ def test_a_storage_of_its_own(settings, tmp_path) -> None:
     assert not (tmp_path / "vault" / saved).exists()
 
 
-def test_a_storage_that_is_gone(caplog) -> None:
-    """Its files stay on the list, and the log says why; the next run tries again."""
-    finished(file=False, storage="gone", reserved_name="docraptor/lost.pdf")
+def test_file_in_a_missing_storage_is_tried_again(caplog) -> None:
+    """If a job's storage alias was removed, its file is listed and logged, and tried again."""
+    finished_job(file=False, storage="gone", reserved_name="docraptor/lost.pdf")
     removed = run()
     assert (removed.jobs, removed.failed_files) == (1, 1)
     assert "gone" in caplog.text
@@ -480,5 +461,5 @@ def test_a_storage_that_is_gone(caplog) -> None:
 )
 def test_a_public_document(columns: dict, jobs: int) -> None:
     """A hosted document that is public keeps its row: without it nobody could end it."""
-    finished(file=False, hosted=True, **columns)
+    finished_job(file=False, hosted=True, **columns)
     assert run().jobs == jobs

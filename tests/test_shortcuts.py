@@ -1,4 +1,4 @@
-"""The front door: what it refuses, what it stores, and that one key makes one job."""
+"""enqueue, enqueue_many, retry, cancel and render_now: validation, storage, idempotency."""
 
 import uuid
 from collections.abc import Callable
@@ -15,49 +15,34 @@ from django.utils.functional import SimpleLazyObject
 
 from django_docraptor import lifecycle, shortcuts
 from django_docraptor.exceptions import CallError
-from django_docraptor.models import RenderEvent, RenderInput, RenderJob, seconds_from_now
+from django_docraptor.models import RenderEvent, RenderInput, RenderJob
 from django_docraptor.sandbox import Fault, Sandbox
 from django_docraptor.shortcuts import JobSpec, cancel, enqueue, enqueue_many, render_now, retry
 from django_docraptor.states import ACTIVE_STATES, FINAL_STATES, ErrorCode, EventKind, State
 from tests.apps.shop.models import Invoice
-from tests.support.jobs import HTML, drive, kinds
-from tests.support.threads import at_once
+from tests.support.jobs import HTML, create_job, read_row, run_until_finished, event_kinds
+from tests.support.threads import run_in_threads
 
 pytestmark = pytest.mark.django_db
 
 GOOD: dict[str, Any] = {"name": "hello.pdf", "content": HTML}
 
 
-def put(state: State, **columns: Any) -> RenderJob:
-    """A job in any state, as some earlier process left it."""
-    job = enqueue(**GOOD)
-    due_at = None if state in FINAL_STATES else seconds_from_now(3600)
-    RenderJob.objects.filter(pk=job.pk).update(
-        **{"state": state, "attempt": 1, "due_at": due_at, **columns}
-    )
-    return RenderJob.objects.get(pk=job.pk)
+# --- validation ------------------------------------------------------------------------------
 
 
-def row(job: RenderJob) -> dict[str, Any]:
-    """The row as it is in the database."""
-    return RenderJob.objects.filter(pk=job.pk).values().get()
-
-
-# --- what is refused -------------------------------------------------------------------------
-
-
-def test_enqueue_many_refuses_all() -> None:
-    """One wrong order among good ones: nothing is stored."""
+def test_enqueue_many_stores_nothing_if_one_spec_is_invalid() -> None:
+    """One invalid spec among valid ones: no job is stored."""
     with pytest.raises(ValidationError):
         enqueue_many([JobSpec(**GOOD), JobSpec(name="", content=HTML), JobSpec(**GOOD)])
     assert not RenderJob.objects.exists()
 
 
-# --- what is stored --------------------------------------------------------------------------
+# --- storage ---------------------------------------------------------------------------------
 
 
-def test_enqueue_stores() -> None:
-    """Row, input and first line of history say what was asked for."""
+def test_enqueue_stores_job_input_and_event() -> None:
+    """The row, its input and its first event have the given values."""
     owner = get_user_model().objects.create(username="anna")
     invoice = Invoice.objects.create(number="17")
     job = enqueue(
@@ -80,11 +65,11 @@ def test_enqueue_stores() -> None:
     assert (stored.state, stored.attempt, stored.lease_token) == (State.PENDING, 0, "")
     assert stored.input.content == HTML
     assert (stored.input.options, stored.input.params) == ({"javascript": True}, {"copy": 2})
-    assert kinds(stored) == ["enqueued"]
+    assert event_kinds(stored) == ["enqueued"]
 
 
-def test_enqueue_returns_a_whole_job() -> None:
-    """The job that is returned tells when it is due, as the row does."""
+def test_enqueue_returns_a_job_with_database_times() -> None:
+    """The returned job has the times of its row."""
     job = enqueue(**GOOD)
     stored = RenderJob.objects.get(pk=job.pk)
     assert job.due_at == stored.due_at
@@ -95,7 +80,7 @@ def test_enqueue_returns_a_whole_job() -> None:
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize("test", [True, False])
 def test_enqueue_test_flag_is_sent(sandbox: Sandbox, settings, test: bool) -> None:
-    """The flag reaches DocRaptor, and decides about the bill, whatever the setting is by then."""
+    """The test flag is sent to DocRaptor, whatever TEST_MODE is by then."""
     enqueue(**GOOD, test=test)
     settings.DOCRAPTOR = settings.DOCRAPTOR | {"TEST_MODE": not test}
     lifecycle.submit()
@@ -104,23 +89,24 @@ def test_enqueue_test_flag_is_sent(sandbox: Sandbox, settings, test: bool) -> No
     assert len(sandbox.ledger.billed()) == (not test)
 
 
+@pytest.mark.fault("E1")
 @pytest.mark.django_db(transaction=True)
-def test_enqueue_rolls_back(sandbox: Sandbox) -> None:
-    """A rollback of the caller leaves nothing, and nothing is ever sent."""
+def test_rolled_back_enqueue_sends_nothing(sandbox: Sandbox) -> None:
+    """After a rollback nothing is stored and nothing is sent."""
     with transaction.atomic():
         enqueue(**GOOD)
         transaction.set_rollback(True)
-    lifecycle.run()
+    lifecycle.run_once()
     assert not RenderJob.objects.exists()
     assert not RenderInput.objects.exists()
     assert sandbox.ledger.create_calls == 0
 
 
-# --- one key, one job ------------------------------------------------------------------------
+# --- idempotency keys ------------------------------------------------------------------------
 
 
-def test_idempotency_key_twice() -> None:
-    """The second call gets the first one's job, and stores nothing."""
+def test_second_enqueue_with_a_key_returns_the_first_job() -> None:
+    """The second call with a key returns the first job and stores nothing."""
     first = enqueue(**GOOD, idempotency_key="invoice-17")
     second = enqueue(**GOOD | {"name": "other.pdf"}, idempotency_key="invoice-17")
     assert second.pk == first.pk
@@ -129,52 +115,54 @@ def test_idempotency_key_twice() -> None:
 
 
 @pytest.mark.parametrize("state", sorted(FINAL_STATES))
-def test_idempotency_key_of_a_finished_job(state: State) -> None:
-    """A key is spent for good, however its job ended."""
-    job = put(state, idempotency_key="invoice-17")
+def test_idempotency_key_of_a_finished_job_is_not_reused(state: State) -> None:
+    """A key keeps its job, whatever its final state."""
+    job = create_job(state, idempotency_key="invoice-17")
     assert enqueue(**GOOD, idempotency_key="invoice-17").pk == job.pk
 
 
-def test_idempotency_keys_by_case() -> None:
-    """Keys that differ in case alone: one job or two, as the database compares, and no error."""
+def test_idempotency_keys_that_differ_by_case_cause_no_error() -> None:
+    """Keys that differ by case name one job or two, as the database compares them."""
     jobs = [enqueue(**GOOD, idempotency_key=key) for key in ("key", "KEY")]
     batch = enqueue_many([JobSpec(**GOOD, idempotency_key=key) for key in ("KEY", "Key", "key")])
     assert {batch[0].pk, batch[2].pk} == {job.pk for job in jobs}
     assert RenderJob.objects.count() == len({job.pk for job in [*jobs, *batch]})
 
 
-def test_idempotency_keys_differ() -> None:
-    """Different keys, and no keys, make different jobs."""
+def test_different_keys_give_different_jobs() -> None:
+    """Different keys, and missing keys, give different jobs."""
     keys = ["a", "b", None, None, "1", "0"]
     assert len({enqueue(**GOOD, idempotency_key=key).pk for key in keys}) == len(keys)
 
 
+@pytest.mark.fault("E5")
 @pytest.mark.django_db(transaction=True)
-def test_idempotency_key_race() -> None:
-    """E5: four threads with the same key get the same job, and there is one."""
-    jobs = at_once(4, lambda: enqueue(**GOOD, idempotency_key="invoice-17").pk)
+def test_parallel_enqueues_with_a_key_store_one_job() -> None:
+    """Four threads with the same key get the same job."""
+    jobs = run_in_threads(4, lambda: enqueue(**GOOD, idempotency_key="invoice-17").pk)
     assert set(jobs) == set(RenderJob.objects.values_list("pk", flat=True))
     assert RenderJob.objects.count() == RenderInput.objects.count() == 1
     assert RenderEvent.objects.count() == 1
 
 
+@pytest.mark.fault("E5")
 @pytest.mark.django_db(transaction=True)
-def test_idempotency_key_race_of_batches() -> None:
-    """Batches that overlap each get a job for every order; a key has one job."""
+def test_parallel_batches_with_shared_keys_store_one_job_per_key() -> None:
+    """Parallel batches with the same keys get the same job for each key."""
 
     def batch() -> list[uuid.UUID]:
         orders = [JobSpec(**GOOD, idempotency_key=f"key-{number}") for number in range(5)]
         return [job.pk for job in enqueue_many([*orders, JobSpec(**GOOD)])]
 
-    first, second, third = at_once(3, batch)
+    first, second, third = run_in_threads(3, batch)
     assert first[:5] == second[:5] == third[:5]
     assert len({first[5], second[5], third[5]}) == 3
     assert RenderJob.objects.count() == 8
 
 
 @pytest.mark.django_db(transaction=True)
-def test_idempotency_key_inside_a_transaction() -> None:
-    """The caller's transaction stays usable when the key exists already."""
+def test_known_key_leaves_the_transaction_usable() -> None:
+    """The caller's transaction stays usable if a key exists."""
     enqueue(**GOOD, idempotency_key="invoice-17")
     with transaction.atomic():
         enqueue(**GOOD, idempotency_key="invoice-17")
@@ -182,19 +170,19 @@ def test_idempotency_key_inside_a_transaction() -> None:
     assert RenderJob.objects.count() == 2
 
 
-# --- many ------------------------------------------------------------------------------------
+# --- enqueue_many ----------------------------------------------------------------------------
 
 
 def test_enqueue_many_keeps_the_order() -> None:
-    """A job for each order, in their order."""
+    """The jobs are returned in the order of their specs."""
     names = [f"{number}.pdf" for number in range(20)]
     jobs = enqueue_many(JobSpec(name=name, content=HTML) for name in names)
     assert [job.name for job in jobs] == names
     assert RenderJob.objects.count() == 20
 
 
-def test_enqueue_many_duplicates_in_one_call() -> None:
-    """Orders with the same key share a job; orders without share none, though they are equal."""
+def test_enqueue_many_joins_equal_keys_in_one_call() -> None:
+    """Specs with the same key share a job; equal specs without a key do not."""
     order = JobSpec(**GOOD)
     keyed = [JobSpec(**GOOD, idempotency_key="a"), JobSpec(**GOOD, idempotency_key="a")]
     jobs = enqueue_many([*keyed, order, order])
@@ -202,21 +190,21 @@ def test_enqueue_many_duplicates_in_one_call() -> None:
     assert len({job.pk for job in jobs}) == RenderJob.objects.count() == 3
 
 
-def test_enqueue_many_known_and_new() -> None:
-    """Known keys get their jobs, new ones are stored."""
+def test_enqueue_many_mixes_known_and_new_keys() -> None:
+    """Known keys get their jobs, and new ones are stored."""
     known = enqueue(**GOOD, idempotency_key="a")
     jobs = enqueue_many([JobSpec(**GOOD, idempotency_key=key) for key in "bab"])
     assert jobs[1].pk == known.pk
     assert jobs[0].pk == jobs[2].pk != known.pk
 
 
-def test_enqueue_many_nothing() -> None:
-    """No orders, no jobs."""
+def test_enqueue_many_of_nothing_returns_nothing() -> None:
+    """Without specs there are no jobs."""
     assert enqueue_many([]) == []
 
 
-def queries_for(count: int) -> int:
-    """How many queries so many orders cost."""
+def count_queries(count: int) -> int:
+    """Return the number of queries for so many specs."""
     invoice = Invoice.objects.create(number="1")
     owner = get_user_model().objects.create(username=str(uuid.uuid4()))
     orders = [
@@ -230,17 +218,19 @@ def queries_for(count: int) -> int:
     return len(queries)
 
 
-def test_enqueue_many_queries() -> None:
-    """E6: ten times as many jobs cost no ten times as many queries: they go in batches."""
-    queries_for(1)
-    few, many = queries_for(20), queries_for(200)
+@pytest.mark.fault("E6")
+def test_enqueue_many_works_in_batches() -> None:
+    """Ten times as many jobs need far fewer than ten times as many queries."""
+    count_queries(1)
+    few, many = count_queries(20), count_queries(200)
     assert few <= 8
     assert many - few <= 200 / 10
 
 
+@pytest.mark.fault("E6")
 @pytest.mark.django_db(transaction=True)
-def test_enqueue_many_thousands(settings) -> None:
-    """E6: thousands of jobs in one transaction, all stored, all found by their keys."""
+def test_enqueue_many_stores_thousands(settings) -> None:
+    """Thousands of jobs are stored in one transaction, and found by their keys."""
     orders = [JobSpec(**GOOD, idempotency_key=f"key-{number}") for number in range(3_000)]
     with transaction.atomic():
         first = enqueue_many(orders)
@@ -252,29 +242,29 @@ def test_enqueue_many_thousands(settings) -> None:
 
 
 @pytest.mark.parametrize("state", sorted(set(State) - {State.FAILED}))
-def test_retry_of_a_job_that_has_not_failed(state: State) -> None:
-    """Only a failed job is retried: an attempt under way must never be sent a second time."""
-    job = put(state)
-    before = row(job)
+def test_retry_refuses_a_job_that_has_not_failed(state: State) -> None:
+    """Only a failed job is retried, since an attempt under way must not be sent twice."""
+    job = create_job(state)
+    before = read_row(job)
     assert retry(job) is False
-    assert row(job) == before
-    assert kinds(job) == ["enqueued"]
+    assert read_row(job) == before
+    assert event_kinds(job) == ["enqueued"]
 
 
 def test_retry_starts_a_new_attempt() -> None:
-    """Without anything to take up, the job is pending again, its history and error kept."""
-    job = put(
+    """If nothing can be resumed, the job is pending again and keeps its events and error."""
+    job = create_job(
         State.FAILED, error_code=ErrorCode.RENDER_FAILED, errors="broken", download_attempts=3
     )
     assert retry(job)
-    stored = row(job)
+    stored = read_row(job)
     assert (stored["state"], stored["finished_at"], stored["download_attempts"]) == (
         "pending",
         None,
         0,
     )
     assert stored["errors"] == "broken"
-    assert kinds(job) == ["enqueued", "retried"]
+    assert event_kinds(job) == ["enqueued", "retried"]
     assert RenderJob.objects.due().count() == 1
 
 
@@ -287,65 +277,65 @@ def test_retry_starts_a_new_attempt() -> None:
         ({"error_code": ErrorCode.TIMED_OUT, "status_id": "s"}, State.PENDING),
     ],
 )
-def test_retry_takes_up_what_docraptor_has(columns: dict[str, str], state: State) -> None:
-    """What DocRaptor still holds is fetched, not made and billed anew."""
-    job = put(State.FAILED, **columns)
+def test_retry_resumes_what_docraptor_has(columns: dict[str, str], state: State) -> None:
+    """A document that DocRaptor still has is downloaded, not rendered and billed again."""
+    job = create_job(State.FAILED, **columns)
     assert retry(job)
-    assert (row(job)["state"], row(job)["attempt"]) == (state, 1)
+    assert (read_row(job)["state"], read_row(job)["attempt"]) == (state, 1)
 
 
 @pytest.mark.django_db(transaction=True)
-def test_retry_completes(sandbox: Sandbox, documents) -> None:
+def test_retried_job_completes(sandbox: Sandbox, documents_dir) -> None:
     """A job whose document failed is completed by a second attempt."""
     sandbox.add_fault(Fault(on="render", action="fail", times=1))
-    job = drive(enqueue(**GOOD))
+    job = run_until_finished(enqueue(**GOOD))
     assert job.state == State.FAILED
     assert retry(job)
-    job = drive(job)
+    job = run_until_finished(job)
     assert (job.state, job.attempt, job.error_code) == (State.COMPLETED, 2, "")
 
 
 @pytest.mark.django_db(transaction=True)
-def test_retry_race() -> None:
-    """Two people press the button: one retry, one line of history."""
-    job = put(State.FAILED, error_code=ErrorCode.RENDER_FAILED)
+def test_parallel_retries_record_one_event() -> None:
+    """Of three parallel retries, one succeeds and adds one event."""
+    job = create_job(State.FAILED, error_code=ErrorCode.RENDER_FAILED)
     seen = [RenderJob.objects.get(pk=job.pk) for _ in range(3)]
-    assert sorted(at_once(3, lambda: retry(seen.pop()))) == [False, False, True]
-    assert kinds(job) == ["enqueued", "retried"]
+    assert sorted(run_in_threads(3, lambda: retry(seen.pop()))) == [False, False, True]
+    assert event_kinds(job) == ["enqueued", "retried"]
 
 
 @pytest.mark.parametrize("state", sorted(ACTIVE_STATES))
-def test_cancel_unfinished(state: State) -> None:
-    """Every unfinished job can be given up."""
-    job = put(state, lease_token="a worker's")
+def test_cancel_ends_an_unfinished_job(state: State) -> None:
+    """Every unfinished job can be cancelled."""
+    job = create_job(state, lease_token="a worker's")
     assert cancel(job)
-    assert (row(job)["state"], row(job)["due_at"]) == (State.CANCELLED, None)
-    assert kinds(job) == ["enqueued", "cancelled"]
+    assert (read_row(job)["state"], read_row(job)["due_at"]) == (State.CANCELLED, None)
+    assert event_kinds(job) == ["enqueued", "cancelled"]
 
 
 @pytest.mark.parametrize("state", sorted(FINAL_STATES))
-def test_cancel_finished(state: State) -> None:
-    """A finished job stays as it is."""
-    job = put(state)
-    before = row(job)
+def test_cancel_leaves_a_finished_job(state: State) -> None:
+    """A finished job is not changed."""
+    job = create_job(state)
+    before = read_row(job)
     assert cancel(job) is False
-    assert row(job) == before
+    assert read_row(job) == before
 
 
-def test_cancel_of_a_job_that_has_moved_on() -> None:
-    """An older view of the job still cancels it."""
-    job = put(State.PENDING)
+def test_cancel_accepts_an_outdated_instance() -> None:
+    """An outdated instance of an unfinished job can be cancelled."""
+    job = create_job(State.PENDING)
     RenderJob.objects.update(state=State.WORKING, attempt=4)
     assert cancel(job)
-    assert row(job)["state"] == State.CANCELLED
+    assert read_row(job)["state"] == State.CANCELLED
 
 
-def test_cancel_of_a_job_that_has_ended_meanwhile() -> None:
-    """An older view of a completed job does not undo it."""
-    job = put(State.DOWNLOADING)
+def test_cancel_does_not_undo_a_completed_job() -> None:
+    """An outdated instance does not cancel a completed job."""
+    job = create_job(State.DOWNLOADING)
     RenderJob.objects.update(state=State.COMPLETED, due_at=None)
     assert cancel(job) is False
-    assert row(job)["state"] == State.COMPLETED
+    assert read_row(job)["state"] == State.COMPLETED
 
 
 @pytest.mark.parametrize(
@@ -353,27 +343,27 @@ def test_cancel_of_a_job_that_has_ended_meanwhile() -> None:
     [(retry, EventKind.RETRIED), (cancel, EventKind.CANCELLED)],
     ids=["retry", "cancel"],
 )
-def test_history_names_who_did_it(call: Callable[..., bool], kind: EventKind) -> None:
-    """The timeline says who retried or cancelled."""
+def test_event_names_the_user(call: Callable[..., bool], kind: EventKind) -> None:
+    """The event of a retry or cancellation names the user."""
     user = get_user_model().objects.create(username="anna")
-    job = put(State.FAILED if call is retry else State.QUEUED)
+    job = create_job(State.FAILED if call is retry else State.QUEUED)
     call(job, by=user)
     assert job.events.get(kind=kind).message == "by anna"
 
 
 @pytest.mark.parametrize("by", [None, AnonymousUser(), SimpleLazyObject(AnonymousUser)])
-def test_history_names_nobody(by: Any) -> None:
-    """A visitor who is not logged in has no name to write down."""
-    job = put(State.QUEUED)
+def test_event_names_no_anonymous_user(by: Any) -> None:
+    """An anonymous user is not named."""
+    job = create_job(State.QUEUED)
     assert cancel(job, by=by)
     assert job.events.get(kind=EventKind.CANCELLED).message == ""
 
 
-# --- at once ---------------------------------------------------------------------------------
+# --- render_now ------------------------------------------------------------------------------
 
 
-def test_render_now(sandbox: Sandbox) -> None:
-    """A whole document in one call, without a job."""
+def test_render_now_writes_a_document_without_a_job(sandbox: Sandbox) -> None:
+    """One call renders a document, and no job is stored."""
     target = BytesIO()
     download = render_now(target, **GOOD)
     data = target.getvalue()
@@ -394,24 +384,24 @@ def test_render_now(sandbox: Sandbox) -> None:
         ("hosted", "yes"),
     ],
 )
-def test_render_now_refuses(sandbox: Sandbox, field: str, wrong: Any) -> None:
-    """A wrong order is refused under the field's name; nothing is sent."""
+def test_render_now_validates_its_arguments(sandbox: Sandbox, field: str, wrong: Any) -> None:
+    """An invalid argument is reported under the field's name, and nothing is sent."""
     with pytest.raises(ValidationError) as caught:
         render_now(BytesIO(), **GOOD | {field: wrong})
     assert list(caught.value.message_dict) == [field]
     assert sandbox.calls == []
 
 
-def test_render_now_hosted(sandbox: Sandbox) -> None:
-    """What is public is never made by a call that says nothing of it."""
+def test_render_now_refuses_hosted(sandbox: Sandbox) -> None:
+    """A hosted document needs the call that says so."""
     with pytest.raises(ValidationError) as caught:
         render_now(BytesIO(), **GOOD, hosted=True)
     assert list(caught.value.message_dict) == ["hosted"]
     assert sandbox.calls == []
 
 
-def test_render_now_fails(sandbox: Sandbox) -> None:
-    """What DocRaptor refuses is an error that says so."""
+def test_render_now_raises_docraptors_error(sandbox: Sandbox) -> None:
+    """An error response is raised as an exception."""
     sandbox.add_fault(Fault(on="create", action="status", status_code=422))
     with pytest.raises(CallError) as caught:
         render_now(BytesIO(), **GOOD)
@@ -419,16 +409,16 @@ def test_render_now_fails(sandbox: Sandbox) -> None:
 
 
 @pytest.mark.parametrize("other", ["link-Ab3", "link-aB3 ", "link-äB3"])
-def test_keys_are_compared_exactly(sandbox, other: str) -> None:
-    """What MariaDB takes for one text by default: a stranger's document."""
+def test_idempotency_keys_are_compared_exactly(sandbox, other: str) -> None:
+    """Keys that MariaDB would take for equal by default name different jobs."""
     first = enqueue(name="alice.pdf", content=HTML, idempotency_key="link-aB3")
     second = enqueue(name="bob.pdf", content=HTML, idempotency_key=other)
     assert (second.name, second.pk == first.pk) == ("bob.pdf", False)
 
 
 @pytest.mark.django_db(transaction=True)
-def test_many_are_stored_whole_or_not_at_all(sandbox, django_user_model) -> None:
-    """An owner who was deleted meanwhile: the one good order is not left behind."""
+def test_enqueue_many_is_atomic(sandbox, django_user_model) -> None:
+    """If one spec cannot be stored, none is."""
     gone = django_user_model.objects.create_user("gone")
     stale = django_user_model.objects.get(pk=gone.pk)
     gone.delete()
@@ -443,8 +433,8 @@ def test_many_are_stored_whole_or_not_at_all(sandbox, django_user_model) -> None
     assert RenderJob.objects.count() == 1
 
 
-def test_orders_go_on_where_one_key_is_known_meanwhile(sandbox, monkeypatch) -> None:
-    """Another process was faster with a key: its job counts, and the others are stored."""
+def test_enqueue_many_survives_a_key_stored_meanwhile(sandbox, monkeypatch) -> None:
+    """If another process stores a key first, its job is returned and the others are stored."""
     theirs = enqueue(name="a.pdf", content=HTML, idempotency_key="a")
     monkeypatch.setattr(shortcuts, "_known_keys", lambda orders: {})
     orders = [JobSpec(name=f"{key}.pdf", content=HTML, idempotency_key=key) for key in "ab"]

@@ -17,10 +17,10 @@ from django.test import override_settings
 
 from django_docraptor.models import RenderJob
 from django_docraptor.storage import (
-    aliases,
-    document_name,
     document_storage,
+    document_storage_aliases,
     get_document_storage,
+    storage_name,
 )
 
 JOB = uuid.UUID("6f1c1d1e-6c5b-4a86-9f5e-0d5b1b6f9a11")
@@ -81,9 +81,9 @@ def test_storage_that_is_gone() -> None:
         job.file.open("rb")
 
 
-def test_aliases() -> None:
+def test_document_storage_aliases() -> None:
     """What static files are stored in is no place for documents."""
-    assert aliases() == ["default", "docraptor"]
+    assert document_storage_aliases() == ["default", "docraptor"]
 
 
 def test_storage_is_not_in_migrations() -> None:
@@ -92,18 +92,18 @@ def test_storage_is_not_in_migrations() -> None:
     assert kwargs["storage"] is get_document_storage
 
 
-def test_document_name() -> None:
+def test_storage_name() -> None:
     """By year and month, with the job's key and attempt."""
-    assert document_name(JOB, 2, "pdf", AT) == f"docraptor/2031/02/{JOB.hex}-2.pdf"
+    assert storage_name(JOB, 2, "pdf", AT) == f"docraptor/2031/02/{JOB.hex}-2.pdf"
 
 
-def test_document_name_differs_by_attempt() -> None:
+def test_storage_name_differs_by_attempt() -> None:
     """Two attempts never write over each other's file."""
-    assert document_name(JOB, 1, "pdf", AT) != document_name(JOB, 2, "pdf", AT)
+    assert storage_name(JOB, 1, "pdf", AT) != storage_name(JOB, 2, "pdf", AT)
 
 
-def test_document_name_is_plain() -> None:
+def test_storage_name_is_plain() -> None:
     """A storage has nothing to sanitise in the name, so it stays as it was reserved."""
-    name = document_name(JOB, 32767, "xlsx", AT)
+    name = storage_name(JOB, 32767, "xlsx", AT)
     assert re.fullmatch(r"[a-z0-9/.-]+", name)
     assert len(name) < RenderJob._meta.get_field("file").max_length

@@ -31,7 +31,7 @@ class Ring(str):
 
 
 @pytest.fixture
-def rings() -> Iterator[list[Ring]]:
+def published_tasks() -> Iterator[list[Ring]]:
     """Every message that is handed to the broker, in order."""
     published: list[Ring] = []
 
@@ -48,7 +48,7 @@ def rings() -> Iterator[list[Ring]]:
 @pytest.fixture
 def bells(settings) -> None:
     """The doorbell is on, as in production."""
-    settings.DOCRAPTOR = settings.DOCRAPTOR | {"RING_ON_COMMIT": True}
+    settings.DOCRAPTOR = settings.DOCRAPTOR | {"RUNNER": "celery"}
 
 
 @pytest.fixture
@@ -100,10 +100,10 @@ def test_tasks_are_registered() -> None:
 # --- one ring --------------------------------------------------------------------------------
 
 
-def test_ring_publishes_nothing_but_a_name(rings: list[Ring]) -> None:
+def test_ring_publishes_nothing_but_a_name(published_tasks: list[Ring]) -> None:
     """A message carries no argument, and expires."""
     assert tasks.ring(tasks.submit) is True
-    (ring,) = rings
+    (ring,) = published_tasks
     assert ring == "submit"
     args, kwargs, _embedded = ring.body
     assert (list(args), kwargs) == ([], {})
@@ -123,15 +123,15 @@ def test_ring_refused(refused, monkeypatch, caplog) -> None:
     assert "next tick" in warnings[0].getMessage()
 
 
-def test_ring_refused_after_commit(refused, sandbox: Sandbox, bells, documents) -> None:
+def test_ring_refused_after_commit(refused, sandbox: Sandbox, bells, documents_dir) -> None:
     """E2: with the broker away the job is stored, and the next tick makes its document."""
     with transaction.atomic():
         job = enqueue()
         transaction.on_commit(lambda: tasks.ring(refused))
-    lifecycle.run()
+    lifecycle.run_once()
     skip_time(2)
-    lifecycle.run()
-    lifecycle.run()
+    lifecycle.run_once()
+    lifecycle.run_once()
     assert RenderJob.objects.get(pk=job.pk).state == State.COMPLETED
     assert sandbox.ledger.create_calls == 1
 
@@ -146,20 +146,20 @@ def brokerless(monkeypatch) -> Iterator[Celery]:
     other.close()
 
 
-def test_ring_without_a_broker(brokerless: Celery, rings, sandbox, bells, caplog) -> None:
+def test_ring_without_a_broker(brokerless: Celery, published_tasks, sandbox, bells, caplog) -> None:
     """Celery's own default, RabbitMQ on this machine, is not called on; nor does anybody warn."""
     assert tasks.ring(tasks.submit) is False
     enqueue()
-    assert rings == []
+    assert published_tasks == []
     assert caplog.messages == []
 
 
 @pytest.mark.parametrize("name", ["broker_url", "broker_write_url"])
-def test_ring_with_a_broker(brokerless: Celery, rings: list[Ring], name: str) -> None:
+def test_ring_with_a_broker(brokerless: Celery, published_tasks: list[Ring], name: str) -> None:
     """Either of Celery's names of a broker will do."""
     brokerless.conf.update({name: "memory://"})
     assert tasks.ring(tasks.submit) is True
-    assert rings == ["submit"]
+    assert published_tasks == ["submit"]
 
 
 def test_ring_runs_an_eager_task(brokerless: Celery, sandbox: Sandbox, bells) -> None:
@@ -172,51 +172,51 @@ def test_ring_runs_an_eager_task(brokerless: Celery, sandbox: Sandbox, bells) ->
 # --- rings on commit -------------------------------------------------------------------------
 
 
-def test_ring_on_commit_waits(rings: list[Ring], bells) -> None:
+def test_ring_on_commit_waits(published_tasks: list[Ring], bells) -> None:
     """Nobody is called before there is anything to see."""
     with transaction.atomic():
         enqueue()
-        assert rings == []
-    assert rings == ["submit"]
+        assert published_tasks == []
+    assert published_tasks == ["submit"]
 
 
-def test_ring_on_commit_without_transaction(rings: list[Ring], bells) -> None:
+def test_ring_on_commit_without_transaction(published_tasks: list[Ring], bells) -> None:
     """Outside a transaction the ring follows at once."""
     enqueue()
-    assert rings == ["submit"]
+    assert published_tasks == ["submit"]
 
 
-def test_ring_on_commit_once_a_transaction(rings: list[Ring], bells) -> None:
+def test_ring_on_commit_once_a_transaction(published_tasks: list[Ring], bells) -> None:
     """Five jobs in a transaction: one ring."""
     with transaction.atomic():
         for _ in range(5):
             enqueue()
-    assert rings == ["submit"]
+    assert published_tasks == ["submit"]
 
 
-def test_ring_on_commit_once_a_task(rings: list[Ring], bells) -> None:
+def test_ring_on_commit_once_a_task(published_tasks: list[Ring], bells) -> None:
     """Different tasks are different rings."""
     with transaction.atomic():
         tasks.ring_on_commit(tasks.submit)
         tasks.ring_on_commit(tasks.wake)
         tasks.ring_on_commit(tasks.submit)
-    assert rings == ["submit", "wake"]
+    assert published_tasks == ["submit", "wake"]
 
 
-def test_ring_on_commit_each_transaction(rings: list[Ring], bells) -> None:
+def test_ring_on_commit_each_transaction(published_tasks: list[Ring], bells) -> None:
     """The next transaction rings for itself."""
     for _ in range(2):
         with transaction.atomic():
             enqueue()
-    assert rings == ["submit", "submit"]
+    assert published_tasks == ["submit", "submit"]
 
 
-def test_ring_on_commit_rolled_back(rings: list[Ring], bells) -> None:
+def test_ring_on_commit_rolled_back(published_tasks: list[Ring], bells) -> None:
     """E1: a rollback leaves no job and no ring."""
     with transaction.atomic():
         enqueue()
         transaction.set_rollback(True)
-    assert rings == []
+    assert published_tasks == []
     assert not RenderJob.objects.exists()
 
 
@@ -227,41 +227,43 @@ def roll_back_a_savepoint() -> None:
         transaction.set_rollback(True)
 
 
-def test_ring_on_commit_savepoint_rolled_back(rings: list[Ring], bells) -> None:
+def test_ring_on_commit_savepoint_rolled_back(published_tasks: list[Ring], bells) -> None:
     """Only a job of a rolled back savepoint: no ring."""
     with transaction.atomic():
         roll_back_a_savepoint()
-    assert rings == []
+    assert published_tasks == []
 
 
-def test_ring_on_commit_after_a_lost_savepoint(rings: list[Ring], bells) -> None:
+def test_ring_on_commit_after_a_lost_savepoint(published_tasks: list[Ring], bells) -> None:
     """A bell that went with its savepoint does not silence a later one."""
     with transaction.atomic():
         roll_back_a_savepoint()
         enqueue(name="kept")
-    assert rings == ["submit"]
+    assert published_tasks == ["submit"]
     assert RenderJob.objects.get().name == "kept"
 
 
-def test_ring_on_commit_before_a_lost_savepoint(rings: list[Ring], bells) -> None:
+def test_ring_on_commit_before_a_lost_savepoint(published_tasks: list[Ring], bells) -> None:
     """A bell that hangs outside survives a savepoint inside."""
     with transaction.atomic():
         enqueue(name="kept")
         roll_back_a_savepoint()
-    assert rings == ["submit"]
+    assert published_tasks == ["submit"]
 
 
-def test_ring_on_commit_released_savepoints(rings: list[Ring], bells) -> None:
+def test_ring_on_commit_released_savepoints(published_tasks: list[Ring], bells) -> None:
     """Savepoints that were released: one ring for all."""
     with transaction.atomic():
         for _ in range(3):
             with transaction.atomic():
                 enqueue()
         enqueue()
-    assert rings == ["submit"]
+    assert published_tasks == ["submit"]
 
 
-def test_ring_on_commit_lost_around_a_released_savepoint(rings: list[Ring], bells) -> None:
+def test_ring_on_commit_lost_around_a_released_savepoint(
+    published_tasks: list[Ring], bells
+) -> None:
     """A bell of a savepoint inside goes with the one around it; what follows rings again."""
     with transaction.atomic():
         with transaction.atomic():
@@ -272,10 +274,10 @@ def test_ring_on_commit_lost_around_a_released_savepoint(rings: list[Ring], bell
         assert not RenderJob.objects.exists()
         with transaction.atomic():
             enqueue(name="kept")
-    assert rings == ["submit"]
+    assert published_tasks == ["submit"]
 
 
-def test_ring_on_commit_of_another_app_fails_first(rings: list[Ring], bells) -> None:
+def test_ring_on_commit_of_another_app_fails_first(published_tasks: list[Ring], bells) -> None:
     """E7: another app's hook that raises takes our ring with it; the job is there for a tick."""
 
     def explode() -> None:
@@ -288,15 +290,15 @@ def test_ring_on_commit_of_another_app_fails_first(rings: list[Ring], bells) -> 
 
     with pytest.raises(RuntimeError):
         work()
-    assert rings == []
+    assert published_tasks == []
     assert RenderJob.objects.due().filter(state=State.PENDING).count() == 1
 
 
-def test_ring_on_commit_off(rings: list[Ring], settings) -> None:
+def test_ring_on_commit_off(published_tasks: list[Ring], settings) -> None:
     """RING_ON_COMMIT off: jobs wait for the next tick."""
-    settings.DOCRAPTOR = settings.DOCRAPTOR | {"RING_ON_COMMIT": False}
+    settings.DOCRAPTOR = settings.DOCRAPTOR | {"RUNNER": "none"}
     enqueue()
-    assert rings == []
+    assert published_tasks == []
 
 
 # --- what follows a step ---------------------------------------------------------------------
@@ -312,45 +314,47 @@ def test_ring_on_commit_off(rings: list[Ring], settings) -> None:
         (State.DOWNLOADING, "collect"),
     ],
 )
-def test_follow_up_rings_what_is_due(rings: list[Ring], settings, state: State, name: str) -> None:
+def test_follow_up_rings_what_is_due(
+    published_tasks: list[Ring], settings, state: State, name: str
+) -> None:
     """For each state the step that looks after it."""
-    settings.DOCRAPTOR = settings.DOCRAPTOR | {"RING_ON_COMMIT": False}
+    settings.DOCRAPTOR = settings.DOCRAPTOR | {"RUNNER": "none"}
     put(state, -1)
     tasks.follow_up()
-    assert [ring for ring in rings if ring != "wake"] == [name]
+    assert [ring for ring in published_tasks if ring != "wake"] == [name]
 
 
-def test_follow_up_lapsed_create(rings: list[Ring], sandbox: Sandbox) -> None:
+def test_follow_up_lapsed_create(published_tasks: list[Ring], sandbox: Sandbox) -> None:
     """A create whose worker died is unconfirmed from now on, and looked up."""
     job = put(State.SUBMITTING, -1)
     tasks.follow_up()
     assert RenderJob.objects.get(pk=job.pk).state == State.UNCONFIRMED
-    assert rings[0] == "reconcile"
+    assert published_tasks[0] == "reconcile"
 
 
-def test_follow_up_many_downloads(rings: list[Ring], sandbox: Sandbox) -> None:
+def test_follow_up_many_downloads(published_tasks: list[Ring], sandbox: Sandbox) -> None:
     """Many finished documents are fetched by several workers, but not by a hundred."""
     put(State.DOWNLOADING, -1)
     tasks.follow_up()
-    assert rings.count("collect") == 1
-    rings.clear()
+    assert published_tasks.count("collect") == 1
+    published_tasks.clear()
     for _ in range(tasks.COLLECTORS + 5):
         put(State.DOWNLOADING, -1)
     tasks.follow_up()
-    assert rings.count("collect") == tasks.COLLECTORS
+    assert published_tasks.count("collect") == tasks.COLLECTORS
 
 
-def test_follow_up_sets_one_alarm(rings: list[Ring], sandbox: Sandbox) -> None:
+def test_follow_up_sets_one_alarm(published_tasks: list[Ring], sandbox: Sandbox) -> None:
     """What is due later gets one wake-up, however often one asks."""
     put(State.QUEUED, 20)
     put(State.WORKING, 40)
     for _ in range(3):
         tasks.follow_up()
-    assert rings == ["wake"]
-    assert rings[0].headers["eta"] is not None
+    assert published_tasks == ["wake"]
+    assert published_tasks[0].headers["eta"] is not None
 
 
-def test_follow_up_far_away(rings: list[Ring], sandbox: Sandbox) -> None:
+def test_follow_up_far_away(published_tasks: list[Ring], sandbox: Sandbox) -> None:
     """A worker holds no message for hours: the wake-up comes within its bound."""
     put(State.QUEUED, 7200)
     tasks.follow_up()
@@ -359,38 +363,42 @@ def test_follow_up_far_away(rings: list[Ring], sandbox: Sandbox) -> None:
 
 
 @pytest.mark.parametrize("state", [None, *sorted(FINAL_STATES)])
-def test_follow_up_idle(rings: list[Ring], settings, state: State | None) -> None:
+def test_follow_up_idle(published_tasks: list[Ring], settings, state: State | None) -> None:
     """With nothing left to do nobody is called and no alarm is set."""
-    settings.DOCRAPTOR = settings.DOCRAPTOR | {"RING_ON_COMMIT": False}
+    settings.DOCRAPTOR = settings.DOCRAPTOR | {"RUNNER": "none"}
     if state:
         put(state, 0)
     tasks.follow_up()
-    assert rings == []
+    assert published_tasks == []
 
 
 # --- little asked ----------------------------------------------------------------------------
 
 
-def test_tick_idle_asks_once(rings: list[Ring], settings, django_assert_num_queries) -> None:
+def test_tick_idle_asks_once(
+    published_tasks: list[Ring], settings, django_assert_num_queries
+) -> None:
     """With nothing to do a tick is one statement, which also notes that it ticked."""
-    settings.DOCRAPTOR = settings.DOCRAPTOR | {"RING_ON_COMMIT": False}
+    settings.DOCRAPTOR = settings.DOCRAPTOR | {"RUNNER": "none"}
     put(State.COMPLETED, 0)
     Heartbeat.objects.update_or_create(pk=Heartbeat.KEY, defaults={"ticked_at": None})
     with django_assert_num_queries(1):
         tasks.tick()
     assert Heartbeat.objects.get().ticked_at is not None
-    assert rings == []
+    assert published_tasks == []
 
 
 @pytest.mark.parametrize("state", sorted(ACTIVE_STATES))
-def test_tick_is_not_idle(rings: list[Ring], sandbox: Sandbox, state: State) -> None:
+def test_tick_is_not_idle(published_tasks: list[Ring], sandbox: Sandbox, state: State) -> None:
     """A job in any unfinished state gets its alarm from a tick, had it lost every other."""
     put(state, 30)
     tasks.tick()
-    assert rings == ["wake"]
+    assert published_tasks == ["wake"]
 
 
-def test_poll_fetches_a_lone_document(rings: list[Ring], sandbox: Sandbox, documents) -> None:
+def test_poll_fetches_a_lone_document(
+    published_tasks: list[Ring], sandbox: Sandbox, documents_dir
+) -> None:
     """Who learns that one document is finished fetches it, without another message."""
     job = enqueue()
     lifecycle.submit()
@@ -398,10 +406,12 @@ def test_poll_fetches_a_lone_document(rings: list[Ring], sandbox: Sandbox, docum
     tasks.poll()
     job.refresh_from_db()
     assert (job.state, job.download_attempts) == (State.COMPLETED, 1)
-    assert rings == ["wake"]  # in case it had died on the way
+    assert published_tasks == ["wake"]  # in case it had died on the way
 
 
-def test_poll_leaves_the_others_to_all(rings: list[Ring], sandbox: Sandbox, documents) -> None:
+def test_poll_leaves_the_others_to_all(
+    published_tasks: list[Ring], sandbox: Sandbox, documents_dir
+) -> None:
     """Of several finished documents it fetches one, and rings for the rest first."""
     jobs = [enqueue() for _ in range(5)]
     lifecycle.submit()
@@ -409,54 +419,60 @@ def test_poll_leaves_the_others_to_all(rings: list[Ring], sandbox: Sandbox, docu
     tasks.poll()
     assert RenderJob.objects.filter(state=State.COMPLETED).count() == 1
     assert RenderJob.objects.filter(state=State.DOWNLOADING).count() == len(jobs) - 1
-    assert rings.count("collect") == tasks.COLLECTORS
+    assert published_tasks.count("collect") == tasks.COLLECTORS
 
 
 # --- no hot loops ----------------------------------------------------------------------------
 
 
-def test_submit_without_a_slot_does_not_ring_itself(rings: list[Ring], sandbox, settings) -> None:
+def test_submit_without_a_slot_does_not_ring_itself(
+    published_tasks: list[Ring], sandbox, settings
+) -> None:
     """Pending jobs that wait for a slot are no reason to run again at once."""
     settings.DOCRAPTOR = settings.DOCRAPTOR | {"MAX_IN_FLIGHT": 1}
     put(State.WORKING, 30)
     enqueue()
     tasks.submit()
-    assert rings == ["wake"]
-    assert rings[0].headers["eta"] is not None
+    assert published_tasks == ["wake"]
+    assert published_tasks[0].headers["eta"] is not None
     assert sandbox.ledger.create_calls == 0
 
 
-def test_submit_rings_on_while_it_gets_on(rings: list[Ring], sandbox: Sandbox) -> None:
+def test_submit_rings_on_while_it_gets_on(published_tasks: list[Ring], sandbox: Sandbox) -> None:
     """A run that sent a job and left nothing due arms the alarm only."""
     enqueue()
     tasks.submit()
-    assert rings == ["wake"]
+    assert published_tasks == ["wake"]
 
 
-def test_submit_for_a_paused_account_does_not_ring_itself(rings: list[Ring], sandbox) -> None:
+def test_submit_for_a_paused_account_does_not_ring_itself(
+    published_tasks: list[Ring], sandbox
+) -> None:
     """Jobs of a paused account wait for the end of the pause."""
     enqueue()
     Account.pause("default", 600, "HTTP 401")
     tasks.submit()
-    assert rings == ["wake"]
+    assert published_tasks == ["wake"]
     assert sandbox.ledger.create_calls == 0
 
 
 @pytest.mark.parametrize("task", [tasks.submit, tasks.poll], ids=lambda task: task.name)
-def test_duplicates_do_not_breed(rings: list[Ring], sandbox: Sandbox, task) -> None:
+def test_duplicates_do_not_breed(published_tasks: list[Ring], sandbox: Sandbox, task) -> None:
     """A run that found nothing of its own to do rings for nobody else: one alarm at most."""
     put(State.DOWNLOADING, -1)
     for _ in range(5):
         task()
-    assert rings == ["wake"]
+    assert published_tasks == ["wake"]
 
 
-def test_wake_that_finds_nothing_due_arms_no_second_alarm(rings: list[Ring], sandbox) -> None:
+def test_wake_that_finds_nothing_due_arms_no_second_alarm(
+    published_tasks: list[Ring], sandbox
+) -> None:
     """Wake-ups that come twice do not multiply."""
     put(State.QUEUED, 30)
     for _ in range(10):
         tasks.wake()
-    assert rings == ["wake"]
+    assert published_tasks == ["wake"]
 
 
 def test_duplicate_rings_make_one_document(sandbox: Sandbox) -> None:
@@ -467,15 +483,17 @@ def test_duplicate_rings_make_one_document(sandbox: Sandbox) -> None:
     assert sandbox.ledger.create_calls == 1
 
 
-def test_tasks_bring_a_job_to_its_end(rings: list[Ring], sandbox: Sandbox, documents) -> None:
+def test_tasks_bring_a_job_to_its_end(
+    published_tasks: list[Ring], sandbox: Sandbox, documents_dir
+) -> None:
     """Whoever runs what the rings ask for completes the job, and then all is quiet."""
     job = enqueue()
     tasks.tick()
     for _ in range(30):
-        if not rings:
+        if not published_tasks:
             break
-        name = str(rings.pop(0))
+        name = str(published_tasks.pop(0))
         skip_time(2 if name == "wake" else 0)
         app.tasks[f"django_docraptor.{name}"]()
     assert RenderJob.objects.get(pk=job.pk).state == State.COMPLETED
-    assert rings == []
+    assert published_tasks == []

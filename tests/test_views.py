@@ -18,11 +18,11 @@ from django.test import Client
 from django.urls import reverse
 
 from django_docraptor.callback_urls import make_token
-from django_docraptor.lifecycle.submission import accepted, admit, prepare
+from django_docraptor.lifecycle.submission import claim_for_slots, prepare_batch
 from django_docraptor.models import RenderJob, seconds_from_now
 from django_docraptor.sandbox import Sandbox
 from django_docraptor.states import FINAL_STATES, State
-from tests.support.jobs import drive, enqueue, kinds
+from tests.support.jobs import run_until_finished, enqueue, event_kinds
 
 pytestmark = pytest.mark.django_db
 
@@ -114,14 +114,14 @@ def test_callback_other_methods(docraptor: Client, method: str) -> None:
     assert response.status_code == 405
     assert response["Allow"] == "POST"
     assert row(job) == before
-    assert kinds(job) == ["enqueued"]
+    assert event_kinds(job) == ["enqueued"]
 
 
-def test_callback_unknown_job(docraptor: Client, rings: list[str]) -> None:
+def test_callback_unknown_job(docraptor: Client, published_tasks: list[str]) -> None:
     """A job that was deleted: authentic, so 204, again and again, and nothing is rung."""
     path = callback_path(uuid.uuid4())
     assert [docraptor.post(path).status_code for _ in range(3)] == [204] * 3
-    assert rings == []
+    assert published_tasks == []
 
 
 def test_callback_login_required_middleware(docraptor: Client, settings) -> None:
@@ -135,11 +135,13 @@ def test_callback_login_required_middleware(docraptor: Client, settings) -> None
 
 
 @pytest.mark.django_db(transaction=True)
-def test_callback_atomic_requests(docraptor: Client, rings: list[str], monkeypatch) -> None:
+def test_callback_atomic_requests(
+    docraptor: Client, published_tasks: list[str], monkeypatch
+) -> None:
     """With ATOMIC_REQUESTS the hint is committed before the worker is rung."""
     monkeypatch.setitem(connection.settings_dict, "ATOMIC_REQUESTS", True)
     job = put(State.WORKING)
-    rings.clear()
+    published_tasks.clear()
     inside: list[bool] = []
 
     def look(**kwargs: Any) -> None:
@@ -156,10 +158,12 @@ def test_callback_atomic_requests(docraptor: Client, rings: list[str], monkeypat
 
 @pytest.mark.parametrize("error", [OperationalError, InterfaceError])
 @pytest.mark.django_db(transaction=True)
-def test_callback_database_down(docraptor: Client, rings, error: type[Exception], caplog) -> None:
+def test_callback_database_down(
+    docraptor: Client, published_tasks, error: type[Exception], caplog
+) -> None:
     """While the database is down: 503, in case they try again; then it works."""
     job = put(State.WORKING)
-    rings.clear()
+    published_tasks.clear()
     path = callback_path(job)
 
     def fail(*args: Any) -> None:
@@ -167,7 +171,7 @@ def test_callback_database_down(docraptor: Client, rings, error: type[Exception]
 
     with connection.execute_wrapper(fail):
         assert docraptor.post(path).status_code == 503
-    assert rings == []
+    assert published_tasks == []
     assert not is_due(job)
     assert docraptor.post(path).status_code == 204
     assert is_due(job)
@@ -177,58 +181,60 @@ def test_callback_database_down(docraptor: Client, rings, error: type[Exception]
 
 
 @pytest.mark.parametrize("state", sorted(State))
-def test_callback_in_each_state(docraptor: Client, rings: list[str], state: State) -> None:
+def test_callback_in_each_state(
+    docraptor: Client, published_tasks: list[str], state: State
+) -> None:
     """W1, W3, W5: it wakes who waits for DocRaptor, and leaves alone all others.
 
     The bell is rung without asking the row: a run that finds nothing does nothing.
     """
     job = put(state, lease_token="a worker's")
     before = row(job)
-    rings.clear()
+    published_tasks.clear()
     assert docraptor.post(callback_path(job)).status_code == 204
     now = row(job)
     assert is_due(job) == (state in WOKEN)
-    assert rings == ["django_docraptor.poll"]
+    assert published_tasks == ["django_docraptor.poll"]
     assert now["callback_at"] is not None
     assert now["state"] == state
     if state not in WOKEN:
         assert (now["due_at"], now["lease_token"]) == (before["due_at"], before["lease_token"])
-    assert kinds(job) == ["enqueued", "callback"]
+    assert event_kinds(job) == ["enqueued", "callback"]
 
 
 @pytest.mark.parametrize("state", sorted(State))
-def test_callback_replay(docraptor: Client, rings: list[str], state: State) -> None:
+def test_callback_replay(docraptor: Client, published_tasks: list[str], state: State) -> None:
     """W5: two hundred replays change nothing after the first: no row, no event, no ring."""
     job = put(state)
     path = callback_path(job)
     docraptor.post(path)
-    before, events = row(job), kinds(job)
-    rings.clear()
+    before, events = row(job), event_kinds(job)
+    published_tasks.clear()
     codes = {docraptor.post(path).status_code for _ in range(200)}
     assert codes == {204}
-    assert (row(job), kinds(job), rings) == (before, events, [])
+    assert (row(job), event_kinds(job), published_tasks) == (before, events, [])
 
 
-def test_callback_replay_after_a_poll(docraptor: Client, rings: list[str]) -> None:
+def test_callback_replay_after_a_poll(docraptor: Client, published_tasks: list[str]) -> None:
     """A replay after the poll that it caused makes the job due no second time."""
     job = put(State.WORKING)
     docraptor.post(callback_path(job))
     RenderJob.objects.update(due_at=seconds_from_now(60))
-    rings.clear()
+    published_tasks.clear()
     docraptor.post(callback_path(job))
     assert not is_due(job)
-    assert rings == []
+    assert published_tasks == []
 
 
-def test_callback_for_an_old_attempt(docraptor: Client, rings: list[str]) -> None:
+def test_callback_for_an_old_attempt(docraptor: Client, published_tasks: list[str]) -> None:
     """It is put on record once, and hurries nobody: the present attempt is another one."""
     job = put(State.QUEUED, attempt=2)
     before = row(job)
-    rings.clear()
+    published_tasks.clear()
     for _ in range(3):
         assert docraptor.post(callback_path(job, 1)).status_code == 204
     assert row(job) == before
-    assert rings == []
+    assert published_tasks == []
     (event,) = job.events.filter(kind="callback")
     assert (event.attempt, event.detail) == (1, {"current_attempt": 2})
 
@@ -239,19 +245,19 @@ def test_callback_for_a_future_attempt(docraptor: Client) -> None:
     before = row(job)
     assert docraptor.post(callback_path(job, 3)).status_code == 204
     assert row(job) == before
-    assert kinds(job) == ["enqueued"]
+    assert event_kinds(job) == ["enqueued"]
 
 
 @pytest.mark.django_db(transaction=True)
 def test_callback_before_the_create_returned(docraptor: Client, sandbox: Sandbox) -> None:
     """W2: a callback that overtakes the create's own answer is not lost."""
     job = enqueue()
-    (claimed,) = admit("default", 1).jobs
-    (item,) = prepare([claimed])
+    (claimed,) = claim_for_slots("default", 1).jobs
+    (item,) = prepare_batch([claimed])
     before = row(job)
     assert docraptor.post(callback_path(job)).status_code == 204
     assert (row(job)["state"], row(job)["due_at"]) == (State.SUBMITTING, before["due_at"])
-    accepted(item.job, "status-id")
+    mark_accepted(item.job, "status-id")
     assert row(job)["state"] == State.QUEUED
     assert is_due(job)
 
@@ -260,19 +266,19 @@ def test_callback_before_the_create_returned(docraptor: Client, sandbox: Sandbox
 def test_create_without_callback_waits(sandbox: Sandbox) -> None:
     """The other side of W2: without a callback the first poll has its wait."""
     job = enqueue()
-    (claimed,) = admit("default", 1).jobs
-    (item,) = prepare([claimed])
-    accepted(item.job, "status-id")
+    (claimed,) = claim_for_slots("default", 1).jobs
+    (item,) = prepare_batch([claimed])
+    mark_accepted(item.job, "status-id")
     assert not is_due(job)
 
 
-def test_callback_without_broker(docraptor: Client, rings: list[str], settings) -> None:
+def test_callback_without_broker(docraptor: Client, published_tasks: list[str], settings) -> None:
     """A site that runs from cron has no broker to ring: the tick finds the job due."""
-    settings.DOCRAPTOR = settings.DOCRAPTOR | {"RING_ON_COMMIT": False}
+    settings.DOCRAPTOR = settings.DOCRAPTOR | {"RUNNER": "none"}
     job = put(State.WORKING)
     assert docraptor.post(callback_path(job)).status_code == 204
     assert is_due(job)
-    assert rings == []
+    assert published_tasks == []
 
 
 # --- callback: the body ----------------------------------------------------------------------
@@ -327,19 +333,19 @@ def test_callback_body_is_never_read(docraptor: Client, content_type: str) -> No
 
 @pytest.mark.django_db(transaction=True)
 def test_callback_download_url_is_never_contacted(
-    docraptor: Client, sandbox: Sandbox, documents
+    docraptor: Client, sandbox: Sandbox, documents_dir
 ) -> None:
     """W7: a posted address of another host is not called, now or later."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         listener.settimeout(0)
         url = f"http://127.0.0.1:{listener.getsockname()[1]}/document.pdf"
         job = enqueue()
-        drive(job, until=lambda job: job.state == State.QUEUED)
+        run_until_finished(job, until=lambda job: job.state == State.QUEUED)
         calls = len(sandbox.calls)
         body = {"download_url": url, "status": "completed", "download_id": "stolen"}
         assert docraptor.post(callback_path(job), body).status_code == 204
         assert len(sandbox.calls) == calls
-        job = drive(job)
+        job = run_until_finished(job)
         with pytest.raises(BlockingIOError):
             listener.accept()
     assert job.state == State.COMPLETED
@@ -375,7 +381,7 @@ def owner() -> AbstractBaseUser:
 
 
 @pytest.fixture
-def job(owner: AbstractBaseUser, documents: Path) -> RenderJob:
+def job(owner: AbstractBaseUser, documents_dir: Path) -> RenderJob:
     """A finished job with its file."""
     made = put(State.COMPLETED, owner=owner)
     made.file.save("docraptor/2031/01/unguessable-1.pdf", ContentFile(PDF), save=False)
@@ -384,11 +390,14 @@ def job(owner: AbstractBaseUser, documents: Path) -> RenderJob:
 
 
 @pytest.fixture
-def storing(settings, documents: Path) -> Callable[[type[FileSystemStorage]], None]:
+def storing(settings, documents_dir: Path) -> Callable[[type[FileSystemStorage]], None]:
     """Change the storage's class; the files stay where they are."""
 
     def use(storage: type[FileSystemStorage]) -> None:
-        backend = {"BACKEND": f"{__name__}.{storage.__name__}", "OPTIONS": {"location": documents}}
+        backend = {
+            "BACKEND": f"{__name__}.{storage.__name__}",
+            "OPTIONS": {"location": documents_dir},
+        }
         settings.STORAGES = settings.STORAGES | {"docraptor": backend}
 
     return use

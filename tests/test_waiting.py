@@ -9,16 +9,16 @@ from django_docraptor.sandbox import Sandbox
 from django_docraptor.states import FINAL_STATES, State
 from django_docraptor.waiting import wait_for_job
 from tests.support.jobs import enqueue
-from tests.support.threads import working
+from tests.support.threads import background_worker
 
 pytestmark = pytest.mark.django_db
 
 
 @pytest.mark.django_db(transaction=True)
-def test_job_done(sandbox: Sandbox, documents) -> None:
+def test_job_done(sandbox: Sandbox, documents_dir) -> None:
     """What a worker makes meanwhile comes back as it then is."""
     job = enqueue()
-    with working():
+    with background_worker():
         done = wait_for_job(job, timeout=20)
     assert done.state == State.COMPLETED
     assert job.state == State.PENDING

@@ -13,7 +13,7 @@ from tests.support.admin_jobs import CANCEL, RETRY, VIEW, client_with
 @pytest.fixture(autouse=True)
 def _quiet(settings: Any) -> None:
     """No broker."""
-    settings.DOCRAPTOR = settings.DOCRAPTOR | {"RING_ON_COMMIT": False}
+    settings.DOCRAPTOR = settings.DOCRAPTOR | {"RUNNER": "none"}
 
 
 @pytest.fixture

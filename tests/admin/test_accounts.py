@@ -12,7 +12,7 @@ from tests.support.admin_jobs import LIST, client_with, text_of
 pytestmark = pytest.mark.django_db
 
 
-def test_waiting_accounts_are_announced(client: Client) -> None:
+def test_restricted_accounts_are_announced(client: Client) -> None:
     """The list says which account waits, until when and why; not once it is over."""
     Account.pause("acme", 600, "the key is not valid")
     Account.objects.create(
@@ -20,10 +20,10 @@ def test_waiting_accounts_are_announced(client: Client) -> None:
     )
     Account.objects.create(name="over", paused_until=timezone.now() - timedelta(60))
     text = text_of(client, LIST)
-    assert "The account “acme” is paused until" in text
+    assert "Account “acme” is paused until" in text
     assert "the key is not valid" in text
-    assert "nothing new is sent for the account “flaky”" in text
-    assert "over" not in {row.name for row in client.get(LIST).context["waiting_accounts"]}
+    assert "no new documents are submitted for account “flaky”" in text
+    assert "over" not in {row.name for row in client.get(LIST).context["restricted_accounts"]}
 
 
 def test_account_list() -> None:

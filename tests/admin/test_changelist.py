@@ -124,9 +124,9 @@ def test_list_reads_no_long_texts(client: Client) -> None:
 
 def test_list_counts_a_bounded_number(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     """Of a million jobs only the first thousands are counted, and the list says so."""
-    monkeypatch.setattr(changelist, "MOST_COUNTED", 2)
+    monkeypatch.setattr(changelist, "MAX_COUNTED", 2)
     for _ in range(3):
         make_job()
     response = client.get(LIST)
     assert response.context["cl"].result_count == 2
-    assert "search or filter to find others" in response.content.decode()
+    assert "Search or filter to find others" in response.content.decode()

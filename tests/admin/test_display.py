@@ -5,7 +5,13 @@ from datetime import timedelta
 import pytest
 from django.utils.html import strip_tags
 
-from django_docraptor.admin.display import NOTHING, badge, humane, time_taken, without_secrets
+from django_docraptor.admin.display import (
+    EMPTY_VALUE,
+    state_badge,
+    format_duration,
+    format_time_taken,
+    redact_secrets,
+)
 from django_docraptor.states import State
 from tests.support.admin_jobs import make_job
 
@@ -14,15 +20,15 @@ pytestmark = pytest.mark.django_db
 
 def test_unknown_state_in_history() -> None:
     """A state that a newer version wrote is shown as it is."""
-    assert "archived" in badge("archived")
+    assert "archived" in state_badge("archived")
 
 
 @pytest.mark.parametrize("state", list(State))
-def test_badge_reads_without_colour(state: State) -> None:
+def test_state_badge_reads_without_colour(state: State) -> None:
     """A state has its word, and a sign that no other state has."""
-    sign, _, word = strip_tags(badge(state)).partition(" ")
+    sign, _, word = strip_tags(state_badge(state)).partition(" ")
     assert word == str(state.label)
-    assert [strip_tags(badge(other)).partition(" ")[0] for other in State].count(sign) == 1
+    assert [strip_tags(state_badge(other)).partition(" ")[0] for other in State].count(sign) == 1
 
 
 # How values look
@@ -42,25 +48,25 @@ def test_badge_reads_without_colour(state: State) -> None:
         (180_000, "50 h 00 min"),
     ],
 )
-def test_humane(seconds: float, text: str) -> None:
+def test_format_duration(seconds: float, text: str) -> None:
     """Durations read as people say them."""
-    assert humane(timedelta(seconds=seconds)) == text
+    assert format_duration(timedelta(seconds=seconds)) == text
 
 
-def test_time_taken() -> None:
+def test_format_time_taken() -> None:
     """A duration needs an end: the finish, or the rendering while the file is fetched."""
     job = make_job(State.WORKING)
-    assert time_taken(job) == NOTHING
+    assert format_time_taken(job) == EMPTY_VALUE
     job.rendered_at = job.created_at + timedelta(seconds=3)
-    assert time_taken(job) == NOTHING
+    assert format_time_taken(job) == EMPTY_VALUE
     job.state = State.DOWNLOADING
-    assert time_taken(job) == "3.0 s"
+    assert format_time_taken(job) == "3.0 s"
     job.finished_at = job.created_at + timedelta(seconds=5)
-    assert time_taken(job) == "5.0 s"
+    assert format_time_taken(job) == "5.0 s"
 
 
-def test_without_secrets_keeps_the_rest() -> None:
+def test_redact_secrets_keeps_the_rest() -> None:
     """Only values that are secret are hidden, at any depth, and blanks stay blank."""
     given = {"a": [{"api_key": "k", "media": "print"}], "owner_password": None, "n": 1}
-    shown = without_secrets(given)
+    shown = redact_secrets(given)
     assert shown == {"a": [{"api_key": "••••••", "media": "print"}], "owner_password": None, "n": 1}

@@ -42,7 +42,7 @@ def test_forbidden(lacking: str, invoice: Invoice) -> None:
 
 
 def test_anonymous_is_sent_to_the_login(invoice: Invoice) -> None:
-    """Whoever is not logged in orders nothing."""
+    """An anonymous user cannot generate a document and is sent to the login."""
     response = Client().post(button(invoice))
     assert response.status_code == 302
     assert "/login/" in response["Location"]
@@ -50,7 +50,7 @@ def test_anonymous_is_sent_to_the_login(invoice: Invoice) -> None:
 
 
 def test_csrf(invoice: Invoice) -> None:
-    """Another site's form orders nothing."""
+    """A form of another site generates nothing."""
     strict = Client(enforce_csrf_checks=True)
     strict.force_login(User.objects.create_superuser("root"))
     assert strict.post(button(invoice)).status_code == 403
@@ -108,9 +108,9 @@ def test_own_template_stays(rf: Any) -> None:
     class Both(DocumentAdminMixin, Theirs):
         pass
 
-    parent = Both(Invoice, site)._parent_template().template.name
+    parent = Both(Invoice, site)._docraptor_parent_template().template.name
     assert parent == "admin/delete_confirmation.html"
-    usual = InvoiceAdmin(Invoice, site)._parent_template().template.name
+    usual = InvoiceAdmin(Invoice, site)._docraptor_parent_template().template.name
     assert usual == "admin/change_form.html"
 
 
@@ -136,9 +136,9 @@ def test_E021_documents_of_another_model(monkeypatch: Any) -> None:
         ("django_docraptor.E021", Wrong)
     ] * 3
     assert messages[0].msg == (
-        "Wrong.documents has InvoicePDF, which is made from Invoice, not from User."
+        "Wrong.documents contains InvoicePDF, whose model is Invoice, not User."
     )
-    assert "Homeless, which is made from no model" in messages[2].msg
+    assert "Homeless, whose model is None" in messages[2].msg
 
 
 @isolate_apps("tests.apps.shop")

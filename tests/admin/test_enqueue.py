@@ -14,7 +14,7 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.utils.html import strip_tags
 
-from django_docraptor.admin import DocumentAdminMixin, orders
+from django_docraptor.admin import DocumentAdminMixin, enqueue
 from django_docraptor.models import RenderInput, RenderJob
 from tests.apps.shop.admin import (
     BilledList,
@@ -47,8 +47,10 @@ pytestmark = [pytest.mark.django_db, pytest.mark.urls("tests.apps.shop.urls")]
 def test_objects_that_the_user_may_not_change_are_left_out(rf: Any) -> None:
     """A permission by object counts in an order over a selection, too."""
     mine, _theirs = invoices(2)
-    wanted = orders.Wanted(document=InvoicePDF, owner=User.objects.create_user("clerk"))
-    count, _job = wanted.place(Invoice.objects.all(), lambda source: source == mine)
+    confirmed = enqueue.ConfirmedRequest(
+        document=InvoicePDF, owner=User.objects.create_user("clerk")
+    )
+    count, _job = confirmed.enqueue(Invoice.objects.all(), lambda source: source == mine)
     assert count == 1
     assert [job.source for job in RenderJob.objects.all()] == [mine]
 
@@ -65,12 +67,12 @@ def test_message_says_how_many_are_left_out(rf: Any) -> None:
     request._messages = CookieStorage(request)
     invoices(3)
     picky = Picky(Invoice, site)
-    picky.order_selected(request, Invoice.objects.all(), InvoicePDF)
-    picky.order_selected(request, Invoice.objects.none(), InvoicePDF)
+    picky.generate_selected(request, Invoice.objects.all(), InvoicePDF)
+    picky.generate_selected(request, Invoice.objects.none(), InvoicePDF)
     assert [str(message) for message in request._messages] == [
-        "Ordered: invoice-2026-000.pdf.",
-        "Left out, since you may not order them: 2.",
-        "There was nothing to order.",
+        "Queued: invoice-2026-000.pdf.",
+        "2 objects were skipped because you do not have permission to generate their documents.",
+        "There was nothing to generate.",
     ]
 
 
@@ -88,7 +90,7 @@ def test_button_orders(clerk: Client, invoice: Invoice) -> None:
         int(clerk.session["_auth_user_id"]),
     )
     assert response.redirect_chain == [(page(invoice), 302)]
-    assert "Ordered: invoice-2026-1.pdf." in said(response)
+    assert "Queued: invoice-2026-1.pdf." in said(response)
     assert f'href="{JOBS}{job.pk}/change/"' in response.content.decode()
 
 
@@ -102,11 +104,11 @@ def test_get_orders_nothing(clerk: Client, invoice: Invoice) -> None:
 
 def test_same_page_twice_orders_once(clerk: Client, invoice: Invoice) -> None:
     """A double click is one document, and another visit is another one."""
-    once = clerk.get(page(invoice)).context["document_once"]
-    clerk.post(button(invoice), {"_once": once})
-    clerk.post(button(invoice), {"_once": once})
+    token = clerk.get(page(invoice)).context["form_token"]
+    clerk.post(button(invoice), {"_form_token": token})
+    clerk.post(button(invoice), {"_form_token": token})
     assert RenderJob.objects.count() == 1
-    clerk.post(button(invoice), {"_once": clerk.get(page(invoice)).context["document_once"]})
+    clerk.post(button(invoice), {"_form_token": clerk.get(page(invoice)).context["form_token"]})
     assert RenderJob.objects.count() == 2
 
 
@@ -114,7 +116,7 @@ def test_billed_document_is_confirmed(clerk: Client, invoice: Invoice) -> None:
     """What costs something is ordered only after a page has said so."""
     assert f'<a href="{button(invoice, Reminder)}"' in clerk.get(page(invoice)).content.decode()
     asked = clerk.post(button(invoice, Reminder))
-    assert "1 document is added to the bill" in asked.content.decode()
+    assert "Confirming will bill 1 document." in asked.content.decode()
     assert not RenderJob.objects.exists()
     clerk.post(button(invoice, Reminder), hidden(asked))
     assert not RenderJob.objects.get().test
@@ -128,7 +130,7 @@ def test_action_orders_for_each(clerk: Client) -> None:
     chosen = invoices(3)[:2]
     response = select(clerk, InvoicePDF, chosen)
     assert {job.source for job in RenderJob.objects.all()} == set(chosen)
-    assert "Ordered: 2 documents." in said(response)
+    assert "Queued: 2 documents." in said(response)
     owner = clerk.session["_auth_user_id"]
     link = f"{JOBS}?document=shop.InvoicePDF&amp;owner__id__exact={owner}"
     assert f'href="{link}"' in response.content.decode()
@@ -139,13 +141,13 @@ def test_action_orders_for_each(clerk: Client) -> None:
 def test_message_has_no_link_for_who_may_not_follow(invoice: Invoice) -> None:
     """Ordering alone does not show the jobs."""
     response = select(client_with(CHANGE, ORDER), InvoicePDF, [invoice])
-    assert "Ordered: invoice-2026-1.pdf." in said(response)
+    assert "Queued: invoice-2026-1.pdf." in said(response)
     assert JOBS not in response.content.decode()
 
 
 def test_action_over_all_pages(clerk: Client, monkeypatch: Any) -> None:
     """All that the list finds, not what is on the page, and nothing that it does not find."""
-    monkeypatch.setattr(orders, "CHUNK", 3)
+    monkeypatch.setattr(enqueue, "CHUNK_SIZE", 3)
     found = invoices(8)
     Invoice.objects.create(number="other")
     select(clerk, InvoicePDF, found[:1], url=f"{LIST}?q=2026", select_across=1)
@@ -164,11 +166,11 @@ def test_action_takes_few_queries(clerk: Client) -> None:
 
 def test_wrong_order_is_told_and_leaves_nothing(clerk: Client, monkeypatch: Any) -> None:
     """One bad name among good ones: nothing is ordered, and the message says why."""
-    monkeypatch.setattr(orders, "CHUNK", 1)
+    monkeypatch.setattr(enqueue, "CHUNK_SIZE", 1)
     chosen = [*invoices(1), Invoice.objects.create(number="x" * 50)]
     asked = select(clerk, Reminder, chosen)
     response = clerk.post(LIST, hidden(asked), follow=True)
-    assert "Nothing was ordered" in said(response)
+    assert "No documents were queued." in said(response)
     assert not RenderJob.objects.exists()
 
 
@@ -176,7 +178,7 @@ def test_billed_action_is_confirmed(clerk: Client) -> None:
     """The page says how many are billed, and sends the selection again."""
     chosen = invoices(3)
     asked = select(clerk, Reminder, chosen)
-    assert "3 documents are added to the bill" in asked.content.decode()
+    assert "Confirming will bill 3 documents." in asked.content.decode()
     assert not RenderJob.objects.exists()
     clerk.post(LIST, hidden(asked))
     assert {job.source for job in RenderJob.objects.all()} == set(chosen)
@@ -197,7 +199,7 @@ def test_more_than_confirmed_is_asked_again(clerk: Client) -> None:
     asked = select(clerk, Reminder, invoices(2), select_across=1)
     invoices(1)
     again = clerk.post(LIST, hidden(asked))
-    assert "Something has changed" in again.content.decode()
+    assert "cost has changed since this page was shown" in again.content.decode()
     assert not RenderJob.objects.exists()
     clerk.post(LIST, hidden(again))
     assert RenderJob.objects.count() == 3
@@ -207,17 +209,17 @@ def test_more_than_confirmed_is_never_ordered() -> None:
     """Not even when the rows come between the question's count and the order."""
     invoices(3)
     owner = User.objects.create_user("clerk")
-    wanted = orders.Wanted(document=Reminder, owner=owner, most=2)
-    with pytest.raises(ValidationError, match="more now than you confirmed"):
-        wanted.place(Invoice.objects.all(), lambda source: True)
+    confirmed = enqueue.ConfirmedRequest(document=Reminder, owner=owner, max_documents=2)
+    with pytest.raises(ValidationError, match="More objects are selected now than you confirmed"):
+        confirmed.enqueue(Invoice.objects.all(), lambda source: True)
     assert not RenderJob.objects.exists()
 
 
 def test_action_names(clerk: Client, invoice: Invoice) -> None:
     """An action says what is made, and of what or over what."""
     shown = clerk.get(LIST).content.decode()
-    assert "Make Invoice PDF of selected invoices" in shown
-    assert "Make Invoice List over selected invoices" in shown
+    assert "Generate Invoice PDF for each selected invoice" in shown
+    assert "Generate Invoice List from selected invoices" in shown
 
 
 def test_public_document_is_asked_for(clerk: Client, invoice: Invoice, monkeypatch: Any) -> None:
@@ -225,7 +227,7 @@ def test_public_document_is_asked_for(clerk: Client, invoice: Invoice, monkeypat
     monkeypatch.setattr(InvoicePDF, "hosted", True)
     assert f'<a href="{button(invoice)}">' in clerk.get(page(invoice)).content.decode()
     for asked in (clerk.post(button(invoice)), select(clerk, InvoicePDF, [invoice])):
-        assert "anyone who has its link can read" in strip_tags(asked.content.decode())
+        assert "anyone with the link can read" in strip_tags(asked.content.decode())
     assert not RenderJob.objects.exists()
     clerk.post(button(invoice), hidden(clerk.get(button(invoice))))
     assert RenderJob.objects.get().hosted
@@ -238,7 +240,7 @@ def test_private_document_that_became_public(
     agreed = hidden(clerk.get(button(invoice, Reminder)))
     monkeypatch.setattr(Reminder, "hosted", True)
     asked = clerk.post(button(invoice, Reminder), agreed)
-    assert "Something has changed since you were asked" in asked.content.decode()
+    assert "cost has changed since this page was shown" in asked.content.decode()
     assert not RenderJob.objects.exists()
 
 
@@ -274,8 +276,8 @@ def test_billed_report_is_one_on_the_bill(clerk: Client) -> None:
     """Options and bill on one page; many rows, one document."""
     asked = select(clerk, BilledList, invoices(3))
     text = strip_tags(asked.content.decode())
-    assert "1 document is added to the bill" in text
-    assert "One document over 3 rows" in text
+    assert "Confirming will bill 1 document." in text
+    assert "One document covering 3 rows" in text
     options = {"document-since": "2026-01-31", "document-document_type": "xlsx"}
     clerk.post(LIST, hidden(asked) | options)
     job = RenderJob.objects.get()
@@ -326,16 +328,16 @@ def test_same_page_with_other_options_orders_again(clerk: Client, invoice: Invoi
     assert sorted(job.document_type for job in RenderJob.objects.all()) == ["pdf", "xlsx"]
 
 
-def test_params_from(invoice: Invoice) -> None:
+def test_form_params(invoice: Invoice) -> None:
     """Objects become their keys, decimals text; what cannot be stored is refused."""
     cleaned = {"one": invoice, "many": Invoice.objects.all(), "least": Decimal("1.50")}
-    assert orders.params_from(cleaned) == {
+    assert enqueue.form_params(cleaned) == {
         "one": invoice.pk,
         "many": [invoice.pk],
         "least": "1.50",
     }
     with pytest.raises(TypeError):
-        orders.params_from({"file": object()})
+        enqueue.form_params({"file": object()})
 
 
 @pytest.mark.parametrize("across", ["0", "1"])
@@ -353,18 +355,18 @@ def test_document_of_another_model_is_not_ordered(rf: Any, document: Any, across
     request = rf.post("/", {"select_across": across})
     request.user = clerk
     request._messages = CookieStorage(request)
-    shop.get_model_admin(User).order_selected(request, User.objects.all(), document)
+    shop.get_model_admin(User).generate_selected(request, User.objects.all(), document)
     (message,) = request._messages
-    assert str(message).startswith("Nothing was ordered: ")
+    assert str(message).startswith("No documents were queued. ")
     assert "is made from" in str(message)
     assert not RenderJob.objects.exists()
 
 
-def test_title_of() -> None:
+def test_document_title() -> None:
     """A class's name as words, unless it has a name for people."""
 
     class Named:
         verbose_name = "Rechnung 100%"
 
-    titles = [orders.title_of(each) for each in (InvoicePDF, InvoiceList, Named)]
+    titles = [enqueue.document_title(each) for each in (InvoicePDF, InvoiceList, Named)]
     assert titles == ["Invoice PDF", "Invoice List", "Rechnung 100%"]

@@ -1,4 +1,4 @@
-"""The admin of hosted documents: marked as public, and ended by who may."""
+"""The admin of hosted documents: marked as public, and expired by users with the permission."""
 
 from datetime import timedelta
 
@@ -13,19 +13,21 @@ from tests.apps.shop.documents import InvoicePDF
 from tests.apps.shop.models import Invoice
 from tests.support.admin_documents import LIST as INVOICES
 from tests.support.admin_jobs import LIST, VIEW, client_with, confirm, page, text_of
-from tests.support.jobs import drive, enqueue
+from tests.support.jobs import run_until_finished, enqueue
 from tests.test_hosted import fetch
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
 EXPIRE = "expire_renderjob"
-WARNING = "anyone with this link can read the document"
+WARNING = "anyone with the link can read the document"
 
 
 @pytest.fixture
-def job(sandbox: Sandbox, documents) -> RenderJob:
+def job(sandbox: Sandbox, documents_dir) -> RenderJob:
     """A finished hosted document."""
-    return drive(enqueue(hosted=True, hosted_expires_at=timezone.now() + timedelta(days=3)))
+    return run_until_finished(
+        enqueue(hosted=True, hosted_expires_at=timezone.now() + timedelta(days=3))
+    )
 
 
 def test_page_says_public(job: RenderJob) -> None:
@@ -37,15 +39,15 @@ def test_page_says_public(job: RenderJob) -> None:
 
 
 def test_address_is_for_readers(
-    sandbox: Sandbox, documents, monkeypatch: pytest.MonkeyPatch
+    sandbox: Sandbox, documents_dir, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A document's own rule hides the address from who may view jobs; that it is public is told."""
-    job = drive(InvoicePDF.enqueue(Invoice.objects.create(number="A1"), hosted=True))
+    job = run_until_finished(InvoicePDF.enqueue(Invoice.objects.create(number="A1"), hosted=True))
     assert job.public_url in text_of(client_with(VIEW), page(job))
     monkeypatch.setattr(InvoicePDF, "may_download", lambda user, job: False)
     text = text_of(client_with(VIEW, EXPIRE), page(job))
     assert job.public_url not in text
-    assert "Hidden: this document&#x27;s rule" in text
+    assert "Hidden: you do not have permission to read this document." in text
     assert "docraptor-public" in text
 
 
@@ -65,16 +67,16 @@ def test_lapsed(job: RenderJob) -> None:
     assert f"{job.pk}/expire/" not in text
 
 
-def test_private_job(sandbox: Sandbox, documents) -> None:
+def test_private_job(sandbox: Sandbox, documents_dir) -> None:
     """Any other document has no word about a public."""
-    job = drive(enqueue())
+    job = run_until_finished(enqueue())
     text = text_of(client_with(VIEW, EXPIRE), page(job))
     assert "docraptor-public" not in text
     assert "/expire/" not in text
 
 
 def test_expire_needs_its_permission(job: RenderJob) -> None:
-    """Who may see it may not end it."""
+    """A user who may view the job needs another permission to expire the document."""
     client = client_with(VIEW, "cancel_renderjob", "retry_renderjob")
     assert "/expire/" not in text_of(client, page(job))
     assert client.get(page(job, "expire")).status_code == 403
@@ -82,13 +84,13 @@ def test_expire_needs_its_permission(job: RenderJob) -> None:
 
 
 def test_expire_is_confirmed(job: RenderJob) -> None:
-    """A visit ends nothing; the button does, and the history has the name."""
+    """A GET expires nothing; the button does, and the history names the user."""
     client = client_with(VIEW, EXPIRE)
     assert f"{job.pk}/expire/" in text_of(client, page(job))
     assert "No longer public" in text_of(client, page(job, "expire"))
     assert fetch(job.public_url)[0] == 200
     response = confirm(client, page(job, "expire"))
-    assert "No longer public: 1." in response.content.decode()
+    assert "1 document is no longer public." in response.content.decode()
     assert fetch(job.public_url)[0] == 404
     (event,) = job.events.filter(kind=EventKind.EXPIRED)
     assert EXPIRE in event.message
@@ -99,34 +101,34 @@ def test_expire_fails(job: RenderJob, settings) -> None:
     settings.DOCRAPTOR = settings.DOCRAPTOR | {"BASE_URL": "http://127.0.0.1:9"}
     response = confirm(client_with(VIEW, EXPIRE), page(job, "expire"))
     text = response.content.decode()
-    assert "DocRaptor could not be reached" in text
+    assert "The request to DocRaptor failed: " in text
     assert WARNING in text
 
 
-def test_expire_of_what_is_private(sandbox: Sandbox, documents) -> None:
-    """There is nothing to end."""
-    job = drive(enqueue())
+def test_expire_of_what_is_private(sandbox: Sandbox, documents_dir) -> None:
+    """There is nothing to expire."""
+    job = run_until_finished(enqueue())
     response = client_with(VIEW, EXPIRE).post(page(job, "expire"), follow=True)
-    assert "Nothing to end" in response.content.decode()
+    assert "This document is not public." in response.content.decode()
 
 
 @pytest.mark.parametrize(
     ("state", "words"), [("queued", "May become public"), ("pending", "Not billed")]
 )
 def test_cancel_says_what_may_become_public(sandbox: Sandbox, state: str, words: str) -> None:
-    """Who gives up a hosted document under way is told that it may be public all the same."""
+    """Cancelling a hosted document warns that it may become public all the same."""
     job = enqueue(hosted=True)
     RenderJob.objects.filter(pk=job.pk).update(state=state)
     text = text_of(client_with(VIEW, "cancel_renderjob"), page(job, "cancel"))
     assert words in text
-    assert ("cannot be ended from here" in text) == (state == "queued")
+    assert ("could not expire it" in text) == (state == "queued")
 
 
 @pytest.mark.urls("tests.apps.shop.urls")
-def test_column_and_history_of_an_object(sandbox: Sandbox, documents, admin_client) -> None:
+def test_column_and_history_of_an_object(sandbox: Sandbox, documents_dir, admin_client) -> None:
     """The object's own list and page mark a public document, too."""
     invoice = Invoice.objects.create(number="A1")
-    job = drive(InvoicePDF.enqueue(invoice, hosted=True))
+    job = run_until_finished(InvoicePDF.enqueue(invoice, hosted=True))
     assert job.is_public
     for url in (INVOICES, f"{INVOICES}{invoice.pk}/change/"):
         text = admin_client.get(url).content.decode()

@@ -125,11 +125,11 @@ def test_secrets_are_not_shown(client: Client) -> None:
 
 def test_content_is_text_and_bounded(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     """The stored content is folded, escaped, and only its beginning."""
-    monkeypatch.setattr(inputs, "CONTENT_SHOWN", 20)
+    monkeypatch.setattr(inputs, "MAX_CONTENT_SHOWN", 20)
     job = make_job(order={"content": "<b>beginning</b>" + "x" * 20 + "end"})
     text = text_of(client, page(job))
     assert "&lt;b&gt;beginning&lt;/b&gt;xxxx</pre>" in text
-    assert "Only its beginning is shown." in text
+    assert "Only the beginning is shown." in text
     assert "<details open" not in text
 
 
@@ -137,7 +137,7 @@ def test_dropped_input(client: Client) -> None:
     """A job whose input was dropped still has its page."""
     job = make_job(State.COMPLETED)
     RenderInput.objects.all().delete()
-    assert "Not kept." in text_of(client, page(job))
+    assert "The input is no longer stored." in text_of(client, page(job))
 
 
 def test_input_is_for_readers(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -153,8 +153,8 @@ def test_input_is_for_readers(client: Client, monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(InvoicePDF, "may_download", only_ben)
     text = text_of(client, page(job))
     assert "canary" not in text
-    assert "Hidden: this document's rule does not let you read it." in text
-    assert "Not kept." not in text
+    assert "Hidden: you do not have permission to read this document." in text
+    assert "The input is no longer stored." not in text
     assert "what broke" in text
 
 
@@ -164,7 +164,7 @@ def test_a_rule_that_fails_hides(client: Client, caplog: Any) -> None:
     with patch.object(InvoicePDF, "may_download", lambda user, job: job.source.number == "1"):
         text = text_of(client, page(job))
     assert "canary" not in text
-    assert "Hidden: this document's rule" in text
+    assert "Hidden: you do not have permission" in text
     assert "may_download() of its document failed" in caplog.text
 
 
@@ -182,22 +182,22 @@ def test_history(client: Client) -> None:
     job.record_event(EventKind.ACCEPTED, source=State.SUBMITTING, detail={"status_id": "abc"})
     job.record_event(EventKind.STEP_FAILED, note="x" * 300)
     lines = client.get(page(job)).context["history"]
-    assert [line.kind for line in lines] == ["enqueued", "accepted", "try failed"]
-    assert "submitting" in lines[1].move
-    assert "working" in lines[1].move
-    assert '"status_id": "abc"' in lines[1].more
+    assert [line.event for line in lines] == ["enqueued", "accepted", "step failed"]
+    assert "submitting" in lines[1].transition
+    assert "working" in lines[1].transition
+    assert '"status_id": "abc"' in lines[1].details
     assert len(lines[2].summary) < 150
-    assert lines[2].more == "x" * 300
+    assert lines[2].details == "x" * 300
 
 
 def test_history_is_bounded(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     """Of a very long history the last lines are shown."""
-    monkeypatch.setattr(jobs, "LINES_SHOWN", 2)
+    monkeypatch.setattr(jobs, "MAX_HISTORY_LINES", 2)
     job = make_job()
     for kind in (EventKind.CALLBACK, EventKind.STEP_FAILED, EventKind.LATE_RESPONSE):
         job.record(kind)
     lines = client.get(page(job)).context["history"]
-    assert [line.kind for line in lines] == ["try failed", "late answer"]
+    assert [line.event for line in lines] == ["step failed", "late response"]
 
 
 def test_download_only_if_completed(client: Client) -> None:
@@ -220,11 +220,11 @@ def test_result(client: Client) -> None:
 
 
 def test_unfinished_page_refreshes(client: Client) -> None:
-    """The page of an unfinished job looks again, less often with time, unless it is kept still."""
+    """The page of an unfinished job refreshes, less often with time, unless it is paused."""
     job = make_job(State.WORKING)
     tag = '<meta http-equiv="refresh" content="{}">'
     assert tag.format(5) in text_of(client, page(job))
-    assert 'http-equiv="refresh"' not in text_of(client, f"{page(job)}?still")
+    assert 'http-equiv="refresh"' not in text_of(client, f"{page(job)}?pause")
     RenderJob.objects.update(created_at=timezone.now() - timedelta(hours=1))
     assert tag.format(30) in text_of(client, page(job))
     assert 'http-equiv="refresh"' not in text_of(client, page(failed()))

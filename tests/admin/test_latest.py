@@ -9,7 +9,7 @@ from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
-from django_docraptor.admin import newest
+from django_docraptor.admin import latest
 from django_docraptor.models import RenderJob
 from django_docraptor.states import State
 from tests.apps.shop.admin import (
@@ -26,23 +26,23 @@ from tests.support.admin_jobs import client_with
 pytestmark = [pytest.mark.django_db, pytest.mark.urls("tests.apps.shop.urls")]
 
 
-def test_column_shows_the_newest(clerk: Client, invoice: Invoice) -> None:
-    """The newest job's state; and the file of the last one that is finished."""
+def test_column_shows_the_latest(clerk: Client, invoice: Invoice) -> None:
+    """The column shows the latest job's state, and the file of the latest finished one."""
     done = make_job(invoice, State.COMPLETED)
     assert f'<a href="{done.get_absolute_url()}">Download</a>' in clerk.get(LIST).content.decode()
     make_job(invoice, State.FAILED)
     text = clerk.get(LIST).content.decode()
     assert "✕</span> failed" in text
     assert "✓</span> completed" not in text
-    assert f'<a href="{done.get_absolute_url()}">Download the last one</a>' in text
+    assert f'<a href="{done.get_absolute_url()}">Download previous version</a>' in text
 
 
 def test_column_without_documents(clerk: Client, invoice: Invoice) -> None:
     """Another object's document, and another document, are not this one's."""
     make_job(Invoice.objects.create(number="other"), State.COMPLETED)
-    assert newest.column(invoice, [InvoicePDF]) == "—"
+    assert latest.documents_cell(invoice, [InvoicePDF]) == "—"
     make_job(invoice, State.FAILED, Reminder)
-    assert newest.column(invoice, [InvoicePDF]) == "—"
+    assert latest.documents_cell(invoice, [InvoicePDF]) == "—"
 
 
 def test_column_has_no_link_for_who_may_not_download(invoice: Invoice) -> None:
@@ -75,8 +75,8 @@ def test_no_links_where_jobs_have_no_pages(rf: Any) -> None:
     """A site without the jobs' admin links to none, not even for a superuser."""
     request = rf.get("/")
     request.user = User.objects.create_superuser("root")
-    assert newest.may_view_jobs(site, request)
-    assert not newest.may_view_jobs(AdminSite(), request)
+    assert latest.may_view_jobs(site, request)
+    assert not latest.may_view_jobs(AdminSite(), request)
 
 
 def test_column_may_be_placed(rf: Any) -> None:
@@ -108,12 +108,12 @@ def test_list_takes_the_same_queries_for_any_number(clerk: Client) -> None:
 
 
 def test_history_lists_the_latest(clerk: Client, invoice: Invoice, monkeypatch: Any) -> None:
-    """The newest jobs of this object, linked to their pages."""
-    monkeypatch.setattr(newest, "MOST_SHOWN", 2)
+    """The page lists the latest jobs of its object, linked to their pages."""
+    monkeypatch.setattr(latest, "MAX_JOBS_SHOWN", 2)
     jobs = [make_job(invoice, State.FAILED, error_code="rejected") for _ in range(3)]
     make_job(Invoice.objects.create(number="other"), State.COMPLETED)
     response = clerk.get(page(invoice))
-    assert len(response.context["document_lines"]) == 2
+    assert len(response.context["document_jobs"]) == 2
     shown = response.content.decode()
     assert sum(f"{JOBS}{job.pk}/change/" in shown for job in jobs) == 2
     assert "<code>rejected</code>" in shown

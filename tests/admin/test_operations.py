@@ -30,47 +30,49 @@ pytestmark = pytest.mark.django_db
 
 
 @pytest.mark.parametrize(
-    ("step", "state", "permission"),
+    ("operation", "state", "permission"),
     [("retry", State.FAILED, RETRY), ("cancel", State.QUEUED, CANCEL)],
 )
-class TestStepPermission:
-    """Each step has a permission of its own."""
+class TestOperationPermission:
+    """Each operation has its own permission."""
 
-    def test_step_forbidden(self, step: str, state: State, permission: str) -> None:
+    def test_operation_forbidden(self, operation: str, state: State, permission: str) -> None:
         """Who has the other permission only sees no button and gets 403."""
         job = make_job(state)
         other = client_with(VIEW, *({RETRY, CANCEL} - {permission}))
-        assert f'href="{page(job, step)}"' not in text_of(other, page(job))
-        assert f"{step}_selected" not in text_of(other, LIST)
-        assert other.get(page(job, step)).status_code == 403
-        assert other.post(page(job, step), {"seen": "x"}).status_code == 403
-        data = {"action": f"{step}_selected", "_selected_action": job.pk, "seen": "x"}
+        assert f'href="{page(job, operation)}"' not in text_of(other, page(job))
+        assert f"{operation}_selected" not in text_of(other, LIST)
+        assert other.get(page(job, operation)).status_code == 403
+        assert other.post(page(job, operation), {"fingerprint": "x"}).status_code == 403
+        data = {"action": f"{operation}_selected", "_selected_action": job.pk, "fingerprint": "x"}
         other.post(LIST, data)
         assert state_of(job) == state
 
-    def test_step_allowed(self, step: str, state: State, permission: str) -> None:
+    def test_operation_allowed(self, operation: str, state: State, permission: str) -> None:
         """Who has it sees the button, and a GET of its address only asks."""
         job = make_job(state)
         allowed = client_with(VIEW, permission)
-        assert f'href="{page(job, step)}"' in text_of(allowed, page(job))
-        assert 'name="seen"' in text_of(allowed, page(job, step))
+        assert f'href="{page(job, operation)}"' in text_of(allowed, page(job))
+        assert 'name="fingerprint"' in text_of(allowed, page(job, operation))
         assert state_of(job) == state
 
-    def test_step_anonymous(self, step: str, state: State, permission: str) -> None:
+    def test_operation_anonymous(self, operation: str, state: State, permission: str) -> None:
         """Whoever is not logged in is sent to the login."""
         job = make_job(state)
-        response = Client().post(page(job, step))
+        response = Client().post(page(job, operation))
         assert response.status_code == 302
         assert "/login/" in response["Location"]
         assert state_of(job) == state
 
-    def test_step_csrf(self, step: str, state: State, permission: str) -> None:
+    def test_operation_csrf(self, operation: str, state: State, permission: str) -> None:
         """Another site's form does nothing."""
         job = make_job(state)
         strict = Client(enforce_csrf_checks=True)
         strict.force_login(User.objects.create_superuser("root"))
-        asked = strict.get(page(job, step))
-        response = strict.post(page(job, step), {"seen": asked.context["plan"].fingerprint})
+        asked = strict.get(page(job, operation))
+        response = strict.post(
+            page(job, operation), {"fingerprint": asked.context["plan"].fingerprint}
+        )
         assert response.status_code == 403
         assert state_of(job) == state
 
@@ -81,26 +83,36 @@ class TestStepPermission:
 @pytest.mark.parametrize(
     ("make", "title", "text", "billed"),
     [
-        (lambda: failed(ErrorCode.STATUS_UNAVAILABLE), "Not billed", "taken up there", 0),
+        (
+            lambda: failed(ErrorCode.STATUS_UNAVAILABLE),
+            "Not billed",
+            "The job continues from there",
+            0,
+        ),
         (
             lambda: failed(ErrorCode.STORAGE_ERROR, download_id="d"),
             "Not billed",
-            "taken up there",
+            "The job continues from there",
             0,
         ),
-        (lambda: failed(test=True), "Free", "A test document", 0),
-        (lambda: failed(ErrorCode.TIMED_OUT, test=True), "Free", "A test document", 0),
-        (lambda: failed(), "Billed", "one more document is billed", 1),
+        (lambda: failed(test=True), "Free", "Test documents are rendered again", 0),
+        (
+            lambda: failed(ErrorCode.TIMED_OUT, test=True),
+            "Free",
+            "Test documents are rendered again",
+            0,
+        ),
+        (lambda: failed(), "Billed", "billed as a new one", 1),
         (
             lambda: failed(ErrorCode.TIMED_OUT),
-            "Billed, perhaps twice",
-            "may be on the bill already",
+            "May be billed twice",
+            "may have been billed already",
             1,
         ),
         (
             lambda: failed(ErrorCode.STATUS_UNAVAILABLE, status_id=""),
-            "Billed, perhaps twice",
-            "may be on the bill already",
+            "May be billed twice",
+            "may have been billed already",
             1,
         ),
     ],
@@ -115,8 +127,8 @@ def test_retry_says_what_it_costs(
     said = response.content.decode()
     assert group.outcome.title == title
     assert text in said
-    assert response.context["plan"].billed == billed
-    assert ("document is added to the bill" in said) == bool(billed)
+    assert response.context["plan"].billed_count == billed
+    assert ("Confirming will bill 1 document." in said) == bool(billed)
 
 
 def test_retry_confirmed(client: Client) -> None:
@@ -124,7 +136,7 @@ def test_retry_confirmed(client: Client) -> None:
     job = failed()
     response = confirm(client, page(job, "retry"))
     assert response.redirect_chain == [(page(job), 302)]
-    assert "Retried: 1." in response.content.decode()
+    assert "1 job will be retried." in response.content.decode()
     assert state_of(job) == State.PENDING
     event = job.events.get(kind=EventKind.RETRIED)
     assert event.message == f"by staff-{VIEW}-{RETRY}-{CANCEL}"
@@ -148,12 +160,12 @@ def test_post_without_confirmation_asks(client: Client) -> None:
 def test_confirmation_of_something_else_asks_again(client: Client) -> None:
     """If the bill has changed since the question, nothing is done and it is asked anew."""
     job = failed(ErrorCode.DOWNLOAD_FAILED, download_id="d")
-    seen = client.get(page(job, "retry")).context["plan"].fingerprint
+    fingerprint = client.get(page(job, "retry")).context["plan"].fingerprint
     RenderJob.objects.filter(pk=job.pk).update(error_code=ErrorCode.TIMED_OUT)
-    response = client.post(page(job, "retry"), {"seen": seen})
+    response = client.post(page(job, "retry"), {"fingerprint": fingerprint})
     said = response.content.decode()
-    assert "Something has changed" in said
-    assert "Billed, perhaps twice" in said
+    assert "The jobs have changed since this page was shown" in said
+    assert "May be billed twice" in said
     assert state_of(job) == State.FAILED
 
 
@@ -168,7 +180,7 @@ def test_retry_of_what_has_not_failed(client: Client, state: State) -> None:
 
 
 def test_unknown_job(client: Client) -> None:
-    """A step for a job that is not there is not found."""
+    """An operation on a job that does not exist answers 404."""
     missing = UUID(int=1)
     assert client.post(f"{LIST}{missing}/retry/").status_code == 404
 
@@ -185,7 +197,7 @@ def test_unknown_job(client: Client) -> None:
         (State.UNCONFIRMED, {}, "May be billed"),
         (State.QUEUED, {}, "May be billed"),
         (State.WORKING, {}, "May be billed"),
-        (State.DOWNLOADING, {}, "Billed already"),
+        (State.DOWNLOADING, {}, "Already billed"),
     ],
 )
 def test_cancel_says_what_it_costs(
@@ -203,7 +215,7 @@ def test_cancel_confirmed(client: Client) -> None:
     """After the confirmation the job is cancelled."""
     job = make_job(State.WORKING)
     response = confirm(client, page(job, "cancel"))
-    assert "Cancelled: 1." in response.content.decode()
+    assert "1 job was cancelled." in response.content.decode()
     assert state_of(job) == State.CANCELLED
 
 
@@ -228,9 +240,9 @@ def test_bulk_retry_asks_first(client: Client) -> None:
     response = client.post(LIST, {"action": "retry_selected", "_selected_action": chosen})
     plan = response.context["plan"]
     groups = {group.outcome.code: group.jobs for group in plan.groups}
-    assert groups == {"billed": [first], "billed_again": [second], "free": [free]}
-    assert plan.left_alone == [done]
-    assert "2 documents are added to the bill" in response.content.decode()
+    assert groups == {"billed": [first], "may_be_billed_twice": [second], "free": [free]}
+    assert plan.skipped == [done]
+    assert "Confirming will bill 2 documents." in response.content.decode()
     assert state_of(first) == State.FAILED
 
 
@@ -242,10 +254,10 @@ def test_bulk_retry_confirmed(client: Client) -> None:
     form = {
         "action": asked.context["action"],
         "_selected_action": [job.pk for job in asked.context["plan"].jobs],
-        "seen": asked.context["plan"].fingerprint,
+        "fingerprint": asked.context["plan"].fingerprint,
     }
     response = client.post(LIST, form, follow=True)
-    assert "Retried: 1." in response.content.decode()
+    assert "1 job will be retried." in response.content.decode()
     assert (state_of(bad), state_of(done)) == (State.PENDING, State.COMPLETED)
 
 
@@ -254,19 +266,19 @@ def test_bulk_cancel_confirmed(client: Client) -> None:
     many = [make_job(State.QUEUED), make_job(State.PENDING)]
     chosen = [job.pk for job in many]
     response = confirm(client, LIST, action="cancel_selected", _selected_action=chosen)
-    assert "Cancelled: 2." in response.content.decode()
+    assert "2 jobs were cancelled." in response.content.decode()
     assert {state_of(job) for job in many} == {State.CANCELLED}
 
 
 def test_bulk_is_bounded(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     """More jobs than a person would read are not taken at once."""
-    monkeypatch.setattr(jobs, "MOST_AT_ONCE", 1)
+    monkeypatch.setattr(jobs, "MAX_SELECTED", 1)
     many = [failed(), failed()]
     chosen = [job.pk for job in many]
     response = client.post(
         LIST, {"action": "retry_selected", "_selected_action": chosen}, follow=True
     )
-    assert "At most 1 jobs at once" in response.content.decode()
+    assert "You can select at most 1 jobs at a time." in response.content.decode()
 
 
 def test_confirmation_has_a_constant_number_of_queries(client: Client) -> None:

@@ -10,7 +10,7 @@ import pytest
 import requests
 import urllib3.exceptions
 
-from django_docraptor.client.failures import Redactor, from_network
+from django_docraptor.client.failures import Redactor, network_error
 from django_docraptor.exceptions import (
     ForbiddenError,
     NotFoundError,
@@ -36,7 +36,7 @@ from tests.support.client import (
     everything,
     status_error,
 )
-from tests.support.socket_server import SocketServer, answer, chunked, head
+from tests.support.socket_server import SocketServer, respond, chunked, head
 
 # Certainly not sent.
 
@@ -95,7 +95,7 @@ def test_create_through_a_proxy_that_refuses_was_not_sent():
 
 def test_create_over_https_that_the_proxy_does_not_connect_was_not_sent():
     """CONNECT answered with 502: the proxy has seen no request of ours."""
-    refuse = at.raw(head(502, {"Content-Length": "0"}))
+    refuse = at.send_bytes(head(502, {"Content-Length": "0"}))
     with SocketServer(refuse) as proxy, pytest.raises(NotSentError):
         client("https://docraptor.test", proxies={"https": proxy.url}).create_async_doc(REQUEST)
     assert [sent.method for sent in proxy.requests] == ["CONNECT"]
@@ -104,7 +104,7 @@ def test_create_over_https_that_the_proxy_does_not_connect_was_not_sent():
 
 def test_create_over_http_with_502_from_a_proxy_is_a_server_error():
     """Without a tunnel the proxy has the request, and may have passed it on."""
-    with SocketServer(answer(status=502)) as proxy, pytest.raises(ServerError) as caught:
+    with SocketServer(respond(status=502)) as proxy, pytest.raises(ServerError) as caught:
         client("http://docraptor.test", proxies={"http": proxy.url}).create_async_doc(REQUEST)
     assert caught.value.sent == Sent.MAYBE
 
@@ -136,15 +136,15 @@ BIG = DocumentRequest(name="big", content="x" * 20_000_000)
     "behaviour",
     [
         at.close_unread,
-        at.close_while_reading,
+        at.reset_while_reading,
         at.reset,
         at.close,
         at.hang,
-        at.raw(b"HTT"),
-        at.raw(b"garbage\r\n\r\n"),
-        at.raw(b"HTTP/1.1 200 OK\r\nContent-Le"),
-        at.raw(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\nabcdef"),
-        at.raw(b"HTTP/1.1 200 OK\r\nX: " + b"y" * 70_000 + b"\r\n\r\n"),
+        at.send_bytes(b"HTT"),
+        at.send_bytes(b"garbage\r\n\r\n"),
+        at.send_bytes(b"HTTP/1.1 200 OK\r\nContent-Le"),
+        at.send_bytes(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\nabcdef"),
+        at.send_bytes(b"HTTP/1.1 200 OK\r\nX: " + b"y" * 70_000 + b"\r\n\r\n"),
     ],
     ids=[
         "rst-unread",
@@ -170,7 +170,7 @@ def test_create_without_an_answer_is_unknown_and_sent_once(behaviour):
 def test_create_whose_body_is_not_taken_is_unknown():
     """The server stops reading a large body: the read timeout also bounds the writing."""
     started = time.monotonic()
-    error, _ = create_error(at.stop_reading, request=BIG)
+    error, _ = create_error(at.leave_body_unread, request=BIG)
     assert type(error) is UnknownOutcomeError
     assert time.monotonic() - started < 2
 
@@ -185,19 +185,21 @@ def test_create_refused_while_sending_is_rejected():
 @pytest.mark.parametrize(
     "behaviour",
     [
-        at.raw(head(200, {"Content-Length": "20"}) + b'{"status_id'),
-        at.raw(head(200, {"Transfer-Encoding": "chunked"}) + chunked(b'{"status_id', end=False)),
-        at.raw(head(200) + b'{"status_id'),
+        at.send_bytes(head(200, {"Content-Length": "20"}) + b'{"status_id'),
+        at.send_bytes(
+            head(200, {"Transfer-Encoding": "chunked"}) + chunked(b'{"status_id', end=False)
+        ),
+        at.send_bytes(head(200) + b'{"status_id'),
         at.stall(head(200, {"Content-Length": "20"}) + b'{"status_id'),
         at.drip(head(200, {"Content-Length": "999999"}), every=0.05, piece=b" "),
-        answer(b"<html>Welcome to our hotel</html>"),
-        answer(b"{}"),
-        answer(b'{"status_id": " "}'),
-        answer(b'["abc"]'),
-        answer(b"\xff\xfe"),
-        answer(b"[" * 100_000),
-        answer(b"x", headers={"Content-Encoding": "gzip"}),
-        answer(b"", status=204),
+        respond(b"<html>Welcome to our hotel</html>"),
+        respond(b"{}"),
+        respond(b'{"status_id": " "}'),
+        respond(b'["abc"]'),
+        respond(b"\xff\xfe"),
+        respond(b"[" * 100_000),
+        respond(b"x", headers={"Content-Encoding": "gzip"}),
+        respond(b"", status=204),
     ],
     ids=[
         "cut-length",
@@ -227,7 +229,7 @@ def test_create_accepted_with_a_lost_id_is_unknown_but_sent(behaviour):
 @pytest.mark.parametrize("status", [500, 502, 503, 504, 599])
 def test_create_with_a_server_error_may_have_been_accepted(status):
     """A gateway's error says nothing of the application behind it."""
-    error, server = create_error(answer(b"<title>Bad Gateway</title>", status))
+    error, server = create_error(respond(b"<title>Bad Gateway</title>", status))
     assert isinstance(error, ServerError)
     assert (error.sent, error.retryable, error.status) == (Sent.MAYBE, True, status)
     assert error.message == "Bad Gateway"
@@ -238,11 +240,11 @@ def test_from_network_takes_only_explicit_links_for_proof():
     """An error that was merely being handled meanwhile proves nothing."""
     failure = requests.ConnectionError("Connection aborted.")
     failure.__context__ = urllib3.exceptions.NewConnectionError(None, "refused")
-    error = from_network(failure, url="http://x", creates=True, redact=Redactor(()))
+    error = network_error(failure, url="http://x", is_create=True, redact=Redactor(()))
     assert type(error) is UnknownOutcomeError
 
 
-@pytest.mark.parametrize("behaviour", [at.reset, at.close, at.hang, at.raw(b"junk")])
+@pytest.mark.parametrize("behaviour", [at.reset, at.close, at.hang, at.send_bytes(b"junk")])
 def test_status_without_an_answer_may_be_asked_again(behaviour):
     """Asking is free, so it is retryable."""
     error = status_error(behaviour)
@@ -274,7 +276,7 @@ def test_status_refused_was_not_sent():
 )
 def test_create_errors_by_status(status, kind, sent, retryable):
     """What each status code proves about a create."""
-    error, _ = create_error(answer(b"", status, {"X-Request-Id": "r-1"}))
+    error, _ = create_error(respond(b"", status, {"X-Request-Id": "r-1"}))
     assert type(error) is kind
     assert (error.sent, error.retryable) == (sent, retryable)
     assert (error.status, error.request_id) == (status, "r-1")
@@ -293,7 +295,7 @@ def test_create_errors_by_status(status, kind, sent, retryable):
 )
 def test_status_and_download_errors_by_status(status, kind, retryable):
     """403 is final where nothing is created."""
-    for error in (status_error(answer(b"", status)), download_error(answer(b"", status))):
+    for error in (status_error(respond(b"", status)), download_error(respond(b"", status))):
         assert type(error) is kind
         assert error.retryable is retryable
 
@@ -322,16 +324,16 @@ def test_status_and_download_errors_by_status(status, kind, retryable):
             "413 Request Too Large",
         ),
         (b"plain words", "plain words"),
-        (b"", "DocRaptor answered 422 without a reason."),
-        (b"<p>", "DocRaptor answered 422 without a reason."),
+        (b"", "DocRaptor returned HTTP 422 without an error message."),
+        (b"<p>", "DocRaptor returned HTTP 422 without an error message."),
         (b"[" * 60_000, None),
-        (b"<error" * 10_000, "DocRaptor answered 422 without a reason."),
+        (b"<error" * 10_000, "DocRaptor returned HTTP 422 without an error message."),
     ],
 )
 def test_error_message_holds_every_reason(body, message):
     """XML, JSON, HTML, text, not UTF-8, empty: the reasons are found, the status is never lost."""
     started = time.monotonic()
-    error, _ = create_error(answer(body, 422))
+    error, _ = create_error(respond(body, 422))
     assert error.status == 422
     assert error.message == message or message is None
     assert time.monotonic() - started < 1
@@ -340,7 +342,7 @@ def test_error_message_holds_every_reason(body, message):
 def test_error_message_is_whole_and_the_body_an_excerpt():
     """A long reason is not cut; the body is, at 2,000 characters."""
     reason = "x" * 5_000
-    error, _ = create_error(answer(f"<errors><error>{reason}</error></errors>".encode(), 422))
+    error, _ = create_error(respond(f"<errors><error>{reason}</error></errors>".encode(), 422))
     assert error.message == reason
     assert len(error.body) == 2_000
 
@@ -351,17 +353,17 @@ def test_error_body_cannot_expand():
         b'<!DOCTYPE x [<!ENTITY a "aaaaaaaaaa"><!ENTITY b "&a;&a;&a;">]>'
         b"<errors><error>&b; &xxe;</error></errors>"
     )
-    error, _ = create_error(answer(bomb, 422))
+    error, _ = create_error(respond(bomb, 422))
     assert error.message == "&b; &xxe;"
 
 
 @pytest.mark.parametrize(
     "behaviour",
     [
-        at.raw(head(422, {"Content-Length": "99"}) + b"<errors><error>Cut</error>"),
+        at.send_bytes(head(422, {"Content-Length": "99"}) + b"<errors><error>Cut</error>"),
         at.stall(head(422, {"Content-Length": "99"}) + b"<errors><error>Cut</error>"),
-        at.pour(head(422), b"<errors><error>Cut</error>" + b" " * 65536),
-        at.raw(head(422, {"Content-Encoding": "gzip"}) + b"not gzip"),
+        at.send_endlessly(head(422), b"<errors><error>Cut</error>" + b" " * 65536),
+        at.send_bytes(head(422, {"Content-Encoding": "gzip"}) + b"not gzip"),
     ],
     ids=["cut", "stall", "endless", "not-gzip"],
 )
@@ -378,7 +380,7 @@ def test_error_body_that_cannot_be_read_does_not_hide_the_status(behaviour):
 )
 def test_retry_after_in_seconds(value, seconds):
     """Seconds, one hour at most; nonsense is as if nothing was said."""
-    error, _ = create_error(answer(b"", 429, {"Retry-After": value}))
+    error, _ = create_error(respond(b"", 429, {"Retry-After": value}))
     assert error.retry_after == seconds
 
 
@@ -386,10 +388,10 @@ def test_retry_after_as_a_date():
     """An HTTP date becomes the seconds until then, never negative."""
     now = dt.datetime.now(dt.UTC)
     later = format_datetime(now + dt.timedelta(seconds=100), usegmt=True)
-    error, _ = create_error(answer(b"", 429, {"Retry-After": later}))
+    error, _ = create_error(respond(b"", 429, {"Retry-After": later}))
     assert 90 < error.retry_after <= 100
     past = format_datetime(now - dt.timedelta(days=1), usegmt=True)
-    error, _ = create_error(answer(b"", 503, {"Retry-After": past}))
+    error, _ = create_error(respond(b"", 503, {"Retry-After": past}))
     assert error.retry_after == 0
 
 
@@ -398,14 +400,15 @@ def test_retry_after_as_a_date():
 def test_error_that_repeats_the_key_is_redacted(form, status):
     """An error body may repeat the key in any of its forms."""
     body = f"<errors><error>Bad key {form}!</error></errors>".encode()
-    error, _ = create_error(answer(body, status, {"X-Request-Id": f"r {form}"}))
+    error, _ = create_error(respond(body, status, {"X-Request-Id": f"r {form}"}))
     assert error.message == "Bad key [redacted]!"
     assert form not in everything(error)
     assert "[redacted]" in error.body
 
 
 @pytest.mark.parametrize(
-    "behaviour", [at.reset, at.hang, at.raw(b"junk\r\n"), answer(b"{", 200), answer(b"", 403)]
+    "behaviour",
+    [at.reset, at.hang, at.send_bytes(b"junk\r\n"), respond(b"{", 200), respond(b"", 403)],
 )
 def test_errors_and_logs_show_no_secret(behaviour, caplog):
     """Neither the key nor the download id is in any text of an error, its traceback or a log."""
@@ -434,7 +437,7 @@ def test_errors_and_logs_show_no_secret(behaviour, caplog):
 def test_error_that_repeats_the_download_id_is_redacted():
     """A download's address in an error body is a secret too."""
     body = b"<errors><error>https://x.test/download/an0ther?x and abc1234 failed</error></errors>"
-    with SocketServer(answer(body, 400)) as server, pytest.raises(RejectedError) as caught:
+    with SocketServer(respond(body, 400)) as server, pytest.raises(RejectedError) as caught:
         client(server.url).download("abc1234", io.BytesIO())
     told = everything(caught.value)
     assert "an0ther" not in told

@@ -12,7 +12,7 @@ import requests
 
 import django_docraptor
 from django_docraptor.client import RemoteStatus, Timeouts
-from django_docraptor.client.transport import session_for
+from django_docraptor.client.transport import thread_session
 from django_docraptor.exceptions import (
     NotSentError,
     ResponseError,
@@ -29,7 +29,7 @@ from tests.support.client import (
     create_error,
     status_error,
 )
-from tests.support.socket_server import SocketServer, answer, head
+from tests.support.socket_server import SocketServer, respond, head
 
 
 def test_client_authenticates_with_the_key_as_user_and_no_password():
@@ -54,7 +54,7 @@ def test_client_says_who_it_is_and_asks_for_no_encoding():
 
 def test_creates_and_downloads_use_a_connection_of_their_own():
     """A kept connection may die as the request arrives: a create or a download never risks it."""
-    with SocketServer(ACCEPTED, ACCEPTED, answer(b"%PDF-")) as server:
+    with SocketServer(ACCEPTED, ACCEPTED, respond(b"%PDF-")) as server:
         mine = client(server.url)
         mine.create_async_doc(REQUEST)
         mine.create_async_doc(REQUEST)
@@ -65,7 +65,7 @@ def test_creates_and_downloads_use_a_connection_of_their_own():
 
 def test_status_calls_share_a_pooled_connection():
     """Polling does not pay for a TLS handshake each time, even across clients."""
-    with SocketServer(answer(b'{"status": "queued"}')) as server:
+    with SocketServer(respond(b'{"status": "queued"}')) as server:
         for _ in range(3):
             client(server.url).get_status("abc")
     assert [sent.connection for sent in server.requests] == [1, 1, 1]
@@ -74,17 +74,17 @@ def test_status_calls_share_a_pooled_connection():
 def test_pooled_session_belongs_to_one_thread():
     """Two threads never share a session."""
     others = []
-    thread = threading.Thread(target=lambda: others.append(session_for("pooled")))
+    thread = threading.Thread(target=lambda: others.append(thread_session("pooled")))
     thread.start()
     thread.join()
-    assert others[0] is not session_for("pooled")
-    assert session_for("pooled") is session_for("pooled")
+    assert others[0] is not thread_session("pooled")
+    assert thread_session("pooled") is thread_session("pooled")
 
 
 @pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
 def test_pooled_session_is_not_inherited_across_a_fork():
     """X6: a child process opens its own connection; the parent's stays usable."""
-    with SocketServer(answer(b'{"status": "queued"}')) as server:
+    with SocketServer(respond(b'{"status": "queued"}')) as server:
         client(server.url).get_status("abc")
         pid = os.fork()
         if pid == 0:
@@ -100,7 +100,7 @@ def test_pooled_session_is_not_inherited_across_a_fork():
 
 def test_cookies_are_not_kept():
     """A cookie that is set is never sent back."""
-    queued = answer(b'{"status": "queued"}', headers={"Set-Cookie": "a=b; Path=/"})
+    queued = respond(b'{"status": "queued"}', headers={"Set-Cookie": "a=b; Path=/"})
     with SocketServer(queued) as server:
         client(server.url).get_status("abc")
         client(server.url).get_status("abc")
@@ -153,7 +153,7 @@ def test_redirect_is_not_followed_and_the_key_not_sent_there(status):
     """A create is not repeated elsewhere, and its outcome is unknown."""
     with SocketServer(ACCEPTED) as other:
         location = {"Location": f"{other.url}/async_docs?token=t0ken"}
-        error, server = create_error(answer(b"moved", status, location))
+        error, server = create_error(respond(b"moved", status, location))
         assert other.connections == 0
     assert type(error) is UnknownOutcomeError
     assert "redirect to 127.0.0.1" in error.message
@@ -164,13 +164,13 @@ def test_redirect_is_not_followed_and_the_key_not_sent_there(status):
 @pytest.mark.parametrize("location", ["http://[bad", "nonsense://x", "http://"])
 def test_redirect_to_a_broken_address_is_unknown_not_unsent(location):
     """requests would raise InvalidURL, as for an address of ours; but this create was sent."""
-    error, _ = create_error(answer(b"", 307, {"Location": location}))
+    error, _ = create_error(respond(b"", 307, {"Location": location}))
     assert type(error) is UnknownOutcomeError
 
 
 def test_redirect_with_an_endless_body_is_not_loaded():
     """requests would load it whole to look where the redirect goes."""
-    pour = at.pour(head(307, {"Location": "/elsewhere"}), b"x" * 65536)
+    pour = at.send_endlessly(head(307, {"Location": "/elsewhere"}), b"x" * 65536)
     tracemalloc.start()
     error, _ = create_error(pour)
     peak = tracemalloc.get_traced_memory()[1]
@@ -181,7 +181,7 @@ def test_redirect_with_an_endless_body_is_not_loaded():
 
 def test_redirect_of_a_status_call_may_be_asked_again():
     """Something in between answered: not followed, not final."""
-    error = status_error(answer(b"", 302, {"Location": "http://127.0.0.1:1/"}))
+    error = status_error(respond(b"", 302, {"Location": "http://127.0.0.1:1/"}))
     assert type(error) is ResponseError
     assert (error.status, error.retryable) == (302, True)
 
@@ -189,7 +189,7 @@ def test_redirect_of_a_status_call_may_be_asked_again():
 def test_urllib3_logs_a_download_without_its_id(caplog):
     """urllib3 logs every path at DEBUG; the id in it is taken out, the line stays."""
     caplog.set_level(logging.DEBUG, logger="urllib3")
-    with SocketServer(answer(b"x")) as server:
+    with SocketServer(respond(b"x")) as server:
         client(server.url).download(DOWNLOAD_ID, io.BytesIO())
     assert '"GET /download/[redacted] HTTP/1.1" 200' in caplog.text
     assert DOWNLOAD_ID not in caplog.text
@@ -205,10 +205,10 @@ def test_urllib3_may_log_a_dict(caplog):
 
 def test_call_is_logged_without_ids(caplog):
     """One line a call at DEBUG: method, path without ids, status, seconds."""
-    caplog.set_level(logging.DEBUG, logger="django_docraptor.client")
-    with SocketServer(answer(b'{"status": "queued"}')) as server:
+    caplog.set_level(logging.DEBUG, logger="django_docraptor.client.transport")
+    with SocketServer(respond(b'{"status": "queued"}')) as server:
         client(server.url).get_status("st4tus")
-    (line,) = [one for one in caplog.records if one.name == "django_docraptor.client"]
+    (line,) = [one for one in caplog.records if one.name == "django_docraptor.client.transport"]
     assert line.getMessage().startswith("GET /status/…: 200 in 0.")
 
 

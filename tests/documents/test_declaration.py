@@ -22,7 +22,7 @@ from django_docraptor.shortcuts import JobSpec
 from django_docraptor.states import State
 from tests.apps.shop.documents import Broken, InvoicePDF
 from tests.apps.shop.models import Invoice
-from tests.support.jobs import drive, kinds, read
+from tests.support.jobs import run_until_finished, event_kinds, read_file
 
 pytestmark = pytest.mark.django_db
 
@@ -95,7 +95,7 @@ def test_document_type_parameter(invoice: Invoice) -> None:
 
 def test_order_says_what_the_class_says(invoice: Invoice, place) -> None:
     """The order has label, name, type, options and priority of the class."""
-    order = place.order(invoice)
+    order = place.spec(invoice)
     assert order == JobSpec(
         name=f"Place-{invoice.pk}.xlsx",
         document="tests.Place",
@@ -108,7 +108,7 @@ def test_order_says_what_the_class_says(invoice: Invoice, place) -> None:
 
 def test_order_says_what_the_call_says(invoice: Invoice, place) -> None:
     """The call wins over the class."""
-    order = place.order(invoice, name="mine.pdf", document_type="pdf", priority=0, test=False)
+    order = place.spec(invoice, name="mine.pdf", document_type="pdf", priority=0, test=False)
     assert (order.name, order.document_type, order.priority, order.test) == (
         "mine.pdf",
         "pdf",
@@ -146,7 +146,7 @@ def test_source_of_another_kind(source: Any, given: str) -> None:
     """What is not of the document's model is refused with both named; it has the same key."""
     Invoice.objects.create(pk=1, number="17")
     said = f"InvoicePDF is made from Invoice, not from {given}"
-    for order in (InvoicePDF.enqueue, InvoicePDF.order, InvoicePDF.preview_html):
+    for order in (InvoicePDF.enqueue, InvoicePDF.spec, InvoicePDF.preview_html):
         with pytest.raises(ValidationError, match=said) as caught:
             order(source)
         assert list(caught.value.message_dict) == ["source"]
@@ -217,9 +217,9 @@ def test_order_test_flag(invoice: Invoice, place, settings) -> None:
 
 def test_order_with_type(invoice: Invoice, place) -> None:
     """A type that is ordered is in the name, in the job and in the template's context."""
-    order = place.order(invoice, document_type="pdf")
+    order = place.spec(invoice, document_type="pdf")
     assert (order.name, order.document_type) == (f"Place-{invoice.pk}.pdf", "pdf")
-    assert place(invoice, ordered_type="xls").get_base_context()["document_type"] == "xls"
+    assert place(invoice, requested_type="xls").get_base_context()["document_type"] == "xls"
 
 
 @pytest.mark.parametrize(
@@ -274,11 +274,11 @@ def test_render(invoice: Invoice) -> None:
 
 
 @pytest.mark.django_db(transaction=True)
-def test_document_completes(sandbox: Sandbox, documents, invoice: Invoice) -> None:
+def test_document_completes(sandbox: Sandbox, documents_dir, invoice: Invoice) -> None:
     """From an object to a file in the storage."""
-    job = drive(InvoicePDF.enqueue(invoice))
+    job = run_until_finished(InvoicePDF.enqueue(invoice))
     assert job.state == State.COMPLETED
-    assert read(job).startswith(b"%PDF-")
+    assert read_file(job).startswith(b"%PDF-")
 
 
 @pytest.mark.django_db(transaction=True)
@@ -350,12 +350,12 @@ def test_may_download_by_default(place, invoice: Invoice) -> None:
 
 
 def test_may_download_as_the_document_says(
-    client: Client, place, invoice: Invoice, documents
+    client: Client, place, invoice: Invoice, documents_dir
 ) -> None:
     """The download view asks the document's class, but never for a stranger."""
     place.may_download = classmethod(lambda cls, user, job: job.source.number == user.username)
-    documents.mkdir()
-    (documents / "a.xlsx").write_bytes(b"PK")
+    documents_dir.mkdir()
+    (documents_dir / "a.xlsx").write_bytes(b"PK")
     anna = get_user_model().objects.create(username="anna")
     job = place.enqueue(invoice, owner=anna)
     RenderJob.objects.update(state=State.COMPLETED, due_at=None, file="a.xlsx")
@@ -385,7 +385,7 @@ def test_source_gone(sandbox: Sandbox, invoice: Invoice) -> None:
     """A source that was deleted before the rendering fails the job; nothing is sent."""
     job = InvoicePDF.enqueue(invoice)
     invoice.delete()
-    job = drive(job)
+    job = run_until_finished(job)
     assert (job.state, job.error_code) == (State.FAILED, "template_error")
     assert "SourceGoneError" in job.errors
     assert sandbox.ledger.create_calls == 0
@@ -394,13 +394,13 @@ def test_source_gone(sandbox: Sandbox, invoice: Invoice) -> None:
 @pytest.mark.django_db(transaction=True)
 def test_template_error(sandbox: Sandbox, invoice: Invoice) -> None:
     """An error in a template fails the job with its traceback in the history; nothing is sent."""
-    job = drive(Broken.enqueue(invoice))
+    job = run_until_finished(Broken.enqueue(invoice))
     assert (job.state, job.error_code) == (State.FAILED, "template_error")
     failed = job.events.get(kind="failed")
     assert "RuntimeError: no such total" in failed.message
     assert "in get_context" in failed.message
     assert failed.message == job.errors
-    assert kinds(job) == ["enqueued", "failed"]
+    assert event_kinds(job) == ["enqueued", "failed"]
     assert sandbox.ledger.create_calls == 0
 
 
@@ -408,7 +408,7 @@ def test_template_error(sandbox: Sandbox, invoice: Invoice) -> None:
 def test_unregistered_label(sandbox: Sandbox, invoice: Invoice) -> None:
     """A job of a class that was renamed or removed fails as a matter of configuration."""
     job = InvoicePDF.enqueue(invoice, document="shop.Removed")
-    job = drive(job)
+    job = run_until_finished(job)
     assert (job.state, job.error_code) == (State.FAILED, "configuration")
     assert "shop.Removed" in job.errors
     assert sandbox.ledger.create_calls == 0
@@ -418,7 +418,7 @@ def test_unregistered_label(sandbox: Sandbox, invoice: Invoice) -> None:
 def test_rendered_content_is_checked(sandbox: Sandbox, settings, invoice: Invoice) -> None:
     """What a template made is checked before it costs anything, as given content is."""
     settings.DOCRAPTOR = settings.DOCRAPTOR | {"MAX_CONTENT_BYTES": 10}
-    job = drive(InvoicePDF.enqueue(invoice))
+    job = run_until_finished(InvoicePDF.enqueue(invoice))
     assert (job.state, job.error_code) == (State.FAILED, "invalid_request")
     assert sandbox.ledger.create_calls == 0
 
@@ -464,15 +464,15 @@ def test_hosted_by_the_call(programme: type[Document[Invoice]], invoice: Invoice
 
 def test_hosted_renewed(programme: type[Document[Invoice]], invoice: Invoice) -> None:
     """A newer order brings its own end; a private order is another document."""
-    first = shortcuts.enqueue_or_update(programme.order(invoice))
-    again = shortcuts.enqueue_or_update(programme.order(invoice))
+    first = shortcuts.enqueue_or_update(programme.spec(invoice))
+    again = shortcuts.enqueue_or_update(programme.spec(invoice))
     assert again == first
     assert first.hosted_expires_at is not None
     assert again.hosted_expires_at is not None
     assert again.hosted_expires_at > first.hosted_expires_at
     again.input.refresh_from_db()
     assert again.input.options["hosted_expires_at"] == again.hosted_expires_at.isoformat()
-    assert shortcuts.enqueue_or_update(programme.order(invoice, hosted=False)) != first
+    assert shortcuts.enqueue_or_update(programme.spec(invoice, hosted=False)) != first
 
 
 def test_hosted_class_render_now(

@@ -23,8 +23,8 @@ from django_docraptor.signals import delivery_due, document_completed
 from django_docraptor.states import EventKind, State
 from tests.apps.shop.documents import InvoicePDF
 from tests.apps.shop.models import Invoice
-from tests.support.jobs import drive, kinds, skip_time
-from tests.support.threads import at_once
+from tests.support.jobs import run_until_finished, event_kinds, skip_time
+from tests.support.threads import run_in_threads
 
 pytestmark = pytest.mark.django_db
 
@@ -51,7 +51,7 @@ def media(settings: Any, tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def delivered(documents: Path, media: Path) -> Iterator[type[Document[Invoice]]]:
+def delivered(documents_dir: Path, media: Path) -> Iterator[type[Document[Invoice]]]:
     """A document that goes into ``Invoice.pdf``."""
 
     class Delivered(Document[Invoice]):
@@ -71,14 +71,14 @@ def delivered(documents: Path, media: Path) -> Iterator[type[Document[Invoice]]]
 
 
 @pytest.fixture
-def finish(delivered, documents: Path, invoice: Invoice) -> Finish:
+def finish(delivered, documents_dir: Path, invoice: Invoice) -> Finish:
     """Make a job of the invoice that is finished, but whose signal was not sent."""
 
     def make() -> RenderJob:
         job = delivered.enqueue(invoice)
         name = f"{job.pk.hex}.pdf"
-        documents.mkdir(exist_ok=True)
-        (documents / name).write_bytes(b"%PDF " + job.pk.hex.encode())
+        documents_dir.mkdir(exist_ok=True)
+        (documents_dir / name).write_bytes(b"%PDF " + job.pk.hex.encode())
         RenderJob.objects.filter(pk=job.pk).update(
             state=State.COMPLETED, due_at=None, file=name, finished_at=seconds_from_now(0)
         )
@@ -110,12 +110,12 @@ def content(invoice: Invoice) -> bytes:
 @pytest.mark.django_db(transaction=True)
 def test_document_is_delivered(sandbox: Sandbox, delivered, invoice: Invoice, media: Path) -> None:
     """The finished document is in the field, under upload_to, besides the job's own file."""
-    job = drive(delivered.enqueue(invoice))
+    job = run_until_finished(delivered.enqueue(invoice))
     assert content(invoice).startswith(b"%PDF-")
     assert invoice.pdf.name == f"invoices/invoice-{job.pk.hex[:12]}.pdf"
     assert (media / invoice.pdf.name).is_file()
     assert job.file.storage.exists(job.file.name)
-    assert kinds(job)[-1] == "delivered"
+    assert event_kinds(job)[-1] == "delivered"
 
 
 def test_only_the_column_changes(finish: Finish, delivered, invoice: Invoice) -> None:
@@ -141,7 +141,7 @@ def test_deliver_twice(finish: Finish, delivered, invoice: Invoice, media: Path)
     before = files(media)
     assert not delivered.deliver(job)
     assert files(media) == before
-    assert kinds(job).count("delivered") == 1
+    assert event_kinds(job).count("delivered") == 1
 
 
 def test_newer_replaces_older(
@@ -211,17 +211,17 @@ def test_failed_delivery_is_tried_again(
 ) -> None:
     """A storage that fails costs no document: the failure is in the history, and is due again."""
     media.write_text("a file where the directory should be")
-    job = drive(delivered.enqueue(invoice))
+    job = run_until_finished(delivered.enqueue(invoice))
     assert job.state == State.COMPLETED
     failure = job.events.get(kind="not_delivered")
     assert "NotADirectoryError" in failure.message
     assert failure.signal_due_at is not None
     media.unlink()
-    lifecycle.sweep()
-    assert kinds(job)[-1] == "not_delivered"
+    lifecycle.recover()
+    assert event_kinds(job)[-1] == "not_delivered"
     skip_time(3600)
-    lifecycle.sweep()
-    assert kinds(job)[-1] == "delivered"
+    lifecycle.recover()
+    assert event_kinds(job)[-1] == "delivered"
     assert content(invoice).startswith(b"%PDF-")
     assert sandbox.ledger.create_calls == 1
 
@@ -230,10 +230,10 @@ def test_delivery_left_by_a_dead_worker(finish: Finish, invoice: Invoice) -> Non
     """A worker that dies after the job's completion leaves the delivery to the next tick."""
     job = finish()
     job.record_event(EventKind.COMPLETED)
-    lifecycle.sweep()
-    assert "delivered" not in kinds(job)
+    lifecycle.recover()
+    assert "delivered" not in event_kinds(job)
     skip_time(3600)
-    lifecycle.sweep()
+    lifecycle.recover()
     assert content(invoice).endswith(job.pk.hex.encode())
 
 
@@ -299,10 +299,10 @@ def test_receiver_ignores_other_jobs(finish: Finish, invoice: Invoice) -> None:
 def test_same_delivery_at_once(finish: Finish, delivered, invoice: Invoice, media: Path) -> None:
     """Two workers that deliver the same document leave one file and one line of history."""
     job = finish()
-    assert sorted(at_once(2, lambda: delivered.deliver(_fresh(job)))) == [False, True]
+    assert sorted(run_in_threads(2, lambda: delivered.deliver(_fresh(job)))) == [False, True]
     invoice.refresh_from_db()
     assert files(media) == {Path(invoice.pdf.name).name}
-    assert kinds(job).count("delivered") == 1
+    assert event_kinds(job).count("delivered") == 1
 
 
 @pytest.mark.django_db(transaction=True)
@@ -311,7 +311,7 @@ def test_two_deliveries_at_once(finish: Finish, delivered, invoice: Invoice, med
     older, newer = finish(), finish()
     RenderJob.objects.filter(pk=older.pk).update(created_at=seconds_from_now(-9))
     jobs = [RenderJob.objects.get(pk=older.pk), newer]
-    at_once(2, lambda: delivered.deliver(jobs.pop()))
+    run_in_threads(2, lambda: delivered.deliver(jobs.pop()))
     assert content(invoice).endswith(newer.pk.hex.encode())
     assert files(media) == {Path(invoice.pdf.name).name}
 
@@ -364,10 +364,10 @@ def test_delivered_file_replaces_an_uploaded_one(
 
 @pytest.mark.django_db(transaction=True)
 def test_hosted_document_is_not_delivered(
-    sandbox: Sandbox, delivered, documents: Path, media: Path, invoice: Invoice
+    sandbox: Sandbox, delivered, documents_dir: Path, media: Path, invoice: Invoice
 ) -> None:
     """What DocRaptor keeps has no file to deliver; nothing is tried, nothing fails."""
-    job = drive(delivered.enqueue(invoice, hosted=True))
+    job = run_until_finished(delivered.enqueue(invoice, hosted=True))
     assert job.state == State.COMPLETED
     assert files(media) == set()
     assert not job.events.filter(kind=EventKind.DELIVERY_FAILED).exists()

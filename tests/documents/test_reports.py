@@ -18,7 +18,7 @@ from django_docraptor.models import RenderInput, RenderJob
 from django_docraptor.sandbox import Sandbox
 from django_docraptor.states import State
 from tests.apps.shop.models import Invoice
-from tests.support.jobs import drive
+from tests.support.jobs import run_until_finished
 
 pytestmark = pytest.mark.django_db
 
@@ -240,10 +240,10 @@ def test_rows_are_not_a_list_to_templates() -> None:
 
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize(("kind", "start"), [("pdf", b"%PDF-"), ("xlsx", b"PK")])
-def test_report_completes(sandbox: Sandbox, documents, report, kind: str, start: bytes) -> None:
+def test_report_completes(sandbox: Sandbox, documents_dir, report, kind: str, start: bytes) -> None:
     """One class makes both: the PDF and the spreadsheet of the same rows."""
     fill(3)
-    job = drive(report.enqueue(Invoice.objects.all(), document_type=kind))
+    job = run_until_finished(report.enqueue(Invoice.objects.all(), document_type=kind))
     assert (job.state, job.name) == (State.COMPLETED, f"Report.{kind}")
     with job.file.open("rb") as file:
         assert file.read().startswith(start)
@@ -262,7 +262,7 @@ def test_report_that_is_too_large(sandbox: Sandbox, settings: Any, report) -> No
     """A report above MAX_CONTENT_BYTES fails with the numbers, before anything is sent."""
     settings.DOCRAPTOR = settings.DOCRAPTOR | {"MAX_CONTENT_BYTES": 1000}
     fill(100)
-    job = drive(report.enqueue(Invoice.objects.all()))
+    job = run_until_finished(report.enqueue(Invoice.objects.all()))
     assert (job.state, job.error_code) == (State.FAILED, "invalid_request")
     assert "more than the 1,000 allowed" in job.errors
     assert sandbox.ledger.create_calls == 0
@@ -271,7 +271,7 @@ def test_report_that_is_too_large(sandbox: Sandbox, settings: Any, report) -> No
 def test_memory_of_many_rows(report) -> None:
     """50,000 rows cost the HTML and its parts, not the rows."""
     fill(MANY)
-    document = report.of(Invoice.objects.order_by("pk"), {})
+    document = report._build(Invoice.objects.order_by("pk"), {})
     tracemalloc.start()
     try:
         count = sum(1 for _ in document.rows)

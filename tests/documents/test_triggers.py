@@ -17,15 +17,15 @@ from django.dispatch import Signal
 
 from django_docraptor import lifecycle, registry
 from django_docraptor.documents import Document, Trigger
-from django_docraptor.lifecycle.composition import compose
+from django_docraptor.lifecycle.composition import compose_request
 from django_docraptor.models import RenderInput, RenderJob, seconds_from_now
 from django_docraptor.sandbox import Sandbox
 from django_docraptor.shortcuts import JobSpec, enqueue_or_update
 from django_docraptor.states import State
 from tests.apps.shop.documents import InvoicePDF
 from tests.apps.shop.models import Invoice
-from tests.support.jobs import kinds
-from tests.support.threads import at_once, working
+from tests.support.jobs import event_kinds
+from tests.support.threads import run_in_threads, background_worker
 
 pytestmark = pytest.mark.django_db
 
@@ -103,7 +103,7 @@ def test_ten_saves_make_one_job(on_save: Connect) -> None:
             invoice.save()
     job = RenderJob.objects.get()
     assert job.name == "invoice-17-8.pdf"
-    assert kinds(job) == ["enqueued", "renewed"]
+    assert event_kinds(job) == ["enqueued", "renewed"]
 
 
 @pytest.mark.django_db(transaction=True)
@@ -370,7 +370,7 @@ def test_two_threads_save_at_once(sandbox: Sandbox, totals) -> None:
             mine.total += 1
             mine.save()
 
-    at_once(2, add_one)
+    run_in_threads(2, add_one)
     assert 1 <= RenderJob.objects.count() <= 2
     lifecycle.submit()
     assert totals.rendered[-1] == 2
@@ -379,7 +379,7 @@ def test_two_threads_save_at_once(sandbox: Sandbox, totals) -> None:
 @pytest.mark.django_db(transaction=True)
 def test_savers_and_a_worker_at_once(sandbox: Sandbox, totals) -> None:
     """While a worker is busy all the time, what is rendered last is what was saved last."""
-    with working():
+    with background_worker():
         invoice = save(total=0)
         for total in range(1, 11):
             time.sleep(0.02)
@@ -425,7 +425,7 @@ def test_worker_does_not_wait_behind_a_transaction(sandbox: Sandbox, on_save: Co
     save(number="other")
     with transaction.atomic():
         invoice.save()
-        assert at_once(1, lifecycle.submit) == [1]
+        assert run_in_threads(1, lifecycle.submit) == [1]
     assert sandbox.ledger.create_calls == 1
 
 
@@ -433,8 +433,8 @@ def test_worker_does_not_wait_behind_a_transaction(sandbox: Sandbox, on_save: Co
 def test_first_orders_at_once_are_one_job() -> None:
     """Two transactions that order an object's first document at once take turns."""
     invoice = save()
-    order = InvoicePDF.order(invoice)
-    at_once(2, lambda: enqueue_or_update(order))
+    order = InvoicePDF.spec(invoice)
+    run_in_threads(2, lambda: enqueue_or_update(order))
     assert RenderJob.objects.count() == 1
 
 
@@ -486,4 +486,4 @@ def test_a_renewed_order_is_sent_as_it_is_now(on_save: Connect) -> None:
     enqueue_or_update(JobSpec(name="b.pdf", content="<p>new</p>", source=invoice))
     job = RenderJob.objects.get()
     job.input = read.input
-    assert compose(job).content == "<p>new</p>"
+    assert compose_request(job).content == "<p>new</p>"

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tests.e2e.site import Site, empty, run
-from tests.support.brokers import corner
+from tests.support.brokers import scratch_broker
 from tests.support.databases import Database, scratch_database
 
 SITES = pytest.StashKey[list[Site]]()
@@ -56,7 +56,7 @@ def start_site(
         def start(database: str, broker: str, **options: Any) -> Site:
             folder = tmp_path / f"site{len(sites)}"
             folder.mkdir()
-            place = stack.enter_context(corner(broker, folder))
+            place = stack.enter_context(scratch_broker(broker, folder))
             site = Site(make_database(database), place, folder, **options)
             sites.append(site)
             return stack.enter_context(site)

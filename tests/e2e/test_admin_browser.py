@@ -39,7 +39,7 @@ def browser_page(monkeypatch: pytest.MonkeyPatch) -> Iterator[Page]:
 @pytest.fixture
 def failed_job(settings: Any) -> RenderJob:
     """A failed production document."""
-    settings.DOCRAPTOR = settings.DOCRAPTOR | {"RING_ON_COMMIT": False}
+    settings.DOCRAPTOR = settings.DOCRAPTOR | {"RUNNER": "none"}
     job = enqueue(name="invoice-77.pdf", test=False)
     RenderJob.objects.update(
         state=State.FAILED,
@@ -84,7 +84,7 @@ def test_cancel_selected_in_the_browser(
     live_server: Any, browser_page: Page, settings: Any
 ) -> None:
     """The action of the list, with its question, in the browser's own form."""
-    settings.DOCRAPTOR = settings.DOCRAPTOR | {"RING_ON_COMMIT": False}
+    settings.DOCRAPTOR = settings.DOCRAPTOR | {"RUNNER": "none"}
     for number in range(3):
         enqueue(name=f"invoice-{number}.pdf")
     page = browser_page

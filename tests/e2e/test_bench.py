@@ -12,7 +12,7 @@ from benchmarks.cost import queries
 from benchmarks.cost.metrics import Case, Figure, as_json
 from benchmarks.cost.poll_schedules import fixed, mean_calls, play
 from benchmarks.cost.report import verdict
-from tests.support.services import missing_service
+from tests.support.services import service_problem
 
 COUNTS = ["queries_per_document", "idle_cost", "status_calls", "memory_ratio", "connections"]
 SIZES = ["--poll-documents", "6", "--document-mib", "60"]
@@ -21,7 +21,7 @@ SIZES = ["--poll-documents", "6", "--document-mib", "60"]
 @pytest.fixture(scope="module")
 def figures(tmp_path_factory):
     """What a run has written to ``BENCH_JSON``."""
-    if missing_service("postgresql") or not shutil.which("redis-server"):
+    if service_problem("postgresql") or not shutil.which("redis-server"):
         pytest.skip("PostgreSQL or redis-server is missing")
     path = tmp_path_factory.mktemp("bench") / "figures.json"
     done = subprocess.run(

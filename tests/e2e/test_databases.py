@@ -11,7 +11,7 @@ import pytest
 
 from tests.support.databases import scratch_database
 from tests.support.processes import ManagedProcess, python_module
-from tests.support.services import missing_service
+from tests.support.services import service_problem
 
 ROOT = Path(__file__).parents[2]
 # What rests on the database's ways: conditional updates, clocks, constraints, locks.
@@ -40,7 +40,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Managed
     with ExitStack() as stack:
         started = {}
         for kind in HOME:
-            if not missing_service(kind):
+            if not service_problem(kind):
                 started[kind] = stack.enter_context(a_run(kind, suite, tmp_path_factory))
         yield started
 

@@ -15,7 +15,7 @@ from playwright.sync_api import BrowserContext, expect, sync_playwright
 from django_docraptor.sandbox import Sandbox
 from tests.e2e.test_admin_browser import ARGUMENTS
 from tests.support.jobs import enqueue
-from tests.support.threads import working
+from tests.support.threads import background_worker
 
 pytestmark = [pytest.mark.services("chromium"), pytest.mark.django_db(transaction=True)]
 
@@ -40,16 +40,16 @@ def log_in(context: BrowserContext, url: str, user: Any) -> None:
 
 
 def test_waiting_in_the_browser(
-    live_server: Any, context: BrowserContext, sandbox: Sandbox, documents: Path
+    live_server: Any, context: BrowserContext, sandbox: Sandbox, documents_dir: Path
 ) -> None:
     """The page waits, notices by itself that the document is there, and downloads it."""
     owner = get_user_model().objects.create_user("ada", password=None)
     log_in(context, live_server.url, owner)
     job = enqueue(owner=owner, name="invoice-77.pdf")
     page = context.new_page()
-    page.goto(live_server.url + reverse("django_docraptor:waiting", args=[job.pk]))
+    page.goto(live_server.url + reverse("django_docraptor:status", args=[job.pk]))
     expect(page.get_by_role("status")).to_contain_text("pending")
-    with working(), page.expect_download(timeout=30_000) as download:
+    with background_worker(), page.expect_download(timeout=30_000) as download:
         pass
     assert download.value.suggested_filename == "invoice-77.pdf"
     assert Path(download.value.path()).read_bytes().startswith(b"%PDF-")

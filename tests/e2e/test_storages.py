@@ -1,4 +1,4 @@
-"""Finished documents in real storages: S3's protocol over a socket, and storages with habits."""
+"""Documents in real storages: S3's protocol over a socket, and storages that rename or close."""
 
 import hashlib
 import json
@@ -21,8 +21,8 @@ from django.db import connection
 from moto.server import ThreadedMotoServer
 
 from django_docraptor import lifecycle
-from tests.lifecycle.test_crashes import crash, ready_to_collect
-from tests.support.jobs import drive, enqueue, read, skip_time
+from tests.support.crash import run_until_killed
+from tests.support.jobs import downloadable_job, enqueue, run_until_finished, read_file, skip_time
 from tests.support.processes import wait_until
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -39,7 +39,7 @@ MEBIBYTE = 1024 * 1024
 
 @pytest.fixture(scope="module")
 def s3_url() -> Iterator[str]:
-    """The address of a server that speaks S3's protocol."""
+    """The URL of a server that speaks S3's protocol."""
     server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
     server.start()
     host, port = server.get_host_and_port()
@@ -50,19 +50,19 @@ def s3_url() -> Iterator[str]:
 
 @pytest.fixture
 def bucket(s3_url: str, settings: Any) -> Iterator[Any]:
-    """An empty bucket, which is the project's storage for documents, as the manual sets it up."""
+    """An empty bucket that is the storage for documents, as the documentation recommends."""
     client = boto3.client("s3", endpoint_url=s3_url, **KEYS)
     client.create_bucket(Bucket=BUCKET)
     settings.STORAGES = settings.STORAGES | {"docraptor": s3_storage(s3_url)}
-    yield SimpleNamespace(client=client, url=s3_url, keys=lambda: keys(client))
-    for key in keys(client):
+    yield SimpleNamespace(client=client, url=s3_url, keys=lambda: object_keys(client))
+    for key in object_keys(client):
         client.delete_object(Bucket=BUCKET, Key=key)
     client.delete_bucket(Bucket=BUCKET)
     client.close()
 
 
 def s3_storage(url: str, **options: Any) -> dict[str, Any]:
-    """The entry in ``STORAGES``."""
+    """Return an entry for STORAGES."""
     return {
         "BACKEND": "storages.backends.s3.S3Storage",
         "OPTIONS": {
@@ -78,19 +78,19 @@ def s3_storage(url: str, **options: Any) -> dict[str, Any]:
     }
 
 
-def keys(client: Any) -> list[str]:
-    """The bucket's objects."""
+def object_keys(client: Any) -> list[str]:
+    """Return the keys of the bucket's objects."""
     return [item["Key"] for item in client.list_objects_v2(Bucket=BUCKET).get("Contents", [])]
 
 
-def test_s3_keeps_a_document(sandbox, bucket):
-    """The object has the document's bytes and is nobody else's to read."""
-    job = drive(enqueue())
+def test_s3_object_has_the_document_and_is_private(sandbox, bucket):
+    """The object has the document's bytes and cannot be read without a signature."""
+    job = run_until_finished(enqueue())
     assert job.state == "completed", job.errors
     assert bucket.keys() == [job.file.name]
     body = BytesIO()
     bucket.client.download_fileobj(BUCKET, job.file.name, body)
-    assert body.getvalue() == read(job)
+    assert body.getvalue() == read_file(job)
     assert (job.file_size, job.sha256) == (len(body.getvalue()), sandbox.ledger.entries[0].sha256)
     grants = bucket.client.get_object_acl(Bucket=BUCKET, Key=job.file.name)["Grants"]
     assert grants
@@ -101,12 +101,12 @@ def test_s3_keeps_a_document(sandbox, bucket):
 
 @pytest.mark.parametrize("signature", ["s3v4", "s3"])
 def test_s3_download_is_a_short_lived_redirect(sandbox, bucket, settings, client, signature):
-    """Who may read it is sent to a signed address that works, for a minute at most."""
+    """The owner is redirected to a signed URL that works for a minute at most."""
     settings.STORAGES = settings.STORAGES | {
         "docraptor": s3_storage(bucket.url, signature_version=signature)
     }
     owner = get_user_model().objects.create_user("owner")
-    job = drive(enqueue(owner=owner))
+    job = run_until_finished(enqueue(owner=owner))
     client.force_login(owner)
     response = client.get(job.get_absolute_url())
     assert response.status_code == 302
@@ -120,60 +120,64 @@ def test_s3_download_is_a_short_lived_redirect(sandbox, bucket, settings, client
     assert query.get("X-Amz-Signature") or query.get("Signature")
     fetched = requests.get(response["Location"], timeout=10)
     assert fetched.status_code == 200
-    assert fetched.content == read(job)
+    assert fetched.content == read_file(job)
 
 
-def test_s3_download_under_a_domain_of_ones_own_is_streamed(sandbox, bucket, settings, client):
-    """The project's own domain, meant for its media, would give an address for ever."""
+def test_s3_download_with_a_custom_domain_is_streamed(sandbox, bucket, settings, client):
+    """A custom domain would give a URL that never expires, so the file is streamed."""
     settings.AWS_S3_CUSTOM_DOMAIN = "media.example"
     settings.STORAGES = settings.STORAGES | {"docraptor": s3_storage(bucket.url)}
     owner = get_user_model().objects.create_user("owner")
-    job = drive(enqueue(owner=owner))
+    job = run_until_finished(enqueue(owner=owner))
     assert job.file.url == f"https://media.example/{job.file.name}"
     client.force_login(owner)
     response = client.get(job.get_absolute_url())
     assert response.status_code == 200
-    assert response.getvalue() == read(job)
+    assert response.getvalue() == read_file(job)
 
 
 def test_s3_download_is_refused_to_others(sandbox, bucket, client):
-    """Nobody learns an address of somebody else's document."""
+    """Another user gets 404 and no URL."""
     owner = get_user_model().objects.create_user("owner")
     client.force_login(get_user_model().objects.create_user("other"))
-    response = client.get(drive(enqueue(owner=owner)).get_absolute_url())
+    response = client.get(run_until_finished(enqueue(owner=owner)).get_absolute_url())
     assert response.status_code == 404
     assert not response.has_header("Location")
 
 
+@pytest.mark.fault("F2")
 @pytest.mark.parametrize("overwrite", [True, False])
-def test_s3_killed_between_save_and_confirm(sandbox, bucket, settings, tmp_path, overwrite):
-    """The worker dies after the upload: the next one leaves one object and downloads nothing."""
+def test_s3_worker_killed_after_upload_leaves_one_object(
+    sandbox, bucket, settings, tmp_path, overwrite
+):
+    """If the worker dies after the upload, the next one leaves one object and downloads nothing."""
     settings.STORAGES = settings.STORAGES | {
         "docraptor": s3_storage(bucket.url, file_overwrite=overwrite)
     }
-    job = ready_to_collect()
-    crash("after_save", settings, tmp_path)
+    job = downloadable_job(test=False)
+    run_until_killed("after_save", settings)
     job.refresh_from_db()
     assert job.state == "downloading"
     assert bucket.keys() == [job.reserved_name]
-    job = drive(job)
+    job = run_until_finished(job)
     assert job.state == "completed", job.errors
     assert bucket.keys() == [job.file.name]
     assert sandbox.ledger.download_calls == 1
 
 
-def test_s3_out_of_order_is_waited_for(sandbox, bucket, settings):
-    """A bucket that is gone costs time, not the document: neither fetched nor rendered again."""
+@pytest.mark.fault("F1")
+def test_missing_s3_bucket_postpones_the_job(sandbox, bucket, settings):
+    """A missing bucket postpones the job without a second download or render."""
     settings.STORAGES = settings.STORAGES | {
         "docraptor": s3_storage(bucket.url, bucket_name="elsewhere")
     }
-    job = ready_to_collect()
-    lifecycle.collect()
+    job = downloadable_job(test=False)
+    lifecycle.download()
     job.refresh_from_db()
     assert job.state == "downloading"
     assert "NoSuchBucket" in job.errors
     settings.STORAGES = settings.STORAGES | {"docraptor": s3_storage(bucket.url)}
-    assert drive(job).state == "completed"
+    assert run_until_finished(job).state == "completed"
     assert sandbox.ledger.download_calls == len(sandbox.ledger.entries) == 1
 
 
@@ -191,13 +195,13 @@ from django_docraptor import lifecycle
 from django_docraptor.storage import document_storage
 document_storage.delete(document_storage.save("warm-up", ContentFile(b"x")))
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-assert lifecycle.collect() == 1
+assert lifecycle.download() == 1
 print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
 """
 
 
 def test_s3_upload_takes_bounded_memory(sandbox, bucket, settings, tmp_path):
-    """A document of 150 MB goes through a process that grows by far less."""
+    """A process that stores a document of 150 MB grows by far less."""
     size = 150 * MEBIBYTE
     sandbox.change_settings(canned_bytes=size)
     settings.DOCRAPTOR = settings.DOCRAPTOR | {
@@ -209,7 +213,7 @@ def test_s3_upload_takes_bounded_memory(sandbox, bucket, settings, tmp_path):
     wait_until("rendered", lambda: sandbox.ledger.entries[0].finished_at, 30)
     skip_time(2)
     lifecycle.poll()
-    grown = run(MEASURE, settings)
+    grown = run_script(MEASURE, settings)
     job.refresh_from_db()
     assert job.state == "completed", job.errors
     assert job.file_size >= size
@@ -219,8 +223,8 @@ def test_s3_upload_takes_bounded_memory(sandbox, bucket, settings, tmp_path):
     assert grown < 100 * 1024  # ru_maxrss is in KiB; boto3 holds up to ten parts of 8 MiB
 
 
-def run(script: str, settings: Any) -> int:
-    """Run a script with this test's settings in a process of its own; return the number it says."""
+def run_script(script: str, settings: Any) -> int:
+    """Run a script with this test's settings in a separate process and return the number it prints."""
     given = {
         "database": str(connection.settings_dict["NAME"]),
         "docraptor": settings.DOCRAPTOR,
@@ -239,11 +243,11 @@ def run(script: str, settings: Any) -> int:
     return int(done.stdout)
 
 
-# Storages with habits.
+# Storages that rename or close files.
 
 
 class RenamingStorage(FileSystemStorage):
-    """Chooses another name than it was asked for."""
+    """A storage that chooses another name than the given one."""
 
     def get_available_name(self, name: str, max_length: int | None = None) -> str:
         """Put its own mark before the ending."""
@@ -252,7 +256,7 @@ class RenamingStorage(FileSystemStorage):
 
 
 class ClosingStorage(FileSystemStorage):
-    """Closes the file that it is given, as boto3 does."""
+    """A storage that closes the file it is given, as boto3 does."""
 
     def _save(self, name: str, content: Any) -> str:
         saved = super()._save(name, content)
@@ -261,17 +265,18 @@ class ClosingStorage(FileSystemStorage):
         return saved
 
 
-def habitual(storage: type[FileSystemStorage], location: Path) -> dict[str, Any]:
-    """The entry in ``STORAGES``."""
+def storage_entry(storage: type[FileSystemStorage], location: Path) -> dict[str, Any]:
+    """Return an entry for STORAGES."""
     backend = f"{storage.__module__}.{storage.__qualname__}"
     return {"BACKEND": backend, "OPTIONS": {"location": location}}
 
 
-def test_a_storage_that_renames(sandbox, settings, tmp_path):
-    """The row has the name under which the file really is."""
-    entry = habitual(RenamingStorage, tmp_path / "kept")
+@pytest.mark.fault("F7")
+def test_renaming_storage_name_is_saved(sandbox, settings, tmp_path):
+    """The row has the name under which the file is stored."""
+    entry = storage_entry(RenamingStorage, tmp_path / "kept")
     settings.STORAGES = settings.STORAGES | {"docraptor": entry}
-    job = drive(enqueue())
+    job = run_until_finished(enqueue())
     assert job.state == "completed", job.errors
     assert job.file.name.endswith("-1-renamed.pdf")
     [path] = [path for path in (tmp_path / "kept").rglob("*") if path.is_file()]
@@ -279,11 +284,12 @@ def test_a_storage_that_renames(sandbox, settings, tmp_path):
     assert hashlib.sha256(path.read_bytes()).hexdigest() == job.sha256
 
 
-def test_a_storage_that_closes_the_file(sandbox, settings, tmp_path):
-    """Size and hash are known all the same, and nothing is read after the save."""
-    entry = habitual(ClosingStorage, tmp_path / "kept")
+@pytest.mark.fault("F6")
+def test_closing_storage_keeps_size_and_hash(sandbox, settings, tmp_path):
+    """Size and hash are saved, though the storage closes the file."""
+    entry = storage_entry(ClosingStorage, tmp_path / "kept")
     settings.STORAGES = settings.STORAGES | {"docraptor": entry}
-    job = drive(enqueue())
+    job = run_until_finished(enqueue())
     assert job.state == "completed", job.errors
-    data = read(job)
+    data = read_file(job)
     assert (job.file_size, job.sha256) == (len(data), hashlib.sha256(data).hexdigest())

@@ -8,13 +8,13 @@ from django_docraptor import lifecycle
 from django_docraptor.models import RenderJob
 from django_docraptor.sandbox import Fault, Sandbox
 from django_docraptor.states import State
-from tests.support.jobs import drive, enqueue, kinds
+from tests.support.jobs import run_until_finished, enqueue, event_kinds
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
 @pytest.fixture
-def site(sandbox: Sandbox, documents, settings, live_server):
+def site(sandbox: Sandbox, documents_dir, settings, live_server):
     """A site that DocRaptor can call."""
     settings.DOCRAPTOR = settings.DOCRAPTOR | {"CALLBACK_BASE_URL": live_server.url}
     return live_server
@@ -38,7 +38,7 @@ def test_W1_callback(sandbox: Sandbox, site) -> None:
     called_back(job)
     assert RenderJob.objects.due().filter(pk=job.pk).exists()
     lifecycle.poll()
-    lifecycle.collect()
+    lifecycle.download()
     job.refresh_from_db()
     assert job.state == State.COMPLETED
     assert sandbox.ledger.status_calls == 1
@@ -53,8 +53,8 @@ def test_W2_callback_before_the_create_returned(sandbox: Sandbox, site) -> None:
     assert job.callback_at is not None
     assert job.state == State.QUEUED
     assert RenderJob.objects.due().filter(pk=job.pk).exists()
-    assert drive(job).state == State.COMPLETED
-    assert kinds(job)[:4] == ["enqueued", "submitting", "callback", "accepted"]
+    assert run_until_finished(job).state == State.COMPLETED
+    assert event_kinds(job)[:4] == ["enqueued", "submitting", "callback", "accepted"]
 
 
 def test_W7_nothing_that_is_posted_is_contacted(sandbox: Sandbox, site) -> None:
@@ -63,7 +63,7 @@ def test_W7_nothing_that_is_posted_is_contacted(sandbox: Sandbox, site) -> None:
         job = enqueue()
         lifecycle.submit()
         job = called_back(job)
-        assert drive(job).state == State.COMPLETED
+        assert run_until_finished(job).state == State.COMPLETED
         assert elsewhere.requests == []
     paths = {request.path.split("/")[1] for request in sandbox.calls}
     assert paths <= {"async_docs", "docs", "status", "download", "doc_logs.json"}
@@ -73,7 +73,7 @@ def test_W7_nothing_that_is_posted_is_contacted(sandbox: Sandbox, site) -> None:
 def test_W8_no_callback(sandbox: Sandbox, site, action: str) -> None:
     """A callback that never comes, comes too late or by the wrong method: polling finishes."""
     sandbox.add_fault(Fault(on="callback", action=action))
-    assert drive(enqueue()).state == State.COMPLETED
+    assert run_until_finished(enqueue()).state == State.COMPLETED
 
 
 def test_W5_duplicate_callbacks(sandbox: Sandbox, site) -> None:
@@ -82,5 +82,5 @@ def test_W5_duplicate_callbacks(sandbox: Sandbox, site) -> None:
     job = enqueue()
     lifecycle.submit()
     called_back(job)
-    job = drive(job)
-    assert kinds(job).count("callback") == 1
+    job = run_until_finished(job)
+    assert event_kinds(job).count("callback") == 1

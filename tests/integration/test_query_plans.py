@@ -23,8 +23,8 @@ from django_docraptor.retention import prune, retention_limits
 from django_docraptor.sandbox import Sandbox
 from django_docraptor.states import POLLED_STATES, State
 from tests.apps.shop.models import Invoice
-from tests.support.jobs import drive, enqueue
-from tests.support.query_plans import LARGE, plans
+from tests.support.jobs import run_until_finished, enqueue
+from tests.support.query_plans import LARGE, captured_plans
 
 pytestmark = pytest.mark.django_db
 
@@ -60,7 +60,7 @@ def old_job() -> RenderJob:
 
 def test_a_scan_is_seen() -> None:
     """The reader of plans finds what it is there to find."""
-    with plans() as found:
+    with captured_plans() as found:
         list(RenderJob.objects.filter(sha256="none"))
         list(RenderEvent.objects.filter(message="none"))
         RenderJob.objects.count()
@@ -68,31 +68,31 @@ def test_a_scan_is_seen() -> None:
     assert all(any(table in scan for table in LARGE) for scan in found.scans)
 
 
-def test_a_job_from_order_to_end(sandbox: Sandbox, documents: Any) -> None:
+def test_a_job_from_order_to_end(sandbox: Sandbox, documents_dir: Any) -> None:
     """Every statement of a document's life."""
     enqueue()
-    with plans() as found:
-        job = drive(enqueue())
+    with captured_plans() as found:
+        job = run_until_finished(enqueue())
     assert job.state == State.COMPLETED
     assert len(found.statements) > 10
     assert found.scans == []
 
 
-def test_a_job_with_a_source(sandbox: Sandbox, documents: Any) -> None:
+def test_a_job_with_a_source(sandbox: Sandbox, documents_dir: Any) -> None:
     """Nor does the one of an order that may supersede an older one."""
     invoice = Invoice.objects.create(number="7")
-    with plans() as found:
+    with captured_plans() as found:
         enqueue(source=invoice)
     assert found.scans == []
 
 
 OPERATIONS: dict[str, Callable[[], object]] = {
     "hold paused": lambda: RenderJob.objects.postpone_paused(),
-    "look": lifecycle.look,
-    "sweep": lifecycle.sweep,
-    "run": lifecycle.run,
-    "report": health.report,
-    "admit": lambda: submission.admit("default", 16),
+    "look": lifecycle.read_schedule,
+    "sweep": lifecycle.recover,
+    "run": lifecycle.run_once,
+    "report": health.health_report,
+    "admit": lambda: submission.claim_for_slots("default", 16),
     "claim to poll": lambda: RenderJob.objects.filter(state__in=POLLED_STATES).claim(
         limit=64, lease=60
     ),
@@ -112,7 +112,7 @@ def test_engine(name: str, sandbox: Sandbox) -> None:
         RenderJob(name="due.pdf", document_type="pdf", due_at=Now(), **columns)
         for columns in waiting
     )
-    with plans() as found:
+    with captured_plans() as found:
         OPERATIONS[name]()
     assert found.statements
     assert found.scans == []
@@ -121,7 +121,7 @@ def test_engine(name: str, sandbox: Sandbox) -> None:
 def test_callback() -> None:
     """The UPDATE of a callback, also of one that comes late."""
     job = old_job()
-    with plans() as found:
+    with captured_plans() as found:
         lifecycle.record_callback(job.pk, job.attempt)
         lifecycle.record_callback(job.pk, job.attempt - 1)
     assert any(sql.startswith("UPDATE") for sql in found.statements)
@@ -131,7 +131,7 @@ def test_callback() -> None:
 @pytest.mark.parametrize("query", [{}, {"state__exact": "failed"}], ids=["all", "failed"])
 def test_admin_list(browser: Client, query: dict[str, str]) -> None:
     """The list of jobs, and that of the failed ones."""
-    with plans() as found:
+    with captured_plans() as found:
         assert b"invoice-" in browser.get(reverse(LIST), query).content
     assert found.scans == []
 
@@ -140,7 +140,7 @@ def test_admin_list(browser: Client, query: dict[str, str]) -> None:
 def test_admin_search(browser: Client, column: str) -> None:
     """A search for a job by what names it."""
     job = old_job()
-    with plans() as found:
+    with captured_plans() as found:
         answer = browser.get(reverse(LIST), {"q": str(getattr(job, column))})
     assert job.name in answer.content.decode()
     assert found.scans == []
@@ -149,7 +149,7 @@ def test_admin_search(browser: Client, column: str) -> None:
 def test_job_page(browser: Client) -> None:
     """A job with its history and its input."""
     job = old_job()
-    with plans() as found:
+    with captured_plans() as found:
         assert job.name in browser.get(reverse(PAGE, args=[job.pk])).content.decode()
     assert found.scans == []
 
@@ -159,7 +159,7 @@ def test_prune(share: float) -> None:
     """A batch of a prune, of jobs and of inputs: of few that are old, and of many."""
     age = timedelta(seconds=history.PACE * JOBS * (1 - share))
     for jobs, inputs in ((age, None), (None, age)):
-        with plans() as found:
+        with captured_plans() as found:
             removed = next(prune(retention_limits(jobs=jobs, inputs=inputs), batch_size=10))
         assert removed.jobs + removed.inputs == 10
         assert found.scans == []
@@ -168,7 +168,7 @@ def test_prune(share: float) -> None:
 def test_prune_after_a_prune() -> None:
     """Where the old inputs are gone, nothing searches the whole history for them."""
     RenderInput.objects.all().delete()
-    with plans() as found:
+    with captured_plans() as found:
         assert list(prune(retention_limits(inputs=timedelta(days=1)))) == []
     assert found.scans == []
 

@@ -11,12 +11,12 @@ from django.urls import reverse
 
 from django_docraptor import lifecycle, shortcuts, tasks
 from django_docraptor.callback_urls import make_token
-from django_docraptor.client.failures import Refusal
+from django_docraptor.client.failures import FailedResponse
 from django_docraptor.hosted import HostedDocument
 from django_docraptor.models import Account, Heartbeat, RenderEvent, RenderJob
 from django_docraptor.sandbox import Fault, Sandbox
 from django_docraptor.states import FINAL_STATES
-from tests.support.jobs import drive, enqueue
+from tests.support.jobs import run_until_finished, enqueue
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -73,7 +73,7 @@ def live(sandbox: Sandbox, fault: Fault | None) -> RenderJob:
     sandbox.clear_faults()
     if fault:
         sandbox.add_fault(fault)
-    job = drive(enqueue(content=HTML, test=False))
+    job = run_until_finished(enqueue(content=HTML, test=False))
     Account.objects.update(paused_until=None, circuit_open_until=None, faults=0)
     return job
 
@@ -90,14 +90,14 @@ def rows() -> str:
     return json.dumps([list(table.objects.values()) for table in tables], default=str)
 
 
-def test_no_canary_anywhere(sandbox, documents, settings, caplog, messages, client) -> None:
+def test_no_canary_anywhere(sandbox, documents_dir, settings, caplog, messages, client) -> None:
     """X7: neither logs at DEBUG, rows, messages, admin pages nor error texts show a secret."""
     caplog.set_level(logging.DEBUG)
     sandbox.change_settings(api_key=KEY)
     settings.DOCRAPTOR = settings.DOCRAPTOR | {
         "API_KEY": KEY,
         "CALLBACK_BASE_URL": "http://127.0.0.1:9",
-        "RING_ON_COMMIT": True,
+        "RUNNER": "celery",
         "DEFAULTS": {"prince_options": {"http_password": "canary-password"}},
     }
     jobs = [live(sandbox, fault) for fault in FAILURES]
@@ -163,9 +163,9 @@ def test_no_callback_token_in_logs_of_other_methods(sandbox, client, caplog, met
     assert token not in caplog.text
 
 
-def test_events_never_hold_ids_that_download(sandbox, documents) -> None:
+def test_events_never_hold_ids_that_download(sandbox, documents_dir) -> None:
     """The history tells nothing that would let its reader fetch the document at DocRaptor."""
-    job = drive(enqueue())
+    job = run_until_finished(enqueue())
     story = json.dumps(list(job.events.values("message", "detail")))
     assert job.download_id
     assert job.download_id not in story
@@ -173,7 +173,7 @@ def test_events_never_hold_ids_that_download(sandbox, documents) -> None:
 
 def test_client_repr_hides_the_key(settings) -> None:
     """A traceback that shows the client's repr shows no key."""
-    from django_docraptor.lifecycle.remote import client_for
+    from django_docraptor.lifecycle.clients import client_for
 
     settings.DOCRAPTOR = settings.DOCRAPTOR | {"API_KEY": KEY}
     assert KEY not in repr(client_for("default"))
@@ -196,7 +196,7 @@ def test_client_repr_hides_the_key(settings) -> None:
             account="default",
             number_of_pages=1,
         ),
-        Refusal(status=422, headers={"Location": "canary"}, body=b"canary"),
+        FailedResponse(status=422, headers={"Location": "canary"}, body=b"canary"),
     ],
     ids=lambda value: type(value).__name__,
 )
@@ -205,7 +205,7 @@ def test_reprs_hide_what_is_secret(value: object) -> None:
     assert "canary" not in repr(value)
 
 
-def test_input_is_the_only_place_of_the_content(sandbox, documents) -> None:
+def test_input_is_the_only_place_of_the_content(sandbox, documents_dir) -> None:
     """The content lies in one table, that can be emptied."""
     shortcuts.enqueue(name="a.pdf", content=HTML)
     assert "canary-html" not in rows()

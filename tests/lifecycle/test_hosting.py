@@ -1,4 +1,4 @@
-"""Hosted documents as jobs: accepted once, finished where they are, ended on request."""
+"""Jobs for hosted documents: accepted once, completed at DocRaptor, expired on request."""
 
 import logging
 import time
@@ -14,62 +14,63 @@ from django_docraptor import lifecycle, shortcuts
 from django_docraptor.callback_urls import make_token
 from django_docraptor.client import RemoteStatus
 from django_docraptor.exceptions import CallError, RejectedError
-from django_docraptor.lifecycle.hosting import published
-from django_docraptor.lifecycle.polling import answered
-from django_docraptor.lifecycle.remote import client_for
+from django_docraptor.lifecycle.polling import publish_or_fail
+from django_docraptor.lifecycle.polling import handle_status
+from django_docraptor.lifecycle.clients import client_for
 from django_docraptor.models import RenderJob
 from django_docraptor.sandbox import Fault, Sandbox
 from django_docraptor.states import ErrorCode, EventKind, State
-from tests.support.jobs import drive, enqueue, kinds
-from tests.support.socket_server import SocketServer, answer
-from tests.support.threads import at_once
+from tests.support.jobs import run_until_finished, enqueue, event_kinds
+from tests.support.socket_server import SocketServer, respond
+from tests.support.threads import run_in_threads
 from tests.test_hosted import fetch
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
-def hosted(**order) -> RenderJob:
-    """A finished hosted job."""
-    return drive(enqueue(hosted=True, **order))
+def hosted_job(**order) -> RenderJob:
+    """Return a completed hosted job."""
+    return run_until_finished(enqueue(hosted=True, **order))
 
 
-def test_completed(sandbox: Sandbox, documents) -> None:
-    """Anyone may read it at the address in the row; nothing of it is fetched or stored."""
-    job = hosted(hosted_download_limit=1)
+def test_hosted_job_completes_without_a_download(sandbox: Sandbox, documents_dir) -> None:
+    """A hosted document is public at the row's URL, and is neither downloaded nor stored."""
+    job = hosted_job(hosted_download_limit=1)
     assert job.state == State.COMPLETED
     assert (job.file.name, job.file_size, job.number_of_pages) == ("", None, 1)
     assert job.is_public
     assert "download_calls" not in sandbox.ledger.counters
     assert [fetch(job.public_url)[0], fetch(job.public_url)[0]] == [200, 404]
-    assert kinds(job)[-1] == EventKind.COMPLETED
+    assert event_kinds(job)[-1] == EventKind.COMPLETED
     (entry,) = sandbox.ledger.accepted()
     assert (entry.hosted, entry.asynchronous, entry.tag) == (True, True, job.tag)
 
 
-def test_a_private_job_is_not_hosted(sandbox: Sandbox, documents) -> None:
-    """Only who says so publishes, whatever the settings say about hosted documents."""
-    job = drive(enqueue(options={"hosted_download_limit": 5}))
+def test_job_is_not_hosted_by_hosting_options_alone(sandbox: Sandbox, documents_dir) -> None:
+    """Options about hosted documents do not publish a job that is not hosted."""
+    job = run_until_finished(enqueue(options={"hosted_download_limit": 5}))
     assert [entry.hosted for entry in sandbox.ledger.accepted()] == [False]
     assert (job.hosted, job.public_url, job.hosted_expires_at) == (False, "", None)
 
 
-def test_expires_at(sandbox: Sandbox, documents) -> None:
-    """The time at which it ends is sent, and kept with the job."""
+def test_hosted_expires_at_is_stored(sandbox: Sandbox, documents_dir) -> None:
+    """The expiry time is kept with the job, which is not public afterwards."""
     end = timezone.now() + timedelta(days=30)
-    job = hosted(hosted_expires_at=end)
+    job = hosted_job(hosted_expires_at=end)
     assert job.hosted_expires_at == end
     RenderJob.objects.filter(pk=job.pk).update(hosted_expires_at=timezone.now())
     job.refresh_from_db()
     assert not job.is_public
 
 
-def test_expires_by_itself(sandbox: Sandbox, documents) -> None:
-    """DocRaptor was told the time at which it ends."""
-    job = hosted(hosted_expires_at=timezone.now() + timedelta(seconds=1))
-    assert _soon(lambda: fetch(job.public_url)[0] == 404)
+def test_docraptor_expires_a_document_at_its_time(sandbox: Sandbox, documents_dir) -> None:
+    """DocRaptor is told the expiry time and stops serving the document then."""
+    job = hosted_job(hosted_expires_at=timezone.now() + timedelta(seconds=1))
+    assert _becomes_true(lambda: fetch(job.public_url)[0] == 404)
 
 
-def _soon(true: Callable[[], bool]) -> bool:
+def _becomes_true(true: Callable[[], bool]) -> bool:
+    """Wait up to five seconds for a condition."""
     stop = time.monotonic() + 5
     while not true():
         if time.monotonic() > stop:
@@ -78,20 +79,22 @@ def _soon(true: Callable[[], bool]) -> bool:
     return True
 
 
-def test_expires_before_it_is_sent(sandbox: Sandbox, documents) -> None:
-    """What would be billed and gone at once is not sent."""
+def test_document_that_expired_before_sending_is_not_sent(sandbox: Sandbox, documents_dir) -> None:
+    """A document that would expire at once is not sent, since it would be billed."""
     job = enqueue(hosted=True, hosted_expires_at=timezone.now() + timedelta(days=1))
     RenderJob.objects.filter(pk=job.pk).update(hosted_expires_at=timezone.now())
-    job = drive(job)
+    job = run_until_finished(job)
     assert (job.state, job.error_code) == (State.FAILED, ErrorCode.INVALID_REQUEST)
     assert "hosted_expires_at" in job.errors
     assert sandbox.calls == []
 
 
-def test_waiting_page(sandbox: Sandbox, documents, admin_client) -> None:
-    """It leads to the document, and says so when that has ended; the address is not in it."""
-    job = hosted()
-    url = reverse("django_docraptor:waiting", args=[job.pk])
+def test_status_page_links_to_a_hosted_document(
+    sandbox: Sandbox, documents_dir, admin_client
+) -> None:
+    """The status page leads to the document until it expires, without containing its public URL."""
+    job = hosted_job()
+    url = reverse("django_docraptor:status", args=[job.pk])
     text = admin_client.get(url).content.decode()
     assert f"url={job.get_absolute_url()}" in text
     assert job.public_url not in text
@@ -102,8 +105,10 @@ def test_waiting_page(sandbox: Sandbox, documents, admin_client) -> None:
     assert job.get_absolute_url() not in text
 
 
-def test_without_an_address(sandbox: Sandbox, documents) -> None:
-    """A document that is finished nobody knows where is not complete; a retry asks again, free."""
+def test_completed_status_without_a_public_url_fails_the_job(
+    sandbox: Sandbox, documents_dir
+) -> None:
+    """A finished document without a usable URL fails the job, and its retry asks again unbilled."""
     job = enqueue(hosted=True)
     lifecycle.submit()
     job.refresh_from_db()
@@ -111,13 +116,14 @@ def test_without_an_address(sandbox: Sandbox, documents) -> None:
         remote = RemoteStatus(status="completed", download_id="x", download_url=url)
         RenderJob.objects.filter(pk=job.pk).update(state=State.QUEUED, due_at=timezone.now())
         job.refresh_from_db()
-        published(job, remote)
+        publish_or_fail(job, remote)
         assert (job.state, job.error_code) == (State.FAILED, ErrorCode.STATUS_UNAVAILABLE)
     assert shortcuts.retry(job)
-    assert drive(job).is_public
+    assert run_until_finished(job).is_public
     assert len(sandbox.ledger.accepted()) == 1
 
 
+@pytest.mark.fault("S7", "S8", "S10")
 @pytest.mark.parametrize(
     "fault",
     [
@@ -127,17 +133,19 @@ def test_without_an_address(sandbox: Sandbox, documents) -> None:
     ],
     ids=lambda fault: fault.action,
 )
-def test_lost_answer(sandbox: Sandbox, documents, fault: Fault) -> None:
-    """S: a create of unknown outcome is found in the log by its tag and not made again."""
+def test_lost_create_response_of_a_hosted_job_is_found_by_tag(
+    sandbox: Sandbox, documents_dir, fault: Fault
+) -> None:
+    """A hosted create call with an unknown outcome is found in the log and not repeated."""
     sandbox.add_fault(fault)
-    job = hosted(test=False)
+    job = hosted_job(test=False)
     assert job.is_public
-    assert EventKind.UNCONFIRMED in kinds(job)
+    assert EventKind.UNCONFIRMED in event_kinds(job)
     assert [entry.billed for entry in sandbox.ledger.accepted()] == [True]
 
 
-def test_callback(sandbox: Sandbox, documents, settings, client) -> None:
-    """A hosted attempt has its callback like any other, and it hurries the poll."""
+def test_hosted_job_accepts_callbacks(sandbox: Sandbox, documents_dir, settings, client) -> None:
+    """A callback for a hosted attempt makes its poll due."""
     settings.DOCRAPTOR = settings.DOCRAPTOR | {"CALLBACK_BASE_URL": "http://127.0.0.1:9"}
     job = enqueue(hosted=True)
     lifecycle.submit()
@@ -149,22 +157,24 @@ def test_callback(sandbox: Sandbox, documents, settings, client) -> None:
     assert job.state == State.COMPLETED
 
 
-def test_cancelled(sandbox: Sandbox, documents) -> None:
-    """A job that was given up gets no address, however late the answer."""
+def test_cancelled_hosted_job_gets_no_public_url(sandbox: Sandbox, documents_dir) -> None:
+    """A cancelled job is not published, however late the status arrives."""
     job = enqueue(hosted=True)
     lifecycle.submit()
     RenderJob.objects.filter(pk=job.pk).update(due_at=timezone.now())
     (claimed,) = RenderJob.objects.filter(pk=job.pk).claim(limit=1, lease=60)
     shortcuts.cancel(RenderJob.objects.get(pk=job.pk))
-    answered(claimed, client_for("default").get_status(claimed.status_id))
+    handle_status(claimed, client_for("default").get_status(claimed.status_id))
     job.refresh_from_db()
     assert (job.state, job.public_url) == (State.CANCELLED, "")
 
 
-def test_expire(sandbox: Sandbox, documents, django_user_model) -> None:
-    """It is no longer public; the history says who did it; again does nothing."""
+def test_expire_ends_public_access_and_records_the_user(
+    sandbox: Sandbox, documents_dir, django_user_model
+) -> None:
+    """An expired document is not public, and its history names the user; again does nothing."""
     user = django_user_model.objects.create_user("ann")
-    job = hosted()
+    job = hosted_job()
     url = job.public_url
     assert shortcuts.expire(job, by=user)
     assert fetch(url)[0] == 404
@@ -175,17 +185,21 @@ def test_expire(sandbox: Sandbox, documents, django_user_model) -> None:
     assert job.state == State.COMPLETED
 
 
-def test_expire_what_is_not_public(sandbox: Sandbox, documents) -> None:
-    """Nothing is asked of DocRaptor for a job that is not hosted, or not there yet."""
-    private, waiting = drive(enqueue()), enqueue(hosted=True)
+def test_expire_of_a_document_that_is_not_public_makes_no_call(
+    sandbox: Sandbox, documents_dir
+) -> None:
+    """DocRaptor is not called for a job that is private or not finished."""
+    private, waiting = run_until_finished(enqueue()), enqueue(hosted=True)
     assert not shortcuts.expire(private)
     assert not shortcuts.expire(waiting)
     assert not [call for call in sandbox.calls if call.path.startswith("/expire")]
 
 
-def test_expire_fails(sandbox: Sandbox, documents, settings) -> None:
-    """If DocRaptor was not reached the row still says public, and another try ends it."""
-    job = hosted()
+def test_failed_expire_leaves_the_document_public(
+    sandbox: Sandbox, documents_dir, settings
+) -> None:
+    """If DocRaptor is not reached, the row remains public, and another call expires it."""
+    job = hosted_job()
     there = settings.DOCRAPTOR
     settings.DOCRAPTOR = there | {"BASE_URL": "http://127.0.0.1:9"}
     with pytest.raises(CallError):
@@ -197,71 +211,78 @@ def test_expire_fails(sandbox: Sandbox, documents, settings) -> None:
     assert shortcuts.expire(job)
 
 
-def test_expire_gone(sandbox: Sandbox, documents, settings) -> None:
-    """What DocRaptor no longer has is ended, too."""
-    job = hosted()
-    with SocketServer(answer(status=404)) as server:
+def test_expire_of_a_document_missing_at_docraptor_succeeds(
+    sandbox: Sandbox, documents_dir, settings
+) -> None:
+    """A document that DocRaptor does not have is recorded as expired."""
+    job = hosted_job()
+    with SocketServer(respond(status=404)) as server:
         settings.DOCRAPTOR = settings.DOCRAPTOR | {"BASE_URL": server.url}
         assert shortcuts.expire(job)
     assert not job.is_public
     assert job.expired_at is not None
 
 
-def test_expire_unknown(sandbox: Sandbox, documents) -> None:
-    """A refusal proves nothing: it may still be public."""
-    job = hosted()
+def test_refused_expire_leaves_the_document_public(sandbox: Sandbox, documents_dir) -> None:
+    """A refused call proves nothing, so the row remains public."""
+    job = hosted_job()
     sandbox.reset()
     with pytest.raises(RejectedError):
         shortcuts.expire(job)
     assert job.is_public
 
 
-def test_expire_stale(sandbox: Sandbox, documents) -> None:
-    """An object that was read before the document was finished will do."""
+def test_expire_accepts_a_stale_object(sandbox: Sandbox, documents_dir) -> None:
+    """An instance that was read before the job completed can be expired."""
     job = enqueue(hosted=True)
-    drive(job)
+    run_until_finished(job)
     assert job.state == State.PENDING
     assert shortcuts.expire(job)
 
 
-def test_expire_lapsed(sandbox: Sandbox, documents) -> None:
-    """What has ended by its time is not ended again."""
-    job = hosted()
+def test_expire_of_a_document_past_its_time_does_nothing(sandbox: Sandbox, documents_dir) -> None:
+    """A document that has expired at its time is not expired again."""
+    job = hosted_job()
     RenderJob.objects.filter(pk=job.pk).update(hosted_expires_at=timezone.now())
     assert not shortcuts.expire(job)
     assert job.expired_at is None
 
 
-def test_public(sandbox: Sandbox, documents) -> None:
-    """All that is public now can be listed, for whoever has to answer for it."""
+def test_public_queryset_has_only_unexpired_hosted_jobs(sandbox: Sandbox, documents_dir) -> None:
+    """The queryset `public()` lists every document that is public now, and no other."""
     ends = timezone.now() + timedelta(days=1)
-    lasting, ending, lapsed, ended = hosted(), hosted(hosted_expires_at=ends), hosted(), hosted()
+    lasting, ending, lapsed, ended = (
+        hosted_job(),
+        hosted_job(hosted_expires_at=ends),
+        hosted_job(),
+        hosted_job(),
+    )
     enqueue(hosted=True)
-    drive(enqueue())
+    run_until_finished(enqueue())
     RenderJob.objects.filter(pk=lapsed.pk).update(hosted_expires_at=timezone.now())
     shortcuts.expire(ended)
     assert set(RenderJob.objects.public()) == {lasting, ending}
 
 
-def test_expire_race(sandbox: Sandbox, documents) -> None:
-    """Of many at once, one ends it: one event."""
-    job = hosted()
-    results = at_once(4, lambda: shortcuts.expire(RenderJob.objects.get(pk=job.pk)))
+def test_parallel_expires_record_one_event(sandbox: Sandbox, documents_dir) -> None:
+    """Of four parallel calls, one expires the document and one event is recorded."""
+    job = hosted_job()
+    results = run_in_threads(4, lambda: shortcuts.expire(RenderJob.objects.get(pk=job.pk)))
     assert sorted(results) == [False, False, False, True]
-    assert kinds(job).count(EventKind.EXPIRED) == 1
+    assert event_kinds(job).count(EventKind.EXPIRED) == 1
 
 
-def test_only_hosted_jobs_are_public(documents) -> None:
-    """The database refuses a public address for a document that is to be private."""
+def test_private_job_cannot_have_a_public_url(documents_dir) -> None:
+    """A constraint refuses a public URL for a job that is not hosted."""
     job = enqueue()
     with pytest.raises(IntegrityError):
         RenderJob.objects.filter(pk=job.pk).update(public_url="https://example.com/x")
 
 
-def test_address_is_nowhere_else(sandbox: Sandbox, documents, caplog) -> None:
-    """The public address is in its column: not in logs, not in the history."""
+def test_public_url_is_not_in_logs_or_history(sandbox: Sandbox, documents_dir, caplog) -> None:
+    """The public URL is stored in its column only, not in logs and not in events."""
     caplog.set_level(logging.DEBUG)
-    job = hosted()
+    job = hosted_job()
     secret = job.public_url.rpartition("/")[2]
     shortcuts.expire(job)
     ours = [record for record in caplog.records if "sandbox" not in record.name]

@@ -1,4 +1,4 @@
-"""One job's trouble stays its own: whatever comes of it, the others of its batch go on."""
+"""An error of one job does not affect the other jobs of its batch."""
 
 import json
 from contextlib import suppress
@@ -8,13 +8,20 @@ import pytest
 
 from django_docraptor import lifecycle, registry
 from django_docraptor.client import Client
-from django_docraptor.client.answers import LogEntry, RemoteStatus, read_id
+from django_docraptor.client.parsing import LogEntry, RemoteStatus, require_id
 from django_docraptor.exceptions import RateLimitError
 from django_docraptor.lifecycle import polling, submission
 from django_docraptor.models import RenderJob
 from django_docraptor.sandbox import Sandbox
 from django_docraptor.states import FINAL_STATES, State
-from tests.support.jobs import Killed, drive, enqueue, kinds, skip_time, state_of
+from tests.support.jobs import (
+    WorkerKilled,
+    run_until_finished,
+    enqueue,
+    event_kinds,
+    skip_time,
+    current_state,
+)
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -32,10 +39,10 @@ LONG = "x" * 300
         (f'{{"status": "completed", "download_id": "{LONG}"}}', "failed"),
     ],
 )
-def test_an_odd_status_is_noted(
-    sandbox: Sandbox, documents, monkeypatch, answer: str, ends: str
+def test_status_with_unstorable_values_does_not_stop_the_batch(
+    sandbox: Sandbox, documents_dir, monkeypatch, answer: str, ends: str
 ) -> None:
-    """What no database takes is left out; the job goes on, and so do the others."""
+    """Values that no database stores are dropped or fail the job, and the other jobs go on."""
     odd, *others = [enqueue() for _ in range(3)]
     lifecycle.submit()
     odd.refresh_from_db()
@@ -43,37 +50,39 @@ def test_an_odd_status_is_noted(
 
     def get_status(client: Client, status_id: str) -> RemoteStatus:
         if status_id == odd.status_id:
-            return RemoteStatus.from_answer(json.loads(answer))
+            return RemoteStatus.from_json(json.loads(answer))
         return real(client, status_id)
 
     monkeypatch.setattr(Client, "get_status", get_status)
-    assert [drive(job).state for job in others] == [State.COMPLETED] * 2
-    state = drive(odd).state
+    assert [run_until_finished(job).state for job in others] == [State.COMPLETED] * 2
+    state = run_until_finished(odd).state
     assert state in FINAL_STATES if ends == "any" else state == ends
 
 
-def test_a_job_whose_answer_cannot_be_written(sandbox: Sandbox, documents, monkeypatch) -> None:
-    """It tries again a bounded number of times; nobody else is kept waiting."""
+def test_unsaveable_status_is_retried_a_bounded_number_of_times(
+    sandbox: Sandbox, documents_dir, monkeypatch
+) -> None:
+    """A job whose status cannot be saved is retried until it fails; the other jobs go on."""
     broken, *others = [enqueue() for _ in range(3)]
     lifecycle.submit()
-    real = polling.answered
+    real = polling.handle_status
 
-    def answered(job: RenderJob, *arguments: Any, **options: Any) -> None:
+    def handle_status(job: RenderJob, *arguments: Any, **options: Any) -> None:
         if job.pk == broken.pk:
             job.state = State.COMPLETED  # as a write that fails half-way may leave it
             raise ValueError("no database takes this")
         real(job, *arguments, **options)
 
-    monkeypatch.setattr(polling, "answered", answered)
-    assert [drive(job).state for job in others] == [State.COMPLETED] * 2
-    assert drive(broken, rounds=60).error_code in ("status_unavailable", "timed_out")
+    monkeypatch.setattr(polling, "handle_status", answered)
+    assert [run_until_finished(job).state for job in others] == [State.COMPLETED] * 2
+    assert run_until_finished(broken, rounds=60).error_code in ("status_unavailable", "timed_out")
 
 
-def test_an_accepted_create_whose_answer_cannot_be_written(
-    sandbox: Sandbox, documents, monkeypatch
+def test_unsaveable_create_response_is_found_by_tag(
+    sandbox: Sandbox, documents_dir, monkeypatch
 ) -> None:
-    """It is looked up in the log, as any answer that was lost."""
-    real = submission.accepted
+    """An accepted create call whose response cannot be saved is looked up in the log."""
+    real = submission.mark_accepted
     broken, other = enqueue(), enqueue()
 
     def accepted(job: RenderJob, status_id: str) -> bool:
@@ -83,17 +92,17 @@ def test_an_accepted_create_whose_answer_cannot_be_written(
 
     monkeypatch.setattr(submission, "accepted", accepted)
     lifecycle.submit()
-    assert [state_of(broken), state_of(other)] == [State.UNCONFIRMED, State.QUEUED]
+    assert [current_state(broken), current_state(other)] == [State.UNCONFIRMED, State.QUEUED]
     monkeypatch.undo()
-    assert drive(broken).state == State.COMPLETED
+    assert run_until_finished(broken).state == State.COMPLETED
     assert len(sandbox.ledger.accepted()) == 2
 
 
-def test_a_status_id_that_no_column_holds() -> None:
-    """It is as good as none: cut, it would be another document's."""
-    assert LogEntry.from_answer({"status_id": LONG}).status_id == ""
+def test_overlong_status_id_is_discarded() -> None:
+    """A status ID too long for its column is discarded; a cut one would be another document's."""
+    assert LogEntry.from_json({"status_id": LONG}).status_id == ""
     with pytest.raises(ValueError, match="no status_id of at most 200"):
-        read_id({"status_id": LONG}, "status_id")
+        require_id({"status_id": LONG}, "status_id")
 
 
 class Deadly:
@@ -105,22 +114,22 @@ class Deadly:
 
     def render(self, job: RenderJob, stored: Any) -> str:
         type(self).renders += 1
-        raise Killed
+        raise WorkerKilled
 
     def deliver(self, job: RenderJob) -> None:
         """Nothing."""
 
 
-class Odd(Deadly):
-    """A document whose template fails with words that no database takes."""
+class Unstorable(Deadly):
+    """A document whose template raises an error with text that no database stores."""
 
     def render(self, job: RenderJob, stored: Any) -> str:
         raise ValueError("a \x00 NUL and half \ud83d a pair")
 
 
 @pytest.fixture
-def label() -> Any:
-    """Register a document for a test."""
+def registered_document() -> Any:
+    """Return a function that registers a document for a test."""
     made: list[str] = []
 
     def register(document: type[Deadly]) -> str:
@@ -133,18 +142,20 @@ def label() -> Any:
         registry.unregister(one)
 
 
-def test_a_template_that_kills_its_worker(sandbox: Sandbox, documents, settings, label) -> None:
-    """It costs no other job, and is given up after MAX_SUBMIT_FAILURES workers."""
+def test_template_that_kills_workers_fails_after_some_deaths(
+    sandbox: Sandbox, documents_dir, settings, registered_document
+) -> None:
+    """A template that kills its worker costs no other job, and fails after MAX_SUBMIT_FAILURES."""
     settings.DOCRAPTOR = settings.DOCRAPTOR | {"MAX_SUBMIT_FAILURES": 4}
     before = [enqueue() for _ in range(3)]
-    deadly = enqueue(document=label(Deadly), content="")
+    deadly = enqueue(document=registered_document(Deadly), content="")
     after = [enqueue() for _ in range(3)]
     Deadly.renders = 0
     for _ in range(12):
-        with suppress(Killed):
-            lifecycle.run()
+        with suppress(WorkerKilled):
+            lifecycle.run_once()
         skip_time(130)
-    assert [drive(job).state for job in (*before, *after)] == [State.COMPLETED] * 6
+    assert [run_until_finished(job).state for job in (*before, *after)] == [State.COMPLETED] * 6
     deadly.refresh_from_db()
     assert (deadly.state, deadly.error_code) == (State.FAILED, "template_error")
     assert "4 workers died" in deadly.errors
@@ -152,17 +163,19 @@ def test_a_template_that_kills_its_worker(sandbox: Sandbox, documents, settings,
     assert len(sandbox.ledger.accepted()) == 6
 
 
-def test_a_template_error_that_no_database_takes(sandbox: Sandbox, documents, label) -> None:
-    """The job fails with what can be told of it; its neighbour is made."""
-    odd, other = enqueue(document=label(Odd), content=""), enqueue()
-    assert drive(other).state == State.COMPLETED
+def test_unstorable_template_error_is_sanitized(
+    sandbox: Sandbox, documents_dir, registered_document
+) -> None:
+    """The job fails with the storable part of the error, and its neighbour completes."""
+    odd, other = enqueue(document=registered_document(Unstorable), content=""), enqueue()
+    assert run_until_finished(other).state == State.COMPLETED
     odd.refresh_from_db()
     assert odd.error_code == "template_error"
     assert "NUL and half" in odd.errors
 
 
-def test_retry_after_zero_is_no_haste(sandbox: Sandbox, monkeypatch) -> None:
-    """``Retry-After: 0`` gets the delay that grows, not twenty calls in a second."""
+def test_retry_after_zero_uses_backoff_delay(sandbox: Sandbox, monkeypatch) -> None:
+    """`Retry-After: 0` gets the back-off delay instead of a burst of calls."""
     job = enqueue()
     lifecycle.submit()
     skip_time(60)
@@ -177,4 +190,4 @@ def test_retry_after_zero_is_no_haste(sandbox: Sandbox, monkeypatch) -> None:
         lifecycle.poll()
     assert len(calls) == 1
     job.refresh_from_db()
-    assert kinds(job)[-1] == "try_failed"
+    assert event_kinds(job)[-1] == "try_failed"

@@ -1,7 +1,7 @@
-"""The state machine under random interleavings: two workers, crashes, failures, jumps of the clock.
+"""The state machine under random interleavings of two workers, crashes, faults and elapsed time.
 
 A worker is a generator over the engine's own functions; it can be left standing between any two of
-them (a stall), or dropped (a crash). The sandbox's ledger and the stored bytes are the judges.
+them (a stall), or dropped (a crash). The sandbox's ledger and the stored bytes are the reference.
 """
 
 import hashlib
@@ -24,11 +24,15 @@ from hypothesis.stateful import (
 
 from django_docraptor import lifecycle, shortcuts, spool
 from django_docraptor.exceptions import CallError, DocRaptorError
-from django_docraptor.lifecycle.collection import collect_one, take_one
-from django_docraptor.lifecycle.polling import answered, unanswered
-from django_docraptor.lifecycle.reconciliation import settle
-from django_docraptor.lifecycle.remote import client_for
-from django_docraptor.lifecycle.submission import accepted, admit, not_accepted, prepare
+from django_docraptor.lifecycle.downloading import download_and_store, claim_next_download
+from django_docraptor.lifecycle.polling import handle_status, handle_status_error
+from django_docraptor.lifecycle.reconciliation import reconcile_account
+from django_docraptor.lifecycle.clients import client_for
+from django_docraptor.lifecycle.submission import (
+    claim_for_slots,
+    handle_create_error,
+    prepare_batch,
+)
 from django_docraptor.models import Account, RenderEvent, RenderJob
 from django_docraptor.sandbox import Fault, Sandbox
 from django_docraptor.states import (
@@ -39,7 +43,7 @@ from django_docraptor.states import (
     EventKind,
     State,
 )
-from tests.support.jobs import drive, enqueue, read, skip_time
+from tests.support.jobs import run_until_finished, enqueue, read_file, skip_time
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -59,24 +63,24 @@ FAULTS = [
     Fault(on="logs", action="status", status_code=500, times=1),
     Fault(on="logs", action="omit", times=1),
 ]
-# What allows a job one more create: proof that none was accepted, or somebody's decision.
+# Events that allow one more create call: proof that none was accepted, or a person's decision.
 ALLOWS_ANOTHER = (EventKind.NEVER_ACCEPTED, EventKind.RETRIED)
 
 
 def submitting() -> Iterator[None]:
     """A worker that submits, stopping wherever it could die."""
-    admission = admit("default", 3)
+    admission = claim_for_slots("default", 3)
     yield
-    for item in prepare(admission.jobs):
+    for item in prepare_batch(admission.jobs):
         yield
         try:
             answer = item.create()
         except DocRaptorError as error:
             yield
-            not_accepted(item.job, error)
+            handle_create_error(item.job, error)
         else:
             yield
-            accepted(item.job, answer)
+            mark_accepted(item.job, answer)
 
 
 def polling() -> Iterator[None]:
@@ -88,10 +92,10 @@ def polling() -> Iterator[None]:
             answer = client_for(job.account).get_status(job.status_id)
         except DocRaptorError as error:
             yield
-            unanswered(job, error)
+            handle_status_error(job, error)
         else:
             yield
-            answered(job, answer)
+            handle_status(job, answer)
 
 
 def polling_and_collecting() -> Iterator[None]:
@@ -102,21 +106,21 @@ def polling_and_collecting() -> Iterator[None]:
         try:
             answer = client_for(job.account).get_status(job.status_id)
         except DocRaptorError as error:
-            unanswered(job, error)
+            handle_status_error(job, error)
             continue
         yield
-        answered(job, answer, keep=True)
+        handle_status(job, answer, keep=True)
         yield
         if job.state == State.DOWNLOADING:
-            collect_one(job)
+            download_and_store(job)
 
 
 def collecting() -> Iterator[None]:
     """A worker that fetches and stores; its inner crash points are in test_crashes."""
-    while taken := take_one():
-        job, tried_before = taken
+    while taken := claim_next_download():
+        job, may_have_file = taken
         yield
-        collect_one(job, tried_before=tried_before)
+        download_and_store(job, may_have_file=may_have_file)
         yield
 
 
@@ -126,13 +130,13 @@ def reconciling() -> Iterator[None]:
     jobs = unconfirmed.claim(limit=3, lease=LEASE_SECONDS[State.UNCONFIRMED])
     yield
     if jobs:
-        settle(jobs, "default")
+        reconcile_account(jobs, "default")
 
 
 PROGRAMS = [submitting, submitting, polling, polling_and_collecting, collecting, reconciling]
 
 
-class Life(RuleBasedStateMachine):
+class JobMachine(RuleBasedStateMachine):
     """Everything that can happen to jobs, in any order."""
 
     sandbox: Sandbox
@@ -169,11 +173,11 @@ class Life(RuleBasedStateMachine):
 
     @rule()
     def tick(self) -> None:
-        lifecycle.run()
+        lifecycle.run_once()
 
     @rule(job=jobs, back=st.integers(-1, 2))
     def call_back(self, job, back: int) -> None:
-        """A callback: for the present attempt, an old one, or one that never was; maybe again."""
+        """Send a callback for the current attempt, an old one or an unknown one, maybe twice."""
         attempt = RenderJob.objects.values_list("attempt", flat=True).get(pk=job)
         lifecycle.record_callback(job, max(1, attempt - back))
 
@@ -210,7 +214,7 @@ class Life(RuleBasedStateMachine):
     def completed_means_a_verified_file(self) -> None:
         private = RenderJob.objects.filter(state=State.COMPLETED, hosted=False)
         for job in private.select_related("input"):
-            data = read(job)
+            data = read_file(job)
             assert hashlib.sha256(data).hexdigest() == job.sha256
             assert hashlib.sha256(job.input.content.encode()).hexdigest().encode() in data
 
@@ -246,18 +250,19 @@ class Life(RuleBasedStateMachine):
                 break
             skip_time(130)
             Account.objects.update(circuit_open_until=None)
-            lifecycle.run()
+            lifecycle.run_once()
         assert not RenderJob.objects.active().exists()
         self.never_billed_twice_by_itself()
         self.completed_means_a_verified_file()
         self.the_history_tells_the_state()
 
 
-def test_any_interleaving(sandbox: Sandbox, documents: Path) -> None:
-    """No order of events breaks what is promised."""
-    Life.sandbox = sandbox
+@pytest.mark.fault("X1")
+def test_invariants_hold_in_any_interleaving(sandbox: Sandbox, documents_dir: Path) -> None:
+    """No order of events breaks an invariant."""
+    JobMachine.sandbox = sandbox
     run_state_machine_as_test(
-        Life,
+        JobMachine,
         settings=settings(
             max_examples=int(os.environ.get("LIFE_EXAMPLES", "25")),
             stateful_step_count=30,
@@ -268,8 +273,8 @@ def test_any_interleaving(sandbox: Sandbox, documents: Path) -> None:
 
 
 @pytest.mark.parametrize("state", sorted(ACTIVE_STATES))
-def test_every_state_has_a_timed_exit(sandbox: Sandbox, documents: Path, state: State) -> None:
-    """A job that was left in any unfinished state, leased by nobody alive, comes to an end."""
+def test_every_state_has_a_timed_exit(sandbox: Sandbox, documents_dir: Path, state: State) -> None:
+    """A job left in any unfinished state by a dead worker reaches a final state."""
     job = enqueue(test=True)
     RenderJob.objects.filter(pk=job.pk).update(
         state=state,
@@ -281,16 +286,16 @@ def test_every_state_has_a_timed_exit(sandbox: Sandbox, documents: Path, state: 
         deadline_at="2020-01-01T00:00Z",
         due_at="2020-01-01T00:00Z",
     )
-    assert drive(job, rounds=60).state in FINAL_STATES
+    assert run_until_finished(job, rounds=60).state in FINAL_STATES
 
 
-def test_events_are_only_added(sandbox: Sandbox, documents: Path) -> None:
-    """A retry erases nothing: the history grows."""
+def test_retry_keeps_earlier_events(sandbox: Sandbox, documents_dir: Path) -> None:
+    """A retry deletes no event and changes none."""
     sandbox.add_fault(Fault(on="render", action="fail", times=1))
-    job = drive(enqueue())
+    job = run_until_finished(enqueue())
     before = list(job.events.values_list("pk", "kind", "message"))
     shortcuts.retry(job)
-    job = drive(job)
+    job = run_until_finished(job)
     assert list(job.events.values_list("pk", "kind", "message"))[: len(before)] == before
     assert job.state == State.COMPLETED
     assert spool.get_directory().exists()

@@ -1,20 +1,20 @@
-"""The governor: fairness, and the circuit that opens when DocRaptor is down."""
+"""Fairness between jobs, and the circuit that opens when DocRaptor is down."""
 
 import pytest
 from django.db.models.functions import Now
 
 from django_docraptor import lifecycle, shortcuts
-from django_docraptor.lifecycle.submission import admit
+from django_docraptor.lifecycle.submission import claim_for_slots
 from django_docraptor.models import Account, RenderJob, querysets, seconds_from_now
 from django_docraptor.sandbox import Fault, Sandbox
 from django_docraptor.states import CIRCUIT_MAX_SECONDS, CIRCUIT_THRESHOLD, State
-from tests.support.jobs import drive, enqueue, skip_time
+from tests.support.jobs import run_until_finished, enqueue, skip_time
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
-def close_circuit_wait() -> None:
-    """Let the circuit's waiting time pass."""
+def end_circuit_delay() -> None:
+    """Simulate that the circuit's delay is over."""
     from datetime import timedelta
 
     from django.db.models import F
@@ -22,8 +22,8 @@ def close_circuit_wait() -> None:
     Account.objects.update(circuit_open_until=F("circuit_open_until") - timedelta(hours=1))
 
 
-def test_circuit_opens_after_repeated_faults(sandbox: Sandbox, documents, settings) -> None:
-    """After five faulty creates in a row no more are made until the wait is over."""
+def test_circuit_opens_after_repeated_faults(sandbox: Sandbox, documents_dir, settings) -> None:
+    """After five failed create calls in a row, none are made until the delay is over."""
     settings.DOCRAPTOR = settings.DOCRAPTOR | {"MAX_IN_FLIGHT": 1}
     sandbox.add_fault(Fault(on="create", action="status", status_code=503, accept=False))
     for _ in range(CIRCUIT_THRESHOLD + 3):
@@ -39,15 +39,15 @@ def test_circuit_opens_after_repeated_faults(sandbox: Sandbox, documents, settin
     assert set(waiting.values_list("due_at", flat=True)) == {account.circuit_open_until}
 
 
-def test_circuit_half_open_lets_one_try(sandbox: Sandbox, documents) -> None:
-    """When the wait is over a single create tries the service; its success lets all others go."""
+def test_half_open_circuit_allows_one_create(sandbox: Sandbox, documents_dir) -> None:
+    """After the delay one create call is allowed; if it succeeds, all others follow."""
     for _ in range(CIRCUIT_THRESHOLD):
         Account.lock("default")
         Account.record_failure("default", "down")
     for _ in range(4):
         enqueue()
-    close_circuit_wait()
-    assert len(admit("default", 10).jobs) == 1
+    end_circuit_delay()
+    assert len(claim_for_slots("default", 10).jobs) == 1
     skip_time(121)
     lifecycle.submit()
     assert len(sandbox.ledger.accepted()) == 4
@@ -55,7 +55,7 @@ def test_circuit_half_open_lets_one_try(sandbox: Sandbox, documents) -> None:
 
 
 def test_circuit_reopens_for_longer(sandbox: Sandbox) -> None:
-    """A try that fails doubles the wait."""
+    """A create call that fails after the delay doubles it."""
     Account.lock("default")
     waits = []
     for _ in range(CIRCUIT_THRESHOLD + 2):
@@ -66,26 +66,26 @@ def test_circuit_reopens_for_longer(sandbox: Sandbox) -> None:
     assert [round(wait) for wait in waits] == [15, 30, 60]
 
 
-def test_circuit_does_not_stop_polls(sandbox: Sandbox, documents) -> None:
-    """What DocRaptor has accepted is still fetched while no creates are made."""
+def test_circuit_does_not_stop_polls(sandbox: Sandbox, documents_dir) -> None:
+    """Accepted documents are still polled and downloaded while the circuit is open."""
     job = enqueue()
     lifecycle.submit()
     for _ in range(CIRCUIT_THRESHOLD):
         Account.record_failure("default", "down")
-    assert drive(job).state == State.COMPLETED
+    assert run_until_finished(job).state == State.COMPLETED
 
 
-def test_interactive_before_batch(sandbox: Sandbox, settings) -> None:
-    """An urgent job need not wait for a thousand others."""
+def test_urgent_job_precedes_a_batch(sandbox: Sandbox, settings) -> None:
+    """An urgent job is admitted before a thousand others of lower priority."""
     settings.DOCRAPTOR = settings.DOCRAPTOR | {"MAX_IN_FLIGHT": 10}
     batch = shortcuts.JobSpec(name="batch", content="<p>b</p>", priority=-1)
     shortcuts.enqueue_many([batch] * 1000)
     enqueue(name="urgent", priority=5)
-    assert "urgent" in {job.name for job in admit("default", 10).jobs}
+    assert "urgent" in {job.name for job in claim_for_slots("default", 10).jobs}
 
 
-def test_no_starvation(sandbox: Sandbox) -> None:
-    """However many urgent jobs keep coming, the one that has waited longest gets its turn."""
+def test_oldest_job_is_not_starved_by_urgent_ones(sandbox: Sandbox) -> None:
+    """However many urgent jobs arrive, the job that has waited longest is claimed in time."""
     patient = enqueue(name="patient", priority=-5)
     urgent = shortcuts.JobSpec(name="urgent", content="<p>u</p>", priority=5)
     for turn in range(200):
@@ -97,21 +97,21 @@ def test_no_starvation(sandbox: Sandbox) -> None:
     raise AssertionError("starved through 200 turns")
 
 
-def test_an_open_circuit_puts_off_so_many_at_a_time(sandbox: Sandbox, monkeypatch) -> None:
-    """However many wait: no statement changes them all."""
+def test_open_circuit_postpones_jobs_in_batches(sandbox: Sandbox, monkeypatch) -> None:
+    """An open circuit postpones a bounded number of jobs with each statement."""
     monkeypatch.setattr(querysets, "POSTPONE_BATCH_SIZE", 2)
     for _ in range(3):
         enqueue()
     until = seconds_from_now(300)
     Account.objects.create(name="default", failures=CIRCUIT_THRESHOLD, circuit_open_until=until)
-    assert admit("default", 16).jobs == []
+    assert claim_for_slots("default", 16).jobs == []
     assert RenderJob.objects.due().count() == 1
-    assert admit("default", 16).jobs == []
+    assert claim_for_slots("default", 16).jobs == []
     assert RenderJob.objects.due().count() == 0
 
 
-def test_faults_for_weeks(sandbox: Sandbox) -> None:
-    """The wait is capped, however many failures there were in a row."""
+def test_circuit_delay_is_capped(sandbox: Sandbox) -> None:
+    """The delay has a maximum, however many failures there were in a row."""
     Account.objects.create(name="default", failures=5000)
     Account.record_failure("default", "still down")
     account = Account.objects.annotate(now=Now()).get()

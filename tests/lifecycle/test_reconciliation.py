@@ -1,4 +1,4 @@
-"""Settling unconfirmed creates: row S18 of the fault matrix."""
+"""Looking up unconfirmed create calls in DocRaptor's log."""
 
 import time
 from typing import Any
@@ -8,19 +8,19 @@ import pytest
 from django_docraptor import lifecycle, shortcuts
 from django_docraptor.client import Client, LogEntry
 from django_docraptor.lifecycle import submission
-from django_docraptor.lifecycle.reconciliation import PAGES
-from django_docraptor.lifecycle.remote import client_for
+from django_docraptor.lifecycle.reconciliation import MAX_PAGES
+from django_docraptor.lifecycle.clients import client_for
 from django_docraptor.models import RenderJob
 from django_docraptor.payloads import DocumentRequest
 from django_docraptor.sandbox import Fault, Sandbox
 from django_docraptor.states import State
-from tests.support.jobs import drive, enqueue, kinds, skip_time
+from tests.support.jobs import run_until_finished, enqueue, event_kinds, skip_time
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
-def lost(sandbox: Sandbox, **order):
-    """A job whose create was accepted while its answer was lost."""
+def lost_job(sandbox: Sandbox, **order):
+    """Return a job whose create call was accepted while its response was lost."""
     sandbox.add_fault(Fault(on="create", action="reset", accept=True, times=1))
     job = enqueue(**order)
     lifecycle.submit()
@@ -29,99 +29,108 @@ def lost(sandbox: Sandbox, **order):
     return job
 
 
+@pytest.mark.fault("S18")
 @pytest.mark.parametrize("code", [500, 503])
-def test_S18_the_log_fails_for_a_while(sandbox: Sandbox, documents, code: int) -> None:
-    """A log that cannot be read is read later."""
-    job = lost(sandbox, test=False)
+def test_unreadable_log_is_read_later(sandbox: Sandbox, documents_dir, code: int) -> None:
+    """A log that cannot be read for a while is read later."""
+    job = lost_job(sandbox, test=False)
     sandbox.add_fault(Fault(on="logs", action="status", status_code=code, times=3))
-    assert drive(job).state == State.COMPLETED
+    assert run_until_finished(job).state == State.COMPLETED
     assert len(sandbox.ledger.accepted()) == 1
 
 
-def test_S18_the_log_has_pages(sandbox: Sandbox, documents) -> None:
+@pytest.mark.fault("S18")
+def test_attempt_on_a_later_page_of_the_log_is_found(sandbox: Sandbox, documents_dir) -> None:
     """An attempt on the second page of the log is found."""
-    job = lost(sandbox, test=False)
+    job = lost_job(sandbox, test=False)
     client = client_for("default")
     sandbox.change_settings(max_concurrent=1000)
     for number in range(120):
         client.create_async_doc(DocumentRequest(name=f"{number}", content="-", tag=f"{number}"))
-    assert drive(job).state == State.COMPLETED
-    assert "unconfirmed" in kinds(job)
+    assert run_until_finished(job).state == State.COMPLETED
+    assert "unconfirmed" in event_kinds(job)
 
 
+@pytest.mark.fault("S18")
 @pytest.mark.parametrize("code", [403, 404])
-def test_S18_the_log_is_forbidden(sandbox: Sandbox, code: int) -> None:
-    """Without a log nothing can be settled: hold, even for a test document."""
-    job = lost(sandbox, test=True)
+def test_forbidden_log_fails_the_job(sandbox: Sandbox, code: int) -> None:
+    """If the log may not be read, even a test document's job fails instead of being sent again."""
+    job = lost_job(sandbox, test=True)
     sandbox.add_fault(Fault(on="logs", action="status", status_code=code))
-    job = drive(job)
+    job = run_until_finished(job)
     assert job.error_code == "submit_unconfirmed"
     assert "cannot be read" in job.errors
     assert len(sandbox.ledger.accepted()) == 1
 
 
-def test_S18_the_log_stays_away(sandbox: Sandbox) -> None:
-    """A log that never answers holds the job in the end."""
-    job = lost(sandbox, test=True)
+@pytest.mark.fault("S18")
+def test_unreachable_log_fails_the_job(sandbox: Sandbox) -> None:
+    """If the log can never be read, the job fails in the end."""
+    job = lost_job(sandbox, test=True)
     sandbox.add_fault(Fault(on="logs", action="status", status_code=500))
-    job = drive(job, rounds=60)
+    job = run_until_finished(job, rounds=60)
     assert job.error_code == "submit_unconfirmed"
 
 
-def test_a_cut_listing_proves_nothing(sandbox: Sandbox, documents) -> None:
-    """A listing that ends in the middle does not make an attempt absent."""
-    job = lost(sandbox, test=True)
+@pytest.mark.fault("S18")
+def test_truncated_listing_does_not_prove_absence(sandbox: Sandbox, documents_dir) -> None:
+    """A truncated listing does not prove that an attempt is missing."""
+    job = lost_job(sandbox, test=True)
     sandbox.add_fault(Fault(on="logs", action="cut", mode="close", times=2))
     skip_time(2000)
     lifecycle.reconcile()
     job.refresh_from_db()
     assert job.state == State.UNCONFIRMED
-    assert drive(job).state == State.COMPLETED
+    assert run_until_finished(job).state == State.COMPLETED
     assert len(sandbox.ledger.accepted()) == 1
 
 
-def test_a_listing_that_shows_only_finished_documents(sandbox: Sandbox, documents) -> None:
-    """It is not known whether DocRaptor lists unfinished ones: absence is no proof while young."""
+def test_young_attempt_may_be_missing_from_the_log(sandbox: Sandbox, documents_dir) -> None:
+    """DocRaptor may list only finished documents, so a missing young attempt proves nothing."""
     sandbox.change_settings(list_unfinished=False, delay=0.5)
-    job = lost(sandbox, test=True)
+    job = lost_job(sandbox, test=True)
     skip_time(11)
     lifecycle.reconcile()
     job.refresh_from_db()
     assert job.state == State.UNCONFIRMED
     time.sleep(0.7)
-    assert drive(job).state == State.COMPLETED
+    assert run_until_finished(job).state == State.COMPLETED
     assert len(sandbox.ledger.accepted()) == 1
 
 
-def test_policy_resubmit_for_production(sandbox: Sandbox, documents, settings) -> None:
-    """A project may decide that a second bill is better than a person's time."""
+def test_policy_resubmit_applies_to_production_documents(
+    sandbox: Sandbox, documents_dir, settings
+) -> None:
+    """With the policy "resubmit", a missing attempt of a production document is sent again."""
     settings.DOCRAPTOR = settings.DOCRAPTOR | {"UNCONFIRMED": "resubmit"}
     sandbox.add_fault(Fault(on="create", action="reset", accept=False, times=1))
-    job = drive(enqueue(test=False))
+    job = run_until_finished(enqueue(test=False))
     assert (job.state, job.attempt) == (State.COMPLETED, 2)
 
 
-def test_policy_hold_for_tests(sandbox: Sandbox, settings) -> None:
-    """Held where the project says so, and a retry by hand sends it anew."""
-    settings.DOCRAPTOR = settings.DOCRAPTOR | {"UNCONFIRMED": "hold"}
+def test_policy_fail_applies_to_test_documents(sandbox: Sandbox, settings) -> None:
+    """With the policy "fail", a missing attempt of a test job fails until a person retries it."""
+    settings.DOCRAPTOR = settings.DOCRAPTOR | {"UNCONFIRMED": "fail"}
     sandbox.add_fault(Fault(on="create", action="reset", accept=False, times=1))
-    job = drive(enqueue(test=True))
+    job = run_until_finished(enqueue(test=True))
     assert job.error_code == "submit_unconfirmed"
     assert job.resume_state is None
     assert shortcuts.retry(job)
-    assert drive(job).state == State.COMPLETED
+    assert run_until_finished(job).state == State.COMPLETED
 
 
 def test_resubmits_are_bounded(sandbox: Sandbox) -> None:
-    """An account where nothing ever arrives is not tried for ever."""
+    """A job is sent at most three times if no attempt ever arrives."""
     sandbox.add_fault(Fault(on="create", action="reset", accept=False))
-    job = drive(enqueue(test=True), rounds=120)
+    job = run_until_finished(enqueue(test=True), rounds=120)
     assert (job.error_code, job.attempt) == ("submit_unconfirmed", 3)
 
 
-def test_a_busy_log(sandbox: Sandbox, documents, monkeypatch) -> None:
-    """An attempt that the log shows is taken up, however long the rest of the log is."""
-    shown, hidden = lost(sandbox, test=False), lost(sandbox, test=False)
+def test_listed_attempt_is_found_in_a_long_log(
+    sandbox: Sandbox, documents_dir, monkeypatch
+) -> None:
+    """An attempt that the log lists is confirmed, even if the log is too long to be read whole."""
+    shown, hidden = lost_job(sandbox, test=False), lost_job(sandbox, test=False)
     status_id = {entry.tag: entry.status_id for entry in client_for("default").list_doc_logs()}
     asked: list[int] = []
 
@@ -137,15 +146,15 @@ def test_a_busy_log(sandbox: Sandbox, documents, monkeypatch) -> None:
     shown.refresh_from_db()
     hidden.refresh_from_db()
     assert (shown.state, hidden.state) == (State.QUEUED, State.UNCONFIRMED)
-    assert asked == list(range(1, PAGES + 1))
+    assert asked == list(range(1, MAX_PAGES + 1))
     assert "more than 5,000 entries" in hidden.errors
-    assert drive(hidden).state == State.COMPLETED
+    assert run_until_finished(hidden).state == State.COMPLETED
     assert len(sandbox.ledger.accepted()) == 2
 
 
-def test_a_log_is_read_no_further_than_needed(sandbox: Sandbox, documents, monkeypatch) -> None:
-    """Its pages are newest first."""
-    lost(sandbox, test=False)
+def test_log_is_read_only_as_far_as_needed(sandbox: Sandbox, documents_dir, monkeypatch) -> None:
+    """Pages are read from the newest on, until all attempts are found."""
+    lost_job(sandbox, test=False)
     asked: list[int] = []
     real = Client.list_doc_logs
 
@@ -159,9 +168,9 @@ def test_a_log_is_read_no_further_than_needed(sandbox: Sandbox, documents, monke
     assert asked == [1]
 
 
-def never_listed(sandbox: Sandbox, monkeypatch, **order: Any) -> RenderJob:
-    """A job whose lost attempt never showed up in the log, and is to be sent anew."""
-    job = lost(sandbox, **order)
+def unlisted_job(sandbox: Sandbox, monkeypatch, **order: Any) -> RenderJob:
+    """Return a job whose lost attempt never appeared in the log, and which is pending again."""
+    job = lost_job(sandbox, **order)
     monkeypatch.setattr(Client, "list_doc_logs", lambda *_arguments, **_options: [])
     skip_time(1400)
     lifecycle.reconcile()
@@ -169,9 +178,9 @@ def never_listed(sandbox: Sandbox, monkeypatch, **order: Any) -> RenderJob:
     return job
 
 
-def test_a_callback_before_the_next_attempt(sandbox: Sandbox, monkeypatch) -> None:
-    """It proves that the lost attempt was made: no second one is sent, until a person says so."""
-    job = never_listed(sandbox, monkeypatch)
+def test_callback_for_a_missing_attempt_stops_the_resubmit(sandbox: Sandbox, monkeypatch) -> None:
+    """A callback proves that the missing attempt was accepted; only a person may send it again."""
+    job = unlisted_job(sandbox, monkeypatch)
     assert job.state == State.PENDING
     assert lifecycle.record_callback(job.pk, 1)
     lifecycle.submit()
@@ -184,16 +193,18 @@ def test_a_callback_before_the_next_attempt(sandbox: Sandbox, monkeypatch) -> No
     assert len(sandbox.ledger.accepted()) == 2
 
 
-def test_a_callback_between_claim_and_intent(sandbox: Sandbox, monkeypatch) -> None:
-    """The intent is written only while nothing is known of the attempt before."""
-    job = never_listed(sandbox, monkeypatch)
-    real = submission.compose
+def test_callback_between_claim_and_intent_stops_the_resubmit(
+    sandbox: Sandbox, monkeypatch
+) -> None:
+    """An intent is saved only if no callback for the attempt before has arrived."""
+    job = unlisted_job(sandbox, monkeypatch)
+    real = submission.compose_request
 
-    def compose(claimed: RenderJob) -> Any:
+    def compose_request(claimed: RenderJob) -> Any:
         assert lifecycle.record_callback(job.pk, 1)
         return real(claimed)
 
-    monkeypatch.setattr(submission, "compose", compose)
+    monkeypatch.setattr(submission, "compose_request", compose)
     lifecycle.submit()
     assert len(sandbox.ledger.accepted()) == 1
     monkeypatch.undo()
@@ -204,12 +215,12 @@ def test_a_callback_between_claim_and_intent(sandbox: Sandbox, monkeypatch) -> N
     assert len(sandbox.ledger.accepted()) == 1
 
 
-def test_a_short_deadline_does_not_shorten_the_wait(
+def test_short_deadline_does_not_shorten_the_confirmation_window(
     sandbox: Sandbox, settings, monkeypatch
 ) -> None:
-    """DocRaptor may be at it for 600 s, whatever we have patience for."""
+    """DocRaptor may render for 600 s, whatever DEADLINE is."""
     settings.DOCRAPTOR = settings.DOCRAPTOR | {"DEADLINE": 60}
-    job = lost(sandbox, test=True)
+    job = lost_job(sandbox, test=True)
     monkeypatch.setattr(Client, "list_doc_logs", lambda *_arguments, **_options: [])
     for _ in range(11):
         skip_time(100)
@@ -222,15 +233,15 @@ def test_a_short_deadline_does_not_shorten_the_wait(
     assert job.state == State.PENDING
 
 
-def test_the_log_is_faster_than_the_answer(sandbox: Sandbox, monkeypatch) -> None:
-    """An answer that tells what the log has told is no late one."""
+def test_response_after_confirmation_by_log_is_not_late(sandbox: Sandbox, monkeypatch) -> None:
+    """A create response that repeats what the log has confirmed is not recorded as a late one."""
     real = Client.create_async_doc
     job = enqueue()
 
     def slow(client: Client, request: DocumentRequest) -> str:
         status_id = real(client, request)
         skip_time(200)
-        lifecycle.sweep()
+        lifecycle.recover()
         skip_time(15)
         lifecycle.reconcile()
         return status_id
@@ -239,4 +250,4 @@ def test_the_log_is_faster_than_the_answer(sandbox: Sandbox, monkeypatch) -> Non
     lifecycle.submit()
     job.refresh_from_db()
     assert job.state == State.QUEUED
-    assert "late_answer" not in kinds(job)
+    assert "late_answer" not in event_kinds(job)

@@ -1,4 +1,4 @@
-"""Creating documents: rows C and S of the fault matrix. The sandbox's ledger is the judge."""
+"""Claims and create calls under every fault; the sandbox's ledger counts what was accepted."""
 
 import socket
 from typing import Any
@@ -9,12 +9,18 @@ from django.db.models.functions import Now
 
 from django_docraptor import lifecycle, shortcuts
 from django_docraptor.exceptions import NotSentError
-from django_docraptor.lifecycle.submission import Admission, accepted, admit, prepare, send
+from django_docraptor.lifecycle.submission import (
+    ClaimedBatch,
+    mark_accepted,
+    claim_for_slots,
+    prepare_batch,
+    send_batch,
+)
 from django_docraptor.models import Account, RenderJob, seconds_from_now
 from django_docraptor.sandbox import Fault, Sandbox
 from django_docraptor.states import EventKind, State
-from tests.support.jobs import drive, enqueue, kinds, skip_time, state_of
-from tests.support.threads import at_once
+from tests.support.jobs import run_until_finished, enqueue, event_kinds, skip_time, current_state
+from tests.support.threads import run_in_threads
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -27,21 +33,23 @@ def creates(sandbox: Sandbox) -> int:
 # --- C: claims -------------------------------------------------------------------------------
 
 
-def test_C1_two_ticks_at_once(sandbox: Sandbox) -> None:
-    """Four claimers at once get each row exactly once."""
+@pytest.mark.fault("C1")
+def test_parallel_claims_get_each_row_once(sandbox: Sandbox) -> None:
+    """Four workers claim each row exactly once."""
     jobs = shortcuts.enqueue_many(
         [shortcuts.JobSpec(name="a", content="<p>a</p>") for _ in range(60)]
     )
     pending = RenderJob.objects.filter(state=State.PENDING)
-    claimed = at_once(4, lambda: [job.pk for job in pending.claim(limit=40, lease=60)])
+    claimed = run_in_threads(4, lambda: [job.pk for job in pending.claim(limit=40, lease=60)])
     keys = [key for part in claimed for key in part]
     assert len(keys) == len(set(keys))
     assert set(keys) <= {job.pk for job in jobs}
     assert keys
 
 
-def test_C1_a_row_taken_meanwhile(sandbox: Sandbox) -> None:
-    """A row that another one claims between our SELECT and our UPDATE is not ours."""
+@pytest.mark.fault("C1")
+def test_claim_skips_a_row_claimed_meanwhile(sandbox: Sandbox) -> None:
+    """A row that another worker claims between the SELECT and the UPDATE is not claimed again."""
     enqueue()
     pending = RenderJob.objects.filter(state=State.PENDING)
     faster: list[RenderJob] = []
@@ -58,118 +66,127 @@ def test_C1_a_row_taken_meanwhile(sandbox: Sandbox) -> None:
     assert slower == []
 
 
-def test_C2_a_lost_claim_ends(sandbox: Sandbox) -> None:
-    """A claim whose owner vanished is due again when its lease ends, and sent once."""
+@pytest.mark.fault("C2")
+def test_lost_claim_is_due_again_when_its_lease_ends(sandbox: Sandbox) -> None:
+    """A job whose worker vanished after the claim is due when the lease ends, and is sent once."""
     job = enqueue()
-    assert admit("default", 10).jobs
+    assert claim_for_slots("default", 10).jobs
     assert lifecycle.submit() == 0
     skip_time(121)
     assert lifecycle.submit() == 1
-    assert state_of(job) == State.QUEUED
+    assert current_state(job) == State.QUEUED
     assert creates(sandbox) == 1
 
 
-def test_C3_a_second_start_finds_nothing(sandbox: Sandbox) -> None:
-    """Of two workers that hold the same claimed job, only one gets to send it."""
+@pytest.mark.fault("C3")
+def test_claimed_job_is_sent_by_one_worker_only(sandbox: Sandbox) -> None:
+    """Of two workers with the same claimed job, only one may send it."""
     enqueue()
-    (job,) = admit("default", 10).jobs
+    (job,) = claim_for_slots("default", 10).jobs
     twin = RenderJob.objects.get(pk=job.pk)
-    assert prepare([job])
-    assert prepare([twin]) == []
+    assert prepare_batch([job])
+    assert prepare_batch([twin]) == []
     assert list(job.events.values_list("kind", flat=True)) == ["enqueued", "submitting"]
 
 
-def test_C4_killed_before_the_intent(sandbox: Sandbox) -> None:
-    """Before the intent nothing was sent: the job is pending again, and sent once."""
+@pytest.mark.fault("C4")
+def test_worker_killed_before_intent_leaves_job_pending(sandbox: Sandbox) -> None:
+    """Nothing was sent before the intent, so the job is pending again and sent once."""
     job = enqueue()
-    assert admit("default", 10).jobs
+    assert claim_for_slots("default", 10).jobs
     skip_time(121)
-    drive(job)
+    run_until_finished(job)
     assert len(sandbox.ledger.accepted()) == 1
 
 
-def test_C5_clocks_of_hosts_do_not_matter(sandbox: Sandbox, monkeypatch) -> None:
-    """A worker whose clock is ten minutes ahead cannot take a leased job."""
+@pytest.mark.fault("C5")
+def test_claim_ignores_the_hosts_clock(sandbox: Sandbox, monkeypatch) -> None:
+    """A worker whose clock is ten minutes ahead cannot claim a leased job."""
     import datetime
 
     from django.utils import timezone
 
     enqueue()
-    assert admit("default", 10).jobs
+    assert claim_for_slots("default", 10).jobs
     real = timezone.now
     monkeypatch.setattr(timezone, "now", lambda: real() + datetime.timedelta(minutes=10))
-    assert admit("default", 10).jobs == []
+    assert claim_for_slots("default", 10).jobs == []
 
 
 # --- S: submitting ---------------------------------------------------------------------------
 
 
-def test_S1_killed_after_the_intent(sandbox: Sandbox) -> None:
-    """Nobody knows whether it was sent: it is looked up, and by policy sent anew or held."""
+@pytest.mark.fault("S1")
+def test_unconfirmed_test_job_is_resubmitted(sandbox: Sandbox) -> None:
+    """A test job that may have been sent is sent again only if DocRaptor's log lacks it."""
     job = enqueue(test=True)
-    (claimed,) = admit("default", 10).jobs
-    prepare([claimed])
+    (claimed,) = claim_for_slots("default", 10).jobs
+    prepare_batch([claimed])
     skip_time(181)
-    lifecycle.sweep()
-    assert state_of(job) == State.UNCONFIRMED
-    job = drive(job, until=lambda job: job.state == State.COMPLETED)
-    assert EventKind.NEVER_ACCEPTED in kinds(job)
+    lifecycle.recover()
+    assert current_state(job) == State.UNCONFIRMED
+    job = run_until_finished(job, until=lambda job: job.state == State.COMPLETED)
+    assert EventKind.NEVER_ACCEPTED in event_kinds(job)
     assert len(sandbox.ledger.accepted()) == 1
 
 
-def test_S1_production_is_held(sandbox: Sandbox) -> None:
-    """For a production document a person decides; nothing is sent a second time."""
+@pytest.mark.fault("S1")
+def test_unconfirmed_production_job_fails_without_resubmit(sandbox: Sandbox) -> None:
+    """A production document that may have been sent fails, and is not sent a second time."""
     job = enqueue(test=False)
-    (claimed,) = admit("default", 10).jobs
-    prepare([claimed])
+    (claimed,) = claim_for_slots("default", 10).jobs
+    prepare_batch([claimed])
     skip_time(181)
-    job = drive(job)
+    job = run_until_finished(job)
     assert (job.state, job.error_code) == (State.FAILED, "submit_unconfirmed")
     assert job.may_have_been_billed
     assert creates(sandbox) == 0
 
 
-def test_S2_killed_after_the_answer(sandbox: Sandbox, documents) -> None:
-    """Accepted, but the worker died before writing it down: found by its tag, one create."""
+@pytest.mark.fault("S2")
+def test_worker_killed_after_accept_is_recovered_by_tag(sandbox: Sandbox, documents_dir) -> None:
+    """A create call that was accepted but not recorded is found in the log by its tag."""
     job = enqueue(test=False)
-    (claimed,) = admit("default", 10).jobs
-    (item,) = prepare([claimed])
+    (claimed,) = claim_for_slots("default", 10).jobs
+    (item,) = prepare_batch([claimed])
     lifecycle_client(item.job).create_async_doc(item.request)  # and then nothing more
     skip_time(181)
-    job = drive(job)
+    job = run_until_finished(job)
     assert job.state == State.COMPLETED
     assert len(sandbox.ledger.accepted()) == 1
-    assert kinds(job).count("unconfirmed") == 1
+    assert event_kinds(job).count("unconfirmed") == 1
 
 
 def lifecycle_client(job: RenderJob):
     """The client that the engine would use."""
-    from django_docraptor.lifecycle.remote import client_for
+    from django_docraptor.lifecycle.clients import client_for
 
     return client_for(job.account)
 
 
-def test_S3_connection_refused(sandbox: Sandbox, documents, settings) -> None:
-    """Nothing listens: certainly not sent, so it backs off and is sent later, once."""
+@pytest.mark.fault("S3")
+def test_refused_connection_postpones_the_job(sandbox: Sandbox, documents_dir, settings) -> None:
+    """A refused connection proves that nothing was sent, so the job is sent later, once."""
     up = settings.DOCRAPTOR
     settings.DOCRAPTOR = up | {"BASE_URL": "http://127.0.0.1:9"}
     job = enqueue()
     lifecycle.submit()
     job.refresh_from_db()
     assert (job.state, job.failures) == (State.PENDING, 1)
-    assert "refused" in kinds(job)
+    assert "refused" in event_kinds(job)
     settings.DOCRAPTOR = up
-    assert drive(job).state == State.COMPLETED
+    assert run_until_finished(job).state == State.COMPLETED
     assert len(sandbox.ledger.accepted()) == 1
 
 
-def test_S4_connect_timeout(sandbox: Sandbox, documents, settings) -> None:
-    """A host that does not take the connection: certainly not sent, so it is sent later, once."""
+@pytest.mark.fault("S4")
+def test_connect_timeout_postpones_the_job(sandbox: Sandbox, documents_dir, settings) -> None:
+    """A connection timeout proves that nothing was sent, so the job is sent later, once."""
     up = settings.DOCRAPTOR
     with socket.socket() as deaf, socket.socket() as first, socket.socket() as second:
         deaf.bind(("127.0.0.1", 0))
         deaf.listen(0)
-        for waiting in (first, second):  # they fill the backlog: nobody else gets in
+        for waiting in (first, second):  # fill the backlog, so that no other connection is taken
             waiting.setblocking(False)
             waiting.connect_ex(deaf.getsockname())
         settings.DOCRAPTOR = up | {"BASE_URL": f"http://127.0.0.1:{deaf.getsockname()[1]}"}
@@ -179,21 +196,23 @@ def test_S4_connect_timeout(sandbox: Sandbox, documents, settings) -> None:
     assert (job.state, job.failures) == (State.PENDING, 1)
     assert "timed out" in job.errors.lower()
     settings.DOCRAPTOR = up
-    assert drive(job).state == State.COMPLETED
+    assert run_until_finished(job).state == State.COMPLETED
     assert len(sandbox.ledger.accepted()) == 1
 
 
-def test_S3_gives_up_in_the_end(sandbox: Sandbox, settings) -> None:
-    """A service that stays away is not asked for ever: the job fails and says so."""
+@pytest.mark.fault("S3")
+def test_repeated_refused_connections_fail_the_job(sandbox: Sandbox, settings) -> None:
+    """A job fails after MAX_SUBMIT_FAILURES refused connections, and its error says so."""
     settings.DOCRAPTOR = settings.DOCRAPTOR | {
         "BASE_URL": "http://127.0.0.1:9",
         "MAX_SUBMIT_FAILURES": 3,
     }
-    job = drive(enqueue())
+    job = run_until_finished(enqueue())
     assert (job.state, job.error_code, job.attempt) == (State.FAILED, "submit_failed", 3)
     assert "3 tries" in job.errors
 
 
+@pytest.mark.fault("S5", "S7", "S8", "S9", "S10")
 @pytest.mark.parametrize(
     "fault",
     [
@@ -214,18 +233,21 @@ def test_S3_gives_up_in_the_end(sandbox: Sandbox, settings) -> None:
         f"{fault.action}-{fault.mode if fault.action == 'cut' else fault.status_code}"
     ),
 )
-def test_S5_S7_S8_S9_S10_the_answer_is_lost(sandbox: Sandbox, documents, fault: Fault) -> None:
-    """Accepted, but the answer was lost or unreadable: found by its tag, exactly one create."""
+def test_lost_create_response_is_found_by_tag(
+    sandbox: Sandbox, documents_dir, fault: Fault
+) -> None:
+    """An accepted create call with a lost or unreadable response is found by its tag."""
     sandbox.add_fault(fault)
     job = enqueue(test=False)
     lifecycle.submit()
-    assert state_of(job) == State.UNCONFIRMED
-    job = drive(job)
+    assert current_state(job) == State.UNCONFIRMED
+    job = run_until_finished(job)
     assert job.state == State.COMPLETED
     assert len(sandbox.ledger.accepted()) == 1
     assert creates(sandbox) == 1
 
 
+@pytest.mark.fault("S6", "S10")
 @pytest.mark.parametrize(
     "fault",
     [
@@ -238,23 +260,26 @@ def test_S5_S7_S8_S9_S10_the_answer_is_lost(sandbox: Sandbox, documents, fault: 
     ],
     ids=lambda fault: f"{fault.action}-{fault.status_code}",
 )
-def test_S6_S10_not_accepted_but_who_knows(sandbox: Sandbox, documents, fault: Fault) -> None:
-    """Never accepted: held for production, sent once more for a test document."""
+def test_create_that_may_be_lost_follows_unconfirmed_policy(
+    sandbox: Sandbox, documents_dir, fault: Fault
+) -> None:
+    """A create call that never arrived fails a production job and is repeated for a test job."""
     sandbox.add_fault(fault)
     held, anew = enqueue(test=False), enqueue(test=True)
     lifecycle.submit()
     sandbox.clear_faults()
-    states = {state_of(held), state_of(anew)}
+    states = {current_state(held), current_state(anew)}
     assert State.UNCONFIRMED in states
-    held, anew = drive(held), drive(anew)
+    held, anew = run_until_finished(held), run_until_finished(anew)
     assert anew.state == State.COMPLETED
     assert held.state == State.COMPLETED or held.error_code == "submit_unconfirmed"
     per_job = [entry.tag.partition(":")[0] for entry in sandbox.ledger.accepted()]
     assert len(per_job) == len(set(per_job))
 
 
-def test_S10_nothing_is_sent_twice_before_the_window_ends(sandbox: Sandbox) -> None:
-    """Within the longest life of a document, absence from the log proves nothing."""
+@pytest.mark.fault("S10")
+def test_job_is_not_resubmitted_before_confirmation_window_ends(sandbox: Sandbox) -> None:
+    """A missing log entry proves nothing until the longest render would have ended."""
     sandbox.add_fault(Fault(on="create", action="status", status_code=502, accept=True, times=1))
     sandbox.add_fault(Fault(on="logs", action="omit", times=6))
     job = enqueue(test=True)
@@ -262,49 +287,54 @@ def test_S10_nothing_is_sent_twice_before_the_window_ends(sandbox: Sandbox) -> N
     for seconds in (11, 25, 100, 200):
         skip_time(seconds)
         lifecycle.reconcile()
-        assert state_of(job) == State.UNCONFIRMED
+        assert current_state(job) == State.UNCONFIRMED
     assert creates(sandbox) == 1
 
 
-def test_S11_too_many_at_once(sandbox: Sandbox, documents) -> None:
-    """403 on a create is "not now": back off, then complete."""
+@pytest.mark.fault("S11")
+def test_403_postpones_the_job(sandbox: Sandbox, documents_dir) -> None:
+    """A 403 response to a create call postpones the job until there is room."""
     sandbox.add_fault(Fault(on="create", action="status", status_code=403, accept=False, times=3))
-    job = drive(enqueue())
+    job = run_until_finished(enqueue())
     assert job.state == State.COMPLETED
-    assert kinds(job).count("refused") == 3
+    assert event_kinds(job).count("refused") == 3
     assert len(sandbox.ledger.accepted()) == 1
 
 
-def test_S11_for_ever(sandbox: Sandbox, settings) -> None:
-    """403 without end fails the job with DocRaptor's words."""
+@pytest.mark.fault("S11")
+def test_repeated_403_fails_the_job(sandbox: Sandbox, settings) -> None:
+    """A job fails after repeated 403 responses, with DocRaptor's reason."""
     settings.DOCRAPTOR = settings.DOCRAPTOR | {"MAX_SUBMIT_FAILURES": 4}
     sandbox.add_fault(
         Fault(
             on="create", action="status", status_code=403, accept=False, reason="No such permission"
         )
     )
-    job = drive(enqueue())
+    job = run_until_finished(enqueue())
     assert (job.state, job.error_code) == (State.FAILED, "submit_failed")
     assert "No such permission" in job.errors
     assert creates(sandbox) == 4
 
 
-def test_S12_wrong_key_pauses_the_account(sandbox: Sandbox, documents, settings) -> None:
-    """401 stops the account's calls, not its jobs: with the right key all of them complete."""
+@pytest.mark.fault("S12")
+def test_401_pauses_the_account_and_keeps_its_jobs(
+    sandbox: Sandbox, documents_dir, settings
+) -> None:
+    """A wrong key pauses the account's calls; with the right key all of its jobs complete."""
     right = settings.DOCRAPTOR
     sandbox.change_settings(api_key="right")
     settings.DOCRAPTOR = right | {"API_KEY": "wrong"}
     jobs = [enqueue(), enqueue(), enqueue()]
     lifecycle.submit()
     asked = creates(sandbox)
-    assert [state_of(job) for job in jobs] == [State.PENDING] * 3
+    assert [current_state(job) for job in jobs] == [State.PENDING] * 3
     assert "default" in Account.paused_until_by_name()
     enqueue()
-    lifecycle.run()
+    lifecycle.run_once()
     assert creates(sandbox) == asked
     settings.DOCRAPTOR = right | {"API_KEY": "right"}
     skip_time(601)
-    assert [drive(job).state for job in jobs] == [State.COMPLETED] * 3
+    assert [run_until_finished(job).state for job in jobs] == [State.COMPLETED] * 3
     assert Account.paused_until_by_name() == {}
 
 
@@ -320,67 +350,71 @@ def keys(account: str) -> str:
         ("other", {"CLIENT": "shop.Client"}, "shop.Client, cannot be made: ModuleNotFoundError"),
     ],
 )
-def test_wrong_setup_holds_up_nobody_else(
-    sandbox: Sandbox, documents, settings, account: str, wrong: dict[str, Any], told: str
+def test_misconfigured_account_does_not_block_others(
+    sandbox: Sandbox, documents_dir, settings, account: str, wrong: dict[str, Any], told: str
 ) -> None:
-    """Its job waits and says why; nothing is sent for it; the engine goes on."""
+    """A job of a misconfigured account waits with an error, and other accounts go on."""
     right = settings.DOCRAPTOR
     held = enqueue(account=account)
     settings.DOCRAPTOR = right | wrong
-    lifecycle.run()
+    lifecycle.run_once()
     held.refresh_from_db()
     assert held.state == State.PENDING
     assert told in held.errors
     assert creates(sandbox) == 0
     if "API_KEY" in wrong:
-        assert drive(enqueue(account="good")).state == State.COMPLETED
+        assert run_until_finished(enqueue(account="good")).state == State.COMPLETED
 
 
+@pytest.mark.fault("S13")
 @pytest.mark.parametrize("code", [400, 413, 422])
-def test_S13_rejected(sandbox: Sandbox, code: int) -> None:
-    """A document that DocRaptor refuses fails at once, in DocRaptor's words, after one call."""
+def test_rejected_document_fails_at_once(sandbox: Sandbox, code: int) -> None:
+    """A document that DocRaptor rejects fails after one call, with DocRaptor's reason."""
     sandbox.add_fault(Fault(on="create", action="status", status_code=code, reason="Malformed <b>"))
-    job = drive(enqueue())
+    job = run_until_finished(enqueue())
     assert (job.state, job.error_code) == (State.FAILED, "rejected")
     assert "Malformed <b>" in job.errors
     assert job.events.get(kind="failed").message == job.errors
     assert creates(sandbox) == 1
 
 
-def test_S14_redirects_are_not_followed(sandbox: Sandbox) -> None:
-    """A redirect to another host is not followed: the key is not shown there."""
+@pytest.mark.fault("S14")
+def test_create_does_not_follow_redirects(sandbox: Sandbox) -> None:
+    """A redirect to another host is not followed, so the key is not sent there."""
     with Sandbox() as elsewhere:
         sandbox.add_fault(
             Fault(on="create", action="redirect", status_code=307, location=f"{elsewhere.url}/docs")
         )
         job = enqueue(test=False)
         lifecycle.submit()
-        assert state_of(job) in (State.UNCONFIRMED, State.FAILED)
+        assert current_state(job) in (State.UNCONFIRMED, State.FAILED)
         assert elsewhere.requests == []
 
 
-def test_S15_a_late_answer_is_accepted(sandbox: Sandbox, documents) -> None:
-    """A worker that stalls past its lease and wakes with an answer still settles the attempt."""
+@pytest.mark.fault("S15")
+def test_create_response_after_lease_expiry_is_saved(sandbox: Sandbox, documents_dir) -> None:
+    """A worker that stalls past its lease still records the response for its own attempt."""
     job = enqueue(test=False)
-    (claimed,) = admit("default", 10).jobs
-    (item,) = prepare([claimed])
+    (claimed,) = claim_for_slots("default", 10).jobs
+    (item,) = prepare_batch([claimed])
     skip_time(181)
-    lifecycle.sweep()
-    assert state_of(job) == State.UNCONFIRMED
-    accepted(item.job, lifecycle_client(item.job).create_async_doc(item.request))
-    assert state_of(job) == State.QUEUED
-    assert drive(job).state == State.COMPLETED
+    lifecycle.recover()
+    assert current_state(job) == State.UNCONFIRMED
+    mark_accepted(item.job, lifecycle_client(item.job).create_async_doc(item.request))
+    assert current_state(job) == State.QUEUED
+    assert run_until_finished(job).state == State.COMPLETED
     assert len(sandbox.ledger.accepted()) == 1
 
 
-def test_S16_a_late_answer_for_an_old_attempt(sandbox: Sandbox, documents) -> None:
-    """An answer for attempt 1 that comes after attempt 2 was sent is told, and changes nothing."""
+@pytest.mark.fault("S16")
+def test_response_for_an_old_attempt_is_only_logged(sandbox: Sandbox, documents_dir) -> None:
+    """A response for attempt 1 after attempt 2 was sent adds an event and changes nothing else."""
     job = enqueue(test=True)
-    (claimed,) = admit("default", 10).jobs
-    (item,) = prepare([claimed])
+    (claimed,) = claim_for_slots("default", 10).jobs
+    (item,) = prepare_batch([claimed])
     skip_time(181)
-    drive(job, until=lambda job: job.attempt == 2 and job.state == State.QUEUED)
-    accepted(item.job, "late-status-id")
+    run_until_finished(job, until=lambda job: job.attempt == 2 and job.state == State.QUEUED)
+    mark_accepted(item.job, "late-status-id")
     job.refresh_from_db()
     assert (job.attempt, job.state) == (2, State.QUEUED)
     assert job.status_id != "late-status-id"
@@ -388,47 +422,51 @@ def test_S16_a_late_answer_for_an_old_attempt(sandbox: Sandbox, documents) -> No
     assert late.detail == {"attempt": 1, "status_id": "late-status-id"}
 
 
-def test_S16_a_late_answer_while_the_next_is_under_way(sandbox: Sandbox) -> None:
-    """An answer for attempt 1 is not taken for the answer of attempt 2, which is being sent."""
+@pytest.mark.fault("S16")
+def test_response_for_an_old_attempt_does_not_settle_the_next(sandbox: Sandbox) -> None:
+    """A response for attempt 1 is not taken for the response of attempt 2, which is being sent."""
     job = enqueue(test=True)
-    (first,) = admit("default", 10).jobs
-    prepare([first])
+    (first,) = claim_for_slots("default", 10).jobs
+    prepare_batch([first])
     RenderJob.objects.filter(pk=job.pk).update(state=State.PENDING, lease_token="", due_at=Now())
-    (second,) = admit("default", 10).jobs
-    prepare([second])
-    accepted(first, "of-attempt-1")
+    (second,) = claim_for_slots("default", 10).jobs
+    prepare_batch([second])
+    mark_accepted(first, "of-attempt-1")
     job.refresh_from_db()
     assert (job.attempt, job.state, job.status_id) == (2, State.SUBMITTING, "")
-    accepted(second, "of-attempt-2")
+    mark_accepted(second, "of-attempt-2")
     job.refresh_from_db()
     assert (job.state, job.status_id) == (State.QUEUED, "of-attempt-2")
 
 
-def test_S16_a_worker_that_stood_still_sends_nothing(sandbox: Sandbox) -> None:
-    """Frozen between intent and call for longer than the deadline: the call is not made."""
+@pytest.mark.fault("S16")
+def test_worker_frozen_past_deadline_does_not_send(sandbox: Sandbox) -> None:
+    """A worker that was frozen between intent and call for too long does not call."""
     enqueue(test=False)
-    (job,) = admit("default", 10).jobs
-    (item,) = prepare([job])
+    (job,) = claim_for_slots("default", 10).jobs
+    (item,) = prepare_batch([job])
     item.intended_at -= 661
     with pytest.raises(NotSentError, match="stood still"):
         item.create()
     assert creates(sandbox) == 0
 
 
-def test_S17_in_flight_cap(sandbox: Sandbox, documents, settings) -> None:
-    """Ten jobs and two slots: never more than two documents are in the making."""
+@pytest.mark.fault("S17")
+def test_in_flight_limit_is_never_exceeded(sandbox: Sandbox, documents_dir, settings) -> None:
+    """With ten jobs and two slots, DocRaptor never renders more than two documents at once."""
     settings.DOCRAPTOR = settings.DOCRAPTOR | {"MAX_IN_FLIGHT": 2}
     sandbox.change_settings(max_concurrent=100)
     jobs = [enqueue() for _ in range(10)]
     for job in jobs:
-        drive(job)
+        run_until_finished(job)
     assert sandbox.ledger.peak_concurrency <= 2
     assert len(sandbox.ledger.accepted()) == 10
 
 
-def test_S17_slots_are_given_by_priority(sandbox: Sandbox, settings, monkeypatch) -> None:
-    """With one slot, the most urgent job goes first, whatever the order of arrival."""
-    monkeypatch.setattr("random.random", lambda: 1.0)  # no place for who waited longest
+@pytest.mark.fault("S17")
+def test_slots_go_to_the_highest_priority(sandbox: Sandbox, settings, monkeypatch) -> None:
+    """With one slot, the job with the highest priority is sent first."""
+    monkeypatch.setattr("random.random", lambda: 1.0)  # no slot is given by age
     settings.DOCRAPTOR = settings.DOCRAPTOR | {"MAX_IN_FLIGHT": 1}
     enqueue(name="batch")
     enqueue(name="urgent", priority=5)
@@ -436,95 +474,99 @@ def test_S17_slots_are_given_by_priority(sandbox: Sandbox, settings, monkeypatch
     assert [entry.name for entry in sandbox.ledger.accepted()] == ["urgent"]
 
 
-def test_S17_two_processes_share_the_cap(sandbox: Sandbox, settings) -> None:
-    """Admission is one at a time: four at once still fill no more than the free slots."""
+@pytest.mark.fault("S17")
+def test_parallel_workers_share_the_in_flight_limit(sandbox: Sandbox, settings) -> None:
+    """Four workers that admit jobs at once fill no more than the free slots."""
     settings.DOCRAPTOR = settings.DOCRAPTOR | {"MAX_IN_FLIGHT": 3}
     for _ in range(12):
         enqueue()
-    admitted = at_once(4, lambda: len(admit("default", 10).jobs))
+    admitted = run_in_threads(4, lambda: len(claim_for_slots("default", 10).jobs))
     assert sum(admitted) == 3
 
 
-def test_prepare_template_error(sandbox: Sandbox) -> None:
-    """A template that raises fails the job before anything is sent, traceback in the history."""
-    job = drive(enqueue(document="shop.Broken", content=""))
+def test_template_error_fails_the_job_before_sending(sandbox: Sandbox) -> None:
+    """A template that raises fails the job before anything is sent, and its traceback is recorded."""
+    job = run_until_finished(enqueue(document="shop.Broken", content=""))
     assert (job.state, job.error_code) == (State.FAILED, "template_error")
     assert "RuntimeError: no such total" in job.events.get(kind="failed").message
     assert creates(sandbox) == 0
 
 
-def test_prepare_is_no_part_of_a_transaction(sandbox: Sandbox) -> None:
-    """An intent that could be rolled back is no intent: it is refused inside a transaction."""
+def test_prepare_refuses_to_run_in_a_transaction(sandbox: Sandbox) -> None:
+    """An intent that could be rolled back is worthless, so it is refused inside a transaction."""
     from django.db import transaction
 
     enqueue()
-    (job,) = admit("default", 10).jobs
+    (job,) = claim_for_slots("default", 10).jobs
     with pytest.raises(RuntimeError, match="durable"), transaction.atomic():
-        prepare([job])
+        prepare_batch([job])
 
 
-def test_prepare_of_several_leaves_one_that_was_cancelled(sandbox: Sandbox) -> None:
-    """Of jobs that were claimed together one is cancelled: all others are sent."""
+def test_prepare_skips_a_cancelled_job(sandbox: Sandbox) -> None:
+    """Of three claimed jobs, the cancelled one is skipped and the others are sent."""
     for _ in range(3):
         enqueue()
-    jobs = admit("default", 10).jobs
+    jobs = claim_for_slots("default", 10).jobs
     assert shortcuts.cancel(RenderJob.objects.get(pk=jobs[1].pk))
-    assert {item.job.pk for item in prepare(jobs)} == {jobs[0].pk, jobs[2].pk}
-    assert kinds(jobs[0]) == ["enqueued", "submitting"]
-    assert kinds(jobs[1]) == ["enqueued", "cancelled"]
+    assert {item.job.pk for item in prepare_batch(jobs)} == {jobs[0].pk, jobs[2].pk}
+    assert event_kinds(jobs[0]) == ["enqueued", "submitting"]
+    assert event_kinds(jobs[1]) == ["enqueued", "cancelled"]
 
 
-def test_prepare_leaves_what_takes_too_long(sandbox: Sandbox, monkeypatch) -> None:
-    """Slow templates do not outlive the claim: what is composed is sent, the rest is given back."""
-    monkeypatch.setattr("django_docraptor.lifecycle.submission.BUDGET", -1.0)
+def test_prepare_returns_jobs_that_exceed_its_time_budget(sandbox: Sandbox, monkeypatch) -> None:
+    """If templates are slow, composed jobs are sent and the others are made due again."""
+    monkeypatch.setattr("django_docraptor.lifecycle.submission.RUN_SECONDS", -1.0)
     for _ in range(3):
         enqueue()
-    assert len(prepare(admit("default", 10).jobs)) == 1
+    assert len(prepare_batch(claim_for_slots("default", 10).jobs)) == 1
     assert RenderJob.objects.not_started().due().count() == 2
 
 
-def test_send_leaves_a_cancelled_job_alone(sandbox: Sandbox) -> None:
-    """A job cancelled while its create was under way stays cancelled; the answer is told."""
+def test_send_skips_a_cancelled_job(sandbox: Sandbox) -> None:
+    """A claimed job that is cancelled before its create call is not sent."""
     job = enqueue()
-    (claimed,) = admit("default", 10).jobs
+    (claimed,) = claim_for_slots("default", 10).jobs
     assert shortcuts.cancel(RenderJob.objects.get(pk=job.pk))
-    send(Admission([claimed]))
-    assert state_of(job) == State.CANCELLED
+    send_batch(ClaimedBatch([claimed]))
+    assert current_state(job) == State.CANCELLED
     assert creates(sandbox) == 0
 
 
-def test_submit_one_bad_job_harms_no_other(sandbox: Sandbox) -> None:
-    """In one batch, a refused document fails and its neighbours are accepted."""
+def test_rejected_job_does_not_affect_its_batch(sandbox: Sandbox) -> None:
+    """If one document of a batch is rejected, the others are accepted."""
     sandbox.add_fault(Fault(on="create", action="status", status_code=422, match="bad"))
     good, bad = enqueue(name="good"), enqueue(name="bad")
     lifecycle.submit()
-    assert (state_of(good), state_of(bad)) == (State.QUEUED, State.FAILED)
+    assert (current_state(good), current_state(bad)) == (State.QUEUED, State.FAILED)
 
 
-def test_submit_tags_and_callback_url(sandbox: Sandbox, settings) -> None:
-    """Each attempt carries its own tag, and the project's tag behind it."""
+def test_create_tag_has_job_id_attempt_and_project_tag(sandbox: Sandbox, settings) -> None:
+    """Each attempt has its own tag, followed by the project's tag."""
     job = enqueue(options={"tag": "march"})
     lifecycle.submit()
     assert sandbox.ledger.accepted()[0].tag == f"{job.pk.hex}:1 march"
 
 
-def test_submit_sees_a_callback_that_was_faster(sandbox: Sandbox) -> None:
-    """W2: a callback before the create returned makes the first poll due at once."""
+@pytest.mark.fault("W2")
+def test_callback_before_the_create_response_makes_poll_due(sandbox: Sandbox) -> None:
+    """If the callback arrives before the create response, the first poll is due at once."""
     enqueue()
-    (job,) = admit("default", 10).jobs
-    (item,) = prepare([job])
+    (job,) = claim_for_slots("default", 10).jobs
+    (item,) = prepare_batch([job])
     assert lifecycle.record_callback(job.pk, 1)
-    accepted(item.job, "id")
+    mark_accepted(item.job, "id")
     assert RenderJob.objects.filter(pk=job.pk, due_at__lte=seconds_from_now(0)).exists()
 
 
-def test_intent_is_committed_before_the_wire(sandbox: Sandbox, settings) -> None:
-    """When the create arrives at DocRaptor, the row already says so, on another connection."""
+def test_intent_is_committed_before_the_create_call(sandbox: Sandbox, settings) -> None:
+    """When DocRaptor receives the create call, another connection can read the intent."""
     seen = []
 
     class Spy(type(lifecycle_client(enqueue()))):
         def create_async_doc(self, request):
-            rows = at_once(1, lambda: list(RenderJob.objects.values_list("state", "attempt")))
+            rows = run_in_threads(
+                1, lambda: list(RenderJob.objects.values_list("state", "attempt"))
+            )
             seen.extend(rows[0])
             return super().create_async_doc(request)
 

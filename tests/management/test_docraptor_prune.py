@@ -1,4 +1,4 @@
-"""``manage.py docraptor_prune``: old jobs go, and it says so."""
+"""`manage.py docraptor_prune` deletes old jobs and reports what it deleted."""
 
 from datetime import timedelta
 from io import StringIO
@@ -10,75 +10,76 @@ from django.core.management import CommandError, call_command
 
 from django_docraptor import registry
 from django_docraptor.models import DiscardedFile, RenderInput, RenderJob
-from tests.test_retention import DAY, files, finished, use
+from tests.support.jobs import files_below
+from tests.support.retention import DAY, finished_job, use_storage
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
 def prune(*arguments: str) -> str:
-    """Run the command; return what it printed."""
+    """Run the command and return its output."""
     out = StringIO()
     call_command("docraptor_prune", *arguments, stdout=out)
     return out.getvalue()
 
 
-def retain(settings: Any, **retention: timedelta) -> None:
+def set_retention(settings: Any, **retention: timedelta) -> None:
     """Set RETENTION."""
     settings.DOCRAPTOR = settings.DOCRAPTOR | {"RETENTION": retention}
 
 
-def test_older_than(documents: Path) -> None:
-    """Days on the command line, and a closing line."""
-    finished()
-    finished(2 * DAY)
+def test_older_than_takes_days(documents_dir: Path) -> None:
+    """`--older-than` deletes jobs older than so many days, and the last line reports it."""
+    finished_job()
+    finished_job(2 * DAY)
     told = prune("--older-than", "30")
     assert told.startswith("Removed 1 jobs, 0 stored inputs, 1 files in ")
     assert "longest transaction" in told
     assert RenderJob.objects.count() == 1
 
 
-def test_by_settings(documents: Path, settings: Any) -> None:
-    """RETENTION says it for both."""
-    retain(settings, jobs=30 * DAY, inputs=DAY)
-    finished()
-    finished(2 * DAY)
+def test_retention_setting_applies_to_jobs_and_inputs(documents_dir: Path, settings: Any) -> None:
+    """RETENTION sets the age of jobs and of inputs."""
+    set_retention(settings, jobs=30 * DAY, inputs=DAY)
+    finished_job()
+    finished_job(2 * DAY)
     assert "Removed 1 jobs, 1 stored inputs, 1 files" in prune()
     assert not RenderInput.objects.exists()
 
 
-def test_by_a_document_alone(documents: Path) -> None:
-    """A document's own retention is enough to run."""
-    recipe = type("Recipe", (), {"retention": DAY})()
-    registry.register("shop.Short", recipe)
+def test_document_retention_alone_is_enough(documents_dir: Path) -> None:
+    """The command runs if only a document declares a retention."""
+    document = type("Stub", (), {"retention": DAY})()
+    registry.register("shop.Short", document)
     try:
-        finished(document="shop.Short")
-        finished()
+        finished_job(document="shop.Short")
+        finished_job()
         assert "Removed 1 jobs" in prune()
         assert RenderJob.objects.get().document == ""
     finally:
         registry.unregister("shop.Short")
 
 
-def test_inputs_alone(documents: Path) -> None:
-    """The jobs stay."""
-    finished()
+def test_inputs_older_than_keeps_jobs(documents_dir: Path) -> None:
+    """`--inputs-older-than` deletes inputs and keeps jobs."""
+    finished_job()
     assert "Removed 0 jobs, 1 stored inputs, 0 files" in prune("--inputs-older-than", "1.5")
     assert RenderJob.objects.count() == 1
 
 
-def test_documents(documents: Path) -> None:
-    """Only those that are named; a dash is for jobs without one."""
+def test_document_option_limits_the_run(documents_dir: Path) -> None:
+    """`--document` deletes jobs of the named documents only; a dash names jobs without one."""
     for label in ("", "shop.Gone", "shop.Other"):
-        finished(document=label)
+        finished_job(document=label)
     told = prune("--older-than", "1", "--document", "-", "--document", "shop.Gone")
     assert "Removed 2 jobs" in told
     assert RenderJob.objects.get().document == "shop.Other"
 
 
-def test_dry_run(documents: Path) -> None:
-    """It counts for each document, and removes nothing."""
-    finished(document="shop.Gone")
-    finished()
+def test_dry_run_counts_and_deletes_nothing(documents_dir: Path) -> None:
+    """`--dry-run` prints the count for each document and deletes nothing."""
+    finished_job(document="shop.Gone")
+    finished_job()
     told = prune("--older-than", "1", "--inputs-older-than", "1", "--dry-run")
     assert told.splitlines() == [
         "-: 1 jobs, 1 stored inputs",
@@ -86,31 +87,31 @@ def test_dry_run(documents: Path) -> None:
         "Would remove 2 jobs, 2 stored inputs. Nothing was removed.",
     ]
     assert RenderJob.objects.count() == 2
-    assert len(files(documents)) == 2
+    assert len(files_below(documents_dir)) == 2
 
 
-def test_max_seconds(documents: Path) -> None:
-    """Past its time it begins no batch, and says that there may be more."""
+def test_max_seconds_starts_no_new_batch(documents_dir: Path) -> None:
+    """After `--max-seconds` no new batch starts, and the output says that there may be more."""
     for _ in range(3):
-        finished()
+        finished_job()
     told = prune("--older-than", "1", "--batch", "1", "--max-seconds", "0")
     assert told.startswith("Removed 1 jobs")
     assert told.endswith("Stopped after 0 s; there may be more.\n")
     assert RenderJob.objects.count() == 2
 
 
-def test_a_storage_that_refuses(documents: Path, settings: Any) -> None:
-    """It fails, after saying what was removed, so that cron tells somebody."""
-    use(settings, "tests.test_retention.Refusing", location=documents)
-    finished()
+def test_undeleted_file_fails_the_command(documents_dir: Path, settings: Any) -> None:
+    """If a file was not deleted, the command reports the result and then fails, so cron sends mail."""
+    use_storage(settings, "tests.support.retention.ReadOnlyStorage", location=documents_dir)
+    finished_job()
     with pytest.raises(CommandError, match=r"did not delete 1 files.*next run tries them again"):
         prune("--older-than", "1")
     assert DiscardedFile.objects.count() == 1
 
 
-def test_without_a_word() -> None:
-    """Nothing is removed by guess."""
-    finished(file=False)
+def test_prune_requires_a_retention() -> None:
+    """Without any retention the command fails and deletes nothing."""
+    finished_job(file=False)
     with pytest.raises(CommandError, match=r"so all are\. Set DOCRAPTOR\['RETENTION'\]"):
         prune()
     assert RenderJob.objects.exists()
@@ -131,25 +132,25 @@ def test_without_a_word() -> None:
         (["--document", "zzz"], "no job and no app has a document 'zzz'. Known are: "),
     ],
 )
-def test_bad_input(arguments: list[str], message: str) -> None:
-    """The option, the value, and what would do."""
+def test_invalid_argument_is_explained(arguments: list[str], message: str) -> None:
+    """The error names the option, its value and what is allowed."""
     arguments = [f"{arguments[0]}={arguments[1]}"]
     with pytest.raises(CommandError) as raised:
         prune(*arguments)
     assert message in str(raised.value)
 
 
-def test_an_interrupted_run(documents: Path, monkeypatch: Any) -> None:
-    """Ctrl-C between two files: the closing line comes, and the next run ends the work."""
+def test_interrupted_run_can_be_continued(documents_dir: Path, monkeypatch: Any) -> None:
+    """After Ctrl-C the result is printed, and the next run deletes the rest."""
     from django_docraptor import retention
 
     def interrupt(name: str) -> bool:
         raise KeyboardInterrupt
 
-    finished()
+    finished_job()
     with monkeypatch.context() as patch:
-        patch.setattr(retention, "_is_gone", interrupt)
+        patch.setattr(retention, "_delete_file", interrupt)
         assert prune("--older-than", "1").endswith("Stopped; there may be more.\n")
-    assert len(files(documents)) == 1
+    assert len(files_below(documents_dir)) == 1
     assert "1 files" in prune("--older-than", "1")
-    assert files(documents) == []
+    assert files_below(documents_dir) == []

@@ -15,7 +15,7 @@ from django_docraptor.states import State
 from tests.apps.shop.admin import InvoiceList
 from tests.apps.shop.documents import InvoicePDF
 from tests.apps.shop.models import Invoice
-from tests.support.jobs import drive, enqueue, read
+from tests.support.jobs import run_until_finished, enqueue, read_file
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -124,13 +124,13 @@ def test_wrong_order() -> None:
     assert not RenderJob.objects.exists()
 
 
-def test_run_and_output(sandbox: Sandbox, documents: Path, tmp_path: Path) -> None:
+def test_run_and_output(sandbox: Sandbox, documents_dir: Path, tmp_path: Path) -> None:
     """It makes the documents in this process and copies them, whole."""
     target = tmp_path / "new" / "files"
     told = render(LABEL, *invoices("1", "2"), "--run", "--output", target, "--timeout", 20)
     assert sorted(path.name for path in target.iterdir()) == ["invoice-1.pdf", "invoice-2.pdf"]
     job = RenderJob.objects.get(name="invoice-1.pdf")
-    assert (target / job.name).read_bytes() == read(job)
+    assert (target / job.name).read_bytes() == read_file(job)
     assert str(target / "invoice-1.pdf") in told
 
 
@@ -149,7 +149,7 @@ def test_wait_gives_up(sandbox: Sandbox) -> None:
     assert RenderJob.objects.get().state == State.PENDING
 
 
-def test_failures(sandbox: Sandbox, documents: Path) -> None:
+def test_failures(sandbox: Sandbox, documents_dir: Path) -> None:
     """A line for each that failed, and an error at the end; the others are told, too."""
     sandbox.add_fault(Fault(on="render", action="fail", reason="Over document limit.", times=1))
     err = StringIO()
@@ -160,19 +160,22 @@ def test_failures(sandbox: Sandbox, documents: Path) -> None:
     assert "Over document limit." in err.getvalue()
 
 
-def test_copy_that_fails_is_told(sandbox: Sandbox, documents: Path, tmp_path: Path) -> None:
+def test_copy_that_fails_is_told(sandbox: Sandbox, documents_dir: Path, tmp_path: Path) -> None:
     """One file that is gone is a failure, and the others are copied all the same."""
     err = StringIO()
     command = Command(stdout=StringIO(), stderr=err)
-    gone, there = drive(enqueue(name="gone.pdf")), drive(enqueue(name="there.pdf"))
+    gone, there = (
+        run_until_finished(enqueue(name="gone.pdf")),
+        run_until_finished(enqueue(name="there.pdf")),
+    )
     gone.file.storage.delete(gone.file.name)
     with pytest.raises(CommandError, match="1 of 2 failed"):
         command.finish([gone, there], tmp_path)
     assert err.getvalue().startswith("gone.pdf: its file could not be copied")
-    assert (tmp_path / "there.pdf").read_bytes() == read(there)
+    assert (tmp_path / "there.pdf").read_bytes() == read_file(there)
 
 
-def test_progress_is_for_people(sandbox: Sandbox, documents: Path) -> None:
+def test_progress_is_for_people(sandbox: Sandbox, documents_dir: Path) -> None:
     """A terminal gets a bar, a log does not."""
     terminal, log = Terminal(), StringIO()
     render(LABEL, *invoices("1"), "--run", "--timeout", 20, err=terminal)
@@ -224,10 +227,10 @@ def test_epitaph() -> None:
     ],
 )
 def test_copy_stays_in_its_directory(
-    sandbox: Sandbox, documents: Path, tmp_path: Path, name: str, safe: str
+    sandbox: Sandbox, documents_dir: Path, tmp_path: Path, name: str, safe: str
 ) -> None:
     """A name is other people's text: it cannot lead out of the directory."""
-    job = drive(enqueue(name=name))
+    job = run_until_finished(enqueue(name=name))
     target = tmp_path / "files"
     target.mkdir()
     copied = copy(job, target)
@@ -235,9 +238,9 @@ def test_copy_stays_in_its_directory(
     assert copied.name == safe
 
 
-def test_copy_overwrites_nothing(sandbox: Sandbox, documents: Path, tmp_path: Path) -> None:
+def test_copy_overwrites_nothing(sandbox: Sandbox, documents_dir: Path, tmp_path: Path) -> None:
     """Neither a file, nor what a link leads to, nor where a broken one leads."""
-    job = drive(enqueue(name="a.pdf"))
+    job = run_until_finished(enqueue(name="a.pdf"))
     target = tmp_path / "files"
     target.mkdir()
     (target / "a.pdf").write_text("mine")
@@ -247,9 +250,11 @@ def test_copy_overwrites_nothing(sandbox: Sandbox, documents: Path, tmp_path: Pa
     assert not (tmp_path / "outside.pdf").exists()
 
 
-def test_copy_that_fails_leaves_no_piece(sandbox: Sandbox, documents: Path, tmp_path: Path) -> None:
+def test_copy_that_fails_leaves_no_piece(
+    sandbox: Sandbox, documents_dir: Path, tmp_path: Path
+) -> None:
     """A file that is gone from the storage leaves no empty copy."""
-    job = drive(enqueue(name="a.pdf"))
+    job = run_until_finished(enqueue(name="a.pdf"))
     job.file.storage.delete(job.file.name)
     target = tmp_path / "files"
     target.mkdir()
@@ -259,7 +264,7 @@ def test_copy_that_fails_leaves_no_piece(sandbox: Sandbox, documents: Path, tmp_
 
 
 def test_output_of_a_hosted_document(
-    sandbox: Sandbox, documents: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    sandbox: Sandbox, documents_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It has no file to copy, and its public address is not printed."""
     monkeypatch.setattr(InvoicePDF, "hosted", True)

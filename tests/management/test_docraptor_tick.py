@@ -40,12 +40,12 @@ def test_one_round_with_nothing_to_do(sandbox: Sandbox) -> None:
 
 def test_round_leaves_its_time(sandbox: Sandbox, monkeypatch) -> None:
     """Others can see that something ticks."""
-    monkeypatch.setattr(health, "_noted", {})
+    monkeypatch.setattr(health, "_last_recorded", {})
     tick()
     assert Heartbeat.objects.get().ticked_at is not None
 
 
-def test_until_idle(sandbox: Sandbox, documents) -> None:
+def test_until_idle(sandbox: Sandbox, documents_dir) -> None:
     """It goes on until every job is final."""
     jobs = [enqueue() for _ in range(3)]
     tick("--until-idle", "--interval", "0.05", "--timeout", "20")
@@ -71,7 +71,7 @@ def test_timeout(sandbox: Sandbox, mode: str) -> None:
         tick(mode, "--timeout", "0.2", "--interval", "0.05")
 
 
-def test_needs_no_broker(sandbox: Sandbox, documents, settings) -> None:
+def test_needs_no_broker(sandbox: Sandbox, documents_dir, settings) -> None:
     """Nothing is published on the way."""
     published: list[Any] = []
 
@@ -87,7 +87,7 @@ def test_needs_no_broker(sandbox: Sandbox, documents, settings) -> None:
     assert published == []
 
 
-def test_loop_survives_a_database_that_is_away(sandbox: Sandbox, documents, caplog) -> None:
+def test_loop_survives_a_database_that_is_away(sandbox: Sandbox, documents_dir, caplog) -> None:
     """A round that the database ends is logged, and the next one goes on."""
     enqueue()
     failures = []

@@ -1,17 +1,17 @@
-"""A pause holds for one account; one transaction at a time is admitted."""
+"""Accounts: pauses, and the lock that admits one transaction at a time."""
 
 import pytest
 from django.db import transaction
 
 from django_docraptor.models import Account, RenderJob
 from tests.support.jobs import skip_time
-from tests.support.threads import at_once
+from tests.support.threads import run_in_threads
 
 pytestmark = pytest.mark.django_db
 
 
-def test_account_pause_and_resume() -> None:
-    """A pause holds until its end or until a call has succeeded, for that account alone."""
+def test_pause_lasts_until_resume_for_one_account() -> None:
+    """A pause lasts until a call succeeds, and for its own account only."""
     Account.pause("one", 600, "HTTP 401")
     assert list(Account.paused_until_by_name()) == ["one"]
     assert Account.objects.get(pk="one").pause_reason == "HTTP 401"
@@ -22,15 +22,15 @@ def test_account_pause_and_resume() -> None:
     assert Account.objects.get(pk="one").pause_reason == ""
 
 
-def test_account_pause_ends() -> None:
-    """A pause ends by itself."""
+def test_pause_ends_at_its_time() -> None:
+    """A pause ends at its time."""
     Account.pause("one", 600, "HTTP 401")
     skip_time(601)
     assert Account.paused_until_by_name() == {}
 
 
-def test_account_pause_again() -> None:
-    """A later pause takes the place of an earlier one."""
+def test_later_pause_replaces_an_earlier_one() -> None:
+    """A second pause replaces the first one's end and reason."""
     Account.pause("one", 10, "first")
     Account.pause("one", 600, "second")
     skip_time(60)
@@ -39,8 +39,8 @@ def test_account_pause_again() -> None:
 
 
 @pytest.mark.django_db(transaction=True)
-def test_account_admits_one_at_a_time() -> None:
-    """Whoever is admitted keeps others out until the commit, also for an account without a row."""
+def test_lock_admits_one_transaction_at_a_time() -> None:
+    """The lock excludes other transactions until the commit, even for an account without a row."""
     inside: list[int] = []
     most: list[int] = []
 
@@ -52,6 +52,6 @@ def test_account_admits_one_at_a_time() -> None:
             RenderJob.objects.count()
             inside.pop()
 
-    at_once(4, enter)
+    run_in_threads(4, enter)
     assert max(most) == 1
     assert Account.objects.count() == 1

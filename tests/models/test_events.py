@@ -1,4 +1,4 @@
-"""Signals that are not lost, and not sent twice."""
+"""Signals are sent once, after the commit, and are not lost."""
 
 import uuid
 from collections.abc import Iterator
@@ -12,14 +12,14 @@ from django_docraptor import lifecycle
 from django_docraptor.models import RenderEvent, RenderJob, seconds_from_now
 from django_docraptor.signals import document_completed, document_failed, document_submitted
 from django_docraptor.states import EventKind, State
-from tests.support.jobs import complete, kinds, put, skip_time
-from tests.support.threads import at_once
+from tests.support.jobs import complete_job, event_kinds, create_job, skip_time
+from tests.support.threads import run_in_threads
 
 pytestmark = pytest.mark.django_db
 
 
 class Listener:
-    """A receiver that counts."""
+    """A receiver that records its calls."""
 
     def __init__(self) -> None:
         self.heard: list[tuple[uuid.UUID, str]] = []
@@ -32,7 +32,7 @@ class Listener:
 
 
 @pytest.fixture
-def completed() -> Iterator[Listener]:
+def completed_listener() -> Iterator[Listener]:
     """A receiver of document_completed."""
     listener = Listener()
     document_completed.connect(listener)
@@ -49,8 +49,8 @@ def completed() -> Iterator[Listener]:
     ],
 )
 @pytest.mark.django_db(transaction=True)
-def test_signal_of_each_kind(signal: Signal, kind: EventKind) -> None:
-    """Each of the three signals goes with its own kind of event, and with no other."""
+def test_each_signal_has_its_event_kind(signal: Signal, kind: EventKind) -> None:
+    """Each signal is sent for one kind of event and for no other."""
     heard: list[str] = []
 
     def receiver(sender: type, job: RenderJob, **kwargs: Any) -> None:
@@ -59,12 +59,12 @@ def test_signal_of_each_kind(signal: Signal, kind: EventKind) -> None:
 
     signal.connect(receiver)
     try:
-        put(State.SUBMITTING).move(
+        create_job(State.SUBMITTING).move(
             State.QUEUED, kind=EventKind.ACCEPTED, due_at=seconds_from_now(9)
         )
-        put(State.DOWNLOADING).move(State.COMPLETED, kind=EventKind.COMPLETED)
-        put(State.WORKING).move(State.FAILED, kind=EventKind.FAILED)
-        put(State.WORKING).move(State.CANCELLED, kind=EventKind.CANCELLED)
+        create_job(State.DOWNLOADING).move(State.COMPLETED, kind=EventKind.COMPLETED)
+        create_job(State.WORKING).move(State.FAILED, kind=EventKind.FAILED)
+        create_job(State.WORKING).move(State.CANCELLED, kind=EventKind.CANCELLED)
     finally:
         signal.disconnect(receiver)
     states = {
@@ -76,106 +76,108 @@ def test_signal_of_each_kind(signal: Signal, kind: EventKind) -> None:
 
 
 @pytest.mark.django_db(transaction=True)
-def test_signal_once_after_commit(completed: Listener) -> None:
-    """The signal comes after the commit, once, with the job as it now stands."""
-    job = put(State.DOWNLOADING)
+def test_signal_is_sent_once_after_the_commit(completed_listener: Listener) -> None:
+    """The signal is sent once, after the commit, with the job in its new state."""
+    job = create_job(State.DOWNLOADING)
     with transaction.atomic():
-        complete(job)
-        assert completed.heard == []
+        complete_job(job)
+        assert completed_listener.heard == []
         assert job.events.filter(signal_due_at__isnull=False).count() == 1
-    assert completed.heard == [(job.pk, "completed")]
+    assert completed_listener.heard == [(job.pk, "completed")]
     skip_time(3600)
-    lifecycle.sweep()
-    assert len(completed.heard) == 1
+    lifecycle.recover()
+    assert len(completed_listener.heard) == 1
 
 
 @pytest.mark.django_db(transaction=True)
-def test_signal_not_after_rollback(completed: Listener) -> None:
-    """What did not happen is not told, at once or later."""
-    job = put(State.DOWNLOADING)
+def test_signal_is_not_sent_after_a_rollback(completed_listener: Listener) -> None:
+    """After a rollback the signal is sent neither at once nor later."""
+    job = create_job(State.DOWNLOADING)
     with transaction.atomic():
-        assert complete(job)
+        assert complete_job(job)
         transaction.set_rollback(True)
     skip_time(3600)
-    lifecycle.sweep()
-    assert completed.heard == []
+    lifecycle.recover()
+    assert completed_listener.heard == []
 
 
 @pytest.mark.django_db(transaction=True)
-def test_signal_receiver_error(completed: Listener, caplog) -> None:
-    """A receiver that raises is logged, harms no other receiver, and is not called again."""
+def test_receiver_error_is_logged_and_affects_no_other(
+    completed_listener: Listener, caplog
+) -> None:
+    """A receiver that raises is logged and not called again, and other receivers are called."""
     calls = []
 
     def broken(job: RenderJob, **kwargs: Any) -> None:
         calls.append(job)
         raise RuntimeError("receiver broke")
 
-    document_completed.disconnect(completed)
+    document_completed.disconnect(completed_listener)
     document_completed.connect(broken)
-    document_completed.connect(completed)
+    document_completed.connect(completed_listener)
     try:
-        job = put(State.DOWNLOADING)
-        assert complete(job)
+        job = create_job(State.DOWNLOADING)
+        assert complete_job(job)
         skip_time(3600)
-        lifecycle.sweep()
+        lifecycle.recover()
     finally:
         document_completed.disconnect(broken)
-    assert completed.heard == [(job.pk, "completed")]
+    assert completed_listener.heard == [(job.pk, "completed")]
     assert len(calls) == 1
     ours = [record for record in caplog.records if record.name == "django_docraptor"]
     assert any("broken" in one.getMessage() and str(job.pk) in one.getMessage() for one in ours)
 
 
 @pytest.mark.django_db(transaction=True)
-def test_signal_nameless_receiver_error(completed: Listener, caplog) -> None:
-    """A receiver without a name (an object, a partial) may raise too: Django's own log cannot."""
-    completed.error = RuntimeError("receiver broke")
-    job = put(State.DOWNLOADING)
-    assert complete(job)
+def test_error_of_a_receiver_without_a_name_is_logged(completed_listener: Listener, caplog) -> None:
+    """The error of a receiver without a name, such as an object or a partial, is logged, too."""
+    completed_listener.error = RuntimeError("receiver broke")
+    job = create_job(State.DOWNLOADING)
+    assert complete_job(job)
     skip_time(3600)
-    lifecycle.sweep()
-    assert completed.heard == [(job.pk, "completed")]
+    lifecycle.recover()
+    assert completed_listener.heard == [(job.pk, "completed")]
     assert any(str(job.pk) in record.getMessage() for record in caplog.records if record.exc_info)
 
 
 @pytest.mark.django_db(transaction=True)
-def test_signal_after_a_crash(completed: Listener) -> None:
-    """A process that died between commit and signal leaves it to the sweep, which sends it once."""
-    job = put(State.DOWNLOADING)
-    complete(job)
-    completed.heard.clear()
+def test_signal_is_sent_by_the_sweep_after_a_crash(completed_listener: Listener) -> None:
+    """If a process died between commit and signal, the sweep sends the signal once."""
+    job = create_job(State.DOWNLOADING)
+    complete_job(job)
+    completed_listener.heard.clear()
     job.events.filter(kind=EventKind.COMPLETED).update(signal_due_at=seconds_from_now(-1))
-    lifecycle.sweep()
-    lifecycle.sweep()
-    assert completed.heard == [(job.pk, "completed")]
+    lifecycle.recover()
+    lifecycle.recover()
+    assert completed_listener.heard == [(job.pk, "completed")]
     assert not RenderEvent.objects.filter(signal_due_at__isnull=False).exists()
 
 
 @pytest.mark.django_db(transaction=True)
-def test_signal_being_sent_is_left_alone(completed: Listener) -> None:
-    """A sweep does not send what another process is just about to send."""
-    job = put(State.DOWNLOADING)
-    complete(job)
-    completed.heard.clear()
+def test_sweep_skips_a_signal_that_is_being_sent(completed_listener: Listener) -> None:
+    """A sweep does not send a signal that another process is about to send."""
+    job = create_job(State.DOWNLOADING)
+    complete_job(job)
+    completed_listener.heard.clear()
     job.events.filter(kind=EventKind.COMPLETED).update(signal_due_at=seconds_from_now(30))
-    lifecycle.sweep()
-    assert completed.heard == []
+    lifecycle.recover()
+    assert completed_listener.heard == []
 
 
 @pytest.mark.django_db(transaction=True)
-def test_signal_sweeps_at_once(completed: Listener) -> None:
+def test_parallel_sweeps_send_a_signal_once(completed_listener: Listener) -> None:
     """Two sweeps at once send a signal once."""
-    job = put(State.DOWNLOADING)
-    complete(job)
-    completed.heard.clear()
+    job = create_job(State.DOWNLOADING)
+    complete_job(job)
+    completed_listener.heard.clear()
     job.events.filter(kind=EventKind.COMPLETED).update(signal_due_at=seconds_from_now(-1))
-    assert sum(at_once(2, lifecycle.sweep)) == 1
-    assert len(completed.heard) == 1
+    assert sum(run_in_threads(2, lifecycle.recover)) == 1
+    assert len(completed_listener.heard) == 1
 
 
-def test_signal_without_listeners() -> None:
-    """Where nobody listens, nothing waits to be sent."""
-    job = put(State.DOWNLOADING)
-    complete(job)
+def test_no_signal_is_due_without_receivers() -> None:
+    """Without receivers no signal is scheduled."""
+    job = create_job(State.DOWNLOADING)
+    complete_job(job)
     assert not RenderEvent.objects.filter(signal_due_at__isnull=False).exists()
-    assert kinds(job) == ["enqueued", "completed"]
+    assert event_kinds(job) == ["enqueued", "completed"]

@@ -1,62 +1,72 @@
-"""One alarm for all, and a note of who was seen."""
+"""The next wake-up of all workers, and the times at which they were last active."""
 
 import pytest
 
 from django_docraptor.models import Heartbeat, seconds_from_now
-from tests.support.threads import at_once
+from tests.support.threads import run_in_threads
 
 pytestmark = pytest.mark.django_db
 
 
-def wake_in(seconds: float) -> None:
-    """Let the next wake-up be so many seconds from now."""
+def set_wakeup_in(seconds: float) -> None:
+    """Set the next wake-up to so many seconds from now."""
     Heartbeat.objects.update_or_create(
         pk=Heartbeat.KEY, defaults={"wakeup_at": seconds_from_now(seconds)}
     )
 
 
-def test_arm_first() -> None:
-    """Where no wake-up was ever set, one is."""
+def test_first_wakeup_is_claimed() -> None:
+    """If no wake-up was ever scheduled, one is."""
     assert Heartbeat.claim_wakeup(30)
     assert Heartbeat.objects.get().wakeup_at is not None
 
 
-def test_arm_one_alarm() -> None:
-    """A second alarm for the same time, or a later one, is not set."""
+def test_later_wakeup_is_not_scheduled() -> None:
+    """A wake-up for the same time or later is not scheduled again."""
     assert Heartbeat.claim_wakeup(30)
     assert not Heartbeat.claim_wakeup(30)
     assert not Heartbeat.claim_wakeup(60)
 
 
-def test_arm_earlier_replaces_later() -> None:
-    """An earlier need sets an earlier alarm, which then counts."""
+def test_earlier_wakeup_replaces_a_later_one() -> None:
+    """An earlier wake-up is scheduled and counts from then on."""
     assert Heartbeat.claim_wakeup(60)
     assert Heartbeat.claim_wakeup(5)
     assert not Heartbeat.claim_wakeup(30)
 
 
 @pytest.mark.parametrize("seconds", [-60, 0, 0.05])
-def test_arm_past_is_replaced(seconds: float) -> None:
-    """An alarm that has gone off, or is going off now, keeps nobody from setting one."""
-    wake_in(seconds)
+def test_past_wakeup_is_replaced(seconds: float) -> None:
+    """A wake-up that has passed, or is about to, does not prevent another one."""
+    set_wakeup_in(seconds)
     assert Heartbeat.claim_wakeup(30)
 
 
 @pytest.mark.django_db(transaction=True)
-def test_arm_race() -> None:
-    """Of four that ask at once, one sets the alarm."""
-    wake_in(-60)
-    assert sorted(at_once(4, lambda: Heartbeat.claim_wakeup(30))) == [False, False, False, True]
+def test_parallel_claims_schedule_one_wakeup() -> None:
+    """Of four parallel claims, one schedules the wake-up."""
+    set_wakeup_in(-60)
+    assert sorted(run_in_threads(4, lambda: Heartbeat.claim_wakeup(30))) == [
+        False,
+        False,
+        False,
+        True,
+    ]
 
 
 @pytest.mark.django_db(transaction=True)
-def test_arm_race_without_a_row() -> None:
-    """So it is for the very first alarm."""
-    assert sorted(at_once(4, lambda: Heartbeat.claim_wakeup(30))) == [False, False, False, True]
+def test_parallel_first_claims_schedule_one_wakeup() -> None:
+    """Of four parallel claims without a row, one schedules the wake-up."""
+    assert sorted(run_in_threads(4, lambda: Heartbeat.claim_wakeup(30))) == [
+        False,
+        False,
+        False,
+        True,
+    ]
 
 
-def test_note_leaves_the_alarm() -> None:
-    """Being seen changes no alarm."""
+def test_heartbeat_keeps_the_wakeup() -> None:
+    """Recording a heartbeat does not change the next wake-up."""
     Heartbeat.claim_wakeup(30)
     before = Heartbeat.objects.get()
     Heartbeat.record("ticked_at")

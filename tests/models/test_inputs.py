@@ -1,4 +1,4 @@
-"""Input and history have no life of their own."""
+"""Inputs and events belong to their job."""
 
 import pytest
 
@@ -8,8 +8,8 @@ from tests.support.jobs import enqueue
 pytestmark = pytest.mark.django_db
 
 
-def test_input_goes_with_its_job() -> None:
-    """Deleting a job leaves neither input nor history."""
+def test_deleting_a_job_deletes_input_and_events() -> None:
+    """Deleting a job deletes its input and its events."""
     enqueue().delete()
     assert not RenderInput.objects.exists()
     assert not RenderEvent.objects.exists()

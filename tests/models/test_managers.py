@@ -1,4 +1,4 @@
-"""Replicas: the package reads where it writes."""
+"""With a replica, the package reads from the database that it writes to."""
 
 from typing import Any
 
@@ -14,13 +14,13 @@ from django_docraptor.models import (
     RenderJob,
 )
 from django_docraptor.states import State
-from tests.support.jobs import HTML, drive, enqueue
+from tests.support.jobs import HTML, run_until_finished, enqueue
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
 class Replica:
-    """A router that reads from a database that is not even there."""
+    """A router that reads from a database that does not exist."""
 
     def db_for_read(self, model: Any, **hints: Any) -> str | None:
         return "replica" if model._meta.app_label == "django_docraptor" else None
@@ -35,22 +35,22 @@ def replica(settings) -> None:
 @pytest.mark.parametrize(
     "model", [Account, DiscardedFile, Heartbeat, RenderEvent, RenderInput, RenderJob]
 )
-def test_every_model_is_read_where_it_is_written(model: Any) -> None:
-    """Unless somebody names a database."""
+def test_models_are_read_from_the_primary_database(model: Any) -> None:
+    """Every model is read from the database that is written, unless another one is named."""
     assert model.objects.all().db == "default"
     assert model._default_manager.filter().db == "default"
     assert model.objects.using("replica").db == "replica"
 
 
-def test_documents_are_made(sandbox, documents) -> None:
-    """A claim that is read back from a replica that lags finds nothing, for ever."""
+def test_engine_completes_jobs_despite_a_replica(sandbox, documents_dir) -> None:
+    """A claim is not read from a replica, which may lag."""
     jobs = [enqueue() for _ in range(3)]
-    assert [drive(job).state for job in jobs] == [State.COMPLETED] * 3
+    assert [run_until_finished(job).state for job in jobs] == [State.COMPLETED] * 3
     assert all(RenderEvent.objects.filter(job=job).count() > 3 for job in jobs)
-    assert lifecycle.run() is not None
+    assert lifecycle.run_once() is not None
 
 
-def test_a_key_is_found(sandbox) -> None:
-    """The second order gets the first one's job, not an error."""
+def test_idempotency_key_is_found_despite_a_replica(sandbox) -> None:
+    """The second call with a key returns the first one's job."""
     order = {"name": "a.pdf", "content": HTML, "idempotency_key": "a"}
     assert shortcuts.enqueue(**order).pk == shortcuts.enqueue(**order).pk

@@ -1,4 +1,4 @@
-"""Which jobs are taken, by whom, and which count."""
+"""Which jobs are claimed, and which count as in flight."""
 
 from datetime import timedelta
 from typing import Any
@@ -9,8 +9,8 @@ from django.db.models.functions import Now
 from django_docraptor.models import Account, RenderJob, seconds_from_now
 from django_docraptor.states import POLLED_STATES, State
 from tests.apps.shop.models import Invoice
-from tests.support.jobs import enqueue, put, row, skip_time
-from tests.support.threads import at_once
+from tests.support.jobs import enqueue, create_job, read_row, skip_time
+from tests.support.threads import run_in_threads
 
 pytestmark = pytest.mark.django_db
 
@@ -18,9 +18,9 @@ pytestmark = pytest.mark.django_db
 # --- claims ----------------------------------------------------------------------------------
 
 
-def test_claim_by_priority(monkeypatch) -> None:
-    """The more urgent go first; among equals, who has waited longer."""
-    monkeypatch.setattr("random.random", lambda: 0.999)  # no place goes by waiting time
+def test_claim_orders_by_priority_then_waiting_time(monkeypatch) -> None:
+    """Jobs with a higher priority are claimed first; among equals, those that waited longer."""
+    monkeypatch.setattr("random.random", lambda: 0.999)  # no place is given by age
     for name, priority, seconds in [("c", 0, 9), ("b", 5, 1), ("a", 5, 2), ("d", 0, 8)]:
         job = enqueue(name=name, priority=priority)
         RenderJob.objects.filter(pk=job.pk).update(due_at=seconds_from_now(-seconds))
@@ -28,18 +28,18 @@ def test_claim_by_priority(monkeypatch) -> None:
     assert order == ["a", "b", "c", "d"]
 
 
-def test_claim_takes_what_is_due() -> None:
-    """What is not due yet is nobody's to take."""
-    put(State.QUEUED)
-    due = put(State.QUEUED, due_at=seconds_from_now(-1))
+def test_claim_takes_only_due_jobs() -> None:
+    """A job that is not due is not claimed."""
+    create_job(State.QUEUED)
+    due = create_job(State.QUEUED, due_at=seconds_from_now(-1))
     assert [job.pk for job in RenderJob.objects.all().claim(limit=9, lease=60)] == [due.pk]
 
 
-def test_claim_leases() -> None:
-    """A claimed job has a token, comes back at its end, and knows the database's time."""
-    put(State.QUEUED, due_at=seconds_from_now(-1))
+def test_claim_sets_a_lease() -> None:
+    """A claimed job has a token, is due when its lease ends, and has the database's time."""
+    create_job(State.QUEUED, due_at=seconds_from_now(-1))
     (job,) = RenderJob.objects.all().claim(limit=9, lease=60)
-    assert job.lease_token == row(job)["lease_token"] != ""
+    assert job.lease_token == read_row(job)["lease_token"] != ""
     assert timedelta(seconds=55) < job.due_at - job.claimed_at < timedelta(seconds=65)
     assert RenderJob.objects.all().claim(limit=9, lease=60) == []
     skip_time(61)
@@ -47,24 +47,24 @@ def test_claim_leases() -> None:
     assert again.lease_token != job.lease_token
 
 
-def test_claim_limit() -> None:
-    """No more than asked for."""
+def test_claim_respects_the_limit() -> None:
+    """A claim returns at most as many jobs as asked for."""
     for _ in range(5):
         enqueue()
     assert len(RenderJob.objects.all().claim(limit=3, lease=60)) == 3
     assert len(RenderJob.objects.all().claim(limit=3, lease=60)) == 2
 
 
-def test_claim_nothing() -> None:
+def test_claim_of_an_empty_queue_is_empty() -> None:
     """An empty queue gives an empty list."""
     assert RenderJob.objects.all().claim(limit=3, lease=60) == []
 
 
 @pytest.mark.django_db(transaction=True)
-def test_claim_race() -> None:
-    """Four claimers on four connections: each row has one owner."""
+def test_parallel_claims_give_each_row_one_owner() -> None:
+    """Of four parallel claims, one gets each row."""
     jobs = [enqueue() for _ in range(30)]
-    parts = at_once(4, lambda: RenderJob.objects.all().claim(limit=20, lease=60))
+    parts = run_in_threads(4, lambda: RenderJob.objects.all().claim(limit=20, lease=60))
     owners = [(job.pk, job.lease_token) for part in parts for job in part]
     assert len({key for key, _ in owners}) == len(owners)
     in_rows = RenderJob.objects.exclude(lease_token="").values_list("pk", "lease_token")
@@ -83,18 +83,18 @@ def test_claim_race() -> None:
     ],
     ids=lambda change: next(iter(change)),
 )
-def test_take_leaves_a_row_that_was_touched(change: dict) -> None:
-    """Between the look and the claim somebody may come: what was read is then no longer true."""
-    put(State.QUEUED, due_at=Now())
+def test_claim_skips_a_row_changed_since_it_was_read(change: dict) -> None:
+    """A row that another process changed between the SELECT and the claim is skipped."""
+    create_job(State.QUEUED, due_at=Now())
     chosen = RenderJob.objects.filter(state__in=POLLED_STATES).most_urgent(1)
     RenderJob.objects.update(**change)
     assert RenderJob.objects.filter(state__in=POLLED_STATES).claim_jobs(chosen, lease=60) == []
 
 
-def test_take_reads_several_again() -> None:
-    """Of several jobs each is shown as the claim found it."""
+def test_claim_returns_rows_as_they_are_now() -> None:
+    """Claimed jobs have the columns that the claim found, not those of the SELECT before."""
     for _ in range(3):
-        put(State.QUEUED, due_at=Now())
+        create_job(State.QUEUED, due_at=Now())
     chosen = RenderJob.objects.filter(state__in=POLLED_STATES).most_urgent(3)
     RenderJob.objects.filter(pk=chosen[0].pk).update(state=State.WORKING)
     taken = RenderJob.objects.filter(state__in=POLLED_STATES).claim_jobs(chosen, lease=60)
@@ -102,11 +102,11 @@ def test_take_reads_several_again() -> None:
     assert len(taken) == 3
 
 
-def test_claim_leaves_a_paused_account_alone() -> None:
-    """Its jobs wait for the end of the pause; those of others are found beside them."""
+def test_claim_skips_paused_accounts() -> None:
+    """Jobs of a paused account are postponed, and those of others are claimed."""
     for _ in range(3):
-        put(State.QUEUED, due_at=Now(), account="paused", priority=5)
-    other = put(State.QUEUED, due_at=Now())
+        create_job(State.QUEUED, due_at=Now(), account="paused", priority=5)
+    other = create_job(State.QUEUED, due_at=Now())
     Account.pause("paused", 600, "wrong key")
     (job,) = RenderJob.objects.all().claim(limit=2, lease=60)
     assert job.pk == other.pk
@@ -133,15 +133,15 @@ def test_claim_leaves_a_paused_account_alone() -> None:
         (State.CANCELLED, {}, False),
     ],
 )
-def test_in_flight(state: State, columns: dict[str, Any], counts: bool) -> None:
-    """A slot is taken by what DocRaptor has, may have, or is about to get."""
-    put(state, **columns)
+def test_count_in_flight_by_state(state: State, columns: dict[str, Any], counts: bool) -> None:
+    """A job is in flight if DocRaptor has its document, may have it, or is about to get it."""
+    create_job(state, **columns)
     assert RenderJob.objects.count_in_flight("default") == counts
     assert RenderJob.objects.count_in_flight("other") == 0
 
 
-def test_for_source() -> None:
-    """Jobs are found by the object that they were made from."""
+def test_for_source_finds_jobs_by_object() -> None:
+    """Jobs are found by the object that they were enqueued for."""
     one, two = Invoice.objects.create(number="1"), Invoice.objects.create(number="2")
     job = enqueue(source=one)
     enqueue(source=two)

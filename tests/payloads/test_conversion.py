@@ -12,17 +12,29 @@ from django_docraptor.payloads import (
     merge_options,
     options_to_json,
 )
-from tests.support.document_requests import EXPIRES, PRINCE, TOP, build, problems
+from tests.support.document_requests import (
+    EXPIRES,
+    PRINCE_OPTIONS,
+    TOP_LEVEL_OPTIONS,
+    make_request,
+    validation_messages,
+)
 
 
 def test_options_survive_storage_as_json():
     """What options_to_json writes, from_options reads: the same request."""
-    options = {**TOP, "new": EXPIRES, "prince_options": PrinceOptions(**PRINCE)}
+    options = {
+        **TOP_LEVEL_OPTIONS,
+        "new": EXPIRES,
+        "prince_options": PrinceOptions(**PRINCE_OPTIONS),
+    }
     stored = json.loads(json.dumps(options_to_json(options)))
     assert stored["hosted_expires_at"] == "2026-01-02T03:04:05+02:00"
     again = DocumentRequest.from_options(name="a.pdf", content="<p>Hi</p>", options=stored)
-    assert again == build(
-        **TOP, prince_options=PrinceOptions(**PRINCE), extra={"new": EXPIRES.isoformat()}
+    assert again == make_request(
+        **TOP_LEVEL_OPTIONS,
+        prince_options=PrinceOptions(**PRINCE_OPTIONS),
+        extra={"new": EXPIRES.isoformat()},
     )
     direct = DocumentRequest.from_options(name="a.pdf", content="<p>Hi</p>", options=options)
     assert direct == again
@@ -70,5 +82,5 @@ def test_merge_options_lets_the_later_win_option_by_option():
 
 def test_merge_options_refuses_prince_options_that_are_no_dict():
     """A mistake in the settings is named, not a TypeError."""
-    found = problems(merge_options, {"prince_options": {}}, {"prince_options": "media"})
+    found = validation_messages(merge_options, {"prince_options": {}}, {"prince_options": "media"})
     assert "must be a dict" in found["prince_options"][0]

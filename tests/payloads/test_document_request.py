@@ -7,38 +7,45 @@ import json
 import pytest
 
 from django_docraptor.payloads import DocumentRequest, DocumentType, PrinceOptions
-from tests.support.document_requests import PRINCE, TOP, build, problems
+from tests.support.document_requests import (
+    PRINCE_OPTIONS,
+    TOP_LEVEL_OPTIONS,
+    make_request,
+    validation_messages,
+)
 
 
 def test_document_request_sends_every_option_at_the_top_level():
     """Exactly what the API takes: type, content or url, test, and what is set."""
-    request = build(**TOP, prince_options=PrinceOptions(**PRINCE), extra={"new": 1})
+    request = make_request(
+        **TOP_LEVEL_OPTIONS, prince_options=PrinceOptions(**PRINCE_OPTIONS), extra={"new": 1}
+    )
     assert request.to_json() == {
         "name": "a.pdf",
         "type": "pdf",
         "document_content": "<p>Hi</p>",
         "test": True,
-        **TOP,
+        **TOP_LEVEL_OPTIONS,
         "hosted_expires_at": "2026-01-02T03:04:05+02:00",
-        "prince_options": PRINCE,
+        "prince_options": PRINCE_OPTIONS,
         "new": 1,
     }
 
 
 def test_document_request_always_sends_test():
     """DocRaptor's own default differs between documents."""
-    assert build().to_json() == {
+    assert make_request().to_json() == {
         "name": "a.pdf",
         "type": "pdf",
         "test": True,
         "document_content": "<p>Hi</p>",
     }
-    assert build(test=False).to_json()["test"] is False
+    assert make_request(test=False).to_json()["test"] is False
 
 
 def test_document_request_sends_a_url_instead_of_content():
     """With an address there is no content."""
-    sent = build(content="", url="https://shop.test/a?b=c").to_json()
+    sent = make_request(content="", url="https://shop.test/a?b=c").to_json()
     assert sent["document_url"] == "https://shop.test/a?b=c"
     assert "document_content" not in sent
 
@@ -47,19 +54,21 @@ def test_document_request_sends_a_url_instead_of_content():
 def test_document_request_sends_the_type(kind):
     """As a member or as its word."""
     for given_as in (kind, kind.value):
-        assert json.dumps(build(document_type=given_as).to_json()["type"]) == f'"{kind.value}"'
+        assert (
+            json.dumps(make_request(document_type=given_as).to_json()["type"]) == f'"{kind.value}"'
+        )
 
 
 def test_document_request_is_frozen_and_keeps_its_own_extra():
     """What was checked is what is sent, whatever becomes of the caller's dict."""
     extra = {"new": 1}
-    request = build(extra=extra)
+    request = make_request(extra=extra)
     extra["name"] = "other"
     assert request.to_json()["new"] == 1
     assert request.to_json()["name"] == "a.pdf"
     with pytest.raises(dataclasses.FrozenInstanceError):
         request.name = "b"
-    assert hash(request) == hash(build(extra={"new": 1}))
+    assert hash(request) == hash(make_request(extra={"new": 1}))
 
 
 def test_from_options_sorts_names_into_known_and_unknown():
@@ -131,19 +140,21 @@ def test_from_options_sorts_names_into_known_and_unknown():
 )
 def test_document_request_names_each_mistake(changes, field, message):
     """The field, the value and what to do."""
-    found = problems(build, **changes)
+    found = validation_messages(make_request, **changes)
     assert message in " ".join(found[field])
 
 
 def test_document_request_names_all_mistakes_at_once():
     """Nobody has to find them one after the other."""
-    found = problems(build, name="", content="", tag="x" * 201, document_type="doc")
+    found = validation_messages(
+        make_request, name="", content="", tag="x" * 201, document_type="doc"
+    )
     assert set(found) == {"name", "content", "tag", "document_type"}
 
 
 def test_document_request_takes_the_longest_name():
     """200 characters are allowed, counted as characters."""
-    assert build(name="é" * 200, tag="é" * 200).name == "é" * 200
+    assert make_request(name="é" * 200, tag="é" * 200).name == "é" * 200
 
 
 @pytest.mark.parametrize(
@@ -167,5 +178,7 @@ def test_document_request_takes_the_longest_name():
 )
 def test_from_options_names_each_mistake(options, field, message):
     """The same words wherever the options were written."""
-    found = problems(DocumentRequest.from_options, name="a", content="x", options=options)
+    found = validation_messages(
+        DocumentRequest.from_options, name="a", content="x", options=options
+    )
     assert message in " ".join(found[field])

@@ -5,18 +5,18 @@ import dataclasses
 import pytest
 
 from django_docraptor.payloads import PrinceOptions
-from tests.support.document_requests import PRINCE, problems
+from tests.support.document_requests import PRINCE_OPTIONS, validation_messages
 
 
 def test_prince_options_has_every_documented_option():
     """The samples and the class name the same options."""
     names = {field.name for field in dataclasses.fields(PrinceOptions)}
-    assert names == {*PRINCE, "extra"}
+    assert names == {*PRINCE_OPTIONS, "extra"}
 
 
 def test_prince_options_sends_every_option():
     """Each option is sent under its own name, False and None told apart."""
-    assert PrinceOptions(**PRINCE).to_json() == PRINCE
+    assert PrinceOptions(**PRINCE_OPTIONS).to_json() == PRINCE_OPTIONS
     assert PrinceOptions().to_json() == {}
 
 
@@ -49,14 +49,14 @@ def test_prince_options_passes_unknown_names_through():
 )
 def test_prince_options_names_each_mistake(options, message):
     """All under prince_options, with the option's name in the message."""
-    (found,) = problems(PrinceOptions, **options)["prince_options"]
+    (found,) = validation_messages(PrinceOptions, **options)["prince_options"]
     assert found.startswith("prince_options.")
     assert message in found
 
 
 def test_from_json_refuses_extra():
     """In a dict, options that the class does not know stand beside those that it knows."""
-    assert problems(PrinceOptions.from_json, options={"extra": {"new": 1}}) == {
+    assert validation_messages(PrinceOptions.from_json, options={"extra": {"new": 1}}) == {
         "prince_options": ["'extra' is no option: write unknown options beside the known ones."]
     }
 
@@ -65,16 +65,16 @@ def test_from_json_refuses_extra():
 def test_prince_options_checks_the_type_of_every_option(kind):
     """No option takes a value of another kind."""
     wrong = {str: 1.5, bool: "x", int: "x"}[kind]
-    for name, value in PRINCE.items():
+    for name, value in PRINCE_OPTIONS.items():
         if type(value) is kind:
             assert f".{name} must be {kind.__name__}" in str(
-                problems(PrinceOptions, **{name: wrong})
+                validation_messages(PrinceOptions, **{name: wrong})
             )
 
 
 @pytest.mark.parametrize("name", ["user_password", "owner_password", "http_password", "http_proxy"])
 def test_prince_options_keeps_secrets_out_of_messages(name):
     """A wrong secret is not repeated."""
-    found = str(problems(PrinceOptions, **{name: ["pa55"]}))
+    found = str(validation_messages(PrinceOptions, **{name: ["pa55"]}))
     assert "pa55" not in found
     assert name in found

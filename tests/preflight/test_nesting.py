@@ -3,7 +3,7 @@
 import pytest
 
 from django_docraptor.preflight import check_content
-from tests.support.document_requests import build, problems
+from tests.support.document_requests import make_request, validation_messages
 from tests.support.preflight import found, slowdown
 
 
@@ -42,8 +42,11 @@ def test_find_problems_strict_lets_html_pass(html):
 
 def test_check_content_strict():
     """The request's own option decides."""
-    request = build(content="<div>", strict="html")
-    assert "<div> is not closed" in problems(check_content, request, max_bytes=100)["content"][0]
+    request = make_request(content="<div>", strict="html")
+    assert (
+        "<div> is not closed"
+        in validation_messages(check_content, request, max_bytes=100)["content"][0]
+    )
 
 
 def test_find_problems_strict_reads_deep_markup_in_proportion():

@@ -43,9 +43,9 @@ def failed(reason: ErrorCode = ErrorCode.RENDER_FAILED, **columns: Any) -> Any:
     return make_job(State.FAILED, error_code=reason, **columns)
 
 
-def page(job: RenderJob, step: str = "change") -> str:
-    """Address of a job's page, or of the confirmation of a step."""
-    return f"{LIST}{job.pk}/{step}/"
+def page(job: RenderJob, operation: str = "change") -> str:
+    """Address of a job's page, or of the confirmation of an operation."""
+    return f"{LIST}{job.pk}/{operation}/"
 
 
 def text_of(client: Client, url: str, data: dict[str, Any] | None = None) -> str:
@@ -58,7 +58,7 @@ def text_of(client: Client, url: str, data: dict[str, Any] | None = None) -> str
 def confirm(client: Client, url: str, **data: Any) -> Any:
     """Press the button on a confirmation page."""
     asked = client.post(url, data)
-    return client.post(url, {**data, "seen": asked.context["plan"].fingerprint}, follow=True)
+    return client.post(url, {**data, "fingerprint": asked.context["plan"].fingerprint}, follow=True)
 
 
 def state_of(job: RenderJob) -> str:

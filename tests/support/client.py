@@ -11,14 +11,14 @@ from django_docraptor.exceptions import (
     CallError,
 )
 from django_docraptor.payloads import DocumentRequest
-from tests.support.socket_server import SocketServer, answer
+from tests.support.socket_server import SocketServer, respond
 
 KEY = "s3cr3t/key+with=signs"
 QUICK = Timeouts(
     connect=0.3, create_read=0.3, sync_read=0.3, status_read=0.3, download_read=0.3, total=1
 )
 REQUEST = DocumentRequest(name="a.pdf", content="<p>Grüße</p>", tag="t:1")
-ACCEPTED = answer(b'{"status_id": "abc"}')
+ACCEPTED = respond(b'{"status_id": "abc"}')
 
 
 def client(url, **options):

@@ -1,4 +1,4 @@
-"""Run the engine in a process of its own and kill it at a named point.
+"""Run the engine in a separate process and kill it at a given point.
 
 ``python -m tests.support.crash POINT`` with the parent's settings as JSON on standard input.
 """
@@ -6,36 +6,58 @@
 import importlib
 import json
 import os
+import subprocess
 import sys
 from collections.abc import Callable
 from typing import Any
 
-# Point → (where, function, before or after it). After: its work is done, nothing later is.
-POINTS = {
-    "before_intent": ("django_docraptor.lifecycle.submission", "prepare", "before"),
+from django.db import connection
+
+# Name: (module or class, function, whether to kill before or after the call).
+ENGINE_POINTS = {
+    "before_intent": ("django_docraptor.lifecycle.submission", "prepare_batch", "before"),
     "after_intent": ("django_docraptor.client.Client", "create_async_doc", "before"),
     "after_post": ("django_docraptor.client.Client", "create_async_doc", "after"),
-    "after_accept": ("django_docraptor.lifecycle.submission", "accepted", "after"),
+    "after_accept": ("django_docraptor.lifecycle.submission", "mark_accepted", "after"),
     "after_status": ("django_docraptor.client.Client", "get_status", "after"),
     "before_body": ("django_docraptor.client.Client", "download", "before"),
     "after_body": ("django_docraptor.client.Client", "download", "after"),
     "after_spool": ("django_docraptor.spool", "finalize", "after"),
     "before_save": ("django_docraptor.spool", "size_and_sha256", "after"),
-    "after_save": ("django_docraptor.lifecycle.collection", "confirm", "before"),
-    "after_confirm": ("django_docraptor.lifecycle.collection", "confirm", "after"),
+    "after_save": ("django_docraptor.lifecycle.downloading", "confirm_stored", "before"),
+    "after_confirm": ("django_docraptor.lifecycle.downloading", "confirm_stored", "after"),
     "before_signal": ("django_docraptor.models.RenderEvent", "announce", "before"),
 }
-# Points of a prune.
-PRUNING = {
+# The same for docraptor_prune.
+PRUNE_POINTS = {
     "before_delete": ("django.db.models.query.QuerySet", "delete", "before"),
     "after_delete": ("django_docraptor.retention", "_delete_rows", "after"),
-    "after_file": ("django_docraptor.retention", "_is_gone", "after"),
+    "after_file": ("django_docraptor.retention", "_delete_file", "after"),
 }
 KILLED = 137
 
 
+def run_until_killed(point: str, settings: Any, *, listen: bool = False) -> None:
+    """Run the engine in a separate process that is killed at ``point``."""
+    given = {
+        "database": str(connection.settings_dict["NAME"]),
+        "docraptor": settings.DOCRAPTOR,
+        "storage": settings.STORAGES["docraptor"],
+        "listen": listen,
+    }
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.support.crash", point],
+        input=json.dumps(given, default=str),
+        text=True,
+        capture_output=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == KILLED, done.stderr
+
+
 def main(point: str) -> None:
-    """Take over the parent's settings, arm the point, run the engine once."""
+    """Apply the parent's settings, install the kill point, and run the engine once."""
     given = json.load(sys.stdin)
     module = importlib.import_module("tests.settings")
     module.DATABASES["default"]["NAME"] = given["database"]
@@ -45,30 +67,30 @@ def main(point: str) -> None:
     importlib.import_module("django").setup()
     if given.get("listen"):
         signals = importlib.import_module("django_docraptor.signals")
-        signals.document_completed.connect(_listen, weak=False)
-    if point in PRUNING:
-        _arm(*PRUNING[point])
+        signals.document_completed.connect(_ignore, weak=False)
+    if point in PRUNE_POINTS:
+        _kill_at(*PRUNE_POINTS[point])
         management = importlib.import_module("django.core.management")
         management.call_command("docraptor_prune", "--older-than", "1")
-    _arm(*POINTS[point])
+    _kill_at(*ENGINE_POINTS[point])
     importlib.import_module("django_docraptor.lifecycle").run()
 
 
-def _listen(**kwargs: Any) -> None:
-    """Somebody listens."""
+def _ignore(**kwargs: Any) -> None:
+    """Receive the signal and do nothing."""
 
 
-def _arm(where: str, name: str, moment: str) -> None:
+def _kill_at(where: str, name: str, moment: str) -> None:
     owner: Any = None
     try:
         owner = importlib.import_module(where)
     except ModuleNotFoundError:
         home, _, cls = where.rpartition(".")
         owner = getattr(importlib.import_module(home), cls)
-    setattr(owner, name, _deadly(getattr(owner, name), moment))
+    setattr(owner, name, _killing(getattr(owner, name), moment))
 
 
-def _deadly(function: Callable[..., Any], moment: str) -> Callable[..., Any]:
+def _killing(function: Callable[..., Any], moment: str) -> Callable[..., Any]:
     def run(*args: Any, **kwargs: Any) -> Any:
         if moment == "after":
             function(*args, **kwargs)

@@ -9,7 +9,7 @@ from django_docraptor.payloads import DocumentRequest
 
 EXPIRES = dt.datetime(2026, 1, 2, 3, 4, 5, tzinfo=dt.timezone(dt.timedelta(hours=2)))
 
-PRINCE = {
+PRINCE_OPTIONS = {
     "baseurl": "https://shop.test/",
     "no_xinclude": True,
     "no_network": False,
@@ -47,7 +47,7 @@ PRINCE = {
     "page_margin": "1cm",
     "pdf_forms": True,
 }
-TOP = {
+TOP_LEVEL_OPTIONS = {
     "pipeline": "10.1",
     "strict": "html",
     "ignore_resource_errors": False,
@@ -62,11 +62,11 @@ TOP = {
 }
 
 
-def build(**changes):
+def make_request(**changes):
     return DocumentRequest(**{"name": "a.pdf", "content": "<p>Hi</p>"} | changes)
 
 
-def problems(make, *arguments, **changes):
+def validation_messages(make, *arguments, **changes):
     """The messages of the ValidationError that is raised, by field."""
     with pytest.raises(ValidationError) as caught:
         make(*arguments, **changes)

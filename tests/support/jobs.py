@@ -1,8 +1,9 @@
-"""Jobs in any state, and what drives them."""
+"""Jobs for tests: create them in any state, simulate elapsed time, run the engine, read results."""
 
 import time
 from collections.abc import Callable
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 from django.db.models import F
@@ -14,19 +15,19 @@ from django_docraptor.states import FINAL_STATES, POLLED_STATES, EventKind, Stat
 HTML = "<h1>Hello</h1>"
 
 
-class Killed(BaseException):
-    """A worker's death, as far as one process can play it: nothing catches it."""
+class WorkerKilled(BaseException):
+    """Simulates the death of a worker. Not an `Exception`, so nothing catches it."""
 
 
-def enqueue(**order: Any) -> RenderJob:
-    """A job for a small document."""
-    job = shortcuts.enqueue(**{"name": "hello.pdf", "content": HTML, **order})
+def enqueue(**options: Any) -> RenderJob:
+    """Return a job for a small document."""
+    job = shortcuts.enqueue(**{"name": "hello.pdf", "content": HTML, **options})
     job.refresh_from_db()
     return job
 
 
 def skip_time(seconds: float) -> None:
-    """Let so many seconds pass for every unfinished job, and for pauses and signals."""
+    """Simulate that `seconds` have passed, for unfinished jobs, pauses and signals."""
     past = timedelta(seconds=seconds)
     RenderJob.objects.active().update(
         due_at=F("due_at") - past, sent_at=F("sent_at") - past, deadline_at=F("deadline_at") - past
@@ -35,23 +36,36 @@ def skip_time(seconds: float) -> None:
     RenderEvent.objects.update(signal_due_at=F("signal_due_at") - past)
 
 
-def drive(
+def run_until_finished(
     job: RenderJob, *, until: Callable[[RenderJob], bool] | None = None, rounds: int = 40
 ) -> RenderJob:
-    """Run the engine, skipping the waits, until the job is final (or until ``until``)."""
+    """Run the engine without waiting until the job is finished, or until ``until`` is true."""
     for _ in range(rounds):
-        lifecycle.run()
+        lifecycle.run_once()
         job = RenderJob.objects.get(pk=job.pk)
         if (until or (lambda job: job.state in FINAL_STATES))(job):
             return job
         if job.state in POLLED_STATES:
-            time.sleep(0.05)  # two minutes for the job: its render needs some real time as well
+            time.sleep(0.05)  # the sandbox needs some real time to render
         _make_due(job)
     raise AssertionError(f"still {job.state} after {rounds} rounds: {job.errors}")
 
 
+def downloadable_job(**options: Any) -> RenderJob:
+    """Return a job whose document is rendered but not downloaded."""
+    job = enqueue(**options)
+    for _ in range(20):
+        lifecycle.submit()
+        skip_time(2)
+        lifecycle.poll()
+        job.refresh_from_db()
+        if job.state == State.DOWNLOADING:
+            return job
+    raise AssertionError(job.state)
+
+
 def _make_due(job: RenderJob) -> None:
-    """End the job's present wait, and pauses; let its attempt age by two minutes."""
+    """Make the job due, end all pauses, and age the attempt by two minutes."""
     minutes = timedelta(minutes=2)
     RenderJob.objects.filter(pk=job.pk).active().update(
         due_at=F("due_at") - timedelta(hours=1),
@@ -61,24 +75,24 @@ def _make_due(job: RenderJob) -> None:
     Account.objects.update(paused_until=None, circuit_open_until=None)
 
 
-def state_of(job: RenderJob) -> str:
-    """The row's state now."""
+def current_state(job: RenderJob) -> str:
+    """Return the state in the database."""
     return RenderJob.objects.values_list("state", flat=True).get(pk=job.pk)
 
 
-def kinds(job: RenderJob) -> list[str]:
-    """The kinds of the job's events, in order."""
+def event_kinds(job: RenderJob) -> list[str]:
+    """Return the kinds of the job's events, in order."""
     return list(job.events.values_list("kind", flat=True))
 
 
-def read(job: RenderJob) -> bytes:
-    """The stored file's bytes."""
+def read_file(job: RenderJob) -> bytes:
+    """Return the content of the stored file."""
     with job.file.open("rb") as file:
         return bytes(file.read())
 
 
-def put(state: State, **columns: Any) -> RenderJob:
-    """A job in any state, as some earlier process left it."""
+def create_job(state: State, **columns: Any) -> RenderJob:
+    """Return a job in the given state, as an earlier process may have left it."""
     job = enqueue()
     due_at = None if state in FINAL_STATES else seconds_from_now(3600)
     RenderJob.objects.filter(pk=job.pk).update(
@@ -88,11 +102,16 @@ def put(state: State, **columns: Any) -> RenderJob:
     return job
 
 
-def row(job: RenderJob) -> dict[str, Any]:
-    """The row as it is in the database."""
+def read_row(job: RenderJob) -> dict[str, Any]:
+    """Return all columns of the job's row."""
     return RenderJob.objects.filter(pk=job.pk).values().get()
 
 
-def complete(job: RenderJob) -> bool:
-    """What the last step does to the state."""
+def complete_job(job: RenderJob) -> bool:
+    """Move the job to completed, as the last step does."""
     return job.move(State.COMPLETED, kind=EventKind.COMPLETED)
+
+
+def files_below(directory: Path) -> list[Path]:
+    """Return every file below a directory."""
+    return sorted(path for path in directory.rglob("*") if path.is_file())

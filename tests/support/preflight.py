@@ -8,7 +8,7 @@ from django.core.exceptions import ValidationError
 
 from django_docraptor.payloads import PrinceOptions
 from django_docraptor.preflight import check_content, find_problems
-from tests.support.document_requests import build
+from tests.support.document_requests import make_request
 
 NOW = dt.datetime(2026, 3, 1, 12, tzinfo=dt.UTC)
 
@@ -16,7 +16,7 @@ NOW = dt.datetime(2026, 3, 1, 12, tzinfo=dt.UTC)
 def refusal(content, **options):
     """What check_content says against the content, blank if nothing."""
     try:
-        request = build(content=content, prince_options=PrinceOptions(**options))
+        request = make_request(content=content, prince_options=PrinceOptions(**options))
         check_content(request, max_bytes=10_000_000)
     except ValidationError as error:
         (message,) = error.message_dict["content"]

@@ -13,12 +13,12 @@ from django_docraptor.models import RenderEvent, RenderJob
 
 # Tables that grow with the history.
 LARGE = [RenderJob._meta.db_table, RenderEvent._meta.db_table]
-PLANNED = ("SELECT", "UPDATE", "DELETE")
+EXPLAINABLE = ("SELECT", "UPDATE", "DELETE")
 ALIAS = re.compile(rf'"({"|".join(LARGE)})" (?:AS )?"?(\w+)"?')
 
 
 @dataclass
-class Plans:
+class CapturedPlans:
     """What was run, and what of it reads more than it should."""
 
     statements: list[str] = field(default_factory=list)
@@ -26,17 +26,17 @@ class Plans:
 
 
 @contextmanager
-def plans() -> Iterator[Plans]:
+def captured_plans() -> Iterator[CapturedPlans]:
     """Have every statement of the block explained before it runs."""
-    found, busy = Plans(), False
+    found, busy = CapturedPlans(), False
 
     def explain(execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:
         nonlocal busy
-        if not busy and sql.startswith(PLANNED):
+        if not busy and sql.startswith(EXPLAINABLE):
             busy = True
             try:
                 found.statements.append(sql)
-                problems = READERS[connection.vendor](sql, params[0] if many else params)
+                problems = SCAN_FINDERS[connection.vendor](sql, params[0] if many else params)
                 found.scans += [f"{problem}: {sql}" for problem in problems]
             finally:
                 busy = False
@@ -78,4 +78,4 @@ def _nodes(node: dict[str, Any], limited: bool) -> Iterator[str]:
         yield from _nodes(inner, limited or kind == "Limit")
 
 
-READERS = {"sqlite": _sqlite, "postgresql": _postgresql}
+SCAN_FINDERS = {"sqlite": _sqlite, "postgresql": _postgresql}

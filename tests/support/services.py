@@ -10,7 +10,7 @@ COMMANDS = {"poppler": ("pdftotext", "poppler-utils"), "chromium": ("chromium", 
 
 
 @cache
-def missing_service(name: str) -> str:
+def service_problem(name: str) -> str:
     """One line that says what is missing and how to get it; blank if it is there."""
     if name in COMMANDS:
         command, package = COMMANDS[name]

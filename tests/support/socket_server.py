@@ -205,7 +205,7 @@ def unreachable() -> Iterator[str]:
 # Behaviours.
 
 
-def raw(data: bytes, *, keep: bool = False) -> Behaviour:
+def send_bytes(data: bytes, *, keep: bool = False) -> Behaviour:
     """Read the request, send exactly these bytes; then close, unless told to keep."""
 
     def behave(exchange: Exchange) -> bool:
@@ -217,12 +217,12 @@ def raw(data: bytes, *, keep: bool = False) -> Behaviour:
     return behave
 
 
-def answer(
+def respond(
     body: bytes = b"", status: int = 200, headers: Mapping[str, str] | None = None
 ) -> Behaviour:
     """Read the request and give a complete answer with a Content-Length; keep the connection."""
     lengths = {"Content-Length": str(len(body))}
-    return raw(head(status, lengths | dict(headers or {})) + body, keep=True)
+    return send_bytes(head(status, lengths | dict(headers or {})) + body, keep=True)
 
 
 def head(status: int = 200, headers: Mapping[str, str] | None = None) -> bytes:
@@ -245,7 +245,7 @@ def close_unread(exchange: Exchange) -> None:
     exchange.reset()
 
 
-def close_while_reading(exchange: Exchange) -> None:
+def reset_while_reading(exchange: Exchange) -> None:
     """Read a little of the request, then RST."""
     exchange.sock.recv(10)
     exchange.reset()
@@ -268,7 +268,7 @@ def hang(exchange: Exchange) -> None:
     exchange.hang()
 
 
-def stop_reading(exchange: Exchange) -> None:
+def leave_body_unread(exchange: Exchange) -> None:
     """Read the head of the request and leave the body in the socket."""
     exchange.sock.recv(10)
     exchange.server.stopping.wait(5)
@@ -312,7 +312,7 @@ def drip(start: bytes, *, every: float, piece: bytes = b"x") -> Behaviour:
     return behave
 
 
-def pour(start: bytes, piece: bytes) -> Behaviour:
+def send_endlessly(start: bytes, piece: bytes) -> Behaviour:
     """Send the start, then the piece over and over, as fast as it is taken.
 
     It ends at 64 MiB: a client that takes all of it fails its test, not the machine.

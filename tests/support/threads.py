@@ -13,7 +13,7 @@ from django_docraptor import lifecycle
 T = TypeVar("T")
 
 
-def at_once(count: int, work: Callable[[], T]) -> list[T]:
+def run_in_threads(count: int, work: Callable[[], T]) -> list[T]:
     """Call ``work`` in so many threads, started together; return what each returned."""
     barrier = threading.Barrier(count)
 
@@ -29,14 +29,14 @@ def at_once(count: int, work: Callable[[], T]) -> list[T]:
 
 
 @contextmanager
-def working() -> Iterator[None]:
+def background_worker() -> Iterator[None]:
     """A worker in another thread, which runs the engine again and again until the block ends."""
     stop = threading.Event()
 
     def run() -> None:
         try:
             while not stop.wait(0.05):
-                lifecycle.run()
+                lifecycle.run_once()
         finally:
             connections.close_all()
 

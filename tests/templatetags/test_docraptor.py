@@ -18,14 +18,14 @@ from fontTools.pens.ttGlyphPen import TTGlyphPen
 from django_docraptor import registry
 from django_docraptor.assets import AssetError
 from django_docraptor.documents import Document
-from django_docraptor.lifecycle.composition import compose
+from django_docraptor.lifecycle.composition import compose_request
 from django_docraptor.models import RenderJob
 from django_docraptor.preflight import find_problems
 from django_docraptor.preflight.resources import Resource, feed
 from django_docraptor.sandbox import Sandbox
 from django_docraptor.states import State
 from tests.support.assets import MANIFEST, Stored, png, uri
-from tests.support.jobs import drive, read
+from tests.support.jobs import run_until_finished, read_file
 from tests.support.sandbox_client import wait_until
 
 PAGE = """{% extends "base.html" %}{% load docraptor %}
@@ -215,7 +215,7 @@ def templates() -> dict[str, Any]:
 
 @pytest.mark.django_db
 def test_document_without_a_single_fetch(
-    page: type[Document[Any]], sandbox: Sandbox, documents: Path
+    page: type[Document[Any]], sandbox: Sandbox, documents_dir: Path
 ) -> None:
     """Hashed static files, private media, CSS addresses and fonts: all of it is in the HTML.
 
@@ -223,7 +223,7 @@ def test_document_without_a_single_fetch(
     """
     sandbox.change_settings(renderer="weasyprint")
     job = page.enqueue(name="page.pdf")
-    html = compose(job).content
+    html = compose_request(job).content
     found: list[Resource] = []
     feed(html, found.append)
     assert [resource.url.partition(",")[0] for resource in found] == [
@@ -234,16 +234,16 @@ def test_document_without_a_single_fetch(
     ]
     assert "http" not in re.sub(r"base64,[\w+/=]*", "", html)
     assert find_problems(html, strict="html", allow_private=False) == []
-    drive(job, until=lambda job: job.state == State.QUEUED)
+    run_until_finished(job, until=lambda job: job.state == State.QUEUED)
     wait_until(lambda: sandbox.ledger.entries[0].finished_at, seconds=60)
-    job = drive(job)
+    job = run_until_finished(job)
     assert (job.state, job.errors) == (State.COMPLETED, "")
     assert_has_image_and_font(job)
 
 
 def assert_has_image_and_font(job: RenderJob) -> None:
     """Look into the stored PDF."""
-    (sheet,) = pypdf.PdfReader(io.BytesIO(read(job))).pages
+    (sheet,) = pypdf.PdfReader(io.BytesIO(read_file(job))).pages
     assert [image.image.size for image in sheet.images][:1] == [(1, 1)]
     fonts = [entry.get_object() for entry in sheet["/Resources"]["/Font"].values()]
     (own,) = [entry for entry in fonts if "Shopfont" in entry["/BaseFont"]]
@@ -258,7 +258,7 @@ def test_document_with_a_missing_asset(
     """The job fails before anything is sent, and says which asset, where and what to do."""
     for file in Path(settings.STATIC_ROOT).glob("shop/logo*.png"):
         file.unlink()
-    job = drive(page.enqueue(name="page.pdf"))
+    job = run_until_finished(page.enqueue(name="page.pdf"))
     assert (job.state, job.error_code) == (State.FAILED, "template_error")
     assert '{% docraptor_css "shop/print.css" %} in base.html, line 2: in ' in job.errors
     assert job.errors.strip().endswith("correct it, or run collectstatic.")
@@ -273,7 +273,7 @@ def test_document_with_a_relative_address(
     """What preflight finds in a rendered template names the template, and nothing is sent."""
     loaders = [("django.template.loaders.locmem.Loader", {"page.html": '\n<img src="a.png">'})]
     settings.TEMPLATES = [templates() | {"OPTIONS": {"loaders": loaders}}]
-    job = drive(page.enqueue(name="page.pdf"))
+    job = run_until_finished(page.enqueue(name="page.pdf"))
     assert (job.state, job.error_code) == (State.FAILED, "invalid_request")
     assert job.errors.startswith("content: Line 2 of content, as rendered from page.html: <img")
     assert sandbox.ledger.create_calls == 0

@@ -1,4 +1,4 @@
-"""What a wrong key does to a job, whichever step meets it."""
+"""What a failed call does to a job, in every step."""
 
 from collections.abc import Callable
 
@@ -9,23 +9,24 @@ from django_docraptor import lifecycle
 from django_docraptor.models import Account, RenderJob, seconds_from_now
 from django_docraptor.sandbox import Fault, Sandbox
 from django_docraptor.states import ACCOUNT_PAUSE_SECONDS, State
-from tests.support.jobs import enqueue, kinds
+from tests.support.jobs import enqueue, event_kinds
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
+@pytest.mark.fault("S12")
 @pytest.mark.parametrize(
     ("state", "call", "step"),
     [
         (State.QUEUED, "status", lifecycle.poll),
-        (State.DOWNLOADING, "download", lifecycle.collect),
+        (State.DOWNLOADING, "download", lifecycle.download),
         (State.UNCONFIRMED, "logs", lifecycle.reconcile),
     ],
 )
-def test_401_pauses_the_account(
+def test_401_pauses_the_account_in_every_step(
     sandbox: Sandbox, state: State, call: str, step: Callable[[], object]
 ) -> None:
-    """The account's calls stop; the job waits in its state for as long, and no try is counted."""
+    """A wrong key pauses the account; the job waits in its state, and no failure is counted."""
     job = enqueue()
     RenderJob.objects.filter(pk=job.pk).update(
         state=state,
@@ -41,7 +42,7 @@ def test_401_pauses_the_account(
     assert list(Account.paused_until_by_name()) == ["default"]
     job.refresh_from_db()
     assert (job.state, job.failures, job.download_attempts) == (state, 0, 0)
-    assert kinds(job)[-1] == "try_failed"
+    assert event_kinds(job)[-1] == "try_failed"
     due = RenderJob.objects.filter(pk=job.pk)
     assert not due.filter(due_at__lt=seconds_from_now(ACCOUNT_PAUSE_SECONDS - 60)).exists()
     assert due.filter(due_at__lt=seconds_from_now(ACCOUNT_PAUSE_SECONDS + 60)).exists()

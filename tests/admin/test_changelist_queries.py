@@ -13,7 +13,7 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
 from django_docraptor import registry
-from django_docraptor.admin.selections import FINDER, find
+from django_docraptor.admin.changelist_queries import RESOLVER, resolve_query
 from django_docraptor.documents import reports
 from django_docraptor.exceptions import ConfigurationError
 from django_docraptor.models import RenderInput, RenderJob
@@ -22,7 +22,7 @@ from django_docraptor.states import ErrorCode, State
 from tests.apps.shop.admin import InvoiceAdmin, InvoiceList
 from tests.apps.shop.models import Invoice
 from tests.support.admin_documents import CHANGE, LIST, ORDER, invoices, said, select
-from tests.support.jobs import drive
+from tests.support.jobs import run_until_finished
 
 pytestmark = [pytest.mark.django_db, pytest.mark.urls("tests.apps.shop.urls")]
 
@@ -30,7 +30,7 @@ pytestmark = [pytest.mark.django_db, pytest.mark.urls("tests.apps.shop.urls")]
 def order(clerk: Client, query: str = "") -> Any:
     """Order a report over all pages of the list; return what is stored about its rows."""
     response = select(clerk, InvoiceList, invoices(1), url=LIST + query, select_across=1)
-    assert "Ordered" in said(response)
+    assert "Queued" in said(response)
     return RenderInput.objects.get().params["rows"]
 
 
@@ -50,7 +50,7 @@ def test_no_keys_are_stored(clerk: Client) -> None:
     stored = order(clerk, "?q=2026&o=-1&p=1&all=")
     user = User.objects.get()
     assert stored == {
-        FINDER: {
+        RESOLVER: {
             "site": "shop",
             "model": "shop.invoice",
             "query": "q=2026&o=-1",
@@ -113,9 +113,9 @@ def test_permission_lost(clerk: Client, sandbox: Sandbox, how: str) -> None:
     revoke(User.objects.get(), how)
     with pytest.raises(PermissionDenied):
         rendered()
-    job = drive(RenderJob.objects.get())
+    job = run_until_finished(RenderJob.objects.get())
     assert (job.state, job.error_code) == (State.FAILED, ErrorCode.TEMPLATE_ERROR)
-    assert "who ordered this report" in job.errors
+    assert "requested this report" in job.errors
     assert sandbox.calls == []
 
 
@@ -127,7 +127,7 @@ def test_rows_are_the_users(clerk: Client, monkeypatch: pytest.MonkeyPatch) -> N
 
     monkeypatch.setattr(InvoiceAdmin, "get_queryset", own)
     mine = number(f"1-{User.objects.get().get_username()[-3:]}")
-    assert FINDER in order(clerk)
+    assert RESOLVER in order(clerk)
     assert mine.number in rendered()
     assert "2026-000" not in rendered()
 
@@ -167,9 +167,11 @@ def test_nothing_found(clerk: Client) -> None:
 
 def test_unknown_site(clerk: Client) -> None:
     """A worker without that admin says what it lacks."""
-    facts = order(clerk)[FINDER]
-    with pytest.raises(ConfigurationError, match="0 admin sites named 'gone'"):
-        find({**facts, "site": "gone"})
+    arguments = order(clerk)[RESOLVER]
+    with pytest.raises(
+        ConfigurationError, match="admin site named 'gone' with shop.Invoice registered, found 0"
+    ):
+        resolve_query({**arguments, "site": "gone"})
 
 
 def test_two_sites_of_a_name(clerk: Client) -> None:
