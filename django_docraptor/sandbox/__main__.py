@@ -53,47 +53,36 @@ def _parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m django_docraptor.sandbox",
         description="A local server that implements DocRaptor's API.",
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
-    parser.add_argument(
-        "--host",
-        default="127.0.0.1",
-        help="name or address to listen on (default: %(default)s)",
+    add = parser.add_argument
+    add("--host", default="127.0.0.1", help="name or address to listen on")
+    add("--port", type=_port, default=8001, help="port to listen on; 0 for any free port")
+    add("--delay", type=_seconds, default=0.0, help="seconds that rendering takes")
+    add(
+        "--api-key",
+        default=argparse.SUPPRESS,
+        help="the only valid API key (default: accept any key)",
     )
-    parser.add_argument(
-        "--port",
-        type=_port,
-        default=8001,
-        help="port to listen on; 0 for any free port (default: %(default)s)",
-    )
-    parser.add_argument(
-        "--delay",
-        type=_seconds,
-        default=0.0,
-        metavar="SECONDS",
-        help="seconds that rendering takes (default: %(default)s)",
-    )
-    parser.add_argument("--api-key", help="the only valid API key (default: accept any key)")
-    parser.add_argument(
+    add(
         "--renderer",
         choices=["weasyprint", "canned"],
         default="weasyprint",
-        help="weasyprint renders real PDFs, canned returns tiny ready-made ones "
-        "(default: %(default)s)",
+        help="weasyprint renders real PDFs, canned returns tiny ready-made ones",
     )
-    parser.add_argument(
+    add(
         "--max-concurrent",
         type=_count,
         default=30,
-        metavar="COUNT",
-        help="maximum number of documents in progress (default: %(default)s)",
+        help="maximum number of documents in progress",
     )
-    parser.add_argument(
+    add(
         "--allow-callbacks-to",
         dest="callback_hosts",
         metavar="HOST",
         action="extend",
         nargs="+",
-        default=[],
+        default=argparse.SUPPRESS,
         help="additional hosts that callbacks may be sent to",
     )
     return parser.parse_args()
