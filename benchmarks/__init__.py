@@ -1,0 +1,1 @@
+"""Benchmarks: `cost` per document, and `growth` with the history. README.md has the commands."""

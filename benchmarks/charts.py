@@ -1,4 +1,4 @@
-"""The pictures of the docs, as SVG whose text stays text."""
+"""Charts for the documentation, as SVG with real text."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -9,43 +9,45 @@ from matplotlib import rc_context
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullFormatter
 
-# The same figures make the same file.
+# Make the output reproducible.
 STYLE = {"svg.fonttype": "none", "svg.hashsalt": "docraptor", "font.size": 9}
-COLOURS = {"reached": "#2a78b5", "more": "#c8553d", "grid": "#dddddd"}
+COLOURS = {"met": "#2a78b5", "missed": "#c8553d", "grid": "#dddddd"}
 
 
-def shares(title: str, values: Mapping[str, float]) -> str:
-    """A bar for each value, the first on top, and a line at 1."""
+def bar_chart(title: str, values: Mapping[str, float]) -> str:
+    """Return a bar per value, the first on top, with a line at 1."""
     figure = Figure(figsize=(9, 1 + 0.26 * len(values)), layout="constrained")
     axes = figure.add_subplot(title=title)
-    colours = [COLOURS["more" if value > 1 else "reached"] for value in values.values()]
+    colours = [COLOURS["missed" if value > 1 else "met"] for value in values.values()]
     bars = axes.barh(list(values), list(values.values()), color=colours, height=0.7)
     axes.axvline(1, color="black", linewidth=1, linestyle="--")
-    behind = {"facecolor": "white", "edgecolor": "none", "pad": 1}
-    axes.bar_label(bars, fmt="%.2g", padding=4, bbox=behind)
+    background = {"facecolor": "white", "edgecolor": "none", "pad": 1}
+    axes.bar_label(bars, fmt="%.2g", padding=4, bbox=background)
     axes.set_xlim(0, max([1.1, *(value * 1.1 for value in values.values())]))
     axes.invert_yaxis()
     axes.margins(y=0.01)
     return _svg(figure)
 
 
-def lines(panels: Sequence[Sequence[tuple[str, str, Mapping[str, Mapping[str, float]]]]]) -> str:
-    """Diagrams in rows, both axes logarithmic, a line for each operation.
+def line_charts(
+    panels: Sequence[Sequence[tuple[str, str, Mapping[str, Mapping[str, float]]]]],
+) -> str:
+    """Return charts in rows, both axes logarithmic, with a line per operation.
 
     Args:
-        panels: of each diagram its title, the name of its x axis, and at each x the value of every
+        panels: of each chart its title, the label of its x axis, and at each x the value of every
             line, in milliseconds.
     """
-    across = max(map(len, panels))
-    figure = Figure(figsize=(5 * across, 3.4 * len(panels)), layout="constrained")
-    grid: Any = figure.subplots(len(panels), across, squeeze=False)
+    columns = max(map(len, panels))
+    figure = Figure(figsize=(5 * columns, 3.4 * len(panels)), layout="constrained")
+    grid: Any = figure.subplots(len(panels), columns, squeeze=False)
     for row, axes_row in zip(panels, grid, strict=True):
-        for (title, below, series), axes in zip(row, axes_row, strict=True):
+        for (title, x_label, series), axes in zip(row, axes_row, strict=True):
             sizes = [int(size) for size in series]
             for name in next(iter(series.values()), {}):
                 values = [at[name] for at in series.values()]
                 axes.plot(sizes, values, label=name, marker="o", markersize=3, linewidth=1.2)
-            axes.set(title=title, xlabel=below, ylabel="ms", xscale="log", yscale="log")
+            axes.set(title=title, xlabel=x_label, ylabel="ms", xscale="log", yscale="log")
             axes.set_ylim(*_whole_decades(axes.get_ylim()))
             for axis in (axes.xaxis, axes.yaxis):
                 axis.set_major_formatter("{x:,.7g}")

@@ -1,5 +1,6 @@
-"""`make bench`: what a document costs, ours and the usual way, side by side in one run.
+"""`make bench`: measure the cost per document, for django-docraptor and for the baseline.
 
-Real PostgreSQL, Redis and Celery workers; a sandbox in DocRaptor's place that answers with canned
-bytes. One module a figure, each with ``measure(place, options) -> Figure``; `catalogue` lists them.
+Both are measured in one run, with real PostgreSQL, Redis and Celery workers, and a sandbox instead
+of DocRaptor that responds with canned files. One module per metric, each with
+``measure(site, options) -> list[Metric]``; `catalogue` lists them.
 """

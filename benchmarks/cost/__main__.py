@@ -12,75 +12,84 @@ from pathlib import Path
 from types import FrameType
 
 from benchmarks.cost import catalogue, report
-from benchmarks.cost.metrics import Figure, as_json
-from benchmarks.cost.site import Place
-from tests.support.services import missing_service
+from benchmarks.cost.metrics import Metric, as_json
+from benchmarks.cost.site import Site
+from tests.support.services import service_problem
 
-# Option, how many by default, of what.
+# Option: its default and its description.
 SIZES = {
     "documents": (1200, "documents for our throughput"),
-    "usual-documents": (12, "documents for the usual way's throughput"),
+    "baseline-documents": (12, "documents for the baseline's throughput"),
     "latency-documents": (40, "documents for the latency of callbacks"),
-    "poll-documents": (80, "renders that are polled for"),
-    "enqueue-many": (10_000, "documents ordered at once"),
-    "enqueue-loop": (900, "documents ordered one by one"),
+    "poll-documents": (80, "renders without callbacks"),
+    "enqueue-many": (10_000, "documents in one enqueue_many call"),
+    "enqueue-loop": (900, "documents enqueued in a loop"),
     "callbacks": (300, "callbacks for the time of the view"),
     "document-mib": (200, "MiB of the large document"),
-    "history": (1_000_000, "finished jobs of the larger history"),
-    "paced-documents": (150, "documents ordered one by one at a steady pace"),
+    "history": (1_000_000, "finished jobs in the larger history"),
+    "paced-documents": (150, "documents enqueued one by one at a steady rate"),
     "starts": (11, "starts of manage.py check"),
 }
 
 
 def main() -> int:
-    """Measure, print, write; 1 if a figure could not be measured."""
+    """Run the benchmarks, print and save the results.
+
+    Returns:
+        The exit status: 1 if a benchmark failed, or with ``--strict`` if a target was missed.
+    """
     signal.signal(signal.SIGTERM, _interrupt)
     options = _arguments()
-    began = time.monotonic()
-    figures: list[Figure] = []
-    broken: list[str] = []
-    with Place() as place:
-        for entry in catalogue.chosen(options.only):
-            _say(f"{time.monotonic() - began:4.0f} s {', '.join(entry.keys)}")
+    started = time.monotonic()
+    metrics: list[Metric] = []
+    failed: list[str] = []
+    with Site() as site:
+        for benchmark in catalogue.select(options.only):
+            _print(f"{time.monotonic() - started:4.0f} s {', '.join(benchmark.keys)}")
             try:
-                measured = entry.measure(place, options)
-                _say(report.table(measured))
-                figures += measured
-            except Exception:  # noqa: BLE001 - the others can still be measured
+                measured = benchmark.measure(site, options)
+                _print(report.table(measured))
+                metrics += measured
+            except Exception:  # noqa: BLE001 - the other benchmarks can still run
                 traceback.print_exc()
-                broken += entry.keys
-                place.show_logs()
-    sys.stdout.write(f"{report.table(figures)}\n")
-    _say(f"{time.monotonic() - began:.0f} s")
+                failed += benchmark.keys
+                site.print_logs()
+    sys.stdout.write(f"{report.table(metrics)}\n")
+    _print(f"{time.monotonic() - started:.0f} s")
     if path := os.environ.get("BENCH_JSON"):
-        Path(path).write_text(json.dumps(as_json(figures), indent=2) + "\n")
+        Path(path).write_text(json.dumps(as_json(metrics), indent=2) + "\n")
     if options.write_docs:
-        from benchmarks.cost import docs_page  # needs matplotlib
+        from benchmarks.cost import docs_page  # needs matplotlib, of the dependency group test
 
-        docs_page.write(figures)
-    for key in broken:
-        _say(f"not measured: {key}")
-    missed = [figure.key for figure in figures if not figure.is_reached]
-    return int(bool(broken) or (options.strict and bool(missed)))
+        docs_page.write(metrics)
+    for key in failed:
+        _print(f"failed: {key}")
+    missed = [metric.key for metric in metrics if not metric.meets_target]
+    return int(bool(failed) or (options.strict and bool(missed)))
 
 
-def _say(words: str) -> None:
-    sys.stderr.write(f"{words}\n")
+def _print(text: str) -> None:
+    sys.stderr.write(f"{text}\n")
     sys.stderr.flush()
 
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.cost",
-        description="Measure what a document costs, ours and the usual way.",
+        description="Measure the cost per document, compared with a plain Celery task. "
+        "BENCH_JSON: path for the results as JSON.",
     )
     parser.add_argument("--only", nargs="+", default=[], metavar="KEY", choices=catalogue.KEYS)
-    parser.add_argument("--strict", action="store_true", help="fail if a target is missed")
-    parser.add_argument("--write-docs", action="store_true", help="write the results page, too")
-    for name, (default, what) in SIZES.items():
-        parser.add_argument(f"--{name}", type=int, default=default, help=f"{what} (%(default)s)")
+    parser.add_argument(
+        "--strict", action="store_true", help="exit with status 1 if a target is missed"
+    )
+    parser.add_argument("--write-docs", action="store_true", help="also update the results page")
+    for name, (default, help_text) in SIZES.items():
+        parser.add_argument(
+            f"--{name}", type=int, default=default, help=f"{help_text} (%(default)s)"
+        )
     arguments = parser.parse_args()
-    problem = missing_service("postgresql")
+    problem = service_problem("postgresql")
     if not shutil.which("redis-server"):
         problem = "redis-server is missing: apt-get install redis-server"
     if problem:

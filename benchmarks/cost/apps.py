@@ -1,4 +1,4 @@
-"""The bench site's own app: it notes when a document was received, where a figure asks for that."""
+"""The app of the benchmark site: it records when a document was received, if asked to."""
 
 import os
 import time
@@ -7,21 +7,21 @@ from typing import Any
 from django.apps import AppConfig
 
 
-class BenchConfig(AppConfig):
-    """Listens to `document_completed` in processes with ``BENCH_RECEIVED``."""
+class CostConfig(AppConfig):
+    """Listens to `document_completed` in processes with ``BENCH_RECEIVED_FILE``."""
 
     name = "benchmarks.cost"
-    label = "bench"
+    label = "cost"
 
     def ready(self) -> None:
         """Connect the receiver."""
-        if "BENCH_RECEIVED" in os.environ:
+        if "BENCH_RECEIVED_FILE" in os.environ:
             from django_docraptor.signals import document_completed
 
-            document_completed.connect(note)
+            document_completed.connect(record_received)
 
 
-def note(sender: Any, job: Any, **_: Any) -> None:
-    """One line a document, when its file is stored and its signal received: name, clock."""
-    with open(os.environ["BENCH_RECEIVED"], "a") as file:
+def record_received(sender: Any, job: Any, **_: Any) -> None:
+    """Append a line with the document's name and the time, once its file is stored."""
+    with open(os.environ["BENCH_RECEIVED_FILE"], "a") as file:
         file.write(f"{job.name} {time.time():.6f}\n")

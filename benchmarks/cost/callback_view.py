@@ -1,7 +1,8 @@
-"""The callback view against an empty Django view that does one indexed SELECT.
+"""Compare the callback view with a Django view that does one indexed SELECT.
 
-Both through Django's whole request handling in this process, in turns, each callback for another
-document; what a view costs depends on the document's state, so they are as DocRaptor finds them.
+Both run through Django's request handling in this process, alternately, each callback for another
+document: the cost of the view depends on the document's state, which is the one that DocRaptor's
+callbacks find.
 """
 
 import argparse
@@ -12,54 +13,54 @@ from collections.abc import Callable
 from django.test import Client, override_settings
 from django.urls import reverse
 
-from benchmarks.cost.metrics import Case, Figure
-from benchmarks.cost.site import Place
+from benchmarks.cost.metrics import Metric, Result
+from benchmarks.cost.site import Site
 from django_docraptor.callback_urls import make_token
 from django_docraptor.models import RenderJob
 from django_docraptor.shortcuts import JobSpec, enqueue_many
 from django_docraptor.states import State
 from tests.support.documents import document_html, document_name
 
-LIMIT = 4
+TARGET = 4
 WARM_UP = 20
 
 
-def measure(place: Place, options: argparse.Namespace) -> list[Figure]:
-    """Medians, in turns."""
-    place.clean()
+def measure(site: Site, options: argparse.Namespace) -> list[Metric]:
+    """Compare the medians."""
+    site.reset()
     with override_settings(ALLOWED_HOSTS=["*"]):
-        both = _timed(options.callbacks + WARM_UP)
-    mine, other = (statistics.median(times[WARM_UP:]) for times in both)
+        times = _times(options.callbacks + WARM_UP)
+    ours, baseline = (statistics.median(seconds[WARM_UP:]) for seconds in times)
     return [
-        Figure(
+        Metric(
             key="callback_view_ratio",
-            what="time of the callback view ÷ of a view with one indexed SELECT",
-            cases=(
-                Case(
-                    value=mine / other,
-                    limit=LIMIT,
-                    ours=f"{1000 * mine:.2f} ms",
-                    usual=f"{1000 * other:.2f} ms for one SELECT",
+            description="time of the callback view ÷ of a view with one indexed SELECT",
+            results=(
+                Result(
+                    value=ours / baseline,
+                    target=TARGET,
+                    ours=f"{1000 * ours:.2f} ms",
+                    baseline=f"{1000 * baseline:.2f} ms for one SELECT",
                 ),
             ),
         )
     ]
 
 
-def _timed(count: int) -> tuple[list[float], list[float]]:
-    """Seconds of each callback, and of each comparison."""
-    jobs = accepted(count)
+def _times(count: int) -> tuple[list[float], list[float]]:
+    """Return the seconds of each callback, and of each request to the other view."""
+    jobs = accepted_jobs(count)
     client = Client()
-    mine, other = [], []
+    ours, baseline = [], []
     for job in jobs:
         token = make_token(job.pk, 1)
-        mine.append(_seconds(client.post, reverse("django_docraptor:callback", args=[token])))
-        other.append(_seconds(client.post, f"/one-select/{job.pk}/"))
-    return mine, other
+        ours.append(_seconds(client.post, reverse("django_docraptor:callback", args=[token])))
+        baseline.append(_seconds(client.post, f"/one-select/{job.pk}/"))
+    return ours, baseline
 
 
-def accepted(count: int) -> list[RenderJob]:
-    """Jobs that DocRaptor is working on."""
+def accepted_jobs(count: int) -> list[RenderJob]:
+    """Return jobs that DocRaptor has accepted."""
     names = map(document_name, range(count))
     jobs = enqueue_many([JobSpec(name=name, content=document_html(name)) for name in names])
     RenderJob.objects.update(state=State.QUEUED, attempt=1, status_id="status")
@@ -67,10 +68,10 @@ def accepted(count: int) -> list[RenderJob]:
 
 
 def _seconds(post: Callable[[str], object], url: str) -> float:
-    began = time.perf_counter()
+    started = time.perf_counter()
     response = post(url)
-    spent = time.perf_counter() - began
+    seconds = time.perf_counter() - started
     status = getattr(response, "status_code", None)
     if status != 204:
-        raise RuntimeError(f"{url} answered {status}")
-    return spent
+        raise RuntimeError(f"{url} responded with {status}")
+    return seconds

@@ -2,6 +2,7 @@
 
 import argparse
 import http.client
+import json
 import multiprocessing
 import socket
 import threading
@@ -9,16 +10,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from urllib.parse import urlsplit
 
-from benchmarks.cost.metrics import Case, Figure
-from benchmarks.cost.site import Place
+from benchmarks.cost.metrics import Metric, Result
+from benchmarks.cost.site import Site
 from django_docraptor.client import Client
 from tests.support.documents import document_html
 
 POLLS = 50
 
 
-class Counter(threading.Thread):
-    """Passes bytes on to a sandbox, and counts the connections that it was asked for."""
+class CountingProxy(threading.Thread):
+    """Forward bytes to a sandbox and count the connections."""
 
     def __init__(self, url: str) -> None:
         super().__init__(daemon=True)
@@ -26,22 +27,22 @@ class Counter(threading.Thread):
         self.target = (str(target.hostname), int(target.port or 80))
         self.listener = socket.create_server(("127.0.0.1", 0))
         self.url = f"http://127.0.0.1:{self.listener.getsockname()[1]}"
-        self.opened = 0
+        self.count = 0
 
     def run(self) -> None:
-        """Accept until closed."""
+        """Accept connections until the listener is closed."""
         while True:
             try:
-                near, _ = self.listener.accept()
+                client, _ = self.listener.accept()
             except OSError:
                 return
-            self.opened += 1
-            far = socket.create_connection(self.target)
-            for ends in ((near, far), (far, near)):
-                threading.Thread(target=_pass_on, args=ends, daemon=True).start()
+            self.count += 1
+            server = socket.create_connection(self.target)
+            for pair in ((client, server), (server, client)):
+                threading.Thread(target=_forward, args=pair, daemon=True).start()
 
 
-def _pass_on(source: socket.socket, target: socket.socket) -> None:
+def _forward(source: socket.socket, target: socket.socket) -> None:
     try:
         while data := source.recv(65536):
             target.sendall(data)
@@ -52,40 +53,44 @@ def _pass_on(source: socket.socket, target: socket.socket) -> None:
 
 
 @contextmanager
-def counted(url: str) -> Iterator[Counter]:
-    """A counter in front of a sandbox, for a while."""
-    counter = Counter(url)
-    counter.start()
+def counting_proxy(url: str) -> Iterator[CountingProxy]:
+    """Run a proxy in front of a sandbox."""
+    proxy = CountingProxy(url)
+    proxy.start()
     try:
-        yield counter
+        yield proxy
     finally:
-        counter.listener.close()
+        proxy.listener.close()
 
 
-def opened(url: str, polls: int = POLLS) -> dict[str, int]:
-    """Connections that so many polls open here, and then in a forked process."""
-    with counted(url) as counter:
-        client = Client(api_key="bench", base_url=counter.url)
+def count_connections(url: str, polls: int = POLLS) -> dict[str, int]:
+    """Return how many connections polls open, by the process that sends them.
+
+    Args:
+        url: the sandbox's URL.
+        polls: how many are sent in this process, and then in a forked one. One more follows here.
+    """
+    with counting_proxy(url) as proxy:
+        client = Client(api_key="bench", base_url=proxy.url)
         status_id = _create(url)
         for _ in range(polls):
             client.get_status(status_id)
-        here = counter.opened
+        first = proxy.count
         fork = multiprocessing.get_context("fork").Process(
             target=lambda: [client.get_status(status_id) for _ in range(polls)]
         )
         fork.start()
         fork.join(30)
         if fork.exitcode != 0:
-            raise RuntimeError(f"the forked process ended with {fork.exitcode}")
-        forked = counter.opened - here
+            raise RuntimeError(f"the forked process ended with exit status {fork.exitcode}")
+        forked = proxy.count - first
         client.get_status(status_id)
-        return {"here": here, "forked": forked, "after": counter.opened - here - forked}
+        afterwards = proxy.count - first - forked
+        return {"first_process": first, "forked_process": forked, "afterwards": afterwards}
 
 
 def _create(url: str) -> str:
-    """A document to ask for, made without the client that is measured."""
-    import json
-
+    """Create a document without the client that is measured; return its status ID."""
     target = urlsplit(url)
     connection = http.client.HTTPConnection(str(target.hostname), target.port, timeout=10)
     body = {"name": "connections.pdf", "type": "pdf", "document_content": document_html("c")}
@@ -96,23 +101,23 @@ def _create(url: str) -> str:
     return status_id
 
 
-def measure(place: Place, options: argparse.Namespace) -> list[Figure]:
-    """One connection a process."""
-    place.clean()
-    found = opened(place.control.url)
-    cases = {
-        "here": f"{POLLS} polls",
-        "forked": f"{POLLS} polls in a forked process",
-        "after": "1 more poll here",
+def measure(site: Site, options: argparse.Namespace) -> list[Metric]:
+    """Count connections: the target is one per process."""
+    site.reset()
+    counts = count_connections(site.control.url)
+    polls = {
+        "first_process": f"{POLLS} polls",
+        "forked_process": f"{POLLS} polls in a forked process",
+        "afterwards": "1 more poll in the first process",
     }
-    limits = {"here": 1, "forked": 1, "after": 0}
+    targets = {"first_process": 1, "forked_process": 1, "afterwards": 0}
     return [
-        Figure(
+        Metric(
             key="connections",
-            what="connections opened to DocRaptor",
-            cases=tuple(
-                Case(name=name, value=found[name], limit=limits[name], ours=words)
-                for name, words in cases.items()
+            description="connections opened to DocRaptor",
+            results=tuple(
+                Result(name=name, value=counts[name], target=targets[name], ours=text)
+                for name, text in polls.items()
             ),
         )
     ]

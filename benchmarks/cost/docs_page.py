@@ -1,4 +1,4 @@
-"""The results page of the docs: its table, and a plot of how near each limit is."""
+"""Write the results page of the documentation: table and chart."""
 
 import os
 import platform
@@ -7,58 +7,57 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from benchmarks import charts
-from benchmarks.cost.metrics import Case, Figure, number
-from benchmarks.cost.report import verdict
+from benchmarks.cost.metrics import Metric, Result, round_significant
+from benchmarks.cost.report import outcome
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 PAGE = DOCS / "explanation" / "performance.md"
-PLOT = DOCS / "images" / "performance.svg"
+CHART = DOCS / "images" / "performance.svg"
 BEGIN, END = "<!-- figures: written by make bench -->", "<!-- end of figures -->"
 
 
-def write(figures: Iterable[Figure]) -> None:
-    """Put figures and plot into the page; its other text stays."""
-    figures = list(figures)
+def write(metrics: Iterable[Metric]) -> None:
+    """Replace the results and the chart; the page's other text stays."""
+    metrics = list(metrics)
     text = PAGE.read_text()
     before, _, rest = text.partition(BEGIN)
     _, _, after = rest.partition(END)
-    PAGE.write_text(f"{before}{BEGIN}\n\n{_section(figures)}\n\n{END}{after}")
-    PLOT.write_text(plot(figures))
+    PAGE.write_text(f"{before}{BEGIN}\n\n{_section(metrics)}\n\n{END}{after}")
+    CHART.write_text(chart(metrics))
 
 
-def _section(figures: list[Figure]) -> str:
+def _section(metrics: list[Metric]) -> str:
     today = f"{datetime.now(UTC):%-d %B %Y}"
     lines = [
         f"Measured on {today}: {os.cpu_count()} cores, Python {platform.python_version()}.",
         "",
-        "| figure | ours | the usual way | value | target | |",
+        "| metric | django-docraptor | baseline | value | target | |",
         "|---|---|---|---|---|---|",
     ]
-    for figure in figures:
-        lines += [_row(figure, case) for case in figure.cases]
-    lines += ["", *(f"- `{figure.key}`: {figure.what}." for figure in figures)]
-    notes = [f"- `{figure.key}`: {note}" for figure in figures for note in figure.notes]
-    return "\n".join([*lines, "", "What else the run says:", "", *notes])
+    for metric in metrics:
+        lines += [_row(metric, result) for result in metric.results]
+    lines += ["", *(f"- `{metric.key}`: {metric.description}." for metric in metrics)]
+    notes = [f"- `{metric.key}`: {note}" for metric in metrics for note in metric.notes]
+    return "\n".join([*lines, "", "Notes:", "", *notes])
 
 
-def _row(figure: Figure, case: Case) -> str:
-    name = f"`{figure.key}` {case.name}".strip()
-    cells = [case.ours, case.usual, f"{number(case.value):g}", case.target, verdict(case)]
+def _row(metric: Metric, result: Result) -> str:
+    name = f"`{metric.key}` {result.name}".strip()
+    value = f"{round_significant(result.value):g}"
+    cells = [result.ours, result.baseline, value, result.target_text, outcome(result)]
     return f"| {name} | {' | '.join(cells)} |"
 
 
-def plot(figures: Iterable[Figure]) -> str:
-    """Each value as a share of its limit: left of 1 it is reached."""
+def chart(metrics: Iterable[Metric]) -> str:
+    """Return a bar chart of each value as a share of its target: 1 just meets it."""
     shares = {
-        f"{figure.key} {case.name}".strip(): share_of_limit(case)
-        for figure in figures
-        for case in figure.cases
-        if case.limit
+        f"{metric.key} {result.name}".strip(): _share_of_target(result, result.target)
+        for metric in metrics
+        for result in metric.results
+        if result.target
     }
-    return charts.shares("Share of the limit that is used (1: just reached)", shares)
+    return charts.bar_chart("Share of the target that is used (1: just met)", shares)
 
 
-def share_of_limit(case: Case) -> float:
-    """How much of the limit is used."""
-    limit = case.limit or 1.0
-    return limit / case.value if case.at_least else case.value / limit
+def _share_of_target(result: Result, target: float) -> float:
+    return target / result.value if result.higher_is_better else result.value / target

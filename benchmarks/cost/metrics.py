@@ -1,87 +1,93 @@
-"""What was measured: numbers, their limits, and whether they were reached. No measuring here."""
+"""Results: numbers, their targets, and whether they were met. Nothing is measured here."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-# How near its bound a number must come for the bound to be what holds it.
-NEAR = 0.8
+# Share of the upper bound from which a missed target is excused.
+NEAR_BOUND = 0.8
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Case:
-    """One number of a figure.
+class Result:
+    """One number of a metric.
 
     Args:
-        value: what is compared with the limit, and written to the JSON.
-        limit: what must be reached; ``None`` where the number is only told.
-        name: the key in the JSON's object; blank if the figure is a single number.
-        ours, usual: the two sides in words, for the table.
-        at_least: the value must be at least the limit, instead of at most.
-        bound: the most that was possible, measured alone in the same run; where that is known.
+        value: compared with the target, and written to the JSON.
+        target: the value to reach; ``None`` if there is no target.
+        name: the key in the JSON object; blank if the metric is a single number.
+        ours: the value of django-docraptor in words, for the table.
+        baseline: the value of the baseline in words, for the table.
+        higher_is_better: whether the value must be at least the target, instead of at most.
+        upper_bound: upper bound measured in the same run, if known.
     """
 
     value: float
-    limit: float | None = None
+    target: float | None = None
     name: str = ""
     ours: str = ""
-    usual: str = ""
-    at_least: bool = False
-    bound: float | None = None
+    baseline: str = ""
+    higher_is_better: bool = False
+    upper_bound: float | None = None
 
     @property
-    def is_reached(self) -> bool:
-        """Whether the number is within its limit."""
-        if self.limit is None:
+    def meets_target(self) -> bool:
+        """Whether the value meets the target, or there is none."""
+        if self.target is None:
             return True
-        return self.value >= self.limit if self.at_least else self.value <= self.limit
+        return self.value >= self.target if self.higher_is_better else self.value <= self.target
 
     @property
-    def is_bounded(self) -> bool:
-        """Whether the number is about as good as can be, though not within its limit."""
-        return not self.is_reached and self.bound is not None and self.value >= NEAR * self.bound
+    def is_near_bound(self) -> bool:
+        """Whether the target was missed but the value is close to the upper bound."""
+        return (
+            not self.meets_target
+            and self.upper_bound is not None
+            and self.value >= NEAR_BOUND * self.upper_bound
+        )
 
     @property
-    def target(self) -> str:
-        """The limit in words."""
-        if self.limit is None:
+    def target_text(self) -> str:
+        """The target in words."""
+        if self.target is None:
             return ""
-        return f"{'≥' if self.at_least else '≤'} {self.limit:g}"
+        return f"{'≥' if self.higher_is_better else '≤'} {self.target:g}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Figure:
+class Metric:
     """One key of the JSON.
 
     Args:
-        key: as the issue names it.
-        what: the figure in a few words, with its unit.
-        notes: what bounds it, or what else was seen: a line each.
+        key: stable name in the JSON.
+        description: a few words, with the unit.
+        results: one or more numbers.
+        notes: a line each: what limits the metric, or what else was observed.
     """
 
     key: str
-    what: str
-    cases: tuple[Case, ...]
+    description: str
+    results: tuple[Result, ...]
     notes: tuple[str, ...] = ()
 
     @property
-    def is_reached(self) -> bool:
-        """Whether every case is within its limit, or held by its bound."""
-        return all(case.is_reached or case.is_bounded for case in self.cases)
+    def meets_target(self) -> bool:
+        """Whether every result meets its target or is close to its upper bound."""
+        return all(result.meets_target or result.is_near_bound for result in self.results)
 
     def as_json(self) -> Any:
-        """A number, or an object if there are several cases."""
-        if len(self.cases) == 1 and not self.cases[0].name:
-            return number(self.cases[0].value)
-        return {case.name: number(case.value) for case in self.cases}
+        """Return a number, or an object if there are several results."""
+        if len(self.results) == 1 and not self.results[0].name:
+            return round_significant(self.results[0].value)
+        return {result.name: round_significant(result.value) for result in self.results}
 
 
-def number(value: float) -> float:
-    """As many digits as mean something; whole numbers stay whole."""
-    short = float(f"{value:.4g}")
-    return int(short) if short.is_integer() else short
+def round_significant(value: float) -> float:
+    """Round to four significant digits; return an int if it is whole."""
+    rounded = float(f"{value:.4g}")
+    return int(rounded) if rounded.is_integer() else rounded
 
 
-def as_json(figures: Iterator[Figure] | list[Figure]) -> Mapping[str, Any]:
-    """All figures by their keys."""
-    return {figure.key: figure.as_json() for figure in figures}
+def as_json(metrics: Iterable[Metric]) -> Mapping[str, Any]:
+    """Return all metrics by their keys."""
+    return {metric.key: metric.as_json() for metric in metrics}

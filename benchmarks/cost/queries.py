@@ -1,25 +1,26 @@
-"""Database queries in the whole life of a document with a callback, in an idle system.
+"""Database queries from enqueueing a document to its file, with a callback, in an idle system.
 
-Counted by Django's own query log, in one process: the order, the worker's steps in the order in
-which a broker would bring them, the callback view. A list stands in for the broker.
+Counted by Django's own query log, in one process: enqueueing, the worker's steps in the order in
+which a broker would deliver their messages, and the callback view. A list replaces the broker.
 """
 
 import argparse
 import time
 from collections import Counter, deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from celery.signals import before_task_publish
+from django.conf import settings
 from django.db import connections, router
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.test import Client, override_settings
 from django.urls import reverse
 
-from benchmarks.cost.metrics import Case, Figure
-from benchmarks.cost.site import Place
+from benchmarks.cost.metrics import Metric, Result
+from benchmarks.cost.site import Site
 from django_docraptor import tasks
 from django_docraptor.callback_urls import make_token
 from django_docraptor.models import RenderJob
@@ -29,14 +30,15 @@ from django_docraptor.states import State
 from tests.support.documents import document_html, document_name
 from tests.support.processes import wait_until
 
-LIMIT = 24
+TARGET = 24
 BATCHES = (100, 300)
-# What frames a transaction, apart from its statements.
-FRAMES = ("BEGIN", "COMMIT", "ROLLBACK")
-# Seconds in which a document of an idle sandbox is surely finished.
-PATIENCE = 30.0
-# Where the sandbox's own callback goes: nobody listens, since ours are made here.
-NOWHERE = "http://127.0.0.1:9"
+# Counted apart from a transaction's other statements.
+TRANSACTION_STATEMENTS = ("BEGIN", "COMMIT", "ROLLBACK")
+TIMEOUT_SECONDS = 30.0
+# The URL of the sandbox's own callbacks: unused port, since the callbacks are sent here.
+UNUSED_URL = "http://127.0.0.1:9"
+# A message for the broker: the task's name, and whether it is delayed.
+Message = tuple[str, bool]
 
 
 class HasLedger(Protocol):
@@ -44,115 +46,125 @@ class HasLedger(Protocol):
 
     @property
     def ledger(self) -> Ledger:
-        """What has been accepted."""
+        """The accepted documents."""
 
 
 @dataclass
 class Tally:
-    """Statements and transactions, by who made them."""
+    """Statements and transactions, by the step that executed them."""
 
     statements: Counter[str] = field(default_factory=Counter)
-    frames: Counter[str] = field(default_factory=Counter)
+    transaction_statements: Counter[str] = field(default_factory=Counter)
     runs: Counter[str] = field(default_factory=Counter)
     sql: list[tuple[str, str]] = field(default_factory=list)
 
-    def take(self, who: str, connection: BaseDatabaseWrapper) -> None:
-        """Count what a step has left in the query log."""
-        self.runs[who] += 1
+    def add_queries(self, step: str, connection: BaseDatabaseWrapper) -> None:
+        """Count the queries in the query log as those of a step, and clear the log."""
+        self.runs[step] += 1
         for entry in connection.queries_log:
             sql = entry["sql"] or ""
-            is_frame = sql.lstrip().upper().startswith(FRAMES) and " TO " not in sql
-            (self.frames if is_frame else self.statements)[who] += 1
-            self.sql.append((who, sql))
+            starts = sql.lstrip().upper().startswith(TRANSACTION_STATEMENTS)
+            is_savepoint = " TO " in sql  # ROLLBACK TO SAVEPOINT
+            counter = self.statements
+            if starts and not is_savepoint:
+                counter = self.transaction_statements
+            counter[step] += 1
+            self.sql.append((step, sql))
         connection.queries_log.clear()
 
     def table(self, count: int) -> str:
-        """In words: step, runs, statements and BEGIN or COMMIT, for a document."""
+        """Return in words, per document: step, runs, statements, and BEGIN or COMMIT."""
         return ", ".join(
-            f"{who} {self.runs[who] / count:.3g} x ({self.statements[who] / count:.3g} + "
-            f"{self.frames[who] / count:.3g})"
-            for who in self.runs
+            f"{step} {self.runs[step] / count:.3g} x ({self.statements[step] / count:.3g} + "
+            f"{self.transaction_statements[step] / count:.3g})"
+            for step in self.runs
         )
 
 
 @contextmanager
-def broker() -> Iterator[deque[tuple[str, bool]]]:
-    """A list of what is handed to the broker: the task's name, and whether it is to wait."""
-    queue: deque[tuple[str, bool]] = deque()
+def captured_messages() -> Iterator[deque[Message]]:
+    """Yield the list of messages that are handed to the broker."""
+    queue: deque[Message] = deque()
 
-    def note(sender: str, headers: dict[str, Any], **_: Any) -> None:
+    def capture(sender: str, headers: dict[str, Any], **_: Any) -> None:
         queue.append((sender, headers.get("eta") is not None))
 
-    before_task_publish.connect(note)
+    before_task_publish.connect(capture)
     try:
         yield queue
     finally:
-        before_task_publish.disconnect(note)
+        before_task_publish.disconnect(capture)
 
 
-class Life:
-    """The documents' life, a step at a time."""
+class EngineRun:
+    """Documents from enqueueing to their files, one step after the other.
 
-    def __init__(self, sandbox: HasLedger, queue: deque[tuple[str, bool]]) -> None:
+    Args:
+        sandbox: idle, without documents.
+        queue: receives the messages that the steps publish.
+    """
+
+    def __init__(self, sandbox: HasLedger, queue: deque[Message]) -> None:
         self.sandbox = sandbox
         self.queue = queue
-        self.alarms: list[str] = []
+        self.delayed_messages: list[str] = []
         self.tally = Tally()
         self.connection = connections[router.db_for_write(RenderJob)]
         self.client = Client()
 
-    def play(self, count: int) -> Tally:
-        """Order, submit, call back, and run every message; returns what was asked of the database.
+    def run(self, count: int) -> Tally:
+        """Enqueue, submit, call back, and run every message; return the queries.
 
-        Callbacks and messages take turns, as where one worker keeps up with DocRaptor.
+        Callbacks and messages alternate, as if one worker keeps up with DocRaptor.
         """
         self.connection.ensure_connection()
         self.connection.queries_log.clear()
-        orders = [
-            JobSpec(name=name, content=document_html(name)) for name in map(document_name, range(count))
-        ]
-        self._counted("enqueue", lambda: enqueue_many(orders))
-        self._drain()
-        wait_until("all are rendered", self._are_rendered, PATIENCE, 0.02)
+        names = map(document_name, range(count))
+        specs = [JobSpec(name=name, content=document_html(name)) for name in names]
+        self._run_step("enqueue", lambda: enqueue_many(specs))
+        self._run_messages()
+        wait_until("all documents are rendered", self._are_rendered, TIMEOUT_SECONDS, 0.02)
         for job in self._jobs():
-            self._counted("callback", lambda job=job: self._call_back(job))
-            self._message()
-        self._drain()
-        self._settle()
+            self._run_step("callback", lambda job=job: self._call_back(job))
+            self._run_next_message()
+        self._run_messages()
+        self._run_delayed_messages()
         return self.tally
 
-    def _settle(self) -> None:
-        """Alarms ring at last; there should be nothing left for them to do."""
-        stop = time.monotonic() + PATIENCE
-        while self.alarms or self.queue:
-            if self.alarms and not self.queue:
-                self.queue.append((self.alarms.pop(0), False))
-            self._drain()
+    def _run_delayed_messages(self) -> None:
+        """Run the delayed wake-ups, which should find nothing to do."""
+        stop = time.monotonic() + TIMEOUT_SECONDS
+        while self.delayed_messages or self.queue:
+            if self.delayed_messages and not self.queue:
+                self.queue.append((self.delayed_messages.pop(0), False))
+            self._run_messages()
             if time.monotonic() > stop:
-                raise TimeoutError("messages breed")
-        left = [job for job in self._jobs() if job.state != State.COMPLETED]
-        if left:
-            raise RuntimeError(f"{len(left)} documents were not made: {left[0].state}")
+                raise TimeoutError("messages multiply without end")
+        unfinished = [job for job in self._jobs() if job.state != State.COMPLETED]
+        if unfinished:
+            raise RuntimeError(
+                f"{len(unfinished)} documents were not rendered: {unfinished[0].state}"
+            )
 
-    def _drain(self) -> None:
-        while self._message():
+    def _run_messages(self) -> None:
+        while self._run_next_message():
             pass
 
-    def _message(self) -> bool:
-        """Run the next message, if there is one; those that are to wait are laid aside."""
+    def _run_next_message(self) -> bool:
+        """Run the next message, if any; set delayed ones aside."""
         while self.queue:
-            name, waits = self.queue.popleft()
-            if waits:
-                self.alarms.append(name)
+            name, is_delayed = self.queue.popleft()
+            if is_delayed:
+                self.delayed_messages.append(name)
                 continue
             step = name.removeprefix("django_docraptor.")
-            self._counted(step, getattr(tasks, step))
+            self._run_step(step, getattr(tasks, step))
             return True
         return False
 
-    def _counted(self, who: str, step: Any) -> None:
+    def _run_step(self, name: str, step: Callable[[], object]) -> None:
         step()
-        self.tally.take(who, self.connection)
+        self.tally.add_queries(name, self.connection)
 
     def _jobs(self) -> list[RenderJob]:
         jobs = list(RenderJob.objects.order_by("created_at", "pk"))
@@ -166,51 +178,63 @@ class Life:
         token = make_token(job.pk, job.attempt)
         response = self.client.post(reverse("django_docraptor:callback", args=[token]))
         if response.status_code != 204:
-            raise RuntimeError(f"the callback view answered {response.status_code}")
+            raise RuntimeError(f"the callback view responded with {response.status_code}")
 
 
-def of(sandbox: HasLedger, count: int) -> Tally:
-    """Queries of so many documents ordered at once. Needs empty tables and an idle sandbox."""
+def count_queries(sandbox: HasLedger, count: int) -> Tally:
+    """Return the queries of documents that are enqueued at once.
+
+    The tables must be empty and the sandbox idle.
+    """
     connection = connections[router.db_for_write(RenderJob)]
     forced, connection.force_debug_cursor = connection.force_debug_cursor, True
     try:
-        with broker() as queue, override_settings(DOCRAPTOR=_called_back()):
-            return Life(sandbox, queue).play(count)
+        engine = settings.DOCRAPTOR | {"CALLBACK_BASE_URL": UNUSED_URL, "RUNNER": "celery"}
+        with captured_messages() as queue, override_settings(DOCRAPTOR=engine):
+            return EngineRun(sandbox, queue).run(count)
     finally:
         connection.force_debug_cursor = forced
 
 
-def _called_back() -> dict[str, Any]:
-    from django.conf import settings
-
-    return settings.DOCRAPTOR | {"CALLBACK_BASE_URL": NOWHERE, "RING_ON_COMMIT": True}
-
-
-def measure(place: Place, options: argparse.Namespace) -> list[Figure]:
-    """One document alone, then many at once."""
+def measure(site: Site, options: argparse.Namespace) -> list[Metric]:
+    """Count the queries of a single document, then of many at once."""
     tallies = {}
     for count in (1, *BATCHES):
-        place.clean(delay=0.0)
-        of(place.control, 1)  # what is asked once in a process or a database: content types, pulse
-        _forget(place)
-        tallies["lone" if count == 1 else f"of_{count}"] = (count, of(place.control, count))
+        site.reset(delay=0.0)
+        count_queries(site.control, 1)  # queries that run once: content types, heartbeat
+        RenderJob.objects.all().delete()
+        site.control.reset()
+        name = "single" if count == 1 else f"batch_of_{count}"
+        tallies[name] = (count, count_queries(site.control, count))
+    statements = {name: tally.statements for name, (_, tally) in tallies.items()}
+    transactions = {name: tally.transaction_statements for name, (_, tally) in tallies.items()}
+    counts = {name: count for name, (count, _) in tallies.items()}
     return [
-        _figure("queries_per_document", "statements, without BEGIN and COMMIT", tallies, LIMIT),
-        _figure("transactions_per_document", "BEGIN and COMMIT", tallies, None),
+        Metric(
+            key="queries_per_document",
+            description="statements, without BEGIN and COMMIT",
+            results=_results(statements, counts, TARGET),
+            notes=tuple(
+                f"{name}: {tally.table(count)}" for name, (count, tally) in tallies.items()
+            ),
+        ),
+        Metric(
+            key="transactions_per_document",
+            description="BEGIN and COMMIT",
+            results=_results(transactions, counts, None),
+        ),
     ]
 
 
-def _forget(place: Place) -> None:
-    RenderJob.objects.all().delete()
-    place.control.reset()
-
-
-def _figure(
-    key: str, what: str, tallies: dict[str, tuple[int, Tally]], limit: float | None
-) -> Figure:
-    cases = []
-    for name, (count, tally) in tallies.items():
-        counted = (tally.statements if limit else tally.frames).total()
-        cases.append(Case(name=name, value=counted / count, limit=limit, ours=f"{counted} in all"))
-    notes = tuple(f"{name}: {tally.table(count)}" for name, (count, tally) in tallies.items())
-    return Figure(key=key, what=what, cases=tuple(cases), notes=notes if limit else ())
+def _results(
+    totals: dict[str, Counter[str]], counts: dict[str, int], target: float | None
+) -> tuple[Result, ...]:
+    return tuple(
+        Result(
+            name=name,
+            value=counter.total() / counts[name],
+            target=target,
+            ours=f"{counter.total()} in total",
+        )
+        for name, counter in totals.items()
+    )

@@ -1,15 +1,15 @@
-"""Figures as a table."""
+"""Metrics as a table."""
 
 from collections.abc import Iterable
 
-from benchmarks.cost.metrics import Case, Figure, number
+from benchmarks.cost.metrics import Metric, Result, round_significant
 
-HEAD = ("figure", "ours", "usual way", "value", "target", "")
+HEAD = ("metric", "ours", "baseline", "value", "target", "")
 
 
-def table(figures: Iterable[Figure]) -> str:
-    """A row a case, with the notes below its figure."""
-    blocks = [(_rows(figure), figure.notes) for figure in figures]
+def table(metrics: Iterable[Metric]) -> str:
+    """Return a row per result, with the notes below their metric."""
+    blocks = [(_rows(metric), metric.notes) for metric in metrics]
     rows = [HEAD, *(row for block, _ in blocks for row in block)]
     widths = [max(len(row[column]) for row in rows) for column in range(len(HEAD))]
     lines = [_line(HEAD, widths), "  ".join("-" * width for width in widths)]
@@ -23,24 +23,24 @@ def _line(row: tuple[str, ...], widths: list[int]) -> str:
     return "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
 
 
-def _rows(figure: Figure) -> list[tuple[str, ...]]:
+def _rows(metric: Metric) -> list[tuple[str, ...]]:
     return [
         (
-            f"{figure.key} {case.name}".strip(),
-            case.ours,
-            case.usual,
-            f"{number(case.value):g}",
-            case.target,
-            verdict(case),
+            f"{metric.key} {result.name}".strip(),
+            result.ours,
+            result.baseline,
+            f"{round_significant(result.value):g}",
+            result.target_text,
+            outcome(result),
         )
-        for case in figure.cases
+        for result in metric.results
     ]
 
 
-def verdict(case: Case) -> str:
-    """A word or two."""
-    if case.limit is None:
+def outcome(result: Result) -> str:
+    """Return whether a result meets its target, in a word or two."""
+    if result.target is None:
         return ""
-    if case.is_bounded:
-        return f"bounded by {case.bound:.4g}"
-    return "reached" if case.is_reached else "MISSED"
+    if result.is_near_bound:
+        return f"bounded by {result.upper_bound:.4g}"
+    return "met" if result.meets_target else "MISSED"

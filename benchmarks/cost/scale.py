@@ -1,50 +1,50 @@
-"""What a history of a million jobs costs: the engine's and the admin's work against its size.
+"""The cost of a history of a million jobs: the engine's and the admin's work against its size.
 
-Measured by `benchmarks.growth` on a database of its own; here in the form of a figure.
+Measured by `benchmarks.growth` on its own databases, and reported here as a metric.
 """
 
 import argparse
 import sys
 
-from benchmarks.cost.metrics import Case, Figure
-from benchmarks.cost.site import Place
-from benchmarks.growth.measure import measure as grow
+from benchmarks.cost.metrics import Metric, Result
+from benchmarks.cost.site import Site
+from benchmarks.growth.measure import measure as measure_growth
 
-LIMIT = 1.3
-SMALL = 10_000
+TARGET = 1.3
+SMALL_HISTORY = 10_000
 
 
-def measure(_place: Place, options: argparse.Namespace) -> list[Figure]:
-    """Ten thousand jobs beside so many more, in turns; then a prune of the larger history."""
-    sizes = (SMALL, options.history)
-    found = grow(
+def measure(_site: Site, options: argparse.Namespace) -> list[Metric]:
+    """Compare a small history with a large one, alternately; then prune the large one."""
+    sizes = (SMALL_HISTORY, options.history)
+    growth = measure_growth(
         sizes=sizes,
         in_flight=(10, 1_000),
-        pruned=2_000,
-        say=lambda line: sys.stderr.write(f"     {line}\n"),
+        jobs_to_prune=2_000,
+        report_progress=lambda line: sys.stderr.write(f"     {line}\n"),
     )
-    history, prune = found["history"], found["prune"]
-    flying = "; ".join(
+    history, prune = growth["history"], growth["prune"]
+    in_flight = "; ".join(
         f"with {int(count):,} in flight: "
-        + ", ".join(f"{name} {taken:.1f} ms" for name, taken in row.items())
-        for count, row in found["in_flight"].items()
+        + ", ".join(f"{name} {milliseconds:.1f} ms" for name, milliseconds in row.items())
+        for count, row in growth["in_flight"].items()
     )
     return [
-        Figure(
+        Metric(
             key="scale_ratio",
-            what=f"time with {sizes[1]:,} finished jobs ÷ with {sizes[0]:,}",
-            cases=tuple(
-                Case(
+            description=f"time with {sizes[1]:,} finished jobs ÷ with {sizes[0]:,}",
+            results=tuple(
+                Result(
                     name=name,
                     value=ratio,
-                    limit=LIMIT,
+                    target=TARGET,
                     ours=f"{history[str(sizes[1])][name]:.1f} ms",
-                    usual=f"{history[str(sizes[0])][name]:.1f} ms with {sizes[0]:,}",
+                    baseline=f"{history[str(sizes[0])][name]:.1f} ms with {sizes[0]:,}",
                 )
-                for name, ratio in found["scale_ratio"].items()
+                for name, ratio in growth["scale_ratio"].items()
             ),
             notes=(
-                flying,
+                in_flight,
                 f"prune at {prune['of']:,} jobs: {prune['jobs_per_second']:,} jobs/s with their "
                 f"files, longest transaction {prune['longest_transaction_ms']:.0f} ms",
             ),

@@ -1,4 +1,4 @@
-"""Settings of the bench site, in every process of it; `place` says all by environment."""
+"""Settings of the benchmark site's processes; `site` passes everything in the environment."""
 
 import json
 import os
@@ -8,10 +8,10 @@ from tests.settings import *  # noqa: F403
 from tests.settings import DATABASES, INSTALLED_APPS
 
 SCRATCH = Path(os.environ["TEST_SCRATCH"])
-SANDBOX = os.environ.get("BENCH_SANDBOX", "")
+SANDBOX = os.environ.get("BENCH_SANDBOX_URL", "")
 
 DEBUG = False
-# As docs/how-to/deploy.md says: a connection is kept, by the web server and by workers.
+# The web server and the workers keep their connections, as docs/how-to/deploy.md recommends.
 DATABASES["default"]["CONN_MAX_AGE"] = None
 ALLOWED_HOSTS = ["127.0.0.1", "testserver"]
 ROOT_URLCONF = "benchmarks.cost.urls"
@@ -24,14 +24,14 @@ STORAGES = dict.fromkeys(("default", "docraptor"), _storage) | {
     "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"}
 }
 
-# The sandbox calls back on this machine, where there is no https.
+# The sandbox calls back over plain HTTP on this machine.
 SILENCED_SYSTEM_CHECKS = ["django_docraptor.E005"]
 DOCRAPTOR = {
     "API_KEY": "bench",
     "TEST_MODE": False,
     "BASE_URL": SANDBOX,
-    "CALLBACK_BASE_URL": os.environ.get("BENCH_WEB", ""),
-    # Lifted: neither way is to be bounded by the account's limit.
+    "CALLBACK_BASE_URL": os.environ.get("BENCH_SITE_URL", ""),
+    # No limit, so that it affects neither side.
     "MAX_IN_FLIGHT": 1_000_000,
     "SPOOL_DIR": SCRATCH / "spool",
     "MAX_DOCUMENT_BYTES": 1024 * 1024 * 1024,

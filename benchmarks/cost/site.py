@@ -1,6 +1,6 @@
-"""One site for one run: database, broker, sandbox; web server and worker while a figure needs them.
+"""A site for one run: database, broker, sandbox; web server and worker only while needed.
 
-The driver's own process is a part of the site, too: it orders the documents and reads the rows.
+The driver's own process is a part of the site: it enqueues the documents and reads the rows.
 """
 
 import contextlib
@@ -9,6 +9,7 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Iterator
+from itertools import count
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -21,20 +22,22 @@ from tests.support.breakable_brokers import Redis
 from tests.support.databases import TABLES, Database
 from tests.support.processes import ManagedProcess, free_port, python_module
 
-QUIET = ["--without-gossip", "--without-mingle", "--without-heartbeat"]
-# More than ever are in the making at once: the limit is lifted for both sides.
+QUIET_WORKER_OPTIONS = ["--without-gossip", "--without-mingle", "--without-heartbeat"]
+# No limit on documents in progress, for both sides.
 UNLIMITED = 1_000_000
-TAIL = 2000
+LOG_TAIL_CHARACTERS = 2000
 
 
-class Place:
-    """The site; as a context manager it leaves nothing behind, however it is left."""
+class Site:
+    """The site, as a context manager that always cleans up."""
 
     def __init__(self) -> None:
         self.scratch = Path(tempfile.mkdtemp(prefix="docraptor-bench-"))
         self.database = Database("postgresql", self.scratch)
         self.broker = Redis(self.scratch)
-        self.roles: list[ManagedProcess] = []
+        self.processes: list[ManagedProcess] = []
+        # A number per worker: the log of an earlier one already says that it is ready.
+        self._worker_numbers = count()
         self._web: ManagedProcess | None = None
         self._port = free_port()
 
@@ -57,9 +60,9 @@ class Place:
     def _build(self) -> None:
         self.database.create()
         self.broker.start()
-        limit = ("--max-concurrent", str(UNLIMITED))
-        command = python_module("django_docraptor.sandbox", "--port", "0", "--renderer", "canned", *limit)
-        self.sandbox = self.role("sandbox", command)
+        options = ("--port", "0", "--renderer", "canned", "--max-concurrent", str(UNLIMITED))
+        command = python_module("django_docraptor.sandbox", *options)
+        self.sandbox = self.start_process("sandbox", command)
         self.control = RemoteSandbox(self.sandbox.wait_for_output("listening on").split()[-1])
         os.environ |= self.environment
         django.setup()
@@ -67,86 +70,101 @@ class Place:
 
     @property
     def environment(self) -> dict[str, str]:
-        """What the site's settings read."""
+        """The environment variables that the site's settings read."""
         return {
             "DJANGO_SETTINGS_MODULE": "benchmarks.cost.settings",
             "PYTHONUNBUFFERED": "1",
             "TMPDIR": str(self.scratch),
             **self.database.environment,
             "TEST_BROKER": self.broker.url,
-            "BENCH_SANDBOX": self.control.url,
+            "BENCH_SANDBOX_URL": self.control.url,
         }
 
-    def role(self, name: str, command: list[str], **environment: str) -> ManagedProcess:
-        """Start a process of the site; it ends with the place."""
-        role = ManagedProcess(name, command, environment, self.scratch)
-        self.roles.append(role)
-        role.start()
-        return role
+    def start_process(self, name: str, command: list[str], **environment: str) -> ManagedProcess:
+        """Start a process of the site; it ends with the site."""
+        process = ManagedProcess(name, command, environment, self.scratch)
+        self.processes.append(process)
+        process.start()
+        return process
 
-    # Between figures
+    # Between benchmarks
 
-    def clean(self, *, delay: float = 0.0, **settings: Any) -> None:
-        """No rows, messages, documents; the sandbox takes ``delay`` seconds for a document."""
+    def reset(self, *, delay: float = 0.0, **settings: Any) -> None:
+        """Delete all rows, messages and documents.
+
+        Args:
+            delay: the sandbox's render time from now on, in seconds.
+            settings: other settings of the sandbox.
+        """
         self.broker.flush()
         self.control.reset()
         self.control.change_settings(delay=delay, **settings)
-        tables = ", ".join((*(f"django_docraptor_{name}" for name in TABLES), "baseline_document"))
-        # Not DELETE and VACUUM: PostgreSQL then remembers that the tables are empty, and checks
-        # foreign keys of the many rows to come by reading all of them.
-        self.database.query(f"TRUNCATE {tables} CASCADE")
+        tables = [*(f"django_docraptor_{name}" for name in TABLES), "baseline_document"]
+        # Use TRUNCATE: after DELETE and VACUUM, PostgreSQL's statistics say that the tables are
+        # empty, and foreign key checks scan them.
+        self.database.query(f"TRUNCATE {', '.join(tables)} CASCADE")
         shutil.rmtree(self.scratch / "documents", ignore_errors=True)
-        for file in self.scratch.glob("busy.*"):
+        for file in self.scratch.glob("timings.*"):
             file.unlink()
 
     # Processes
 
-    def web(self) -> str:
-        """The address of the web server, which then runs till the end."""
+    def start_web(self) -> str:
+        """Start the web server, which then runs until the end; return its URL."""
         if self._web is None:
-            self._web = self.role("web", python_module("benchmarks.cost.web_server", str(self._port)))
+            command = python_module("benchmarks.cost.web_server", str(self._port))
+            self._web = self.start_process("web", command)
             self._web.wait_for_output("listening on")
         return f"http://127.0.0.1:{self._port}"
 
     @contextlib.contextmanager
-    def worker(self, *, callbacks: bool, slots: int = 2, **environment: str) -> Iterator[ManagedProcess]:
-        """One Celery worker with so many children, for a while."""
-        environment |= {"BENCH_BUSY": str(self.scratch / "busy")}
-        environment |= {"BENCH_WEB": self.web()} if callbacks else {}
+    def worker(
+        self, *, callbacks: bool, slots: int = 2, **environment: str
+    ) -> Iterator[ManagedProcess]:
+        """Run a Celery worker.
+
+        Args:
+            callbacks: whether DocRaptor calls the web server back.
+            slots: the number of the worker's children.
+            environment: more variables for the worker.
+        """
+        environment |= {"BENCH_TASK_TIMINGS_FILE": str(self.scratch / "timings")}
+        environment |= {"BENCH_SITE_URL": self.start_web()} if callbacks else {}
         app = ("celery", "-A", "benchmarks.cost.celery", "worker", "-P", "prefork")
-        command = python_module(*app, "-c", str(slots), "-l", "INFO", *QUIET)
-        role = self.role(f"worker{len(self.roles)}", command, **environment)
+        command = python_module(*app, "-c", str(slots), "-l", "INFO", *QUIET_WORKER_OPTIONS)
+        worker = self.start_process(f"worker{next(self._worker_numbers)}", command, **environment)
         try:
-            role.wait_for_output(" ready.")
-            yield role
+            worker.wait_for_output(" ready.")
+            yield worker
         finally:
-            role.kill_all()
-            self.roles.remove(role)
+            worker.kill_all()
+            self.processes.remove(worker)
 
     @property
     def web_pid(self) -> int:
-        """The web server's process; 0 while there is none."""
+        """The process ID of the web server; 0 if it is not running."""
         return self._web.pid if self._web else 0
 
-    def busy(self) -> list[tuple[str, float, float]]:
-        """What tasks the workers ran since `clean`: name, seconds, seconds of CPU."""
+    def task_timings(self) -> list[tuple[str, float, float]]:
+        """Return the tasks that workers ran since `reset`: name, seconds, seconds of CPU."""
         lines = [
             line.split()
-            for file in self.scratch.glob("busy.*")
+            for file in self.scratch.glob("timings.*")
             for line in file.read_text().splitlines()
         ]
         return [(name, float(wall), float(cpu)) for name, wall, cpu in lines]
 
-    def show_logs(self) -> None:
-        """Print the end of what the processes have said."""
+    def print_logs(self) -> None:
+        """Print the end of each process's log."""
         for path in sorted(self.scratch.glob("*.log")):
-            sys.stderr.write(f"--- {path.name}\n{path.read_text(errors='replace')[-TAIL:]}\n")
+            tail = path.read_text(errors="replace")[-LOG_TAIL_CHARACTERS:]
+            sys.stderr.write(f"--- {path.name}\n{tail}\n")
 
     def close(self) -> None:
-        """End every process, and remove what was made."""
+        """End all processes and delete all data."""
         with contextlib.ExitStack() as stack:
             stack.callback(shutil.rmtree, self.scratch, ignore_errors=True)
             stack.callback(self.database.drop)
             stack.callback(self.broker.stop)
-            for role in self.roles:
-                stack.callback(role.kill_all)
+            for process in self.processes:
+                stack.callback(process.kill_all)

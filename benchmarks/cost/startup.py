@@ -1,7 +1,7 @@
-"""What the app adds to the start of a process: ``manage.py check`` with and without it.
+"""The time that the app adds to the start of a process: ``manage.py check`` with and without it.
 
-Seconds of CPU, in turns, with compiled modules as an installation has them; every side has Celery
-and requests, as a project that renders has.
+Seconds of CPU, measured alternately, with compiled modules as an installation has them. Every
+variant imports Celery and requests, as a project that renders documents does.
 """
 
 import argparse
@@ -15,10 +15,10 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-from benchmarks.cost.metrics import Case, Figure
-from benchmarks.cost.site import Place
+from benchmarks.cost.metrics import Metric, Result
+from benchmarks.cost.site import Site
 
-SITE = """
+SCRIPT = """
 import sys
 from importlib import import_module
 from django.conf import settings
@@ -43,20 +43,21 @@ APP = ("django_docraptor",)
 IMPORTED = re.compile(
     r"import time: +(?P<microseconds>\d+) \| +\d+ \| +django_docraptor\.(?P<part>\w+)"
 )
-# Of the environment, what would make a start another one than an installation's.
-UNWANTED = {"DJANGO_SETTINGS_MODULE", "PYTHONDONTWRITEBYTECODE"}
+# Environment variables that would change startup.
+REMOVED_VARIABLES = {"DJANGO_SETTINGS_MODULE", "PYTHONDONTWRITEBYTECODE"}
 
 
-def start(compiled: Path, *modules: str, options: Sequence[str] = ()) -> str:
-    """One start with an app and what else its project imports; what it says.
+def run_check(compiled: Path, *modules: str, options: Sequence[str] = ()) -> str:
+    """Run ``manage.py check`` once; return what it printed to stderr.
 
     Args:
-        compiled: where compiled modules are kept.
-        options: for Python.
+        compiled: the directory of compiled modules.
+        modules: an app, and what else the project imports.
+        options: options for Python.
     """
-    kept = {name: value for name, value in os.environ.items() if name not in UNWANTED}
+    kept = {name: value for name, value in os.environ.items() if name not in REMOVED_VARIABLES}
     return subprocess.run(  # noqa: S603 - our own script
-        [sys.executable, *options, "-c", SITE, *modules],
+        [sys.executable, *options, "-c", SCRIPT, *modules],
         check=True,
         timeout=60,
         capture_output=True,
@@ -65,48 +66,49 @@ def start(compiled: Path, *modules: str, options: Sequence[str] = ()) -> str:
     ).stderr
 
 
-def cpu(compiled: Path, *modules: str) -> float:
-    """Seconds of CPU of one start."""
+def cpu_seconds(compiled: Path, *modules: str) -> float:
+    """Return the seconds of CPU of one start."""
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    start(compiled, *modules)
+    run_check(compiled, *modules)
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
 
 def profile(compiled: Path) -> str:
-    """Which of the app's parts take that time, as ``-X importtime`` sees it."""
+    """Return the slowest modules according to ``-X importtime``."""
     spent: Counter[str] = Counter()
-    for line in start(compiled, *APP, options=("-X", "importtime")).splitlines():
+    for line in run_check(compiled, *APP, options=("-X", "importtime")).splitlines():
         if found := IMPORTED.match(line):
             spent[found["part"]] += int(found["microseconds"])
     largest = ", ".join(f"{part} {spent[part] / 1000:.1f} ms" for part, _ in spent.most_common(5))
     return f"app: {largest} of {spent.total() / 1000:.1f} ms by -X importtime"
 
 
-def measure(place: Place, options: argparse.Namespace) -> list[Figure]:
-    """Medians of some starts, in turns."""
-    compiled = place.scratch / "compiled"
-    sides = {"": (), "app": APP, "app_and_documents": (*APP, "django_docraptor.documents")}
-    spent: dict[str, list[float]] = {name: [] for name in sides}
-    cpu(compiled, *sides["app_and_documents"])
+def measure(site: Site, options: argparse.Namespace) -> list[Metric]:
+    """Compare the medians of several starts."""
+    compiled = site.scratch / "compiled"
+    variants = {"": (), "app": APP, "app_and_documents": (*APP, "django_docraptor.documents")}
+    milliseconds: dict[str, list[float]] = {name: [] for name in variants}
+    cpu_seconds(compiled, *variants["app_and_documents"])
     for _ in range(options.starts):
-        for name, modules in sides.items():
-            spent[name].append(1000 * cpu(compiled, *modules))
-    middle = {name: statistics.median(found) for name, found in spent.items()}
-    low, _, high = statistics.quantiles(spent[""], n=4)
-    without = f"{middle['']:.0f} ms without, middle half {low:.0f} to {high:.0f} ms"
+        for name, modules in variants.items():
+            milliseconds[name].append(1000 * cpu_seconds(compiled, *modules))
+    medians = {name: statistics.median(values) for name, values in milliseconds.items()}
+    low, _, high = statistics.quantiles(milliseconds[""], n=4)
+    without = f"{medians['']:.0f} ms without, middle half {low:.0f} to {high:.0f} ms"
     return [
-        Figure(
+        Metric(
             key="startup_ms",
-            what="CPU that the app adds to `manage.py check`, and a project's documents.py, ms",
-            cases=tuple(
-                Case(
+            description="CPU that the app adds to `manage.py check`, and a project's "
+            "documents.py, ms",
+            results=tuple(
+                Result(
                     name=name,
-                    value=middle[name] - middle[""],
-                    ours=f"{middle[name]:.0f} ms with it",
-                    usual=without,
+                    value=medians[name] - medians[""],
+                    ours=f"{medians[name]:.0f} ms with it",
+                    baseline=without,
                 )
-                for name in sides
+                for name in variants
                 if name
             ),
             notes=(profile(compiled),),

@@ -1,4 +1,4 @@
-"""The bench site's addresses: DocRaptor's callback, and the view it is compared with."""
+"""URLs of the benchmark site: DocRaptor's callback, and the view that it is compared with."""
 
 from django.urls import include, path
 

@@ -1,4 +1,4 @@
-"""What the callback view is compared with."""
+"""The view that the callback view is compared with."""
 
 import uuid
 
@@ -10,6 +10,6 @@ from django_docraptor.models import RenderJob
 
 @csrf_exempt
 def one_select(request: HttpRequest, key: uuid.UUID) -> HttpResponse:
-    """The least that a view with a database does: one SELECT by an index."""
+    """Do the minimum for a view with a database: one indexed SELECT."""
     RenderJob.objects.filter(pk=key).values_list("state", flat=True).first()
     return HttpResponse(status=204)

@@ -11,57 +11,57 @@ from typing import Any
 
 from benchmarks import charts
 from benchmarks.growth.measure import IN_FLIGHT, SIZES, measure
-from tests.support.services import missing_service
+from tests.support.services import service_problem
 
 DATABASES = ("postgresql", "sqlite")
 
 
 def main() -> None:
-    """Measure, and print a table; write what was asked for."""
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that databases are dropped
+    """Measure, print a table, and write the chart and the JSON if asked to."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that the databases are dropped
     arguments = _arguments()
-    found = {
+    results = {
         database: measure(
             database,
             sizes=arguments.sizes,
             in_flight=arguments.in_flight,
-            say=lambda line: print(line, file=sys.stderr, flush=True),
+            report_progress=lambda line: print(line, file=sys.stderr, flush=True),
         )
         for database in arguments.database or DATABASES[:1]
     }
-    sys.stdout.write("\n\n".join(map(table, found.values())) + "\n")
+    sys.stdout.write("\n\n".join(map(table, results.values())) + "\n")
     if arguments.plot:
-        arguments.plot.write_text(plot(found))
+        arguments.plot.write_text(plot(results))
     if path := os.environ.get("BENCH_JSON"):
-        first, *_others = found.values()
-        report = {"scale_ratio": first["scale_ratio"], "growth": found}
+        first, *_others = results.values()
+        report = {"scale_ratio": first["scale_ratio"], "growth": results}
         Path(path).write_text(json.dumps(report, indent=2) + "\n")
 
 
-def plot(found: Mapping[str, Mapping[str, Any]]) -> str:
-    """A row for each database: history at the left, jobs in flight at the right."""
-    return charts.lines(
+def plot(results: Mapping[str, Mapping[str, Any]]) -> str:
+    """Return charts in a row per database: finished jobs left, unfinished jobs right."""
+    return charts.line_charts(
         [
             [
                 (database, "finished jobs", result["history"]),
                 (database, "unfinished jobs", result["in_flight"]),
             ]
-            for database, result in found.items()
+            for database, result in results.items()
         ]
     )
 
 
-def table(found: dict[str, Any]) -> str:
-    """What was measured on one database, for a person."""
-    sizes, prune = list(found["history"]), found["prune"]
-    lines = [_row(f"{found['database']}, ms", [f"{int(size):,} jobs" for size in sizes], "ratio")]
-    for name, ratio in found["scale_ratio"].items():
-        row = [f"{found['history'][size][name]:.1f}" for size in sizes]
+def table(results: dict[str, Any]) -> str:
+    """Return the results of one database as text."""
+    sizes, prune = list(results["history"]), results["prune"]
+    lines = [_row(f"{results['database']}, ms", [f"{int(size):,} jobs" for size in sizes], "ratio")]
+    for name, ratio in results["scale_ratio"].items():
+        row = [f"{results['history'][size][name]:.1f}" for size in sizes]
         lines.append(_row(name, row, f"{ratio:.2f}"))
-    flying = found["in_flight"]
-    lines += ["", _row("in flight, ms", [f"{int(count):,}" for count in flying], "")]
-    for name in next(iter(flying.values()), {}):
-        lines.append(_row(name, [f"{row[name]:.1f}" for row in flying.values()], ""))
+    in_flight = results["in_flight"]
+    lines += ["", _row("in flight, ms", [f"{int(count):,}" for count in in_flight], "")]
+    for name in next(iter(in_flight.values()), {}):
+        lines.append(_row(name, [f"{row[name]:.1f}" for row in in_flight.values()], ""))
     lines += [
         "",
         f"prune at {prune['of']:,} jobs: {prune['jobs_per_second']:,} jobs/s with their files, "
@@ -81,27 +81,31 @@ def _arguments() -> argparse.Namespace:
     )
     parser.add_argument("--database", choices=DATABASES, action="append", help="(postgresql)")
     parser.add_argument(
-        "--sizes", type=_numbers, default=SIZES, metavar="N,…", help="jobs of each history"
+        "--sizes", type=_numbers, default=SIZES, metavar="N,…", help="finished jobs of each history"
     )
     parser.add_argument(
         "--in-flight", type=_numbers, default=IN_FLIGHT, metavar="N,…", help="unfinished jobs"
     )
-    parser.add_argument("--plot", type=Path, metavar="PATH", help="write an SVG picture there")
+    parser.add_argument("--plot", type=Path, metavar="PATH", help="write the chart as SVG")
     arguments = parser.parse_args()
     for database in arguments.database or DATABASES[:1]:
-        if database != "sqlite" and (problem := missing_service(database)):
+        if database != "sqlite" and (problem := service_problem(database)):
             parser.error(problem)
     return arguments
 
 
 def _numbers(text: str) -> tuple[int, ...]:
-    """Growing whole numbers. Raises ArgumentTypeError."""
+    """Return ascending whole numbers.
+
+    Raises:
+        ArgumentTypeError: The text is something else.
+    """
     try:
         numbers = tuple(int(part.replace("_", "")) for part in text.split(","))
     except ValueError:
         numbers = ()
     if not numbers or min(numbers) < 10 or list(numbers) != sorted(set(numbers)):
-        raise argparse.ArgumentTypeError(f"{text!r} must be growing whole numbers from 10 on")
+        raise argparse.ArgumentTypeError(f"{text!r} must be ascending whole numbers, at least 10")
     return numbers
 
 

@@ -1,9 +1,8 @@
-"""A measuring process and its database, from outside."""
+"""Client of a measuring process with its own database."""
 
 import json
 import os
 import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,12 +10,13 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from tests.support.databases import scratch_database
+from tests.support.processes import python_module
 
 ROOT = Path(__file__).parents[2]
 
 
-class Subject:
-    """One history of one size.
+class ProbeClient:
+    """A measuring process with one size of history.
 
     Args:
         process: runs :mod:`benchmarks.growth.probe_server`.
@@ -25,36 +25,41 @@ class Subject:
     def __init__(self, process: "subprocess.Popen[str]") -> None:
         self.process = process
 
-    def ask(self, do: str, **arguments: Any) -> Any:
-        """Give a command and wait for its answer. Raises RuntimeError if the process has died."""
+    def call(self, command: str, **arguments: Any) -> Any:
+        """Send a command and return its result.
+
+        Raises:
+            RuntimeError: The process has ended.
+        """
         assert self.process.stdin is not None
         assert self.process.stdout is not None
-        self.process.stdin.write(json.dumps({"do": do, **arguments}) + "\n")
+        self.process.stdin.write(json.dumps({"command": command, **arguments}) + "\n")
         self.process.stdin.flush()
-        answer = self.process.stdout.readline()
-        if not answer:
-            raise RuntimeError(f"{do}: the measuring process ended with {self.process.wait(10)}")
-        return json.loads(answer)
+        line = self.process.stdout.readline()
+        if not line:
+            status = self.process.wait(10)
+            raise RuntimeError(f"{command}: the measuring process ended with exit status {status}")
+        return json.loads(line)
 
 
 @contextmanager
-def subject(database: str) -> Iterator[Subject]:
-    """A process with a database of its own; both are gone afterwards."""
+def start_probe(database: str) -> Iterator[ProbeClient]:
+    """Start a process with its own database; delete both afterwards."""
     with (
         TemporaryDirectory(prefix="docraptor-growth-") as scratch,
-        scratch_database(database, Path(scratch)) as place,
-        subprocess.Popen(
-            [sys.executable, "-m", "benchmarks.growth.probe_server"],
+        scratch_database(database, Path(scratch)) as scratch_db,
+        subprocess.Popen(  # noqa: S603 - our own command
+            python_module("benchmarks.growth.probe_server"),
             cwd=ROOT,
             env=os.environ
             | {"DJANGO_SETTINGS_MODULE": "benchmarks.growth.settings"}
-            | place.environment,
+            | scratch_db.environment,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
         ) as process,
     ):
         try:
-            yield Subject(process)
+            yield ProbeClient(process)
         finally:
             process.kill()

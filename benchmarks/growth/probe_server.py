@@ -1,7 +1,7 @@
-"""A measuring process: ``python -m benchmarks.growth.probe_server``, one for each size of history.
+"""A measuring process, one per size of history: ``python -m benchmarks.growth.probe_server``.
 
-It reads a command a line (JSON, with ``do``) and answers with a line. So its driver can take turns
-between sizes, and what else the machine does meets all of them alike.
+It reads one JSON command per line and writes one JSON result per line, so that the driver can
+alternate between sizes and other load on the machine affects all of them equally.
 """
 
 import json
@@ -20,27 +20,27 @@ from tests.support import history  # noqa: E402
 
 
 def build(size: int) -> None:
-    """A history of so many jobs, and a few that wait."""
+    """Create a history of so many jobs, and a few pending ones."""
     call_command("migrate", verbosity=0)
-    history.build(size)
-    history.tend()
-    probes.unfinished(probes.WAITING, polled=0)
+    history.create_history(size)
+    history.vacuum()
+    probes.set_unfinished_jobs(probes.PENDING_JOBS, polled=0)
 
 
 COMMANDS: dict[str, Callable[..., Any]] = {
     "build": build,
-    "time": probes.timings,
-    "in_flight": probes.against_in_flight,
+    "time": probes.time_operation,
+    "in_flight": probes.time_with_in_flight,
     "prune": probes.prune,
 }
 
 
 def main() -> None:
-    """Answer until there are no more commands."""
+    """Execute commands until the input ends."""
     for line in sys.stdin:
-        command = json.loads(line)
-        answer = COMMANDS[command.pop("do")](**command)
-        sys.stdout.write(json.dumps(answer) + "\n")
+        arguments = json.loads(line)
+        result = COMMANDS[arguments.pop("command")](**arguments)
+        sys.stdout.write(json.dumps(result) + "\n")
         sys.stdout.flush()
 
 

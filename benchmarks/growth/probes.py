@@ -1,4 +1,4 @@
-"""The operations that are timed, on the database of the present process."""
+"""Timed operations on this process's database."""
 
 import statistics
 import time
@@ -21,115 +21,122 @@ from django_docraptor.states import LEASE_SECONDS, POLLED_STATES, State
 from django_docraptor.storage import document_storage
 from tests.support import history
 
-# Calls before the clock runs.
+# Calls that are not timed.
 WARM_UP = 2
-# Jobs that wait beside a history.
-WAITING = 20
-# The account of those jobs at DocRaptor that are due: a batch of polls.
-OTHER = "other"
+# Pending jobs beside a history.
+PENDING_JOBS = 20
+# The account of the jobs that are due to be polled: one batch.
+POLLED_ACCOUNT = "polled"
 
 
-def timings(name: str, repeats: int) -> list[float]:
-    """Milliseconds of each call of an operation, after some that are not timed."""
+def time_operation(name: str, repeats: int) -> list[float]:
+    """Return the milliseconds of each call of an operation, after some that are not timed."""
     operation = OPERATIONS[name]()
-    taken = []
+    timings = []
     for number in range(-WARM_UP, repeats):
-        let_go()
-        began = time.perf_counter()
+        release_claims()
+        started = time.perf_counter()
         operation()
         if number >= 0:
-            taken.append((time.perf_counter() - began) * 1000)
-    return taken
+            timings.append((time.perf_counter() - started) * 1000)
+    return timings
 
 
-def against_in_flight(count: int, repeats: int) -> dict[str, float]:
-    """Median milliseconds with so many unfinished jobs: half wait, half are at DocRaptor."""
-    unfinished(count, polled=count // 2)
+def time_with_in_flight(count: int, repeats: int) -> dict[str, float]:
+    """Return median milliseconds with so many unfinished jobs: half pending, half being polled."""
+    set_unfinished_jobs(count, polled=count // 2)
     names = ("tick", "claim", "poll_batch")
-    return {name: round(statistics.median(timings(name, repeats)), 2) for name in names}
+    return {name: round(statistics.median(time_operation(name, repeats)), 2) for name in names}
 
 
 def tick() -> None:
-    """What every tick does, whatever there is to do."""
-    lifecycle.sweep()
-    lifecycle.look()
+    """Do what every tick does, even if nothing is due."""
+    lifecycle.recover()
+    lifecycle.read_schedule()
 
 
 def claim() -> None:
-    """Admit pending jobs, as the submit step does."""
-    assert submission.admit("default", submission.BATCH)
+    """Claim pending jobs for free slots, as the submit step does."""
+    assert submission.claim_for_slots("default", submission.BATCH_SIZE)
 
 
 def poll_batch() -> None:
-    """A batch of polls without the calls: take the due jobs, write that they go on."""
-    still = RemoteStatus(status="working")
+    """Poll a batch without the calls: claim the due jobs and schedule their next poll."""
+    remote = RemoteStatus(status="working")
     due = RenderJob.objects.filter(state__in=POLLED_STATES)
-    jobs = due.claim(limit=polling.BATCH, lease=LEASE_SECONDS[State.QUEUED])
+    jobs = due.claim(limit=polling.BATCH_SIZE, lease=LEASE_SECONDS[State.QUEUED])
     assert jobs
     for job in jobs:
-        polling.answered(job, still)
+        polling.handle_status(job, remote)
 
 
-def unfinished(count: int, *, polled: int) -> None:
-    """Exactly so many unfinished jobs, ``polled`` of them at DocRaptor, a batch of those due."""
+def set_unfinished_jobs(count: int, *, polled: int) -> None:
+    """Replace all unfinished jobs.
+
+    Args:
+        count: how many there are afterwards.
+        polled: how many of them DocRaptor has accepted. One batch of these is due.
+    """
     RenderJob.objects.active().delete()
     RenderJob.objects.bulk_create(
-        [*map(waiting, range(count - polled)), *map(at_docraptor, range(polled))]
+        [*map(pending_job, range(count - polled)), *map(polled_job, range(polled))]
     )
 
 
-def waiting(number: int) -> RenderJob:
-    """A job that is to be submitted."""
+def pending_job(number: int) -> RenderJob:
+    """Return a job that is due to be submitted."""
     return RenderJob(
-        name=f"waiting-{number}.pdf", document_type="pdf", state=State.PENDING, due_at=Now()
+        name=f"pending-{number}.pdf", document_type="pdf", state=State.PENDING, due_at=Now()
     )
 
 
-def at_docraptor(number: int) -> RenderJob:
-    """A job that is to be polled, now or later; of another account, so that slots are free."""
+def polled_job(number: int) -> RenderJob:
+    """Return a job to be polled, now or later; of another account, so that slots are free."""
     return RenderJob(
         name=f"working-{number}.pdf",
         document_type="pdf",
-        account=OTHER if number < polling.BATCH else "later",
+        account=POLLED_ACCOUNT if number < polling.BATCH_SIZE else "later",
         state=State.WORKING,
         attempt=1,
         status_id=f"unfinished-{number}",
         sent_at=Now(),
         deadline_at=seconds_from_now(600),
-        due_at=Now() if number < polling.BATCH else seconds_from_now(300),
+        due_at=Now() if number < polling.BATCH_SIZE else seconds_from_now(300),
     )
 
 
-def let_go() -> None:
-    """Make due again what the last call has put off."""
-    taken = RenderJob.objects.filter(state=State.PENDING).exclude(lease_token="")
-    taken.update(lease_token="", due_at=Now())
-    RenderJob.objects.filter(state=State.WORKING, account=OTHER).update(
+def release_claims() -> None:
+    """Make the jobs due again that the last call claimed."""
+    claimed = RenderJob.objects.filter(state=State.PENDING).exclude(lease_token="")
+    claimed.update(lease_token="", due_at=Now())
+    RenderJob.objects.filter(state=State.WORKING, account=POLLED_ACCOUNT).update(
         lease_token="", due_at=Now()
     )
 
 
 def prune(jobs: int, batch: int = retention.BATCH_SIZE) -> dict[str, float]:
-    """Remove so many of the oldest jobs, with real files in a directory."""
+    """Prune so many of the oldest jobs, with real files in a directory."""
     rows = RenderJob.objects.filter(due_at=None).order_by("finished_at")
     for name in rows.exclude(file="").values_list("file", flat=True)[:jobs]:
         document_storage.save(name, ContentFile(b"%PDF"))
     last = rows.values_list("finished_at", flat=True)[jobs]
-    # Between that job and the next one: moments pass until the database compares.
-    limits = retention.retention_limits(jobs=timezone.now() - last + timedelta(seconds=history.PACE / 2))
-    began = time.perf_counter()
+    # Between that job and the next one, because time passes until the database compares.
+    limits = retention.retention_limits(
+        jobs=timezone.now() - last + timedelta(seconds=history.SECONDS_BETWEEN_JOBS / 2)
+    )
+    started = time.perf_counter()
     total = sum(retention.prune(limits, batch_size=batch), retention.PruneResult())
-    taken = time.perf_counter() - began
+    seconds = time.perf_counter() - started
     return {
         "jobs": total.jobs,
         "files": total.files,
-        "jobs_per_second": round(total.jobs / taken),
+        "jobs_per_second": round(total.jobs / seconds),
         "longest_transaction_ms": round(total.longest_transaction * 1000, 1),
     }
 
 
-def page(name: str, *arguments: Any, **query: str) -> Callable[[], None]:
-    """A page of the admin, got by a superuser through Django's handler."""
+def admin_page(name: str, *arguments: Any, **query: str) -> Callable[[], None]:
+    """Return a function that requests an admin page as a superuser."""
     user = User.objects.filter(username="growth").first()
     client = Client()
     client.force_login(user or User.objects.create_superuser("growth"))
@@ -143,8 +150,8 @@ def page(name: str, *arguments: Any, **query: str) -> Callable[[], None]:
     return get
 
 
-def oldest() -> RenderJob:
-    """The finished job that was ordered first."""
+def oldest_job() -> RenderJob:
+    """Return the completed job that was enqueued first."""
     return RenderJob.objects.filter(state=State.COMPLETED).order_by("created_at")[0]
 
 
@@ -152,7 +159,7 @@ OPERATIONS: dict[str, Callable[[], Callable[[], None]]] = {
     "tick": lambda: tick,
     "claim": lambda: claim,
     "poll_batch": lambda: poll_batch,
-    "admin_list": lambda: page("changelist"),
-    "admin_search": lambda: page("changelist", q=oldest().status_id),
-    "job_page": lambda: page("change", oldest().pk),
+    "admin_list": lambda: admin_page("changelist"),
+    "admin_search": lambda: admin_page("changelist", q=oldest_job().status_id),
+    "job_page": lambda: admin_page("change", oldest_job().pk),
 }

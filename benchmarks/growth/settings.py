@@ -1,4 +1,4 @@
-"""Settings of the measured site; :mod:`benchmarks.growth.measure` says all by environment."""
+"""Settings of the measured site; `probe_client` passes the rest in the environment."""
 
 from tests.settings import *  # noqa: F403
 

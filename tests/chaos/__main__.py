@@ -15,7 +15,7 @@ from tests.chaos.audit import Verdict, format_table, write_json
 from tests.chaos.run import DRAIN_SECONDS, SHUTDOWN_SECONDS, ChaosRun
 from tests.chaos.site import RunOptions, Site
 from tests.support.breakable_brokers import BROKERS
-from tests.support.services import missing_service
+from tests.support.services import service_problem
 
 DEFAULT_SEED = 20261105
 MAX_PROBLEMS_SHOWN = 10
@@ -101,7 +101,7 @@ def _arguments() -> argparse.Namespace:
 def _missing_services(arguments: argparse.Namespace) -> Iterator[str]:
     """Yield what is missing on this machine and how to install it."""
     services = [arguments.database] + ["rabbitmq"] * (arguments.broker == "rabbitmq")
-    yield from filter(None, map(missing_service, services))
+    yield from filter(None, map(service_problem, services))
     if arguments.broker == "redis" and not shutil.which("redis-server"):
         yield "redis-server is missing: apt-get install redis-server"
     if not shutil.which("pgrep"):

@@ -22,8 +22,8 @@ STATE_CONSTANTS = (
 # Constants in modules that need Django's app registry: scaled when it is ready.
 MODULE_CONSTANTS = (
     ("django_docraptor.models.events", "SIGNAL_LEASE_SECONDS"),
-    ("django_docraptor.lifecycle.backoff", "BASE"),
-    ("django_docraptor.lifecycle.backoff", "CAP"),
+    ("django_docraptor.lifecycle.pacing", "BASE_DELAY"),
+    ("django_docraptor.lifecycle.pacing", "MAX_DELAY"),
 )
 # Settings: 660 s for a document; polls after 1 to 60 s and a fifth of the age, with a floor that
 # the sandbox can bear.

@@ -15,7 +15,6 @@ from django.db.models.functions import Now
 from django.test import Client
 from django.urls import reverse
 
-from tests.support import history
 from django_docraptor import health, lifecycle
 from django_docraptor.lifecycle import submission
 from django_docraptor.models import Account, RenderEvent, RenderInput, RenderJob, seconds_from_now
@@ -23,7 +22,8 @@ from django_docraptor.retention import prune, retention_limits
 from django_docraptor.sandbox import Sandbox
 from django_docraptor.states import POLLED_STATES, State
 from tests.apps.shop.models import Invoice
-from tests.support.jobs import run_until_finished, enqueue
+from tests.support import history
+from tests.support.jobs import enqueue, run_until_finished
 from tests.support.query_plans import LARGE, captured_plans
 
 pytestmark = pytest.mark.django_db
@@ -37,7 +37,7 @@ PAGE = "admin:django_docraptor_renderjob_change"
 def _history(django_db_setup: None, django_db_blocker: Any) -> Iterator[None]:
     """A history in the tables, and statistics about it; gone afterwards."""
     with django_db_blocker.unblock():
-        history.build(JOBS)
+        history.create_history(JOBS)
         history.execute("ANALYZE")
     yield
     with django_db_blocker.unblock():
@@ -157,7 +157,7 @@ def test_job_page(browser: Client) -> None:
 @pytest.mark.parametrize("share", [0.01, 0.5])
 def test_prune(share: float) -> None:
     """A batch of a prune, of jobs and of inputs: of few that are old, and of many."""
-    age = timedelta(seconds=history.PACE * JOBS * (1 - share))
+    age = timedelta(seconds=history.SECONDS_BETWEEN_JOBS * JOBS * (1 - share))
     for jobs, inputs in ((age, None), (None, age)):
         with captured_plans() as found:
             removed = next(prune(retention_limits(jobs=jobs, inputs=inputs), batch_size=10))

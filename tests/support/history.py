@@ -1,6 +1,6 @@
-"""A history of finished jobs, made by SQL alone: a million of them in about a minute.
+"""Create a history of finished jobs with SQL: a million in about a minute.
 
-Each job has its input and five events, as a document made by polling leaves them.
+Each job has its input and five events, like a document that was rendered without callbacks.
 """
 
 from collections.abc import Iterable, Iterator
@@ -15,13 +15,14 @@ from django.db.models import Field, Model
 from django_docraptor.models import RenderEvent, RenderInput, RenderJob
 from django_docraptor.states import EventKind, State
 
-# Rows of one statement; rows from which it pays to build the indexes afterwards.
-CHUNK, MANY = 100_000, 50_000
-# Seconds between two orders: a million jobs are about a year.
-PACE = 30
+ROWS_PER_STATEMENT = 100_000
+# New rows from which it is faster to drop the indexes and create them afterwards.
+DROP_INDEXES_FROM = 50_000
+# A million jobs are about a year.
+SECONDS_BETWEEN_JOBS = 30
 DOCUMENTS = 5
 TABLES = [model._meta.db_table for model in (RenderJob, RenderInput, RenderEvent)]
-# Seconds after the order, kind, and the states before and after.
+# Seconds after the job was enqueued, kind, and the states before and after.
 EVENTS = [
     (0, EventKind.ENQUEUED, "", State.PENDING),
     (0, EventKind.SUBMITTING, State.PENDING, State.SUBMITTING),
@@ -33,7 +34,7 @@ EVENTS = [
 
 @dataclass(frozen=True)
 class Dialect:
-    """How a database says what SQL does not agree on. Each is given an expression."""
+    """SQL that differs between databases."""
 
     series: str
     key: str
@@ -48,7 +49,7 @@ DIALECTS = {
         series="SELECT n FROM generate_series({first}, {last}) AS n",
         key="gen_random_uuid()",
         moment="now() + ({0}) * interval '1 second'",
-        # Without the checks of the foreign keys: they hold by construction.
+        # Without foreign key checks: the rows are consistent by construction.
         prepare=("SET session_replication_role = replica", "SET maintenance_work_mem = '512MB'"),
         restore=("RESET session_replication_role", "RESET maintenance_work_mem"),
         indexes=(
@@ -73,61 +74,62 @@ DIALECTS = {
 }
 
 
-def build(size: int) -> None:
-    """Add finished jobs until there are ``size``; those that are added are older."""
+def create_history(size: int) -> None:
+    """Insert finished jobs until there are ``size``; new ones are older than the present ones."""
     present = RenderJob.objects.filter(due_at=None).count()
     dialect = DIALECTS[connection.vendor]
     for statement in dialect.prepare:
         execute(statement)
     try:
-        with indexes_afterwards(dialect, size - present):
-            for first in range(present + 1, size + 1, CHUNK):
-                add(dialect, first, min(first + CHUNK - 1, size))
+        with without_indexes(dialect, size - present):
+            for first in range(present + 1, size + 1, ROWS_PER_STATEMENT):
+                insert_jobs(dialect, first, min(first + ROWS_PER_STATEMENT - 1, size))
     finally:
         for statement in dialect.restore:
             execute(statement)
 
 
-def tend() -> None:
-    """What PostgreSQL does by itself within minutes."""
+def vacuum() -> None:
+    """Run VACUUM and CHECKPOINT, as PostgreSQL would within minutes."""
     if connection.vendor == "postgresql":
         execute(f"VACUUM (ANALYZE) {', '.join(TABLES)}")
         execute("CHECKPOINT")
 
 
-def add(dialect: Dialect, first: int, last: int) -> None:
+def insert_jobs(dialect: Dialect, first: int, last: int) -> None:
     """Insert the jobs with these numbers, counted back from now."""
     series = dialect.series.format(first=first, last=last)
-    execute("DROP TABLE IF EXISTS made")
+    execute("DROP TABLE IF EXISTS numbered_jobs")
     execute(
-        f"CREATE TEMPORARY TABLE made AS SELECT n, {dialect.key} AS id, -{PACE} * n AS t"
+        f"CREATE TEMPORARY TABLE numbered_jobs AS"
+        f" SELECT n, {dialect.key} AS id, -{SECONDS_BETWEEN_JOBS} * n AS t"
         f" FROM ({series}) AS numbers ORDER BY n DESC"
     )
-    insert(RenderJob, job_columns(dialect), "made")
+    insert(RenderJob, job_columns(dialect), "numbered_jobs")
     insert(
         RenderInput,
         {"job_id": "id", "content": "'<h1>Invoice ' || n || '</h1>'", "options": "'{}'"},
-        "made",
+        "numbered_jobs",
     )
-    kinds = ", ".join(f"({n}, {', '.join(map(quote, rest))})" for n, *rest in EVENTS)
+    kinds = ", ".join(f"({n}, {', '.join(map(sql_string, rest))})" for n, *rest in EVENTS)
     insert(
         RenderEvent,
         {
-            "job_id": "made.id",
+            "job_id": "numbered_jobs.id",
             "attempt": "CASE WHEN kind = 'enqueued' THEN 0 ELSE 1 END",
             "at": dialect.moment.format("t + after"),
             "kind": "kind",
             "from_state": "from_state",
             "to_state": "to_state",
         },
-        f"made, (SELECT column1 AS after, column2 AS kind, column3 AS from_state,"
+        f"numbered_jobs, (SELECT column1 AS after, column2 AS kind, column3 AS from_state,"
         f" column4 AS to_state FROM (VALUES {kinds}) AS v) AS lines ORDER BY n DESC, after",
     )
-    execute("DROP TABLE made")
+    execute("DROP TABLE numbered_jobs")
 
 
 def job_columns(dialect: Dialect) -> dict[str, str]:
-    """The columns of a finished job that are not its model's defaults; one in 25 has failed."""
+    """Return the columns of a finished job that differ from the defaults; one in 25 has failed."""
     failed = "n % 25 = 0"
     moments = {"created_at": 0, "sent_at": 0, "submitted_at": 1, "rendered_at": 6, "finished_at": 7}
     invoice = ContentType.objects.get(app_label="shop", model="invoice").pk
@@ -153,7 +155,7 @@ def job_columns(dialect: Dialect) -> dict[str, str]:
 
 
 def insert(model: type[Model], columns: dict[str, str], source: str) -> None:
-    """INSERT … SELECT, with the model's defaults for the other columns."""
+    """Run INSERT … SELECT, with the model's defaults for the other columns."""
     known = {field.column for field in model._meta.concrete_fields}
     assert set(columns) <= known, set(columns) - known
     everything = dict(defaults(model)) | columns
@@ -165,33 +167,33 @@ def insert(model: type[Model], columns: dict[str, str], source: str) -> None:
 
 
 def defaults(model: type[Model]) -> Iterator[tuple[str, str]]:
-    """Every column that the database does not fill by itself, with its default as SQL."""
+    """Yield every column that the database does not fill itself, with its default as SQL."""
     for field in model._meta.concrete_fields:
         if not (field.primary_key or field.has_db_default()):
-            yield field.column, literal(field)
+            yield field.column, sql_default(field)
 
 
-def literal(field: "Field[Any, Any]") -> str:
-    """The default of a field as SQL."""
+def sql_default(field: "Field[Any, Any]") -> str:
+    """Return the default of a field as SQL."""
     value = field.get_default()
     if value is None:
         return "NULL"
     if isinstance(value, bool):
         return ("false", "true")[value] if connection.vendor == "postgresql" else str(int(value))
-    return str(value) if isinstance(value, int) else quote("{}" if value == {} else str(value))
+    return str(value) if isinstance(value, int) else sql_string("{}" if value == {} else str(value))
 
 
-def quote(text: str) -> str:
-    """A text as SQL."""
+def sql_string(text: str) -> str:
+    """Return a string literal in SQL."""
     return "'" + text.replace("'", "''") + "'"
 
 
 @contextmanager
-def indexes_afterwards(dialect: Dialect, coming: int) -> Iterator[None]:
-    """Without the indexes that are no constraints, if many rows come."""
+def without_indexes(dialect: Dialect, new_rows: int) -> Iterator[None]:
+    """Drop indexes that are not constraints while many rows are inserted."""
     found: Iterable[tuple[str, str]] = ()
-    if coming >= MANY:
-        found = list(execute(dialect.indexes.format(tables=", ".join(map(quote, TABLES)))))
+    if new_rows >= DROP_INDEXES_FROM:
+        found = list(execute(dialect.indexes.format(tables=", ".join(map(sql_string, TABLES)))))
     for name, _definition in found:
         execute(f"DROP INDEX {connection.ops.quote_name(name)}")
     yield
@@ -200,7 +202,7 @@ def indexes_afterwards(dialect: Dialect, coming: int) -> Iterator[None]:
 
 
 def execute(sql: str) -> list[Any]:
-    """Run a statement without parameters."""
+    """Execute a statement without parameters; return its rows."""
     with connection.cursor() as cursor:
         cursor.execute(sql)
         return list(cursor.fetchall()) if cursor.description else []

@@ -1,0 +1,139 @@
+"""The benchmarks at a small size: what they count, never how long it takes on this machine."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from xml.etree import ElementTree
+
+import pytest
+
+from benchmarks.cost import queries
+from benchmarks.cost.metrics import Metric, Result, as_json
+from benchmarks.cost.poll_schedules import fixed_schedule, mean_calls, simulate_polls
+from benchmarks.cost.report import outcome
+from benchmarks.growth.__main__ import plot, table
+from benchmarks.growth.measure import PROBES, measure
+from tests.support.services import service_problem
+
+COUNTS = [
+    "queries_per_document",
+    "queries_per_idle_tick",
+    "status_calls",
+    "memory_ratio",
+    "connections",
+]
+SIZES = ["--poll-documents", "6", "--document-mib", "60"]
+
+
+@pytest.fixture(scope="module")
+def metrics(tmp_path_factory):
+    """The content of ``BENCH_JSON`` after one run."""
+    if service_problem("postgresql") or not shutil.which("redis-server"):
+        pytest.skip("PostgreSQL or redis-server is missing")
+    path = tmp_path_factory.mktemp("bench") / "metrics.json"
+    done = subprocess.run(
+        [sys.executable, "-m", "benchmarks.cost", "--only", *COUNTS, *SIZES],
+        env=os.environ | {"BENCH_JSON": str(path)},
+        capture_output=True,
+        text=True,
+        timeout=280,
+        check=False,
+    )
+    assert not done.returncode, done.stdout + done.stderr
+    return json.loads(path.read_text())
+
+
+@pytest.mark.services("postgresql")
+def test_queries_per_document_are_few_and_constant(metrics):
+    """A document takes few queries, alone or among three hundred."""
+    found = metrics["queries_per_document"]
+    assert max(found.values()) <= queries.TARGET
+    # Which step meets which document depends a little on the clock; nothing grows with their count.
+    assert found["batch_of_300"] <= 1.25 * found["batch_of_100"]
+
+
+@pytest.mark.services("postgresql")
+def test_idle_tick_runs_one_query(metrics):
+    """A tick without due jobs runs one query."""
+    assert metrics["queries_per_idle_tick"] <= 1
+
+
+@pytest.mark.services("postgresql")
+def test_status_calls_are_few(metrics):
+    """Polling alone takes few status calls for renders of 5, 60 and 600 s."""
+    assert metrics["status_calls"]["5"] <= 6
+    assert metrics["status_calls"]["60"] <= 20
+    assert metrics["status_calls"]["600"] <= 40
+
+
+@pytest.mark.services("postgresql")
+def test_large_document_needs_little_memory(metrics):
+    """A large document adds nothing to a worker's memory for disk, and a few parts for S3."""
+    assert metrics["memory_ratio"]["disk"] <= 0.1
+    assert metrics["memory_ratio"]["s3"] <= 0.5  # of 60 MiB: three parts of 8 MiB, and boto3
+
+
+@pytest.mark.services("postgresql")
+def test_connections_are_kept_and_not_shared(metrics):
+    """Fifty polls use one connection; a forked process opens its own."""
+    counts = {"first_process": 1, "forked_process": 1, "afterwards": 0}
+    assert metrics["connections"] == counts
+
+
+def test_metric_meets_target_if_all_results_do():
+    """A metric meets its target only if each of its results does."""
+    low = Result(name="low", value=1.0, target=2.0)
+    high = Result(name="high", value=61.23456, target=60.0, higher_is_better=True)
+    assert Metric(key="both", description="", results=(low, high)).meets_target
+    missed = Result(name="missed", value=59.9, target=60.0, higher_is_better=True)
+    metric = Metric(key="one", description="", results=(low, missed))
+    assert not metric.meets_target
+    assert as_json([metric]) == {"one": {"low": 1, "missed": 59.9}}
+
+
+def test_result_near_its_upper_bound_passes():
+    """A missed target is excused only within a fifth of what was possible."""
+    near = Result(value=8.1, target=15.0, higher_is_better=True, upper_bound=10.0)
+    far = Result(value=7.9, target=15.0, higher_is_better=True, upper_bound=10.0)
+    assert not near.meets_target
+    assert Metric(key="near", description="", results=(near,)).meets_target
+    assert not Metric(key="far", description="", results=(far,)).meets_target
+    assert [outcome(result) for result in (near, far)] == ["bounded by 10", "MISSED"]
+
+
+def test_simulated_render_is_noticed_after_its_end():
+    """Simulated polls once per second notice a render of 4.5 s at the fifth."""
+    observed = simulate_polls(fixed_schedule(1.0, 0.0, 60.0, (1.0, 1.0)), 4.5)
+    assert (observed.calls, observed.wait) == (5, 0.5)
+    assert mean_calls([observed]) == 5
+
+
+@pytest.mark.parametrize(
+    "database",
+    ["sqlite", pytest.param("postgresql", marks=pytest.mark.services("postgresql"))],
+)
+def test_growth_report_is_complete(database: str) -> None:
+    """The report has every operation at every size, the pruned jobs, a table and a chart."""
+    progress: list[str] = []
+    report = measure(
+        database,
+        sizes=(200, 1000),
+        in_flight=(10, 100),
+        jobs_to_prune=50,
+        turns=1,
+        repeats=1,
+        report_progress=progress.append,
+    )
+    assert set(report["scale_ratio"]) == set(PROBES)
+    assert {size: set(row) for size, row in report["history"].items()} == {
+        "200": set(PROBES),
+        "1000": set(PROBES),
+    }
+    assert set(report["in_flight"]) == {"10", "100"}
+    prune = report["prune"]
+    assert (prune["of"], prune["jobs"], prune["files"]) == (1000, 50, 48)
+    assert any("1,000 jobs" in line for line in progress)
+    assert all(name in table(report) for name in PROBES)
+    assert ElementTree.fromstring(plot({database: report})).tag.endswith("svg")
