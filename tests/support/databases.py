@@ -10,7 +10,7 @@ from typing import Any
 import psycopg
 import pymysql
 
-TABLES = ["renderevent", "renderinput", "renderjob", "discardedfile", "account", "pulse"]
+TABLES = ["renderevent", "renderinput", "renderjob", "discardedfile", "account", "heartbeat"]
 
 
 class Database:
