@@ -1,4 +1,4 @@
-"""The async front door: the same verbs, and an event loop that goes on turning meanwhile."""
+"""The async functions: they do the same, and do not block the event loop."""
 
 import asyncio
 import time
@@ -35,8 +35,8 @@ DOCS = Path(__file__).parents[1] / "docs" / "how-to" / "views.md"
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
-async def turns(seconds: float) -> int:
-    """How often the loop turned in so many seconds, at one turn every 20 ms."""
+async def count_turns(seconds: float) -> int:
+    """Return how often the event loop turned in so many seconds, at one turn every 20 ms."""
     end, count = time.monotonic() + seconds, 0
     while time.monotonic() < end:
         await asyncio.sleep(0.02)
@@ -44,28 +44,28 @@ async def turns(seconds: float) -> int:
     return count
 
 
-def test_aenqueue() -> None:
-    """A job is stored, as by enqueue."""
+def test_aenqueue_stores_a_job() -> None:
+    """A job is stored, as by enqueue()."""
     job = asyncio.run(aenqueue(name="hello.pdf", content=HTML))
     assert RenderJob.objects.get() == job
 
 
-def test_aenqueue_refuses() -> None:
-    """A wrong order is refused under the field's name."""
+def test_aenqueue_validates_its_arguments() -> None:
+    """An invalid argument is reported under the field's name."""
     with pytest.raises(ValidationError) as caught:
         asyncio.run(aenqueue(name="", content=HTML))
     assert list(caught.value.message_dict) == ["name"]
 
 
-def test_aenqueue_many() -> None:
-    """A job for each order, in their order."""
+def test_aenqueue_many_keeps_the_order() -> None:
+    """The jobs are returned in the order of their specs."""
     orders = [JobSpec(name=f"{number}.pdf", content=HTML) for number in range(3)]
     jobs = asyncio.run(aenqueue_many(orders))
     assert [job.name for job in jobs] == ["0.pdf", "1.pdf", "2.pdf"]
 
 
-def test_acancel_and_aretry() -> None:
-    """The other verbs say whether they did something."""
+def test_acancel_and_aretry_return_whether_they_acted() -> None:
+    """Both functions return whether they changed the job."""
     failed, waiting = enqueue(), enqueue()
     RenderJob.objects.filter(pk=failed.pk).update(state=State.FAILED, due_at=None)
     failed.refresh_from_db()
@@ -76,14 +76,14 @@ def test_acancel_and_aretry() -> None:
     assert states == {failed.pk: State.PENDING, waiting.pk: State.CANCELLED}
 
 
-def test_arender_now(sandbox: Sandbox) -> None:
-    """A whole document in one call, while the loop goes on turning."""
+def test_arender_now_does_not_block_the_loop(sandbox: Sandbox) -> None:
+    """A document is rendered in one call while the event loop goes on."""
     sandbox.add_fault(Fault(on="create", action="slow", seconds=0.6))
     target = BytesIO()
 
     async def both() -> int:
         task = asyncio.create_task(arender_now(target, name="hello.pdf", content=HTML))
-        count = await turns(0.5)
+        count = await count_turns(0.5)
         assert not task.done()
         await task
         return count
@@ -92,15 +92,15 @@ def test_arender_now(sandbox: Sandbox) -> None:
     assert target.getvalue().startswith(b"%PDF-")
 
 
-def test_ajob_done(sandbox: Sandbox, documents_dir) -> None:
-    """What a worker makes meanwhile comes back as it then is; the loop went on turning."""
+def test_async_wait_returns_the_finished_job(sandbox: Sandbox, documents_dir) -> None:
+    """The job is returned when a worker has finished it, and the event loop went on."""
     job = enqueue()
 
     async def turning() -> tuple[RenderJob, int]:
         task = asyncio.create_task(await_for_job(job, timeout=20))
         count = 0
         while not task.done():
-            count += await turns(0.1)
+            count += await count_turns(0.1)
         return await task, count
 
     with background_worker():
@@ -109,8 +109,8 @@ def test_ajob_done(sandbox: Sandbox, documents_dir) -> None:
     assert count > 5
 
 
-def test_ajob_done_times_out(sandbox: Sandbox) -> None:
-    """Waiting ends in time, and has driven nothing."""
+def test_async_wait_times_out_without_touching_the_job(sandbox: Sandbox) -> None:
+    """After the timeout an error is raised, and the job was not changed."""
     job = enqueue()
     before = time.monotonic()
     with pytest.raises(TimeoutError):
@@ -120,8 +120,8 @@ def test_ajob_done_times_out(sandbox: Sandbox) -> None:
     assert sandbox.calls == []
 
 
-def test_ajob_done_many(sandbox: Sandbox, documents_dir) -> None:
-    """Several jobs are waited for at once."""
+def test_async_wait_for_several_jobs(sandbox: Sandbox, documents_dir) -> None:
+    """Several jobs can be awaited at once."""
     jobs = [enqueue() for _ in range(3)]
 
     async def all_done() -> list[RenderJob]:
@@ -136,13 +136,13 @@ def test_ajob_done_many(sandbox: Sandbox, documents_dir) -> None:
     ("fault", "view"),
     [
         (None, "download"),
-        (Fault(on="render", action="fail", reason="Over document limit."), "waiting"),
+        (Fault(on="render", action="fail", reason="Over document limit."), "status"),
     ],
 )
-def test_view_of_the_docs(
+def test_async_view_of_the_docs_works(
     sandbox: Sandbox, documents_dir, client: Client, fault: Fault | None, view: str
 ) -> None:
-    """The page's async view, as written, leads to the file; of a failed job, to a page there is."""
+    """The documentation's async view redirects to the file, or to a failed job's status page."""
     code = DOCS.read_text().partition("## Async")[2].split("```")[1].removeprefix("python")
     names: dict[str, Any] = {"redirect": redirect, "html": HTML}
     exec(code, names)

@@ -1,4 +1,4 @@
-"""Callback tokens: only this site can make one, and it says one job and one attempt."""
+"""Callback tokens: only this site can create one, for one job and one attempt."""
 
 import time
 import uuid
@@ -31,8 +31,8 @@ class PastSigner(signing.TimestampSigner):
         return b62_encode(int(time.time()) - self.age)
 
 
-def signed(value: str, *, age: int = 0, salt: str = TOKEN_SALT, key: str | None = None) -> str:
-    """A token over any value, made so many seconds ago."""
+def sign(value: str, *, age: int = 0, salt: str = TOKEN_SALT, key: str | None = None) -> str:
+    """Return a token for any value, created ``age`` seconds ago."""
     signer = PastSigner(key=key, salt=salt, sep=".")
     signer.age = age
     return signer.sign(value)
@@ -40,7 +40,7 @@ def signed(value: str, *, age: int = 0, salt: str = TOKEN_SALT, key: str | None 
 
 @pytest.fixture
 def script_prefix() -> Iterator[str]:
-    """The site is served below a path, as WSGI tells a web process but no worker."""
+    """A path prefix, which WSGI tells a web process but not a worker."""
     before = get_script_prefix()
     set_script_prefix("/app/")
     yield "/app/"
@@ -48,25 +48,25 @@ def script_prefix() -> Iterator[str]:
 
 
 @pytest.mark.parametrize("attempt", [1, 2, 32767])
-def test_read_token_round_trip(attempt: int) -> None:
-    """A token gives back its job and attempt."""
+def test_token_returns_its_job_and_attempt(attempt: int) -> None:
+    """Reading a token returns the job ID and the attempt that it was made for."""
     assert read_token(make_token(JOB, attempt)) == (JOB, attempt)
 
 
-def test_make_token_length() -> None:
-    """The longest token is far from the limit on what is read at all."""
+def test_longest_token_is_below_the_length_limit() -> None:
+    """The longest token is shorter than the longest one that is read."""
     assert len(make_token(JOB, 32767)) < TOKEN_MAX_LENGTH
 
 
-def test_make_token_is_url_safe() -> None:
+def test_token_is_url_safe() -> None:
     """A token needs no quoting in a path."""
     assert set(make_token(JOB, 3)) <= set(
         "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_."
     )
 
 
-def test_read_token_every_single_change() -> None:
-    """A token with any one character changed is no token."""
+def test_token_with_any_changed_character_is_invalid() -> None:
+    """A token with one changed character is invalid."""
     token = make_token(JOB, 1)
     for place, letter in enumerate(token):
         other = "A" if letter != "A" else "B"
@@ -74,41 +74,41 @@ def test_read_token_every_single_change() -> None:
         assert read_token(token[:place] + other + token[place + 1 :]) is None
 
 
-def test_read_token_truncated() -> None:
-    """No beginning of a token is a token."""
+def test_truncated_token_is_invalid() -> None:
+    """No prefix of a token is valid."""
     token = make_token(JOB, 1)
     assert [read_token(token[:length]) for length in range(len(token))] == [None] * len(token)
 
 
-def test_read_token_swapped() -> None:
-    """A signature does not fit another job or another attempt."""
+def test_signature_is_bound_to_job_and_attempt() -> None:
+    """A signature is invalid for another job or another attempt."""
     signature = make_token(JOB, 1).partition(".")[2]
     assert read_token(f"{uuid.uuid4().hex}-1.{signature}") is None
     assert read_token(f"{JOB.hex}-2.{signature}") is None
     assert read_token(f"{JOB.hex}-1.{signature}") == (JOB, 1)
 
 
-def test_read_token_expired() -> None:
-    """A token is good until its age is past the limit."""
-    assert read_token(signed(f"{JOB.hex}-1", age=TOKEN_MAX_AGE - 60)) == (JOB, 1)
-    assert read_token(signed(f"{JOB.hex}-1", age=TOKEN_MAX_AGE + 60)) is None
+def test_token_expires_at_its_maximum_age() -> None:
+    """A token is valid until it reaches its maximum age."""
+    assert read_token(sign(f"{JOB.hex}-1", age=TOKEN_MAX_AGE - 60)) == (JOB, 1)
+    assert read_token(sign(f"{JOB.hex}-1", age=TOKEN_MAX_AGE + 60)) is None
 
 
-def test_read_token_other_secret_key() -> None:
-    """Another site's token is none of ours."""
+def test_token_of_another_secret_key_is_invalid() -> None:
+    """A token that was signed with another SECRET_KEY is invalid."""
     with override_settings(SECRET_KEY="another site's"):
         token = make_token(JOB, 1)
         assert read_token(token) == (JOB, 1)
     assert read_token(token) is None
 
 
-def test_read_token_other_salt() -> None:
-    """What another part of this site has signed is no callback token."""
-    assert read_token(signed(f"{JOB.hex}-1", salt="django.core.signing")) is None
+def test_token_of_another_salt_is_invalid() -> None:
+    """A value that another part of the site signed is not a callback token."""
+    assert read_token(sign(f"{JOB.hex}-1", salt="django.core.signing")) is None
 
 
-def test_read_token_fallback_keys() -> None:
-    """Tokens stay valid through a rotation of SECRET_KEY."""
+def test_token_survives_a_secret_key_rotation() -> None:
+    """Tokens remain valid while their key is in SECRET_KEY_FALLBACKS."""
     token = make_token(JOB, 1)
     with override_settings(SECRET_KEY="new", SECRET_KEY_FALLBACKS=["tests"]):
         assert read_token(token) == (JOB, 1)
@@ -136,26 +136,26 @@ def test_read_token_fallback_keys() -> None:
     ],
     ids=lambda token: f"{len(token)} characters",
 )
-def test_read_token_garbage(token: str) -> None:
-    """Whatever else comes is no token, and no error."""
+def test_arbitrary_text_is_an_invalid_token(token: str) -> None:
+    """Arbitrary text is an invalid token and raises no error."""
     assert read_token(token) is None
 
 
 @pytest.mark.parametrize("value", ["", "x", f"{JOB.hex}", f"{JOB.hex}-", f"{JOB.hex}-x", "x-1"])
-def test_read_token_signed_garbage(value: str) -> None:
-    """Even signed, what names no job and attempt is no token."""
-    assert read_token(signed(value)) is None
+def test_signed_value_without_job_and_attempt_is_invalid(value: str) -> None:
+    """A signed value that names no job and attempt is invalid."""
+    assert read_token(sign(value)) is None
 
 
-def test_callback_url_blank_base() -> None:
-    """Without CALLBACK_BASE_URL there is no URL: polling only."""
+def test_callback_url_is_blank_without_a_base_url() -> None:
+    """Without CALLBACK_BASE_URL there is no callback URL."""
     with override_settings(DOCRAPTOR={}):
         assert callback_url(JOB, 1) == ""
 
 
 @pytest.mark.parametrize("base", ["https://shop.example", "https://shop.example/"])
-def test_callback_url_plain(base: str) -> None:
-    """The address is the base and our path, with one slash between."""
+def test_callback_url_joins_base_url_and_path(base: str) -> None:
+    """The URL is the base and the path, with one slash between them."""
     with override_settings(DOCRAPTOR={"CALLBACK_BASE_URL": base}):
         url = callback_url(JOB, 7)
     assert url.startswith("https://shop.example/docraptor/callback/")
@@ -164,19 +164,19 @@ def test_callback_url_plain(base: str) -> None:
     assert read_token(match.kwargs["token"]) == (JOB, 7)
 
 
-def test_callback_url_script_prefix(script_prefix: str) -> None:
-    """Where the process knows its prefix, the prefix is in the address."""
+def test_callback_url_has_the_script_prefix(script_prefix: str) -> None:
+    """The URL has the process's script prefix."""
     with override_settings(DOCRAPTOR={"CALLBACK_BASE_URL": "https://shop.example"}):
         assert callback_url(JOB, 1).startswith("https://shop.example/app/docraptor/callback/")
 
 
-def test_callback_url_path_in_base() -> None:
-    """A worker, which knows no prefix, takes it from the setting."""
+def test_callback_url_has_the_path_of_the_base_url() -> None:
+    """A worker, which has no script prefix, takes the path from the setting."""
     with override_settings(DOCRAPTOR={"CALLBACK_BASE_URL": "https://shop.example/app/"}):
         assert callback_url(JOB, 1).startswith("https://shop.example/app/docraptor/callback/")
 
 
-def test_callback_url_path_in_base_and_script_prefix(script_prefix: str) -> None:
-    """The prefix is there once, also where both know it."""
+def test_callback_url_has_the_prefix_only_once(script_prefix: str) -> None:
+    """If both the setting and the process have the prefix, the URL has it once."""
     with override_settings(DOCRAPTOR={"CALLBACK_BASE_URL": "https://shop.example/app"}):
         assert callback_url(JOB, 1).startswith("https://shop.example/app/docraptor/callback/")

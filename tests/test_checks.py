@@ -1,4 +1,4 @@
-"""System checks: each mistake gives exactly its own id, with a remedy."""
+"""System checks: each mistake gives its own check ID, with a hint."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,20 +20,20 @@ RIGHT = {"API_KEY": "key"}
 
 
 def ids(messages: list[CheckMessage]) -> list[str]:
-    """The ids without the app's label; every message must carry a hint."""
+    """Return the check IDs without the app's label; every message must have a hint."""
     assert all(message.hint for message in messages)
     return [str(message.id).removeprefix("django_docraptor.") for message in messages]
 
 
 def settings_ids(docraptor: object) -> list[str]:
-    """What check_settings finds in that DOCRAPTOR."""
+    """Return the check IDs that check_settings finds in DOCRAPTOR."""
     with override_settings(DOCRAPTOR=docraptor):
         return ids(checks.check_settings(None))
 
 
 @contextmanager
 def celery_app(**conf: object) -> Iterator[Celery]:
-    """Another current Celery app."""
+    """Replace the current Celery app."""
     app = Celery("other")
     app.conf.update(conf)
     try:
@@ -45,7 +45,7 @@ def celery_app(**conf: object) -> Iterator[Celery]:
 
 @pytest.mark.django_db  # from Django 6.1 on, the check of JSON fields asks the database
 def test_all_checks_are_registered() -> None:
-    """The tests' own project is set up correctly, and a mistake in it reaches ``check``."""
+    """The tests' project has no problem, and a mistake in it is reported by ``check``."""
     ours = [message for message in run_checks() if "django_docraptor" in str(message.id)]
     assert ours == []
     with override_settings(DOCRAPTOR=[], ROOT_URLCONF=__name__):
@@ -53,8 +53,8 @@ def test_all_checks_are_registered() -> None:
     assert found >= {"django_docraptor.E001", "django_docraptor.E008"}
 
 
-def test_check_settings_correct() -> None:
-    """A correct dict gives no message."""
+def test_correct_settings_give_no_message() -> None:
+    """Correct settings give no message."""
     docraptor = RIGHT | {
         "BASE_URL": "https://proxy.example",
         "CALLBACK_BASE_URL": "https://shop.example/app",
@@ -64,18 +64,20 @@ def test_check_settings_correct() -> None:
     assert settings_ids(docraptor) == []
 
 
+@pytest.mark.check("E001")
 @pytest.mark.parametrize("value", [[], "key", ("API_KEY", "key"), 5])
-def test_E001_not_a_dict(value: object) -> None:
+def test_settings_must_be_a_dict(value: object) -> None:
     """DOCRAPTOR must be a dict."""
     assert settings_ids(value) == ["E001"]
 
 
+@pytest.mark.check("E002")
 @pytest.mark.parametrize(
     ("key", "near"),
     [("API_KEYS", "API_KEY"), ("api_key", "API_KEY"), ("CALLBACK_URL", "CALLBACK_BASE_URL")],
 )
-def test_E002_suggests_the_near_key(key: str, near: str) -> None:
-    """An unknown key is an error that names the key that was meant."""
+def test_unknown_setting_suggests_a_similar_one(key: str, near: str) -> None:
+    """An unknown setting is an error that names the similar one."""
     with override_settings(DOCRAPTOR=RIGHT | {key: "x"}):
         (message,) = checks.check_settings(None)
     assert ids([message]) == ["E002"]
@@ -83,8 +85,9 @@ def test_E002_suggests_the_near_key(key: str, near: str) -> None:
     assert repr(key) in message.msg
 
 
-def test_E002_nothing_near() -> None:
-    """An unknown key like no other gets the list of all."""
+@pytest.mark.check("E002")
+def test_unknown_setting_lists_all() -> None:
+    """An unknown setting that is similar to none lists all settings."""
     with override_settings(DOCRAPTOR=RIGHT | {"zzzzzz": 1}):
         (message,) = checks.check_settings(None)
     assert message.id == "django_docraptor.E002"
@@ -92,11 +95,13 @@ def test_E002_nothing_near() -> None:
     assert "MAX_IN_FLIGHT" in message.hint
 
 
-def test_E002_key_is_no_string() -> None:
-    """A key of any type is reported, not a crash."""
+@pytest.mark.check("E002")
+def test_setting_name_may_have_any_type() -> None:
+    """A setting's name that is not a string is reported."""
     assert settings_ids(RIGHT | {5: "x"}) == ["E002"]
 
 
+@pytest.mark.check("E003")
 @pytest.mark.parametrize(
     ("key", "value"),
     [
@@ -115,27 +120,30 @@ def test_E002_key_is_no_string() -> None:
         ("PROXIES", "http://proxy:3128"),
     ],
 )
-def test_E003_wrong_type(key: str, value: object) -> None:
-    """A value of the wrong type is an error that names its key."""
+def test_invalid_setting_is_named(key: str, value: object) -> None:
+    """An invalid value is an error that names its setting."""
     with override_settings(DOCRAPTOR=RIGHT | {key: value}):
         (message,) = checks.check_settings(None)
     assert ids([message]) == ["E003"]
     assert key in message.msg
 
 
-def test_E003_every_mistake_is_told() -> None:
-    """Two mistakes give two messages."""
+@pytest.mark.check("E003")
+def test_all_invalid_settings_are_reported() -> None:
+    """Two invalid values give two messages."""
     assert settings_ids(RIGHT | {"TEST_MODE": 1, "MAX_SUBMIT_FAILURES": 0}) == ["E003", "E003"]
 
 
+@pytest.mark.check("E004")
 @pytest.mark.parametrize("docraptor", [None, {}, {"API_KEY": ""}, {"API_KEY": "  "}])
-def test_E004_no_key(docraptor: object) -> None:
-    """Without an API key nothing can work."""
+def test_api_key_is_required(docraptor: object) -> None:
+    """Without an API key nothing works."""
     assert settings_ids(docraptor) == ["E004"]
 
 
-def test_E004_callable() -> None:
-    """A callable counts as a key, and is not called at start-up."""
+@pytest.mark.check("E004")
+def test_callable_api_key_is_not_called() -> None:
+    """A callable counts as an API key, and the check does not call it."""
 
     def explode(account: str) -> str:
         raise AssertionError
@@ -143,14 +151,16 @@ def test_E004_callable() -> None:
     assert settings_ids({"API_KEY": explode}) == []
 
 
-def test_E005_callback_over_http() -> None:
-    """W9: a callback address without https is an error in production, fine while debugging."""
+@pytest.mark.fault("W9")
+def test_callback_url_must_use_https() -> None:
+    """A callback URL without https is an error in production, and allowed while debugging."""
     wrong = RIGHT | {"CALLBACK_BASE_URL": "http://shop.example"}
     assert settings_ids(wrong) == ["E005"]
     with override_settings(DEBUG=True):
         assert settings_ids(wrong) == []
 
 
+@pytest.mark.check("E006")
 @pytest.mark.parametrize(
     "defaults",
     [
@@ -162,34 +172,40 @@ def test_E005_callback_over_http() -> None:
         {"prince_options": "print"},
     ],
 )
-def test_E006_wrong_defaults(defaults: dict[str, object]) -> None:
-    """Options that no document could be sent with are an error at start-up."""
+def test_invalid_defaults_are_reported(defaults: dict[str, object]) -> None:
+    """Default options that DocRaptor would refuse are an error."""
     assert settings_ids(RIGHT | {"DEFAULTS": defaults}) == ["E006"]
 
 
+@pytest.mark.check("W005")
 @pytest.mark.parametrize(
     ("defaults", "name", "hint"),
     [
         ({"javascrpt": True}, "javascrpt", "Did you mean 'javascript'?"),
         ({"prince_options": {"medai": "print"}}, "prince_options.medai", "Did you mean 'media'?"),
-        ({"brand_new": 1}, "brand_new", "It is sent to DocRaptor as it is."),
+        ({"brand_new": 1}, "brand_new", "It is sent to DocRaptor unchanged."),
     ],
 )
-def test_W005_unknown_defaults(defaults: dict[str, object], name: str, hint: str) -> None:
-    """A name in DEFAULTS that is not known gets the warning that a document's options get."""
+def test_unknown_defaults_are_a_warning(defaults: dict[str, object], name: str, hint: str) -> None:
+    """An unknown name in DEFAULTS gives the same warning as in a document's options."""
     with override_settings(DOCRAPTOR=RIGHT | {"DEFAULTS": defaults}):
         (message,) = checks.check_settings(None)
     assert ids([message]) == ["W005"]
-    assert message.msg == f"DOCRAPTOR['DEFAULTS'] has {name}, which this version does not know."
+    assert message.msg == (
+        f"DOCRAPTOR['DEFAULTS'] contains {name}, which this version of django_docraptor does not "
+        "know."
+    )
     assert message.hint == hint
 
 
+@pytest.mark.check("E007")
 @pytest.mark.parametrize("path", ["nodots", "shop.nowhere.Client", "django_docraptor.client.Clien"])
-def test_E007_client(path: str) -> None:
+def test_client_class_must_be_importable(path: str) -> None:
     """A client class that cannot be imported is an error."""
     assert settings_ids(RIGHT | {"CLIENT": path}) == ["E007"]
 
 
+@pytest.mark.check("E020")
 @pytest.mark.parametrize(
     ("base", "static_url", "found"),
     [
@@ -199,27 +215,32 @@ def test_E007_client(path: str) -> None:
         ("https://shop.example", "/static/", []),
     ],
 )
-def test_E020_assets_base_url(base: str, static_url: str | None, found: list[str]) -> None:
-    """Absolute addresses need something to begin with."""
+def test_absolute_assets_need_a_base_url(
+    base: str, static_url: str | None, found: list[str]
+) -> None:
+    """Absolute asset URLs need a base URL."""
     with override_settings(STATIC_URL=static_url):
         docraptor = RIGHT | {"ASSETS": "absolute", "ASSETS_BASE_URL": base}
         assert settings_ids(docraptor) == found
         assert settings_ids(docraptor | {"ASSETS": "inline"}) == []
 
 
-def test_E008_urls_missing() -> None:
-    """Our URLs must be included."""
+@pytest.mark.check("E008")
+def test_urls_must_be_included() -> None:
+    """The package's URLs must be included."""
     with override_settings(ROOT_URLCONF=__name__):
         assert ids(checks.check_urls(None)) == ["E008"]
 
 
-def test_E008_urls_included() -> None:
-    """With the URLs included there is nothing to say, nor without any URLs at all."""
+@pytest.mark.check("E008")
+def test_included_urls_give_no_message() -> None:
+    """With the URLs included, or without any URLs at all, there is no message."""
     assert checks.check_urls(None) == []
     with override_settings(ROOT_URLCONF=None):
         assert checks.check_urls(None) == []
 
 
+@pytest.mark.check("W001")
 @pytest.mark.parametrize(
     "url",
     [
@@ -229,17 +250,18 @@ def test_E008_urls_included() -> None:
         "http://localhost@evil.example",
     ],
 )
-def test_W001_plain_http(url: str) -> None:
-    """Key and documents over plain http to another machine deserve a warning."""
+def test_plain_http_is_a_warning(url: str) -> None:
+    """Plain http to another machine is a warning, since it shows key and documents."""
     assert settings_ids(RIGHT | {"BASE_URL": url}) == ["W001"]
     with override_settings(DEBUG=True):
         assert settings_ids(RIGHT | {"BASE_URL": url}) == []
 
 
+@pytest.mark.check("W001")
 @pytest.mark.parametrize(
     "url", ["http://127.0.0.1:8001", "http://localhost", "http://[::1]:1", "https://x.example"]
 )
-def test_W001_on_this_machine(url: str) -> None:
+def test_plain_http_to_this_machine_is_allowed(url: str) -> None:
     """A sandbox on this machine needs no https."""
     assert settings_ids(RIGHT | {"BASE_URL": url}) == []
 
@@ -249,46 +271,53 @@ def test_W002_no_broker(monkeypatch) -> None:
     monkeypatch.delenv("CELERY_BROKER_URL", raising=False)
     with celery_app(broker_url=None):
         with override_settings(DOCRAPTOR=RIGHT):
-            assert ids(checks.check_celery(None)) == ["W002"]
+            assert ids(checks.check_runner(None)) == ["W002"]
         with override_settings(DOCRAPTOR=RIGHT | {"RUNNER": "none"}):
-            assert checks.check_celery(None) == []
+            assert checks.check_runner(None) == []
     with celery_app(broker_url=None, task_always_eager=True):
-        assert checks.check_celery(None) == []
+        assert checks.check_runner(None) == []
 
 
+@pytest.mark.check("W003")
 @pytest.mark.parametrize("url", ["redis://127.0.0.1", "rediss://127.0.0.1", "sentinel://127.0.0.1"])
-def test_W003_redis_without_timeout(url: str) -> None:
+def test_redis_without_socket_timeout_is_a_warning(url: str) -> None:
     """A Redis broker without a socket timeout could block a request for ever."""
     with celery_app(broker_url=url):
-        assert ids(checks.check_celery(None)) == ["W003"]
+        assert ids(checks.check_runner(None)) == ["W003"]
 
 
-def test_W003_with_timeout() -> None:
-    """With a timeout, or with another broker, there is nothing to say."""
+@pytest.mark.check("W003")
+def test_redis_with_socket_timeout_gives_no_message() -> None:
+    """With a timeout, or with another broker, there is no message."""
     with celery_app(broker_url="redis://127.0.0.1", broker_transport_options={"socket_timeout": 5}):
-        assert checks.check_celery(None) == []
+        assert checks.check_runner(None) == []
     with celery_app(broker_url="amqp://127.0.0.1"):
-        assert checks.check_celery(None) == []
+        assert checks.check_runner(None) == []
 
 
+@pytest.mark.check("W004")
 @pytest.mark.skipif("connection.vendor != 'sqlite'")
 @pytest.mark.parametrize("options", [{}, {"transaction_mode": None}, {"transaction_mode": "X"}])
-def test_W004_sqlite_transactions(options: dict[str, object], monkeypatch) -> None:
-    """SQLite's deferred transactions fail when two processes write."""
+def test_deferred_sqlite_transactions_are_a_warning(
+    options: dict[str, object], monkeypatch
+) -> None:
+    """SQLite's deferred transactions fail if two processes write."""
     monkeypatch.setitem(connection.settings_dict, "OPTIONS", options)
     assert ids(checks.check_sqlite(None)) == ["W004"]
 
 
-def test_W004_immediate(monkeypatch) -> None:
+@pytest.mark.check("W004")
+def test_immediate_sqlite_transactions_give_no_message(monkeypatch) -> None:
     """The recommended options give no warning, in any spelling."""
     assert checks.check_sqlite(None) == []
     monkeypatch.setitem(connection.settings_dict, "OPTIONS", {"transaction_mode": "immediate"})
     assert checks.check_sqlite(None) == []
 
 
+@pytest.mark.check("E022")
 @pytest.mark.parametrize(("use_tz", "found"), [(True, []), (False, ["E022"])])
-def test_E022_time_zones(settings, use_tz: bool, found: list[str]) -> None:
-    """Aware times only."""
+def test_use_tz_is_required(settings, use_tz: bool, found: list[str]) -> None:
+    """USE_TZ must be on."""
     settings.USE_TZ = use_tz
     assert ids(checks.check_time_zones(None)) == found
 
@@ -297,19 +326,20 @@ DISK = "django.core.files.storage.FileSystemStorage"
 
 
 def disk(location: Path, **options: object) -> dict[str, object]:
-    """A storage in a directory."""
+    """Return a storage in a directory."""
     return {"BACKEND": DISK, "OPTIONS": {"location": location, **options}}
 
 
 def storage_ids(storages: dict[str, object], root: object, url: str = "/media/") -> list[str]:
-    """What check_storage finds with that storage beside a default one, and these media files."""
+    """Return the check IDs for a storage beside a default one, with these media settings."""
     storages = {"default": {"BACKEND": DISK}, **storages}
     with override_settings(STORAGES=storages, MEDIA_ROOT=root, MEDIA_URL=url):
         return ids(checks.check_storage(None))
 
 
-def test_W006_documents_below_the_media_root(tmp_path: Path) -> None:
-    """Without an alias documents go where everyone can read them; so they do with a wrong one."""
+@pytest.mark.check("W006")
+def test_documents_below_the_media_root_are_a_warning(tmp_path: Path) -> None:
+    """Documents below MEDIA_ROOT, or in the default storage, may be public."""
     root = tmp_path / "media"
     root.mkdir()
     link = tmp_path / "link"
@@ -320,8 +350,9 @@ def test_W006_documents_below_the_media_root(tmp_path: Path) -> None:
     assert storage_ids({"docraptor": disk(link / "documents")}, str(root)) == ["W006"]
 
 
-def test_W006_documents_that_nobody_serves(tmp_path: Path) -> None:
-    """Elsewhere, without an address, or not on this disk, documents are private."""
+@pytest.mark.check("W006")
+def test_documents_outside_of_the_media_root_give_no_message(tmp_path: Path) -> None:
+    """Documents elsewhere, without a URL, or not on this disk are private."""
     root = tmp_path / "media"
     assert storage_ids({"docraptor": disk(tmp_path / "documents")}, root) == []
     assert storage_ids({"docraptor": disk(tmp_path / "media2")}, root) == []
@@ -332,9 +363,10 @@ def test_W006_documents_that_nobody_serves(tmp_path: Path) -> None:
     assert storage_ids({"docraptor": memory}, root) == []
 
 
+@pytest.mark.check("W006")
 @pytest.mark.parametrize(
     "storage", [{"BACKEND": "no.such.Storage"}, {"BACKEND": DISK, "OPTIONS": {"no_such": 1}}]
 )
-def test_W006_storage_that_cannot_be_made(storage: dict[str, object], tmp_path: Path) -> None:
-    """Its error is not this check's."""
+def test_invalid_storage_is_not_reported_here(storage: dict[str, object], tmp_path: Path) -> None:
+    """A storage that cannot be created is reported by Django, not by this check."""
     assert storage_ids({"docraptor": storage}, tmp_path) == []

@@ -1,4 +1,4 @@
-"""The ``DOCRAPTOR`` dict: defaults, overrides, API keys."""
+"""The setting DOCRAPTOR: defaults, overrides, API keys."""
 
 import tempfile
 from datetime import timedelta
@@ -32,10 +32,11 @@ DEFAULTS = {
     "RETENTION": {},
     "PROXIES": {},
     "CA_BUNDLE": "",
-    "RUNNER": "celery",
+    "RUNNER": None,
+    "DJANGO_TASKS": {},
     "CLIENT": "django_docraptor.client.Client",
 }
-# A value for each key that is right and is not the default.
+# A valid value of each setting that is not its default.
 OTHERS = {
     "API_KEY": "other",
     "TEST_MODE": False,
@@ -59,9 +60,10 @@ OTHERS = {
     "PROXIES": {"https": "http://proxy:3128"},
     "CA_BUNDLE": "bundle.pem",
     "RUNNER": "none",
+    "DJANGO_TASKS": {"backend": "docraptor", "queue_name": "documents"},
     "CLIENT": "shop.client.Client",
 }
-# Values of each key that cannot work.
+# Invalid values.
 WRONG = [
     ("API_KEY", 5),
     ("TEST_MODE", "yes"),
@@ -97,33 +99,36 @@ WRONG = [
     ("RETENTION", {"inputs": timedelta(days=40_000)}),
     ("PROXIES", "http://proxy:3128"),
     ("CA_BUNDLE", False),
-    ("RING_ON_COMMIT", 0),
+    ("RUNNER", 0),
+    ("RUNNER", "cron"),
+    ("DJANGO_TASKS", {"queue": "documents"}),
+    ("DJANGO_TASKS", {"backend": 1}),
     ("CLIENT", None),
 ]
 
 
-def test_known_keys() -> None:
-    """These keys there are, and no others."""
+def test_settings_are_those_above() -> None:
+    """The package has these settings and no others."""
     assert {setting.key for setting in declared_settings()} == set(DEFAULTS)
 
 
 @pytest.mark.parametrize("key", DEFAULTS)
-def test_conf_default(key: str) -> None:
-    """A key that is left out has its documented default."""
+def test_missing_setting_has_its_default(key: str) -> None:
+    """A setting that is left out has its default."""
     with override_settings(DOCRAPTOR={}):
         assert getattr(conf, key.lower()) == DEFAULTS[key]
 
 
 @pytest.mark.parametrize("key", DEFAULTS)
-def test_conf_default_is_right(key: str) -> None:
-    """A default passes the check of its own key."""
+def test_default_is_valid(key: str) -> None:
+    """A default is a valid value."""
     (setting,) = (setting for setting in declared_settings() if setting.key == key)
     assert setting.validate(DEFAULTS[key]) is None
 
 
 @pytest.mark.parametrize("key", DEFAULTS)
-def test_conf_override_takes_effect_at_once(key: str) -> None:
-    """What override_settings says holds inside the block and not after it."""
+def test_override_settings_takes_effect_at_once(key: str) -> None:
+    """override_settings applies inside of its block and not after it."""
     before = getattr(conf, key.lower())
     with override_settings(DOCRAPTOR={key: OTHERS[key]}):
         assert getattr(conf, key.lower()) == OTHERS[key]
@@ -131,60 +136,60 @@ def test_conf_override_takes_effect_at_once(key: str) -> None:
 
 
 @pytest.mark.parametrize("key", DEFAULTS)
-def test_problem_right_value(key: str) -> None:
-    """A right value has no problem."""
+def test_valid_value_has_no_error(key: str) -> None:
+    """A valid value has no error."""
     (setting,) = (setting for setting in declared_settings() if setting.key == key)
     assert setting.validate(OTHERS[key]) is None
 
 
 @pytest.mark.parametrize(("key", "value"), WRONG)
-def test_problem_wrong_value(key: str, value: object) -> None:
-    """A wrong value has a problem that ends a sentence about it."""
+def test_invalid_value_has_an_error(key: str, value: object) -> None:
+    """An invalid value has an error that completes a sentence about it."""
     (setting,) = (setting for setting in declared_settings() if setting.key == key)
     assert (setting.validate(value) or "").startswith(("must ", "has ", "["))
 
 
 @override_settings()
-def test_conf_without_the_setting(settings) -> None:
-    """A project without DOCRAPTOR gets the defaults."""
+def test_project_without_the_setting_has_defaults(settings) -> None:
+    """A project without DOCRAPTOR has the defaults."""
     del settings.DOCRAPTOR
     assert conf.test_mode is True
 
 
 @override_settings(DOCRAPTOR=["API_KEY"])
-def test_conf_not_a_dict() -> None:
-    """Something that is no dict counts as nothing: a check reports it."""
+def test_setting_that_is_not_a_dict_is_ignored() -> None:
+    """A value that is not a dict counts as empty, since a check reports it."""
     assert conf.user_settings == {}
 
 
 @override_settings(DOCRAPTOR={"API_KEY": "one-key"})
 def test_string_api_key_serves_every_account() -> None:
-    """A string is the key of every account."""
+    """A string is the API key of every account."""
     assert conf.get_api_key("default") == conf.get_api_key("other") == "one-key"
 
 
 @override_settings(DOCRAPTOR={"API_KEY": lambda account: f"key-of-{account}"})
 def test_callable_api_key_gets_the_account() -> None:
-    """A callable is given the account's name."""
+    """A callable is called with the account's name."""
     assert conf.get_api_key("tenant") == "key-of-tenant"
 
 
 @pytest.mark.parametrize("key", ["", "  ", lambda account: "", lambda account: None])
 def test_blank_api_key_raises(key: object) -> None:
-    """No key is a configuration error that names the account."""
+    """A blank API key raises an error that names the account."""
     with override_settings(DOCRAPTOR={"API_KEY": key}), pytest.raises(ConfigurationError) as caught:
         conf.get_api_key("tenant")
     assert "'tenant'" in str(caught.value)
 
 
 @override_settings(DOCRAPTOR={"SPOOL_DIR": "given"})
-def test_spool_path_given() -> None:
-    """A given spool directory is used, string or path."""
+def test_given_spool_directory_is_used() -> None:
+    """A given spool directory is used, as a string or a path."""
     assert conf.spool_path == Path("given")
 
 
 @override_settings(DOCRAPTOR={})
-def test_spool_path_default() -> None:
-    """The default spool directory lies below the system's temporary files."""
+def test_default_spool_directory_is_temporary() -> None:
+    """The default spool directory is below the system's temporary directory."""
     assert conf.spool_path.is_relative_to(tempfile.gettempdir())
     assert conf.spool_path != Path(tempfile.gettempdir())

@@ -1,4 +1,4 @@
-"""Liveness: the report, the status command, the sentences for people."""
+"""The health report and its problems, and the banner in the admin."""
 
 import json
 from io import StringIO
@@ -25,8 +25,8 @@ def status(*arguments: str) -> tuple[str, int]:
     return out.getvalue(), 0
 
 
-def test_report_of_an_idle_site(sandbox: Sandbox, documents_dir) -> None:
-    """Nothing to do is no problem, even if nothing ever ticked."""
+def test_idle_site_has_no_problem(sandbox: Sandbox, documents_dir) -> None:
+    """Without jobs there is no problem, even if no tick ever ran."""
     run_until_finished(enqueue())
     found = health.health_report()
     assert found.lag == 0
@@ -35,31 +35,31 @@ def test_report_of_an_idle_site(sandbox: Sandbox, documents_dir) -> None:
     assert status()[1] == 0
 
 
-def test_report_nothing_ever_ticked(sandbox: Sandbox) -> None:
-    """A job that nobody takes is a problem, and the sentence says what to start."""
+def test_waiting_job_without_any_tick_is_a_problem(sandbox: Sandbox) -> None:
+    """A job that no worker claims is a problem, and the message says what to start."""
     enqueue()
     skip_time(300)
     (problem,) = health.health_problems()
     assert "5 min" in problem
-    assert "nothing has ever ticked" in problem
+    assert "the engine has never run" in problem
     text, code = status()
     assert code == 1
     assert problem in text
     assert status("--max-lag", "1000")[1] == 0
 
 
-def test_report_ticks_stopped_and_workers_busy(sandbox: Sandbox) -> None:
-    """It is told apart whether beat stopped or the workers do not come through."""
+def test_problem_distinguishes_missing_ticks_from_busy_workers(sandbox: Sandbox) -> None:
+    """The message says whether ticks stopped or workers are too slow."""
     enqueue()
     skip_time(300)
     Heartbeat.objects.update_or_create(pk=1, defaults={"ticked_at": "2020-01-01T00:00Z"})
-    assert "nothing has ticked for" in health.health_problems()[0]
+    assert "there has been no tick for" in health.health_problems()[0]
     Heartbeat.record("ticked_at")
-    assert "no worker has taken it" in health.health_problems()[0]
+    assert "not all busy" in health.health_problems()[0]
 
 
-def test_report_waiting_for_a_slot_is_not_late(sandbox: Sandbox, settings) -> None:
-    """Jobs that wait because all slots are taken do not raise an alarm."""
+def test_job_that_waits_for_a_slot_is_not_late(sandbox: Sandbox, settings) -> None:
+    """Jobs that wait because all slots are taken are not a problem."""
     settings.DOCRAPTOR = settings.DOCRAPTOR | {"MAX_IN_FLIGHT": 1}
     sandbox.change_settings(delay=100)
     enqueue()
@@ -70,15 +70,15 @@ def test_report_waiting_for_a_slot_is_not_late(sandbox: Sandbox, settings) -> No
     assert health.health_report().lag < 60
 
 
-def test_report_stopped_accounts(sandbox: Sandbox) -> None:
-    """A paused account and an open circuit are told with their reason."""
+def test_paused_accounts_are_problems_with_reasons(sandbox: Sandbox) -> None:
+    """A paused account and an open circuit are problems, with their reasons."""
     Account.pause("default", 600, "Unauthorized")
     for _ in range(5):
         Account.lock("other")
         Account.record_failure("other", "HTTP 503")
     problems = health.health_problems()
-    assert any("default: no calls until" in text and "Unauthorized" in text for text in problems)
-    assert any("other: no creates until" in text and "HTTP 503" in text for text in problems)
+    assert any("default is paused until" in text and "Unauthorized" in text for text in problems)
+    assert any("other submits no new documents until" in text and "HTTP 503" in text for text in problems)
 
 
 def test_status_json(sandbox: Sandbox) -> None:
@@ -89,17 +89,17 @@ def test_status_json(sandbox: Sandbox) -> None:
     assert found["problems"] == []
 
 
-def test_admin_says_that_nothing_ticks(sandbox: Sandbox, admin_client) -> None:
-    """The list of jobs bears the same sentence in a banner, and none when all is well."""
+def test_admin_shows_the_problem_in_a_banner(sandbox: Sandbox, admin_client) -> None:
+    """The list of jobs shows the same message in a banner, and none if there is no problem."""
     url = reverse("admin:django_docraptor_renderjob_changelist")
     enqueue()
-    assert "nothing has ever ticked" not in admin_client.get(url).content.decode()
+    assert "the engine has never run" not in admin_client.get(url).content.decode()
     skip_time(300)
-    assert "nothing has ever ticked" in admin_client.get(url).content.decode()
+    assert "the engine has never run" in admin_client.get(url).content.decode()
 
 
-def test_note_is_rare(sandbox: Sandbox, django_assert_num_queries) -> None:
-    """The same sight costs a query only now and then."""
+def test_heartbeat_is_recorded_rarely(sandbox: Sandbox, django_assert_num_queries) -> None:
+    """The same heartbeat is not saved again at once."""
     health._last_recorded.clear()
     health.record_heartbeat("ticked_at")
     with django_assert_num_queries(0):

@@ -1,4 +1,4 @@
-"""Hosted documents: made by one call, public, ended on request."""
+"""Hosted documents: rendered by one call, public, expired on request."""
 
 import urllib.request
 from datetime import datetime, timedelta
@@ -16,7 +16,7 @@ from tests.support.jobs import HTML
 
 
 def fetch(url: str) -> tuple[int, bytes]:
-    """What the public gets."""
+    """Return the status code and the content that anyone gets."""
     try:
         with urllib.request.urlopen(url, timeout=5) as answer:
             return answer.status, answer.read()
@@ -24,8 +24,8 @@ def fetch(url: str) -> tuple[int, bytes]:
         return error.code, b""
 
 
-def test_host_now(sandbox: Sandbox) -> None:
-    """The document is at an address that anybody may read; it is a test one, and hosted."""
+def test_render_hosted_now_publishes_a_test_document(sandbox: Sandbox) -> None:
+    """The document is public at its URL; it is a test document and hosted."""
     hosted = render_hosted_now(name="hello.pdf", content=HTML)
     status, content = fetch(hosted.public_url)
     assert (status, content[:5]) == (200, b"%PDF-")
@@ -39,21 +39,21 @@ def test_host_now(sandbox: Sandbox) -> None:
     assert hosted.account == "default"
 
 
-def test_host_now_production(sandbox: Sandbox) -> None:
-    """Only who says so gets a document on the bill."""
+def test_production_document_must_be_requested(sandbox: Sandbox) -> None:
+    """Only `test=False` renders a document that is billed."""
     render_hosted_now(name="hello.pdf", content=HTML, test=False)
     assert [entry.billed for entry in sandbox.ledger.accepted()] == [True]
 
 
-def test_download_limit(sandbox: Sandbox) -> None:
-    """After so many downloads there is nothing to see."""
+def test_document_ends_after_its_download_limit(sandbox: Sandbox) -> None:
+    """After the last allowed download the URL gets 404."""
     options = {"hosted_download_limit": 1}
     url = render_hosted_now(name="hello.pdf", content=HTML, options=options).public_url
     assert [fetch(url)[0], fetch(url)[0]] == [200, 404]
 
 
-def test_expires_at(sandbox: Sandbox) -> None:
-    """After its time there is nothing to see."""
+def test_document_ends_at_its_expiry_time(sandbox: Sandbox) -> None:
+    """After the expiry time the URL gets 404."""
     options = {"hosted_expires_at": timezone.now() - timedelta(minutes=1)}
     assert (
         fetch(render_hosted_now(name="hello.pdf", content=HTML, options=options).public_url)[0]
@@ -72,24 +72,26 @@ def test_expires_at(sandbox: Sandbox) -> None:
         ("name", {"name": ""}),
     ],
 )
-def test_host_now_refuses(sandbox: Sandbox, field: str, changes: dict[str, Any]) -> None:
-    """What is wrong is refused under its name; nothing is sent."""
+def test_render_hosted_now_validates_its_arguments(
+    sandbox: Sandbox, field: str, changes: dict[str, Any]
+) -> None:
+    """An invalid argument is reported under its name, and nothing is sent."""
     with pytest.raises(ValidationError) as caught:
         render_hosted_now(**{"name": "hello.pdf", "content": HTML, **changes})
     assert list(caught.value.message_dict) == [field]
     assert sandbox.calls == []
 
 
-def test_naive_time(sandbox: Sandbox) -> None:
-    """A time without a zone is no time at which something public ends."""
+def test_naive_expiry_time_is_refused(sandbox: Sandbox) -> None:
+    """An expiry time needs a time zone."""
     naive = datetime(2031, 1, 1)  # noqa: DTZ001 - the mistake under test
     with pytest.raises(ValidationError) as caught:
         render_hosted_now(name="hello.pdf", content=HTML, options={"hosted_expires_at": naive})
     assert list(caught.value.message_dict) == ["hosted_expires_at"]
 
 
-def test_host_now_lost_answer(sandbox: Sandbox) -> None:
-    """An error says whether the document may be on the bill."""
+def test_lost_response_says_that_it_may_be_billed(sandbox: Sandbox) -> None:
+    """The error says that the document may have been billed."""
     sandbox.add_fault(Fault(on="create", action="close", accept=True))
     with pytest.raises(CallError) as caught:
         render_hosted_now(name="hello.pdf", content=HTML)
@@ -97,14 +99,14 @@ def test_host_now_lost_answer(sandbox: Sandbox) -> None:
     assert len(sandbox.ledger.accepted()) == 1
 
 
-def test_expire(sandbox: Sandbox) -> None:
-    """A document that was ended is no longer public."""
+def test_expired_document_is_not_public(sandbox: Sandbox) -> None:
+    """An expired document is not public."""
     hosted = render_hosted_now(name="hello.pdf", content=HTML)
     expire_hosted(hosted.download_id, account=hosted.account)
     assert fetch(hosted.public_url)[0] == 404
 
 
-def test_expire_unknown(sandbox: Sandbox) -> None:
-    """What DocRaptor does not know cannot be ended: an error, since something may be public."""
+def test_expire_of_an_unknown_document_raises(sandbox: Sandbox) -> None:
+    """An unknown document cannot be expired, which raises since something may be public."""
     with pytest.raises(CallError):
         expire_hosted("no-such-document")

@@ -1,4 +1,4 @@
-"""Documents in e-mails: attached, linked to, announced to their owner."""
+"""Documents in e-mails: attached, linked, and announced to their owner."""
 
 from email import message_from_bytes, policy
 from typing import Any
@@ -24,8 +24,8 @@ pytestmark = pytest.mark.django_db
 
 
 @pytest.fixture(autouse=True)
-def site(settings: Any) -> None:
-    """A site that knows its address, and two languages."""
+def site_url(settings: Any) -> None:
+    """A site with a URL and two languages."""
     settings.DOCRAPTOR = settings.DOCRAPTOR | {"CALLBACK_BASE_URL": "https://shop.example"}
     settings.LANGUAGES = [("en", "English"), ("de", "German")]
     cache.clear()
@@ -33,19 +33,19 @@ def site(settings: Any) -> None:
 
 @pytest.fixture
 def owner() -> AbstractBaseUser:
-    """Who is told."""
+    """The owner, who has an e-mail address."""
     return get_user_model().objects.create_user("owner", "owner@example.com")
 
 
 @pytest.fixture
 def job(owner: AbstractBaseUser, sandbox: Sandbox, documents_dir) -> RenderJob:
-    """A finished document of the owner's."""
+    """A completed job of the owner."""
     return run_until_finished(enqueue(owner=owner))
 
 
 @pytest.fixture
-def connected() -> Any:
-    """A project that wants its owners told."""
+def notify_owner_connected() -> Any:
+    """A project that connects notify_owner to both signals."""
     for signal in (signals.document_completed, signals.document_failed):
         signal.connect(notify_owner)
     yield
@@ -56,8 +56,8 @@ def connected() -> Any:
 # --- attach ----------------------------------------------------------------------------------
 
 
-def test_attach(job: RenderJob) -> None:
-    """The document is in the message, under its name and type."""
+def test_attach_adds_the_document(job: RenderJob) -> None:
+    """The document is attached under its name and content type."""
     message = EmailMessage("Your invoice", to=["customer@example.com"])
     attach(message, job)
     message.send()
@@ -74,8 +74,8 @@ def test_attach(job: RenderJob) -> None:
         ("Rechnung \u00e4\u00f6\n\n\u20ac.pdf", "Rechnung \u00e4\u00f6 \u20ac.pdf"),
     ],
 )
-def test_attach_name_with_line_breaks(job: RenderJob, name: str, shown: str) -> None:
-    """A customer's text in the name stays within the attachment's header."""
+def test_attach_sanitizes_the_name(job: RenderJob, name: str, shown: str) -> None:
+    """A name with line breaks stays within the attachment's header."""
     message = EmailMessage("Your invoice", "Here it is.", to=["customer@example.com"])
     job.name = name
     attach(message, job)
@@ -91,17 +91,17 @@ def test_attach_name_with_line_breaks(job: RenderJob, name: str, shown: str) -> 
 
 
 @pytest.mark.parametrize("state", sorted(set(State) - {State.COMPLETED}))
-def test_attach_unfinished(job: RenderJob, state: State) -> None:
-    """What is not completed has no document, whatever its row says of a file."""
+def test_attach_refuses_an_unfinished_job(job: RenderJob, state: State) -> None:
+    """A job that is not completed has no document to attach."""
     message = EmailMessage()
     job.state = state
-    with pytest.raises(AttachmentError, match=f"is {state.value}: only a completed one"):
+    with pytest.raises(AttachmentError, match=f"is {state.value}; only a completed job"):
         attach(message, job)
     assert message.attachments == []
 
 
-def test_attach_too_large(job: RenderJob) -> None:
-    """A document that no mail server would take is refused with another way; its size will do."""
+def test_attach_refuses_a_large_document(job: RenderJob) -> None:
+    """A document over `max_bytes` is refused, and the error names document_url()."""
     size = len(read_file(job))
     message = EmailMessage()
     with pytest.raises(AttachmentError, match="document_url"):
@@ -111,17 +111,17 @@ def test_attach_too_large(job: RenderJob) -> None:
     assert len(message.attachments) == 1
 
 
-def test_attach_hosted(sandbox: Sandbox) -> None:
-    """What DocRaptor keeps is linked to, not attached."""
+def test_attach_refuses_a_hosted_document(sandbox: Sandbox) -> None:
+    """A hosted document is linked, not attached."""
     job = run_until_finished(enqueue(hosted=True))
     with pytest.raises(AttachmentError, match="public_url"):
         attach(EmailMessage(), job)
 
 
-def test_attach_file_gone(job: RenderJob) -> None:
-    """A file that was removed from the storage is told as such."""
+def test_attach_reports_a_missing_file(job: RenderJob) -> None:
+    """A file that is missing in the storage raises an error."""
     job.file.storage.delete(job.file.name)
-    with pytest.raises(AttachmentError, match="gone from the storage"):
+    with pytest.raises(AttachmentError, match="missing from the storage"):
         attach(EmailMessage(), job)
 
 
@@ -135,15 +135,15 @@ def test_attach_file_gone(job: RenderJob) -> None:
         ("https://shop.example/shop/", "https://shop.example/shop/docraptor/documents/"),
     ],
 )
-def test_download_link(settings: Any, base: str, start: str) -> None:
-    """The link leads to the document, at the address that the site says it has."""
+def test_document_url_starts_with_the_sites_url(settings: Any, base: str, start: str) -> None:
+    """The link leads to the status page under the site's URL."""
     settings.DOCRAPTOR = settings.DOCRAPTOR | {"CALLBACK_BASE_URL": base}
     job = enqueue()
-    assert document_url(job) == f"{start}{job.pk}/waiting/"
+    assert document_url(job) == f"{start}{job.pk}/status/"
 
 
-def test_download_link_without_address(settings: Any) -> None:
-    """Without the site's address there is no link, and no guess."""
+def test_document_url_needs_the_sites_url(settings: Any) -> None:
+    """Without CALLBACK_BASE_URL an error is raised."""
     settings.DOCRAPTOR = settings.DOCRAPTOR | {"CALLBACK_BASE_URL": ""}
     with pytest.raises(ConfigurationError, match="CALLBACK_BASE_URL"):
         document_url(enqueue())
@@ -153,8 +153,8 @@ def test_download_link_without_address(settings: Any) -> None:
 
 
 @pytest.mark.django_db(transaction=True)
-def test_completed(connected, job: RenderJob) -> None:
-    """The owner of a finished document gets a link, as text and as HTML."""
+def test_owner_of_a_completed_job_gets_a_link(notify_owner_connected, job: RenderJob) -> None:
+    """The owner gets a link, as text and as HTML."""
     (message,) = outbox.outbox
     assert (message.to, message.subject) == (["owner@example.com"], "hello.pdf is ready")
     assert document_url(job) in message.body
@@ -164,18 +164,20 @@ def test_completed(connected, job: RenderJob) -> None:
 
 
 @pytest.mark.django_db(transaction=True)
-def test_failed(connected, owner, sandbox: Sandbox) -> None:
-    """The owner of a document that failed learns that, not why: that is for the staff."""
+def test_owner_of_a_failed_job_gets_no_details(
+    notify_owner_connected, owner, sandbox: Sandbox
+) -> None:
+    """The owner learns that the document failed, and not why."""
     sandbox.add_fault(Fault(on="render", action="fail", reason="ORA-00942 in pricing"))
     job = run_until_finished(enqueue(owner=owner))
     (message,) = outbox.outbox
-    assert message.subject == "hello.pdf could not be made"
-    assert f"https://shop.example/docraptor/documents/{job.pk}/waiting/" in message.body
+    assert message.subject == "hello.pdf could not be generated"
+    assert f"https://shop.example/docraptor/documents/{job.pk}/status/" in message.body
     assert "ORA-00942" not in message.message().as_string()
 
 
-def test_twice(job: RenderJob) -> None:
-    """A signal that comes twice is one mail; each state and attempt is news."""
+def test_repeated_signal_sends_one_mail(job: RenderJob) -> None:
+    """A repeated signal sends one e-mail; another attempt sends another one."""
     for _ in range(2):
         notify_owner(RenderJob, job)
     assert len(outbox.outbox) == 1
@@ -184,8 +186,8 @@ def test_twice(job: RenderJob) -> None:
     assert len(outbox.outbox) == 2
 
 
-def test_twice_with_a_forgetful_cache(job: RenderJob) -> None:
-    """Should the cache forget, the second mail is known by its Message-ID."""
+def test_repeated_mail_has_the_same_message_id(job: RenderJob) -> None:
+    """If the cache forgets, the second e-mail has the same Message-ID."""
     for _ in range(2):
         cache.clear()
         notify_owner(RenderJob, job)
@@ -194,7 +196,7 @@ def test_twice_with_a_forgetful_cache(job: RenderJob) -> None:
 
 
 def use_mail(settings: Any, backend: str, **options: Any) -> None:
-    """Send mail in another way, said as each version of Django wants it said."""
+    """Choose the e-mail backend, in the way of each Django version."""
     path = f"django.core.mail.backends.{backend}.EmailBackend"
     if django.VERSION >= (6, 1):
         settings.MAILERS = {"default": {"BACKEND": path, "OPTIONS": options}}
@@ -203,8 +205,8 @@ def use_mail(settings: Any, backend: str, **options: Any) -> None:
         settings.EMAIL_HOST, settings.EMAIL_PORT = options.get("host"), options.get("port")
 
 
-def test_mail_fails(job: RenderJob, settings: Any) -> None:
-    """A mail that was not sent is not remembered as sent."""
+def test_mail_that_was_not_sent_is_sent_again(job: RenderJob, settings: Any) -> None:
+    """An e-mail that could not be sent is not remembered as sent."""
     use_mail(settings, "smtp", host="127.0.0.1", port=9)
     with pytest.raises(OSError, match="refused"):
         notify_owner(RenderJob, job)
@@ -214,31 +216,35 @@ def test_mail_fails(job: RenderJob, settings: Any) -> None:
 
 
 @pytest.mark.parametrize("fields", [{"email": ""}, {"is_active": False}])
-def test_nobody_to_tell(job: RenderJob, owner, fields: dict[str, Any]) -> None:
-    """An owner without an address, or locked out, gets nothing."""
+def test_no_mail_to_an_owner_without_address_or_inactive(
+    job: RenderJob, owner, fields: dict[str, Any]
+) -> None:
+    """An owner without an e-mail address, or an inactive one, gets no e-mail."""
     get_user_model().objects.update(**fields)
     notify_owner(RenderJob, RenderJob.objects.get())
     assert outbox.outbox == []
 
 
-def test_no_owner(job: RenderJob) -> None:
-    """A job of nobody's is nobody's news."""
+def test_no_mail_for_a_job_without_owner(job: RenderJob) -> None:
+    """A job without an owner sends no e-mail."""
     job.owner = None
     notify_owner(RenderJob, job)
     assert outbox.outbox == []
 
 
 @pytest.mark.parametrize("state", sorted(set(State) - {State.COMPLETED, State.FAILED}))
-def test_no_news(job: RenderJob, state: State) -> None:
-    """Only an end that the owner does not know of is told; cancelled is what a person did."""
+def test_no_mail_for_cancelled_jobs(job: RenderJob, state: State) -> None:
+    """Only completed and failed jobs send an e-mail."""
     job.state = state
     notify_owner(RenderJob, job)
     assert outbox.outbox == []
 
 
 @pytest.mark.parametrize("state", [State.COMPLETED, State.FAILED])
-def test_templates(job: RenderJob, settings: Any, tmp_path: Any, state: State) -> None:
-    """A project's own templates win; they see the job, its owner, the link and the language."""
+def test_project_templates_override_the_mail(
+    job: RenderJob, settings: Any, tmp_path: Any, state: State
+) -> None:
+    """A project's templates are used, with the job, its owner, the link and the language."""
     folder = tmp_path / "django_docraptor" / "mail"
     folder.mkdir(parents=True)
     start = "{% load i18n %}{% get_current_language as language %}{{ language }} "
@@ -252,8 +258,10 @@ def test_templates(job: RenderJob, settings: Any, tmp_path: Any, state: State) -
     assert message.subject.startswith("en-us owner hello.pdf https://shop.example/")
 
 
-def test_language_of_the_order(owner, sandbox: Sandbox, documents_dir, settings, tmp_path) -> None:
-    """The mail is in the language of the request that ordered the document."""
+def test_mail_is_in_the_language_of_the_request(
+    owner, sandbox: Sandbox, documents_dir, settings, tmp_path
+) -> None:
+    """The e-mail is in the language in which the document was requested."""
     folder = tmp_path / "django_docraptor" / "mail"
     folder.mkdir(parents=True)
     template = "{% load i18n %}{% get_current_language as language %}{{ language }}"
@@ -269,8 +277,8 @@ def test_language_of_the_order(owner, sandbox: Sandbox, documents_dir, settings,
     assert outbox.outbox[1].subject == "en-us"
 
 
-def test_subject_is_one_line(owner, sandbox: Sandbox, documents_dir) -> None:
-    """A name with a line end makes no further header, and is no HTML."""
+def test_subject_is_one_line_and_html_is_escaped(owner, sandbox: Sandbox, documents_dir) -> None:
+    """A name with a line break adds no header, and HTML in it is escaped."""
     job = run_until_finished(enqueue(owner=owner))
     job.name = "a\r\nBcc: all@example.com <b>"
     notify_owner(RenderJob, job)

@@ -1,4 +1,4 @@
-"""Label → recipe."""
+"""The registry of documents by label."""
 
 from collections.abc import Iterator
 
@@ -10,8 +10,8 @@ from django_docraptor.exceptions import ConfigurationError
 from django_docraptor.models import RenderInput, RenderJob
 
 
-class Recipe:
-    """The least that the life cycle needs."""
+class StubDocument:
+    """The smallest document that the engine accepts."""
 
     def render(self, job: RenderJob, stored: RenderInput) -> str:
         return "<p>rendered</p>"
@@ -24,52 +24,52 @@ class Recipe:
 
 
 @pytest.fixture
-def recipe() -> Iterator[Recipe]:
-    """A recipe that is registered during the test."""
-    one = Recipe()
-    registry.register("tests.recipe", one)
+def registered_document() -> Iterator[StubDocument]:
+    """A document that is registered during the test."""
+    one = StubDocument()
+    registry.register("tests.document", one)
     yield one
-    registry.unregister("tests.recipe")
+    registry.unregister("tests.document")
 
 
-def test_get(recipe: Recipe) -> None:
-    """A registered recipe is found under its label."""
-    assert registry.get("tests.recipe") is recipe
+def test_get_returns_the_registered_document(registered_document: StubDocument) -> None:
+    """A registered document is found by its label."""
+    assert registry.get("tests.document") is registered_document
 
 
-def test_find(recipe: Recipe) -> None:
-    """Who can do without a recipe is told that there is none."""
-    assert registry.find("tests.recipe") is recipe
+def test_find_returns_none_for_an_unknown_label(registered_document: StubDocument) -> None:
+    """`find()` returns None for an unknown label."""
+    assert registry.find("tests.document") is registered_document
     assert registry.find("tests.nothing") is None
 
 
-def test_register_again(recipe: Recipe) -> None:
-    """The last one wins, as on a code reload."""
-    other = Recipe()
-    registry.register("tests.recipe", other)
-    assert registry.get("tests.recipe") is other
+def test_later_registration_replaces_an_earlier_one(registered_document: StubDocument) -> None:
+    """The last registration is used, as after a code reload."""
+    other = StubDocument()
+    registry.register("tests.document", other)
+    assert registry.get("tests.document") is other
 
 
-def test_get_unknown() -> None:
-    """An unknown label is a configuration error that says what to look at."""
+def test_get_raises_for_an_unknown_label() -> None:
+    """An unknown label raises an error that says where to look."""
     with pytest.raises(ConfigurationError, match=r"'tests\.nothing'.*INSTALLED_APPS"):
         registry.get("tests.nothing")
 
 
-def test_unregister(recipe: Recipe) -> None:
-    """A forgotten recipe is unknown; forgetting it twice is no error."""
-    registry.unregister("tests.recipe")
-    registry.unregister("tests.recipe")
+def test_unregister_may_be_repeated(registered_document: StubDocument) -> None:
+    """An unregistered document is unknown, and unregistering it again is no error."""
+    registry.unregister("tests.document")
+    registry.unregister("tests.document")
     with pytest.raises(ConfigurationError):
-        registry.get("tests.recipe")
+        registry.get("tests.document")
 
 
-def test_all_recipes_is_a_copy(recipe: Recipe) -> None:
-    """What a caller does to the list of all recipes does not change the registry."""
+def test_all_documents_returns_a_copy(registered_document: StubDocument) -> None:
+    """Changing the returned dict does not change the registry."""
     registry.all_documents().clear()  # type: ignore[attr-defined] # what it may not do
-    assert registry.all_documents()["tests.recipe"] is recipe
+    assert registry.all_documents()["tests.document"] is registered_document
 
 
-def test_documents_are_found() -> None:
-    """Every app's documents.py is imported at start-up, like admin.py."""
+def test_documents_modules_are_imported_at_startup() -> None:
+    """Every app's documents.py is imported at startup, as admin.py is."""
     assert {"shop.InvoicePDF", "shop.Broken"} <= set(registry.all_documents())

@@ -226,7 +226,7 @@ def test_default_retention_keeps_everything() -> None:
 def test_document_retention_overrides_the_setting(
     settings: Any, register_document: Callable[..., None]
 ) -> None:
-    """A document's own retention overrides RETENTION, and `timedelta.max` keeps its jobs for ever."""
+    """A document's own retention overrides RETENTION; `timedelta.max` keeps its jobs for ever."""
     settings.DOCRAPTOR = settings.DOCRAPTOR | {"RETENTION": {"jobs": 30 * DAY, "inputs": DAY}}
     register_document("shop.Long", 3650 * DAY)
     register_document("shop.Ever", timedelta.max)

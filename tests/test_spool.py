@@ -47,7 +47,7 @@ def write(path: Path, data: bytes) -> None:
         file.write(data)
 
 
-def test_path_for_is_flat(path: Path) -> None:
+def test_path_is_flat(path: Path) -> None:
     """Directories in a storage name are dropped, and no name leads out of the spool."""
     assert path.name == "name.pdf"
     assert spool.path_for("../../etc/passwd").parent == path.parent
@@ -58,7 +58,7 @@ def test_directory_is_private(path: Path) -> None:
     assert path.parent.stat().st_mode & 0o777 == 0o700
 
 
-def test_directory_exists_already(path: Path) -> None:
+def test_existing_directory_is_used(path: Path) -> None:
     """An existing directory is used."""
     assert spool.get_directory() == path.parent
 
@@ -116,7 +116,7 @@ def remaining(path: Path, name: str, age: float) -> list[str]:
 
 
 @pytest.mark.parametrize("kind", DOCUMENTS)
-def test_finalize_whole_document(path: Path, kind: str) -> None:
+def test_finalize_keeps_a_whole_document(path: Path, kind: str) -> None:
     """A complete document gets its final name unchanged, and no partial file remains."""
     write(path, DOCUMENTS[kind])
     spool.finalize(path, TOKEN, kind)
@@ -126,7 +126,7 @@ def test_finalize_whole_document(path: Path, kind: str) -> None:
 
 @pytest.mark.parametrize("kind", DOCUMENTS)
 @pytest.mark.parametrize("data", [b"", HTML, b'{"error": "x"}', b"\x00" * 3000])
-def test_finalize_refuses(path: Path, kind: str, data: bytes) -> None:
+def test_finalize_refuses_other_content(path: Path, kind: str, data: bytes) -> None:
     """A file that is not a document is kept as .bad and never gets the final name."""
     write(path, data)
     with pytest.raises(NotADocumentError, match=r"kept in the spool directory as \.bad"):
@@ -144,9 +144,10 @@ def test_finalize_refuses_other_kinds(path: Path, kind: str) -> None:
             spool.finalize(path, TOKEN, kind)
 
 
+@pytest.mark.fault("D3", "D4")
 @pytest.mark.parametrize("kind", ["pdf", "xlsx"])
 @pytest.mark.parametrize("kept", [0.25, 0.5, 0.9])
-def test_finalize_refuses_truncated(path: Path, kind: str, kept: float) -> None:
+def test_finalize_refuses_a_truncated_document(path: Path, kind: str, kept: float) -> None:
     """A truncated document is rejected although its beginning is valid."""
     data = DOCUMENTS[kind]
     write(path, data[: int(len(data) * kept)])
@@ -154,7 +155,7 @@ def test_finalize_refuses_truncated(path: Path, kind: str, kept: float) -> None:
         spool.finalize(path, TOKEN, kind)
 
 
-def test_verify_pdf_with_leading_bytes(path: Path) -> None:
+def test_verify_accepts_leading_bytes(path: Path) -> None:
     """A PDF header is accepted in the first 1,024 bytes, as by PDF readers, and no later."""
     path.write_bytes(b" " * 1000 + PDF)
     spool.verify(path, "pdf")
@@ -163,7 +164,7 @@ def test_verify_pdf_with_leading_bytes(path: Path) -> None:
         spool.verify(path, "pdf")
 
 
-def test_verify_pdf_with_trailing_bytes(path: Path) -> None:
+def test_verify_accepts_trailing_bytes(path: Path) -> None:
     """Bytes after the end marker are accepted."""
     path.write_bytes(PDF + b"\n" * 1000)
     spool.verify(path, "pdf")
@@ -186,7 +187,7 @@ def test_verify_quotes_no_secret(path: Path, before: int) -> None:
     assert "can" not in str(caught.value)
 
 
-def test_verify_empty(path: Path) -> None:
+def test_verify_reports_an_empty_file(path: Path) -> None:
     """The error for an empty file says that it is empty."""
     path.write_bytes(b"")
     with pytest.raises(NotADocumentError, match="empty"):
@@ -228,7 +229,8 @@ def test_open_partial_follows_no_link(path: Path, tmp_path: Path) -> None:
     assert target.read_bytes() == b"theirs"
 
 
-def test_open_partial_by_two_at_once(path: Path) -> None:
+@pytest.mark.fault("D9")
+def test_parallel_downloads_use_different_files(path: Path) -> None:
     """Two concurrent downloads of one document write to different files."""
     with spool.open_partial(path, "one") as one, spool.open_partial(path, "two") as two:
         one.write(PDF)
@@ -237,7 +239,7 @@ def test_open_partial_by_two_at_once(path: Path) -> None:
     assert path.read_bytes() == PDF
 
 
-def test_discard(path: Path) -> None:
+def test_discard_may_be_repeated(path: Path) -> None:
     """Discarding deletes the file; discarding it again is harmless."""
     path.write_bytes(PDF)
     spool.discard(path)
@@ -245,13 +247,14 @@ def test_discard(path: Path) -> None:
     assert names(path) == []
 
 
-def test_size_and_sha256(path: Path) -> None:
+def test_size_and_sha256_match_the_content(path: Path) -> None:
     """Size and SHA-256 match the content."""
     path.write_bytes(PDF)
     assert spool.size_and_sha256(path) == (len(PDF), hashlib.sha256(PDF).hexdigest())
 
 
-def test_ensure_free_space(path: Path, settings) -> None:
+@pytest.mark.fault("D8")
+def test_full_disk_is_an_error(path: Path, settings) -> None:
     """A disk without space for a document of the maximum size is an error."""
     settings.DOCRAPTOR = settings.DOCRAPTOR | {"MAX_DOCUMENT_BYTES": 1}
     spool.ensure_free_space()
@@ -263,7 +266,7 @@ def test_ensure_free_space(path: Path, settings) -> None:
         spool.ensure_free_space()
 
 
-def test_directory_of_another_user(settings, tmp_path, monkeypatch) -> None:
+def test_default_directory_of_another_user_is_refused(settings, tmp_path, monkeypatch) -> None:
     """The default directory is rejected if others can read it: they may have created it."""
     settings.DOCRAPTOR = {"API_KEY": "k"}
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
@@ -273,7 +276,7 @@ def test_directory_of_another_user(settings, tmp_path, monkeypatch) -> None:
         spool.get_directory()
 
 
-def test_directory_that_cannot_be_created(settings, tmp_path) -> None:
+def test_directory_that_cannot_be_created_is_an_error(settings, tmp_path) -> None:
     """A path below a file is a SpoolError."""
     (tmp_path / "file").write_text("")
     settings.DOCRAPTOR = {"API_KEY": "k", "SPOOL_DIR": tmp_path / "file" / "spool"}

@@ -1,4 +1,4 @@
-"""Waiting for a job's row in a thread."""
+"""Waiting for a job in a thread."""
 
 import time
 
@@ -15,8 +15,8 @@ pytestmark = pytest.mark.django_db
 
 
 @pytest.mark.django_db(transaction=True)
-def test_job_done(sandbox: Sandbox, documents_dir) -> None:
-    """What a worker makes meanwhile comes back as it then is."""
+def test_wait_returns_the_finished_job(sandbox: Sandbox, documents_dir) -> None:
+    """The job is returned as it is when a worker has finished it."""
     job = enqueue()
     with background_worker():
         done = wait_for_job(job, timeout=20)
@@ -25,11 +25,11 @@ def test_job_done(sandbox: Sandbox, documents_dir) -> None:
 
 
 @pytest.mark.django_db(transaction=True)
-def test_job_done_times_out(sandbox: Sandbox) -> None:
-    """Waiting ends in time; it has not touched the job, which nobody works on."""
+def test_wait_times_out_without_touching_the_job(sandbox: Sandbox) -> None:
+    """After the timeout an error is raised, and the job was not changed."""
     job = enqueue()
     before = time.monotonic()
-    with pytest.raises(TimeoutError, match=f"Job {job.pk} was not done after 0.3 s"):
+    with pytest.raises(TimeoutError, match=f"Job {job.pk} was not finished after 0.3 s"):
         wait_for_job(job, timeout=0.3)
     assert 0.3 <= time.monotonic() - before < 5
     assert RenderJob.objects.get().state == State.PENDING
@@ -37,15 +37,15 @@ def test_job_done_times_out(sandbox: Sandbox) -> None:
 
 
 @pytest.mark.parametrize("state", sorted(FINAL_STATES))
-def test_job_done_already(state: State) -> None:
-    """A final job is not waited for, in a transaction neither."""
+def test_wait_returns_a_final_job_at_once(state: State) -> None:
+    """A final job is returned without waiting, even in a transaction."""
     job = enqueue()
     RenderJob.objects.update(state=state, due_at=None)
     assert wait_for_job(job, timeout=0).state == state
 
 
-def test_job_done_in_a_transaction() -> None:
-    """Waiting for what nobody can see is a mistake that is told at once."""
+def test_wait_refuses_to_run_in_a_transaction() -> None:
+    """No worker can see the job before the commit, so an error is raised at once."""
     job = enqueue()
     before = time.monotonic()
     with pytest.raises(RuntimeError, match="after the atomic block"):

@@ -13,6 +13,7 @@ from django.utils import timezone
 from django_docraptor.admin import changelist
 from django_docraptor.models import RenderJob
 from django_docraptor.states import State
+from tests.apps.shop.documents import Broken
 from tests.support.admin_jobs import (
     CANCEL,
     LIST,
@@ -87,6 +88,21 @@ def test_filters(client: Client, query: dict[str, str], names: list[str]) -> Non
         RenderJob.objects.filter(name=name).update(created_at=at)
     found = client.get(LIST, query).context["cl"].result_list
     assert [row.name for row in found] == names
+
+
+def test_documents_are_filtered_by_title(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The filter shows titles; documents with the same title are told apart by their labels."""
+    monkeypatch.setattr(Broken, "verbose_name", "Reminder")
+    (choices,) = [
+        spec.lookup_choices
+        for spec in client.get(LIST).context["cl"].filter_specs
+        if isinstance(spec, changelist.DocumentFilter)
+    ]
+    titles = dict(choices)
+    assert titles["shop.InvoicePDF"] == "Invoice PDF"
+    assert titles["shop.Reminder"] == "Reminder (shop.Reminder)"
+    assert titles["shop.Broken"] == "Reminder (shop.Broken)"
+    assert choices[-1] == ("-", "none (ad hoc)")
 
 
 # Speed

@@ -1,4 +1,4 @@
-"""Reports over all that a list finds: what is stored, what a worker finds, and for whom."""
+"""Reports on all rows of a list: what is stored, which rows a worker finds, and for whom."""
 
 from typing import Any
 
@@ -27,15 +27,15 @@ from tests.support.jobs import run_until_finished
 pytestmark = [pytest.mark.django_db, pytest.mark.urls("tests.apps.shop.urls")]
 
 
-def order(clerk: Client, query: str = "") -> Any:
-    """Order a report over all pages of the list; return what is stored about its rows."""
+def enqueue_report(clerk: Client, query: str = "") -> Any:
+    """Enqueue a report on all pages of the list; return what is stored about its rows."""
     response = select(clerk, InvoiceList, invoices(1), url=LIST + query, select_across=1)
     assert "Queued" in said(response)
     return RenderInput.objects.get().params["rows"]
 
 
 def rendered() -> str:
-    """What the worker would send for the one job."""
+    """Return what the worker would send for the one job."""
     job = RenderJob.objects.get()
     return registry.get(job.document).render(job, job.input)
 
@@ -47,7 +47,7 @@ def number(text: str) -> Invoice:
 
 def test_no_keys_are_stored(clerk: Client) -> None:
     """Which list, which filters, and who: whatever the number of rows; and no page of it."""
-    stored = order(clerk, "?q=2026&o=-1&p=1&all=")
+    stored = enqueue_report(clerk, "?q=2026&o=-1&p=1&all=")
     user = User.objects.get()
     assert stored == {
         RESOLVER: {
@@ -63,7 +63,7 @@ def test_rows_as_the_list_shows_them_now(clerk: Client) -> None:
     """Search and order count; rows that came later are in, those that went are not."""
     gone = number("2026-b")
     number("other")
-    order(clerk, "?q=2026&o=-1")
+    enqueue_report(clerk, "?q=2026&o=-1")
     number("2026-c")
     gone.delete()
     html = rendered()
@@ -71,7 +71,7 @@ def test_rows_as_the_list_shows_them_now(clerk: Client) -> None:
 
 
 def test_a_selection_stays_what_it_was(clerk: Client) -> None:
-    """Rows that somebody has ticked are stored by their keys."""
+    """Selected rows are stored by their keys."""
     chosen = invoices(2)
     select(clerk, InvoiceList, chosen)
     assert RenderInput.objects.get().params["rows"] == {"keys": [each.pk for each in chosen]}
@@ -81,7 +81,7 @@ def test_no_bound(clerk: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     """``max_rows`` bounds keys; here are none."""
     monkeypatch.setattr(InvoiceList, "max_rows", 2)
     invoices(5)
-    order(clerk)
+    enqueue_report(clerk)
     assert len(InvoiceList(None, RenderInput.objects.get().params).rows) == 6
 
 
@@ -89,7 +89,7 @@ def test_rows_come_in_chunks(clerk: Client, monkeypatch: pytest.MonkeyPatch) -> 
     """Not all rows are in memory at once, nor all their keys."""
     monkeypatch.setattr(InvoiceList, "chunk_size", 2)
     invoices(5)
-    order(clerk)
+    enqueue_report(clerk)
     rows = InvoiceList(None, RenderInput.objects.get().params).rows
     with CaptureQueriesContext(connection) as queries:
         assert len(list(rows)) == 6
@@ -108,8 +108,8 @@ def revoke(user: User, how: str) -> None:
 
 @pytest.mark.parametrize("how", [CHANGE, ORDER, "is_staff", "is_active", "deleted"])
 def test_permission_lost(clerk: Client, sandbox: Sandbox, how: str) -> None:
-    """Who may no longer order it gets nothing: the job fails and says why, nothing is sent."""
-    order(clerk)
+    """If the user may no longer generate it, the job fails and says why, and nothing is sent."""
+    enqueue_report(clerk)
     revoke(User.objects.get(), how)
     with pytest.raises(PermissionDenied):
         rendered()
@@ -127,7 +127,7 @@ def test_rows_are_the_users(clerk: Client, monkeypatch: pytest.MonkeyPatch) -> N
 
     monkeypatch.setattr(InvoiceAdmin, "get_queryset", own)
     mine = number(f"1-{User.objects.get().get_username()[-3:]}")
-    assert RESOLVER in order(clerk)
+    assert RESOLVER in enqueue_report(clerk)
     assert mine.number in rendered()
     assert "2026-000" not in rendered()
 
@@ -142,12 +142,12 @@ def test_rows_that_depend_on_more(clerk: Client, monkeypatch: pytest.MonkeyPatch
 
     monkeypatch.setattr(InvoiceAdmin, "get_queryset", tenants)
     number("other")
-    assert list(order(clerk)) == ["keys"]
+    assert list(enqueue_report(clerk)) == ["keys"]
     assert "other" not in rendered()
 
 
 def test_list_that_needs_a_whole_request(clerk: Client, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A list that cannot be asked without its middleware is no reason to refuse the order."""
+    """If a list needs its middleware, the keys of its rows are stored."""
 
     def demanding(self: Any, request: HttpRequest) -> QuerySet[Invoice]:
         return Invoice.objects.filter(number__startswith=str(request.session["year"]))
@@ -156,35 +156,34 @@ def test_list_that_needs_a_whole_request(clerk: Client, monkeypatch: pytest.Monk
     session["year"] = 2026
     session.save()
     monkeypatch.setattr(InvoiceAdmin, "get_queryset", demanding)
-    assert list(order(clerk)) == ["keys"]
+    assert list(enqueue_report(clerk)) == ["keys"]
 
 
 def test_nothing_found(clerk: Client) -> None:
     """A search without a result is a report without rows."""
-    assert order(clerk, "?q=nothing")
+    assert enqueue_report(clerk, "?q=nothing")
     assert "<tr>" not in rendered()
 
 
 def test_unknown_site(clerk: Client) -> None:
     """A worker without that admin says what it lacks."""
-    arguments = order(clerk)[RESOLVER]
-    with pytest.raises(
-        ConfigurationError, match="admin site named 'gone' with shop.Invoice registered, found 0"
-    ):
+    arguments = enqueue_report(clerk)[RESOLVER]
+    message = r"one admin site named 'gone' with shop\.Invoice registered, found 0\."
+    with pytest.raises(ConfigurationError, match=message):
         resolve_query({**arguments, "site": "gone"})
 
 
 def test_two_sites_of_a_name(clerk: Client) -> None:
-    """Where it is not clear which list is meant, none is; the order has its keys."""
+    """If two sites have the same name, the keys of the rows are stored."""
     other = AdminSite(name="shop")
     other.register(Invoice, InvoiceAdmin)
-    assert list(order(clerk)) == ["keys"]
+    assert list(enqueue_report(clerk)) == ["keys"]
     all_sites.discard(other)  # type: ignore[attr-defined] # or it is there till it is collected
 
 
-def test_unknown_finder(clerk: Client, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where nobody finds such rows, the job says so."""
-    order(clerk)
-    monkeypatch.setattr(reports, "FINDERS", {})
+def test_unknown_resolver(clerk: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    """If no function resolves the query, the job says so."""
+    enqueue_report(clerk)
+    monkeypatch.setattr(reports, "QUERY_RESOLVERS", {})
     with pytest.raises(ConfigurationError, match="changelist"):
         rendered()

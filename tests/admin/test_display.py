@@ -7,10 +7,10 @@ from django.utils.html import strip_tags
 
 from django_docraptor.admin.display import (
     EMPTY_VALUE,
-    state_badge,
     format_duration,
     format_time_taken,
     redact_secrets,
+    state_badge,
 )
 from django_docraptor.states import State
 from tests.support.admin_jobs import make_job

@@ -1,51 +1,24 @@
-"""Documents that staff generate in the admin: buttons, actions, options, confirmations."""
+"""What the admin enqueues after a confirmation: bounds, permissions, parameters, titles."""
 
 from decimal import Decimal
 from typing import Any
 
 import pytest
-from django.contrib.admin import AdminSite, ModelAdmin
 from django.contrib.auth.models import User
-from django.contrib.messages.storage.cookie import CookieStorage
 from django.core.exceptions import ValidationError
-from django.db import connection
-from django.http import HttpRequest
-from django.test import Client
-from django.test.utils import CaptureQueriesContext
-from django.utils.html import strip_tags
 
-from django_docraptor.admin import DocumentAdminMixin, enqueue
-from django_docraptor.models import RenderInput, RenderJob
-from tests.apps.shop.admin import (
-    BilledList,
-    InvoiceAdmin,
-    InvoiceList,
-    Reminder,
-    Statement,
-    site,
-)
+from django_docraptor.admin import enqueue
+from django_docraptor.models import RenderJob
+from tests.apps.shop.admin import InvoiceList, Reminder
 from tests.apps.shop.documents import InvoicePDF
 from tests.apps.shop.models import Invoice
-from tests.support.admin_documents import (
-    CHANGE,
-    JOBS,
-    LIST,
-    ORDER,
-    action,
-    button,
-    hidden,
-    invoices,
-    page,
-    said,
-    select,
-)
-from tests.support.admin_jobs import client_with
+from tests.support.admin_documents import invoices
 
 pytestmark = [pytest.mark.django_db, pytest.mark.urls("tests.apps.shop.urls")]
 
 
-def test_objects_that_the_user_may_not_change_are_left_out(rf: Any) -> None:
-    """A permission by object counts in an order over a selection, too."""
+def test_objects_without_permission_are_skipped(rf: Any) -> None:
+    """A permission by object also counts for a selection."""
     mine, _theirs = invoices(2)
     confirmed = enqueue.ConfirmedRequest(
         document=InvoicePDF, owner=User.objects.create_user("clerk")
@@ -55,158 +28,8 @@ def test_objects_that_the_user_may_not_change_are_left_out(rf: Any) -> None:
     assert [job.source for job in RenderJob.objects.all()] == [mine]
 
 
-def test_message_says_how_many_are_left_out(rf: Any) -> None:
-    """An action names those that it has not ordered, and tells when nothing is left."""
-
-    class Picky(InvoiceAdmin):
-        def has_document_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-            return obj is None or obj.number == "2026-000"
-
-    request = rf.post(LIST)
-    request.user = User.objects.create_user("clerk")
-    request._messages = CookieStorage(request)
-    invoices(3)
-    picky = Picky(Invoice, site)
-    picky.generate_selected(request, Invoice.objects.all(), InvoicePDF)
-    picky.generate_selected(request, Invoice.objects.none(), InvoicePDF)
-    assert [str(message) for message in request._messages] == [
-        "Queued: invoice-2026-000.pdf.",
-        "2 objects were skipped because you do not have permission to generate their documents.",
-        "There was nothing to generate.",
-    ]
-
-
-# The button
-
-
-def test_button_orders(clerk: Client, invoice: Invoice) -> None:
-    """A free document is ordered by one click, for whoever clicks."""
-    assert f'action="{button(invoice)}"' in clerk.get(page(invoice)).content.decode()
-    response = clerk.post(button(invoice), follow=True)
-    job = RenderJob.objects.get()
-    assert (job.document, job.source, job.owner_id) == (
-        "shop.InvoicePDF",
-        invoice,
-        int(clerk.session["_auth_user_id"]),
-    )
-    assert response.redirect_chain == [(page(invoice), 302)]
-    assert "Queued: invoice-2026-1.pdf." in said(response)
-    assert f'href="{JOBS}{job.pk}/change/"' in response.content.decode()
-
-
-def test_get_orders_nothing(clerk: Client, invoice: Invoice) -> None:
-    """No address orders by being visited."""
-    for document in (InvoicePDF, Reminder, Statement):
-        assert clerk.get(button(invoice, document)).status_code == 200
-    clerk.get(LIST, {"action": action(InvoicePDF), "_selected_action": invoice.pk})
-    assert not RenderJob.objects.exists()
-
-
-def test_same_page_twice_orders_once(clerk: Client, invoice: Invoice) -> None:
-    """A double click is one document, and another visit is another one."""
-    token = clerk.get(page(invoice)).context["form_token"]
-    clerk.post(button(invoice), {"_form_token": token})
-    clerk.post(button(invoice), {"_form_token": token})
-    assert RenderJob.objects.count() == 1
-    clerk.post(button(invoice), {"_form_token": clerk.get(page(invoice)).context["form_token"]})
-    assert RenderJob.objects.count() == 2
-
-
-def test_billed_document_is_confirmed(clerk: Client, invoice: Invoice) -> None:
-    """What costs something is ordered only after a page has said so."""
-    assert f'<a href="{button(invoice, Reminder)}"' in clerk.get(page(invoice)).content.decode()
-    asked = clerk.post(button(invoice, Reminder))
-    assert "Confirming will bill 1 document." in asked.content.decode()
-    assert not RenderJob.objects.exists()
-    clerk.post(button(invoice, Reminder), hidden(asked))
-    assert not RenderJob.objects.get().test
-
-
-# The actions
-
-
-def test_action_orders_for_each(clerk: Client) -> None:
-    """One document for each selected object, and none for others."""
-    chosen = invoices(3)[:2]
-    response = select(clerk, InvoicePDF, chosen)
-    assert {job.source for job in RenderJob.objects.all()} == set(chosen)
-    assert "Queued: 2 documents." in said(response)
-    owner = clerk.session["_auth_user_id"]
-    link = f"{JOBS}?document=shop.InvoicePDF&amp;owner__id__exact={owner}"
-    assert f'href="{link}"' in response.content.decode()
-    listed = clerk.get(link.replace("&amp;", "&"))
-    assert listed.context["cl"].result_count == 2
-
-
-def test_message_has_no_link_for_who_may_not_follow(invoice: Invoice) -> None:
-    """Ordering alone does not show the jobs."""
-    response = select(client_with(CHANGE, ORDER), InvoicePDF, [invoice])
-    assert "Queued: invoice-2026-1.pdf." in said(response)
-    assert JOBS not in response.content.decode()
-
-
-def test_action_over_all_pages(clerk: Client, monkeypatch: Any) -> None:
-    """All that the list finds, not what is on the page, and nothing that it does not find."""
-    monkeypatch.setattr(enqueue, "CHUNK_SIZE", 3)
-    found = invoices(8)
-    Invoice.objects.create(number="other")
-    select(clerk, InvoicePDF, found[:1], url=f"{LIST}?q=2026", select_across=1)
-    assert {job.source for job in RenderJob.objects.all()} == set(found)
-
-
-def test_action_takes_few_queries(clerk: Client) -> None:
-    """Twenty documents take no more queries than two."""
-    taken = []
-    for chosen in (invoices(2), invoices(20)):
-        with CaptureQueriesContext(connection) as queries:
-            select(clerk, InvoicePDF, chosen)
-        taken.append(len(queries))
-    assert taken[1] <= taken[0]
-
-
-def test_wrong_order_is_told_and_leaves_nothing(clerk: Client, monkeypatch: Any) -> None:
-    """One bad name among good ones: nothing is ordered, and the message says why."""
-    monkeypatch.setattr(enqueue, "CHUNK_SIZE", 1)
-    chosen = [*invoices(1), Invoice.objects.create(number="x" * 50)]
-    asked = select(clerk, Reminder, chosen)
-    response = clerk.post(LIST, hidden(asked), follow=True)
-    assert "No documents were queued." in said(response)
-    assert not RenderJob.objects.exists()
-
-
-def test_billed_action_is_confirmed(clerk: Client) -> None:
-    """The page says how many are billed, and sends the selection again."""
-    chosen = invoices(3)
-    asked = select(clerk, Reminder, chosen)
-    assert "Confirming will bill 3 documents." in asked.content.decode()
-    assert not RenderJob.objects.exists()
-    clerk.post(LIST, hidden(asked))
-    assert {job.source for job in RenderJob.objects.all()} == set(chosen)
-
-
-def test_confirmation_over_all_pages(clerk: Client) -> None:
-    """ "All" stays "all" across the question, without a list of all keys in the page."""
-    found = invoices(8)
-    asked = select(clerk, Reminder, found[:5], select_across=1)
-    assert "8 documents" in asked.content.decode()
-    assert len(hidden(asked)["_selected_action"]) == 1
-    clerk.post(LIST, hidden(asked))
-    assert RenderJob.objects.count() == 8
-
-
-def test_more_than_confirmed_is_asked_again(clerk: Client) -> None:
-    """Who confirmed two documents does not pay for three."""
-    asked = select(clerk, Reminder, invoices(2), select_across=1)
-    invoices(1)
-    again = clerk.post(LIST, hidden(asked))
-    assert "cost has changed since this page was shown" in again.content.decode()
-    assert not RenderJob.objects.exists()
-    clerk.post(LIST, hidden(again))
-    assert RenderJob.objects.count() == 3
-
-
-def test_more_than_confirmed_is_never_ordered() -> None:
-    """Not even when the rows come between the question's count and the order."""
+def test_more_than_confirmed_is_never_enqueued() -> None:
+    """Rows that appear between the confirmation and the enqueueing cancel the whole request."""
     invoices(3)
     owner = User.objects.create_user("clerk")
     confirmed = enqueue.ConfirmedRequest(document=Reminder, owner=owner, max_documents=2)
@@ -215,121 +38,8 @@ def test_more_than_confirmed_is_never_ordered() -> None:
     assert not RenderJob.objects.exists()
 
 
-def test_action_names(clerk: Client, invoice: Invoice) -> None:
-    """An action says what is made, and of what or over what."""
-    shown = clerk.get(LIST).content.decode()
-    assert "Generate Invoice PDF for each selected invoice" in shown
-    assert "Generate Invoice List from selected invoices" in shown
-
-
-def test_public_document_is_asked_for(clerk: Client, invoice: Invoice, monkeypatch: Any) -> None:
-    """A free document that anyone may read is not ordered by one click, nor by an action's."""
-    monkeypatch.setattr(InvoicePDF, "hosted", True)
-    assert f'<a href="{button(invoice)}">' in clerk.get(page(invoice)).content.decode()
-    for asked in (clerk.post(button(invoice)), select(clerk, InvoicePDF, [invoice])):
-        assert "anyone with the link can read" in strip_tags(asked.content.decode())
-    assert not RenderJob.objects.exists()
-    clerk.post(button(invoice), hidden(clerk.get(button(invoice))))
-    assert RenderJob.objects.get().hosted
-
-
-def test_private_document_that_became_public(
-    clerk: Client, invoice: Invoice, monkeypatch: Any
-) -> None:
-    """Who has agreed to a bill has not agreed to a publication."""
-    agreed = hidden(clerk.get(button(invoice, Reminder)))
-    monkeypatch.setattr(Reminder, "hosted", True)
-    asked = clerk.post(button(invoice, Reminder), agreed)
-    assert "cost has changed since this page was shown" in asked.content.decode()
-    assert not RenderJob.objects.exists()
-
-
-# Reports
-
-
-def test_report_is_one_document(clerk: Client) -> None:
-    """One job over the selection, and its worker finds just these rows."""
-    chosen = invoices(4)[1:3]
-    select(clerk, InvoiceList, chosen)
-    job = RenderJob.objects.get()
-    assert job.object_id == ""
-    assert list(InvoiceList(None, job.input.params).rows) == chosen
-
-
-def test_report_over_all_pages(clerk: Client) -> None:
-    """The filtered set, beyond the page."""
-    found = invoices(8)
-    Invoice.objects.create(number="other")
-    select(clerk, InvoiceList, found[:1], url=f"{LIST}?q=2026", select_across=1)
-    assert list(InvoiceList(None, RenderInput.objects.get().params).rows) == found
-
-
-def test_report_that_is_too_large_is_told(clerk: Client, monkeypatch: Any) -> None:
-    """More rows than the document takes: a message, no job."""
-    monkeypatch.setattr(InvoiceList, "max_rows", 2)
-    response = select(clerk, InvoiceList, invoices(3))
-    assert "more than 2 rows" in said(response)
-    assert not RenderJob.objects.exists()
-
-
-def test_billed_report_is_one_on_the_bill(clerk: Client) -> None:
-    """Options and bill on one page; many rows, one document."""
-    asked = select(clerk, BilledList, invoices(3))
-    text = strip_tags(asked.content.decode())
-    assert "Confirming will bill 1 document." in text
-    assert "One document covering 3 rows" in text
-    options = {"document-since": "2026-01-31", "document-document_type": "xlsx"}
-    clerk.post(LIST, hidden(asked) | options)
-    job = RenderJob.objects.get()
-    assert (job.document_type, job.input.params["since"]) == ("xlsx", "2026-01-31")
-
-
-# Options
-
-
-def test_options_become_parameters(clerk: Client, invoice: Invoice) -> None:
-    """What the form has cleaned is stored with the job, and the format is the job's."""
-    asked = clerk.get(button(invoice, Statement))
-    assert not RenderJob.objects.exists()
-    options = {"document-since": "2026-01-31", "document-document_type": "xlsx"}
-    clerk.post(button(invoice, Statement), hidden(asked) | options)
-    job = RenderJob.objects.get()
-    assert job.input.params == {"since": "2026-01-31", "document_type": "xlsx"}
-    assert job.document_type == "xlsx"
-
-
-def test_first_look_at_options_shows_no_error(clerk: Client, invoice: Invoice) -> None:
-    """A form that nobody has filled in is not wrong yet, by button and by action."""
-    for response in (
-        clerk.get(button(invoice, Statement)),
-        select(clerk, Statement, [invoice]),
-    ):
-        assert 'class="vDateField"' in response.content.decode()
-        assert "errornote" not in response.content.decode()
-
-
-def test_wrong_options_are_asked_again(clerk: Client, invoice: Invoice) -> None:
-    """A date that is none comes back with the error, and orders nothing."""
-    asked = select(clerk, Statement, [invoice])
-    wrong = {"document-since": "soon", "document-document_type": "pdf"}
-    again = clerk.post(LIST, hidden(asked) | wrong)
-    assert "Enter a valid date." in again.content.decode()
-    assert not RenderJob.objects.exists()
-    clerk.post(LIST, hidden(again) | wrong | {"document-since": "2026-01-31"})
-    assert RenderJob.objects.get().source == invoice
-
-
-def test_same_page_with_other_options_orders_again(clerk: Client, invoice: Invoice) -> None:
-    """Back, another format, and again: two documents."""
-    asked = hidden(clerk.get(button(invoice, Statement)))
-    for kind in ("pdf", "xlsx", "xlsx"):
-        options = {"document-since": "2026-01-31", "document-document_type": kind}
-        clerk.post(button(invoice, Statement), asked | options)
-    assert sorted(job.document_type for job in RenderJob.objects.all()) == ["pdf", "xlsx"]
-
-
 def test_form_params(invoice: Invoice) -> None:
-    """Objects become their keys, decimals text; what cannot be stored is refused."""
+    """Objects become their keys, decimals text; a value that cannot be stored is refused."""
     cleaned = {"one": invoice, "many": Invoice.objects.all(), "least": Decimal("1.50")}
     assert enqueue.form_params(cleaned) == {
         "one": invoice.pk,
@@ -340,30 +50,8 @@ def test_form_params(invoice: Invoice) -> None:
         enqueue.form_params({"file": object()})
 
 
-@pytest.mark.parametrize("across", ["0", "1"])
-@pytest.mark.parametrize("document", [InvoicePDF, InvoiceList])
-def test_document_of_another_model_is_not_ordered(rf: Any, document: Any, across: str) -> None:
-    """An object with the key of somebody's invoice does not get that invoice."""
-
-    class Wrong(DocumentAdminMixin, ModelAdmin):
-        documents = [InvoicePDF, InvoiceList]
-
-    clerk = User.objects.create_superuser("clerk")
-    Invoice.objects.create(pk=clerk.pk, number="2026-1")
-    shop = AdminSite(name="wrong")
-    shop.register(User, Wrong)
-    request = rf.post("/", {"select_across": across})
-    request.user = clerk
-    request._messages = CookieStorage(request)
-    shop.get_model_admin(User).generate_selected(request, User.objects.all(), document)
-    (message,) = request._messages
-    assert str(message).startswith("No documents were queued. ")
-    assert "is made from" in str(message)
-    assert not RenderJob.objects.exists()
-
-
 def test_document_title() -> None:
-    """A class's name as words, unless it has a name for people."""
+    """A document without a ``verbose_name`` is called by the words of its class name."""
 
     class Named:
         verbose_name = "Rechnung 100%"

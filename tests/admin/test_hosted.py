@@ -4,6 +4,7 @@ from datetime import timedelta
 
 import pytest
 from django.contrib.auth.models import User
+from django.test import Client
 from django.utils import timezone
 
 from django_docraptor.models import RenderJob
@@ -13,7 +14,7 @@ from tests.apps.shop.documents import InvoicePDF
 from tests.apps.shop.models import Invoice
 from tests.support.admin_documents import LIST as INVOICES
 from tests.support.admin_jobs import LIST, VIEW, client_with, confirm, page, text_of
-from tests.support.jobs import run_until_finished, enqueue
+from tests.support.jobs import enqueue, run_until_finished
 from tests.test_hosted import fetch
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -137,9 +138,9 @@ def test_column_and_history_of_an_object(sandbox: Sandbox, documents_dir, admin_
         assert job.public_url not in text
 
 
-def test_download_view_leads_there(job: RenderJob, client, django_user_model) -> None:
+def test_download_view_leads_there(job: RenderJob) -> None:
     """Its own readers are sent to the public address; others learn nothing of it."""
-    url = job.get_absolute_url()
+    url, client = job.get_absolute_url(), Client()
     assert client.get(url).status_code == 404
     client.force_login(User.objects.create_superuser("root"))
     response = client.get(url)

@@ -179,7 +179,7 @@ def test_address_of_content(client: Client) -> None:
 def test_history(client: Client) -> None:
     """Events stand in their order, with their states and foldable details."""
     job = make_job(State.WORKING, attempt=1)
-    job.record_event(EventKind.ACCEPTED, source=State.SUBMITTING, detail={"status_id": "abc"})
+    job.record_event(EventKind.ACCEPTED, from_state=State.SUBMITTING, detail={"status_id": "abc"})
     job.record_event(EventKind.STEP_FAILED, note="x" * 300)
     lines = client.get(page(job)).context["history"]
     assert [line.event for line in lines] == ["enqueued", "accepted", "step failed"]
@@ -195,7 +195,7 @@ def test_history_is_bounded(client: Client, monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(jobs, "MAX_HISTORY_LINES", 2)
     job = make_job()
     for kind in (EventKind.CALLBACK, EventKind.STEP_FAILED, EventKind.LATE_RESPONSE):
-        job.record(kind)
+        job.record_event(kind)
     lines = client.get(page(job)).context["history"]
     assert [line.event for line in lines] == ["step failed", "late response"]
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from django_docraptor.assets.mime import type_of
+from django_docraptor.assets.mime import guess_mime_type
 
 
 @pytest.mark.parametrize(
@@ -24,4 +24,4 @@ from django_docraptor.assets.mime import type_of
 )
 def test_type_of(name: str, content: bytes, kind: str) -> None:
     """The bytes decide, then the extension; never the machine's own tables."""
-    assert type_of(name, content) == kind
+    assert guess_mime_type(name, content) == kind

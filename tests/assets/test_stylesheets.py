@@ -10,7 +10,7 @@ from tests.support.assets import Write, budget, png, refusal, uri
 
 def css(name: str, **changes: int) -> str:
     """A stylesheet written out, without its element."""
-    return stylesheet(name, budget(**changes)).removeprefix("<style>\n").removesuffix("\n</style>")
+    return stylesheet_html(name, budget(**changes)).removeprefix("<style>\n").removesuffix("\n</style>")
 
 
 @pytest.mark.parametrize(

@@ -244,7 +244,7 @@ def test_enqueue_snapshot(invoice: Invoice) -> None:
 def test_snapshot_is_checked(invoice: Invoice, settings) -> None:
     """Content that is rendered now is refused now, and nothing is stored."""
     settings.DOCRAPTOR = settings.DOCRAPTOR | {"MAX_CONTENT_BYTES": 10}
-    with pytest.raises(ValidationError, match="more than the 10 allowed"):
+    with pytest.raises(ValidationError, match="at most 10 are allowed"):
         InvoicePDF.enqueue(invoice, snapshot=True)
     assert not RenderJob.objects.exists()
 

@@ -264,7 +264,7 @@ def test_report_that_is_too_large(sandbox: Sandbox, settings: Any, report) -> No
     fill(100)
     job = run_until_finished(report.enqueue(Invoice.objects.all()))
     assert (job.state, job.error_code) == (State.FAILED, "invalid_request")
-    assert "more than the 1,000 allowed" in job.errors
+    assert "at most 1,000 are allowed" in job.errors
     assert sandbox.ledger.create_calls == 0
 
 

@@ -71,11 +71,11 @@ def test_retry_in_the_browser(live_server: Any, browser_page: Page, failed_job: 
 
     page.get_by_role("link", name="Retry…").click()
     expect(page.get_by_role("heading", name="Retry “invoice-77.pdf”?")).to_be_visible()
-    expect(page.get_by_text("one more document is billed")).to_be_visible()
+    expect(page.get_by_text("billed as a new one")).to_be_visible()
     assert RenderJob.objects.get().state == State.FAILED
 
     page.get_by_role("button", name="Yes, retry").click()
-    expect(page.get_by_text("Retried: 1.")).to_be_visible()
+    expect(page.get_by_text("1 job will be retried.")).to_be_visible()
     expect(page.locator(".field-state_badge .docraptor-state")).to_have_text("… pending")
     assert failed_job.events.filter(kind=EventKind.RETRIED, message="by ada").exists()
 
@@ -95,7 +95,7 @@ def test_cancel_selected_in_the_browser(
     expect(page.get_by_role("heading", name="Cancel 3 jobs?")).to_be_visible()
 
     page.get_by_role("button", name="Yes, cancel").click()
-    expect(page.get_by_text("Cancelled: 3.")).to_be_visible()
+    expect(page.get_by_text("3 jobs were cancelled.")).to_be_visible()
     assert set(RenderJob.objects.values_list("state", flat=True)) == {State.CANCELLED}
 
 

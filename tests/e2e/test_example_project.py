@@ -363,7 +363,7 @@ print([bool(i.pdf) and i.pdf.size > 999 for i in Invoice.objects.filter(customer
     )
     body = message_from_string(mails[0], policy=policy.default).get_body(("plain",))
     text = body.get_content()
-    assert re.search(r"http://127\.0\.0\.1:\d+/docraptor/documents/\S+/waiting/", text)
+    assert re.search(r"http://127\.0\.0\.1:\d+/docraptor/documents/\S+/status/", text)
 
 
 def jobs_made(shop: Command) -> str:
@@ -388,10 +388,10 @@ def test_admin_makes_reports_and_reminders(shop):
     chosen = re.findall(r'name="_selected_action" value="(\d+)"', page)
     assert len(chosen) >= 5
     order = {"action": "docraptor_shop_InvoiceReport", "_selected_action": chosen[-2:]}
-    once = {"_once": "report", "document-document_type": "xlsx"}
-    assert "invoices.xlsx" in admin.post("/admin/shop/invoice/", **order, **once).text
+    options = {"_form_token": "report", "document-document_type": "xlsx"}
+    assert "invoices.xlsx" in admin.post("/admin/shop/invoice/", **order, **options).text
     path = f"/admin/shop/invoice/{chosen[-1]}/documents/shop.Reminder/"
-    answer = admin.post(path, _once="reminder", **{"document-pay_by": "2030-01-31"})
+    answer = admin.post(path, _form_token="reminder", **{"document-pay_by": "2030-01-31"})
     assert "reminder-" in answer.text
 
 

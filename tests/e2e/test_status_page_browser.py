@@ -1,4 +1,4 @@
-"""The waiting page in a real browser without JavaScript: from the first look to the document."""
+"""The status page in a real browser without JavaScript: from the first look to the document."""
 
 import shutil
 from collections.abc import Iterator

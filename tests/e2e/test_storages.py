@@ -224,7 +224,7 @@ def test_s3_upload_takes_bounded_memory(sandbox, bucket, settings, tmp_path):
 
 
 def run_script(script: str, settings: Any) -> int:
-    """Run a script with this test's settings in a separate process and return the number it prints."""
+    """Run a script with this test's settings in another process; return the number it prints."""
     given = {
         "database": str(connection.settings_dict["NAME"]),
         "docraptor": settings.DOCRAPTOR,

@@ -39,12 +39,12 @@ from django.test import Client
 client = Client(SERVER_NAME="127.0.0.1")
 assert client.login(username="ada", password="secret")
 page = client.get("/admin/shop/invoice/").content.decode()
-assert "Make Invoice Report over selected invoices" in page, page
+assert "Generate Invoice Report from selected invoices" in page, page
 answer = client.post("/admin/shop/invoice/1/documents/shop.Reminder/",
-    {"_once": "one", "document-pay_by": "2026-03-01"}, follow=True)
+    {"_form_token": "one", "document-pay_by": "2026-03-01"}, follow=True)
 assert "reminder-A-1.pdf" in answer.content.decode()
 client.post("/admin/shop/invoice/", {"action": "docraptor_shop_InvoiceReport",
-    "_selected_action": ["1"], "_once": "two", "document-document_type": "xlsx"})
+    "_selected_action": ["1"], "_form_token": "two", "document-document_type": "xlsx"})
 """
 
 
@@ -161,7 +161,7 @@ def test_tutorial_builds_the_example_project(tmp_path: Path) -> None:
         assert "To: ines@customers.example" in printed
         assert "http://127.0.0.1:8000/docraptor/" in printed
 
-        assert "2 documents: nothing would fail." in reader.follow("assets")
+        assert "2 documents checked: no problems found." in reader.follow("assets")
         assert "no issues" in reader.follow("celery")
         # Jobs that wait together are sent at once, in any order.
         assert sorted(entry.name for entry in sandbox.ledger.accepted()) == [

@@ -19,6 +19,8 @@ from django_docraptor.models import RenderJob
 from django_docraptor.sandbox import Fault
 from django_docraptor.states import State
 from tests.support.jobs import (
+    downloadable_job,
+    files_below,
     WorkerKilled,
     run_until_finished,
     enqueue,

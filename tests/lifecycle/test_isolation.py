@@ -73,7 +73,7 @@ def test_unsaveable_status_is_retried_a_bounded_number_of_times(
             raise ValueError("no database takes this")
         real(job, *arguments, **options)
 
-    monkeypatch.setattr(polling, "handle_status", answered)
+    monkeypatch.setattr(polling, "handle_status", handle_status)
     assert [run_until_finished(job).state for job in others] == [State.COMPLETED] * 2
     assert run_until_finished(broken, rounds=60).error_code in ("status_unavailable", "timed_out")
 

@@ -33,6 +33,7 @@ from django_docraptor.lifecycle.submission import (
     handle_create_error,
     prepare_batch,
 )
+from django_docraptor.lifecycle.transitions import mark_accepted
 from django_docraptor.models import Account, RenderEvent, RenderJob
 from django_docraptor.sandbox import Fault, Sandbox
 from django_docraptor.states import (

@@ -204,7 +204,7 @@ def test_callback_between_claim_and_intent_stops_the_resubmit(
         assert lifecycle.record_callback(job.pk, 1)
         return real(claimed)
 
-    monkeypatch.setattr(submission, "compose_request", compose)
+    monkeypatch.setattr(submission, "compose_request", compose_request)
     lifecycle.submit()
     assert len(sandbox.ledger.accepted()) == 1
     monkeypatch.undo()

@@ -485,7 +485,7 @@ def test_parallel_workers_share_the_in_flight_limit(sandbox: Sandbox, settings) 
 
 
 def test_template_error_fails_the_job_before_sending(sandbox: Sandbox) -> None:
-    """A template that raises fails the job before anything is sent, and its traceback is recorded."""
+    """A template that raises fails the job before anything is sent; its history has the error."""
     job = run_until_finished(enqueue(document="shop.Broken", content=""))
     assert (job.state, job.error_code) == (State.FAILED, "template_error")
     assert "RuntimeError: no such total" in job.events.get(kind="failed").message

@@ -13,7 +13,7 @@ from django_docraptor import registry
 from django_docraptor.documents import Document
 from django_docraptor.models import RenderJob
 from django_docraptor.preflight import find_problems
-from django_docraptor.preflight.templates import places
+from django_docraptor.preflight.locations import find_locations
 from django_docraptor.sandbox import Sandbox
 from tests.apps.shop.models import Invoice
 
@@ -84,19 +84,19 @@ def invoices(*numbers: str) -> list[int]:
 def test_good(declare: Any, sandbox: Sandbox) -> None:
     """Nothing found: said so; nothing is stored, nothing is sent."""
     told = preflight(declare("good.html"), *invoices("1", "2"))
-    assert told == "2 documents: nothing would fail.\n"
+    assert told == "2 documents checked: no problems found.\n"
     assert not RenderJob.objects.exists()
     assert not sandbox.ledger.entries
 
 
 def test_names_file_and_line(declare: Any, tmp_path: Path) -> None:
     """Of the template, the included and the extended one in which the address was written."""
-    told = failing(declare("bad.html"), *invoices("7"), failed="1 of 1 would fail")
+    told = failing(declare("bad.html"), *invoices("7"), failed="1 of 1 documents would fail")
     first, second, third = told.splitlines()
-    assert first.startswith(f"{tmp_path / 'head.html'}:2: error: Line 5 of content, as rendered")
+    assert first.startswith(f"{tmp_path / 'head.html'}:2: error: Line 5 of the content rendered")
     assert second.startswith(f"{tmp_path / 'bad.html'}:5: error: ")
     # What a variable has brought is in the template, at a line that nobody knows.
-    assert third.startswith(f"{tmp_path / 'bad.html'}: error: Line 8 of content")
+    assert third.startswith(f"{tmp_path / 'bad.html'}: error: Line 8 of the content")
 
 
 def test_tells_the_same_once(declare: Any) -> None:
@@ -124,7 +124,7 @@ def test_warnings_do_not_fail(declare: Any) -> None:
 def test_strict_looks_for_unclosed_tags(declare: Any) -> None:
     """As DocRaptor does for strict "html"."""
     label, keys = declare("unclosed.html"), invoices("1")
-    assert "nothing would fail" in preflight(label, *keys)
+    assert "no problems found" in preflight(label, *keys)
     told = failing(label, *keys, "--strict", failed="1 of 1")
     assert "unclosed.html:2: error: " in told
     assert "<b> is not closed before </div>" in told
@@ -145,7 +145,7 @@ def test_template_that_raises(declare: Any) -> None:
 
     label = declare("good.html", get_context=context)
     zero, _one = invoices("0", "1")
-    told = failing(label, "--all", failed="1 of 2 would fail")
+    told = failing(label, "--all", failed="1 of 2 documents would fail")
     assert f"good.html: error: ZeroDivisionError: division by zero ({zero})" in told
 
 
@@ -160,7 +160,7 @@ def test_params(declare: Any) -> None:
     label = declare("good.html", get_context=lambda self: {"day": self.params["pay_by"]})
     (key,) = invoices("1")
     assert "KeyError: 'pay_by'" in failing(label, key, failed="1 of 1")
-    assert "nothing would fail" in preflight(label, key, "--params", '{"pay_by": "2026-01-31"}')
+    assert "no problems found" in preflight(label, key, "--params", '{"pay_by": "2026-01-31"}')
 
 
 def test_paths_from_here(declare: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -192,36 +192,36 @@ def test_all_and_limit(declare: Any) -> None:
 def test_report() -> None:
     """A report is made once, over all of its rows."""
     keys = invoices("1", "2", "3")
-    assert preflight("shop.InvoiceList", "--all", "--limit", 2).startswith("1 document:")
-    assert preflight("shop.InvoiceList", *keys).startswith("1 document:")
+    assert preflight("shop.InvoiceList", "--all", "--limit", 2).startswith("1 document checked:")
+    assert preflight("shop.InvoiceList", *keys).startswith("1 document checked:")
 
 
 def test_json(declare: Any, tmp_path: Path) -> None:
-    """For machines: severity, places, and the line of the HTML."""
+    """For machines: severity, find_locations, and the line of the HTML."""
     (key,) = invoices("7")
     found = json.loads(failing(declare("bad.html"), key, "--json", failed="1 of 1"))
     assert (found["checked"], len(found["findings"])) == (1, 3)
     first = found["findings"][0]
-    assert first.pop("message").startswith("Line 5 of content")
+    assert first.pop("message").startswith("Line 5 of the content")
     assert first == {
         "source": str(key),
         "severity": "error",
         "rendered_line": 5,
-        "places": [{"file": str(tmp_path / "head.html"), "line": 2}],
+        "locations": [{"file": str(tmp_path / "head.html"), "line": 2}],
     }
 
 
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["shop.InvoicePDF"], "give primary keys"),
-        (["shop.InvoicePDF", "1", "--all"], "Give primary keys, or --all"),
-        (["shop.InvoicePDF", "1", "--limit", "2"], "Give primary keys, or --all"),
-        (["shop.InvoicePDF", "--all", "--limit", "0"], "--limit is 0"),
+        (["shop.InvoicePDF"], "needs at least one primary key"),
+        (["shop.InvoicePDF", "1", "--all"], "Give either primary keys or --all"),
+        (["shop.InvoicePDF", "1", "--limit", "2"], "Give either primary keys or --all"),
+        (["shop.InvoicePDF", "--all", "--limit", "0"], "--limit must be at least 1"),
         (["shop.InvoicePFD", "--all"], "Did you mean shop.InvoicePDF"),
-        (["shop.InvoicePDF", "404"], "has no 404"),
-        (["shop.InvoicePDF", "--all", "--params", "{"], "--params is no JSON: "),
-        (["shop.InvoicePDF", "--all", "--params", "[7]"], "--params is no JSON object"),
+        (["shop.InvoicePDF", "404"], "No shop.Invoice with primary key 404"),
+        (["shop.InvoicePDF", "--all", "--params", "{"], "--params is not valid JSON: "),
+        (["shop.InvoicePDF", "--all", "--params", "[7]"], "--params must be a JSON object"),
     ],
 )
 def test_wrong_arguments(arguments: list[str], said: str) -> None:
@@ -232,4 +232,4 @@ def test_wrong_arguments(arguments: list[str], said: str) -> None:
 def test_place_of_a_short_address() -> None:
     """An address is found as a whole, not as a part of another."""
     (problem,) = find_problems("<img src='go.png'>")
-    assert places("head.html", problem) == []
+    assert find_locations("head.html", problem) == []

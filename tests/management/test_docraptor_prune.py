@@ -33,7 +33,7 @@ def test_older_than_takes_days(documents_dir: Path) -> None:
     finished_job()
     finished_job(2 * DAY)
     told = prune("--older-than", "30")
-    assert told.startswith("Removed 1 jobs, 0 stored inputs, 1 files in ")
+    assert told.startswith("Deleted 1 jobs, 0 stored inputs and 1 files in ")
     assert "longest transaction" in told
     assert RenderJob.objects.count() == 1
 
@@ -43,7 +43,7 @@ def test_retention_setting_applies_to_jobs_and_inputs(documents_dir: Path, setti
     set_retention(settings, jobs=30 * DAY, inputs=DAY)
     finished_job()
     finished_job(2 * DAY)
-    assert "Removed 1 jobs, 1 stored inputs, 1 files" in prune()
+    assert "Deleted 1 jobs, 1 stored inputs and 1 files" in prune()
     assert not RenderInput.objects.exists()
 
 
@@ -54,7 +54,7 @@ def test_document_retention_alone_is_enough(documents_dir: Path) -> None:
     try:
         finished_job(document="shop.Short")
         finished_job()
-        assert "Removed 1 jobs" in prune()
+        assert "Deleted 1 jobs" in prune()
         assert RenderJob.objects.get().document == ""
     finally:
         registry.unregister("shop.Short")
@@ -63,7 +63,7 @@ def test_document_retention_alone_is_enough(documents_dir: Path) -> None:
 def test_inputs_older_than_keeps_jobs(documents_dir: Path) -> None:
     """`--inputs-older-than` deletes inputs and keeps jobs."""
     finished_job()
-    assert "Removed 0 jobs, 1 stored inputs, 0 files" in prune("--inputs-older-than", "1.5")
+    assert "Deleted 0 jobs, 1 stored inputs and 0 files" in prune("--inputs-older-than", "1.5")
     assert RenderJob.objects.count() == 1
 
 
@@ -72,7 +72,7 @@ def test_document_option_limits_the_run(documents_dir: Path) -> None:
     for label in ("", "shop.Gone", "shop.Other"):
         finished_job(document=label)
     told = prune("--older-than", "1", "--document", "-", "--document", "shop.Gone")
-    assert "Removed 2 jobs" in told
+    assert "Deleted 2 jobs" in told
     assert RenderJob.objects.get().document == "shop.Other"
 
 
@@ -84,7 +84,7 @@ def test_dry_run_counts_and_deletes_nothing(documents_dir: Path) -> None:
     assert told.splitlines() == [
         "-: 1 jobs, 1 stored inputs",
         "shop.Gone: 1 jobs, 1 stored inputs",
-        "Would remove 2 jobs, 2 stored inputs. Nothing was removed.",
+        "Would delete 2 jobs, 2 stored inputs. Nothing was deleted.",
     ]
     assert RenderJob.objects.count() == 2
     assert len(files_below(documents_dir)) == 2
@@ -95,16 +95,16 @@ def test_max_seconds_starts_no_new_batch(documents_dir: Path) -> None:
     for _ in range(3):
         finished_job()
     told = prune("--older-than", "1", "--batch", "1", "--max-seconds", "0")
-    assert told.startswith("Removed 1 jobs")
-    assert told.endswith("Stopped after 0 s; there may be more.\n")
+    assert told.startswith("Deleted 1 jobs")
+    assert told.endswith("Stopped after 0 s; more may remain.\n")
     assert RenderJob.objects.count() == 2
 
 
 def test_undeleted_file_fails_the_command(documents_dir: Path, settings: Any) -> None:
-    """If a file was not deleted, the command reports the result and then fails, so cron sends mail."""
+    """If a file was not deleted, the command reports the result and fails, so that cron tells."""
     use_storage(settings, "tests.support.retention.ReadOnlyStorage", location=documents_dir)
     finished_job()
-    with pytest.raises(CommandError, match=r"did not delete 1 files.*next run tries them again"):
+    with pytest.raises(CommandError, match=r"failed to delete 1 files.*next run will try again"):
         prune("--older-than", "1")
     assert DiscardedFile.objects.count() == 1
 
@@ -112,7 +112,7 @@ def test_undeleted_file_fails_the_command(documents_dir: Path, settings: Any) ->
 def test_prune_requires_a_retention() -> None:
     """Without any retention the command fails and deletes nothing."""
     finished_job(file=False)
-    with pytest.raises(CommandError, match=r"so all are\. Set DOCRAPTOR\['RETENTION'\]"):
+    with pytest.raises(CommandError, match=r"so all jobs are kept\. Set DOCRAPTOR\['RETENTION'\]"):
         prune()
     assert RenderJob.objects.exists()
 
@@ -120,16 +120,16 @@ def test_prune_requires_a_retention() -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--older-than", "-1"], "argument --older-than: '-1' must be a number, 0 or more"),
-        (["--older-than", "soon"], "argument --older-than: 'soon' must be a number, 0 or more"),
-        (["--older-than", "nan"], "argument --older-than: 'nan' must be a number, 0 or more"),
-        (["--older-than", "40000"], "argument --older-than: 40000 days: no more than 36500"),
-        (["--inputs-older-than", "inf"], "argument --inputs-older-than: 'inf' must be a number"),
-        (["--batch", "0"], "argument --batch: '0' must be a whole number, 1 to 10000"),
-        (["--batch", "1.5"], "argument --batch: '1.5' must be a whole number, 1 to 10000"),
-        (["--max-seconds", "x"], "argument --max-seconds: 'x' must be a number, 0 or more"),
+        (["--older-than", "-1"], "argument --older-than: '-1' is not a non-negative number"),
+        (["--older-than", "soon"], "argument --older-than: 'soon' is not a non-negative number"),
+        (["--older-than", "nan"], "argument --older-than: 'nan' is not a non-negative number"),
+        (["--older-than", "40000"], "argument --older-than: 40000 days is too long; the maximum is 36500"),
+        (["--inputs-older-than", "inf"], "argument --inputs-older-than: 'inf' is not a non-negative number"),
+        (["--batch", "0"], "argument --batch: '0' is not an integer between 1 and 10000"),
+        (["--batch", "1.5"], "argument --batch: '1.5' is not an integer between 1 and 10000"),
+        (["--max-seconds", "x"], "argument --max-seconds: 'x' is not a non-negative number"),
         (["--document", "shop.InvoicePDFF"], "Did you mean shop.InvoicePDF"),
-        (["--document", "zzz"], "no job and no app has a document 'zzz'. Known are: "),
+        (["--document", "zzz"], "there is no document 'zzz'. Registered documents: "),
     ],
 )
 def test_invalid_argument_is_explained(arguments: list[str], message: str) -> None:
@@ -150,7 +150,7 @@ def test_interrupted_run_can_be_continued(documents_dir: Path, monkeypatch: Any)
     finished_job()
     with monkeypatch.context() as patch:
         patch.setattr(retention, "_delete_file", interrupt)
-        assert prune("--older-than", "1").endswith("Stopped; there may be more.\n")
+        assert prune("--older-than", "1").endswith("Interrupted; more may remain.\n")
     assert len(files_below(documents_dir)) == 1
     assert "1 files" in prune("--older-than", "1")
     assert files_below(documents_dir) == []

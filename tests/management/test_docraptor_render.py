@@ -8,7 +8,7 @@ import pytest
 from django.core.management import CommandError, call_command
 
 from django_docraptor.documents import Document
-from django_docraptor.management.commands.docraptor_render import Command, copy, epitaph
+from django_docraptor.management.commands.docraptor_render import Command, copy_file, failure_line
 from django_docraptor.models import RenderJob
 from django_docraptor.sandbox import Fault, Sandbox
 from django_docraptor.states import State
@@ -70,7 +70,7 @@ def test_params(sandbox: Sandbox) -> None:
     """What a form would have asked can be said."""
     render(LABEL, *invoices("1"), "--params", '{"pay_by": "2026-01-31"}')
     assert RenderJob.objects.get().input.params == {"pay_by": "2026-01-31"}
-    with pytest.raises(CommandError, match="--params is no JSON object"):
+    with pytest.raises(CommandError, match="--params must be a JSON object"):
         render(LABEL, *invoices("2"), "--params", "7")
 
 
@@ -83,7 +83,7 @@ def test_report(sandbox: Sandbox) -> None:
 
 
 @pytest.mark.parametrize(
-    ("label", "hint"), [("shop.InvoicePdf", "Did you mean shop.InvoicePDF"), ("?", "There are: ")]
+    ("label", "hint"), [("shop.InvoicePdf", "Did you mean shop.InvoicePDF"), ("?", "Registered documents: ")]
 )
 def test_unknown_label(label: str, hint: str) -> None:
     """It names those that are close, or all."""
@@ -95,7 +95,7 @@ def test_unknown_key() -> None:
     """It names the missing ones and what is near, and orders nothing."""
     first, gone, last = invoices("1", "2", "3")
     Invoice.objects.filter(pk=gone).delete()
-    expected = rf"shop\.Invoice has no {gone}\. The nearest keys are {first} and {last}\."
+    expected = rf"No shop\.Invoice with primary key {gone}\. The nearest keys are {first} and {last}\."
     with pytest.raises(CommandError, match=expected):
         render(LABEL, first, gone)
     assert not RenderJob.objects.exists()
@@ -104,11 +104,11 @@ def test_unknown_key() -> None:
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [
-        ([LABEL, "seven"], "'seven' is no primary key of shop.Invoice"),
-        ([LABEL, "7"], "There are none at all"),
-        ([LABEL, "9" * 30], "is no primary key of shop.Invoice: Ensure"),
-        ([LABEL], "give primary keys"),
-        (["shop.Broken", "7"], "give it no primary keys"),
+        ([LABEL, "seven"], "'seven' is not a valid primary key of shop.Invoice"),
+        ([LABEL, "7"], "The table is empty"),
+        ([LABEL, "9" * 30], "is not a valid primary key of shop.Invoice: Ensure"),
+        ([LABEL], "needs at least one primary key"),
+        (["shop.Broken", "7"], "takes no primary keys"),
     ],
 )
 def test_wrong_keys(arguments: list[str], expected: str) -> None:
@@ -119,7 +119,7 @@ def test_wrong_keys(arguments: list[str], expected: str) -> None:
 
 def test_wrong_order() -> None:
     """What the front door refuses is told, and nothing is stored."""
-    with pytest.raises(CommandError, match=r"Nothing was ordered: .*200"):
+    with pytest.raises(CommandError, match=r"No jobs were created: .*200"):
         render("shop.Reminder", *invoices("1", "x" * 50))
     assert not RenderJob.objects.exists()
 
@@ -127,7 +127,7 @@ def test_wrong_order() -> None:
 def test_run_and_output(sandbox: Sandbox, documents_dir: Path, tmp_path: Path) -> None:
     """It makes the documents in this process and copies them, whole."""
     target = tmp_path / "new" / "files"
-    told = render(LABEL, *invoices("1", "2"), "--run", "--output", target, "--timeout", 20)
+    told = render(LABEL, *invoices("1", "2"), "--in-process", "--output", target, "--timeout", 20)
     assert sorted(path.name for path in target.iterdir()) == ["invoice-1.pdf", "invoice-2.pdf"]
     job = RenderJob.objects.get(name="invoice-1.pdf")
     assert (target / job.name).read_bytes() == read_file(job)
@@ -137,14 +137,14 @@ def test_run_and_output(sandbox: Sandbox, documents_dir: Path, tmp_path: Path) -
 def test_output_that_is_no_directory(sandbox: Sandbox, tmp_path: Path) -> None:
     """What cannot be written to is found out before anything is billed."""
     (tmp_path / "file").touch()
-    with pytest.raises(CommandError, match="Nothing can be written"):
+    with pytest.raises(CommandError, match="Cannot create"):
         render(LABEL, *invoices("1"), "--output", tmp_path / "file")
     assert not RenderJob.objects.exists()
 
 
 def test_wait_gives_up(sandbox: Sandbox) -> None:
     """Where no worker is, it stops when the time is up; it does no worker's work."""
-    with pytest.raises(CommandError, match=r"0\.1 s: 1 unfinished"):
+    with pytest.raises(CommandError, match=r"0\.1 s: 1 jobs are unfinished"):
         render(LABEL, *invoices("1"), "--wait", "--timeout", 0.1)
     assert RenderJob.objects.get().state == State.PENDING
 
@@ -153,8 +153,8 @@ def test_failures(sandbox: Sandbox, documents_dir: Path) -> None:
     """A line for each that failed, and an error at the end; the others are told, too."""
     sandbox.add_fault(Fault(on="render", action="fail", reason="Over document limit.", times=1))
     err = StringIO()
-    with pytest.raises(CommandError, match="1 of 2 failed"):
-        render(LABEL, *invoices("1", "2"), "--run", "--timeout", 20, err=err)
+    with pytest.raises(CommandError, match="1 of 2 documents failed"):
+        render(LABEL, *invoices("1", "2"), "--in-process", "--timeout", 20, err=err)
     lost = RenderJob.objects.get(state=State.FAILED)
     assert err.getvalue().startswith(f"{lost.name}: {lost.error_code}: ")
     assert "Over document limit." in err.getvalue()
@@ -169,17 +169,17 @@ def test_copy_that_fails_is_told(sandbox: Sandbox, documents_dir: Path, tmp_path
         run_until_finished(enqueue(name="there.pdf")),
     )
     gone.file.storage.delete(gone.file.name)
-    with pytest.raises(CommandError, match="1 of 2 failed"):
-        command.finish([gone, there], tmp_path)
-    assert err.getvalue().startswith("gone.pdf: its file could not be copied")
+    with pytest.raises(CommandError, match="1 of 2 documents failed"):
+        command.report_jobs([gone, there], tmp_path)
+    assert err.getvalue().startswith("gone.pdf: could not copy the file")
     assert (tmp_path / "there.pdf").read_bytes() == read_file(there)
 
 
 def test_progress_is_for_people(sandbox: Sandbox, documents_dir: Path) -> None:
     """A terminal gets a bar, a log does not."""
     terminal, log = Terminal(), StringIO()
-    render(LABEL, *invoices("1"), "--run", "--timeout", 20, err=terminal)
-    render(LABEL, *invoices("2"), "--run", "--timeout", 20, err=log)
+    render(LABEL, *invoices("1"), "--in-process", "--timeout", 20, err=terminal)
+    render(LABEL, *invoices("2"), "--in-process", "--timeout", 20, err=log)
     assert f"[{'#' * 30}] 1/1" in terminal.getvalue()
     assert log.getvalue() == ""
 
@@ -193,7 +193,7 @@ def test_interrupted(sandbox: Sandbox) -> None:
                 raise KeyboardInterrupt
             return super().write(text)
 
-    with pytest.raises(CommandError, match="go on being made"):
+    with pytest.raises(CommandError, match="stay queued"):
         render(LABEL, *invoices("1"), "--wait", err=Impatient())
     assert RenderJob.objects.get().state == State.PENDING
 
@@ -205,11 +205,11 @@ def test_document_without_a_model(sandbox: Sandbox) -> None:
     assert (job.document, job.object_id) == (Leaflet.label, "")
 
 
-def test_epitaph() -> None:
+def test_failed_job_is_summarised_in_one_line() -> None:
     """Name, code and the first line; of a cancelled job, its state."""
     job = RenderJob(name="a.pdf", error_code="rejected", errors="first\nsecond")
-    assert epitaph(job) == "a.pdf: rejected: first"
-    assert epitaph(RenderJob(name="a.pdf", state=State.CANCELLED)) == "a.pdf: cancelled"
+    assert failure_line(job) == "a.pdf: rejected: first"
+    assert failure_line(RenderJob(name="a.pdf", state=State.CANCELLED)) == "a.pdf: cancelled"
 
 
 @pytest.mark.parametrize(
@@ -233,7 +233,7 @@ def test_copy_stays_in_its_directory(
     job = run_until_finished(enqueue(name=name))
     target = tmp_path / "files"
     target.mkdir()
-    copied = copy(job, target)
+    copied = copy_file(job, target)
     assert list(target.iterdir()) == [copied]
     assert copied.name == safe
 
@@ -245,7 +245,7 @@ def test_copy_overwrites_nothing(sandbox: Sandbox, documents_dir: Path, tmp_path
     target.mkdir()
     (target / "a.pdf").write_text("mine")
     (target / "a-2.pdf").symlink_to(tmp_path / "outside.pdf")
-    assert copy(job, target).name == "a-3.pdf"
+    assert copy_file(job, target).name == "a-3.pdf"
     assert (target / "a.pdf").read_text() == "mine"
     assert not (tmp_path / "outside.pdf").exists()
 
@@ -259,7 +259,7 @@ def test_copy_that_fails_leaves_no_piece(
     target = tmp_path / "files"
     target.mkdir()
     with pytest.raises(FileNotFoundError):
-        copy(job, target)
+        copy_file(job, target)
     assert list(target.iterdir()) == []
 
 
@@ -268,6 +268,6 @@ def test_output_of_a_hosted_document(
 ) -> None:
     """It has no file to copy, and its public address is not printed."""
     monkeypatch.setattr(InvoicePDF, "hosted", True)
-    told = render(LABEL, *invoices("1"), "--run", "--output", tmp_path, "--timeout", 20)
+    told = render(LABEL, *invoices("1"), "--in-process", "--output", tmp_path, "--timeout", 20)
     assert "no file to copy" in told
     assert "://" not in told

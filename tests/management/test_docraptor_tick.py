@@ -29,7 +29,7 @@ def tick(*arguments: str) -> str:
 def test_one_round(sandbox: Sandbox) -> None:
     """Without options: one look at whatever is due, and a word about it."""
     job = enqueue()
-    assert "1 steps" in tick()
+    assert tick() == "Ran 1 step.\n"
     assert RenderJob.objects.get(pk=job.pk).state == State.QUEUED
 
 
@@ -67,7 +67,7 @@ def test_timeout(sandbox: Sandbox, mode: str) -> None:
     """Past the timeout it fails and says how much is left."""
     sandbox.change_settings(delay=30)
     enqueue()
-    with pytest.raises(CommandError, match=r"0\.2 s: 1 unfinished"):
+    with pytest.raises(CommandError, match=r"0\.2 s: 1 jobs are unfinished"):
         tick(mode, "--timeout", "0.2", "--interval", "0.05")
 
 
@@ -101,18 +101,18 @@ def test_loop_survives_a_database_that_is_away(sandbox: Sandbox, documents_dir, 
     with connection.execute_wrapper(down):
         tick("--until-idle", "--interval", "0.05", "--timeout", "20")
     assert failures
-    assert "The database is away" in caplog.text
+    assert "Database unavailable" in caplog.text
     assert RenderJob.objects.get().state == State.COMPLETED
 
 
 @pytest.mark.parametrize(
     ("option", "value", "problem"),
     [
-        ("--interval", "-1", "argument --interval: '-1' must be a number, 0 or more"),
-        ("--interval", "nan", "argument --interval: 'nan' must be"),
-        ("--interval", "1e10", "argument --interval: 1e10 seconds: no more than"),
-        ("--timeout", "-1", "argument --timeout: '-1' must be"),
-        ("--timeout", "soon", "argument --timeout: 'soon' must be"),
+        ("--interval", "-1", "argument --interval: '-1' is not a non-negative number"),
+        ("--interval", "nan", "argument --interval: 'nan' is not"),
+        ("--interval", "1e10", "argument --interval: 1e10 seconds is too long; the maximum is"),
+        ("--timeout", "-1", "argument --timeout: '-1' is not"),
+        ("--timeout", "soon", "argument --timeout: 'soon' is not"),
     ],
 )
 def test_wrong_number(option: str, value: str, problem: str) -> None:

@@ -12,7 +12,7 @@ from django_docraptor import lifecycle
 from django_docraptor.models import RenderEvent, RenderJob, seconds_from_now
 from django_docraptor.signals import document_completed, document_failed, document_submitted
 from django_docraptor.states import EventKind, State
-from tests.support.jobs import complete_job, event_kinds, create_job, skip_time
+from tests.support.jobs import complete_job, create_job, event_kinds, skip_time
 from tests.support.threads import run_in_threads
 
 pytestmark = pytest.mark.django_db
@@ -124,8 +124,12 @@ def test_receiver_error_is_logged_and_affects_no_other(
         document_completed.disconnect(broken)
     assert completed_listener.heard == [(job.pk, "completed")]
     assert len(calls) == 1
-    ours = [record for record in caplog.records if record.name == "django_docraptor"]
-    assert any("broken" in one.getMessage() and str(job.pk) in one.getMessage() for one in ours)
+    messages = [
+        record.getMessage()
+        for record in caplog.records
+        if record.name == "django_docraptor.models.events"
+    ]
+    assert any("broken" in message and str(job.pk) in message for message in messages)
 
 
 @pytest.mark.django_db(transaction=True)
@@ -141,8 +145,8 @@ def test_error_of_a_receiver_without_a_name_is_logged(completed_listener: Listen
 
 
 @pytest.mark.django_db(transaction=True)
-def test_signal_is_sent_by_the_sweep_after_a_crash(completed_listener: Listener) -> None:
-    """If a process died between commit and signal, the sweep sends the signal once."""
+def test_recovery_sends_a_signal_after_a_crash(completed_listener: Listener) -> None:
+    """If a process died between commit and signal, the next recovery sends the signal once."""
     job = create_job(State.DOWNLOADING)
     complete_job(job)
     completed_listener.heard.clear()
@@ -154,8 +158,8 @@ def test_signal_is_sent_by_the_sweep_after_a_crash(completed_listener: Listener)
 
 
 @pytest.mark.django_db(transaction=True)
-def test_sweep_skips_a_signal_that_is_being_sent(completed_listener: Listener) -> None:
-    """A sweep does not send a signal that another process is about to send."""
+def test_recovery_skips_a_signal_that_is_being_sent(completed_listener: Listener) -> None:
+    """A recovery does not send a signal that another process is about to send."""
     job = create_job(State.DOWNLOADING)
     complete_job(job)
     completed_listener.heard.clear()
@@ -165,8 +169,8 @@ def test_sweep_skips_a_signal_that_is_being_sent(completed_listener: Listener) -
 
 
 @pytest.mark.django_db(transaction=True)
-def test_parallel_sweeps_send_a_signal_once(completed_listener: Listener) -> None:
-    """Two sweeps at once send a signal once."""
+def test_parallel_recoveries_send_a_signal_once(completed_listener: Listener) -> None:
+    """Two recoveries at once send a signal once."""
     job = create_job(State.DOWNLOADING)
     complete_job(job)
     completed_listener.heard.clear()

@@ -14,7 +14,7 @@ from django_docraptor.states import (
     EventKind,
     State,
 )
-from tests.support.jobs import complete_job, event_kinds, create_job, read_row
+from tests.support.jobs import complete_job, create_job, event_kinds, read_row
 from tests.support.threads import run_in_threads
 
 pytestmark = pytest.mark.django_db
@@ -26,25 +26,25 @@ ALLOWED = [(a, b) for a in State for b in State if b in TRANSITIONS[a]]
 # --- moves -----------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("source", "to"), ALLOWED)
-def test_allowed_move_changes_the_row_and_adds_an_event(source: State, to: State) -> None:
+@pytest.mark.parametrize(("from_state", "to_state"), ALLOWED)
+def test_allowed_move_changes_the_row_and_adds_an_event(from_state: State, to_state: State) -> None:
     """A move in the table of transitions changes the row and adds one event."""
-    job = create_job(source)
-    extra = {} if to in FINAL_STATES else {"due_at": seconds_from_now(60)}
-    assert job.move(to, kind=EventKind.WORKING, note="because", **extra)
+    job = create_job(from_state)
+    extra = {} if to_state in FINAL_STATES else {"due_at": seconds_from_now(60)}
+    assert job.move(to_state, kind=EventKind.WORKING, note="because", **extra)
     event = job.events.last()
-    assert read_row(job)["state"] == job.state == to
-    assert (event.from_state, event.to_state, event.message) == (source, to, "because")
+    assert read_row(job)["state"] == job.state == to_state
+    assert (event.from_state, event.to_state, event.message) == (from_state, to_state, "because")
     assert job.events.count() == 2
 
 
-@pytest.mark.parametrize(("source", "to"), FORBIDDEN)
-def test_forbidden_move_raises_and_changes_nothing(source: State, to: State) -> None:
+@pytest.mark.parametrize(("from_state", "to_state"), FORBIDDEN)
+def test_forbidden_move_raises_and_changes_nothing(from_state: State, to_state: State) -> None:
     """A move that is not in the table of transitions raises and changes nothing."""
-    job = create_job(source)
+    job = create_job(from_state)
     before = read_row(job)
-    with pytest.raises(ValueError, match=f"{source.value} to {to.value}"):
-        job.move(to, kind=EventKind.WORKING)
+    with pytest.raises(ValueError, match=f"{from_state.value} to {to_state.value}"):
+        job.move(to_state, kind=EventKind.WORKING)
     assert read_row(job) == before
     assert job.events.count() == 1
 

@@ -14,7 +14,7 @@ from django_docraptor.models import (
     RenderJob,
 )
 from django_docraptor.states import State
-from tests.support.jobs import HTML, run_until_finished, enqueue
+from tests.support.jobs import HTML, enqueue, run_until_finished
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

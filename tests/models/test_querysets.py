@@ -9,7 +9,7 @@ from django.db.models.functions import Now
 from django_docraptor.models import Account, RenderJob, seconds_from_now
 from django_docraptor.states import POLLED_STATES, State
 from tests.apps.shop.models import Invoice
-from tests.support.jobs import enqueue, create_job, read_row, skip_time
+from tests.support.jobs import create_job, enqueue, read_row, skip_time
 from tests.support.threads import run_in_threads
 
 pytestmark = pytest.mark.django_db

@@ -32,18 +32,18 @@ def test_prince_options_passes_unknown_names_through():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"http_timeout": 0}, "http_timeout must be from 1 to 60 seconds, not 0"),
-        ({"http_timeout": 61}, "http_timeout must be from 1 to 60 seconds, not 61"),
+        ({"http_timeout": 0}, "http_timeout must be between 1 and 60 seconds, not 0"),
+        ({"http_timeout": 61}, "http_timeout must be between 1 and 60 seconds, not 61"),
         ({"http_timeout": True}, "http_timeout must be int or None, not True"),
-        ({"key_bits": 64}, "key_bits is 64: choose one of 40, 128"),
-        ({"input": "pdf"}, "input is 'pdf': choose one of html, xml, auto"),
+        ({"key_bits": 64}, "key_bits must be one of 40, 128, not 64"),
+        ({"input": "pdf"}, "input must be one of html, xml, auto, not 'pdf'"),
         ({"css_dpi": 0}, "css_dpi must be at least 1, not 0"),
         ({"max_passes": -1}, "max_passes must be at least 1, not -1"),
         ({"media": 1}, "media must be str or None, not 1"),
         ({"debug": "no"}, "debug must be bool or None, not 'no'"),
-        ({"pdf_title": "\x00"}, "pdf_title has a NUL character"),
-        ({"extra": {"media": "print"}}, "give it as media"),
-        ({"extra": {"new": {1, 2}}}, "which JSON cannot hold"),
+        ({"pdf_title": "\x00"}, "pdf_title contains a NUL character"),
+        ({"extra": {"media": "print"}}, "media must be passed directly, not in extra"),
+        ({"extra": {"new": {1, 2}}}, "which cannot be stored as JSON"),
         ({"extra": None}, "extra must be Mapping"),
     ],
 )
@@ -57,7 +57,7 @@ def test_prince_options_names_each_mistake(options, message):
 def test_from_json_refuses_extra():
     """In a dict, options that the class does not know stand beside those that it knows."""
     assert validation_messages(PrinceOptions.from_json, options={"extra": {"new": 1}}) == {
-        "prince_options": ["'extra' is no option: write unknown options beside the known ones."]
+        "prince_options": ["'extra' is not an option: put unknown options next to the known ones."]
     }
 
 

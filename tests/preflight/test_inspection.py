@@ -17,7 +17,7 @@ def test_check_content_counts_bytes():
     """The limit is in bytes of UTF-8, and allowed itself."""
     check_content(make_request(content="é" * 50), max_bytes=100)
     found = validation_messages(check_content, make_request(content="é" * 50 + "x"), max_bytes=100)
-    assert "101 bytes, more than the 100 allowed" in found["content"][0]
+    assert "101 bytes, but at most 100 are allowed" in found["content"][0]
 
 
 def test_check_content_shortens_a_long_address():
@@ -43,7 +43,7 @@ def test_check_content_names_all_mistakes_at_once():
         "content"
     ]
     assert [message.split(" of ")[0] for message in messages[:2]] == ["Line 1", "Line 2"]
-    assert messages[10:] == ["There are 2 more."]
+    assert messages[10:] == ["… and 2 more problems."]
 
 
 def test_check_content_names_the_template():
@@ -52,7 +52,7 @@ def test_check_content_names_the_template():
     (message,) = validation_messages(check_content, content, max_bytes=100, template="shop/a.html")[
         "content"
     ]
-    assert message.startswith("Line 2 of content, as rendered from shop/a.html: <img")
+    assert message.startswith("Line 2 of the content rendered from shop/a.html: <img")
 
 
 def test_check_content_logs_a_warning_once(caplog):
@@ -65,7 +65,7 @@ def test_check_content_logs_a_warning_once(caplog):
         check_content(request, max_bytes=1000)
         check_content(request, max_bytes=1000)
     assert [record.getMessage() for record in caplog.records] == [
-        'Line 1 of content: <img src="/static/nothing-here.png"> names the static file '
-        "'nothing-here.png', which there is not. Correct the path, or run collectstatic where "
+        'Line 1 of content: <img src="/static/nothing-here.png"> refers to the static '
+        "file 'nothing-here.png', which does not exist. Fix the path, or run collectstatic where "
         "the file is served."
     ]

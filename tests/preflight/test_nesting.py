@@ -10,9 +10,9 @@ from tests.support.preflight import found, slowdown
 @pytest.mark.parametrize(
     ("html", "wrong"),
     [
-        ("<div>\n<p>x", "Line 1 of content: <div> is not closed before the end"),
+        ("<div>\n<p>x", "Line 1 of content: <div> is not closed before the end of the document"),
         ("<div>\n<b>x</div>", "Line 2 of content: <b> is not closed before </div>"),
-        ("<p>x</p>\n</div>", "Line 2 of content: </div> closes no open <div>"),
+        ("<p>x</p>\n</div>", "Line 2 of content: </div> has no matching <div>"),
         ("<b><i>x</b></i>", "<i> is not closed before </b>"),
         ("<table><tr><td><span></td></tr></table>", "<span> is not closed before </td>"),
     ],

@@ -35,7 +35,7 @@ def png() -> bytes:
 
 def budget(**changes: int) -> Budget:
     """Enough for anything, unless said otherwise."""
-    return Budget(**{"per_asset": 10**6, "left": 10**7} | changes)
+    return Budget(**{"max_asset_bytes": 10**6, "remaining_bytes": 10**7} | changes)
 
 
 def uri(kind: str, content: bytes) -> str:

@@ -21,7 +21,7 @@ from django_docraptor.documents import Document
 from django_docraptor.lifecycle.composition import compose_request
 from django_docraptor.models import RenderJob
 from django_docraptor.preflight import find_problems
-from django_docraptor.preflight.resources import Resource, feed
+from django_docraptor.preflight.resources import Resource, visit_resources
 from django_docraptor.sandbox import Sandbox
 from django_docraptor.states import State
 from tests.support.assets import MANIFEST, Stored, png, uri
@@ -225,7 +225,7 @@ def test_document_without_a_single_fetch(
     job = page.enqueue(name="page.pdf")
     html = compose_request(job).content
     found: list[Resource] = []
-    feed(html, found.append)
+    visit_resources(html, found.append)
     assert [resource.url.partition(",")[0] for resource in found] == [
         "data:font/ttf;base64",
         "data:image/png;base64",
@@ -275,5 +275,5 @@ def test_document_with_a_relative_address(
     settings.TEMPLATES = [templates() | {"OPTIONS": {"loaders": loaders}}]
     job = run_until_finished(page.enqueue(name="page.pdf"))
     assert (job.state, job.error_code) == (State.FAILED, "invalid_request")
-    assert job.errors.startswith("content: Line 2 of content, as rendered from page.html: <img")
+    assert job.errors.startswith("content: Line 2 of the content rendered from page.html: <img")
     assert sandbox.ledger.create_calls == 0

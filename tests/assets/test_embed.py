@@ -9,7 +9,7 @@ from django.core.exceptions import SuspiciousOperation
 from django.core.files.base import ContentFile
 from django.core.files.storage import FileSystemStorage, InMemoryStorage, default_storage
 
-from django_docraptor.assets import AssetError, asset_url, image_url, stylesheet
+from django_docraptor.assets import AssetError, asset_url, image_url, stylesheet_html
 from django_docraptor.exceptions import ConfigurationError, DocRaptorError
 from tests.support.assets import Stored, Write, absolute, budget, png, refusal, uri, use_media
 
@@ -116,7 +116,7 @@ def test_absolute_addresses(settings: Any, tmp_path: Path) -> None:
     assert asset_url("a b.png", budget()) == "https://shop.example/static/a%20b.png"
     assert image_url("b.png", budget()) == "https://shop.example/media/b.png"
     link = '<link rel="stylesheet" href="https://shop.example/static/a.css">'
-    assert stylesheet("a.css", budget()) == link
+    assert stylesheet_html("a.css", budget()) == link
 
 
 def test_absolute_addresses_of_a_storage(settings: Any) -> None:

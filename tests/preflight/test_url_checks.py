@@ -93,7 +93,7 @@ def test_find_problems_private_host_of_the_sandbox(settings, base_url, count):
 def test_find_problems_signed_address(query, is_over):
     """One that has ended answers 403, whoever asks."""
     html = f'<img src="https://bucket.example/a.png?{query.replace("&", "&amp;")}">'
-    assert ["ended at" in problem.message for problem in found(html)] == [True] * is_over
+    assert ["expired at" in problem.message for problem in found(html)] == [True] * is_over
 
 
 def test_find_problems_keeps_signatures_out_of_messages():

@@ -14,7 +14,7 @@ def test_find_problems_missing_static_file(settings):
     html = '<img src="/static/no.png"><link rel="icon" href="/static/admin/img/icon-yes.svg">'
     (problem,) = found(html, baseurl="https://shop.example/")
     assert problem.severity == Severity.WARNING
-    assert "the static file 'no.png', which there is not" in problem.message
+    assert "the static file 'no.png', which does not exist" in problem.message
 
 
 def test_find_problems_impossible_static_file():

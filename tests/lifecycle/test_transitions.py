@@ -1,0 +1,71 @@
+"""Every arrow of the state diagram, by its function."""
+
+from collections.abc import Callable
+
+import pytest
+
+from django_docraptor import states
+from django_docraptor.client import RemoteStatus
+from django_docraptor.exceptions import CallError
+from django_docraptor.lifecycle import transitions
+from django_docraptor.models import RenderJob
+from django_docraptor.states import ErrorCode, State
+from tests.support.jobs import create_job, event_kinds, read_row
+from tests.support.state_diagram import parse_state_diagram
+
+pytestmark = pytest.mark.django_db
+
+ERROR = CallError("HTTP 500")
+REMOTE = RemoteStatus(status="completed", download_id="d", download_url="https://example.com/d")
+# How a step calls each function.
+CALLS: dict[str, Callable[[RenderJob], object]] = {
+    "begin_attempts": lambda job: transitions.begin_attempts([job]),
+    "mark_accepted": lambda job: transitions.mark_accepted(job, "status"),
+    "return_to_pending": lambda job: transitions.return_to_pending(job, ERROR, delay=9),
+    "mark_unconfirmed": lambda job: transitions.mark_unconfirmed(job, ERROR),
+    "mark_interrupted": transitions.mark_interrupted,
+    "resubmit_unconfirmed": transitions.resubmit_unconfirmed,
+    "fail_unconfirmed": lambda job: transitions.fail_unconfirmed(job, "It is not listed."),
+    "mark_working": transitions.mark_working,
+    "mark_rendered": lambda job: transitions.mark_rendered(job, REMOTE, keep_claim=False),
+    "mark_completed": lambda job: transitions.mark_completed(job, file="a", size=1, sha256="b"),
+    "mark_published": lambda job: transitions.mark_published(job, REMOTE),
+    "fail": lambda job: transitions.fail(job, ErrorCode.TIMED_OUT, "Too late."),
+    "mark_cancelled": lambda job: transitions.mark_cancelled(job, "Ann"),
+    "retry_from_start": lambda job: transitions.retry_from_start(job, "Ann"),
+    "resume_polling": lambda job: transitions.resume_polling(job, "Ann"),
+    "resume_download": lambda job: transitions.resume_download(job, "Ann"),
+}
+ARROWS = [
+    (function, *arrow)
+    for function, arrows in parse_state_diagram(states.__doc__ or "").items()
+    for arrow in sorted(arrows)
+]
+# These need no lease: a late response, and operations of people.
+NEED_NO_LEASE = {
+    "mark_accepted",
+    "mark_cancelled",
+    "retry_from_start",
+    "resume_polling",
+    "resume_download",
+}
+
+
+@pytest.mark.parametrize(("function", "from_state", "to_state"), ARROWS)
+def test_arrow_moves_the_job(function: str, from_state: State, to_state: State) -> None:
+    """Each function moves the job along its arrow and records one event."""
+    job = create_job(from_state, lease_token="mine", hosted=function == "mark_published")
+    assert CALLS[function](job)
+    assert read_row(job)["state"] == to_state
+    event = job.events.last()
+    assert (event.from_state, event.to_state) == (from_state, to_state)
+    assert len(event_kinds(job)) == 2
+
+
+@pytest.mark.parametrize(("function", "from_state", "to_state"), ARROWS)
+def test_arrow_needs_the_lease(function: str, from_state: State, to_state: State) -> None:
+    """A worker that lost its lease moves nothing, unless the arrow does not need a lease."""
+    job = create_job(from_state, lease_token="mine", hosted=function == "mark_published")
+    RenderJob.objects.filter(pk=job.pk).update(lease_token="theirs")
+    assert bool(CALLS[function](job)) == (function in NEED_NO_LEASE)
+    assert read_row(job)["state"] == (to_state if function in NEED_NO_LEASE else from_state)
