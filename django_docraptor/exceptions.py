@@ -1,31 +1,31 @@
-"""What can go wrong, as one tree.
+"""The exceptions of this package.
 
 ::
 
     DocRaptorError
-    ├── ConfigurationError         our side is not set up: no key, no such document
-    ├── CallError                  a call to the service did not give what was asked
-    │   ├── NotSentError           certainly never reached DocRaptor: safe to send again
-    │   ├── UnknownOutcomeError    it may have been accepted: never send a create again blindly
-    │   └── ResponseError          DocRaptor answered with an error
+    ├── ConfigurationError         the project is not set up: no API key, document not registered
+    ├── CallError                  a call to DocRaptor failed
+    │   ├── NotSentError           the request certainly never reached DocRaptor: safe to send again
+    │   ├── UnknownOutcomeError    it may have been accepted: never simply send a create again
+    │   └── ResponseError          DocRaptor returned an error status
     │       ├── UnauthorizedError      401, the key is missing or wrong
     │       ├── ForbiddenError         403, no permission, or too many documents at once
     │       ├── NotFoundError          404
-    │       ├── RejectedError          400, 413, 422: the document or the call is at fault
+    │       ├── RejectedError          400, 413, 422: the document or the request is invalid
     │       ├── RateLimitError         429
     │       └── ServerError            5xx
-    └── ContentError               what was downloaded is not the document
+    └── InvalidDownloadError       the downloaded file is not a valid document
         ├── NotADocumentError
-        └── TooLargeError
+        └── DocumentTooLargeError
 
-This module knows nothing of HTTP libraries, Django or the database.
+No HTTP library, Django or database here.
 """
 
 from enum import StrEnum
 
 
 class Sent(StrEnum):
-    """Did the request reach DocRaptor? The answer decides whether a create may be repeated."""
+    """Whether a request reached DocRaptor. This decides whether a create may be repeated."""
 
     NO = "no"
     MAYBE = "maybe"
@@ -33,28 +33,28 @@ class Sent(StrEnum):
 
 
 class DocRaptorError(Exception):
-    """Base of every error this package raises on purpose."""
+    """Base class of all exceptions of this package."""
 
     code = "error"
 
 
 class ConfigurationError(DocRaptorError):
-    """Something is missing or wrong in the project's own settings or code."""
+    """The project's settings or code are incomplete or invalid."""
 
-    code = "configuration"
+    code = "configuration_error"
 
 
 class CallError(DocRaptorError):
     """A call to DocRaptor failed.
 
     Args:
-        message: what happened, in DocRaptor's words where it gave any; never holds the API key.
-        status: HTTP status code, ``None`` without an answer.
-        request_id: DocRaptor's ``X-Request-Id``, blank without one.
-        retryable: whether the same call may succeed if made again later.
+        message: what happened, in DocRaptor's words if it gave any; never contains the API key.
+        status: HTTP status code; ``None`` without a response.
+        request_id: DocRaptor's ``X-Request-Id``, or "".
+        retryable: whether the same call may succeed later.
         sent: whether the request reached DocRaptor.
-        retry_after: seconds to wait as asked for by ``Retry-After``, ``None`` if not asked.
-        body: an excerpt of the answer, redacted, at most 2,000 characters.
+        retry_after: seconds from the ``Retry-After`` header; ``None`` without one.
+        body: redacted excerpt of the response body, at most 2,000 characters.
     """
 
     code = "call_failed"
@@ -72,6 +72,7 @@ class CallError(DocRaptorError):
         retry_after: float | None = None,
         body: str = "",
     ) -> None:
+        """Create an error; the class gives the defaults of ``retryable`` and ``sent``."""
         super().__init__(message)
         self.message = message
         self.status = status
@@ -82,14 +83,15 @@ class CallError(DocRaptorError):
         self.body = body
 
     def __str__(self) -> str:
-        facts = [f"HTTP {self.status}"] if self.status else []
+        """Return the message with the HTTP status and DocRaptor's request ID."""
+        details = [f"HTTP {self.status}"] if self.status else []
         if self.request_id:
-            facts.append(f"request {self.request_id}")
-        return f"{self.message} ({', '.join(facts)})" if facts else self.message
+            details.append(f"request {self.request_id}")
+        return f"{self.message} ({', '.join(details)})" if details else self.message
 
 
 class NotSentError(CallError):
-    """The connection was never made (refused, DNS, connect timeout, certificate)."""
+    """No connection was established (refused, DNS, connect timeout, certificate)."""
 
     code = "not_sent"
     retryable_by_default = True
@@ -97,21 +99,21 @@ class NotSentError(CallError):
 
 
 class UnknownOutcomeError(CallError):
-    """The request may have been received: the answer was lost, cut or not understood."""
+    """The request may have been received: the response was lost, truncated or invalid."""
 
     code = "unknown_outcome"
     retryable_by_default = True
 
 
 class ResponseError(CallError):
-    """DocRaptor, or something before it, answered with an error status."""
+    """DocRaptor, or a proxy in front of it, returned an error status."""
 
     code = "response"
     sent_by_default = Sent.YES
 
 
 class UnauthorizedError(ResponseError):
-    """401: the API key is missing or wrong. A matter of the account, not of the document."""
+    """401: the API key is missing or wrong. This concerns the account, not the document."""
 
     code = "unauthorized"
     retryable_by_default = True
@@ -124,45 +126,45 @@ class ForbiddenError(ResponseError):
 
 
 class NotFoundError(ResponseError):
-    """404: no such status or download."""
+    """404: the status or download does not exist."""
 
     code = "not_found"
 
 
 class RejectedError(ResponseError):
-    """400, 413, 422 or another 4xx: sending it again will not help."""
+    """400, 413, 422 or another 4xx: sending the request again does not help."""
 
     code = "rejected"
 
 
 class RateLimitError(ResponseError):
-    """429: too many requests; ``retry_after`` says how long to wait, if it was said."""
+    """429: too many requests; ``retry_after`` has the seconds to wait, if DocRaptor gave them."""
 
     code = "rate_limited"
     retryable_by_default = True
 
 
 class ServerError(ResponseError):
-    """5xx: a passing fault. A create that ends so may have been accepted."""
+    """5xx: a temporary failure. A create that fails this way may have been accepted."""
 
     code = "server_error"
     retryable_by_default = True
     sent_by_default = Sent.MAYBE
 
 
-class ContentError(DocRaptorError):
-    """The bytes that came are not the document that was asked for."""
+class InvalidDownloadError(DocRaptorError):
+    """The downloaded bytes are not the requested document."""
 
-    code = "content"
+    code = "invalid_download"
 
 
-class NotADocumentError(ContentError):
-    """Empty, cut, or an error page with status 200."""
+class NotADocumentError(InvalidDownloadError):
+    """The file is empty, truncated, or an error page with status 200."""
 
     code = "not_a_document"
 
 
-class TooLargeError(ContentError):
-    """Larger than ``MAX_DOCUMENT_BYTES``."""
+class DocumentTooLargeError(InvalidDownloadError):
+    """The document is larger than ``MAX_DOCUMENT_BYTES``."""
 
-    code = "too_large"
+    code = "document_too_large"

@@ -1,6 +1,6 @@
-"""Label → recipe: how a worker finds out what to send for a job.
+"""The registry of document classes: workers look up by label what to render for a job.
 
-A recipe renders a job to content; it knows nothing about queueing.
+A registered document renders a job's content. It knows nothing about queueing.
 """
 
 from collections.abc import Mapping
@@ -13,52 +13,59 @@ from django_docraptor.exceptions import ConfigurationError
 from django_docraptor.models import RenderInput, RenderJob
 
 
-class Recipe(Protocol):
-    """What a document class must do for the life cycle."""
+class RegisteredDocument(Protocol):
+    """The interface that the lifecycle needs from a document class."""
 
     @property
     def retention(self) -> timedelta | None:
-        """How long its finished jobs are kept; ``None``: as ``RETENTION`` says."""
+        """How long finished jobs are kept; ``None``: as configured in ``RETENTION``."""
 
-    def render(self, job: RenderJob, stored: RenderInput) -> str:
-        """The HTML to send. May raise anything; the traceback goes into the job's history."""
+    def render(self, job: RenderJob, job_input: RenderInput) -> str:
+        """Return the HTML to send. May raise anything; ``job.errors`` gets the traceback."""
 
     def may_download(self, user: AbstractBaseUser, job: RenderJob) -> bool:
-        """Whether that user, who is logged in and active, may have the finished document."""
+        """Return whether an authenticated, active user may download the document."""
 
     def deliver(self, job: RenderJob) -> None:
-        """Bring the finished document to where it belongs besides the job, if anywhere."""
+        """Copy the completed document to its source's file field, if the document names one."""
 
 
-_recipes: dict[str, Recipe] = {}
+_documents: dict[str, RegisteredDocument] = {}
 
 
-def register(label: str, recipe: Recipe) -> None:
-    """Make a recipe known under its label; the last one wins (as on a code reload)."""
-    _recipes[label] = recipe
+def register(label: str, document: RegisteredDocument) -> None:
+    """Register a document under its label.
+
+    A later registration replaces an earlier one, as on a code reload.
+    """
+    _documents[label] = document
 
 
 def unregister(label: str) -> None:
-    """Forget a recipe."""
-    _recipes.pop(label, None)
+    """Remove a document from the registry."""
+    _documents.pop(label, None)
 
 
-def get(label: str) -> Recipe:
-    """The recipe of a label. Raises ConfigurationError if no app declares it."""
+def get(label: str) -> RegisteredDocument:
+    """Return the document registered under a label.
+
+    Raises:
+        ConfigurationError: there is none.
+    """
     try:
-        return _recipes[label]
+        return _documents[label]
     except KeyError:
         raise ConfigurationError(
-            f"No document is registered as {label!r}: is its app in INSTALLED_APPS, and is its "
-            "class in that app's documents.py?"
+            f"No document is registered as {label!r}. Check that its app is in INSTALLED_APPS "
+            "and its class in that app's documents.py."
         ) from None
 
 
-def find(label: str) -> Recipe | None:
-    """The recipe of a label, if some app declares it."""
-    return _recipes.get(label)
+def find(label: str) -> RegisteredDocument | None:
+    """Return the document registered under a label, or ``None``."""
+    return _documents.get(label)
 
 
-def all_recipes() -> Mapping[str, Recipe]:
-    """Every registered recipe by label."""
-    return dict(_recipes)
+def all_documents() -> Mapping[str, RegisteredDocument]:
+    """Return all registered documents by label."""
+    return dict(_documents)

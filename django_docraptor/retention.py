@@ -1,14 +1,15 @@
-"""How long finished jobs are kept, and their removal in short steps while the system runs.
+"""Delete finished jobs after their retention period, in short transactions while the engine runs.
 
-A file is put on a list in the same transaction that deletes its row, is deleted through the storage
-after the commit, and then comes off the list. So whoever is killed, wherever: no row says COMPLETED
-without its file, and no file is forgotten, since the next run works the list off. Deleting a file
-twice is harmless, and so are two runs at once.
+The transaction that deletes a row also inserts its file into ``DiscardedFile``. The file is deleted
+after the commit, then its entry. So a crash at any point leaves no COMPLETED row without its file
+and no forgotten file: the next run continues the list. Deleting a file twice is harmless, and so
+are concurrent runs.
 
-Unfinished jobs are never touched, nor is a job whose signal has still to be sent, nor one whose
-hosted document is public: without its row nobody could end it.
+Never deleted are unfinished jobs, jobs with an unsent signal, and jobs whose hosted document is
+still public: without its row nobody could expire it.
 """
 
+import logging
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -27,29 +28,30 @@ from django_docraptor.models import (
     RenderEvent,
     RenderInput,
     RenderJob,
-    after,
-    logger,
+    seconds_from_now,
 )
-from django_docraptor.states import FINAL, State
-from django_docraptor.storage import storage_for
+from django_docraptor.states import FINAL_STATES, State
+from django_docraptor.storage import get_storage
+
+logger = logging.getLogger(__name__)
 
 M = TypeVar("M", bound=Model)
 T = TypeVar("T")
-BATCH = 200
-# How often a transaction is begun that the database undoes.
-TRIES = 3
-# Calls to the storage at a time: one in a bucket takes tens of milliseconds.
-FILES_AT_ONCE = 8
-# Files that the storage refuses, after which a run deletes no more rows.
-MOST_REFUSED = 100
+BATCH_SIZE = 200
+# Attempts at a transaction that the database aborts.
+MAX_TRIES = 3
+# Concurrent calls to the storage: each takes tens of milliseconds on S3.
+DELETE_THREADS = 8
+# Number of undeletable files after which a run stops deleting rows.
+MAX_FAILED_FILES = 100
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Limit:
-    """For how long the finished jobs of a document are kept, and their inputs; ``None``: for ever.
+class RetentionLimit:
+    """How long a document's finished jobs and their inputs are kept; ``None``: forever.
 
     Args:
-        label: of the document; blank for jobs without one.
+        label: the document's label; "" for jobs without a document.
     """
 
     label: str
@@ -58,63 +60,67 @@ class Limit:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Removed:
-    """What one batch, or a whole run, has removed.
+class PruneResult:
+    """Number of rows and files that a batch or a run has deleted.
 
     Args:
-        refused: files that the storage did not delete; they stay on the list.
-        protected: jobs that a model of the project protects from deletion.
-        seconds: of the longest transaction.
+        failed_files: files that could not be deleted; the next run tries again.
+        protected: jobs that a foreign key with PROTECT or RESTRICT keeps.
+        longest_transaction: seconds.
     """
 
     jobs: int = 0
     inputs: int = 0
     files: int = 0
-    refused: int = 0
+    failed_files: int = 0
     protected: int = 0
-    seconds: float = 0.0
+    longest_transaction: float = 0.0
 
-    def __add__(self, other: "Removed") -> "Removed":
-        return Removed(
+    def __add__(self, other: "PruneResult") -> "PruneResult":
+        """Return the sum of two results, with the longer of their transactions."""
+        return PruneResult(
             jobs=self.jobs + other.jobs,
             inputs=self.inputs + other.inputs,
             files=self.files + other.files,
-            refused=self.refused + other.refused,
+            failed_files=self.failed_files + other.failed_files,
             protected=self.protected + other.protected,
-            seconds=max(self.seconds, other.seconds),
+            longest_transaction=max(self.longest_transaction, other.longest_transaction),
         )
 
 
-def limits(
+def retention_limits(
     labels: Sequence[str] = (),
     *,
     jobs: timedelta | None = None,
     inputs: timedelta | None = None,
-) -> Iterator[Limit]:
-    """What ``RETENTION`` and the documents say, each document's own word over the setting's.
+) -> Iterator[RetentionLimit]:
+    """Yield a limit per document: its own ``retention``, or else the setting.
 
     Args:
-        labels: only these documents; by default all that have jobs.
-        jobs: in place of ``RETENTION["jobs"]``; for ``labels``, in place of their own word, too.
-        inputs: in place of ``RETENTION["inputs"]``.
+        labels: only these documents; default: all with jobs.
+        jobs: overrides ``RETENTION["jobs"]`` and, for documents in ``labels``, their own
+            ``retention``.
+        inputs: overrides ``RETENTION["inputs"]``.
     """
     inputs = conf.retention.get("inputs") if inputs is None else inputs
     default = conf.retention.get("jobs") if jobs is None else jobs
-    for label in labels or stored_labels():
-        own = None if labels and jobs is not None else own_retention(label)
-        yield Limit(
-            label=label, jobs=_bounded(default if own is None else own), inputs=_bounded(inputs)
+    for label in labels or labels_with_jobs():
+        document_age = None if labels and jobs is not None else document_retention(label)
+        yield RetentionLimit(
+            label=label,
+            jobs=_none_if_forever(default if document_age is None else document_age),
+            inputs=_none_if_forever(inputs),
         )
 
 
-def own_retention(label: str) -> timedelta | None:
-    """What a document says for itself."""
-    recipe = registry.find(label)
-    return recipe.retention if recipe else None
+def document_retention(label: str) -> timedelta | None:
+    """Return the ``retention`` that a document declares."""
+    document = registry.find(label)
+    return document.retention if document else None
 
 
-def stored_labels() -> Iterator[str]:
-    """The documents that have jobs: one look at the index for each, however many jobs there are."""
+def labels_with_jobs() -> Iterator[str]:
+    """Yield the labels of documents with jobs, by one index lookup each."""
     rows = RenderJob.objects.order_by("document").values_list("document", flat=True)
     label = rows.first()
     while label is not None:
@@ -122,153 +128,173 @@ def stored_labels() -> Iterator[str]:
         label = rows.filter(document__gt=label).first()
 
 
-def count(limit: Limit) -> Removed:
-    """What a run would remove now."""
-    return Removed(
+def count_prunable(limit: RetentionLimit) -> PruneResult:
+    """Count what a run would delete now."""
+    return PruneResult(
         jobs=_old_jobs(limit.label, limit.jobs).count() if limit.jobs is not None else 0,
         inputs=_old_inputs(limit.label, limit.inputs).count() if limit.inputs is not None else 0,
     )
 
 
-def prune(limits: Iterable[Limit], *, batch: int = BATCH) -> Iterator[Removed]:
-    """Remove what is older than the limits, a batch at each step; stop wherever you like.
+def prune(
+    limits: Iterable[RetentionLimit], *, batch_size: int = BATCH_SIZE
+) -> Iterator[PruneResult]:
+    """Delete what is older than the limits.
 
     Args:
-        batch: rows of one transaction.
+        limits: as from `retention_limits`.
+        batch_size: rows per transaction.
+
+    Yields:
+        The result of each batch. The caller may stop at any time.
     """
-    left_behind = [file.name for file in DiscardedFile.objects.all()]
-    refused = 0
+    earlier_names = [file.name for file in DiscardedFile.objects.all()]
+    failed_files = 0
     for limit in limits:
-        for removed in _prune_one(limit, batch):
-            refused += removed.refused
-            yield removed
-            if refused >= MOST_REFUSED:
+        for result in _prune_document(limit, batch_size):
+            failed_files += result.failed_files
+            yield result
+            if failed_files >= MAX_FAILED_FILES:
                 return
-    for first in range(0, len(left_behind), batch):
-        still = DiscardedFile.objects.filter(pk__in=left_behind[first : first + batch])
-        yield _delete_files(list(still))
+    for first in range(0, len(earlier_names), batch_size):
+        files = DiscardedFile.objects.filter(pk__in=earlier_names[first : first + batch_size])
+        yield _delete_files(list(files))
 
 
-def _prune_one(limit: Limit, batch: int) -> Iterator[Removed]:
+def _prune_document(limit: RetentionLimit, batch_size: int) -> Iterator[PruneResult]:
     if limit.jobs is not None:
         old_jobs = _old_jobs(limit.label, limit.jobs)
-        for keys in _batches(old_jobs, "finished_at", batch):
-            yield _remove(old_jobs.filter(pk__in=keys))
+        for keys in _key_batches(old_jobs, "finished_at", batch_size):
+            yield _delete_jobs(old_jobs.filter(pk__in=keys))
     if limit.inputs is not None:
-        for keys in _batches(_old_inputs(limit.label, limit.inputs), "job__finished_at", batch):
-            began = time.monotonic()
-            gone, _by_model = _tried(RenderInput.objects.filter(pk__in=keys).delete)
-            yield Removed(inputs=gone, seconds=time.monotonic() - began)
+        old_inputs = _old_inputs(limit.label, limit.inputs)
+        for keys in _key_batches(old_inputs, "job__finished_at", batch_size):
+            started = time.monotonic()
+            deleted, _by_model = _retry_on_deadlock(RenderInput.objects.filter(pk__in=keys).delete)
+            yield PruneResult(inputs=deleted, longest_transaction=time.monotonic() - started)
 
 
 def _old_jobs(label: str, age: timedelta) -> QuerySet[RenderJob]:
     unsent = RenderEvent.objects.filter(job=OuterRef("pk"), signal_due_at__isnull=False)
-    ended = Q(public_url="") | Q(hosted_expires_at__lte=Now())
+    not_public = Q(public_url="") | Q(hosted_expires_at__lte=Now())
     return RenderJob.objects.filter(
-        ended,
+        not_public,
         ~Exists(unsent),
         document=label,
-        state__in=FINAL,
-        finished_at__lt=after(-age.total_seconds()),
+        state__in=FINAL_STATES,
+        finished_at__lt=seconds_from_now(-age.total_seconds()),
     )
 
 
 def _old_inputs(label: str, age: timedelta) -> QuerySet[RenderInput]:
-    """Of completed jobs: the others may be tried again."""
+    """Return the inputs of completed jobs only: other jobs may be retried."""
     return RenderInput.objects.filter(
         job__document=label,
         job__state=State.COMPLETED,
-        job__finished_at__lt=after(-age.total_seconds()),
+        job__finished_at__lt=seconds_from_now(-age.total_seconds()),
     )
 
 
-def _batches(rows: QuerySet[M], column: str, size: int) -> Iterator[list[Any]]:
-    """The keys of rows, oldest first. Each batch begins behind the last one, whatever became of it.
+def _key_batches(rows: QuerySet[M], column: str, size: int) -> Iterator[list[Any]]:
+    """Yield the keys of rows in batches, oldest first.
 
-    Read outside any transaction: SQLite has one writer at a time.
+    Each batch starts after the previous one, even if its rows were not deleted. The keys are read
+    outside any transaction, because SQLite has a single writer.
     """
     rows = rows.order_by(column, "pk")
-    found: list[tuple[datetime, Any]] = list(rows.values_list(column, "pk")[:size])
-    while found:
-        yield [key for _moment, key in found]
-        moment, key = found[-1]
-        same = Q(**{column: moment, "pk__gt": key})
-        behind = rows.filter(same | Q(**{f"{column}__gt": moment}), **{f"{column}__gte": moment})
-        found = list(behind.values_list(column, "pk")[:size])
+    batch: list[tuple[datetime, Any]] = list(rows.values_list(column, "pk")[:size])
+    while batch:
+        yield [key for _finished_at, key in batch]
+        finished_at, key = batch[-1]
+        same_time = Q(**{column: finished_at, "pk__gt": key})
+        later = Q(**{f"{column}__gt": finished_at})
+        # The last condition is implied, but lets the database read a range of the index.
+        following = rows.filter(same_time | later, **{f"{column}__gte": finished_at})
+        batch = list(following.values_list(column, "pk")[:size])
 
 
-def _remove(rows: QuerySet[RenderJob]) -> Removed:
-    """Delete these jobs, then their files."""
-    began = time.monotonic()
+def _delete_jobs(rows: QuerySet[RenderJob]) -> PruneResult:
+    """Delete jobs, then their files."""
+    started = time.monotonic()
     try:
-        jobs, files = _tried(lambda: _delete_rows(rows))
+        jobs, files = _retry_on_deadlock(lambda: _delete_rows(rows))
     except (ProtectedError, RestrictedError) as error:
         keys = list(rows.values_list("pk", flat=True))
         if len(keys) > 1:
-            return sum((_remove(rows.filter(pk=key)) for key in keys), Removed())
-        logger.warning("Job %s is kept: %s", *keys, error.args[0])
-        return Removed(protected=len(keys))
-    return Removed(jobs=jobs, seconds=time.monotonic() - began) + _delete_files(files)
+            return sum((_delete_jobs(rows.filter(pk=key)) for key in keys), PruneResult())
+        logger.warning(
+            "Job %s was not deleted because another row protects it: %s", *keys, error.args[0]
+        )
+        return PruneResult(protected=len(keys))
+    seconds = time.monotonic() - started
+    return PruneResult(jobs=jobs, longest_transaction=seconds) + _delete_files(files)
 
 
-def _tried(delete: Callable[[], T]) -> T:
-    """Run a transaction, and again if the database undid it.
+def _retry_on_deadlock(delete: Callable[[], T]) -> T:
+    """Run a transaction; retry it if the database aborted it.
 
-    MariaDB reads a small table whole for a DELETE, locks the rows of another run on its way, and
-    then ends one of the two as a deadlock.
+    For a DELETE, MariaDB scans a small table and locks rows of concurrent runs on the way; then it
+    aborts one of them as a deadlock.
     """
-    for _try in range(TRIES - 1):
+    for _try in range(MAX_TRIES - 1):
         try:
             return delete()
         except OperationalError as error:
-            logger.info("A batch is deleted once more: %s", error)
+            logger.info("The database aborted a batch; retrying: %s", error)
     return delete()
 
 
 def _delete_rows(rows: QuerySet[RenderJob]) -> tuple[int, list[DiscardedFile]]:
-    """Delete what is still old and final, and list its files. Skips what somebody else holds."""
+    """Delete the rows that are still old and final, and record their files.
+
+    Skips rows that others have locked.
+    """
     using = router.db_for_write(RenderJob)
-    skips = connections[using].features.has_select_for_update_skip_locked
+    can_skip_locked = connections[using].features.has_select_for_update_skip_locked
     with transaction.atomic(using=using):
         jobs = list(
-            rows.select_for_update(skip_locked=skips).values_list(
-                "pk", "storage", "file", "pending_name"
+            rows.select_for_update(skip_locked=can_skip_locked).values_list(
+                "pk", "storage", "file", "reserved_name"
             )
         )
         files = {(name, alias) for _key, alias, *names in jobs for name in names if name}
-        listed = [DiscardedFile(name=name, storage=alias) for name, alias in sorted(files)]
-        DiscardedFile.objects.bulk_create(listed, ignore_conflicts=True)
+        discarded = [DiscardedFile(name=name, storage=alias) for name, alias in sorted(files)]
+        DiscardedFile.objects.bulk_create(discarded, ignore_conflicts=True)
         RenderJob.objects.filter(pk__in=[key for key, *_rest in jobs]).only("pk").delete()
-    return len(jobs), listed
+    return len(jobs), discarded
 
 
-def _delete_files(files: Sequence[DiscardedFile]) -> Removed:
-    """Delete files, then take them off the list."""
-    spool.clear(file.name for file in files)
-    with ThreadPoolExecutor(max_workers=FILES_AT_ONCE) as pool:
-        answers = list(pool.map(_is_gone, files))
-    gone = [file.name for file, answer in zip(files, answers, strict=True) if answer]
-    DiscardedFile.objects.filter(pk__in=gone).delete()
-    return Removed(files=len(gone), refused=len(files) - len(gone))
+def _delete_files(files: Sequence[DiscardedFile]) -> PruneResult:
+    """Delete files, then their entries."""
+    spool.remove(file.name for file in files)
+    with ThreadPoolExecutor(max_workers=DELETE_THREADS) as pool:
+        results = list(pool.map(_delete_file, files))
+    deleted = [file.name for file, is_deleted in zip(files, results, strict=True) if is_deleted]
+    DiscardedFile.objects.filter(pk__in=deleted).delete()
+    return PruneResult(files=len(deleted), failed_files=len(files) - len(deleted))
 
 
-def _is_gone(file: DiscardedFile) -> bool:
-    """Delete a file; one that is not there is gone, though some storages complain about it."""
+def _delete_file(file: DiscardedFile) -> bool:
+    """Delete a file. Some storages raise if it does not exist.
+
+    Returns:
+        Whether it no longer exists.
+    """
     try:
-        storage_for(file.storage).delete(file.name)
+        get_storage(file.storage).delete(file.name)
     except Exception as error:  # noqa: BLE001 - storages raise whatever their library raises
-        if _is_there(file):
-            logger.warning("The file %s could not be deleted: %s", file.name, error)
+        if _may_exist(file):
+            logger.warning("Could not delete the file %s: %s", file.name, error)
             return False
     return True
 
 
-def _is_there(file: DiscardedFile) -> bool:
+def _may_exist(file: DiscardedFile) -> bool:
     try:
-        return bool(storage_for(file.storage).exists(file.name))
-    except Exception:  # noqa: BLE001 - as above, or no such storage any more
+        return bool(get_storage(file.storage).exists(file.name))
+    except Exception:  # noqa: BLE001 - as above, or the storage alias no longer exists
         return True
 
 
-def _bounded(age: timedelta | None) -> timedelta | None:
+def _none_if_forever(age: timedelta | None) -> timedelta | None:
     return None if age == timedelta.max else age

@@ -1,7 +1,7 @@
-"""Where finished documents are kept: which storage, which name.
+"""Choose the storage and the name of a document's file.
 
-A job may name an alias of ``STORAGES``. For all others it is the alias ``"docraptor"`` where a
-project has one, else the default.
+A job may name an alias of ``STORAGES``. Otherwise the alias ``"docraptor"`` is used if it exists,
+or else ``"default"``. Knows only Django's storage API, no third-party storage.
 """
 
 import uuid
@@ -14,79 +14,85 @@ from django.db.models import FileField
 from django.db.models.fields.files import FieldFile
 from django.utils.functional import LazyObject, empty
 
-ALIAS = "docraptor"
+DOCUMENT_STORAGE_ALIAS = "docraptor"
 
 
-def _choose() -> Storage:
-    return storages[ALIAS if ALIAS in storages.backends else "default"]
+def _find_document_storage() -> Storage:
+    return storages[
+        DOCUMENT_STORAGE_ALIAS if DOCUMENT_STORAGE_ALIAS in storages.backends else "default"
+    ]
 
 
 class DocumentStorage(LazyObject):  # type: ignore[type-arg] # it is not subscriptable at run time
-    """The project's storage for documents, looked up at first use."""
+    """The default document storage, looked up on first use."""
 
     def _setup(self) -> None:
-        self._wrapped = _choose()
+        self._wrapped = _find_document_storage()
 
 
 document_storage = DocumentStorage()
 
 
 def get_document_storage() -> Storage:
-    """For ``FileField(storage=…)``: a callable keeps the storage out of migrations."""
-    return document_storage  # type: ignore[return-value] # it stands in for one
+    """Return the default document storage.
+
+    For ``FileField(storage=…)``, where a callable keeps the storage out of migrations.
+    """
+    return document_storage  # type: ignore[return-value] # it proxies one
 
 
-def storage_for(alias: str) -> Storage:
-    """The storage of an alias; blank for the rule.
+def get_storage(alias: str) -> Storage:
+    """Return the storage of an alias; "" means the default document storage.
 
     Raises:
-        ImproperlyConfigured: there is no such alias (any more).
+        ImproperlyConfigured: the alias does not exist (any more).
     """
     return storages[alias] if alias else get_document_storage()
 
 
-def aliases() -> list[str]:
-    """The storages in which documents may be kept: static files are for everyone to see."""
+def document_storage_aliases() -> list[str]:
+    """Return the aliases that may hold documents: all but ``"staticfiles"``, which is public."""
     return sorted(set(storages.backends) - {"staticfiles"})
 
 
 class DocumentFieldFile(FieldFile):
-    """A job's file, in the storage that the job names."""
+    """A job's file in the storage that the job names."""
 
     @property
     def storage(self) -> Storage:
-        """The storage of the row's alias."""
+        """The storage that the job's row names."""
         alias: str = self.instance.storage  # type: ignore[attr-defined] # it is a job
-        return storage_for(alias)
+        return get_storage(alias)
 
     @storage.setter
     def storage(self, storage: Storage) -> None:
-        """Nothing: Django sets the field's, of which there may be many."""
+        """Ignore the field's storage, which Django assigns."""
 
 
 class DocumentFileField(FileField):
-    """A file field whose storage each row chooses by its column ``storage``."""
+    """A file field whose storage is named by the row's ``storage`` column."""
 
     attr_class = DocumentFieldFile
 
 
-def _forget(*, setting: str, **kwargs: Any) -> None:
+def _reset_document_storage(*, setting: str, **kwargs: Any) -> None:
     if setting == "STORAGES":
-        document_storage._wrapped = empty  # type: ignore[assignment] # how Django resets one
+        document_storage._wrapped = empty  # type: ignore[assignment] # as Django resets its own lazy objects
 
 
-setting_changed.connect(_forget, dispatch_uid="django_docraptor.storage")
+setting_changed.connect(_reset_document_storage, dispatch_uid="django_docraptor.storage")
 
 
-def file_name(name: str, document_type: str) -> str:
-    """The name with the type's ending."""
-    ending = f".{document_type}"
-    return name if name.lower().endswith(ending) else name + ending
+def add_extension(name: str, document_type: str) -> str:
+    """Return the name with the document type's extension."""
+    extension = f".{document_type}"
+    return name if name.lower().endswith(extension) else name + extension
 
 
-def document_name(job: uuid.UUID, attempt: int, extension: str, at: datetime) -> str:
-    """Name of an attempt's file: the same at every try, without a user's text.
+def storage_name(job_id: uuid.UUID, attempt: int, extension: str, created_at: datetime) -> str:
+    """Return the storage name of an attempt's file.
 
-    Whoever has the job's key can work it out: it is the storage that must be private.
+    It is the same on every retry and contains no user input. The name can be derived from the
+    job's ID: the storage itself must be private.
     """
-    return f"docraptor/{at:%Y/%m}/{job.hex}-{attempt}.{extension}"
+    return f"docraptor/{created_at:%Y/%m}/{job_id.hex}-{attempt}.{extension}"

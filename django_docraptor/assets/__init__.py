@@ -1,11 +1,11 @@
-"""Images, fonts and stylesheets of a document, so that DocRaptor needs nothing of this site.
+"""Embed images, fonts and stylesheets, so that DocRaptor need not access this site.
 
-Static files and files of storages become ``data:`` URIs, or public addresses. Nothing is fetched
-from the network, and nothing is read outside the roots that the project has declared.
+Static and stored files become ``data:`` URIs or public URLs. Nothing is fetched from the network or
+read outside the configured roots.
 """
 
 from django_docraptor.assets.budget import Budget
+from django_docraptor.assets.embed import asset_url, image_url, stylesheet_html
 from django_docraptor.assets.errors import AssetError
-from django_docraptor.assets.references import asset_url, image_url, stylesheet
 
-__all__ = ["AssetError", "Budget", "asset_url", "image_url", "stylesheet"]
+__all__ = ["AssetError", "Budget", "asset_url", "image_url", "stylesheet_html"]

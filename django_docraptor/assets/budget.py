@@ -1,48 +1,56 @@
-"""How many bytes of assets one render may take in."""
+"""The limit on asset bytes per render."""
 
 from dataclasses import dataclass, field
 
 from django_docraptor.assets.errors import AssetError
 from django_docraptor.conf import conf
 
-# What the smallest asset counts: a stylesheet that imports thousands of empty ones ends, too.
-SMALLEST = 1024
+# Minimum cost of an asset, so that thousands of empty imports reach the limit, too.
+MIN_ASSET_COST = 1024
 
 
-def _max_asset() -> int:
+def _max_asset_bytes() -> int:
     return conf.max_asset_bytes
 
 
-def _max_total() -> int:
+def _max_total_bytes() -> int:
     return conf.max_assets_bytes
 
 
 @dataclass(slots=True)
 class Budget:
-    """Bytes that are left. By default what the settings allow for one render.
+    """The remaining bytes of a render; the defaults come from the settings.
 
     Args:
-        per_asset: the most bytes that one asset may have.
-        left: the bytes that all further assets may have together.
+        max_asset_bytes: maximum size of one asset.
+        remaining_bytes: total size of all further assets.
     """
 
-    per_asset: int = field(default_factory=_max_asset)
-    left: int = field(default_factory=_max_total)
+    max_asset_bytes: int = field(default_factory=_max_asset_bytes)
+    remaining_bytes: int = field(default_factory=_max_total_bytes)
 
     def check(self, name: str, size: int) -> None:
-        """Refuse an asset that is too large by itself. Raises AssetError."""
-        if size > self.per_asset:
+        """Reject an asset that is too large.
+
+        Raises:
+            AssetError: it exceeds ``max_asset_bytes``.
+        """
+        if size > self.max_asset_bytes:
             raise AssetError(
-                f"{name!r} has more than the {self.per_asset:,} bytes that one asset may have: "
-                "make it smaller, or raise DOCRAPTOR['MAX_ASSET_BYTES']."
+                f"{name!r} exceeds the limit of {self.max_asset_bytes:,} bytes per asset: reduce "
+                "its size, or raise DOCRAPTOR['MAX_ASSET_BYTES']."
             )
 
     def spend(self, name: str, size: int) -> None:
-        """Count an asset. Raises AssetError if it is too large, or one too many."""
+        """Count an asset.
+
+        Raises:
+            AssetError: it exceeds a limit.
+        """
         self.check(name, size)
-        self.left -= max(size, SMALLEST)
-        if self.left < 0:
+        self.remaining_bytes -= max(size, MIN_ASSET_COST)
+        if self.remaining_bytes < 0:
             raise AssetError(
-                f"{name!r} is one too many: the assets of this document have more bytes than are "
-                "allowed together. Make them smaller, or raise DOCRAPTOR['MAX_ASSETS_BYTES']."
+                f"{name!r} exceeds the total size allowed for the assets of one document: reduce "
+                "their size, or raise DOCRAPTOR['MAX_ASSETS_BYTES']."
             )

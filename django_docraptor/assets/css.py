@@ -1,12 +1,13 @@
-"""Addresses in CSS: where they stand, and how to put others in their place. Reads no files."""
+"""Find and replace URLs in CSS. Reads no files."""
 
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-# Unrolled loops: an embedded font is a string of megabytes, and "(?:a|b)*" keeps a frame for each.
+# Unrolled loops: an embedded font can have megabytes, and "(?:a|b)*" keeps a frame per character.
 _STRING = r""" "[^"\\\n]*(?:\\.[^"\\\n]*)*" | '[^'\\\n]*(?:\\.[^'\\\n]*)*' """
-# A bad string ends with its line. Without it every quote would be tried up to the end of the text.
+# An unclosed string ends with its line; otherwise every quote would be matched to the end of the
+# text.
 _UNCLOSED = r""" "[^"\\\n]*(?:\\.[^"\\\n]*)* | '[^'\\\n]*(?:\\.[^'\\\n]*)* """
 _BARE = r"""(?:[^"'()\s\\]|\\.)[^()\s\\]*(?:\\.[^()\s\\]*)*"""
 _TOKEN = re.compile(
@@ -25,13 +26,13 @@ _ESCAPE = re.compile(r"\\(?:([0-9a-f]{1,6})\s?|(\n)|(.))", re.IGNORECASE | re.DO
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reference:
-    """One address in CSS.
+    """A URL in CSS.
 
     Args:
         url: CSS escapes resolved.
-        is_import: whether it is that of an ``@import``.
-        conditions: what follows the address of an ``@import``, such as media.
-        start: place in the text.
+        is_import: whether it belongs to an ``@import``.
+        conditions: conditions of the ``@import``, such as media.
+        start: offset in the text.
     """
 
     url: str
@@ -41,19 +42,19 @@ class Reference:
 
 
 def references(css: str) -> Iterator[Reference]:
-    """Every ``url()`` and ``@import``, but for those in comments and strings."""
-    return (found for match in _TOKEN.finditer(css) if (found := _reference(match)))
+    """Yield every ``url()`` and ``@import`` outside comments and strings."""
+    return (reference for match in _TOKEN.finditer(css) if (reference := _reference(match)))
 
 
 def replace(css: str, change: Callable[[Reference], str | None]) -> str:
-    """The text with other text for each reference; ``None`` leaves it as it is."""
+    """Replace each reference by what ``change`` returns; ``None`` keeps it."""
 
-    def changed(match: re.Match[str]) -> str:
-        found = _reference(match)
-        new = change(found) if found else None
-        return match.group() if new is None else new
+    def replacement(match: re.Match[str]) -> str:
+        reference = _reference(match)
+        text = change(reference) if reference else None
+        return match.group() if text is None else text
 
-    return _TOKEN.sub(changed, css)
+    return _TOKEN.sub(replacement, css)
 
 
 def _reference(match: re.Match[str]) -> Reference | None:
@@ -62,14 +63,14 @@ def _reference(match: re.Match[str]) -> Reference | None:
     if quoted is None and bare is None:
         return None
     return Reference(
-        url=_ESCAPE.sub(_character, bare if quoted is None else quoted[1:-1]),
+        url=_ESCAPE.sub(_unescape, bare if quoted is None else quoted[1:-1]),
         is_import=match["conditions"] is not None,
         conditions=(match["conditions"] or "").strip(),
         start=match.start(),
     )
 
 
-def _character(match: re.Match[str]) -> str:
+def _unescape(match: re.Match[str]) -> str:
     if match[1]:
         code = int(match[1], 16)
         return chr(code) if 0 < code <= 0x10FFFF and not 0xD800 <= code < 0xE000 else "\ufffd"

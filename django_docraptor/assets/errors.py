@@ -1,21 +1,21 @@
-"""What is said when an asset cannot be used."""
+"""The error for unusable assets."""
 
 from django_docraptor.exceptions import DocRaptorError
 
 
 class AssetError(DocRaptorError):
-    """An asset is missing, too large, or outside of what may be read.
+    """An asset is missing, too large, or outside the allowed directories.
 
     Args:
-        message: which asset, what is wrong with it and what to do.
+        message: asset, problem and remedy.
     """
 
     code = "asset"
-    #: The template, and the line of the tag in it; blank and 0 where no tag asked.
+    #: Template and line of the tag; blank and 0 without a tag.
     template, line = "", 0
 
-    def located(self, tag: str, template: str, line: int) -> "AssetError":
-        """The same, with the template tag that asked for the asset."""
+    def with_location(self, tag: str, template: str, line: int) -> "AssetError":
+        """Return a copy of the error with the tag's location."""
         error = AssetError(f"{{% {tag} %}} in {template}, line {line}: {self}")
         error.template, error.line = template, line
         return error

@@ -1,4 +1,4 @@
-"""MIME types of assets: the same on every machine, whatever its mime.types says."""
+"""MIME types of assets, independent of the machine's mime.types."""
 
 from pathlib import PurePosixPath
 from typing import Final
@@ -30,7 +30,7 @@ _BY_EXTENSION: Final = {
     ".woff": "font/woff",
     ".woff2": "font/woff2",
 }
-_BY_BEGINNING: Final = (
+_BY_SIGNATURE: Final = (
     (b"\x89PNG\r\n\x1a\n", "image/png"),
     (b"\xff\xd8\xff", "image/jpeg"),
     (b"GIF87a", "image/gif"),
@@ -42,11 +42,11 @@ _BY_BEGINNING: Final = (
 )
 
 
-def type_of(name: str, content: bytes) -> str:
-    """The MIME type: what the bytes say, where they do, else what the name's extension says."""
-    for beginning, kind in _BY_BEGINNING:
-        if content.startswith(beginning):
-            return kind
+def guess_mime_type(name: str, content: bytes) -> str:
+    """Return the MIME type by file signature, or else by extension."""
+    for signature, mime_type in _BY_SIGNATURE:
+        if content.startswith(signature):
+            return mime_type
     if content.startswith(b"RIFF") and content[8:12] == b"WEBP":
         return "image/webp"
     return _BY_EXTENSION.get(PurePosixPath(name).suffix.lower(), UNKNOWN)

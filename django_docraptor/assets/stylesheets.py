@@ -1,87 +1,96 @@
-"""One stylesheet of many: imports written out, fonts and images embedded."""
+"""Flatten stylesheets: inline imports, embed fonts and images."""
 
 import re
 from base64 import b64encode
 from urllib.parse import urlsplit
 
-from django_docraptor.assets import css, names
+from django_docraptor.assets import css, paths
 from django_docraptor.assets.budget import Budget
 from django_docraptor.assets.errors import AssetError
-from django_docraptor.assets.mime import SVG, type_of
-from django_docraptor.assets.sources import static_file
+from django_docraptor.assets.files import find_static_file
+from django_docraptor.assets.mime import SVG, guess_mime_type
 
 MAX_DEPTH = 10
 _CHARSET = re.compile(r'@charset\s+"[^"]*"\s*;', re.IGNORECASE)
 
 
-def flatten(name: str, budget: Budget) -> str:
-    """The static stylesheet as CSS that needs no other file, and that fits into ``<style>``.
+def flatten_stylesheet(name: str, budget: Budget) -> str:
+    """Return a static stylesheet as self-contained CSS, safe inside ``<style>``.
 
-    Addresses of other hosts stay as they are. Raises AssetError, also for a missing font or image.
+    External URLs are kept.
+
+    Raises:
+        AssetError: the stylesheet, or a font or image that it uses, cannot be read.
     """
     flattener = _Flattener(budget)
-    body = flattener.read(name, above=())
+    body = flattener.flatten(name, import_chain=())
     # In CSS "<\/" means "</", but it does not end the <style> element.
-    return "\n".join([*flattener.outside, body]).replace("</", "<\\/")
+    return "\n".join([*flattener.external_imports, body]).replace("</", "<\\/")
 
 
 class _Flattener:
-    """Writes one stylesheet out."""
+    """Flattens one stylesheet."""
 
     def __init__(self, budget: Budget) -> None:
         self.budget = budget
-        #: ``@import`` rules of other hosts: they count at the top of a stylesheet only.
-        self.outside: list[str] = []
+        #: ``@import`` rules for external URLs, valid only at the top of a stylesheet.
+        self.external_imports: list[str] = []
 
-    def read(self, name: str, above: tuple[str, ...]) -> str:
-        """The CSS of a file, written out.
+    def flatten(self, name: str, import_chain: tuple[str, ...]) -> str:
+        """Return the flattened CSS of a file.
 
         Args:
-            above: the files whose imports led here.
+            name: path of the static file.
+            import_chain: the files that import it.
         """
-        if len(above) > MAX_DEPTH:
-            raise AssetError(f"{name!r} is imported more than {MAX_DEPTH} levels deep: flatten it.")
-        text = self._text(name)
-        return css.replace(text, lambda found: self._written_out(found, name, (*above, name)))
+        if len(import_chain) > MAX_DEPTH:
+            raise AssetError(f"{name!r} is imported more than {MAX_DEPTH} levels deep.")
+        chain = (*import_chain, name)
+        return css.replace(
+            self._read(name), lambda reference: self._replacement(reference, name, chain)
+        )
 
-    def _text(self, name: str) -> str:
+    def _read(self, name: str) -> str:
         try:
-            text = static_file(name).read(self.budget).decode("utf-8-sig")
+            text = find_static_file(name).read(self.budget).decode("utf-8-sig")
         except UnicodeDecodeError as error:
-            raise AssetError(f"{name!r} is not UTF-8: save it in that encoding.") from error
+            raise AssetError(f"{name!r} is not UTF-8: save it as UTF-8.") from error
         return _CHARSET.sub("", text, count=1)
 
-    def _written_out(self, found: css.Reference, name: str, above: tuple[str, ...]) -> str | None:
+    def _replacement(
+        self, reference: css.Reference, name: str, import_chain: tuple[str, ...]
+    ) -> str | None:
         try:
-            target = names.from_stylesheet(name, found.url)
-            if found.is_import:
-                return self._import(found, target, above)
-            return f'url("{self._embedded(target, found.url)}")' if target else None
+            target = paths.resolve_stylesheet_url(name, reference.url)
+            if reference.is_import:
+                return self._import(reference, target, import_chain)
+            return f'url("{self._data_uri(target, reference.url)}")' if target else None
         except AssetError as error:
             raise AssetError(f"in {name!r}: {error}") from error
 
-    def _import(self, found: css.Reference, target: str, above: tuple[str, ...]) -> str:
-        conditions = found.conditions
+    def _import(self, reference: css.Reference, target: str, import_chain: tuple[str, ...]) -> str:
+        conditions = reference.conditions
         if not target:
-            self.outside.append(f'@import url("{_quoted(found.url)}") {conditions};')
+            self.external_imports.append(f'@import url("{_escape(reference.url)}") {conditions};')
             return ""
         if conditions.lower().startswith(("layer", "supports")):
             raise AssetError(
-                f"@import {target!r} {conditions}: layers and supports() cannot be kept."
+                f"@import {target!r} {conditions}: layer and supports() conditions are not "
+                "supported."
             )
-        if target in above:  # CSS ignores an import of what is being read already
+        if target in import_chain:  # CSS ignores circular imports
             return ""
-        text = self.read(target, above)
+        text = self.flatten(target, import_chain)
         return f"@media {conditions} {{\n{text}\n}}\n" if conditions else f"{text}\n"
 
-    def _embedded(self, target: str, url: str) -> str:
-        content = static_file(target).read(self.budget)
-        kind = type_of(target, content)
-        # A part of an SVG sprite; "?#iefix" of fonts means nothing here.
-        fragment = urlsplit(url).fragment if kind == SVG else ""
-        anchor = f"#{_quoted(fragment)}" if fragment else ""
-        return f"data:{kind};base64,{b64encode(content).decode('ascii')}{anchor}"
+    def _data_uri(self, target: str, url: str) -> str:
+        content = find_static_file(target).read(self.budget)
+        mime_type = guess_mime_type(target, content)
+        # Keep the fragment of an SVG sprite; "?#iefix" of fonts has no effect here.
+        fragment = urlsplit(url).fragment if mime_type == SVG else ""
+        anchor = f"#{_escape(fragment)}" if fragment else ""
+        return f"data:{mime_type};base64,{b64encode(content).decode('ascii')}{anchor}"
 
 
-def _quoted(text: str) -> str:
-    return re.sub(r'["\\\n\r\f]', lambda found: f"\\{ord(found.group()):x} ", text)
+def _escape(text: str) -> str:
+    return re.sub(r'["\\\n\r\f]', lambda match: f"\\{ord(match.group()):x} ", text)

@@ -1,11 +1,11 @@
 """DocRaptor's HTTP API, one method for each call.
 
-Knows HTTP and what a failure proves; knows nothing of Django's ORM, settings, jobs or retries: a
-call is made once, and its error says whether it may be made again.
+Knows HTTP and what a failure proves; knows nothing about Django's ORM, settings, jobs or retries.
+Every call is made once; its error tells whether it may be repeated.
 """
 
-from django_docraptor.client.answers import Download, LogEntry, RemoteStatus
 from django_docraptor.client.calls import Client
+from django_docraptor.client.parsing import LogEntry, RemoteStatus, SavedDocument
 from django_docraptor.client.transport import Timeouts
 
-__all__ = ["Client", "Download", "LogEntry", "RemoteStatus", "Timeouts"]
+__all__ = ["Client", "LogEntry", "RemoteStatus", "SavedDocument", "Timeouts"]

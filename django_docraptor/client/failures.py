@@ -1,7 +1,7 @@
-"""What a failure proves, and in which words it is told.
+"""Turn failures into errors.
 
-Knows which exceptions and status codes mean "not sent", "refused" or "unknown", how DocRaptor
-words its errors, and what must be kept out of them. Makes no calls.
+Knows which exceptions and status codes mean "not sent", "rejected" or "unknown", parses DocRaptor's
+error bodies, and redacts secrets. Makes no calls.
 """
 
 import base64
@@ -37,11 +37,12 @@ MAX_EXCERPT: Final = 2_000
 MAX_RETRY_AFTER: Final = 3_600.0
 REDACTED: Final = "[redacted]"
 
-# A download's id is as good as its address: whoever has it gets the document.
+# A download ID is a bearer secret, like its URL: anyone who has it can download the document.
 DOWNLOAD_ID: Final = re.compile(r"(/(?:download|expire)/)[^/?#\s\"'<>&]+")
 
-# Raised before the first byte of the request. NewConnectionError and NameResolutionError are
-# ConnectTimeoutErrors to urllib3. InvalidHeader is not among them: an answer can cause it too.
+# Raised before the first byte of the request is sent. In urllib3, NewConnectionError and
+# NameResolutionError are ConnectTimeoutErrors. InvalidHeader is not included: a response can cause
+# it, too.
 _BEFORE_SENDING: Final = (
     urllib3.exceptions.ConnectTimeoutError,
     urllib3.exceptions.LocationValueError,
@@ -55,13 +56,13 @@ _BEFORE_SENDING: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Redactor:
-    """Takes secrets out of text, in every form in which they travel."""
+    """Removes secrets from text, in every encoding in which they are sent."""
 
     secrets: tuple[str, ...] = field(repr=False)
 
     @classmethod
     def for_key(cls, key: str) -> Self:
-        """For an API key: as it is, quoted, escaped, and as basic authentication has it."""
+        """Return a redactor for an API key: plain, quoted, escaped and as basic authentication."""
         basic = base64.b64encode(f"{key}:".encode()).decode()
         url_safe = base64.urlsafe_b64encode(f"{key}:".encode()).decode()
         forms = {key, quote(key, safe=""), quote_plus(key), html.escape(key), json.dumps(key)[1:-1]}
@@ -69,16 +70,17 @@ class Redactor:
         return cls(tuple(sorted(forms - {""}, key=len, reverse=True)))
 
     def __call__(self, text: str) -> str:
+        """Return the text without the secrets."""
         for secret in self.secrets:
             text = text.replace(secret, REDACTED)
         return DOWNLOAD_ID.sub(rf"\1{REDACTED}", text)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Refusal:
-    """An answer that is not a success, as far as it could be read.
+class FailedResponse:
+    """An error response, as far as it could be read.
 
-    What may repeat secrets is not shown by ``repr``.
+    Fields that may contain secrets are hidden from ``repr``.
     """
 
     status: int
@@ -92,7 +94,7 @@ class Refusal:
 
     @property
     def text(self) -> str:
-        """The body as text. It need not be UTF-8."""
+        """The body as text; it may not be UTF-8."""
         try:
             return self.body.decode()
         except UnicodeDecodeError:
@@ -100,177 +102,183 @@ class Refusal:
 
     @property
     def retry_after(self) -> float | None:
-        """Seconds asked for by ``Retry-After``, one hour at most, ``None`` if not asked."""
-        return _seconds(str(self.headers.get("Retry-After", "")).strip())
+        """Seconds from ``Retry-After``, at most one hour; ``None`` if absent."""
+        return _parse_retry_after(str(self.headers.get("Retry-After", "")).strip())
 
 
-def from_network(failure: BaseException, *, url: str, creates: bool, redact: Redactor) -> CallError:
-    """The error for a call that got no answer: not sent for certain, or unknown.
-
-    The sources are urllib3's own classes ("fairly sure that the server did not receive the
-    request") and a measurement of every case. A TLS handshake that hangs looks like a read
-    timeout, hence counts as unknown.
-    """
-    chain = list(_chain(failure))
-    if _not_sent(chain, url):
-        return NotSentError(redact(f"The call was not sent: {_described(chain)}."))
-    doubt = " and may have been accepted" if creates else ""
-    return UnknownOutcomeError(redact(f"The call got no answer{doubt}: {_described(chain)}."))
-
-
-def from_unusable(
-    why: str, *, status: int, request_id: str, creates: bool, redact: Redactor
+def network_error(
+    failure: BaseException, *, url: str, is_create: bool, redact: Redactor
 ) -> CallError:
-    """The error for a success whose body was lost, cut or not understood.
+    """Return the error for a call without a response: certainly not sent, or unknown.
 
-    A create that is answered with a success has been accepted, whatever became of its id.
+    Based on urllib3's exception classes ("fairly sure that the server did not receive the
+    request") and measurements of every case. A hanging TLS handshake looks like a read timeout and
+    counts as unknown.
+    """
+    chain = list(_exception_chain(failure))
+    cause = _describe(chain)
+    if _was_not_sent(chain, url):
+        return NotSentError(redact(f"The request was not sent: {cause}."))
+    doubt = ", and DocRaptor may have accepted the request" if is_create else ""
+    return UnknownOutcomeError(redact(f"No response was received{doubt}: {cause}."))
+
+
+def unusable_error(
+    reason: str, *, status: int, request_id: str, is_create: bool, redact: Redactor
+) -> CallError:
+    """Return the error for a successful response whose body was lost, truncated or not understood.
+
+    A create with a success status has been accepted, even if its ID is unknown.
     """
     return UnknownOutcomeError(
-        redact(f"DocRaptor's answer cannot be used: {why}."),
+        redact(f"DocRaptor's response cannot be used: {reason}."),
         status=status,
         request_id=redact(request_id[:200]),
-        sent=Sent.YES if creates else Sent.MAYBE,
+        sent=Sent.YES if is_create else Sent.MAYBE,
     )
 
 
 def describe(failure: BaseException) -> str:
-    """The innermost error, which says what happened; those around it repeat the address."""
-    return _described(list(_chain(failure)))
+    """Describe the innermost exception, which has the cause; the outer ones repeat the URL."""
+    return _describe(list(_exception_chain(failure)))
 
 
-def _described(chain: list[BaseException]) -> str:
+def _describe(chain: list[BaseException]) -> str:
     return f"{type(chain[-1]).__name__}: {chain[-1]}".rstrip(".")
 
 
-def from_answer(refusal: Refusal, *, creates: bool, redact: Redactor) -> CallError:
-    """The error for an answer that is not a success.
+def response_error(response: FailedResponse, *, is_create: bool, redact: Redactor) -> CallError:
+    """Return the error for an error response.
 
     On a create, 403 also means "too many simultaneous requests" (DocRaptor: 30 by default), so it
-    may be repeated; elsewhere it is final. 5xx on a create says nothing about its acceptance.
+    is retryable; on other calls it is final. A 5xx on a create does not tell whether it was
+    accepted.
     """
-    kind, facts = _kind(refusal.status, creates)
-    text = refusal.text
-    message = "\n".join(_reasons(text)) or f"DocRaptor answered {refusal.status} without a reason."
-    if 300 <= refusal.status < 400:
-        message = f"DocRaptor's address answered with a redirect{_to_host(refusal)}: not followed."
-    return kind(
-        redact(message),
-        status=refusal.status,
-        request_id=redact(refusal.request_id),
-        retry_after=refusal.retry_after,
+    error_class, options = _error_class(response.status, is_create)
+    text = response.text
+    if 300 <= response.status < 400:
+        host = _redirect_host(response)
+        message = f"DocRaptor returned a redirect{host}, which is not followed."
+    else:
+        message = "\n".join(_error_messages(text))
+    return error_class(
+        redact(message or f"DocRaptor returned HTTP {response.status} without an error message."),
+        status=response.status,
+        request_id=redact(response.request_id),
+        retry_after=response.retry_after,
         body=redact(text)[:MAX_EXCERPT],
-        **facts,
+        **options,
     )
 
 
-def _kind(status: int, creates: bool) -> tuple[type[CallError], dict[str, Any]]:
-    refused: dict[str, Any] = {"sent": Sent.NO} if creates else {}
+def _error_class(status: int, is_create: bool) -> tuple[type[CallError], dict[str, Any]]:
+    not_accepted: dict[str, Any] = {"sent": Sent.NO} if is_create else {}
     if status == 401:
         return UnauthorizedError, {}
     if status == 403:
-        return ForbiddenError, {"retryable": creates, **refused}
+        return ForbiddenError, {"retryable": is_create, **not_accepted}
     if status == 404:
         return NotFoundError, {}
     if status == 429:
-        return RateLimitError, refused
+        return RateLimitError, not_accepted
     if 400 <= status < 500:
         return RejectedError, {}
     if 500 <= status < 600:
         return ServerError, {}
-    # A redirect, or a code that HTTP does not have: whoever answered may be something in between.
-    return (UnknownOutcomeError, {}) if creates else (ResponseError, {"retryable": True})
+    # A redirect or a non-standard status may come from an intermediary.
+    return (UnknownOutcomeError, {}) if is_create else (ResponseError, {"retryable": True})
 
 
-def _chain(failure: BaseException) -> Iterator[BaseException]:
-    """The exception and what it wraps, outermost first.
+def _exception_chain(failure: BaseException) -> Iterator[BaseException]:
+    """Yield the exception and what it wraps, outermost first.
 
-    Only explicit links: what was being handled meanwhile (``__context__``) proves nothing.
+    Follows explicit links only: ``__context__`` proves nothing.
     """
     seen: list[BaseException] = []
-    found: Any = failure
-    while isinstance(found, BaseException) and found not in seen:
-        seen.append(found)
-        yield found
-        links = (getattr(found, "reason", None), *found.args, found.__cause__)
-        found = next((link for link in links if isinstance(link, BaseException)), None)
+    error: Any = failure
+    while isinstance(error, BaseException) and error not in seen:
+        seen.append(error)
+        yield error
+        links = (getattr(error, "reason", None), *error.args, error.__cause__)
+        error = next((link for link in links if isinstance(link, BaseException)), None)
 
 
-def _not_sent(chain: list[BaseException], url: str) -> bool:
-    if any(isinstance(one, _BEFORE_SENDING) for one in chain):
+def _was_not_sent(chain: list[BaseException], url: str) -> bool:
+    if any(isinstance(error, _BEFORE_SENDING) for error in chain):
         return True
-    first = chain[0]
-    if isinstance(first, requests.exceptions.ProxyError):
-        # Over https a proxy sees the request only after it has connected us.
+    outermost = chain[0]
+    if isinstance(outermost, requests.exceptions.ProxyError):
+        # With https, a proxy sees the request only after the tunnel is established.
         return url.lower().startswith("https:")
-    # requests reads certificates before it connects, and wraps every error of the network.
-    return isinstance(first, OSError) and not isinstance(first, requests.RequestException)
+    # requests loads certificates before connecting, and wraps all network errors.
+    return isinstance(outermost, OSError) and not isinstance(outermost, requests.RequestException)
 
 
-def _reasons(text: str) -> list[str]:
-    """Every reason in an error body: XML (DocRaptor's default), JSON, HTML or plain text."""
-    readers = (_xml_reasons, _json_reasons, _html_reasons)
-    found = next((reasons for reader in readers if (reasons := list(reader(text)))), [])
-    if not found and "<" not in text:
-        found = [text[:MAX_EXCERPT]]
-    return [reason.strip() for reason in found if reason.strip()]
+def _error_messages(text: str) -> list[str]:
+    """Return all messages in an error body: XML (DocRaptor's default), JSON, HTML or plain text."""
+    parsers = (_xml_messages, _json_messages, _html_messages)
+    messages = next((found for parse in parsers if (found := list(parse(text)))), [])
+    if not messages and "<" not in text:
+        messages = [text[:MAX_EXCERPT]]
+    return [message.strip() for message in messages if message.strip()]
 
 
-def _xml_reasons(text: str) -> Iterator[str]:
-    """The ``<error>`` elements, found as text: no parser, hence no entity that could expand."""
+def _xml_messages(text: str) -> Iterator[str]:
+    """Find ``<error>`` elements as text: without an XML parser, no entities can expand."""
     for part in text.split("</error>")[:-1]:
-        reason = part.rpartition("<error")[2].partition(">")[2].strip()
-        if reason.startswith("<![CDATA["):
-            yield reason.removeprefix("<![CDATA[").removesuffix("]]>")
+        message = part.rpartition("<error")[2].partition(">")[2].strip()
+        if message.startswith("<![CDATA["):
+            yield message.removeprefix("<![CDATA[").removesuffix("]]>")
         else:
-            yield html.unescape(reason)
+            yield html.unescape(message)
 
 
-def _json_reasons(text: str) -> Iterator[str]:
+def _json_messages(text: str) -> Iterator[str]:
     try:
-        answer = json.loads(text)
+        data = json.loads(text)
     except (ValueError, RecursionError):
         return
-    if isinstance(answer, dict):
+    if isinstance(data, dict):
         names = ("errors", "error", "validation_errors", "message")
-        answer = next((answer[name] for name in names if answer.get(name)), None)
-    yield from _flat(answer)
+        data = next((data[name] for name in names if data.get(name)), None)
+    yield from _flatten(data)
 
 
-def _flat(value: Any, label: str = "", depth: int = 0) -> Iterator[str]:
-    """Strings in nested lists and dicts, three levels deep, each with its key before it."""
+def _flatten(value: Any, label: str = "", depth: int = 0) -> Iterator[str]:
+    """Yield the strings in nested lists and dicts, at most three levels deep, after their key."""
     if isinstance(value, str):
         yield f"{label}: {value}" if label else value
     elif isinstance(value, list) and depth < 3:
-        for one in value:
-            yield from _flat(one, label, depth + 1)
+        for item in value:
+            yield from _flatten(item, label, depth + 1)
     elif isinstance(value, dict) and depth < 3:
-        for key, one in value.items():
-            yield from _flat(one, str(key), depth + 1)
+        for key, item in value.items():
+            yield from _flatten(item, str(key), depth + 1)
 
 
-def _html_reasons(text: str) -> Iterator[str]:
-    opened = re.search(r"<title[^<>]*>", text, re.IGNORECASE)
-    if opened:
-        title = re.split("</title", text[opened.end() :], maxsplit=1, flags=re.IGNORECASE)[0]
+def _html_messages(text: str) -> Iterator[str]:
+    start = re.search(r"<title[^<>]*>", text, re.IGNORECASE)
+    if start:
+        title = re.split("</title", text[start.end() :], maxsplit=1, flags=re.IGNORECASE)[0]
         yield html.unescape(" ".join(title.split()))[:MAX_EXCERPT]
 
 
-def _to_host(refusal: Refusal) -> str:
-    """The new host, and no more of the address: the rest may hold a token."""
+def _redirect_host(response: FailedResponse) -> str:
+    """Return only the host of the redirect: the rest of the URL may contain a token."""
     try:
-        host = urlsplit(str(refusal.headers.get("Location", ""))).hostname
+        host = urlsplit(str(response.headers.get("Location", ""))).hostname
     except ValueError:
         host = None
     return f" to {host}" if host else ""
 
 
-def _seconds(value: str) -> float | None:
+def _parse_retry_after(value: str) -> float | None:
     if value.isascii() and value.isdigit():
         return min(float(value), MAX_RETRY_AFTER)
     try:
-        moment = parsedate_to_datetime(value)
+        time = parsedate_to_datetime(value)
     except (ValueError, TypeError):
         return None
-    moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-    wait = (moment - datetime.now(UTC)).total_seconds()
-    return min(max(wait, 0.0), MAX_RETRY_AFTER)
+    time = time if time.tzinfo else time.replace(tzinfo=UTC)
+    delay = (time - datetime.now(UTC)).total_seconds()
+    return min(max(delay, 0.0), MAX_RETRY_AFTER)

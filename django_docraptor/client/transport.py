@@ -1,10 +1,9 @@
-"""How a call travels: sessions, time limits, and bodies that are read piece by piece.
+"""Send HTTP requests: sessions, timeouts and streamed bodies.
 
-Knows requests and its traps. Knows nothing of DocRaptor's calls, and never retries.
+Knows the pitfalls of requests, nothing about DocRaptor's API; never retries.
 
-A session holds no credentials, no cookies and nothing of the environment, so one session a thread
-serves every client. A process that was forked gets its own: a socket shared with the parent would
-mix up their answers.
+Sessions have no credentials, cookies or environment settings, so all clients share one session per
+thread. A forked process gets its own: a socket shared with the parent would mix up responses.
 """
 
 import logging
@@ -25,15 +24,15 @@ from django_docraptor import __version__
 from django_docraptor.client import failures
 from django_docraptor.exceptions import CallError
 
-logger: Final = logging.getLogger("django_docraptor.client")
+logger = logging.getLogger(__name__)
 
-CHUNK: Final = 64 * 1024
-MAX_ERROR_BODY: Final = 64 * 1024
-# An error's body is worth a little waiting: its status is known already.
+CHUNK_BYTES: Final = 64 * 1024
+MAX_ERROR_BODY_BYTES: Final = 64 * 1024
+# Time limit for reading an error's body, whose status is already known.
 ERROR_BODY_SECONDS: Final = 10.0
 USER_AGENT: Final = f"django-docraptor/{__version__} (+python-requests/{requests.__version__})"
 
-# ValueError: requests and urllib3 let some of them through for odd addresses and headers.
+# ValueError: requests and urllib3 raise it for some malformed URLs and headers.
 NETWORK_ERRORS: Final = (
     requests.RequestException,
     urllib3.exceptions.HTTPError,
@@ -46,17 +45,17 @@ _local: Final = threading.local()
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Timeouts:
-    """Seconds to wait.
+    """Timeouts in seconds.
 
     Args:
-        connect: for the connection.
-        create_read: for each piece of the answer to a create; also for sending its whole body.
-        sync_read: the same for a synchronous document. DocRaptor takes 60 s at most; a shorter
-            limit here would render, and bill, for nothing.
+        connect: to establish the connection.
+        create_read: between two reads of the response to a create; also to send its body.
+        sync_read: the same for a synchronous create. DocRaptor takes up to 60 s; a shorter timeout
+            would bill documents that are never received.
         status_read: the same for status, listings and expiry.
         download_read: the same for a download.
-        total: from the start of a call to the end of its body. What comes before the body is
-            bounded by the other limits only, for each read of the socket.
+        total: from the start of a call to the end of the body. The headers are limited only by the
+            other timeouts, per socket read.
     """
 
     connect: float = 5
@@ -69,89 +68,95 @@ class Timeouts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Call:
-    """One call: what is sent, where, and how careful to be.
+    """One API call.
 
     Args:
-        template: the path without ids, for logs.
-        read: seconds for each read of the socket.
-        creates: may be billed, hence "was it sent?" matters.
-        fresh: on a connection of its own. A kept connection may die just as the request arrives,
-            which looks like a lost answer.
-        redact: takes this call's secrets out of messages.
+        log_path: the path without IDs, for logs.
+        read_timeout: seconds for each read of the socket.
+        redact: removes this call's secrets from messages.
+        is_create: the call may be billed, so it matters whether it was sent.
+        new_connection: do not reuse a connection. A kept-alive connection may close as the request
+            arrives, which looks like a lost response.
     """
 
     method: str
     path: str = field(repr=False)
-    template: str
-    read: float
+    log_path: str
+    read_timeout: float
     redact: failures.Redactor
-    creates: bool = False
-    fresh: bool = False
+    is_create: bool = False
+    new_connection: bool = False
     body: bytes | None = field(default=None, repr=False)
     params: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Answer:
-    """A success whose body is still to be read.
+class ApiResponse:
+    """A successful response whose body is not yet read.
 
     Args:
-        deadline: when reading ends, on the monotonic clock.
+        deadline: time limit for reading, on the monotonic clock.
+        total: the total timeout in seconds, for messages.
     """
 
-    response: requests.Response
+    raw_response: requests.Response
     deadline: float
+    total: float
     call: Call
 
     def chunks(self) -> Iterator[bytes]:
-        """The body, decoded, in pieces of 64 KiB at most.
+        """Yield the decoded body in chunks of at most 64 KiB.
 
         Raises:
-            UnknownOutcomeError: it was cut, stalled, or took longer than the total time.
+            UnknownOutcomeError: the body was truncated, stalled or exceeded the total timeout.
         """
         while chunk := self._read():
             yield chunk
 
     def read(self, limit: int) -> bytes:
-        """The whole body. Raises UnknownOutcomeError as `chunks`, or if it is above the limit."""
+        """Return the whole body.
+
+        Raises:
+            UnknownOutcomeError: as for `chunks`, or the body exceeds the limit in bytes.
+        """
         body = bytearray()
         for chunk in self.chunks():
             body += chunk
             if len(body) > limit:
-                raise self.unusable(f"it is larger than {limit:,} bytes")
+                raise self.unusable_error(f"it is larger than {limit:,} bytes")
         return bytes(body)
 
-    def unusable(self, why: str) -> CallError:
-        """The error for an answer that cannot be used."""
-        return failures.from_unusable(
-            why,
-            status=self.response.status_code,
-            request_id=self.response.headers.get("X-Request-Id", ""),
-            creates=self.call.creates,
+    def unusable_error(self, reason: str) -> CallError:
+        """Return the error for a response that cannot be used."""
+        return failures.unusable_error(
+            reason,
+            status=self.raw_response.status_code,
+            request_id=self.raw_response.headers.get("X-Request-Id", ""),
+            is_create=self.call.is_create,
             redact=self.call.redact,
         )
 
     def _read(self) -> bytes:
-        # read1, not iter_content: the latter waits until a whole chunk has come, so that a body
-        # that drips would never let us look at the clock.
+        # read1 instead of iter_content, which waits for a whole chunk: with a trickling body the
+        # deadline would never be checked.
         try:
-            chunk: bytes = self.response.raw.read1(CHUNK, decode_content=True)
+            chunk: bytes = self.raw_response.raw.read1(CHUNK_BYTES, decode_content=True)
         except NETWORK_ERRORS as failure:
-            why = failures.describe(failure)
+            reason = failures.describe(failure)
         else:
             if time.monotonic() < self.deadline:
                 return chunk
-            why = "it took longer than the time allowed"
-        raise self.unusable(why)
+            reason = f"it was not received within {self.total:g} seconds"
+        raise self.unusable_error(reason)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Transport:
-    """Makes calls to one host with one key.
+    """Sends calls to one host with one key.
 
     Args:
-        base_url: scheme, host and perhaps a path, without a slash at the end.
-        auth: wins over everything that could set the Authorization header.
+        base_url: scheme, host and perhaps a path, without a trailing slash.
+        auth: overrides any other Authorization header.
         verify: path of a CA bundle, or True for certifi's.
     """
 
@@ -162,31 +167,33 @@ class Transport:
     verify: bool | str
 
     @contextmanager
-    def call(self, call: Call) -> Iterator[Answer]:
-        """Make the call; the body is read inside the ``with``.
+    def call(self, call: Call) -> Iterator[ApiResponse]:
+        """Send the call; read the body inside the ``with`` block.
 
         Raises:
-            CallError: see `failures`. Never chained to the error of the library underneath, whose
-                text and attributes hold addresses and headers.
+            CallError: see `failures`. Never chained to the library's exception, whose text and
+                attributes contain URLs and headers.
         """
         started = time.monotonic()
         outcome = "-"
-        session = session_for("fresh" if call.fresh else "pooled")
+        session = thread_session("new" if call.new_connection else "pooled")
         try:
             response = self._send(session, call)
             outcome = str(response.status_code)
             with response:
                 self._check(response, call)
-                deadline = started + self.timeouts.total
-                yield Answer(response=response, deadline=deadline, call=call)
+                total = self.timeouts.total
+                yield ApiResponse(
+                    raw_response=response, deadline=started + total, total=total, call=call
+                )
         except CallError as error:
             outcome = f"{outcome} {error.code}"
             raise
         finally:
-            if call.fresh:
-                session.close()  # its connections; the session itself can be used again
+            if call.new_connection:
+                session.close()  # closes the connections; the session remains usable
             seconds = time.monotonic() - started
-            logger.debug("%s %s: %s in %.3f s", call.method, call.template, outcome, seconds)
+            logger.debug("%s %s: %s in %.3f s", call.method, call.log_path, outcome, seconds)
 
     def _send(self, session: requests.Session, call: Call) -> requests.Response:
         url = self.base_url + call.path
@@ -198,42 +205,41 @@ class Transport:
                 data=call.body,
                 headers=_headers(call),
                 auth=self.auth,
-                timeout=(self.timeouts.connect, min(call.read, self.timeouts.total)),
+                timeout=(self.timeouts.connect, min(call.read_timeout, self.timeouts.total)),
                 allow_redirects=False,
                 stream=True,
-                # Per request: the session's own is overridden by the environment in requests.
+                # Per request: requests lets the environment override the session's settings.
                 verify=self.verify,
                 proxies=self.proxies,
             )
         except NETWORK_ERRORS as failure:
-            error = failures.from_network(
-                failure, url=url, creates=call.creates, redact=call.redact
+            error = failures.network_error(
+                failure, url=url, is_create=call.is_create, redact=call.redact
             )
         raise error
 
     def _check(self, response: requests.Response, call: Call) -> None:
         if 200 <= response.status_code < 300:
             return
-        refusal = failures.Refusal(
+        failed = failures.FailedResponse(
             status=response.status_code,
             headers=response.headers,
-            body=_error_body(response),
+            body=_read_error_body(response),
         )
-        raise failures.from_answer(refusal, creates=call.creates, redact=call.redact)
+        raise failures.response_error(failed, is_create=call.is_create, redact=call.redact)
 
 
 class _Session(requests.Session):
     def get_redirect_target(self, resp: requests.Response) -> None:
-        """No redirect, ever.
+        """Disable redirects completely.
 
-        Even with ``allow_redirects=False`` requests looks where the next request would go: it
-        loads the whole body for that, and a bad Location raises InvalidURL, which would pass for
-        an error from before sending.
+        Even with ``allow_redirects=False``, requests resolves the next URL: it loads the whole
+        body, and a malformed Location raises InvalidURL, which looks like an error before sending.
         """
 
 
 def new_session() -> requests.Session:
-    """A session that takes nothing from the environment, keeps no cookies and never retries."""
+    """Create a session that ignores the environment, stores no cookies and never retries."""
     session = _Session()
     session.trust_env = False  # netrc would replace our credentials
     session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
@@ -241,45 +247,46 @@ def new_session() -> requests.Session:
     return session
 
 
-def session_for(use: str) -> requests.Session:
-    """This thread's session in this process, for a use of connections."""
-    held: tuple[int, requests.Session] | None = getattr(_local, use, None)
-    if held is None or held[0] != os.getpid():
-        held = (os.getpid(), new_session())
-        setattr(_local, use, held)
-    return held[1]
+def thread_session(purpose: str) -> requests.Session:
+    """Return this thread's session in this process for a purpose: "pooled" or "new" connections."""
+    entry: tuple[int, requests.Session] | None = getattr(_local, purpose, None)
+    if entry is None or entry[0] != os.getpid():
+        entry = (os.getpid(), new_session())
+        setattr(_local, purpose, entry)
+    return entry[1]
 
 
 def _headers(call: Call) -> dict[str, str]:
     headers = {"Content-Type": "application/json"} if call.body is not None else {}
-    return headers | ({"Connection": "close"} if call.fresh else {})
+    return headers | ({"Connection": "close"} if call.new_connection else {})
 
 
-def _error_body(response: requests.Response) -> bytes:
-    """What can be had of an error's body, soon: reading it never hides the status."""
+def _read_error_body(response: requests.Response) -> bytes:
+    """Read an error's body within limits. A failure to read it never hides the status."""
     body = bytearray()
-    end = time.monotonic() + ERROR_BODY_SECONDS
+    deadline = time.monotonic() + ERROR_BODY_SECONDS
     try:
-        while len(body) < MAX_ERROR_BODY and time.monotonic() < end:
-            chunk = response.raw.read1(CHUNK, decode_content=True)
+        while len(body) < MAX_ERROR_BODY_BYTES and time.monotonic() < deadline:
+            chunk = response.raw.read1(CHUNK_BYTES, decode_content=True)
             if not chunk:
                 break
             body += chunk
     except NETWORK_ERRORS:
         pass
-    return bytes(body[:MAX_ERROR_BODY])
+    return bytes(body[:MAX_ERROR_BODY_BYTES])
 
 
 class DownloadIdFilter(logging.Filter):
-    """Takes download ids out of urllib3's own log lines, which show every path at DEBUG."""
+    """Redacts download IDs in urllib3's log records, which contain every path at DEBUG level."""
 
     def filter(self, record: logging.LogRecord) -> bool:
+        """Redact the record; always keep it."""
         if isinstance(record.args, tuple):
-            record.args = tuple(_without_download_id(value) for value in record.args)
+            record.args = tuple(_redact_download_id(value) for value in record.args)
         return True
 
 
-def _without_download_id(value: Any) -> Any:
+def _redact_download_id(value: Any) -> Any:
     if not isinstance(value, str):
         return value
     return failures.DOWNLOAD_ID.sub(rf"\1{failures.REDACTED}", value)
@@ -288,6 +295,6 @@ def _without_download_id(value: Any) -> Any:
 _filter: Final = DownloadIdFilter()
 
 
-def quiet_urllib3() -> None:
-    """Keep download ids out of urllib3's log. Calling it again changes nothing."""
+def redact_urllib3_logs() -> None:
+    """Install the log filter; idempotent."""
     logging.getLogger("urllib3.connectionpool").addFilter(_filter)

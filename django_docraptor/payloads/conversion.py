@@ -1,7 +1,6 @@
-"""Options as a project writes them, as JSON stores them, and on top of each other.
+"""Convert and merge options. ``prince_options`` may be a `PrinceOptions` or a dict.
 
-Knows `PrinceOptions` as one way to write ``prince_options``; a dict is the other. Knows no rule
-but that a value must be JSON.
+The only rule checked here is that values are JSON-serializable.
 """
 
 import json
@@ -13,55 +12,55 @@ from typing import Any
 from django.core.exceptions import ValidationError
 
 from django_docraptor.payloads.prince_options import PrinceOptions
-from django_docraptor.payloads.rules import shown
+from django_docraptor.payloads.validation import short_repr
 
 
 def merge_options(*mappings: Mapping[str, Any]) -> dict[str, Any]:
-    """Put options on top of each other: later ones win, ``prince_options`` option by option.
+    """Merge options: later ones win, and ``prince_options`` are merged key by key.
 
-    ``None`` wins too, which is how a document takes back what the settings' defaults say.
+    ``None`` wins, too, so a document can unset a default from the settings.
     """
     merged: dict[str, Any] = {}
     for options in mappings:
-        below = merged.get("prince_options")
+        base = merged.get("prince_options")
         merged |= options
         if options.get("prince_options") is not None:
-            merged["prince_options"] = _as_dict(below) | _as_dict(options["prince_options"])
+            merged["prince_options"] = _as_dict(base) | _as_dict(options["prince_options"])
     return merged
 
 
 def options_to_json(options: Mapping[str, Any]) -> dict[str, Any]:
-    """Options as JSON can store them; `DocumentRequest.from_options` reads the result.
+    """Convert options to JSON-serializable values, as read by `DocumentRequest.from_options`.
 
-    Times become ISO 8601 with their offset, `PrinceOptions` a dict.
+    Datetimes become ISO 8601 with an offset, `PrinceOptions` become dicts.
 
     Raises:
-        ValidationError: under the option's name, if its value is not JSON.
+        ValidationError: under the option's name, if its value cannot be stored as JSON.
     """
     return {name: _to_json(name, value) for name, value in options.items()}
 
 
 def _to_json(name: str, value: Any) -> Any:
     try:
-        return json.loads(json.dumps(value, default=_default, allow_nan=False))
+        return json.loads(json.dumps(value, default=_encode, allow_nan=False))
     except (TypeError, ValueError, RecursionError) as error:
-        message = f"{name} is {shown(value)}, which JSON cannot hold: {error}."
+        message = f"{name} is {short_repr(value)}, which cannot be stored as JSON: {error}."
         raise ValidationError({name: [message]}) from None
 
 
-def _default(value: object) -> Any:
+def _encode(value: object) -> Any:
     if isinstance(value, PrinceOptions):
         return value.to_json()
     if isinstance(value, Mapping):
         return dict(value)
     if isinstance(value, datetime) and value.utcoffset() is not None:
         return value.isoformat()
-    kind = "a time without a time zone" if isinstance(value, datetime) else type(value).__name__
-    raise TypeError(f"{shown(value)} is {kind}")
+    description = "a naive datetime" if isinstance(value, datetime) else type(value).__name__
+    raise TypeError(f"{short_repr(value)} is {description}")
 
 
-def read_prince(options: Any) -> PrinceOptions:
-    """The options from either way to write them, or none."""
+def parse_prince_options(options: Any) -> PrinceOptions:
+    """Return `PrinceOptions` from a `PrinceOptions`, a dict or ``None``."""
     return _no_prince_options() if options is None else PrinceOptions.from_json(_as_dict(options))
 
 
@@ -81,15 +80,18 @@ def _as_dict(options: Any) -> Any:
 
 
 def _not_a_dict(value: object) -> str:
-    return f"prince_options must be a dict or PrinceOptions, not {shown(value)}."
+    return f"prince_options must be a dict or PrinceOptions, not {short_repr(value)}."
 
 
-def read_time(value: Any) -> Any:
-    """The time from its ISO 8601; anything else is left for the field's own rule."""
+def parse_expiry(value: Any) -> Any:
+    """Parse an ISO 8601 string; other values are validated by the field."""
     if not isinstance(value, str):
         return value
     try:
         return datetime.fromisoformat(value)
     except ValueError:
-        message = f"hosted_expires_at is {shown(value)}: write it in ISO 8601 with an offset."
+        message = (
+            "hosted_expires_at must be an ISO 8601 datetime with a UTC offset, not "
+            f"{short_repr(value)}."
+        )
         raise ValidationError({"hosted_expires_at": [message]}) from None

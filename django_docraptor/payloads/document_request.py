@@ -1,4 +1,4 @@
-"""DocumentRequest: one document as it is asked for, and what its values may be."""
+"""DocumentRequest: the parameters of one document and their validation."""
 
 import difflib
 from collections.abc import Iterator, Mapping
@@ -9,46 +9,52 @@ from urllib.parse import urlsplit
 
 from django.core.exceptions import ValidationError
 
-from django_docraptor.payloads.conversion import options_to_json, read_prince, read_time
+from django_docraptor.docraptor_api import (
+    MAX_NAME_LENGTH,
+    MAX_TAG_LENGTH,
+    RESERVED_OPTIONS,
+    DocumentType,
+    JSONValue,
+)
+from django_docraptor.payloads.conversion import options_to_json, parse_expiry, parse_prince_options
 from django_docraptor.payloads.fields import (
-    mapping,
-    secret,
-    set_fields,
+    drop_none,
+    mapping_field,
+    provided_options,
+    secret_field,
     split_options,
-    without_none,
 )
 from django_docraptor.payloads.prince_options import PrinceOptions
-from django_docraptor.payloads.rules import (
-    Problems,
-    by_field,
-    not_among,
+from django_docraptor.payloads.validation import (
+    FieldErrors,
+    choice_errors,
+    extra_errors,
+    field_errors,
+    group_by_field,
     reserved_message,
-    shown,
-    wrong_extra,
-    wrong_fields,
+    short_repr,
 )
-from django_docraptor.vocabulary import JSON, MAX_NAME, MAX_TAG, RESERVED, DocumentType
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DocumentRequest:
-    """One document as it is asked for.
+    """The request for one document.
 
     Args:
-        name: at most 200 characters; becomes the name of the file.
+        name: file name, at most 200 characters.
         document_type: ``pdf``, ``xls`` or ``xlsx``.
         content: HTML or XML. Exactly one of ``content`` and ``url`` is given.
-        url: http or https address from which DocRaptor fetches the HTML.
+        url: http or https URL from which DocRaptor fetches the HTML.
         test: free and watermarked. Always sent: DocRaptor's own default differs between documents.
         pipeline: version of DocRaptor's engine, such as ``"10.1"``.
         strict: ``none`` or ``html``.
-        tag: at most 200 characters, shown in DocRaptor's log.
-        hosted_download_limit: downloads of a hosted document, at least one.
-        hosted_expires_at: aware time at which a hosted document goes away.
-        extra: top-level options that DocRaptor knows and this class does not, sent as they are.
+        tag: at most 200 characters, short_repr in DocRaptor's log.
+        hosted_download_limit: number of downloads of a hosted document, at least 1.
+        hosted_expires_at: aware datetime at which a hosted document expires.
+        extra: top-level options unknown to this class, sent unchanged.
 
     Raises:
-        ValidationError: one message for each wrong field, under its name.
+        ValidationError: one message for each invalid field, under its name.
     """
 
     name: str
@@ -64,31 +70,36 @@ class DocumentRequest:
     help: bool | None = None
     javascript: bool | None = None
     referrer: str | None = None
-    callback_url: str | None = secret()
+    callback_url: str | None = secret_field()
     hosted_download_limit: int | None = None
     hosted_expires_at: datetime | None = None
     prince_options: PrinceOptions = field(default_factory=PrinceOptions)
-    extra: Mapping[str, JSON] = mapping()
+    extra: Mapping[str, JSONValue] = mapping_field()
 
     def __post_init__(self) -> None:
-        problems = list(wrong_fields(self, prefix=""))
-        problems = problems or list(_wrong_values(self))
-        problems += wrong_extra(self, prefix="", reserved=RESERVED)
-        if problems:
-            raise ValidationError(by_field(problems))
+        """Validate the fields, and copy ``extra``."""
+        errors = list(field_errors(self, prefix=""))
+        errors = errors or list(_value_errors(self))
+        errors += extra_errors(self, prefix="", reserved=RESERVED_OPTIONS)
+        if errors:
+            raise ValidationError(group_by_field(errors))
         object.__setattr__(self, "extra", dict(self.extra))
 
     def to_json(self) -> dict[str, Any]:
-        """Exactly what is POSTed: options at the top level, nothing that is not set."""
+        """Return the JSON body to POST: options at the top level, unset ones omitted."""
         source = {"document_content": self.content} if self.content else {"document_url": self.url}
         body = {"name": self.name, "type": str(self.document_type), "test": self.test, **source}
-        body |= {name: value for name, value in set_fields(self).items() if name not in RESERVED}
+        body |= {
+            name: value
+            for name, value in provided_options(self).items()
+            if name not in RESERVED_OPTIONS
+        }
         if self.hosted_expires_at is not None:
             body["hosted_expires_at"] = self.hosted_expires_at.isoformat()
         body["prince_options"] = self.prince_options.to_json()
         if not body["prince_options"]:
             del body["prince_options"]
-        return {**body, **without_none(self.extra)}
+        return {**body, **drop_none(self.extra)}
 
     @classmethod
     def from_options(
@@ -104,18 +115,23 @@ class DocumentRequest:
         """Build from a flat dict of options, as a project writes them.
 
         Args:
+            name: as for the class.
+            document_type: as for the class.
+            content: as for the class.
+            url: as for the class.
+            test: as for the class.
             options: for example ``{"javascript": True, "prince_options": {"media": "print"}}``.
-                Unknown names are passed through; ``None`` means "not set".
+                Unknown names are passed through; ``None`` means *not set*.
 
         Raises:
-            ValidationError: as the class, and for names that are not options.
+            ValidationError: as for the class, and for names that are not options.
         """
-        refused = [(name, reserved_message(name)) for name in options if name in RESERVED]
-        if refused:
-            raise ValidationError(by_field(refused))
+        errors = [(name, reserved_message(name)) for name in options if name in RESERVED_OPTIONS]
+        if errors:
+            raise ValidationError(group_by_field(errors))
         known, extra = split_options(cls, options_to_json(options))
-        known["hosted_expires_at"] = read_time(known.get("hosted_expires_at"))
-        known["prince_options"] = read_prince(known.get("prince_options"))
+        known["hosted_expires_at"] = parse_expiry(known.get("hosted_expires_at"))
+        known["prince_options"] = parse_prince_options(known.get("prince_options"))
         return cls(
             name=name,
             document_type=document_type,
@@ -128,70 +144,71 @@ class DocumentRequest:
 
 
 def unknown_options(request: DocumentRequest) -> Iterator[tuple[str, str]]:
-    """What is sent without being known here, as ``prince_options.name``, each with a hint."""
-    for prefix, holder in (("", request), ("prince_options.", request.prince_options)):
-        known = [one.name for one in fields(holder)]
-        for name in holder.extra:
-            close = difflib.get_close_matches(name, known, n=1)
-            hint = f"Did you mean {close[0]!r}?" if close else "It is sent to DocRaptor as it is."
+    """Yield unknown options, such as ``prince_options.name``, each with a hint."""
+    for prefix, options in (("", request), ("prince_options.", request.prince_options)):
+        known = [option.name for option in fields(options)]
+        for name in options.extra:
+            matches = difflib.get_close_matches(name, known, n=1)
+            hint = (
+                f"Did you mean {matches[0]!r}?" if matches else "It is sent to DocRaptor unchanged."
+            )
             yield f"{prefix}{name}", hint
 
 
-def _wrong_values(request: DocumentRequest) -> Problems:
+def _value_errors(request: DocumentRequest) -> FieldErrors:
     if not request.name.strip():
-        yield "name", "name is blank: give the document a name, such as invoice-17.pdf."
-    yield from _too_long(request, "name", MAX_NAME)
-    yield from _too_long(request, "tag", MAX_TAG)
-    yield from not_among(
-        request, "document_type", tuple(str(kind) for kind in DocumentType), prefix=""
-    )
-    yield from not_among(request, "strict", ("none", "html"), prefix="")
-    yield from _wrong_source(request)
+        yield "name", "name must not be blank: use a file name such as invoice-17.pdf."
+    yield from _length_errors(request, "name", MAX_NAME_LENGTH)
+    yield from _length_errors(request, "tag", MAX_TAG_LENGTH)
+    document_types = tuple(str(document_type) for document_type in DocumentType)
+    yield from choice_errors(request, "document_type", document_types, prefix="")
+    yield from choice_errors(request, "strict", ("none", "html"), prefix="")
+    yield from _content_errors(request)
     for name in ("url", "callback_url"):
-        yield from _wrong_url(name, getattr(request, name))
+        yield from _url_errors(name, getattr(request, name))
     limit = request.hosted_download_limit
     if limit is not None and limit < 1:
         yield "hosted_download_limit", f"hosted_download_limit must be at least 1, not {limit}."
-    yield from _naive_time(request.hosted_expires_at)
+    yield from _expiry_errors(request.hosted_expires_at)
 
 
-def _too_long(request: DocumentRequest, name: str, limit: int) -> Problems:
+def _length_errors(request: DocumentRequest, name: str, limit: int) -> FieldErrors:
     value = getattr(request, name) or ""
     if len(value) > limit:
         yield (
             name,
-            f"{name} has {len(value)} characters and begins {value[:40]!r}: DocRaptor takes at "
-            f"most {limit}, shorten it.",
+            f"{name} has {len(value)} characters (it begins {value[:40]!r}), but DocRaptor accepts "
+            f"at most {limit}.",
         )
 
 
-def _wrong_source(request: DocumentRequest) -> Problems:
+def _content_errors(request: DocumentRequest) -> FieldErrors:
     if request.content and request.url:
-        yield "content", "content and url are both given: leave one of them out."
+        yield "content", "Pass either content or url, not both."
     if not request.content and not request.url:
-        yield "content", "content is blank and there is no url: give one of them."
+        yield "content", "Either content or url is required."
     if request.content and not request.content.strip():
-        yield "content", "content is only white space: give the document something to show."
+        yield "content", "content consists of whitespace only."
 
 
-def _wrong_url(name: str, value: str | None) -> Problems:
+def _url_errors(name: str, value: str | None) -> FieldErrors:
     if not value:
         return
     try:
         parts = urlsplit(value)
-        good = parts.scheme in ("http", "https") and bool(parts.hostname)
+        is_absolute = parts.scheme in ("http", "https") and bool(parts.hostname)
     except ValueError:
-        good = False
-    if not good:
-        wrong = "must be a full address that begins with http:// or https://"
-        given = "" if name == "callback_url" else f", not {shown(value)}"
-        yield name, f"{name} {wrong}{given}."
+        is_absolute = False
+    if not is_absolute:
+        # A callback URL contains a token.
+        given = "" if name == "callback_url" else f", not {short_repr(value)}"
+        yield name, f"{name} must be an absolute http:// or https:// URL{given}."
 
 
-def _naive_time(value: datetime | None) -> Problems:
+def _expiry_errors(value: datetime | None) -> FieldErrors:
     if value is not None and value.utcoffset() is None:
         yield (
             "hosted_expires_at",
-            f"hosted_expires_at is {value.isoformat()}, without a time zone: use "
+            f"hosted_expires_at must be an aware datetime, not {value.isoformat()}: use "
             "django.utils.timezone.now() or make_aware().",
         )

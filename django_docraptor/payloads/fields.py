@@ -1,7 +1,6 @@
-"""The fields of a class of options: how they are declared, and read as a dict.
+"""Declare option fields and read them as dicts, for any options class.
 
-Knows no class by name and no rule: an option that is ``None`` is not set, and what is no field
-goes by way of ``extra``.
+``None`` means *not set*; unknown options go to ``extra``.
 """
 
 from collections.abc import Mapping
@@ -9,52 +8,55 @@ from dataclasses import Field, field, fields
 from functools import cache
 from typing import Any, ClassVar, Protocol
 
-from django_docraptor.vocabulary import JSON
+from django_docraptor.docraptor_api import JSONValue
 
 
 class Options(Protocol):
-    """A dataclass of options, with room for those that it does not know."""
+    """A dataclass of options, with ``extra`` for unknown ones."""
 
     __dataclass_fields__: ClassVar[dict[str, Field[Any]]]
 
     @property
-    def extra(self) -> Mapping[str, JSON]: ...
+    def extra(self) -> Mapping[str, JSONValue]:
+        """Options unknown to the class."""
 
 
-def secret() -> Any:
-    """A field that ``repr`` does not show."""
+def secret_field() -> Any:
+    """Return a field hidden from ``repr``."""
     return field(default=None, repr=False)
 
 
-def mapping() -> Any:
-    """A dict of its own for each holder, left out of its hash."""
+def mapping_field() -> Any:
+    """Return a dict field excluded from the hash."""
     return field(default_factory=dict, hash=False)
 
 
-# `fields` makes its tuple anew at each call.
+# `dataclasses.fields` builds a new tuple on every call.
 @cache
-def declared(cls: type[Options]) -> tuple[Field[Any], ...]:
-    """The fields of a class."""
+def declared_fields(cls: type[Options]) -> tuple[Field[Any], ...]:
+    """Return the fields of an options class."""
     return fields(cls)
 
 
-def set_fields(holder: Options) -> dict[str, Any]:
-    """The options that are set, without ``extra``."""
-    values = {known.name: getattr(holder, known.name) for known in declared(type(holder))}
+def provided_options(options: Options) -> dict[str, Any]:
+    """Return the options that are set, without ``extra``."""
+    values = {
+        option.name: getattr(options, option.name) for option in declared_fields(type(options))
+    }
     del values["extra"]
-    return without_none(values)
+    return drop_none(values)
 
 
 def split_options(
     cls: type[Options], options: Mapping[str, Any]
 ) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Sort options into a class's own and the others, leaving out those that are not set."""
-    names = {known.name for known in declared(cls)}
+    """Split options into known and unknown ones, dropping unset ones."""
+    names = {option.name for option in declared_fields(cls)}
     known = {name: value for name, value in options.items() if name in names}
     extra = {name: value for name, value in options.items() if name not in names}
-    return without_none(known), without_none(extra)
+    return drop_none(known), drop_none(extra)
 
 
-def without_none(options: Mapping[str, Any]) -> dict[str, Any]:
-    """The options that are set."""
+def drop_none(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the options that are not ``None``."""
     return {name: value for name, value in options.items() if value is not None}

@@ -1,4 +1,4 @@
-"""PrinceOptions: the options of the engine behind DocRaptor, and what their values may be."""
+"""PrinceOptions: the options of Prince, DocRaptor's renderer, and their validation."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -6,38 +6,38 @@ from typing import Any, Final, Self
 
 from django.core.exceptions import ValidationError
 
+from django_docraptor.docraptor_api import JSONValue
 from django_docraptor.payloads.fields import (
-    mapping,
-    secret,
-    set_fields,
+    drop_none,
+    mapping_field,
+    provided_options,
+    secret_field,
     split_options,
-    without_none,
 )
-from django_docraptor.payloads.rules import (
-    Problems,
-    not_among,
+from django_docraptor.payloads.validation import (
+    FieldErrors,
+    choice_errors,
+    extra_errors,
+    field_errors,
     reserved_message,
-    wrong_extra,
-    wrong_fields,
 )
-from django_docraptor.vocabulary import JSON
 
-# What a message calls an option: all are reported under one field.
+# Prefix in messages: all options are reported under one field.
 PREFIX: Final = "prince_options."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PrinceOptions:
-    """DocRaptor's ``prince_options``: every documented one, ``None`` meaning "not sent".
+    """DocRaptor's ``prince_options``: every documented one; ``None`` means *not sent*.
 
     Args:
         http_timeout: seconds for each resource, 1 to 60; DocRaptor's default is 10.
         key_bits: 40 or 128.
         input: ``html``, ``xml`` or ``auto``.
-        extra: options that DocRaptor knows and this class does not, sent as they are.
+        extra: options unknown to this class, sent unchanged.
 
     Raises:
-        ValidationError: under ``prince_options``, one message for each wrong option.
+        ValidationError: under ``prince_options``, one message for each invalid option.
     """
 
     baseurl: str | None = None
@@ -45,8 +45,8 @@ class PrinceOptions:
     no_network: bool | None = None
     no_parallel_downloads: bool | None = None
     http_user: str | None = None
-    http_password: str | None = secret()
-    http_proxy: str | None = secret()
+    http_password: str | None = secret_field()
+    http_proxy: str | None = secret_field()
     http_timeout: int | None = None
     insecure: bool | None = None
     media: str | None = None
@@ -57,8 +57,8 @@ class PrinceOptions:
     no_compress: bool | None = None
     encrypt: bool | None = None
     key_bits: int | None = None
-    user_password: str | None = secret()
-    owner_password: str | None = secret()
+    user_password: str | None = secret_field()
+    owner_password: str | None = secret_field()
     disallow_print: bool | None = None
     disallow_copy: bool | None = None
     disallow_annotate: bool | None = None
@@ -76,26 +76,27 @@ class PrinceOptions:
     iframes: bool | None = None
     page_margin: str | None = None
     pdf_forms: bool | None = None
-    extra: Mapping[str, JSON] = mapping()
+    extra: Mapping[str, JSONValue] = mapping_field()
 
     def __post_init__(self) -> None:
-        problems = list(wrong_fields(self, prefix=PREFIX))
-        problems = problems or list(_wrong_values(self))
-        problems += wrong_extra(self, prefix=PREFIX, reserved={})
-        if problems:
-            raise ValidationError({"prince_options": [message for _, message in problems]})
+        """Validate the options, and copy ``extra``."""
+        errors = list(field_errors(self, prefix=PREFIX))
+        errors = errors or list(_value_errors(self))
+        errors += extra_errors(self, prefix=PREFIX, reserved={})
+        if errors:
+            raise ValidationError({"prince_options": [message for _, message in errors]})
         object.__setattr__(self, "extra", dict(self.extra))
 
     def to_json(self) -> dict[str, Any]:
-        """The options that are set, as DocRaptor takes them."""
-        return {**set_fields(self), **without_none(self.extra)}
+        """Return the options that are set, as sent to DocRaptor."""
+        return {**provided_options(self), **drop_none(self.extra)}
 
     @classmethod
     def from_json(cls, options: Mapping[str, Any]) -> Self:
         """Build from a dict; names that are not fields become ``extra``.
 
         Raises:
-            ValidationError: as the class, and for ``extra`` itself.
+            ValidationError: as for the class, and for ``extra`` itself.
         """
         if "extra" in options:
             raise ValidationError({"prince_options": [reserved_message("extra")]})
@@ -103,12 +104,12 @@ class PrinceOptions:
         return cls(**known, extra=extra)
 
 
-def _wrong_values(options: PrinceOptions) -> Problems:
+def _value_errors(options: PrinceOptions) -> FieldErrors:
     if options.http_timeout is not None and not 1 <= options.http_timeout <= 60:
-        wrong = f"must be from 1 to 60 seconds, not {options.http_timeout}."
-        yield "http_timeout", f"{PREFIX}http_timeout {wrong}"
-    yield from not_among(options, "key_bits", (40, 128), prefix=PREFIX)
-    yield from not_among(options, "input", ("html", "xml", "auto"), prefix=PREFIX)
+        problem = f"must be between 1 and 60 seconds, not {options.http_timeout}."
+        yield "http_timeout", f"{PREFIX}http_timeout {problem}"
+    yield from choice_errors(options, "key_bits", (40, 128), prefix=PREFIX)
+    yield from choice_errors(options, "input", ("html", "xml", "auto"), prefix=PREFIX)
     for name in ("css_dpi", "max_passes"):
         value = getattr(options, name)
         if value is not None and value < 1:

@@ -1,4 +1,4 @@
-"""Find the problems of a document's HTML, and refuse what is certain to fail."""
+"""Find problems in a document's HTML, and reject what is certain to fail."""
 
 import logging
 from collections.abc import Iterator
@@ -10,30 +10,31 @@ from django.core.exceptions import ValidationError
 
 from django_docraptor.conf import conf
 from django_docraptor.payloads import DocumentRequest
-from django_docraptor.preflight import addresses, local, nesting, resources
+from django_docraptor.preflight import local_files, nesting, resources, url_checks
 from django_docraptor.preflight.problems import Problem, Severity
 
 logger = logging.getLogger(__name__)
 
-# As many are told; who has more corrects a template, not a line.
-MAX_TOLD = 10
+# Maximum number of reported problems: with more, the template is at fault, not a line.
+MAX_REPORTED = 10
 
-Verdict = tuple[Severity, str]
+Diagnosis = tuple[Severity, str]
 
 
 def check_content(request: DocumentRequest, *, max_bytes: int, template: str = "") -> None:
-    """Refuse content that DocRaptor would refuse, while it is still free to do so.
+    """Reject content that DocRaptor would reject, before it costs anything.
 
-    What may be a problem is logged, once. Scripts are not run: what they load is not seen.
+    Possible problems are logged once. Scripts are not run, so resources they load are not checked.
 
     Args:
-        max_bytes: the most that the content may have in UTF-8.
-        template: name of the template that was rendered, for the messages.
+        request: the request with the content and its options.
+        max_bytes: maximum size in UTF-8.
+        template: name of the rendered template, for messages.
 
     Raises:
-        ValidationError: under ``content``, one message for each problem that is certain to fail,
-            such as a relative resource URL without ``baseurl``, for which DocRaptor's answer is
-            "File system access is not allowed".
+        ValidationError: under ``content``, one message for each error, such as a relative resource
+            URL without ``baseurl``, to which DocRaptor would respond "File system access is not
+            allowed".
     """
     problems = find_problems(
         request.content,
@@ -44,8 +45,9 @@ def check_content(request: DocumentRequest, *, max_bytes: int, template: str = "
     )
     errors = [problem.message for problem in problems if problem.severity == Severity.ERROR]
     if errors:
-        more = [f"There are {len(errors) - MAX_TOLD} more."] if len(errors) > MAX_TOLD else []
-        raise ValidationError({"content": errors[:MAX_TOLD] + more})
+        omitted = len(errors) - MAX_REPORTED
+        more = [f"… and {omitted} more problems."] if omitted > 0 else []
+        raise ValidationError({"content": errors[:MAX_REPORTED] + more})
     for problem in problems:
         _log_once(problem.message)
 
@@ -60,16 +62,17 @@ def find_problems(
     template: str = "",
     now: datetime | None = None,
 ) -> list[Problem]:
-    """What will fail, or may be other than it should, in the order of the HTML.
+    """Return errors and warnings in document order.
 
     Args:
-        baseurl: the prince option of that name, to which relative URLs are relative.
-        strict: ``"html"`` to look for tags that are not closed, too.
-        max_bytes: the most that the HTML may have in UTF-8; ``None`` for any size.
-        allow_private: whether hosts of this network can be reached. By default, if DocRaptor is
-            the sandbox: ``DOCRAPTOR["BASE_URL"]`` is on this machine.
-        template: name of the template that was rendered, for the messages.
-        now: when signed addresses must still be good; by default the present.
+        html: the document's content.
+        baseurl: the prince option of that name, the base of relative URLs.
+        strict: ``"html"`` also checks for unclosed tags.
+        max_bytes: maximum size in UTF-8; ``None`` for any size.
+        allow_private: whether private hosts are reachable; default: if ``DOCRAPTOR["BASE_URL"]`` is
+            on this machine (the sandbox).
+        template: name of the rendered template, for messages.
+        now: time at which signed URLs must be valid; default: the current time.
     """
     if too_large := _size_problem(html, max_bytes):
         return [too_large]
@@ -79,24 +82,24 @@ def find_problems(
         template=template,
         now=now or datetime.now(UTC),
     )
-    resources.feed(html, inspection.look_at)
-    tags = inspection.nesting(html) if strict == "html" else ()
+    resources.visit_resources(html, inspection.check_resource)
+    tags = inspection.check_nesting(html) if strict == "html" else ()
     return sorted([*inspection.problems, *tags], key=lambda problem: problem.line)
 
 
 @lru_cache(maxsize=256)
 def _log_once(message: str) -> None:
-    """Log a warning; the cache keeps the same one from being logged for each document."""
+    """Log a warning once per message, using the cache."""
     logger.warning("%s", message)
 
 
 def _is_sandbox() -> bool:
-    return _is_here(conf.base_url)
+    return _is_loopback_url(conf.base_url)
 
 
 @lru_cache(maxsize=16)
-def _is_here(url: str) -> bool:
-    return addresses.is_loopback(urlsplit(url).hostname or "")
+def _is_loopback_url(url: str) -> bool:
+    return url_checks.is_loopback(urlsplit(url).hostname or "")
 
 
 def _size_problem(html: str, max_bytes: int | None) -> Problem | None:
@@ -104,8 +107,8 @@ def _size_problem(html: str, max_bytes: int | None) -> Problem | None:
     if max_bytes is None or size <= max_bytes:
         return None
     message = (
-        f"content has {size:,} bytes, more than the {max_bytes:,} allowed: link to "
-        "images and fonts instead of embedding them, or give a url."
+        f"content has {size:,} bytes, but at most {max_bytes:,} are allowed. Link to images and "
+        "fonts instead of embedding them, or pass a url."
     )
     return Problem(
         line=1,
@@ -119,76 +122,77 @@ def _size_problem(html: str, max_bytes: int | None) -> Problem | None:
 
 
 class _Inspection:
-    """Looks at one document."""
+    """Inspects one document."""
 
     def __init__(self, *, baseurl: str, allow_private: bool, template: str, now: datetime) -> None:
         self.baseurl = baseurl
         self.allow_private = allow_private
-        self.of = f"content, as rendered from {template}" if template else "content"
+        self.subject = f"the content rendered from {template}" if template else "content"
         self.now = now
         self.problems: list[Problem] = []
 
-    def look_at(self, found: resources.Resource) -> None:
-        """Note the first thing that is wrong with a resource."""
-        verdict = next(self._verdicts(found), None)
-        if verdict:
-            severity, wrong = verdict
+    def check_resource(self, resource: resources.Resource) -> None:
+        """Record the first problem with a resource."""
+        diagnosis = next(self._diagnose(resource), None)
+        if diagnosis:
+            severity, problem = diagnosis
+            location = f"Line {resource.line} of {self.subject}"
             self.problems.append(
                 Problem(
-                    line=found.line,
-                    column=found.column,
-                    tag=found.tag,
-                    attribute=found.attribute,
-                    url=found.url,
-                    message=f"Line {found.line} of {self.of}: {found.shown()} {wrong}",
+                    line=resource.line,
+                    column=resource.column,
+                    tag=resource.tag,
+                    attribute=resource.attribute,
+                    url=resource.url,
+                    message=f"{location}: {resource.excerpt()} {problem}",
                     severity=severity,
                 )
             )
 
-    def nesting(self, html: str) -> Iterator[Problem]:
-        """The tags that are not closed where they should be."""
-        for found in nesting.misnested(html):
+    def check_nesting(self, html: str) -> Iterator[Problem]:
+        """Yield a problem for each misnested tag."""
+        for tag in nesting.find_misnested_tags(html):
             yield Problem(
-                line=found.line,
-                column=found.column,
-                tag=found.tag,
+                line=tag.line,
+                column=tag.column,
+                tag=tag.name,
                 attribute="",
                 url="",
-                message=f'Line {found.line} of {self.of}: {found.wrong}, which strict "html" '
-                "refuses. Correct the tags, or leave strict out.",
+                message=f"Line {tag.line} of {self.subject}: {tag.message}, which DocRaptor "
+                'rejects with strict="html". Fix the tags, or remove strict.',
                 severity=Severity.ERROR,
             )
 
-    def _verdicts(self, found: resources.Resource) -> Iterator[Verdict]:
-        base = self.baseurl if addresses.is_relative(found.base or ".") else found.base
-        if addresses.is_relative(found.url) and (addresses.is_file(found.url) or not base):
-            yield Severity.ERROR, _NO_ADDRESS
-        parts = addresses.resolved(base, found.url)
+    def _diagnose(self, resource: resources.Resource) -> Iterator[Diagnosis]:
+        url = resource.url
+        base = self.baseurl if url_checks.is_relative(resource.base or ".") else resource.base
+        if url_checks.is_relative(url) and (url_checks.is_file_url(url) or not base):
+            yield Severity.ERROR, _NOT_ABSOLUTE
+        parts = url_checks.resolve_http_url(base, url)
         if parts is None:
             return
-        if parts.hostname and addresses.is_private(parts.hostname) and not self.allow_private:
+        if parts.hostname and url_checks.is_private(parts.hostname) and not self.allow_private:
             yield Severity.ERROR, _PRIVATE.format(host=parts.hostname[:120])
-        until = addresses.expiry(parts)
-        if until and until <= self.now:
-            yield Severity.ERROR, _EXPIRED.format(until=until)
-        if missing := local.missing(found.url):
+        expires_at = url_checks.signed_url_expiry(parts)
+        if expires_at and expires_at <= self.now:
+            yield Severity.ERROR, _EXPIRED.format(until=expires_at)
+        if missing := local_files.missing_file(url):
             yield Severity.WARNING, _MISSING.format(missing=missing[:160])
 
 
-_NO_ADDRESS = (
-    'has no full address, and DocRaptor would answer "File system access is not allowed". Write '
-    "the address with https://, or set prince_options baseurl to the address that it is relative "
-    "to."
+_NOT_ABSOLUTE = (
+    'is not an absolute URL: DocRaptor would respond "File system access is not allowed". Use an '
+    "https:// URL, or set prince_options baseurl to the URL it is relative to."
 )
 _PRIVATE = (
-    "is on {host}, which DocRaptor cannot reach from outside. Embed the file with "
-    "{{% docraptor_asset %}} or {{% docraptor_image %}}, or give its public address."
+    "is on {host}, which DocRaptor cannot reach. Embed the file with {{% docraptor_asset %}} or "
+    "{{% docraptor_image %}}, or use a public URL."
 )
 _EXPIRED = (
-    "is a signed address that ended at {until:%Y-%m-%d %H:%M} UTC. Sign it when the document is "
+    "is a signed URL that expired at {until:%Y-%m-%d %H:%M} UTC. Sign it when the document is "
     "rendered, or embed the file with {{% docraptor_image %}}."
 )
 _MISSING = (
-    "names the {missing}, which there is not. Correct the path, or run collectstatic where the "
+    "refers to the {missing}, which does not exist. Fix the path, or run collectstatic where the "
     "file is served."
 )

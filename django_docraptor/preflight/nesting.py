@@ -1,16 +1,16 @@
-"""Whether every tag is closed where it should be, which strict "html" asks for."""
+"""Check that tags are nested correctly, as required by strict "html"."""
 
 from collections import Counter
 from dataclasses import dataclass
 from typing import Final
 
-from django_docraptor.preflight.reading import MAX_TAG_SHOWN, Reader
+from django_docraptor.preflight.parser import MAX_TAG_LENGTH, TolerantParser
 
 VOID: Final = frozenset(
     {"area", "base", "br", "col", "embed", "hr", "img", "input", "link", "meta", "param"}
     | {"source", "track", "wbr"}
 )
-# Their end tags may be left out.
+# Elements with optional end tags.
 OPTIONAL: Final = frozenset(
     {"html", "head", "body", "p", "li", "dt", "dd", "option", "optgroup", "rt", "rp", "caption"}
     | {"colgroup", "thead", "tbody", "tfoot", "tr", "td", "th"}
@@ -18,73 +18,75 @@ OPTIONAL: Final = frozenset(
 
 
 @dataclass(frozen=True, slots=True)
-class Misnested:
+class MisnestedTag:
     """A tag that is not closed, or closed where it is not open."""
 
     line: int
     column: int
-    tag: str
-    wrong: str
+    name: str
+    message: str
 
 
-def misnested(html: str) -> list[Misnested]:
-    """Every tag that is not closed where it should be, in the order in which that shows."""
+def find_misnested_tags(html: str) -> list[MisnestedTag]:
+    """Return every misnested tag, in the order of detection."""
     parser = _NestingParser()
     parser.feed(html)
     parser.close()
-    return [*parser.found, *(_unclosed(opened) for opened in parser.open if opened.is_required)]
+    return [*parser.misnested, *(_unclosed_tag(tag) for tag in parser.open if tag.is_required)]
 
 
 @dataclass(frozen=True, slots=True)
-class _Open:
-    tag: str
+class _OpenTag:
+    name: str
     line: int
     column: int
 
     @property
     def is_required(self) -> bool:
-        return self.tag not in OPTIONAL
+        return self.name not in OPTIONAL
 
 
-class _NestingParser(Reader):
+class _NestingParser(TolerantParser):
     def __init__(self) -> None:
         super().__init__()
-        self.open: list[_Open] = []
-        #: How many of each are open: looking through the stack would take quadratic time.
+        self.open: list[_OpenTag] = []
+        #: Number of open tags by name; searching the stack would take quadratic time.
         self.counts: Counter[str] = Counter()
-        self.found: list[Misnested] = []
+        self.misnested: list[MisnestedTag] = []
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         if tag not in VOID:
             line, offset = self.getpos()
-            self.open.append(_Open(tag, line, offset + 1))
+            self.open.append(_OpenTag(tag, line, offset + 1))
             self.counts[tag] += 1
 
     def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        """A tag that closes itself opens nothing."""
+        """Ignore self-closing tags."""
 
     def handle_endtag(self, tag: str) -> None:
         if tag in VOID:
             return
         if not self.counts[tag]:
-            self._stray(tag)
+            self._report_stray(tag)
             return
-        while (opened := self._pop()).tag != tag:
-            if opened.is_required:
-                self.found.append(_unclosed(opened, before=f"</{tag[:MAX_TAG_SHOWN]}>"))
+        while (open_tag := self._pop()).name != tag:
+            if open_tag.is_required:
+                end_tag = f"</{tag[:MAX_TAG_LENGTH]}>"
+                self.misnested.append(_unclosed_tag(open_tag, before=end_tag))
 
-    def _stray(self, tag: str) -> None:
-        if tag not in ("html", "body"):  # their start tags may be left out
+    def _report_stray(self, tag: str) -> None:
+        if tag not in ("html", "body"):  # elements with optional start tags
             line, offset = self.getpos()
-            wrong = f"</{tag[:MAX_TAG_SHOWN]}> closes no open <{tag[:MAX_TAG_SHOWN]}>"
-            self.found.append(Misnested(line, offset + 1, tag, wrong))
+            name = tag[:MAX_TAG_LENGTH]
+            message = f"</{name}> has no matching <{name}>"
+            self.misnested.append(MisnestedTag(line, offset + 1, tag, message))
 
-    def _pop(self) -> _Open:
-        opened = self.open.pop()
-        self.counts[opened.tag] -= 1
-        return opened
+    def _pop(self) -> _OpenTag:
+        open_tag = self.open.pop()
+        self.counts[open_tag.name] -= 1
+        return open_tag
 
 
-def _unclosed(opened: _Open, before: str = "the end") -> Misnested:
-    wrong = f"<{opened.tag[:MAX_TAG_SHOWN]}> is not closed before {before}"
-    return Misnested(opened.line, opened.column, opened.tag, wrong)
+def _unclosed_tag(tag: _OpenTag, before: str = "the end of the document") -> MisnestedTag:
+    message = f"<{tag.name[:MAX_TAG_LENGTH]}> is not closed before {before}"
+    return MisnestedTag(tag.line, tag.column, tag.name, message)

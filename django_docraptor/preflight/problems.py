@@ -1,11 +1,11 @@
-"""What is found: one problem, with its place."""
+"""A problem and its location."""
 
 from dataclasses import dataclass
 from enum import StrEnum
 
 
 class Severity(StrEnum):
-    """Whether a document fails, or may be other than it should."""
+    """Whether a document fails, or may look wrong."""
 
     ERROR = "error"
     WARNING = "warning"
@@ -13,15 +13,17 @@ class Severity(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Problem:
-    """One problem of a document's HTML.
+    """A problem in a document's HTML.
 
     Args:
-        line: in the HTML as rendered, from 1.
-        column: of the tag, from 1; 0 where it is not known.
-        tag: name of the element; blank if the whole document is meant.
-        attribute: blank if the tag itself or the CSS in it is meant.
-        url: the address, as it is written.
-        message: where, what and what to do. Without the query of a full address: it may be signed.
+        line: in the rendered HTML, from 1.
+        column: of the tag, from 1; 0 if unknown.
+        tag: name of the element; blank for the whole document.
+        attribute: blank for the tag itself or its CSS.
+        url: as written.
+        message: location, problem and remedy, without the query string of a URL, which may be
+            signed.
+        severity: whether the document fails.
     """
 
     line: int

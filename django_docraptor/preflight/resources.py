@@ -1,4 +1,4 @@
-"""Addresses of what HTML loads: images, scripts, stylesheets, and what their CSS loads."""
+"""Find the URLs that HTML loads: images, scripts, stylesheets, and URLs in CSS."""
 
 import re
 from collections.abc import Callable, Iterator, Mapping
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from django_docraptor.assets import css
-from django_docraptor.preflight.reading import MAX_TAG_SHOWN, Reader
+from django_docraptor.preflight.parser import MAX_TAG_LENGTH, TolerantParser
 
 _RESOURCES: Final[Mapping[str, tuple[str, ...]]] = {
     "img": ("src", "srcset"),
@@ -21,19 +21,19 @@ _RESOURCES: Final[Mapping[str, tuple[str, ...]]] = {
     "image": ("href", "xlink:href"),
 }
 _LINKED: Final = frozenset({"stylesheet", "icon"})
-# Characters of a base address that are kept: scheme and host. It is looked at for each resource.
-MAX_BASE: Final = 300
+# Maximum characters of a base URL (scheme and host matter); it is parsed for each resource.
+MAX_BASE_LENGTH: Final = 300
 
 Attributes = list[tuple[str, str | None]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Resource:
-    """One address, and where it stands.
+    """A URL and its location.
 
     Args:
-        in_css: whether it stands in a style element or attribute.
-        base: the href of the ``<base>`` before it, cut at ``MAX_BASE``; blank without one.
+        in_css: whether it is in a style element or attribute.
+        base: href of the preceding ``<base>``, truncated to ``MAX_BASE_LENGTH``; blank without one.
     """
 
     line: int
@@ -44,9 +44,9 @@ class Resource:
     in_css: bool
     base: str
 
-    def shown(self) -> str:
-        """How it stands in the HTML, shortened."""
-        url, tag = shown(self.url), self.tag[:MAX_TAG_SHOWN]
+    def excerpt(self) -> str:
+        """Return the shortened HTML around the URL."""
+        url, tag = shorten_url(self.url), self.tag[:MAX_TAG_LENGTH]
         if not self.in_css:
             return f'<{tag} {self.attribute}="{url}">'
         if self.attribute:
@@ -54,25 +54,25 @@ class Resource:
         return f"<style> with url({url})"
 
 
-def shown(url: str) -> str:
-    """The address for a message: short, and without the query of a full one: it may be signed."""
+def shorten_url(url: str) -> str:
+    """Shorten a URL for a message, without the query string, which may be signed."""
     url = url.strip()
     if url.lower().startswith(("http://", "https://")) and "?" in url:
         url = f"{url.partition('?')[0]}?…"
     return url if len(url) <= 120 else f"{url[:119]}…"
 
 
-def feed(html: str, found: Callable[[Resource], None]) -> None:
-    """Call ``found`` for every address in the HTML, in order."""
-    parser = _ResourceParser(found)
+def visit_resources(html: str, callback: Callable[[Resource], None]) -> None:
+    """Call ``callback`` for every resource in the HTML, in order."""
+    parser = _ResourceParser(callback)
     parser.feed(html)
     parser.close()
 
 
-class _ResourceParser(Reader):
-    def __init__(self, found: Callable[[Resource], None]) -> None:
+class _ResourceParser(TolerantParser):
+    def __init__(self, callback: Callable[[Resource], None]) -> None:
         super().__init__()
-        self.found = found
+        self.callback = callback
         self.in_style = False
         self.base = ""
 
@@ -82,12 +82,12 @@ class _ResourceParser(Reader):
             return
         values = {name: value for name, value in attrs if value}
         if tag == "base":
-            self.base = self.base or values.get("href", "").strip()[:MAX_BASE]
+            self.base = self.base or values.get("href", "").strip()[:MAX_BASE_LENGTH]
         for name, url in _resource_urls(tag, values):
-            self._tell(tag, name, url)
+            self._report(tag, name, url)
         if style := values.get("style"):
             for reference in css.references(style):
-                self._tell(tag, "style", reference.url, in_css=True)
+                self._report(tag, "style", reference.url, in_css=True)
 
     def handle_endtag(self, tag: str) -> None:
         if tag == "style":
@@ -96,12 +96,12 @@ class _ResourceParser(Reader):
     def handle_data(self, data: str) -> None:
         if self.in_style:
             lines = start = 0
-            for found in css.references(data):
-                lines += data.count("\n", start, found.start)
-                start = found.start
-                self._tell("style", "", found.url, in_css=True, lines=lines)
+            for reference in css.references(data):
+                lines += data.count("\n", start, reference.start)
+                start = reference.start
+                self._report("style", "", reference.url, in_css=True, lines=lines)
 
-    def _tell(
+    def _report(
         self, tag: str, attribute: str, url: str, *, in_css: bool = False, lines: int = 0
     ) -> None:
         line, offset = self.getpos()
@@ -114,7 +114,7 @@ class _ResourceParser(Reader):
             in_css=in_css,
             base=self.base,
         )
-        self.found(resource)
+        self.callback(resource)
 
 
 def _resource_urls(tag: str, values: Mapping[str, str]) -> Iterator[tuple[str, str]]:
@@ -130,6 +130,6 @@ def _resource_urls(tag: str, values: Mapping[str, str]) -> Iterator[tuple[str, s
 
 
 def _srcset_urls(srcset: str) -> Iterator[str]:
-    """The addresses of a srcset: a data: address has commas of its own, so split at ", " only."""
+    """Yield the URLs of a srcset. Split at ", " only, because a data: URI contains commas."""
     for candidate in re.split(r",\s+", srcset.strip()):
         yield from candidate.split()[:1]

@@ -15,7 +15,7 @@ def test_budget_bounds_one_asset(write: Write) -> None:
     write("a.png", b"x" * 101)
     assert asset_url("a.png", budget(max_asset_bytes=101))
     message = refusal(asset_url, "a.png", budget(max_asset_bytes=100))
-    assert "more than the 100 bytes" in message
+    assert "exceeds the limit of 100 bytes" in message
     assert "MAX_ASSET_BYTES" in message
 
 
@@ -24,7 +24,7 @@ def test_budget_bounds_a_stored_asset() -> None:
     storage = InMemoryStorage()
     storage.save("a.png", ContentFile(b"x" * 101))
     file = stored_file(storage, "a.png")
-    assert "more than the 100 bytes" in refusal(file.read, budget(max_asset_bytes=100))
+    assert "exceeds the limit of 100 bytes" in refusal(file.read, budget(max_asset_bytes=100))
 
 
 def test_budget_bounds_all_assets(write: Write) -> None:

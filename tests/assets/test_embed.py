@@ -62,21 +62,23 @@ def test_image_url_of_the_default_storage(settings: Any, tmp_path: Path) -> None
 @pytest.mark.parametrize("file", [None, "", Stored("", None)])
 def test_image_url_without_a_file(file: object) -> None:
     """An empty field says so, instead of an address that is none."""
-    assert refusal(image_url, file, budget()).startswith(("there is no file", "there is no path"))
+    assert refusal(image_url, file, budget()).startswith(
+        ("the field has no file", "the path is blank")
+    )
 
 
 def test_image_url_of_a_missing_file() -> None:
     """The name is said."""
     message = refusal(image_url, Stored("no.png", InMemoryStorage()), budget())
-    assert message == "'no.png' is not among its storage: correct the path."
+    assert message == "file 'no.png' does not exist in its storage."
 
 
 def test_stored_file_that_the_storage_refuses(settings: Any) -> None:
     """What a storage says against a name is an asset error, in both modes."""
     file = Stored("a.png", Suspicious())
-    assert "leads out of its root" in refusal(image_url, file, budget())
+    assert "is outside its root" in refusal(image_url, file, budget())
     absolute(settings)
-    assert "'a.png' has no address: no such luck" in refusal(image_url, file, budget())
+    assert "'a.png' has no URL: no such luck" in refusal(image_url, file, budget())
 
 
 class Suspicious(InMemoryStorage):
@@ -106,7 +108,7 @@ def test_image_url_of_something_else() -> None:
     """A page that somebody uploaded as a logo is no image."""
     storage = InMemoryStorage()
     storage.save("a.html", ContentFile(b"<script>"))
-    assert "'a.html' is no image" in refusal(image_url, Stored("a.html", storage), budget())
+    assert "'a.html' is not an image" in refusal(image_url, Stored("a.html", storage), budget())
 
 
 def test_absolute_addresses(settings: Any, tmp_path: Path) -> None:
@@ -167,14 +169,14 @@ def test_absolute_address_of_an_unknown_hashed_file(
     collect()
     absolute(settings)
     assert asset_url("a.png", budget()).startswith("https://shop.example/static/a.")
-    assert "'no.png' has no address" in refusal(asset_url, "no.png", budget())
+    assert "'no.png' has no URL" in refusal(asset_url, "no.png", budget())
 
 
 @pytest.mark.parametrize("name", ["../a.png", "/etc/passwd", "file:///a", "a\x00", "//host/a"])
 def test_absolute_address_refuses(settings: Any, name: str) -> None:
     """Hostile names get no address, either."""
     absolute(settings)
-    assert "give a path below" in refusal(asset_url, name, budget())
+    assert "use a path relative to" in refusal(asset_url, name, budget())
 
 
 def test_asset_error_is_ours() -> None:

@@ -37,7 +37,7 @@ def test_find_static_file_of_another_storage(settings: Any) -> None:
     settings.STORAGES = settings.STORAGES | {"staticfiles": {"BACKEND": backend}}
     staticfiles_storage.save("a.txt", ContentFile(b"remote"))
     assert find_static_file("a.txt").read(budget()) == b"remote"
-    assert "'b.txt' is not among the static files" in refusal(find_static_file, "b.txt")
+    assert "static file 'b.txt' does not exist" in refusal(find_static_file, "b.txt")
 
 
 @pytest.mark.parametrize("debug", [True, False])
@@ -111,8 +111,8 @@ def test_find_static_file_refuses_a_link_that_leads_out(write: Write) -> None:
     (root / "out.txt").symlink_to(root.parent / "secret.txt")
     (root / "up").symlink_to(root.parent)
     (root / "in.txt").symlink_to(inside)
-    assert "leads out of its root" in refusal(find_static_file, "out.txt")
-    assert "leads out of its root" in refusal(find_static_file, "up/secret.txt")
+    assert "is outside its root" in refusal(find_static_file, "out.txt")
+    assert "is outside its root" in refusal(find_static_file, "up/secret.txt")
     assert find_static_file("in.txt").read(budget()) == b"inside"
 
 
@@ -130,7 +130,7 @@ def test_stored_file_refuses_a_link_that_leads_out(tmp_path: Path) -> None:
     (tmp_path / "media").mkdir()
     (tmp_path / "media" / "a.png").symlink_to(tmp_path / "secret.txt")
     file = stored_file(FileSystemStorage(location=tmp_path / "media"), "a.png")
-    assert "leads out of its root" in refusal(file.read, budget())
+    assert "is outside its root" in refusal(file.read, budget())
 
 
 def test_stored_file_refuses_a_loop_of_links(tmp_path: Path) -> None:
@@ -144,7 +144,7 @@ def test_stored_file_refuses_a_loop_of_links(tmp_path: Path) -> None:
 def test_find_static_file_refuses_what_is_no_file(write: Write) -> None:
     """A pipe would hold the worker for ever."""
     os.mkfifo(write("a.txt").parent / "pipe.txt")
-    assert "'pipe.txt' is not among the static files" in refusal(find_static_file, "pipe.txt")
+    assert "static file 'pipe.txt' does not exist" in refusal(find_static_file, "pipe.txt")
 
 
 def test_find_static_file_that_cannot_be_read(write: Write) -> None:
@@ -159,4 +159,4 @@ def test_stored_file_that_is_a_directory(tmp_path: Path) -> None:
     """A directory in the media directory is no file."""
     (tmp_path / "a.png").mkdir()
     file = stored_file(FileSystemStorage(location=tmp_path), "a.png")
-    assert "'a.png' is not among its storage" in refusal(file.read, budget())
+    assert "file 'a.png' does not exist in its storage" in refusal(file.read, budget())

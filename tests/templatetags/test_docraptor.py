@@ -126,14 +126,14 @@ def test_error_names_the_place(static: Path) -> None:
     with pytest.raises(AssetError) as caught:
         render('{% load docraptor %}\n\n{% docraptor_asset "no.png" %}')
     assert str(caught.value) == (
-        "{% docraptor_asset \"no.png\" %} in a.html, line 3: 'no.png' is not among the static "
-        "files: correct it, or run collectstatic."
+        "{% docraptor_asset \"no.png\" %} in a.html, line 3: static file 'no.png' does "
+        "not exist: fix the path, or run collectstatic."
     )
 
 
 def test_error_of_a_variable_that_is_not_there() -> None:
     """Django's silence about unknown variables ends here."""
-    with pytest.raises(AssetError, match=r"docraptor_image order.logo.* there is no file"):
+    with pytest.raises(AssetError, match=r"docraptor_image order.logo.* the field has no file"):
         render("{% load docraptor %}{% docraptor_image order.logo %}")
 
 
@@ -261,7 +261,7 @@ def test_document_with_a_missing_asset(
     job = run_until_finished(page.enqueue(name="page.pdf"))
     assert (job.state, job.error_code) == (State.FAILED, "template_error")
     assert '{% docraptor_css "shop/print.css" %} in base.html, line 2: in ' in job.errors
-    assert job.errors.strip().endswith("correct it, or run collectstatic.")
+    assert job.errors.strip().endswith("fix the path, or run collectstatic.")
     assert job.errors.startswith("{% docraptor_css")
     assert sandbox.ledger.create_calls == 0
 

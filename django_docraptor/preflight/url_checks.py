@@ -1,4 +1,4 @@
-"""Whether DocRaptor can fetch an address: by its form alone, nothing is asked of the network."""
+"""Decide by its form alone whether DocRaptor can fetch a URL. No network access."""
 
 import ipaddress
 import re
@@ -7,34 +7,34 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from urllib.parse import SplitResult, parse_qs, urljoin, urlsplit
 
-# Two letters at least: C:\logo.png is a file, not an address.
+# At least two letters: C:\logo.png is a file, not a URL.
 _SCHEME = re.compile(r"[a-z][a-z0-9+.-]+:", re.IGNORECASE)
-# Forms of IPv4 that resolvers take: 127.1, 2130706433, 0x7f.0.0.1.
-_NUMERIC = re.compile(r"[a-fx.]*[0-9][0-9a-fx.]*", re.IGNORECASE)
-# No host is as long, and urlsplit() normalizes one in a time that grows with its length's square.
-_ENDLESS = re.compile(r"[^?#]*?/[\t\r\n]*/[^/?#]{512}")
+# IPv4 notations that resolvers accept: 127.1, 2130706433, 0x7f.0.0.1.
+_NUMERIC_IPV4 = re.compile(r"[a-fx.]*[0-9][0-9a-fx.]*", re.IGNORECASE)
+# No valid host is this long, and urlsplit() needs quadratic time to normalize one.
+_OVERLONG_HOST = re.compile(r"[^?#]*?/[\t\r\n]*/[^/?#]{512}")
 _PRIVATE_ENDINGS = (".local", ".localhost", ".internal", ".lan", ".home.arpa", ".localdomain")
 
 
 def is_relative(url: str) -> bool:
-    """Whether DocRaptor would look for the URL among files.
+    """Return whether DocRaptor would treat the URL as a file path.
 
-    ``//host/path`` is: without a base address there is no scheme that it could take over.
+    That includes ``//host/path``: without a base URL it has no scheme.
     """
     url = url.strip()
     if not url or url.startswith("#"):
         return False
-    return not _SCHEME.match(url) or is_file(url)
+    return not _SCHEME.match(url) or is_file_url(url)
 
 
-def is_file(url: str) -> bool:
-    """Whether it is a ``file:`` address."""
+def is_file_url(url: str) -> bool:
+    """Return whether it is a ``file:`` URL."""
     return url.strip().lower().startswith("file:")
 
 
-def resolved(base: str, url: str) -> SplitResult | None:
-    """The parts of the http address that is meant; ``None`` if it is none."""
-    if _ENDLESS.match(base) or _ENDLESS.match(url):
+def resolve_http_url(base: str, url: str) -> SplitResult | None:
+    """Return the parts of the resolved http(s) URL, or ``None`` if it is not one."""
+    if _OVERLONG_HOST.match(base) or _OVERLONG_HOST.match(url):
         return None
     try:
         parts = urlsplit(urljoin(base, url.strip()))
@@ -45,7 +45,7 @@ def resolved(base: str, url: str) -> SplitResult | None:
 
 
 def is_private(host: str) -> bool:
-    """Whether only this machine or this network can reach the host."""
+    """Return whether the host is reachable only from this machine or network."""
     host = host.rstrip(".").lower()
     address = _address(host)
     if address is not None:
@@ -54,14 +54,14 @@ def is_private(host: str) -> bool:
 
 
 def is_loopback(host: str) -> bool:
-    """Whether the host is this machine."""
+    """Return whether the host is this machine."""
     address = _address(host)
     return host == "localhost" or (address is not None and address.is_loopback)
 
 
 def _address(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
     try:
-        if _NUMERIC.fullmatch(host):
+        if _NUMERIC_IPV4.fullmatch(host):
             return ipaddress.IPv4Address(socket.inet_aton(host))
         address = ipaddress.ip_address(host.partition("%")[0])
     except (ValueError, OSError):
@@ -70,21 +70,25 @@ def _address(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
     return mapped or address
 
 
-def expiry(parts: SplitResult) -> datetime | None:
-    """When a signed address ends: those of S3, CloudFront and Google; ``None`` for any other."""
+def signed_url_expiry(parts: SplitResult) -> datetime | None:
+    """Return when a signed URL expires.
+
+    Returns:
+        ``None`` for URLs that S3, CloudFront or Google Cloud Storage did not sign.
+    """
     try:
         query = {name: values[0] for name, values in parse_qs(parts.query).items()}
-        return _signed_until(query)
+        return _expiry_of(query)
     except (ValueError, OverflowError, OSError):
         return None
 
 
-def _signed_until(query: Mapping[str, str]) -> datetime | None:
+def _expiry_of(query: Mapping[str, str]) -> datetime | None:
     for vendor in ("Amz", "Goog"):
         start, seconds = query.get(f"X-{vendor}-Date"), query.get(f"X-{vendor}-Expires")
         if start and seconds:
-            begin = datetime.strptime(start, "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC)
-            return begin + timedelta(seconds=int(seconds))
+            signed_at = datetime.strptime(start, "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC)
+            return signed_at + timedelta(seconds=int(seconds))
     if "Signature" in query and "Expires" in query:
         return datetime.fromtimestamp(int(query["Expires"]), UTC)
     return None

@@ -1,0 +1,213 @@
+"""Parse DocRaptor's responses tolerantly: a missing or malformed field never hides the others.
+
+Knows the shape of response bodies, nothing about HTTP. Raises ValueError for an unusable body.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import Any, Self
+from urllib.parse import unquote, urlsplit
+
+# Limits of the database columns.
+MAX_ID_LENGTH = 200
+MAX_COUNT = 2**31 - 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RemoteStatus:
+    """DocRaptor's status of one document.
+
+    Args:
+        status: ``queued``, ``working``, ``completed``, ``failed``, or an unknown value.
+        download_id: blank until completed.
+        download_url: a bearer secret: anyone who has it can download the document. Not shown by
+            ``repr``.
+        message: human-readable, such as ``Completed at …``.
+        number_of_pages: of a PDF; ``None`` if not reported.
+        validation_errors: reasons for a failure, one per line.
+    """
+
+    status: str
+    download_id: str = field(default="", repr=False)
+    download_url: str = field(default="", repr=False)
+    message: str = ""
+    number_of_pages: int | None = None
+    validation_errors: str = ""
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any], *, status: str = "") -> Self:
+        """Parse a status.
+
+        Args:
+            data: the JSON object.
+            status: used if the response has none.
+
+        Raises:
+            ValueError: there is no status.
+        """
+        status = _parse_text(data.get("status")).strip().lower() or status
+        if not status:
+            raise ValueError("it has no status")
+        url = _parse_text(data.get("download_url"))
+        return cls(
+            status=status,
+            download_id=_parse_id(data.get("download_id")) or _parse_id(_last_segment(url)),
+            download_url=url,
+            message=_parse_text(data.get("message")),
+            number_of_pages=parse_count(data.get("number_of_pages")),
+            validation_errors=_parse_text(data.get("validation_errors")),
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LogEntry:
+    """One entry of DocRaptor's log of attempts, or of its list of documents.
+
+    ``success`` and ``test`` are ``None`` if not reported; ``created_at`` is aware.
+    """
+
+    tag: str = ""
+    status_id: str = ""
+    success: bool | None = None
+    name: str = ""
+    created_at: datetime | None = None
+    document_type: str = ""
+    test: bool | None = None
+    validation_errors: str = ""
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Self:
+        """Parse one entry; missing fields stay blank."""
+        return cls(
+            tag=_parse_text(data.get("tag")),
+            status_id=_parse_id(data.get("status_id")),
+            success=_parse_bool(data.get("success")),
+            name=_parse_text(data.get("name")),
+            created_at=_parse_time(data.get("created_at")),
+            document_type=_parse_text(data.get("document_type")),
+            test=_parse_bool(data.get("test")),
+            validation_errors=_parse_text(data.get("validation_errors")),
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SavedDocument:
+    """A document written to the target: size in bytes, SHA-256 in hex, and response metadata."""
+
+    size: int
+    sha256: str
+    content_type: str = ""
+    number_of_pages: int | None = None
+
+
+def parse_object(body: bytes) -> dict[str, Any]:
+    """Parse a JSON object.
+
+    Raises:
+        ValueError: it is truncated or not an object.
+    """
+    data = _parse_json(body)
+    if not isinstance(data, dict):
+        raise ValueError("it is not a JSON object")
+    return data
+
+
+def parse_listing(body: bytes) -> list[LogEntry]:
+    """Parse a JSON list of objects, bare or under a single key.
+
+    Strict about the list: a missing entry counts as proof that the attempt does not exist.
+
+    Raises:
+        ValueError: it is anything else.
+    """
+    data = _parse_json(body)
+    if isinstance(data, dict):
+        lists = [value for value in data.values() if isinstance(value, list)]
+        data = lists[0] if len(lists) == 1 else None
+    if not isinstance(data, list) or not all(isinstance(entry, dict) for entry in data):
+        raise ValueError("it is not a list of objects")
+    return [LogEntry.from_json(_unwrap(entry)) for entry in data]
+
+
+def require_id(data: Mapping[str, Any], name: str) -> str:
+    """Return the ID under this name.
+
+    Raises:
+        ValueError: it is missing or too long to store.
+    """
+    value = _parse_id(data.get(name))
+    if not value:
+        raise ValueError(f"it has no valid {name}")
+    return value
+
+
+def parse_count(value: object) -> int | None:
+    """Return the value as a non-negative integer that fits the column, or ``None``."""
+    if isinstance(value, str) and value.isascii() and value.strip().isdigit():
+        value = int(value) if len(value) < 20 else None
+    if isinstance(value, int) and not isinstance(value, bool):
+        return value if 0 <= value <= MAX_COUNT else None
+    return None
+
+
+def _parse_json(body: bytes) -> Any:
+    try:
+        return json.loads(body)
+    except (ValueError, RecursionError):
+        raise ValueError("it is not valid JSON or is truncated") from None
+
+
+def _unwrap(entry: dict[str, Any]) -> Mapping[str, Any]:
+    """Unwrap Rails' optional root element: ``{"doc_log": {…}}``."""
+    (first, *others) = entry.values() or [None]
+    return first if isinstance(first, dict) and not others else entry
+
+
+def _parse_text(value: object) -> str:
+    if isinstance(value, list):
+        return "\n".join(_parse_text(item) for item in value if not isinstance(item, list | dict))
+    if value is None or isinstance(value, dict):
+        return ""
+    return str(value)
+
+
+def _parse_id(value: object) -> str:
+    """Return the ID, or blank if it is too long: a truncated ID would be a different one."""
+    identifier = _parse_text(value).strip()
+    return identifier if len(identifier) <= MAX_ID_LENGTH else ""
+
+
+def _parse_bool(value: object) -> bool | None:
+    if isinstance(value, str):
+        return {"true": True, "false": False}.get(value.strip().lower())
+    return value if isinstance(value, bool) else None
+
+
+def _last_segment(url: str) -> str:
+    try:
+        return unquote(urlsplit(url).path.rstrip("/").rpartition("/")[2])
+    except ValueError:
+        return ""
+
+
+def _parse_time(value: object) -> datetime | None:
+    if not isinstance(value, str):
+        return None
+    for parse in (datetime.fromisoformat, parsedate_to_datetime, _parse_ruby_time):
+        try:
+            time = parse(value.strip())
+        except (ValueError, TypeError):
+            continue
+        return time if time.tzinfo else time.replace(tzinfo=UTC)
+    return None
+
+
+def _parse_ruby_time(value: str) -> datetime:
+    """Parse ``Mon Jun 06 18:33:17 +0000 2011`` or ``2011-06-06 18:33:17 UTC``."""
+    try:
+        return datetime.strptime(value, "%a %b %d %H:%M:%S %z %Y")
+    except ValueError:
+        return datetime.strptime(value.replace("UTC", "+0000"), "%Y-%m-%d %H:%M:%S %z")
