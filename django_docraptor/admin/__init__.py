@@ -1,11 +1,12 @@
-"""Jobs and accounts in Django's admin: to read, to retry and to cancel; nothing is edited here.
+"""The admin for jobs and accounts: read-only, with retry, cancel and expire.
 
-``jobs`` has the list and the page of a job, ``changelist`` what keeps the list fast, ``display``
-how a value looks, ``sources`` who sees what of a source, ``steps`` what retry and cancel mean for
-the bill, ``accounts`` the accounts.
+``jobs``: the job list and the job page. ``changelist``: bounded counts and indexed search.
+``display``: formatting of values. ``inputs``: the stored input. ``sources``: access to source
+objects. ``operations``: retry, cancel and expire, and their cost. ``accounts``: the accounts.
 
-For a project's own models: ``documents`` has the mixin, ``orders`` what it orders, ``selections``
-the rows of a report, ``newest`` what there is already, ``checks`` what is wrong with its set-up.
+For a project's own models: ``documents`` has the mixin, ``confirmation`` the page before a document
+is enqueued, ``enqueue`` creates the jobs, ``changelist_queries`` stores a report's rows as a query,
+``latest`` finds existing documents, ``checks`` validates the configuration.
 """
 
 from django_docraptor.admin.accounts import AccountAdmin

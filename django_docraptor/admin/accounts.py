@@ -1,4 +1,4 @@
-"""Accounts: whether they are paused."""
+"""Internal. The admin for accounts: read-only."""
 
 from typing import TYPE_CHECKING
 
@@ -16,24 +16,19 @@ else:
 
 @admin.register(Account)
 class AccountAdmin(AccountModelAdmin):
-    """Which accounts are paused, until when and why. The engine writes it, nobody else."""
+    """Shows which accounts are paused, until when and why. Only the engine changes them."""
 
     list_display = ["name", "paused_until", "circuit_open_until", "pause_reason"]
-    fields = ["name", "paused_until", "circuit_open_until", "faults", "pause_reason"]
+    fields = ["name", "paused_until", "circuit_open_until", "failures", "pause_reason"]
 
     def has_add_permission(self, request: HttpRequest) -> bool:
-        """Never: an account is made by its first job."""
+        """Return False: an account is created by its first job."""
         return False
 
     def has_change_permission(self, request: HttpRequest, obj: models.Model | None = None) -> bool:
-        """Never: a pause ends by itself, or with the next call that succeeds."""
+        """Return False: a pause ends by itself or with the next successful call."""
         return False
 
     def has_delete_permission(self, request: HttpRequest, obj: models.Model | None = None) -> bool:
-        """Never: the row is the lock that keeps MAX_IN_FLIGHT."""
+        """Return False: MAX_IN_FLIGHT is enforced by locking this row."""
         return False
-
-
-def waiting_accounts() -> models.QuerySet[Account]:
-    """Accounts whose jobs wait now: no calls at all, or no new documents."""
-    return Account.stopped()

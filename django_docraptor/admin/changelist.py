@@ -1,6 +1,7 @@
-"""What keeps the list of jobs fast when there are millions: bounded counts, indexed lookups."""
+"""Internal. Keep the job list fast with millions of rows: bounded counts and indexed lookups."""
 
 import uuid
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
@@ -14,14 +15,17 @@ from django.utils.functional import cached_property
 from django.utils.translation import gettext_lazy as _
 
 from django_docraptor import registry
+from django_docraptor.admin.enqueue import document_title
 from django_docraptor.admin.sources import load_sources
+from django_docraptor.documents.declaration import DocumentAdapter
 from django_docraptor.models import RenderJob
 
-# Rows that are counted, and can be paged to; who looks for older ones filters or searches.
-MOST_COUNTED = 10_000
-# Jobs that one key finds at most; only a status id may be on more than one.
-MOST_FOUND = 50
-AD_HOC = "-"
+# Rows that are counted and paginated. Filters and search reach older ones.
+MAX_COUNTED = 10_000
+# Maximum matches per key; only a status ID can match more than one job.
+MAX_MATCHES = 50
+# Value of the document filter for jobs without a document.
+AD_HOC_VALUE = "-"
 
 if TYPE_CHECKING:
     JobPaginator = Paginator[RenderJob]
@@ -30,68 +34,81 @@ else:
 
 
 class BoundedPaginator(JobPaginator):
-    """Pages through the first rows only: counting a million of them takes seconds."""
+    """Paginate the first rows only: counting a million takes seconds."""
 
     @cached_property
     def count(self) -> int:
-        """How many rows there are, or ``MOST_COUNTED`` if there are more.
+        """The number of rows, at most ``MAX_COUNTED``.
 
-        In an order that an index has. Without one PostgreSQL begins where the table begins, which
-        after a prune is a long stretch without rows.
+        The rows are ordered by an index. Otherwise PostgreSQL scans from the start of the table,
+        which is mostly empty pages after a prune.
         """
         rows: Any = self.object_list
-        return int(rows.order_by("-created_at")[:MOST_COUNTED].count())
+        return int(rows.order_by("-created_at")[:MAX_COUNTED].count())
 
 
 class JobChangeList(ChangeList):
-    """A page of jobs, without their long texts, and with their sources."""
+    """A page of jobs with their sources, without large columns."""
 
     def get_queryset(self, request: HttpRequest, *args: Any, **kwargs: Any) -> QuerySet[Any]:
-        """The rows, without the columns that may be large."""
+        """Return the rows without the columns that may be large."""
         return super().get_queryset(request, *args, **kwargs).defer("errors", "message")
 
     def get_results(self, request: HttpRequest) -> None:
-        """Load the page."""
+        """Load the page, and the sources of its jobs."""
         super().get_results(request)
         self.result_list = list(self.result_list)
         load_sources(self.model_admin.admin_site, request, self.result_list)
 
     @property
-    def is_cut(self) -> bool:
+    def is_truncated(self) -> bool:
         """Whether there may be more rows than are counted."""
-        return self.result_count >= MOST_COUNTED
+        return self.result_count >= MAX_COUNTED
 
 
 class DocumentFilter(admin.SimpleListFilter):
-    """By recipe. The choices are the registered ones: asking the table would read all of it."""
+    """Filter by document.
+
+    The choices come from the registry: a DISTINCT query would scan the whole table.
+    """
 
     title = _("document")
     parameter_name = "document"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> Iterable[tuple[str, Any]]:
-        """The registered documents, and "none"."""
-        labels = sorted(registry.all_recipes())
-        return [*((label, label) for label in labels), (AD_HOC, _("none (ad hoc)"))]
+        """Return the registered documents by title, and "none"."""
+        titles = {
+            label: document_title(recipe.document) if isinstance(recipe, DocumentAdapter) else label
+            for label, recipe in registry.all_documents().items()
+        }
+        count = Counter(titles.values())
+        choices = [
+            (label, title if count[title] == 1 else f"{title} ({label})")
+            for label, title in titles.items()
+        ]
+        choices.sort(key=lambda choice: choice[1].casefold())
+        return [*choices, (AD_HOC_VALUE, _("none (ad hoc)"))]
 
     def queryset(
         self, request: HttpRequest, queryset: QuerySet[RenderJob]
     ) -> QuerySet[RenderJob] | None:
-        """Jobs of the chosen document."""
+        """Return the jobs of the chosen document."""
         if self.value() is None:
             return queryset
-        return queryset.filter(document="" if self.value() == AD_HOC else self.value())
+        return queryset.filter(document="" if self.value() == AD_HOC_VALUE else self.value())
 
 
-def search(queryset: QuerySet[RenderJob], term: str) -> QuerySet[RenderJob]:
-    """Jobs with that id, status id or idempotency key; if there is none, by start of the name.
+def search_jobs(queryset: QuerySet[RenderJob], term: str) -> QuerySet[RenderJob]:
+    """Return the jobs with this ID, status ID or idempotency key.
 
-    One lookup after the other: each has an index, and joined by OR they may use none.
+    If there is none, return those whose name starts with the term. The lookups run one after the
+    other: each uses an index, which they may not when joined by OR.
     """
     term = term.strip()
     if not term:
         return queryset
     for lookup in _lookups(term):
-        keys = list(queryset.filter(lookup).order_by().values_list("pk", flat=True)[:MOST_FOUND])
+        keys = list(queryset.filter(lookup).order_by().values_list("pk", flat=True)[:MAX_MATCHES])
         if keys:
             return queryset.filter(pk__in=keys)
     return queryset.filter(name__istartswith=term)

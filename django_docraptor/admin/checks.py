@@ -1,4 +1,7 @@
-"""System checks of a project's own admins. Ids go on from those of documents."""
+"""Internal. System checks for admins that use DocumentAdminMixin.
+
+Check IDs continue those of ``documents.checks``.
+"""
 
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -6,21 +9,21 @@ from typing import Any
 from django.contrib.admin import ModelAdmin
 from django.core.checks import CheckMessage, Error
 
-from django_docraptor.admin.orders import DocumentClass, fits
+from django_docraptor.admin.enqueue import DocumentClass, accepts_model
 
 
-def check_models(
+def check_document_models(
     model_admin: "ModelAdmin[Any]", documents: Sequence[DocumentClass]
 ) -> Iterator[CheckMessage]:
-    """An admin's documents must be made from its own model: others could not be ordered there."""
-    ours = model_admin.model.__name__
+    """Report documents whose model is not the admin's own: they cannot be generated there."""
+    admin_model = model_admin.model.__name__
     for document in documents:
-        if not fits(document, model_admin.model):
-            theirs = getattr(document.model, "__name__", "no model")
+        if not accepts_model(document, model_admin.model):
+            document_model = getattr(document.model, "__name__", None)
             yield Error(
-                f"{type(model_admin).__name__}.documents has {document.__name__}, which is made "
-                f"from {theirs}, not from {ours}.",
-                hint="Put it into the admin of its own model, or correct its `model`.",
+                f"{type(model_admin).__name__}.documents contains {document.__name__}, whose "
+                f"model is {document_model}, not {admin_model}.",
+                hint="Move it to the admin of its own model, or fix its `model`.",
                 obj=type(model_admin),
                 id="django_docraptor.E021",
             )

@@ -1,6 +1,6 @@
-"""How a value looks to a person. No database and no request here.
+"""Internal. Format values for the admin. No database or request here.
 
-Whatever comes from a job is escaped: names, messages and content are other people's text.
+Everything from a job is escaped: names, messages and content are untrusted.
 """
 
 import json
@@ -16,70 +16,70 @@ from django.utils.translation import gettext as _
 
 from django_docraptor.models import RenderEvent, RenderJob
 from django_docraptor.payloads import DocumentRequest, PrinceOptions
-from django_docraptor.states import State
+from django_docraptor.states import EventKind, State
 
-NOTHING: Final = "—"
-HIDDEN: Final = "••••••"
+EMPTY_VALUE: Final = "—"
+REDACTED: Final = "••••••"
 # Characters of a message that a line of the history shows unfolded.
-SUMMARY: Final = 140
+MAX_SUMMARY_LENGTH: Final = 140
 
-# Sign and tone of a state: the sign and the word say without colour what the tone says with it.
-SIGNS: Mapping[str, tuple[str, str]] = {
-    State.PENDING: ("…", "waiting"),
-    State.SUBMITTING: ("↑", "busy"),
-    State.UNCONFIRMED: ("?", "doubt"),
-    State.QUEUED: ("≡", "busy"),
-    State.WORKING: ("▸", "busy"),
-    State.DOWNLOADING: ("↓", "busy"),
-    State.COMPLETED: ("✓", "good"),
-    State.FAILED: ("✕", "bad"),
-    State.CANCELLED: ("⊘", "waiting"),
+# Symbol and style per state. The symbol and the label carry the meaning without colour.
+STATE_STYLES: Mapping[str, tuple[str, str]] = {
+    State.PENDING: ("…", "neutral"),
+    State.SUBMITTING: ("↑", "active"),
+    State.UNCONFIRMED: ("?", "warning"),
+    State.QUEUED: ("≡", "active"),
+    State.WORKING: ("▸", "active"),
+    State.DOWNLOADING: ("↓", "active"),
+    State.COMPLETED: ("✓", "success"),
+    State.FAILED: ("✕", "error"),
+    State.CANCELLED: ("⊘", "neutral"),
 }
 
-# Options whose value is nobody's business: those that a repr hides, and what sounds like one.
-_SECRETS: Final = frozenset(
-    known.name
-    for holder in (PrinceOptions, DocumentRequest)
-    for known in fields(holder)
-    if not known.repr
+# Options whose values are redacted: those hidden from repr, and names that look like secrets.
+_SECRET_OPTIONS: Final = frozenset(
+    option.name
+    for options in (PrinceOptions, DocumentRequest)
+    for option in fields(options)
+    if not option.repr
 )
-_SOUNDS_SECRET: Final = re.compile(r"password|passwd|secret|token|credential|api_?key", re.I)
-_USER_IN_URL: Final = re.compile(r"(?<=://)[^/@\s\"']+(?=@)")
+_SECRET_NAME: Final = re.compile(r"password|passwd|secret|token|credential|api_?key", re.I)
+_URL_CREDENTIALS: Final = re.compile(r"(?<=://)[^/@\s\"']+(?=@)")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HistoryLine:
-    """A line of a job's history, ready to be shown."""
+    """A line of a job's history, formatted for display."""
 
     at: datetime
     attempt: int
-    kind: str
-    move: SafeString
+    event: str
+    transition: SafeString
     summary: str
-    more: str
+    details: str
 
 
-def badge(state: str) -> SafeString:
-    """A state as a sign and a word, coloured."""
-    sign, tone = SIGNS.get(state, ("", "waiting"))
+def state_badge(state: str) -> SafeString:
+    """Return a coloured badge with the symbol and label of a state."""
+    symbol, style = STATE_STYLES.get(state, ("", "neutral"))
     return format_html(
         '<span class="docraptor-state docraptor-{}"><span aria-hidden="true">{}</span> {}</span>',
-        tone,
-        sign,
+        style,
+        symbol,
         State(state).label if state in State else state,
     )
 
 
-def kind(job: RenderJob) -> SafeString:
-    """PDF, XLS or XLSX; whether it is a test; and whether anyone may read it."""
+def type_badges(job: RenderJob) -> SafeString:
+    """Return the document type with badges for test and public documents."""
     parts = [format_html("{}", job.get_document_type_display())]
     if job.test:
         parts.append(format_html('<span class="docraptor-test">{}</span>', _("test")))
-    return format_html_join(" ", "{}", ((part,) for part in [*parts, public_mark(job)] if part))
+    return format_html_join(" ", "{}", ((part,) for part in [*parts, public_badge(job)] if part))
 
 
-def public_mark(job: RenderJob) -> SafeString:
-    """That anyone with the link may read the document, or that it is to be so; else nothing."""
+def public_badge(job: RenderJob) -> SafeString:
+    """Return a badge for a public (or not yet public) hosted document, else an empty string."""
     if not job.hosted:
         return SafeString()
     if job.is_public:
@@ -87,99 +87,104 @@ def public_mark(job: RenderJob) -> SafeString:
     return format_html('<span class="docraptor-test">{}</span>', _("hosted"))
 
 
-def public_address(job: RenderJob) -> SafeString:
-    """Where a hosted document is, with what that means."""
+def public_link(job: RenderJob) -> SafeString:
+    """Return the public URL of a hosted document with a warning."""
     if not job.is_public:
         return format_html(
-            "{}", _("No longer public") if job.public_url or job.expired_at else NOTHING
+            "{}", _("No longer public") if job.public_url or job.expired_at else EMPTY_VALUE
         )
     return format_html(
         '<a href="{0}" rel="noreferrer noopener">{0}</a> '
-        '<span class="docraptor-below docraptor-warning">{1}</span>',
+        '<span class="docraptor-subtext docraptor-danger">{1}</span>',
         job.public_url,
-        _("Public: anyone with this link can read the document, without logging in."),
+        _("Public: anyone with the link can read the document without logging in."),
     )
 
 
-def with_note(main: str, *notes: str) -> SafeString:
-    """A value, and below it in small letters what else there is to say."""
-    said = format_html_join(" · ", "{}", ((note,) for note in notes if note))
-    return format_html('{} <span class="docraptor-quiet docraptor-below">{}</span>', main, said)
+def with_subtext(main: str, *notes: str) -> SafeString:
+    """Return a value with smaller notes below it."""
+    subtext = format_html_join(" · ", "{}", ((note,) for note in notes if note))
+    return format_html(
+        '{} <span class="docraptor-muted docraptor-subtext">{}</span>', main, subtext
+    )
 
 
-def humane(duration: timedelta) -> str:
-    """A duration as people say it: ``4.2 s``, ``3 min 05 s``, ``2 h 07 min``."""
+def format_duration(duration: timedelta) -> str:
+    """Return a human-readable duration: ``4.2 s``, ``3 min 05 s``, ``2 h 07 min``."""
     tenths = round(max(duration.total_seconds(), 0) * 10)
     if tenths < 600:
-        return f"{tenths / 10:.1f} s"
+        return _("%(seconds).1f s") % {"seconds": tenths / 10}
     minutes, seconds = divmod(round(tenths / 10), 60)
     if minutes < 60:
-        return f"{minutes} min {seconds:02} s"
-    return f"{minutes // 60} h {minutes % 60:02} min"
+        return _("%(minutes)d min %(seconds)02d s") % {"minutes": minutes, "seconds": seconds}
+    hours, minutes = divmod(minutes, 60)
+    return _("%(hours)d h %(minutes)02d min") % {"hours": hours, "minutes": minutes}
 
 
-def time_taken(job: RenderJob) -> str:
-    """From order to end; nothing while the end is open."""
-    ended = job.finished_at
-    if ended is None and job.state == State.DOWNLOADING:
-        ended = job.rendered_at
-    return humane(ended - job.created_at) if ended else NOTHING
+def format_time_taken(job: RenderJob) -> str:
+    """Return the time from creation to the end, or a dash while the job is unfinished."""
+    end = job.finished_at
+    if end is None and job.state == State.DOWNLOADING:
+        end = job.rendered_at
+    return format_duration(end - job.created_at) if end else EMPTY_VALUE
 
 
-def without_secrets(value: Any) -> Any:
-    """The same JSON, with dots in place of passwords and the like."""
+def redact_secrets(value: Any) -> Any:
+    """Return JSON with passwords and other secrets replaced by dots."""
     if isinstance(value, Mapping):
         return {
-            name: HIDDEN if _is_secret(str(name)) and inner else without_secrets(inner)
+            name: REDACTED if _is_secret(str(name)) and inner else redact_secrets(inner)
             for name, inner in value.items()
         }
     if isinstance(value, list):
-        return [without_secrets(inner) for inner in value]
-    return without_user(value) if isinstance(value, str) else value
+        return [redact_secrets(inner) for inner in value]
+    return redact_credentials(value) if isinstance(value, str) else value
 
 
-def without_user(url: str) -> str:
-    """A text without the user and password that an address in it may carry."""
-    return _USER_IN_URL.sub(HIDDEN, url)
+def redact_credentials(text: str) -> str:
+    """Remove the credentials from URLs in a text."""
+    return _URL_CREDENTIALS.sub(REDACTED, text)
 
 
-def pretty(value: Any) -> str:
-    """JSON for reading, without secrets."""
-    return json.dumps(without_secrets(value), indent=2, ensure_ascii=False, sort_keys=True)
+def redacted_json(value: Any) -> str:
+    """Return indented JSON with secrets redacted."""
+    return json.dumps(redact_secrets(value), indent=2, ensure_ascii=False, sort_keys=True)
 
 
-def history(events: Iterable[RenderEvent]) -> list[HistoryLine]:
-    """The events of a job as lines."""
+def history_lines(events: Iterable[RenderEvent]) -> list[HistoryLine]:
+    """Return the events of a job as lines."""
     return [
         HistoryLine(
             at=event.at,
             attempt=event.attempt,
-            kind=event.kind.replace("_", " "),
-            move=_move(event),
+            event=str(EventKind(event.kind).label) if event.kind in EventKind else event.kind,
+            transition=_transition(event),
             summary=_summary(event.message),
-            more=_more(event),
+            details=_details(event),
         )
         for event in events
     ]
 
 
 def _is_secret(name: str) -> bool:
-    return name in _SECRETS or _SOUNDS_SECRET.search(name) is not None
+    return name in _SECRET_OPTIONS or _SECRET_NAME.search(name) is not None
 
 
-def _move(event: RenderEvent) -> SafeString:
+def _transition(event: RenderEvent) -> SafeString:
     if event.from_state in ("", event.to_state):
-        return badge(event.to_state)
-    return format_html("{} → {}", badge(event.from_state), badge(event.to_state))
+        return state_badge(event.to_state)
+    return format_html("{} → {}", state_badge(event.from_state), state_badge(event.to_state))
 
 
 def _summary(message: str) -> str:
     first = message.strip().partition("\n")[0]
-    return first if len(first) <= SUMMARY else f"{first[: SUMMARY - 1]}…"
+    if len(first) <= MAX_SUMMARY_LENGTH:
+        return first
+    return f"{first[: MAX_SUMMARY_LENGTH - 1]}…"
 
 
-def _more(event: RenderEvent) -> str:
+def _details(event: RenderEvent) -> str:
     message = event.message.strip()
     parts = [message] if message != _summary(message) else []
-    parts += [pretty(event.detail)] if event.detail else []
+    parts += [redacted_json(event.detail)] if event.detail else []
     return "\n\n".join(parts)

@@ -1,48 +1,36 @@
-"""Documents of a project's own objects, in the project's own admin."""
+"""Internal. Documents of a project's own objects, in the project's own admin."""
 
 import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, cast
-from urllib.parse import urlencode
 
-from django import forms
-from django.contrib import admin, messages
-from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME, AdminForm
+from django.contrib import admin
 from django.contrib.admin.utils import quote, unquote
 from django.contrib.admin.views.main import ChangeList
-from django.contrib.auth.base_user import AbstractBaseUser
 from django.core.checks import CheckMessage
-from django.core.exceptions import PermissionDenied, ValidationError
+from django.core.exceptions import PermissionDenied
 from django.db.models import Model, QuerySet
 from django.forms import Media
-from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
+from django.http import Http404, HttpRequest, HttpResponse
 from django.template.loader import select_template
-from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 from django.utils.functional import lazy
-from django.utils.html import format_html
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy, ngettext
+from django.utils.translation import gettext_lazy
 
-from django_docraptor.admin.checks import check_models
-from django_docraptor.admin.newest import attach_newest, column, job_url, lines, may_view_jobs
-from django_docraptor.admin.orders import (
+from django_docraptor.admin.checks import check_document_models
+from django_docraptor.admin.confirmation import confirm_or_enqueue
+from django_docraptor.admin.enqueue import (
     DocumentClass,
-    Wanted,
-    fits,
-    form_of,
+    bind_form,
+    document_title,
     is_billed,
     is_report,
-    params_from,
-    title_of,
 )
-from django_docraptor.admin.selections import search_of
-from django_docraptor.documents.reports import Search
-from django_docraptor.models import RenderJob
+from django_docraptor.admin.latest import attach_latest_jobs, documents_cell, job_rows
 
-COLUMN = "latest_documents"
-TEMPLATES = "admin/django_docraptor/documents/"
+DOCUMENTS_COLUMN = "latest_documents"
 
 if TYPE_CHECKING:
     AnyModelAdmin = admin.ModelAdmin[Any]
@@ -52,47 +40,18 @@ else:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Button:
-    """What makes a document on the page of an object: a form, or a link to a page that asks."""
+    """A button on an object's page.
+
+    It is a form that enqueues at once, or a link to a confirmation page.
+    """
 
     title: str
     url: str
-    asks: bool
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Question:
-    """What a page asks before anything is ordered."""
-
-    document: DocumentClass
-    sources: QuerySet[Any] | list[Any]
-    count: int
-    form: forms.Form | None
-    seen: str
-    back: str
-
-    @property
-    def billed(self) -> int:
-        """How many documents are billed."""
-        if not is_billed(self.document):
-            return 0
-        return 1 if is_report(self.document) else self.count
-
-    @property
-    def consent(self) -> str:
-        """What somebody agrees to by going on: this bill, and that it is public; blank: nothing."""
-        billed = str(self.billed or "")
-        return f"{billed} public".strip() if self.document.hosted else billed
-
-    @property
-    def is_answered(self) -> bool:
-        """Whether nothing is left to ask: neither options, nor consent to this very order."""
-        if self.form is not None and not self.form.is_valid():
-            return False
-        return self.seen == self.consent
+    needs_confirmation: bool
 
 
 class DocumentAdminMixin(AnyModelAdmin):
-    """Documents of a model in its admin: actions, buttons, a column and a history.
+    """Add documents to a model's admin: actions, buttons, a column and a history.
 
     ::
 
@@ -100,263 +59,166 @@ class DocumentAdminMixin(AnyModelAdmin):
             documents = [InvoicePDF, InvoiceReport]
     """
 
-    #: What can be made: a :class:`QuerysetDocument` over a selection, any other of an object.
+    #: Documents to offer: a :class:`QuerysetDocument` for a selection of rows, any other for one
+    #: object.
     documents: ClassVar[Sequence[DocumentClass]] = []
-    #: What a user needs besides the permission to change the object.
+    #: Permission required in addition to the change permission for the object.
     document_permission: ClassVar[str] = "django_docraptor.add_renderjob"
 
-    change_form_template = f"{TEMPLATES}change_form.html"
+    change_form_template = "admin/django_docraptor/documents/change_form.html"
 
     def __init__(self, model: type[Model], admin_site: admin.AdminSite) -> None:
         super().__init__(model, admin_site)
         if self.actions is not None:
-            self.actions = [*self.actions, *(_action(document) for document in self.documents)]
+            self.actions = [*self.actions, *(_make_action(each) for each in self.documents)]
 
     def check(self, **kwargs: Any) -> list[CheckMessage]:
-        """The admin's own checks, and whether the documents are of its model."""
-        return [*super().check(**kwargs), *check_models(self, self.documents)]
+        """Run the admin's checks, and check the models of the documents."""
+        return [*super().check(**kwargs), *check_document_models(self, self.documents)]
 
     @property
     def media(self) -> Media:
-        """The admin's, and how badges and buttons look."""
-        ours = ["django_docraptor/admin.css", "django_docraptor/documents.css"]
-        return super().media + Media(css={"all": ours})
+        """The admin's media plus the styles of badges and buttons."""
+        css = ["django_docraptor/admin.css", "django_docraptor/documents.css"]
+        return super().media + Media(css={"all": css})
 
-    # Who may do what.
+    # Permissions.
 
     def has_document_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """Whether the user may order documents, of that object if there is one."""
+        """Return whether the user may generate documents (of this object, if given)."""
         user = cast(Any, request.user)
         allowed: bool = user.has_perm(self.document_permission)
         return allowed and self.has_change_permission(request, obj)
 
-    @property
-    def _own(self) -> list[DocumentClass]:
-        """The documents that are made of one object."""
-        return [document for document in self.documents if not is_report(document)]
-
     # The list.
 
     def get_list_display(self, request: HttpRequest) -> Any:
-        """The project's columns, and the documents' if the project has not placed it itself."""
+        """Return the project's columns, plus the documents column unless it is already there."""
         columns = super().get_list_display(request)
-        return columns if COLUMN in columns or not self._own else [*columns, COLUMN]
+        if DOCUMENTS_COLUMN in columns or not _object_documents(self):
+            return columns
+        return [*columns, DOCUMENTS_COLUMN]
 
     def get_changelist_instance(self, request: HttpRequest) -> ChangeList:
-        """The list, whose objects carry their newest jobs: one query."""
+        """Return the changelist with the latest jobs attached to its objects, in one query."""
         changelist = super().get_changelist_instance(request)
-        if self._own:
-            attach_newest(changelist.result_list, self._own, request)
+        if documents := _object_documents(self):
+            attach_latest_jobs(changelist.result_list, documents, request)
         return changelist
 
     @admin.display(description=gettext_lazy("documents"))
     def latest_documents(self, obj: Any) -> str:
-        """How the newest document stands, and the file there is."""
-        return column(obj, self._own)
+        """Show the state of the latest document and a link to the last finished file."""
+        return documents_cell(obj, _object_documents(self))
 
-    def order_selected(
+    def generate_selected(
         self, request: HttpRequest, queryset: QuerySet[Any], document: DocumentClass
     ) -> HttpResponse:
-        """Order a document of each selected object, or one over all of them."""
-        return self._order(request, document, queryset, back=request.get_full_path())
+        """Enqueue a document for each selected object, or one for all of them."""
+        return confirm_or_enqueue(self, request, document, queryset, request.get_full_path())
 
     # The page of an object.
 
     def get_urls(self) -> list[URLPattern]:
-        """The admin's URLs, and that of the buttons."""
+        """Add the URL of the buttons."""
         view = self.admin_site.admin_view(self.document_view)
         name = f"{self.opts.app_label}_{self.opts.model_name}_document"
-        ours = path("<path:object_id>/documents/<str:label>/", view, name=name)
-        return [ours, *super().get_urls()]
+        url = path("<path:object_id>/documents/<str:label>/", view, name=name)
+        return [url, *super().get_urls()]
 
     def document_view(self, request: HttpRequest, object_id: str, label: str) -> HttpResponse:
-        """Ask what is to be asked (GET), or order a document of an object (POST).
+        """Show the confirmation page (GET), or enqueue a document for an object (POST).
 
         Raises:
-            PermissionDenied: the user may not order it.
+            PermissionDenied: the user may not generate it.
             Http404: there is no such object, or no such document of it.
         """
         obj = self.get_object(request, unquote(object_id))
         if not self.has_document_permission(request, obj):
             raise PermissionDenied
-        document = next((known for known in self._own if known.label == label), None)
-        if obj is None or document is None:
+        documents = {document.label: document for document in _object_documents(self)}
+        if obj is None or label not in documents:
             raise Http404
-        return self._order(request, document, [obj], back=self._url("change", obj))
+        url = _object_url(self, "change", obj)
+        return confirm_or_enqueue(self, request, documents[label], [obj], url)
 
     def render_change_form(
         self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any
     ) -> HttpResponse:
-        """The page, with buttons and the object's latest jobs."""
+        """Render the page with buttons and the object's latest jobs."""
         obj = kwargs.get("obj")
-        context["docraptor_parent"] = self._parent_template()
+        context["docraptor_parent_template"] = self._docraptor_parent_template()
         if obj is not None:
-            shown = lines(self.admin_site, request, obj, self._own)
+            documents = _object_documents(self)
             context |= {
-                "document_buttons": self._buttons(request, obj),
-                "document_lines": shown,
-                "document_once": uuid.uuid4().hex,
+                "document_buttons": _buttons(self, request, obj),
+                "document_jobs": job_rows(self.admin_site, request, obj, documents),
+                "form_token": uuid.uuid4().hex,
             }
         return super().render_change_form(request, context, *args, **kwargs)
 
-    def _parent_template(self) -> Any:
-        """What the page would be without this mixin."""
-        theirs: Any = super().change_form_template
+    def _docraptor_parent_template(self) -> Any:
+        """Return the change form template that would be used without this mixin."""
+        template_name: Any = super().change_form_template
         app, model = self.opts.app_label, self.opts.model_name
-        names = [f"admin/{app}/{model}/", f"admin/{app}/", "admin/"]
+        folders = [f"admin/{app}/{model}/", f"admin/{app}/", "admin/"]
         return select_template(
-            [theirs] if theirs else [f"{name}change_form.html" for name in names]
+            [template_name]
+            if template_name
+            else [f"{folder}change_form.html" for folder in folders]
         )
 
-    def _buttons(self, request: HttpRequest, obj: Model) -> list[Button]:
-        if not self.has_document_permission(request, obj):
-            return []
-        return [
-            Button(
-                title=title_of(document),
-                url=self._url("document", obj, document.label),
-                asks=is_billed(document) or document.hosted or form_of(document) is not None,
-            )
-            for document in self._own
-        ]
 
-    def _url(self, name: str, obj: Model, *more: str) -> str:
-        view = f"admin:{self.opts.app_label}_{self.opts.model_name}_{name}"
-        return reverse(view, args=[quote(obj.pk), *more], current_app=self.admin_site.name)
+# Functions instead of methods, whose names could collide with those of a project's admin.
 
-    # Ordering.
 
-    def _order(
-        self,
-        request: HttpRequest,
-        document: DocumentClass,
-        sources: QuerySet[Any] | list[Any],
-        *,
-        back: str,
-    ) -> HttpResponse:
-        question = Question(
-            document=document,
-            sources=sources,
-            count=len(sources) if isinstance(sources, list) else sources.count(),
-            # The list's own form has no mark: then nobody has filled in ours yet.
-            form=form_of(document, request.POST if "_once" in request.POST else None),
-            seen=request.POST.get("_seen", ""),
-            back=back,
+def _object_documents(model_admin: DocumentAdminMixin) -> list[DocumentClass]:
+    """Return the documents that are generated from one object."""
+    return [document for document in model_admin.documents if not is_report(document)]
+
+
+def _buttons(model_admin: DocumentAdminMixin, request: HttpRequest, obj: Model) -> list[Button]:
+    if not model_admin.has_document_permission(request, obj):
+        return []
+    return [
+        Button(
+            title=document_title(document),
+            url=_object_url(model_admin, "document", obj, document.label),
+            needs_confirmation=is_billed(document)
+            or document.hosted
+            or bind_form(document) is not None,
         )
-        if request.method != "POST" or not question.is_answered:
-            return self._ask(request, question)
-        self._place(request, question)
-        return HttpResponseRedirect(back)
-
-    def _place(self, request: HttpRequest, question: Question) -> None:
-        """Order, and say what came of it."""
-        wanted = Wanted(
-            document=question.document,
-            owner=cast(AbstractBaseUser, request.user),
-            once=request.POST.get("_once", ""),
-            most=question.billed,
-            params=params_from(question.form.cleaned_data) if question.form else {},
-        )
-        try:
-            count, job = wanted.place(
-                self._sources(request, question),
-                lambda source: self.has_document_permission(request, source),
-            )
-        except ValidationError as error:
-            said = _("Nothing was ordered: %(why)s") % {"why": " ".join(error.messages)}
-            self.message_user(request, said, messages.ERROR)
-            return
-        if job is not None:
-            self.message_user(request, self._done(request, count, job), messages.SUCCESS)
-        left_out = 0 if is_report(question.document) else question.count - count
-        if job is None and not left_out:
-            self.message_user(request, _("There was nothing to order."), messages.WARNING)
-        if left_out > 0:
-            said = _("Left out, since you may not order them: %(count)d.") % {"count": left_out}
-            self.message_user(request, said, messages.WARNING)
-
-    def _sources(
-        self, request: HttpRequest, question: Question
-    ) -> QuerySet[Any] | list[Any] | Search:
-        """What it is made of; for a report over all pages, not the keys but how to find them."""
-        sources = question.sources
-        can_search = is_report(question.document) and fits(question.document, self.model)
-        across = can_search and request.POST.get("select_across") == "1"
-        if not across or isinstance(sources, list):
-            return sources
-        return search_of(self, request, sources) or sources
-
-    def _done(self, request: HttpRequest, count: int, job: RenderJob) -> str:
-        """How many were ordered, with a link for who may follow it."""
-        many = ngettext("%(count)d document", "%(count)d documents", count) % {"count": count}
-        text = job.name if count == 1 else many
-        if may_view_jobs(self.admin_site, request):
-            text = format_html('<a href="{}">{}</a>', self._jobs_url(count, job), text)
-        return format_html(_("Ordered: {}."), text)
-
-    def _jobs_url(self, count: int, job: RenderJob) -> str:
-        if count == 1:
-            return job_url(self.admin_site, job)
-        page = "admin:django_docraptor_renderjob_changelist"
-        chosen = {"document": job.document, "owner__id__exact": job.owner_id}
-        return f"{reverse(page, current_app=self.admin_site.name)}?{urlencode(chosen)}"
-
-    def _ask(self, request: HttpRequest, question: Question) -> HttpResponse:
-        form = question.form
-        context = {
-            **self.admin_site.each_context(request),
-            "title": _("Make %(document)s") % {"document": title_of(question.document)},
-            "opts": self.opts,
-            "media": self.media + (form.media if form else Media()),
-            "question": question,
-            "is_report": is_report(question.document),
-            "has_changed": bool(question.seen) and question.seen != question.consent,
-            "original": question.sources[0] if isinstance(question.sources, list) else None,
-            "adminform": _fieldsets(form) if form else [],
-            "errors": form.errors if form else None,
-            "once": request.POST.get("_once") or uuid.uuid4().hex,
-            "action": request.POST.get("action", ""),
-            "select_across": request.POST.get("select_across", "0"),
-            "selected": self._selected(request),
-            "action_checkbox_name": ACTION_CHECKBOX_NAME,
-        }
-        request.current_app = self.admin_site.name
-        return TemplateResponse(request, f"{TEMPLATES}order.html", context)
-
-    def _selected(self, request: HttpRequest) -> list[str]:
-        """The keys to send again; of all pages, one is enough for Django to see an action."""
-        keys = request.POST.getlist(ACTION_CHECKBOX_NAME)
-        return keys[:1] if request.POST.get("select_across") == "1" else keys
+        for document in _object_documents(model_admin)
+    ]
 
 
-def _fieldsets(form: forms.Form) -> AdminForm:
-    """The form as the admin shows one."""
-    shown: Any = form  # it need not be a ModelForm
-    return AdminForm(shown, [(None, {"fields": list(form.fields)})], {})
+def _object_url(model_admin: DocumentAdminMixin, name: str, obj: Model, *args: str) -> str:
+    view = f"admin:{model_admin.opts.app_label}_{model_admin.opts.model_name}_{name}"
+    return reverse(view, args=[quote(obj.pk), *args], current_app=model_admin.admin_site.name)
 
 
-def _action(document: DocumentClass) -> Callable[..., HttpResponse]:
-    """An action of the list, under a name of its own."""
+def _make_action(document: DocumentClass) -> Callable[..., HttpResponse]:
+    """Return a uniquely named changelist action for a document."""
 
     @admin.action(permissions=["document"], description=_lazy_description(document))
-    def order(
+    def generate(
         modeladmin: DocumentAdminMixin, request: HttpRequest, queryset: QuerySet[Any]
     ) -> HttpResponse:
-        return modeladmin.order_selected(request, queryset, document)
+        return modeladmin.generate_selected(request, queryset, document)
 
-    order.__name__ = f"docraptor_{document.label.replace('.', '_')}"
-    return cast("Callable[..., HttpResponse]", order)
+    generate.__name__ = f"docraptor_{document.label.replace('.', '_')}"
+    return cast("Callable[..., HttpResponse]", generate)
 
 
 def _description(document: DocumentClass) -> str:
-    """What an action is called: a format, since Django puts the model's names in."""
-    title = title_of(document).replace("%", "%%")
+    """Return the action's description, a format string that Django fills with the model's names."""
+    title = document_title(document).replace("%", "%%")
     if is_report(document):
-        text = _("Make %(document)s over selected %%(verbose_name_plural)s")
+        text = _("Generate %(document)s from selected %%(verbose_name_plural)s")
     else:
-        text = _("Make %(document)s of selected %%(verbose_name_plural)s")
+        text = _("Generate %(document)s for each selected %%(verbose_name)s")
     return text % {"document": title}
 
 
-# In the language of whoever looks, not in that of the start.
+# Evaluated per request, in the user's language.
 _lazy_description = lazy(_description, str)

@@ -1,20 +1,26 @@
-"""What a job was made from, as far as its page shows it: text, bounded, without secrets."""
+"""Internal. Load a job's stored input for its page: bounded, redacted, and only for its readers."""
 
+import logging
+from copy import copy
 from dataclasses import dataclass
 from typing import Any, cast
 
 from django.db.models.functions import Length, Substr
+from django.http import HttpRequest
 
-from django_docraptor.admin.display import pretty, without_user
+from django_docraptor.admin.display import redact_credentials, redacted_json
 from django_docraptor.models import RenderInput, RenderJob
+from django_docraptor.responses import may_download
+
+logger = logging.getLogger(__name__)
 
 # Characters of the content that a page shows, folded.
-CONTENT_SHOWN = 100_000
+MAX_CONTENT_SHOWN = 100_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoredInput:
-    """A stored input, ready to be shown."""
+    """A stored input, formatted for display."""
 
     options: str
     params: str
@@ -25,25 +31,35 @@ class StoredInput:
     time_zone: str
 
     @property
-    def is_cut(self) -> bool:
+    def is_truncated(self) -> bool:
         """Whether there is more content than is shown."""
         return self.length > len(self.content)
 
 
-def stored_input(job: RenderJob) -> StoredInput | None:
-    """The input of a job. Only the beginning of its content leaves the database."""
+def load_stored_input(job: RenderJob) -> StoredInput | None:
+    """Return a job's input, with only the beginning of its content read from the database."""
     rows = RenderInput.objects.filter(pk=job.pk).defer("content")
-    length, start = Length("content"), Substr("content", 1, CONTENT_SHOWN)
+    length, start = Length("content"), Substr("content", 1, MAX_CONTENT_SHOWN)
     stored = rows.annotate(length=length, start=start).first()
     if stored is None:
         return None
     measured = cast(Any, stored)
     return StoredInput(
-        options=pretty(stored.options),
-        params=pretty(stored.params) if stored.params else "",
-        url=without_user(stored.url),
+        options=redacted_json(stored.options),
+        params=redacted_json(stored.params) if stored.params else "",
+        url=redact_credentials(stored.url),
         content=measured.start,
         length=measured.length,
         language=stored.language,
         time_zone=stored.time_zone,
     )
+
+
+def may_read(request: HttpRequest, job: RenderJob) -> bool:
+    """Return whether the document lets the user read the job. An exception counts as no."""
+    try:
+        # A copy: the rule may load the source, which is shown only to users who may view it.
+        return may_download(request, copy(job))
+    except Exception:
+        logger.exception("Job %s: may_download() of its document failed", job.pk)
+        return False

@@ -1,0 +1,164 @@
+"""Internal. Enqueue documents from the admin: forms, parameters, cost and idempotency.
+
+No request and no page here.
+"""
+
+import hashlib
+import json
+import re
+from collections.abc import Callable, Generator, Iterator, Mapping
+from contextlib import closing
+from dataclasses import dataclass, field
+from itertools import islice
+from typing import Any, cast
+
+from django import forms
+from django.contrib.admin.widgets import AdminDateWidget
+from django.contrib.auth.base_user import AbstractBaseUser
+from django.core.exceptions import ValidationError
+from django.core.serializers.json import DjangoJSONEncoder
+from django.db import router, transaction
+from django.db.models import Model, QuerySet
+from django.utils.translation import gettext as _
+
+from django_docraptor.conf import conf
+from django_docraptor.documents import Document, QuerysetDocument
+from django_docraptor.documents.reports import StoredQuery
+from django_docraptor.models import RenderJob
+from django_docraptor.shortcuts import enqueue_many
+
+DocumentClass = type[Document[Any]]
+# Objects in memory at once.
+CHUNK_SIZE = 500
+_WORD_BOUNDARY = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
+
+
+def document_title(document: DocumentClass) -> str:
+    """Return the document's ``verbose_name``, or else its class name as words."""
+    return str(document.verbose_name or _WORD_BOUNDARY.sub(" ", document.__name__))
+
+
+def is_report(document: DocumentClass) -> bool:
+    """Return whether the document is generated from many objects."""
+    return issubclass(document, QuerysetDocument)
+
+
+def accepts_model(document: DocumentClass, model: type[Model]) -> bool:
+    """Return whether objects of this model can be the document's source."""
+    own_model: Any = document.model
+    if own_model is not None and not (isinstance(own_model, type) and issubclass(own_model, Model)):
+        return True  # reported by documents.checks
+    return document.accepts_model(model)
+
+
+def is_billed(document: DocumentClass) -> bool:
+    """Return whether the document is billed. Test documents are not."""
+    return not (conf.test_mode if document.test is None else document.test)
+
+
+def bind_form(document: DocumentClass, data: Any = None) -> forms.Form | None:
+    """Return the document's form bound to ``data``, or ``None`` if it declares none."""
+    if document.form_class is None:
+        return None
+    # The page has other fields, so the form's need a prefix.
+    form = document.form_class(data, prefix="document")
+    for form_field in form.fields.values():
+        if type(form_field.widget) is forms.DateInput:
+            form_field.widget = AdminDateWidget(form_field.widget.attrs)
+    return form
+
+
+def form_params(cleaned_data: Mapping[str, Any]) -> dict[str, Any]:
+    """Convert cleaned form data to job parameters.
+
+    Dates become ISO 8601, decimals strings, and objects primary keys.
+
+    Raises:
+        TypeError: a value cannot be stored with a job, such as an uploaded file.
+    """
+    params: dict[str, Any] = json.loads(json.dumps(dict(cleaned_data), cls=_Encoder))
+    return params
+
+
+class _Encoder(DjangoJSONEncoder):
+    def default(self, o: Any) -> Any:
+        if isinstance(o, Model):
+            return o.pk
+        if isinstance(o, QuerySet):
+            return list(o.values_list("pk", flat=True))
+        return super().default(o)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConfirmedRequest:
+    """A document request that the user has confirmed.
+
+    ``form_token`` makes a page that is submitted twice enqueue only once. ``max_documents`` is the
+    confirmed number of billed documents, or 0 if none was asked for.
+    """
+
+    document: DocumentClass
+    owner: AbstractBaseUser
+    form_token: str = ""
+    max_documents: int = 0
+    params: Mapping[str, Any] = field(default_factory=dict)
+
+    def enqueue(
+        self, sources: QuerySet[Any] | list[Any] | StoredQuery, is_permitted: Callable[[Any], bool]
+    ) -> tuple[int, RenderJob | None]:
+        """Enqueue one document per source, or one for all of them; all or nothing.
+
+        Args:
+            sources: the objects, or a report's rows.
+            is_permitted: returns whether the user may generate a document of a source; others are
+                skipped.
+
+        Returns:
+            The number of jobs, and the last job.
+
+        Raises:
+            ValidationError: no job was created.
+        """
+        with transaction.atomic(using=router.db_for_write(RenderJob)):
+            if isinstance(sources, StoredQuery) or is_report(self.document):
+                return 1, self.document.enqueue(sources, **self._overrides(None))
+            # Close the iterator before the transaction ends: PostgreSQL holds a cursor in it.
+            with closing(_rows(sources)) as rows:
+                return self._enqueue_each(source for source in rows if is_permitted(source))
+
+    def _enqueue_each(self, sources: Iterator[Any]) -> tuple[int, RenderJob | None]:
+        count, last = 0, None
+        while chunk := list(islice(sources, CHUNK_SIZE)):
+            jobs = enqueue_many(
+                self.document.spec(source, **self._overrides(source)) for source in chunk
+            )
+            count, last = count + len(jobs), jobs[-1]
+            if self.max_documents and count > self.max_documents:
+                raise ValidationError(
+                    _(
+                        "More objects are selected now than you confirmed. Review the selection "
+                        "and confirm again."
+                    )
+                )
+        return count, last
+
+    def _overrides(self, source: Model | None) -> dict[str, Any]:
+        key = self._idempotency_key(source) if self.form_token else None
+        return {"owner": self.owner, "params": dict(self.params), "idempotency_key": key}
+
+    def _idempotency_key(self, source: Model | None) -> str:
+        source_key = str(source.pk) if source else None
+        owner_key = str(self.owner.pk)
+        parts = [self.form_token, owner_key, self.document.label, self.params, source_key]
+        digest = hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+        return f"admin:{digest}"
+
+
+def _rows(sources: QuerySet[Any] | list[Any]) -> Generator[Any, None, None]:
+    if isinstance(sources, list):
+        yield from sources
+        return
+    with closing(
+        cast("Generator[Any, None, None]", sources.iterator(chunk_size=CHUNK_SIZE))
+    ) as rows:
+        yield from rows
