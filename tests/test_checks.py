@@ -19,6 +19,13 @@ urlpatterns: list[object] = []
 RIGHT = {"API_KEY": "key"}
 
 
+class BrokenRunner:
+    """A runner that cannot be created."""
+
+    def __init__(self) -> None:
+        raise ValueError("no queue")
+
+
 def ids(messages: list[CheckMessage]) -> list[str]:
     """Return the check IDs without the app's label; every message must have a hint."""
     assert all(message.hint for message in messages)
@@ -266,16 +273,43 @@ def test_plain_http_to_this_machine_is_allowed(url: str) -> None:
     assert settings_ids(RIGHT | {"BASE_URL": url}) == []
 
 
-def test_W002_no_broker(monkeypatch) -> None:
-    """Without a broker nothing is rung: that is a warning, unless rings are off."""
+@pytest.mark.check("W002")
+def test_site_without_a_queue_is_a_warning_unless_chosen(monkeypatch) -> None:
+    """Without a queue nothing wakes a worker: that is a warning, unless RUNNER is "none"."""
     monkeypatch.delenv("CELERY_BROKER_URL", raising=False)
     with celery_app(broker_url=None):
         with override_settings(DOCRAPTOR=RIGHT):
-            assert ids(checks.check_runner(None)) == ["W002"]
+            (message,) = checks.check_runner(None)
         with override_settings(DOCRAPTOR=RIGHT | {"RUNNER": "none"}):
             assert checks.check_runner(None) == []
-    with celery_app(broker_url=None, task_always_eager=True):
-        assert checks.check_runner(None) == []
+    assert ids([message]) == ["W002"]
+    assert message.msg.startswith("The runner is 'none'. ")
+
+
+@pytest.mark.check("W002")
+@pytest.mark.parametrize(
+    ("options", "limitation"),
+    [({}, "Celery has no broker."), ({"task_always_eager": True}, "CELERY_TASK_ALWAYS_EAGER")],
+)
+def test_limitation_of_the_runner_is_a_warning(options: dict[str, bool], limitation: str) -> None:
+    """The warning names the runner in force and what it lacks."""
+    with (
+        celery_app(broker_url=None, **options),
+        override_settings(DOCRAPTOR=RIGHT | {"RUNNER": "celery"}),
+    ):
+        (message,) = checks.check_runner(None)
+    assert ids([message]) == ["W002"]
+    assert message.msg.startswith(f"The runner is 'celery'. {limitation}")
+
+
+@pytest.mark.check("E023")
+@pytest.mark.parametrize("runner", ["shop.runners.Nowhere", "tests.test_checks.BrokenRunner"])
+def test_runner_that_cannot_be_loaded_is_an_error(runner: str) -> None:
+    """A class that does not exist, or raises, is reported instead of raised."""
+    with override_settings(DOCRAPTOR=RIGHT | {"RUNNER": runner}):
+        (message,) = checks.check_runner(None)
+    assert ids([message]) == ["E023"]
+    assert runner in message.msg
 
 
 @pytest.mark.check("W003")

@@ -10,7 +10,7 @@ from django.urls import reverse
 from django_docraptor import health, lifecycle, shortcuts
 from django_docraptor.models import Account, Heartbeat
 from django_docraptor.sandbox import Sandbox
-from tests.support.jobs import run_until_finished, enqueue, skip_time
+from tests.support.jobs import enqueue, run_until_finished, skip_time
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -78,7 +78,9 @@ def test_paused_accounts_are_problems_with_reasons(sandbox: Sandbox) -> None:
         Account.record_failure("other", "HTTP 503")
     problems = health.health_problems()
     assert any("default is paused until" in text and "Unauthorized" in text for text in problems)
-    assert any("other submits no new documents until" in text and "HTTP 503" in text for text in problems)
+    assert any(
+        "other submits no new documents until" in text and "HTTP 503" in text for text in problems
+    )
 
 
 def test_status_json(sandbox: Sandbox) -> None:

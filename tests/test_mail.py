@@ -18,7 +18,7 @@ from django_docraptor.mail import AttachmentError, attach, document_url, notify_
 from django_docraptor.models import RenderJob
 from django_docraptor.sandbox import Fault, Sandbox
 from django_docraptor.states import State
-from tests.support.jobs import run_until_finished, enqueue, read_file
+from tests.support.jobs import enqueue, read_file, run_until_finished
 
 pytestmark = pytest.mark.django_db
 

@@ -1,4 +1,4 @@
-"""System checks of document classes: each mistake gives exactly its own id, with a remedy."""
+"""System checks of document classes: each mistake gives its own check ID, with a hint."""
 
 from collections.abc import Callable, Iterator
 from datetime import timedelta
@@ -19,8 +19,8 @@ Declare = Callable[..., type[Document[Any]]]
 
 
 @pytest.fixture
-def declare() -> Iterator[Declare]:
-    """Declare a document with some attributes for the time of the test."""
+def declare_document() -> Iterator[Declare]:
+    """Return a function that declares a document with some attributes."""
     labels: list[str] = []
 
     def make(**attributes: Any) -> type[Document[Any]]:
@@ -36,6 +36,7 @@ def declare() -> Iterator[Declare]:
         signal.disconnect(dispatch_uid="django_docraptor.delivery")
 
 
+@pytest.mark.check("E009", "E010", "E011", "E012", "E013", "E014", "E018", "E019", "W005")
 @pytest.mark.parametrize(
     ("attributes", "expected"),
     [
@@ -75,36 +76,39 @@ def declare() -> Iterator[Declare]:
         ({"storage": "staticfiles"}, ["E019"]),
     ],
 )
-def test_check_document(declare: Declare, attributes: dict[str, Any], expected: list[str]) -> None:
-    """A mistake is found under its id, named with its class, and has a hint."""
-    messages = check_document(declare(**attributes))
+def test_each_mistake_has_its_check_id(
+    declare_document: Declare, attributes: dict[str, Any], expected: list[str]
+) -> None:
+    """A mistake is reported with its ID, its class and a hint."""
+    messages = check_document(declare_document(**attributes))
     assert [str(message.id) for message in messages] == [
         f"django_docraptor.{number}" for number in expected
     ]
     assert all(message.hint and message.msg.startswith("Checked.") for message in messages)
 
 
-def test_unknown_option_names_the_nearest(declare: Declare) -> None:
-    """A slip of the pen is recognized."""
-    (message,) = check_document(declare(options={"prince_options": {"medai": "print"}}))
+@pytest.mark.check("W005")
+def test_unknown_option_suggests_a_similar_one(declare_document: Declare) -> None:
+    """A misspelt option is recognised."""
+    (message,) = check_document(declare_document(options={"prince_options": {"medai": "print"}}))
     assert message.hint == "Did you mean 'media'?"
 
 
 @pytest.mark.django_db
-def test_mistake_reaches_manage_py_check(declare: Declare) -> None:
-    """The check is registered with Django and looks at all registered classes."""
-    declare(document_type="docx")
+def test_checks_of_documents_are_registered(declare_document: Declare) -> None:
+    """The check is registered with Django and covers all registered classes."""
+    declare_document(document_type="docx")
     assert "django_docraptor.E010" in {message.id for message in run_checks()}
 
 
-def test_check_of_some_apps(declare: Declare) -> None:
-    """``manage.py check shop`` looks at the shop's documents only."""
-    declare(document_type="docx")
+def test_check_of_one_app_covers_its_documents_only(declare_document: Declare) -> None:
+    """``manage.py check shop`` checks the documents of that app only."""
+    declare_document(document_type="docx")
     assert check_documents([apps.get_app_config("shop")]) == []
     assert len(check_documents(None)) == 1
 
 
-def test_base_class_without_a_template() -> None:
-    """What has no template is no document, so nothing is checked."""
+def test_class_without_a_template_is_not_checked() -> None:
+    """A class without a template is not a document."""
     type("Base", (Document,), {"document_type": "docx"})
     assert check_documents(None) == []

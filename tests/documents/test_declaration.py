@@ -1,4 +1,4 @@
-"""Declared documents: how they are found, named, ordered and rendered."""
+"""Document classes: labels, job specs, rendering, permissions."""
 
 from collections.abc import Iterator
 from datetime import timedelta
@@ -28,8 +28,8 @@ pytestmark = pytest.mark.django_db
 
 
 @pytest.fixture
-def place() -> Iterator[type[Document[Invoice]]]:
-    """A document that notes in which language and time zone it is rendered."""
+def locale_document() -> Iterator[type[Document[Invoice]]]:
+    """A document that records the language and time zone in which it is rendered."""
 
     class Place(Document[Invoice]):
         """Registered during the test."""
@@ -51,25 +51,25 @@ def place() -> Iterator[type[Document[Invoice]]]:
 
 @pytest.fixture
 def invoice() -> Invoice:
-    """A source."""
+    """The source of a document."""
     return Invoice.objects.create(number="17", total=5)
 
 
 # --- declaring -------------------------------------------------------------------------------
 
 
-def test_label_of_an_app() -> None:
-    """A document of an app is labelled like a model."""
+def test_label_has_the_apps_label() -> None:
+    """The label of a document in an app looks like a model's."""
     assert InvoicePDF.label == "shop.InvoicePDF"
 
 
-def test_label_outside_of_apps(place) -> None:
-    """Elsewhere the label begins with the top-level package."""
-    assert place.label == "tests.Place"
+def test_label_outside_of_apps_has_the_top_level_package(locale_document) -> None:
+    """Outside of apps the label starts with the top-level package."""
+    assert locale_document.label == "tests.Place"
 
 
 def test_class_without_template_is_not_registered() -> None:
-    """A base class of a project's own is no document."""
+    """A base class without a template is not registered."""
 
     class Base(Document[Invoice]):
         """What documents share."""
@@ -78,24 +78,24 @@ def test_class_without_template_is_not_registered() -> None:
     assert not [label for label in registry.all_documents() if label.endswith(".Base")]
 
 
-def test_get_name_default(invoice: Invoice, place) -> None:
-    """The name tells class, source and type."""
-    assert place(invoice).get_name() == f"Place-{invoice.pk}.xlsx"
-    assert place().get_name() == "Place.xlsx"
+def test_default_name_has_class_source_and_type(invoice: Invoice, locale_document) -> None:
+    """The default name has the class, the source and the type."""
+    assert locale_document(invoice).get_name() == f"Place-{invoice.pk}.xlsx"
+    assert locale_document().get_name() == "Place.xlsx"
 
 
-def test_document_type_parameter(invoice: Invoice) -> None:
-    """A parameter chooses another type."""
+def test_parameter_chooses_the_document_type(invoice: Invoice) -> None:
+    """A parameter chooses another document type."""
     document = InvoicePDF(invoice, {"document_type": "xls"})
     assert document.get_document_type() == "xls"
 
 
-# --- ordering --------------------------------------------------------------------------------
+# --- enqueueing ------------------------------------------------------------------------------
 
 
-def test_order_says_what_the_class_says(invoice: Invoice, place) -> None:
-    """The order has label, name, type, options and priority of the class."""
-    order = place.spec(invoice)
+def test_spec_has_the_attributes_of_the_class(invoice: Invoice, locale_document) -> None:
+    """The spec has the class's label, name, type, options and priority."""
+    order = locale_document.spec(invoice)
     assert order == JobSpec(
         name=f"Place-{invoice.pk}.xlsx",
         document="tests.Place",
@@ -106,9 +106,11 @@ def test_order_says_what_the_class_says(invoice: Invoice, place) -> None:
     )
 
 
-def test_order_says_what_the_call_says(invoice: Invoice, place) -> None:
-    """The call wins over the class."""
-    order = place.spec(invoice, name="mine.pdf", document_type="pdf", priority=0, test=False)
+def test_arguments_override_the_class(invoice: Invoice, locale_document) -> None:
+    """An argument overrides the class's attribute."""
+    order = locale_document.spec(
+        invoice, name="mine.pdf", document_type="pdf", priority=0, test=False
+    )
     assert (order.name, order.document_type, order.priority, order.test) == (
         "mine.pdf",
         "pdf",
@@ -118,7 +120,7 @@ def test_order_says_what_the_call_says(invoice: Invoice, place) -> None:
 
 
 def test_enqueue_stores_no_content(invoice: Invoice) -> None:
-    """The template is rendered by the worker: nothing but the recipe's label is stored."""
+    """The worker renders the template, so only the document's label is stored."""
     job = InvoicePDF.enqueue(invoice, params={"copy": 2})
     assert (job.document, job.name) == ("shop.InvoicePDF", "invoice-17.pdf")
     stored = RenderInput.objects.get(pk=job.pk)
@@ -126,8 +128,8 @@ def test_enqueue_stores_no_content(invoice: Invoice) -> None:
     assert stored.options == {"prince_options": {"media": "print"}}
 
 
-def test_enqueue_merges_options(invoice: Invoice, settings) -> None:
-    """The class's options lie over the settings'."""
+def test_class_options_override_the_defaults(invoice: Invoice, settings) -> None:
+    """The class's options override DEFAULTS."""
     settings.DOCRAPTOR = settings.DOCRAPTOR | {
         "DEFAULTS": {"javascript": True, "prince_options": {"media": "screen", "css_dpi": 72}}
     }
@@ -142,8 +144,8 @@ def test_enqueue_merges_options(invoice: Invoice, settings) -> None:
     ("source", "given"),
     [(None, "nothing"), (User(pk=1), "User"), (17, "int"), (Invoice, "ModelBase")],
 )
-def test_source_of_another_kind(source: Any, given: str) -> None:
-    """What is not of the document's model is refused with both named; it has the same key."""
+def test_source_of_another_model_is_refused(source: Any, given: str) -> None:
+    """A source of another model is refused, with both models named, even if its key exists."""
     Invoice.objects.create(pk=1, number="17")
     said = f"InvoicePDF is made from Invoice, not from {given}"
     for order in (InvoicePDF.enqueue, InvoicePDF.spec, InvoicePDF.preview_html):
@@ -156,8 +158,10 @@ def test_source_of_another_kind(source: Any, given: str) -> None:
 
 
 @isolate_apps("tests.apps.shop")
-def test_source_of_a_proxy(invoice: Invoice, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A proxy is its model, on either side; a lazy object is what it holds."""
+def test_source_may_be_a_proxy_or_a_lazy_object(
+    invoice: Invoice, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A proxy counts as its model, and a lazy object as the object in it."""
 
     class Reminded(Invoice):
         """The same rows."""
@@ -175,16 +179,16 @@ def test_source_of_a_proxy(invoice: Invoice, monkeypatch: pytest.MonkeyPatch) ->
 
 @pytest.mark.parametrize("name", ["options", "params"])
 @pytest.mark.parametrize("wrong", [[], "", [("javascript", True)], 5])
-def test_order_with_no_dict(invoice: Invoice, name: str, wrong: Any) -> None:
-    """What must be a dict is refused under its name, even where it is empty."""
+def test_options_and_params_must_be_dicts(invoice: Invoice, name: str, wrong: Any) -> None:
+    """A value that is not a dict is reported under its name, even if it is empty."""
     with pytest.raises(ValidationError, match=f"{name} must be a dict") as caught:
         InvoicePDF.enqueue(invoice, **{name: wrong})
     assert list(caught.value.message_dict) == [name]
     assert not RenderJob.objects.exists()
 
 
-def test_enqueue_many() -> None:
-    """A job for each source, all of one owner."""
+def test_enqueue_many_enqueues_each_source() -> None:
+    """Each source gets a job, all with the same owner."""
     owner = get_user_model().objects.create(username="anna")
     invoices = [Invoice.objects.create(number=str(number)) for number in range(3)]
     jobs = InvoicePDF.enqueue_many(invoices, owner=owner)
@@ -192,172 +196,192 @@ def test_enqueue_many() -> None:
     assert {job.owner_id for job in jobs} == {owner.pk}
 
 
-def test_same_document(invoice: Invoice, place, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The class says what is the same document; a key of the order goes before it."""
-    monkeypatch.setattr(place, "get_idempotency_key", lambda self: f"n-{self.source.number}")
-    first = place.enqueue(invoice)
+def test_class_may_define_the_idempotency_key(
+    invoice: Invoice, locale_document, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The class defines the idempotency key, and an argument overrides it."""
+    monkeypatch.setattr(
+        locale_document, "get_idempotency_key", lambda self: f"n-{self.source.number}"
+    )
+    first = locale_document.enqueue(invoice)
     assert first.idempotency_key == f"n-{invoice.number}"
-    assert place.enqueue_many([invoice]) == [first]
-    assert place.enqueue(invoice, idempotency_key="another").pk != first.pk
-    assert place.enqueue(invoice, idempotency_key=None).idempotency_key is None
+    assert locale_document.enqueue_many([invoice]) == [first]
+    assert locale_document.enqueue(invoice, idempotency_key="another").pk != first.pk
+    assert locale_document.enqueue(invoice, idempotency_key=None).idempotency_key is None
 
 
-def test_same_document_by_default(invoice: Invoice, place) -> None:
-    """Each order makes another one."""
-    assert place.enqueue(invoice) != place.enqueue(invoice)
+def test_each_call_enqueues_another_job_by_default(invoice: Invoice, locale_document) -> None:
+    """Without a key each call stores another job."""
+    assert locale_document.enqueue(invoice) != locale_document.enqueue(invoice)
 
 
-def test_order_test_flag(invoice: Invoice, place, settings) -> None:
-    """The class's flag wins over the setting, the call's over the class's."""
+def test_test_flag_of_class_and_call_override_the_setting(
+    invoice: Invoice, locale_document, settings
+) -> None:
+    """The class's flag overrides TEST_MODE, and the call's overrides the class's."""
     settings.DOCRAPTOR = settings.DOCRAPTOR | {"TEST_MODE": True}
-    place.test = False
-    assert place.enqueue(invoice).test is False
-    assert place.enqueue(invoice, test=True).test is True
+    locale_document.test = False
+    assert locale_document.enqueue(invoice).test is False
+    assert locale_document.enqueue(invoice, test=True).test is True
 
 
-def test_order_with_type(invoice: Invoice, place) -> None:
-    """A type that is ordered is in the name, in the job and in the template's context."""
-    order = place.spec(invoice, document_type="pdf")
+def test_requested_type_is_in_name_job_and_context(invoice: Invoice, locale_document) -> None:
+    """A requested type is used in the name, the job and the template's context."""
+    order = locale_document.spec(invoice, document_type="pdf")
     assert (order.name, order.document_type) == (f"Place-{invoice.pk}.pdf", "pdf")
-    assert place(invoice, requested_type="xls").get_base_context()["document_type"] == "xls"
+    assert (
+        locale_document(invoice, requested_type="xls").get_base_context()["document_type"] == "xls"
+    )
 
 
 @pytest.mark.parametrize(
     ("place_of", "message"),
     [({"language": "klingon"}, "klingon"), ({"time_zone": "Mars/Olympus"}, "Mars")],
 )
-def test_wrong_place(invoice: Invoice, place_of, message: str) -> None:
-    """A language or time zone that is none is refused, whoever says it."""
+def test_invalid_language_or_time_zone_is_rejected(
+    invoice: Invoice, place_of, message: str
+) -> None:
+    """An invalid language or time zone is refused by every function."""
     with pytest.raises(ValidationError, match=message):
         InvoicePDF.enqueue(invoice, **place_of)
     with pytest.raises(ValidationError, match=message):
         shortcuts.enqueue(name="x.pdf", content="x", **place_of)
 
 
-def test_enqueue_snapshot(invoice: Invoice) -> None:
-    """With ``snapshot`` the content is rendered and stored at once."""
+def test_snapshot_stores_rendered_content(invoice: Invoice) -> None:
+    """With `snapshot` the content is rendered and stored at once."""
     job = InvoicePDF.enqueue(invoice, snapshot=True)
     assert "<h1>Invoice 17</h1>" in RenderInput.objects.get(pk=job.pk).content
     assert job.document == "shop.InvoicePDF"
 
 
-def test_snapshot_is_checked(invoice: Invoice, settings) -> None:
-    """Content that is rendered now is refused now, and nothing is stored."""
+def test_snapshot_is_validated_at_once(invoice: Invoice, settings) -> None:
+    """Content that is rendered at once is validated at once, and nothing is stored."""
     settings.DOCRAPTOR = settings.DOCRAPTOR | {"MAX_CONTENT_BYTES": 10}
     with pytest.raises(ValidationError, match="at most 10 are allowed"):
         InvoicePDF.enqueue(invoice, snapshot=True)
     assert not RenderJob.objects.exists()
 
 
-def test_snapshot_of_nothing(invoice: Invoice, place) -> None:
-    """A template that renders nothing is refused: blank would mean, render it later."""
-    place.render = lambda self: " "
+def test_empty_snapshot_is_refused(invoice: Invoice, locale_document) -> None:
+    """A template that renders nothing is refused, since empty content would be rendered later."""
+    locale_document.render = lambda self: " "
     with pytest.raises(ValidationError, match="rendered nothing"):
-        place.enqueue(invoice, snapshot=True)
+        locale_document.enqueue(invoice, snapshot=True)
 
 
 @pytest.mark.django_db(transaction=True)
-def test_snapshot_shows_the_past(sandbox: Sandbox, invoice: Invoice, place) -> None:
-    """What changes after the order is not in the document, and no worker renders."""
-    place.enqueue(invoice, snapshot=True)
+def test_snapshot_is_not_rendered_by_the_worker(
+    sandbox: Sandbox, invoice: Invoice, locale_document
+) -> None:
+    """A snapshot does not show later changes, and no worker renders it."""
+    locale_document.enqueue(invoice, snapshot=True)
     lifecycle.submit()
-    assert len(place.rendered) == 1
+    assert len(locale_document.rendered) == 1
     assert sandbox.ledger.create_calls == 1
 
 
 # --- rendering -------------------------------------------------------------------------------
 
 
-def test_render(invoice: Invoice) -> None:
-    """The template has source and params."""
+def test_render_has_source_and_params(invoice: Invoice) -> None:
+    """The template's context has the source and the parameters."""
     assert "<h1>Invoice 17</h1>" in InvoicePDF(invoice).render()
 
 
 @pytest.mark.django_db(transaction=True)
 def test_document_completes(sandbox: Sandbox, documents_dir, invoice: Invoice) -> None:
-    """From an object to a file in the storage."""
+    """A document becomes a file in the storage."""
     job = run_until_finished(InvoicePDF.enqueue(invoice))
     assert job.state == State.COMPLETED
     assert read_file(job).startswith(b"%PDF-")
 
 
 @pytest.mark.django_db(transaction=True)
-def test_document_shows_the_present(sandbox: Sandbox, invoice: Invoice, place) -> None:
-    """What changed between order and rendering is in the document, parameters included."""
-    place.enqueue(invoice, params={"copy": 2})
+def test_document_is_rendered_by_the_worker(
+    sandbox: Sandbox, invoice: Invoice, locale_document
+) -> None:
+    """The worker renders the current source, with the stored parameters."""
+    locale_document.enqueue(invoice, params={"copy": 2})
     lifecycle.submit()
-    assert [params for *_, params in place.rendered] == [{"copy": 2}]
+    assert [params for *_, params in locale_document.rendered] == [{"copy": 2}]
 
 
 @pytest.mark.django_db(transaction=True)
-def test_document_in_language_and_time_zone(sandbox: Sandbox, place, invoice: Invoice) -> None:
-    """A worker renders in language and time zone of who ordered, then goes back to its own."""
+def test_worker_activates_the_stored_locale(
+    sandbox: Sandbox, locale_document, invoice: Invoice
+) -> None:
+    """A worker renders in the stored language and time zone, and then restores its own."""
     with translation.override("de"), timezone.override("Asia/Kathmandu"):
-        place.enqueue(invoice)
+        locale_document.enqueue(invoice)
     lifecycle.submit()
-    assert [where for *where, _ in place.rendered] == [["de", "Asia/Kathmandu"]]
+    assert [where for *where, _ in locale_document.rendered] == [["de", "Asia/Kathmandu"]]
     assert translation.get_language() == "en-us"
     assert timezone.get_current_timezone_name() == "UTC"
 
 
 @pytest.mark.django_db(transaction=True)
-def test_document_in_its_reader_s_language(sandbox: Sandbox, place, invoice: Invoice) -> None:
-    """A document that says its language and time zone is rendered there, whoever ordered."""
-    place.get_language = lambda self: "fr" if self.source.number == "17" else None
-    place.time_zone = "Europe/Vienna"
+def test_document_may_define_its_locale(
+    sandbox: Sandbox, locale_document, invoice: Invoice
+) -> None:
+    """A document's own language and time zone override those of the request."""
+    locale_document.get_language = lambda self: "fr" if self.source.number == "17" else None
+    locale_document.time_zone = "Europe/Vienna"
     with translation.override("de"):
-        place.enqueue(invoice)
-        place.enqueue(invoice, language="es", time_zone="Asia/Tokyo")
+        locale_document.enqueue(invoice)
+        locale_document.enqueue(invoice, language="es", time_zone="Asia/Tokyo")
     lifecycle.submit()
-    found = {tuple(where) for *where, _ in place.rendered}
+    found = {tuple(where) for *where, _ in locale_document.rendered}
     assert found == {("fr", "Europe/Vienna"), ("es", "Asia/Tokyo")}
 
 
-def test_preview_html(invoice: Invoice, place) -> None:
-    """The HTML as it would be sent, in the document's language; nothing is stored or sent."""
-    place.language = "de"
-    assert place.preview_html(invoice, params={"copy": 2}) == "<p>here</p>"
-    assert place.rendered == [("de", "UTC", {"copy": 2})]
+def test_preview_html_stores_and_sends_nothing(invoice: Invoice, locale_document) -> None:
+    """The preview is the HTML in the document's language; nothing is stored or sent."""
+    locale_document.language = "de"
+    assert locale_document.preview_html(invoice, params={"copy": 2}) == "<p>here</p>"
+    assert locale_document.rendered == [("de", "UTC", {"copy": 2})]
     assert "<h1>Invoice 17</h1>" in InvoicePDF.preview_html(invoice)
     assert not RenderJob.objects.exists()
 
 
-def test_render_now(sandbox: Sandbox, invoice: Invoice) -> None:
-    """A synchronous document comes back as bytes, without a job."""
+def test_render_now_returns_bytes_without_a_job(sandbox: Sandbox, invoice: Invoice) -> None:
+    """A synchronous call returns the document's bytes, and no job is stored."""
     assert InvoicePDF.render_now(invoice).startswith(b"%PDF-")
     assert not RenderJob.objects.exists()
     assert [call.path for call in sandbox.calls] == ["/docs"]
 
 
-def test_render_now_into_a_file(sandbox: Sandbox, invoice: Invoice) -> None:
-    """Into a file, its size is told."""
+def test_render_now_writes_to_a_file(sandbox: Sandbox, invoice: Invoice) -> None:
+    """With a target the document is written to it, and its size is returned."""
     target = BytesIO()
     download = InvoicePDF.render_now(invoice, target, document_type="xlsx")
     assert target.getvalue().startswith(b"PK")
     assert download.size == len(target.getvalue())
 
 
-# --- who may have it -------------------------------------------------------------------------
+# --- permissions -----------------------------------------------------------------------------
 
 
-def test_may_download_by_default(place, invoice: Invoice) -> None:
-    """The owner may, others may not."""
+def test_owner_may_download_by_default(locale_document, invoice: Invoice) -> None:
+    """By default the owner may download the document, and others may not."""
     anna = get_user_model().objects.create(username="anna")
     ben = get_user_model().objects.create(username="ben")
-    job = place.enqueue(invoice, owner=anna)
-    assert place.may_download(anna, job)
-    assert not place.may_download(ben, job)
+    job = locale_document.enqueue(invoice, owner=anna)
+    assert locale_document.may_download(anna, job)
+    assert not locale_document.may_download(ben, job)
 
 
-def test_may_download_as_the_document_says(
-    client: Client, place, invoice: Invoice, documents_dir
+def test_may_download_decides_for_users_who_are_logged_in(
+    client: Client, locale_document, invoice: Invoice, documents_dir
 ) -> None:
-    """The download view asks the document's class, but never for a stranger."""
-    place.may_download = classmethod(lambda cls, user, job: job.source.number == user.username)
+    """The download view calls the class's rule, but never for an anonymous user."""
+    locale_document.may_download = classmethod(
+        lambda cls, user, job: job.source.number == user.username
+    )
     documents_dir.mkdir()
     (documents_dir / "a.xlsx").write_bytes(b"PK")
     anna = get_user_model().objects.create(username="anna")
-    job = place.enqueue(invoice, owner=anna)
+    job = locale_document.enqueue(invoice, owner=anna)
     RenderJob.objects.update(state=State.COMPLETED, due_at=None, file="a.xlsx")
     address = job.get_absolute_url()
     assert client.get(address).status_code == 404
@@ -367,22 +391,24 @@ def test_may_download_as_the_document_says(
     assert b"".join(client.get(address)) == b"PK"
 
 
-# --- in languages and zones ------------------------------------------------------------------
+# --- errors ----------------------------------------------------------------------------------
 
 
 @pytest.mark.django_db(transaction=True)
-def test_document_in_a_zone_without_a_key(sandbox: Sandbox, place, invoice: Invoice) -> None:
-    """A fixed offset, which no worker could find by name, does not fail the document."""
+def test_fixed_offset_does_not_fail_the_document(
+    sandbox: Sandbox, locale_document, invoice: Invoice
+) -> None:
+    """A fixed offset, which no worker can find by name, is replaced by the project's time zone."""
     with timezone.override(timezone.get_fixed_timezone(90)):
-        job = place.enqueue(invoice)
+        job = locale_document.enqueue(invoice)
     lifecycle.submit()
     assert RenderJob.objects.get(pk=job.pk).state == State.QUEUED
-    assert place.rendered[0][1] == "UTC"
+    assert locale_document.rendered[0][1] == "UTC"
 
 
 @pytest.mark.django_db(transaction=True)
-def test_source_gone(sandbox: Sandbox, invoice: Invoice) -> None:
-    """A source that was deleted before the rendering fails the job; nothing is sent."""
+def test_deleted_source_fails_the_job(sandbox: Sandbox, invoice: Invoice) -> None:
+    """A source that was deleted before rendering fails the job, and nothing is sent."""
     job = InvoicePDF.enqueue(invoice)
     invoice.delete()
     job = run_until_finished(job)
@@ -392,8 +418,8 @@ def test_source_gone(sandbox: Sandbox, invoice: Invoice) -> None:
 
 
 @pytest.mark.django_db(transaction=True)
-def test_template_error(sandbox: Sandbox, invoice: Invoice) -> None:
-    """An error in a template fails the job with its traceback in the history; nothing is sent."""
+def test_template_error_fails_the_job_with_a_traceback(sandbox: Sandbox, invoice: Invoice) -> None:
+    """A template error fails the job with its traceback in the history, and nothing is sent."""
     job = run_until_finished(Broken.enqueue(invoice))
     assert (job.state, job.error_code) == (State.FAILED, "template_error")
     failed = job.events.get(kind="failed")
@@ -405,8 +431,8 @@ def test_template_error(sandbox: Sandbox, invoice: Invoice) -> None:
 
 
 @pytest.mark.django_db(transaction=True)
-def test_unregistered_label(sandbox: Sandbox, invoice: Invoice) -> None:
-    """A job of a class that was renamed or removed fails as a matter of configuration."""
+def test_unregistered_document_fails_the_job(sandbox: Sandbox, invoice: Invoice) -> None:
+    """A job of a removed class fails with a configuration error."""
     job = InvoicePDF.enqueue(invoice, document="shop.Removed")
     job = run_until_finished(job)
     assert (job.state, job.error_code) == (State.FAILED, "configuration")
@@ -415,8 +441,10 @@ def test_unregistered_label(sandbox: Sandbox, invoice: Invoice) -> None:
 
 
 @pytest.mark.django_db(transaction=True)
-def test_rendered_content_is_checked(sandbox: Sandbox, settings, invoice: Invoice) -> None:
-    """What a template made is checked before it costs anything, as given content is."""
+def test_rendered_content_is_validated_before_sending(
+    sandbox: Sandbox, settings, invoice: Invoice
+) -> None:
+    """Rendered content is validated like given content, before it is sent."""
     settings.DOCRAPTOR = settings.DOCRAPTOR | {"MAX_CONTENT_BYTES": 10}
     job = run_until_finished(InvoicePDF.enqueue(invoice))
     assert (job.state, job.error_code) == (State.FAILED, "invalid_request")
@@ -427,8 +455,8 @@ def test_rendered_content_is_checked(sandbox: Sandbox, settings, invoice: Invoic
 
 
 @pytest.fixture
-def programme() -> Iterator[type[Document[Invoice]]]:
-    """A public document."""
+def hosted_document() -> Iterator[type[Document[Invoice]]]:
+    """A document class that is hosted."""
 
     class Programme(Document[Invoice]):
         """Registered during the test."""
@@ -443,9 +471,11 @@ def programme() -> Iterator[type[Document[Invoice]]]:
     registry.unregister(Programme.label)
 
 
-def test_hosted_class(programme: type[Document[Invoice]], invoice: Invoice) -> None:
-    """The class says that it is public, for how long and how often."""
-    job = programme.enqueue(invoice)
+def test_hosted_class_sets_lifetime_and_limit(
+    hosted_document: type[Document[Invoice]], invoice: Invoice
+) -> None:
+    """The class defines that its documents are hosted, how long and how often."""
+    job = hosted_document.enqueue(invoice)
     assert job.hosted
     assert job.hosted_expires_at is not None
     left = job.hosted_expires_at - timezone.now()
@@ -454,30 +484,32 @@ def test_hosted_class(programme: type[Document[Invoice]], invoice: Invoice) -> N
     assert job.storage == "default"
 
 
-def test_hosted_by_the_call(programme: type[Document[Invoice]], invoice: Invoice) -> None:
-    """The call has the last word, either way."""
-    private = programme.enqueue(invoice, hosted=False, storage="")
+def test_call_overrides_hosted(hosted_document: type[Document[Invoice]], invoice: Invoice) -> None:
+    """The call's argument overrides the class's, both ways."""
+    private = hosted_document.enqueue(invoice, hosted=False, storage="")
     assert (private.hosted, private.hosted_expires_at, private.storage) == (False, None, "")
     assert private.input.options == {}
     assert InvoicePDF.enqueue(invoice, hosted=True).hosted
 
 
-def test_hosted_renewed(programme: type[Document[Invoice]], invoice: Invoice) -> None:
-    """A newer order brings its own end; a private order is another document."""
-    first = shortcuts.enqueue_or_update(programme.spec(invoice))
-    again = shortcuts.enqueue_or_update(programme.spec(invoice))
+def test_updated_hosted_job_has_a_new_expiry_time(
+    hosted_document: type[Document[Invoice]], invoice: Invoice
+) -> None:
+    """An update brings a new expiry time; a private document is another one."""
+    first = shortcuts.enqueue_or_update(hosted_document.spec(invoice))
+    again = shortcuts.enqueue_or_update(hosted_document.spec(invoice))
     assert again == first
     assert first.hosted_expires_at is not None
     assert again.hosted_expires_at is not None
     assert again.hosted_expires_at > first.hosted_expires_at
     again.input.refresh_from_db()
     assert again.input.options["hosted_expires_at"] == again.hosted_expires_at.isoformat()
-    assert shortcuts.enqueue_or_update(programme.spec(invoice, hosted=False)) != first
+    assert shortcuts.enqueue_or_update(hosted_document.spec(invoice, hosted=False)) != first
 
 
-def test_hosted_class_render_now(
-    programme: type[Document[Invoice]], invoice: Invoice, sandbox: Sandbox
+def test_render_now_of_a_hosted_class_is_private(
+    hosted_document: type[Document[Invoice]], invoice: Invoice, sandbox: Sandbox
 ) -> None:
-    """What is wanted as bytes is not made public."""
-    assert programme.render_now(invoice).startswith(b"%PDF-")
+    """A document that is returned as bytes is not published."""
+    assert hosted_document.render_now(invoice).startswith(b"%PDF-")
     assert [entry.hosted for entry in sandbox.ledger.accepted()] == [False]

@@ -1,4 +1,4 @@
-"""Finished documents in a file field of their source: once, in order, without saving it."""
+"""Copies of finished documents in a file field of their source."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -38,8 +38,8 @@ def invoice() -> Invoice:
 
 
 @pytest.fixture
-def media(settings: Any, tmp_path: Path) -> Path:
-    """Where the field's own storage keeps its files."""
+def media_dir(settings: Any, tmp_path: Path) -> Path:
+    """The directory of the field's own storage."""
     location = tmp_path / "media"
     settings.STORAGES = settings.STORAGES | {
         "default": {
@@ -51,8 +51,8 @@ def media(settings: Any, tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def delivered(documents_dir: Path, media: Path) -> Iterator[type[Document[Invoice]]]:
-    """A document that goes into ``Invoice.pdf``."""
+def delivered_document(documents_dir: Path, media_dir: Path) -> Iterator[type[Document[Invoice]]]:
+    """A document class that delivers to ``Invoice.pdf``."""
 
     class Delivered(Document[Invoice]):
         """Of the time of a test."""
@@ -71,11 +71,11 @@ def delivered(documents_dir: Path, media: Path) -> Iterator[type[Document[Invoic
 
 
 @pytest.fixture
-def finish(delivered, documents_dir: Path, invoice: Invoice) -> Finish:
-    """Make a job of the invoice that is finished, but whose signal was not sent."""
+def make_completed_job(delivered_document, documents_dir: Path, invoice: Invoice) -> Finish:
+    """Return a function that makes a completed job whose signal was not sent."""
 
     def make() -> RenderJob:
-        job = delivered.enqueue(invoice)
+        job = delivered_document.enqueue(invoice)
         name = f"{job.pk.hex}.pdf"
         documents_dir.mkdir(exist_ok=True)
         (documents_dir / name).write_bytes(b"%PDF " + job.pk.hex.encode())
@@ -87,40 +87,44 @@ def finish(delivered, documents_dir: Path, invoice: Invoice) -> Finish:
     return make
 
 
-def files(media: Path) -> set[str]:
-    """What is in the field's storage."""
-    return {path.name for path in media.rglob("*") if path.is_file()}
+def field_files(media_dir: Path) -> set[str]:
+    """Return the names of the files in the field's storage."""
+    return {path.name for path in media_dir.rglob("*") if path.is_file()}
 
 
-def _fresh(job: RenderJob) -> RenderJob:
-    """The job as another process would read it."""
+def _reload(job: RenderJob) -> RenderJob:
+    """Return the job as another process would read it."""
     return RenderJob.objects.get(pk=job.pk)
 
 
-def content(invoice: Invoice) -> bytes:
-    """What is in the field."""
+def field_content(invoice: Invoice) -> bytes:
+    """Return the content of the field's file."""
     invoice.refresh_from_db()
     with invoice.pdf.open("rb") as file:
         return bytes(file.read())
 
 
-# --- the way ---------------------------------------------------------------------------------
+# --- delivery --------------------------------------------------------------------------------
 
 
 @pytest.mark.django_db(transaction=True)
-def test_document_is_delivered(sandbox: Sandbox, delivered, invoice: Invoice, media: Path) -> None:
-    """The finished document is in the field, under upload_to, besides the job's own file."""
-    job = run_until_finished(delivered.enqueue(invoice))
-    assert content(invoice).startswith(b"%PDF-")
+def test_document_is_copied_to_the_field(
+    sandbox: Sandbox, delivered_document, invoice: Invoice, media_dir: Path
+) -> None:
+    """The document is copied to the field under upload_to, and the job keeps its own file."""
+    job = run_until_finished(delivered_document.enqueue(invoice))
+    assert field_content(invoice).startswith(b"%PDF-")
     assert invoice.pdf.name == f"invoices/invoice-{job.pk.hex[:12]}.pdf"
-    assert (media / invoice.pdf.name).is_file()
+    assert (media_dir / invoice.pdf.name).is_file()
     assert job.file.storage.exists(job.file.name)
     assert event_kinds(job)[-1] == "delivered"
 
 
-def test_only_the_column_changes(finish: Finish, delivered, invoice: Invoice) -> None:
-    """The source is not saved: no signal, and nothing of a concurrent change is undone."""
-    job = finish()
+def test_delivery_updates_only_the_column(
+    make_completed_job: Finish, delivered_document, invoice: Invoice
+) -> None:
+    """The source is not saved: no signal is sent, and a concurrent change is kept."""
+    job = make_completed_job()
     saved: list[object] = []
 
     def note(**kwargs: object) -> None:
@@ -128,157 +132,171 @@ def test_only_the_column_changes(finish: Finish, delivered, invoice: Invoice) ->
 
     post_save.connect(note, sender=Invoice)
     Invoice.objects.update(number="changed")
-    assert delivered.deliver(job)
+    assert delivered_document.deliver(job)
     post_save.disconnect(note, sender=Invoice)
     invoice.refresh_from_db()
     assert (invoice.number, bool(invoice.pdf), saved) == ("changed", True, [])
 
 
-def test_deliver_twice(finish: Finish, delivered, invoice: Invoice, media: Path) -> None:
+def test_second_delivery_does_nothing(
+    make_completed_job: Finish, delivered_document, invoice: Invoice, media_dir: Path
+) -> None:
     """A second delivery of the same document does nothing."""
-    job = finish()
-    assert delivered.deliver(job)
-    before = files(media)
-    assert not delivered.deliver(job)
-    assert files(media) == before
+    job = make_completed_job()
+    assert delivered_document.deliver(job)
+    before = field_files(media_dir)
+    assert not delivered_document.deliver(job)
+    assert field_files(media_dir) == before
     assert event_kinds(job).count("delivered") == 1
 
 
-def test_newer_replaces_older(
-    finish: Finish,
-    delivered,
+def test_newer_document_replaces_an_older_one(
+    make_completed_job: Finish,
+    delivered_document,
     invoice: Invoice,
-    media: Path,
+    media_dir: Path,
     django_capture_on_commit_callbacks: Any,
 ) -> None:
-    """A newer document replaces the older; the older's file goes only after the commit."""
-    older, newer = finish(), finish()
+    """A newer document replaces the older one, whose file is deleted after the commit."""
+    older, newer = make_completed_job(), make_completed_job()
     RenderJob.objects.filter(pk=older.pk).update(created_at=seconds_from_now(-9))
-    delivered.deliver(older)
+    delivered_document.deliver(older)
     with django_capture_on_commit_callbacks() as hooks:
-        delivered.deliver(newer)
-    assert len(files(media)) == 2
+        delivered_document.deliver(newer)
+    assert len(field_files(media_dir)) == 2
     for hook in hooks:
         hook()
-    assert files(media) == {f"invoice-{newer.pk.hex[:12]}.pdf"}
-    assert content(invoice).endswith(newer.pk.hex.encode())
+    assert field_files(media_dir) == {f"invoice-{newer.pk.hex[:12]}.pdf"}
+    assert field_content(invoice).endswith(newer.pk.hex.encode())
 
 
-def test_older_does_not_replace_newer(
-    finish: Finish, delivered, invoice: Invoice, media: Path
+def test_older_document_does_not_replace_a_newer_one(
+    make_completed_job: Finish, delivered_document, invoice: Invoice, media_dir: Path
 ) -> None:
-    """A document that is late leaves the newer one's file where it is."""
-    older, newer = finish(), finish()
+    """A late delivery of an older document leaves the newer one's file."""
+    older, newer = make_completed_job(), make_completed_job()
     RenderJob.objects.filter(pk=older.pk).update(created_at=seconds_from_now(-9))
-    delivered.deliver(newer)
-    assert not delivered.deliver(RenderJob.objects.get(pk=older.pk))
-    assert content(invoice).endswith(newer.pk.hex.encode())
-    assert len(files(media)) == 1
+    delivered_document.deliver(newer)
+    assert not delivered_document.deliver(RenderJob.objects.get(pk=older.pk))
+    assert field_content(invoice).endswith(newer.pk.hex.encode())
+    assert len(field_files(media_dir)) == 1
 
 
-def test_deliver_without_a_source(finish: Finish, delivered, media: Path, invoice: Invoice) -> None:
-    """A source that is gone gets nothing, and leaves no file behind."""
-    job = finish()
+def test_delivery_without_a_source_leaves_no_file(
+    make_completed_job: Finish, delivered_document, media_dir: Path, invoice: Invoice
+) -> None:
+    """If the source was deleted, nothing is delivered and no file is left."""
+    job = make_completed_job()
     invoice.delete()
-    assert not delivered.deliver(job)
-    assert files(media) == set()
+    assert not delivered_document.deliver(job)
+    assert field_files(media_dir) == set()
 
 
-def test_deliver_names_no_field(invoice: Invoice) -> None:
-    """A document without ``deliver_to`` delivers nothing."""
+def test_document_without_a_field_is_not_delivered(invoice: Invoice) -> None:
+    """A document without ``deliver_to`` is not delivered."""
     assert not InvoicePDF.deliver(InvoicePDF.enqueue(invoice))
 
 
-def test_overwriting_storage(
-    finish: Finish, delivered, invoice: Invoice, media: Path, monkeypatch: pytest.MonkeyPatch
+def test_older_document_spares_the_newer_file_in_an_overwriting_storage(
+    make_completed_job: Finish,
+    delivered_document,
+    invoice: Invoice,
+    media_dir: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """In a storage that overwrites, as S3 does, an older document leaves a newer's file alone."""
+    """In a storage that overwrites, as S3 does, an older document leaves a newer one's file."""
     field = Invoice._meta.get_field("pdf")
-    monkeypatch.setattr(field, "storage", FileSystemStorage(media, allow_overwrite=True))
-    older, newer = finish(), finish()
+    monkeypatch.setattr(field, "storage", FileSystemStorage(media_dir, allow_overwrite=True))
+    older, newer = make_completed_job(), make_completed_job()
     RenderJob.objects.filter(pk=older.pk).update(created_at=seconds_from_now(-9))
-    delivered.deliver(newer)
+    delivered_document.deliver(newer)
     assert not delivery._point(older, invoice, field, delivery._copy(older, invoice, field))
-    assert content(invoice).endswith(newer.pk.hex.encode())
+    assert field_content(invoice).endswith(newer.pk.hex.encode())
 
 
-# --- failure and races -----------------------------------------------------------------------
+# --- failures and races ----------------------------------------------------------------------
 
 
 @pytest.mark.django_db(transaction=True)
-def test_failed_delivery_is_tried_again(
-    sandbox: Sandbox, delivered, invoice: Invoice, media: Path
+def test_failed_delivery_is_retried(
+    sandbox: Sandbox, delivered_document, invoice: Invoice, media_dir: Path
 ) -> None:
-    """A storage that fails costs no document: the failure is in the history, and is due again."""
-    media.write_text("a file where the directory should be")
-    job = run_until_finished(delivered.enqueue(invoice))
+    """A storage error is recorded and retried, and costs no second document."""
+    media_dir.write_text("a file where the directory should be")
+    job = run_until_finished(delivered_document.enqueue(invoice))
     assert job.state == State.COMPLETED
     failure = job.events.get(kind="not_delivered")
     assert "NotADirectoryError" in failure.message
     assert failure.signal_due_at is not None
-    media.unlink()
+    media_dir.unlink()
     lifecycle.recover()
     assert event_kinds(job)[-1] == "not_delivered"
     skip_time(3600)
     lifecycle.recover()
     assert event_kinds(job)[-1] == "delivered"
-    assert content(invoice).startswith(b"%PDF-")
+    assert field_content(invoice).startswith(b"%PDF-")
     assert sandbox.ledger.create_calls == 1
 
 
-def test_delivery_left_by_a_dead_worker(finish: Finish, invoice: Invoice) -> None:
-    """A worker that dies after the job's completion leaves the delivery to the next tick."""
-    job = finish()
+def test_delivery_of_a_dead_worker_is_made_by_a_sweep(
+    make_completed_job: Finish, invoice: Invoice
+) -> None:
+    """If a worker dies after completion, a later sweep delivers the document."""
+    job = make_completed_job()
     job.record_event(EventKind.COMPLETED)
     lifecycle.recover()
     assert "delivered" not in event_kinds(job)
     skip_time(3600)
     lifecycle.recover()
-    assert content(invoice).endswith(job.pk.hex.encode())
+    assert field_content(invoice).endswith(job.pk.hex.encode())
 
 
-def test_previous_file_that_cannot_be_removed(
-    finish: Finish,
-    delivered,
+def test_previous_file_that_cannot_be_deleted_is_logged(
+    make_completed_job: Finish,
+    delivered_document,
     invoice: Invoice,
-    media: Path,
+    media_dir: Path,
     django_capture_on_commit_callbacks: Any,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """A previous file that cannot be removed is logged; the delivery counts."""
-    (media / "directory").mkdir(parents=True)
-    (media / "directory" / "file").touch()
+    """A previous file that cannot be deleted is logged, and the delivery succeeds."""
+    (media_dir / "directory").mkdir(parents=True)
+    (media_dir / "directory" / "file").touch()
     Invoice.objects.update(pdf="directory")
-    job = finish()
+    job = make_completed_job()
     with django_capture_on_commit_callbacks(execute=True):
-        assert delivered.deliver(job)
+        assert delivered_document.deliver(job)
     assert "stays in the storage" in caplog.text
-    assert content(invoice).endswith(job.pk.hex.encode())
+    assert field_content(invoice).endswith(job.pk.hex.encode())
 
 
-def test_copy_that_the_field_has_stays(
-    finish: Finish, delivered, invoice: Invoice, monkeypatch: pytest.MonkeyPatch, media: Path
+def test_discarding_a_copy_spares_the_fields_file(
+    make_completed_job: Finish,
+    delivered_document,
+    invoice: Invoice,
+    monkeypatch: pytest.MonkeyPatch,
+    media_dir: Path,
 ) -> None:
-    """Where a storage overwrites, who loses against itself does not remove the winner's file."""
+    """In a storage that overwrites, discarding a copy does not delete the field's own file."""
     field = Invoice._meta.get_field("pdf")
-    monkeypatch.setattr(field, "storage", FileSystemStorage(media, allow_overwrite=True))
-    job = finish()
-    assert delivered.deliver(job)
+    monkeypatch.setattr(field, "storage", FileSystemStorage(media_dir, allow_overwrite=True))
+    job = make_completed_job()
+    assert delivered_document.deliver(job)
     delivery._discard(invoice, field, delivery._copy(job, invoice, field))
-    assert content(invoice).endswith(job.pk.hex.encode())
+    assert field_content(invoice).endswith(job.pk.hex.encode())
 
 
-def test_source_of_a_model_that_is_gone(finish: Finish) -> None:
-    """A job of an app that was removed has no source any more."""
-    job = finish()
+def test_source_of_a_removed_model_is_none(make_completed_job: Finish) -> None:
+    """A job of a removed app has no source."""
+    job = make_completed_job()
     job.content_type = ContentType.objects.create(app_label="gone", model="thing")
     assert delivery.load_source(job) is None
 
 
-def test_failures_are_bounded(finish: Finish, media: Path) -> None:
-    """After the last try nothing is due any more: a person must look."""
-    job = finish()
-    media.write_text("a file where the directory should be")
+def test_failed_deliveries_are_bounded(make_completed_job: Finish, media_dir: Path) -> None:
+    """After MAX_DELIVERIES failures no further one is scheduled."""
+    job = make_completed_job()
+    media_dir.write_text("a file where the directory should be")
     for _ in range(delivery.MAX_DELIVERIES):
         delivery.receive(job=job)
     due = list(job.events.filter(kind="not_delivered").values_list("signal_due_at", flat=True))
@@ -286,9 +304,11 @@ def test_failures_are_bounded(finish: Finish, media: Path) -> None:
     assert [at is None for at in due] == [False] * (len(due) - 1) + [True]
 
 
-def test_receiver_ignores_other_jobs(finish: Finish, invoice: Invoice) -> None:
-    """Jobs without a recipe, ad-hoc ones, are none of the receiver's business."""
-    job = finish()
+def test_receiver_ignores_jobs_without_a_document(
+    make_completed_job: Finish, invoice: Invoice
+) -> None:
+    """Jobs without a document class are ignored."""
+    job = make_completed_job()
     RenderJob.objects.filter(pk=job.pk).update(document="")
     delivery.receive(job=RenderJob.objects.get(pk=job.pk))
     invoice.refresh_from_db()
@@ -296,78 +316,92 @@ def test_receiver_ignores_other_jobs(finish: Finish, invoice: Invoice) -> None:
 
 
 @pytest.mark.django_db(transaction=True)
-def test_same_delivery_at_once(finish: Finish, delivered, invoice: Invoice, media: Path) -> None:
-    """Two workers that deliver the same document leave one file and one line of history."""
-    job = finish()
-    assert sorted(run_in_threads(2, lambda: delivered.deliver(_fresh(job)))) == [False, True]
+def test_parallel_deliveries_of_one_document_leave_one_file(
+    make_completed_job: Finish, delivered_document, invoice: Invoice, media_dir: Path
+) -> None:
+    """Two workers that deliver the same document leave one file and one event."""
+    job = make_completed_job()
+    assert sorted(run_in_threads(2, lambda: delivered_document.deliver(_reload(job)))) == [
+        False,
+        True,
+    ]
     invoice.refresh_from_db()
-    assert files(media) == {Path(invoice.pdf.name).name}
+    assert field_files(media_dir) == {Path(invoice.pdf.name).name}
     assert event_kinds(job).count("delivered") == 1
 
 
 @pytest.mark.django_db(transaction=True)
-def test_two_deliveries_at_once(finish: Finish, delivered, invoice: Invoice, media: Path) -> None:
-    """Of two documents delivered at once the newer one's file stays, and no other."""
-    older, newer = finish(), finish()
+def test_parallel_deliveries_keep_the_newer_document(
+    make_completed_job: Finish, delivered_document, invoice: Invoice, media_dir: Path
+) -> None:
+    """Of two documents delivered at once, the newer one's file is kept, and no other."""
+    older, newer = make_completed_job(), make_completed_job()
     RenderJob.objects.filter(pk=older.pk).update(created_at=seconds_from_now(-9))
     jobs = [RenderJob.objects.get(pk=older.pk), newer]
-    run_in_threads(2, lambda: delivered.deliver(jobs.pop()))
-    assert content(invoice).endswith(newer.pk.hex.encode())
-    assert files(media) == {Path(invoice.pdf.name).name}
+    run_in_threads(2, lambda: delivered_document.deliver(jobs.pop()))
+    assert field_content(invoice).endswith(newer.pk.hex.encode())
+    assert field_files(media_dir) == {Path(invoice.pdf.name).name}
 
 
-# --- the latest ------------------------------------------------------------------------------
+# --- latest documents ------------------------------------------------------------------------
 
 
-def test_latest_document(finish: Finish, delivered, invoice: Invoice) -> None:
-    """The finished job that was ordered last, of that class and that object."""
-    assert latest_document(invoice, delivered) is None
-    older, newer = finish(), finish()
-    RenderJob.objects.filter(pk=older.pk).update(created_at=seconds_from_now(-9))
-    delivered.enqueue(invoice)
-    assert latest_document(invoice, delivered) == newer
-    assert latest_document(invoice, InvoicePDF) is None
-    assert latest_document(Invoice.objects.create(number="18"), delivered) is None
-
-
-def test_attach_latest_documents(
-    finish: Finish, delivered, invoice: Invoice, django_assert_max_num_queries: Any
+def test_latest_document_is_the_newest_completed_one(
+    make_completed_job: Finish, delivered_document, invoice: Invoice
 ) -> None:
-    """Each object gets its newest job, or none, by two queries for all of them."""
-    older, newer = finish(), finish()
+    """The latest document is the newest completed job of the class and the object."""
+    assert latest_document(invoice, delivered_document) is None
+    older, newer = make_completed_job(), make_completed_job()
+    RenderJob.objects.filter(pk=older.pk).update(created_at=seconds_from_now(-9))
+    delivered_document.enqueue(invoice)
+    assert latest_document(invoice, delivered_document) == newer
+    assert latest_document(invoice, InvoicePDF) is None
+    assert latest_document(Invoice.objects.create(number="18"), delivered_document) is None
+
+
+def test_attach_latest_documents_needs_two_queries(
+    make_completed_job: Finish,
+    delivered_document,
+    invoice: Invoice,
+    django_assert_max_num_queries: Any,
+) -> None:
+    """Each object gets its latest job or None, with two queries for all of them."""
+    older, newer = make_completed_job(), make_completed_job()
     RenderJob.objects.filter(pk=older.pk).update(created_at=seconds_from_now(-9))
     for number in range(20):
         Invoice.objects.create(number=str(number))
     invoices = Invoice.objects.order_by("pk")
     with django_assert_max_num_queries(2):
-        attached = attach_latest_documents(invoices, delivered)
+        attached = attach_latest_documents(invoices, delivered_document)
     with django_assert_max_num_queries(0):
         assert [one.latest_document for one in invoices] == [newer] + [None] * 20
     assert attached == list(invoices)
 
 
-def test_attach_latest_documents_of_none(delivered, django_assert_max_num_queries: Any) -> None:
-    """Without objects there is nothing to ask."""
-    with django_assert_max_num_queries(0):
-        assert attach_latest_documents([], delivered) == []
-
-
-def test_delivered_file_replaces_an_uploaded_one(
-    finish: Finish, delivered, invoice: Invoice, media: Path
+def test_attach_latest_documents_of_nothing_needs_no_query(
+    delivered_document, django_assert_max_num_queries: Any
 ) -> None:
-    """A field that had another file before gets the document."""
+    """Without objects there is no query."""
+    with django_assert_max_num_queries(0):
+        assert attach_latest_documents([], delivered_document) == []
+
+
+def test_delivery_replaces_an_uploaded_file(
+    make_completed_job: Finish, delivered_document, invoice: Invoice, media_dir: Path
+) -> None:
+    """A field that had another file gets the document."""
     invoice.pdf.save("draft.pdf", ContentFile(b"draft"))
-    job = finish()
-    assert delivered.deliver(job)
-    assert content(invoice).endswith(job.pk.hex.encode())
+    job = make_completed_job()
+    assert delivered_document.deliver(job)
+    assert field_content(invoice).endswith(job.pk.hex.encode())
 
 
 @pytest.mark.django_db(transaction=True)
 def test_hosted_document_is_not_delivered(
-    sandbox: Sandbox, delivered, documents_dir: Path, media: Path, invoice: Invoice
+    sandbox: Sandbox, delivered_document, documents_dir: Path, media_dir: Path, invoice: Invoice
 ) -> None:
-    """What DocRaptor keeps has no file to deliver; nothing is tried, nothing fails."""
-    job = run_until_finished(delivered.enqueue(invoice, hosted=True))
+    """A hosted document has no file, so nothing is delivered and nothing fails."""
+    job = run_until_finished(delivered_document.enqueue(invoice, hosted=True))
     assert job.state == State.COMPLETED
-    assert files(media) == set()
+    assert field_files(media_dir) == set()
     assert not job.events.filter(kind=EventKind.DELIVERY_FAILED).exists()

@@ -1,4 +1,4 @@
-"""Documents over many rows: what is stored about the rows, and what rendering them costs."""
+"""Documents over many rows: what is stored about the rows, and how they are read."""
 
 import tracemalloc
 import uuid
@@ -46,52 +46,52 @@ def report() -> Iterator[type[QuerysetDocument[Invoice]]]:
     registry.unregister(Report.label)
 
 
-def fill(count: int) -> None:
-    """So many invoices, numbered from zero."""
+def create_invoices(count: int) -> None:
+    """Create invoices, numbered from zero."""
     Invoice.objects.bulk_create(
         (Invoice(number=f"{number:05}", total=number) for number in range(count)), batch_size=5000
     )
 
 
-def numbers(rows: Rows[Invoice]) -> list[str]:
-    """The invoices' numbers."""
+def numbers_of(rows: Rows[Invoice]) -> list[str]:
+    """Return the invoices' numbers."""
     return [invoice.number for invoice in rows]
 
 
-def stored(job: RenderJob) -> Any:
-    """What a job stores about its rows."""
+def stored_rows(job: RenderJob) -> Any:
+    """Return what a job stores about its rows."""
     return RenderInput.objects.get(pk=job.pk).params["rows"]
 
 
-# --- what is stored --------------------------------------------------------------------------
+# --- storage ---------------------------------------------------------------------------------
 
 
-def test_enqueue_queryset(report) -> None:
-    """A queryset is stored as the keys of its rows, in its order."""
-    fill(3)
+def test_queryset_is_stored_as_keys(report) -> None:
+    """A queryset is stored as the primary keys of its rows, in its order."""
+    create_invoices(3)
     chosen = Invoice.objects.exclude(number="00001").order_by("-number")
     job = report.enqueue(chosen)
     assert (job.source, job.name) == (None, "Report.pdf")
-    assert stored(job) == {"keys": [invoice.pk for invoice in chosen]}
+    assert stored_rows(job) == {"keys": [invoice.pk for invoice in chosen]}
 
 
-def test_enqueue_filters(report) -> None:
-    """Filters are stored as they are; rows that come later count, too."""
+def test_filters_are_stored_and_applied_later(report) -> None:
+    """Filters are stored as they are, so rows that are created later are included."""
     job = report.enqueue(filters={"total__gte": 1})
-    assert stored(job) == {"filters": {"total__gte": 1}}
-    fill(3)
-    assert numbers(report(None, {"rows": stored(job)}).rows) == ["00001", "00002"]
+    assert stored_rows(job) == {"filters": {"total__gte": 1}}
+    create_invoices(3)
+    assert numbers_of(report(None, {"rows": stored_rows(job)}).rows) == ["00001", "00002"]
 
 
-def test_enqueue_everything(report) -> None:
-    """Neither queryset nor filters is everything."""
-    fill(2)
+def test_neither_queryset_nor_filters_means_all_rows(report) -> None:
+    """Without a queryset or filters the report has all rows."""
+    create_invoices(2)
     job = report.enqueue()
-    assert len(report(None, {"rows": stored(job)}).rows) == 2
+    assert len(report(None, {"rows": stored_rows(job)}).rows) == 2
 
 
-def test_enqueue_with_params(report) -> None:
-    """A report's own parameters stay beside its rows."""
+def test_params_are_stored_beside_the_rows(report) -> None:
+    """A report's own parameters are stored beside its rows."""
     job = report.enqueue(filters={}, params={"title": "All"})
     params = RenderInput.objects.get(pk=job.pk).params
     assert params == {"title": "All", "rows": {"filters": {}}}
@@ -105,7 +105,7 @@ def test_enqueue_with_params(report) -> None:
         ({"total__gte": object()}, "JSON"),
     ],
 )
-def test_wrong_filters(report, filters: dict[str, Any], message: str) -> None:
+def test_invalid_filters_are_refused(report, filters: dict[str, Any], message: str) -> None:
     """Filters that no worker could use are refused at once."""
     with pytest.raises(ValidationError, match=message):
         report.enqueue(filters=filters)
@@ -114,8 +114,8 @@ def test_wrong_filters(report, filters: dict[str, Any], message: str) -> None:
 
 @pytest.mark.parametrize("name", ["filters", "params"])
 @pytest.mark.parametrize("wrong", [[], "", [("total", 1)], 5])
-def test_filters_that_are_no_dict(report, name: str, wrong: Any) -> None:
-    """They are refused under their name: an empty list is no order for everything."""
+def test_filters_must_be_a_dict(report, name: str, wrong: Any) -> None:
+    """A value that is not a dict is reported under its name: an empty list is not "all rows"."""
     with pytest.raises(ValidationError, match=f"{name} must be a dict") as caught:
         report.enqueue(**{name: wrong})
     assert list(caught.value.message_dict) == [name]
@@ -123,8 +123,8 @@ def test_filters_that_are_no_dict(report, name: str, wrong: Any) -> None:
 
 
 @isolate_apps("tests.apps.shop")
-def test_queryset_of_a_proxy(report) -> None:
-    """A proxy is its model, on either side."""
+def test_queryset_may_be_of_a_proxy(report) -> None:
+    """A proxy counts as its model, both ways."""
 
     class Reminded(Invoice):
         """The same rows."""
@@ -133,37 +133,37 @@ def test_queryset_of_a_proxy(report) -> None:
             proxy = True
             app_label = "shop"
 
-    fill(1)
+    create_invoices(1)
     keys = [Invoice.objects.get().pk]
-    assert stored(report.enqueue(Reminded.objects.all())) == {"keys": keys}
+    assert stored_rows(report.enqueue(Reminded.objects.all())) == {"keys": keys}
     report.model = Reminded
-    assert stored(report.enqueue(Invoice.objects.all())) == {"keys": keys}
+    assert stored_rows(report.enqueue(Invoice.objects.all())) == {"keys": keys}
 
 
-def test_queryset_and_filters(report) -> None:
-    """Both at once are ambiguous."""
+def test_queryset_and_filters_exclude_each_other(report) -> None:
+    """A queryset together with filters is refused."""
     with pytest.raises(ValidationError, match="not both"):
         report.enqueue(Invoice.objects.all(), filters={})
 
 
-def test_no_queryset(report) -> None:
-    """A report is made from a queryset of its model, and says so."""
+def test_other_sources_are_refused(report) -> None:
+    """A source that is not a queryset of the report's model is refused."""
     for wrong in (Invoice(), [1], get_user_model().objects.all()):
         with pytest.raises(ValidationError, match="Report is made from a queryset of Invoice"):
             report.enqueue(wrong)
 
 
-def test_too_many_rows(report) -> None:
-    """More keys than allowed are refused, with the other way to say it."""
+def test_max_rows_limits_the_keys(report) -> None:
+    """More keys than `max_rows` are refused, and the error suggests filters."""
     report.max_rows = 2
-    fill(3)
-    assert len(stored(report.enqueue(Invoice.objects.all()[:2]))["keys"]) == 2
+    create_invoices(3)
+    assert len(stored_rows(report.enqueue(Invoice.objects.all()[:2]))["keys"]) == 2
     with pytest.raises(ValidationError, match=r"more than 2 rows.*filters="):
         report.enqueue(Invoice.objects.all())
 
 
-def test_report_without_a_model() -> None:
-    """A report must say over what."""
+def test_report_needs_a_model() -> None:
+    """A report without a model raises an error."""
 
     class Nothing(QuerysetDocument[Invoice]):
         """No model."""
@@ -175,34 +175,34 @@ def test_report_without_a_model() -> None:
 # --- rows ------------------------------------------------------------------------------------
 
 
-def test_rows_in_chunks(django_assert_num_queries: Any) -> None:
-    """Keys are fetched chunk by chunk, in their order, as often as is wanted."""
-    fill(5)
+def test_rows_are_read_in_chunks(django_assert_num_queries: Any) -> None:
+    """Keys are read in chunks, in their order, as often as they are iterated."""
+    create_invoices(5)
     keys = list(Invoice.objects.order_by("-number").values_list("pk", flat=True))
     rows = Rows(Invoice.objects.all(), keys, chunk_size=2)
     with django_assert_num_queries(3):
-        assert numbers(rows) == ["00004", "00003", "00002", "00001", "00000"]
-    assert numbers(rows)[:2] == ["00004", "00003"]
+        assert numbers_of(rows) == ["00004", "00003", "00002", "00001", "00000"]
+    assert numbers_of(rows)[:2] == ["00004", "00003"]
     assert len(rows) == 5
 
 
 def test_rows_are_counted_once(django_assert_num_queries: Any) -> None:
-    """The length is asked for once, however often a template wants it."""
-    fill(3)
+    """The length needs one query, however often a template uses it."""
+    create_invoices(3)
     rows = Rows(Invoice.objects.all())
     with django_assert_num_queries(1):
         assert (len(rows), len(rows)) == (3, 3)
 
 
-def test_rows_that_are_gone() -> None:
-    """What was deleted since the order is left out."""
-    fill(3)
+def test_deleted_rows_are_skipped() -> None:
+    """Rows that were deleted meanwhile are skipped."""
+    create_invoices(3)
     keys = list(Invoice.objects.order_by("number").values_list("pk", flat=True))
     Invoice.objects.filter(pk=keys[1]).delete()
-    assert numbers(Rows(Invoice.objects.all(), keys)) == ["00000", "00002"]
+    assert numbers_of(Rows(Invoice.objects.all(), keys)) == ["00000", "00002"]
 
 
-def test_rows_with_keys_that_json_has_no_type_for() -> None:
+def test_uuid_keys_are_stored_as_text() -> None:
     """UUIDs are stored as text and found again."""
     jobs = [RenderJob(id=uuid.uuid4(), name="x", state=State.CANCELLED) for _ in range(2)]
     RenderJob.objects.bulk_create(jobs)
@@ -217,9 +217,9 @@ def test_rows_with_keys_that_json_has_no_type_for() -> None:
     assert list(rows) == sorted(jobs, key=lambda job: job.pk, reverse=True)
 
 
-def test_rows_are_not_a_list_to_templates() -> None:
-    """``{% for %}`` takes the rows one by one: it makes a list of what has no length."""
-    fill(3)
+def test_templates_read_rows_one_by_one() -> None:
+    """``{% for %}`` reads the rows one by one, and makes no list of them."""
+    create_invoices(3)
     fetched: list[str] = []
 
     class Watched(Rows[Invoice]):
@@ -235,42 +235,42 @@ def test_rows_are_not_a_list_to_templates() -> None:
     assert template.render(Context({"rows": rows, "fetched": fetched})) == "1 2 3 "
 
 
-# --- the way ---------------------------------------------------------------------------------
+# --- rendering -------------------------------------------------------------------------------
 
 
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize(("kind", "start"), [("pdf", b"%PDF-"), ("xlsx", b"PK")])
 def test_report_completes(sandbox: Sandbox, documents_dir, report, kind: str, start: bytes) -> None:
-    """One class makes both: the PDF and the spreadsheet of the same rows."""
-    fill(3)
+    """One class generates the PDF and the spreadsheet of the same rows."""
+    create_invoices(3)
     job = run_until_finished(report.enqueue(Invoice.objects.all(), document_type=kind))
     assert (job.state, job.name) == (State.COMPLETED, f"Report.{kind}")
     with job.file.open("rb") as file:
         assert file.read().startswith(start)
 
 
-def test_preview_of_a_report(report) -> None:
-    """The rows are in the HTML."""
-    fill(2)
+def test_preview_has_the_rows(report) -> None:
+    """The preview contains the rows."""
+    create_invoices(2)
     html = report.preview_html(Invoice.objects.all())
     assert "<td>00000</td>" in html
     assert "<td>00001</td>" in html
 
 
 @pytest.mark.django_db(transaction=True)
-def test_report_that_is_too_large(sandbox: Sandbox, settings: Any, report) -> None:
-    """A report above MAX_CONTENT_BYTES fails with the numbers, before anything is sent."""
+def test_oversized_report_fails_before_sending(sandbox: Sandbox, settings: Any, report) -> None:
+    """A report above MAX_CONTENT_BYTES fails with the numbers before anything is sent."""
     settings.DOCRAPTOR = settings.DOCRAPTOR | {"MAX_CONTENT_BYTES": 1000}
-    fill(100)
+    create_invoices(100)
     job = run_until_finished(report.enqueue(Invoice.objects.all()))
     assert (job.state, job.error_code) == (State.FAILED, "invalid_request")
     assert "at most 1,000 are allowed" in job.errors
     assert sandbox.ledger.create_calls == 0
 
 
-def test_memory_of_many_rows(report) -> None:
-    """50,000 rows cost the HTML and its parts, not the rows."""
-    fill(MANY)
+def test_memory_does_not_grow_with_the_rows(report) -> None:
+    """50,000 rows need memory for the HTML and its parts, not for the instances."""
+    create_invoices(MANY)
     document = report._build(Invoice.objects.order_by("pk"), {})
     tracemalloc.start()
     try:

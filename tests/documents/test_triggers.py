@@ -1,4 +1,4 @@
-"""Signals that order documents: once per transaction, never stale, never out of thin air."""
+"""Signals that enqueue documents: once per transaction, and never with an old state."""
 
 import threading
 import time
@@ -34,7 +34,7 @@ Connect = Callable[..., Trigger]
 
 @pytest.fixture
 def on_save() -> Iterator[Connect]:
-    """``InvoicePDF.on_save`` for the time of the test."""
+    """Connect ``InvoicePDF.on_save`` for the duration of the test."""
     triggers: list[Trigger] = []
 
     def connect(**order: Any) -> Trigger:
@@ -47,8 +47,8 @@ def on_save() -> Iterator[Connect]:
 
 
 @pytest.fixture
-def totals() -> Iterator[type[Document[Invoice]]]:
-    """A document, ordered by each save, that notes the totals that workers render."""
+def recording_document() -> Iterator[type[Document[Invoice]]]:
+    """A document that each save enqueues, and that records the totals that workers render."""
 
     class Totals(Document[Invoice]):
         """Of the time of a test."""
@@ -67,24 +67,24 @@ def totals() -> Iterator[type[Document[Invoice]]]:
     registry.unregister(Totals.label)
 
 
-def save(**values: Any) -> Invoice:
-    """A new invoice."""
+def create_invoice(**values: Any) -> Invoice:
+    """Create an invoice."""
     return Invoice.objects.create(**{"number": "17", **values})
 
 
-# --- once ------------------------------------------------------------------------------------
+# --- one job per document --------------------------------------------------------------------
 
 
-def test_on_save_orders(on_save: Connect) -> None:
-    """A save orders the document of what was saved."""
+def test_on_save_enqueues_the_document(on_save: Connect) -> None:
+    """Saving an invoice enqueues its document."""
     on_save(priority=2)
-    invoice = save()
+    invoice = create_invoice()
     job = RenderJob.objects.get()
     assert (job.document, job.source, job.priority) == ("shop.InvoicePDF", invoice, 2)
 
 
-def test_on_save_without_a_model() -> None:
-    """A document that says no model cannot listen to one."""
+def test_on_save_needs_a_model() -> None:
+    """A document without a model cannot listen to a model's signal."""
 
     class Loose(Document[None]):
         """No model, no template."""
@@ -93,11 +93,11 @@ def test_on_save_without_a_model() -> None:
         Loose.on_save()
 
 
-def test_ten_saves_make_one_job(on_save: Connect) -> None:
-    """Ten saves in one transaction are one job, named after the last one."""
+def test_saves_in_a_transaction_enqueue_one_job(on_save: Connect) -> None:
+    """Ten saves in one transaction leave one job, with the last name."""
     on_save()
     with transaction.atomic():
-        invoice = save()
+        invoice = create_invoice()
         for number in range(9):
             invoice.number = f"17-{number}"
             invoice.save()
@@ -107,23 +107,23 @@ def test_ten_saves_make_one_job(on_save: Connect) -> None:
 
 
 @pytest.mark.django_db(transaction=True)
-def test_ten_saves_make_one_create(sandbox: Sandbox, totals) -> None:
-    """Ten saves in one transaction are one create call, which shows the last of them."""
+def test_saves_in_a_transaction_make_one_create_call(sandbox: Sandbox, recording_document) -> None:
+    """Ten saves in one transaction make one create call, which shows the last state."""
     with transaction.atomic():
-        invoice = save()
+        invoice = create_invoice()
         for total in range(1, 10):
             invoice.total = total
             invoice.save()
     lifecycle.submit()
     assert sandbox.ledger.create_calls == 1
-    assert totals.rendered == [9]
+    assert recording_document.rendered == [9]
 
 
-def test_later_save_supersedes(on_save: Connect) -> None:
-    """A save in a later transaction brings the job up to date while nobody has begun on it."""
+def test_later_save_updates_a_waiting_job(on_save: Connect) -> None:
+    """A later save updates the job until a worker claims it."""
     anna = get_user_model().objects.create(username="anna")
     on_save(owner=lambda invoice: anna if invoice.total else None)
-    invoice = save()
+    invoice = create_invoice()
     assert RenderJob.objects.get().owner is None
     invoice.total = 5
     invoice.save()
@@ -140,10 +140,12 @@ def test_later_save_supersedes(on_save: Connect) -> None:
         {"state": State.CANCELLED, "due_at": None},
     ],
 )
-def test_begun_job_is_left_alone(on_save: Connect, columns: dict[str, Any]) -> None:
-    """What is claimed, sent or final is not touched: the save makes another job."""
+def test_save_enqueues_another_job_if_the_first_was_started(
+    on_save: Connect, columns: dict[str, Any]
+) -> None:
+    """A claimed, sent or finished job is not changed; the save enqueues another one."""
     on_save()
-    invoice = save()
+    invoice = create_invoice()
     RenderJob.objects.update(**columns)
     first = RenderJob.objects.get()
     invoice.number = "18"
@@ -152,9 +154,9 @@ def test_begun_job_is_left_alone(on_save: Connect, columns: dict[str, Any]) -> N
     assert RenderJob.objects.exclude(pk=first.pk).get().name == "invoice-18.pdf"
 
 
-def test_older_job_is_not_renewed_past_a_newer_one(on_save: Connect) -> None:
-    """If the newest job is under way, an older one that waits is not revived in its stead."""
-    invoice = save()
+def test_save_does_not_update_an_older_waiting_job(on_save: Connect) -> None:
+    """If the newest job was claimed, an older waiting job is not updated in its place."""
+    invoice = create_invoice()
     older = InvoicePDF.enqueue(invoice)
     newer = InvoicePDF.enqueue(invoice)
     RenderJob.objects.filter(pk=older.pk).update(created_at=seconds_from_now(-9))
@@ -168,35 +170,35 @@ def test_older_job_is_not_renewed_past_a_newer_one(on_save: Connect) -> None:
     "other",
     [{"params": {"copy": 2}}, {"document_type": "xlsx"}, {"test": False}, {"account": "other"}],
 )
-def test_other_document_is_not_superseded(on_save: Connect, other: dict[str, Any]) -> None:
-    """Another type, account, test flag or other parameters make it another document."""
-    invoice = save()
+def test_save_does_not_update_another_document(on_save: Connect, other: dict[str, Any]) -> None:
+    """Another type, account, test flag or other parameters make another document."""
+    invoice = create_invoice()
     InvoicePDF.enqueue(invoice, **other)
     on_save()
     invoice.save()
     assert RenderJob.objects.count() == 2
 
 
-def test_order_without_a_source_is_not_superseded() -> None:
-    """What has no source cannot be told apart: every order is a job."""
+def test_spec_without_a_source_is_never_updated() -> None:
+    """Without a source each call stores another job."""
     order = JobSpec(name="x.pdf", content="<p>x</p>")
     assert enqueue_or_update(order) != enqueue_or_update(order)
 
 
-def test_snapshot_is_replaced(on_save: Connect) -> None:
-    """With content rendered at the save, the stored content is that of the last save."""
+def test_snapshot_is_updated_by_the_next_save(on_save: Connect) -> None:
+    """With `snapshot` the stored content is that of the last save."""
     on_save(snapshot=True)
-    invoice = save()
+    invoice = create_invoice()
     invoice.number = "18"
     invoice.save()
     stored = RenderInput.objects.get()
     assert "Invoice 18" in stored.content
 
 
-def test_idempotency_key_of_the_source(on_save: Connect) -> None:
-    """A key made from the source decides what is the same document."""
+def test_idempotency_key_may_depend_on_the_source(on_save: Connect) -> None:
+    """A key made from the source decides whether a document is the same."""
     on_save(idempotency_key=lambda invoice: f"invoice-{invoice.number}")
-    invoice = save()
+    invoice = create_invoice()
     invoice.save()
     RenderJob.objects.update(lease_token="claimed")
     invoice.save()
@@ -206,42 +208,42 @@ def test_idempotency_key_of_the_source(on_save: Connect) -> None:
     assert RenderJob.objects.count() == 2
 
 
-# --- not -------------------------------------------------------------------------------------
+# --- when nothing is enqueued ----------------------------------------------------------------
 
 
-def test_when(on_save: Connect) -> None:
-    """Only what ``when`` lets through is ordered."""
+def test_on_save_respects_when(on_save: Connect) -> None:
+    """Only a source that ``when`` accepts is enqueued."""
     on_save(when=lambda invoice: invoice.total > 3)
-    save(total=3)
+    create_invoice(total=3)
     assert not RenderJob.objects.exists()
-    save(total=4)
+    create_invoice(total=4)
     assert RenderJob.objects.count() == 1
 
 
-def test_disconnect(on_save: Connect) -> None:
-    """What is disconnected orders nothing more."""
+def test_disconnected_trigger_enqueues_nothing(on_save: Connect) -> None:
+    """A disconnected trigger enqueues nothing."""
     trigger = on_save()
     assert trigger.disconnect()
-    save()
+    create_invoice()
     assert not RenderJob.objects.exists()
 
 
 @pytest.mark.django_db(transaction=True)
-def test_rollback_leaves_nothing(on_save: Connect) -> None:
-    """Neither a job nor a change to one survives a rollback."""
+def test_rollback_undoes_new_and_updated_jobs(on_save: Connect) -> None:
+    """After a rollback there is neither a new job nor a change to one."""
     on_save()
-    invoice = save()
+    invoice = create_invoice()
     with transaction.atomic():
-        save(number="18")
+        create_invoice(number="18")
         invoice.number = "19"
         invoice.save()
         transaction.set_rollback(True)
     assert RenderJob.objects.get().name == "invoice-17.pdf"
 
 
-def test_fixture_orders_nothing(on_save: Connect, tmp_path: Any) -> None:
-    """Loading a fixture is no event of the project."""
-    save()
+def test_loading_a_fixture_enqueues_nothing(on_save: Connect, tmp_path: Any) -> None:
+    """Loading a fixture enqueues nothing."""
+    create_invoice()
     file = tmp_path / "invoices.json"
     call_command("dumpdata", "shop.Invoice", output=file, stdout=StringIO())
     on_save()
@@ -249,10 +251,10 @@ def test_fixture_orders_nothing(on_save: Connect, tmp_path: Any) -> None:
     assert not RenderJob.objects.exists()
 
 
-def test_historical_model_orders_nothing(on_save: Connect) -> None:
-    """A data migration orders nothing, even where every sender is listened to."""
+def test_migration_enqueues_nothing(on_save: Connect) -> None:
+    """A data migration enqueues nothing, even if every sender is connected."""
     old_model = MigrationLoader(connection).project_state().apps.get_model("shop", "Invoice")
-    invoice = save()
+    invoice = create_invoice()
     trigger = InvoicePDF.on(post_save, source=lambda **kwargs: invoice)
     try:
         old_model.objects.create(number="old")
@@ -263,8 +265,8 @@ def test_historical_model_orders_nothing(on_save: Connect) -> None:
         trigger.disconnect()
 
 
-def test_bulk_create_and_update_send_no_signal(on_save: Connect) -> None:
-    """What Django sends no signal for orders nothing: that is what enqueue_many is for."""
+def test_bulk_operations_enqueue_nothing(on_save: Connect) -> None:
+    """Bulk operations send no signal; enqueue_many() is for them."""
     on_save()
     Invoice.objects.bulk_create([Invoice(number="1")])
     Invoice.objects.update(total=7)
@@ -273,39 +275,39 @@ def test_bulk_create_and_update_send_no_signal(on_save: Connect) -> None:
     assert RenderJob.objects.count() == 1
 
 
-def test_wrong_order_reaches_who_saves(on_save: Connect) -> None:
-    """An order that cannot be stored is an error of the save, not a document lost in silence."""
+def test_invalid_spec_raises_in_save(on_save: Connect) -> None:
+    """A spec that cannot be stored raises in save(), instead of losing the document."""
     on_save(name=lambda invoice: "x" * 201)
     with pytest.raises(ValidationError, match="200"):
-        save()
+        create_invoice()
 
 
 @pytest.mark.parametrize("name", ["ownr", "filters"])
-def test_unknown_argument(name: str) -> None:
-    """A misspelt argument is told where it is written, not to whoever saves; nothing listens."""
+def test_unknown_argument_raises_when_connecting(name: str) -> None:
+    """A misspelt argument raises where it is written, and nothing is connected."""
     with pytest.raises(TypeError, match=f"InvoicePDF.enqueue.. has no argument '{name}'"):
         InvoicePDF.on_save(**{name: 1})
     with pytest.raises(TypeError, match=name):
         InvoicePDF.on(post_save, sender=Invoice, **{name: 1})
-    save()
+    create_invoice()
     assert not RenderJob.objects.exists()
 
 
-def test_known_arguments(on_save: Connect) -> None:
-    """What ``enqueue()`` takes is taken."""
+def test_on_save_accepts_the_arguments_of_enqueue(on_save: Connect) -> None:
+    """The arguments of ``enqueue()`` are accepted."""
     on_save(snapshot=True, priority=5, params={"a": 1}, options=lambda invoice: {"strict": "html"})
-    save()
+    create_invoice()
     assert RenderJob.objects.get().priority == 5
 
 
 # --- other signals ---------------------------------------------------------------------------
 
 
-def test_on_any_signal() -> None:
-    """Any signal orders the document of the source that is found in its arguments."""
+def test_any_signal_may_enqueue_a_document() -> None:
+    """Any signal can enqueue the document of a source found in its arguments."""
     paid = Signal()
     trigger = InvoicePDF.on(paid, source=lambda *, invoice, **kwargs: invoice)
-    invoice = save()
+    invoice = create_invoice()
     paid.send("shop", invoice=invoice)
     assert RenderJob.objects.get().source == invoice
     trigger.disconnect()
@@ -313,10 +315,10 @@ def test_on_any_signal() -> None:
     assert RenderJob.objects.count() == 1
 
 
-def test_on_signal_without_a_source() -> None:
-    """A signal that has no source for this document orders nothing."""
+def test_signal_without_a_source_enqueues_nothing() -> None:
+    """A signal without a source for this document enqueues nothing."""
     trigger = InvoicePDF.on(post_delete, source=lambda **kwargs: None)
-    save().delete()
+    create_invoice().delete()
     assert not RenderJob.objects.exists()
     trigger.disconnect()
 
@@ -324,16 +326,16 @@ def test_on_signal_without_a_source() -> None:
 # --- other databases -------------------------------------------------------------------------
 
 
-class JobsElsewhere:
-    """A router that keeps jobs apart from everything else."""
+class JobsDatabaseRouter:
+    """A router that stores jobs in another database."""
 
     def db_for_write(self, model: type[Any], **hints: Any) -> str | None:
         """The database of jobs."""
         return "jobs" if model is RenderJob else None
 
 
-def test_save_to_a_database_that_no_worker_reads(on_save: Connect) -> None:
-    """A copy in an archive is not what a worker would find: it orders nothing."""
+def test_save_to_another_database_enqueues_nothing(on_save: Connect) -> None:
+    """A copy in an archive, which no worker reads, enqueues nothing."""
     trigger = on_save()
     invoice = Invoice(number="17", pk=1)
     invoice._state.db = "archive"
@@ -341,14 +343,14 @@ def test_save_to_a_database_that_no_worker_reads(on_save: Connect) -> None:
     assert not RenderJob.objects.exists()
 
 
-def test_jobs_in_another_database(
+def test_job_in_another_database_waits_for_the_commit(
     on_save: Connect, settings: Any, django_capture_on_commit_callbacks: Any
 ) -> None:
-    """Where jobs are kept elsewhere, the order waits for the commit of the source's database."""
+    """If jobs are stored in another database, the job is stored after the source's commit."""
     on_save()
-    settings.DATABASE_ROUTERS = ["tests.documents.test_triggers.JobsElsewhere"]
+    settings.DATABASE_ROUTERS = ["tests.documents.test_triggers.JobsDatabaseRouter"]
     with django_capture_on_commit_callbacks() as hooks:
-        save()
+        create_invoice()
     settings.DATABASE_ROUTERS = []
     assert not RenderJob.objects.exists()
     (hook,) = hooks
@@ -360,9 +362,9 @@ def test_jobs_in_another_database(
 
 
 @pytest.mark.django_db(transaction=True)
-def test_two_threads_save_at_once(sandbox: Sandbox, totals) -> None:
-    """Two savers at once lose no update: at most two jobs, and the newest shows the last state."""
-    invoice = save(total=0)
+def test_parallel_saves_lose_no_update(sandbox: Sandbox, recording_document) -> None:
+    """Two parallel saves leave at most two jobs, and the newest shows the last state."""
+    invoice = create_invoice(total=0)
 
     def add_one() -> None:
         with transaction.atomic():
@@ -373,28 +375,32 @@ def test_two_threads_save_at_once(sandbox: Sandbox, totals) -> None:
     run_in_threads(2, add_one)
     assert 1 <= RenderJob.objects.count() <= 2
     lifecycle.submit()
-    assert totals.rendered[-1] == 2
+    assert recording_document.rendered[-1] == 2
 
 
 @pytest.mark.django_db(transaction=True)
-def test_savers_and_a_worker_at_once(sandbox: Sandbox, totals) -> None:
-    """While a worker is busy all the time, what is rendered last is what was saved last."""
+def test_last_save_is_rendered_last(sandbox: Sandbox, recording_document) -> None:
+    """While a worker is busy all the time, the last document shows the last save."""
     with background_worker():
-        invoice = save(total=0)
+        invoice = create_invoice(total=0)
         for total in range(1, 11):
             time.sleep(0.02)
             invoice.total = total
             invoice.save()
     lifecycle.submit()
-    assert totals.rendered[-1] == 10
-    assert totals.rendered == sorted(totals.rendered)
-    assert len(totals.rendered) == RenderJob.objects.count() == sandbox.ledger.create_calls
+    assert recording_document.rendered[-1] == 10
+    assert recording_document.rendered == sorted(recording_document.rendered)
+    assert (
+        len(recording_document.rendered) == RenderJob.objects.count() == sandbox.ledger.create_calls
+    )
 
 
 @pytest.mark.django_db(transaction=True)
-def test_worker_waits_for_the_commit(sandbox: Sandbox, totals) -> None:
-    """A job that an open transaction has renewed is not rendered before its commit."""
-    invoice = save(total=1)
+def test_updated_job_is_not_rendered_before_the_commit(
+    sandbox: Sandbox, recording_document
+) -> None:
+    """A job that an open transaction has updated is not rendered before its commit."""
+    invoice = create_invoice(total=1)
     ran = threading.Event()
 
     def submit() -> None:
@@ -408,21 +414,21 @@ def test_worker_waits_for_the_commit(sandbox: Sandbox, totals) -> None:
         invoice.save()
         worker.start()
         ran.wait(0.5)
-        assert totals.rendered == []
+        assert recording_document.rendered == []
     worker.join()
     lifecycle.submit()
-    assert totals.rendered == [2]
+    assert recording_document.rendered == [2]
 
 
 @pytest.mark.services("postgresql")
 @pytest.mark.django_db(transaction=True)
-def test_worker_does_not_wait_behind_a_transaction(sandbox: Sandbox, on_save: Connect) -> None:
-    """Where the database can skip locked rows, other jobs go on during a long transaction."""
+def test_worker_skips_jobs_locked_by_a_transaction(sandbox: Sandbox, on_save: Connect) -> None:
+    """If the database can skip locked rows, other jobs go on during a long transaction."""
     if not connections["default"].features.has_select_for_update_skip_locked:
         pytest.skip("this database cannot skip locked rows")
     on_save()
-    invoice = save()
-    save(number="other")
+    invoice = create_invoice()
+    create_invoice(number="other")
     with transaction.atomic():
         invoice.save()
         assert run_in_threads(1, lifecycle.submit) == [1]
@@ -430,20 +436,20 @@ def test_worker_does_not_wait_behind_a_transaction(sandbox: Sandbox, on_save: Co
 
 
 @pytest.mark.django_db(transaction=True)
-def test_first_orders_at_once_are_one_job() -> None:
-    """Two transactions that order an object's first document at once take turns."""
-    invoice = save()
+def test_parallel_first_specs_store_one_job() -> None:
+    """Two transactions that enqueue an object's first document at once store one job."""
+    invoice = create_invoice()
     order = InvoicePDF.spec(invoice)
     run_in_threads(2, lambda: enqueue_or_update(order))
     assert RenderJob.objects.count() == 1
 
 
 @pytest.mark.parametrize("is_owned", [True, False])
-def test_nobody_loses_a_document_by_a_save(on_save: Connect, is_owned: bool) -> None:
-    """What somebody has ordered for themselves is made, beside what the save orders."""
+def test_save_does_not_replace_another_users_job(on_save: Connect, is_owned: bool) -> None:
+    """A document that a user requested is rendered, beside the one that the save enqueues."""
     user, other = (get_user_model().objects.create_user(name) for name in ("alice", "bob"))
     with transaction.atomic():
-        invoice = save()
+        invoice = create_invoice()
         theirs = InvoicePDF.enqueue(invoice, owner=user)
         on_save(**({"owner": other} if is_owned else {}))
         invoice.save()
@@ -454,11 +460,11 @@ def test_nobody_loses_a_document_by_a_save(on_save: Connect, is_owned: bool) -> 
     ]
 
 
-def test_nobodys_document_becomes_somebodys(on_save: Connect) -> None:
-    """An owner is added to a document that had none."""
+def test_save_adds_an_owner_to_an_unowned_job(on_save: Connect) -> None:
+    """An owner is added to a job that had none."""
     user = get_user_model().objects.create_user("alice")
     with transaction.atomic():
-        invoice = save()
+        invoice = create_invoice()
         job = InvoicePDF.enqueue(invoice)
         on_save(owner=user)
         invoice.save()
@@ -467,10 +473,10 @@ def test_nobodys_document_becomes_somebodys(on_save: Connect) -> None:
     assert job.owner == user
 
 
-def test_a_snapshot_outlives_a_save(on_save: Connect) -> None:
-    """It must show what was true when it was ordered."""
+def test_save_does_not_replace_a_snapshot(on_save: Connect) -> None:
+    """A snapshot shows the state at which it was enqueued."""
     with transaction.atomic():
-        invoice = save()
+        invoice = create_invoice()
         job = InvoicePDF.enqueue(invoice, snapshot=True)
         on_save()
         invoice.save()
@@ -478,9 +484,9 @@ def test_a_snapshot_outlives_a_save(on_save: Connect) -> None:
     assert RenderInput.objects.exclude(pk=job.pk).get().content == ""
 
 
-def test_a_renewed_order_is_sent_as_it_is_now(on_save: Connect) -> None:
-    """PostgreSQL may join the newest job, which it locks, to an input as it was before."""
-    invoice = save()
+def test_updated_job_is_sent_with_its_new_input(on_save: Connect) -> None:
+    """PostgreSQL may join a locked job to its old input, so the input is read again."""
+    invoice = create_invoice()
     first = enqueue_or_update(JobSpec(name="a.pdf", content="<p>old</p>", source=invoice))
     read = RenderJob.objects.select_related("input").get(pk=first.pk)
     enqueue_or_update(JobSpec(name="b.pdf", content="<p>new</p>", source=invoice))

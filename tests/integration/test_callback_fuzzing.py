@@ -1,4 +1,4 @@
-"""Twenty thousand random requests at the callback view: no 5xx, no change, no growth."""
+"""Twenty thousand random requests to the callback view: no 5xx, no change, no memory growth."""
 
 import logging
 import random
@@ -30,8 +30,8 @@ BODIES = [
 ]  # fmt: skip
 
 
-def tokens(dice: random.Random, valid: list[str]):
-    """Strings that are almost a token, or nothing like one, but never a valid one."""
+def random_tokens(dice: random.Random, valid: list[str]):
+    """Yield strings that resemble a token more or less, and are never valid."""
     foreign = TimestampSigner(key="foreign", salt="django_docraptor.callback", sep=".")
     other_salt = TimestampSigner(salt="other", sep=".")
     while True:
@@ -53,13 +53,14 @@ def tokens(dice: random.Random, valid: list[str]):
         )  # fmt: skip
 
 
-def memory() -> int:
-    """Peak memory of this process in KiB."""
+def peak_memory() -> int:
+    """Return the peak memory of this process in KiB."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
 
-def test_callback_fuzz(sandbox: Sandbox, monkeypatch) -> None:
-    """Random methods, tokens, types and bodies are all answered with 4xx, and move nothing."""
+@pytest.mark.fault("W4", "W6")
+def test_random_callbacks_get_4xx_and_change_nothing(sandbox: Sandbox, monkeypatch) -> None:
+    """Random methods, tokens, content types and bodies get 4xx responses and change no row."""
     # pytest keeps every log record, and Django's records keep their request.
     monkeypatch.setattr(logging.getLogger("django.request"), "disabled", True)
     jobs = [enqueue() for _ in range(5)]
@@ -68,7 +69,7 @@ def test_callback_fuzz(sandbox: Sandbox, monkeypatch) -> None:
     before = list(RenderJob.objects.order_by("pk").values()), RenderEvent.objects.count()
     asked = len(sandbox.calls)
     dice = random.Random(4711)
-    client, made = Client(raise_request_exception=False), tokens(dice, valid)
+    client, made = Client(raise_request_exception=False), random_tokens(dice, valid)
     statuses: set[int] = set()
     warm = 0
     for number in range(REQUESTS):
@@ -83,16 +84,19 @@ def test_callback_fuzz(sandbox: Sandbox, monkeypatch) -> None:
         )
         statuses.add(answer.status_code)
         if number == REQUESTS // 10:
-            warm = memory()
+            warm = peak_memory()
     assert statuses <= {301, 404, 405}
     after = list(RenderJob.objects.order_by("pk").values()), RenderEvent.objects.count()
     assert after == before
     assert len(sandbox.calls) == asked
-    assert memory() - warm < 30 * 1024
+    assert peak_memory() - warm < 30 * 1024
 
 
-def test_callback_replayed_a_thousand_times(sandbox: Sandbox, client: Client) -> None:
-    """A valid callback, a thousand times over: one event, one wake-up."""
+@pytest.mark.fault("W5")
+def test_callback_replayed_a_thousand_times_adds_one_event(
+    sandbox: Sandbox, client: Client
+) -> None:
+    """A valid callback that is sent a thousand times adds one event."""
     job = enqueue()
     lifecycle.submit()
     url = f"/docraptor/callback/{make_token(job.pk, 1)}/"

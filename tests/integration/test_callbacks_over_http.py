@@ -1,4 +1,4 @@
-"""Callbacks over the wire: the sandbox calls the site's own view. Rows W1, W2, W7 and W8."""
+"""Callbacks over HTTP: the sandbox calls the site's own view."""
 
 import time
 
@@ -15,13 +15,13 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 @pytest.fixture
 def site(sandbox: Sandbox, documents_dir, settings, live_server):
-    """A site that DocRaptor can call."""
+    """A site that the sandbox can call."""
     settings.DOCRAPTOR = settings.DOCRAPTOR | {"CALLBACK_BASE_URL": live_server.url}
     return live_server
 
 
-def called_back(job: RenderJob) -> RenderJob:
-    """Wait until the callback has been noted."""
+def wait_for_callback(job: RenderJob) -> RenderJob:
+    """Wait until the callback has been recorded."""
     deadline = time.monotonic() + 10
     while time.monotonic() < deadline:
         job.refresh_from_db()
@@ -31,11 +31,12 @@ def called_back(job: RenderJob) -> RenderJob:
     raise AssertionError("no callback came")
 
 
-def test_W1_callback(sandbox: Sandbox, site) -> None:
-    """The callback makes the job due at once: no waiting for the next poll."""
+@pytest.mark.fault("W1")
+def test_callback_makes_the_job_due(sandbox: Sandbox, site) -> None:
+    """A callback makes the job due at once, so that one status call is enough."""
     job = enqueue()
     lifecycle.submit()
-    called_back(job)
+    wait_for_callback(job)
     assert RenderJob.objects.due().filter(pk=job.pk).exists()
     lifecycle.poll()
     lifecycle.download()
@@ -44,8 +45,9 @@ def test_W1_callback(sandbox: Sandbox, site) -> None:
     assert sandbox.ledger.status_calls == 1
 
 
-def test_W2_callback_before_the_create_returned(sandbox: Sandbox, site) -> None:
-    """DocRaptor calls back before its answer to the create has come: no wake-up is lost."""
+@pytest.mark.fault("W2")
+def test_callback_before_the_create_response_is_kept(sandbox: Sandbox, site) -> None:
+    """A callback that arrives before the create response makes the first poll due."""
     sandbox.add_fault(Fault(on="create", action="callback_first"))
     job = enqueue()
     lifecycle.submit()
@@ -57,30 +59,33 @@ def test_W2_callback_before_the_create_returned(sandbox: Sandbox, site) -> None:
     assert event_kinds(job)[:4] == ["enqueued", "submitting", "callback", "accepted"]
 
 
-def test_W7_nothing_that_is_posted_is_contacted(sandbox: Sandbox, site) -> None:
-    """What the callback's body says is never looked at."""
+@pytest.mark.fault("W7")
+def test_posted_urls_are_never_contacted(sandbox: Sandbox, site) -> None:
+    """Nothing in the callback's body is used."""
     with Sandbox() as elsewhere:
         job = enqueue()
         lifecycle.submit()
-        job = called_back(job)
+        job = wait_for_callback(job)
         assert run_until_finished(job).state == State.COMPLETED
         assert elsewhere.requests == []
     paths = {request.path.split("/")[1] for request in sandbox.calls}
     assert paths <= {"async_docs", "docs", "status", "download", "doc_logs.json"}
 
 
+@pytest.mark.fault("W8")
 @pytest.mark.parametrize("action", ["drop", "late", "to_get"])
-def test_W8_no_callback(sandbox: Sandbox, site, action: str) -> None:
-    """A callback that never comes, comes too late or by the wrong method: polling finishes."""
+def test_job_without_a_callback_is_polled(sandbox: Sandbox, site, action: str) -> None:
+    """A callback that is lost, late or sent with the wrong method is replaced by polling."""
     sandbox.add_fault(Fault(on="callback", action=action))
     assert run_until_finished(enqueue()).state == State.COMPLETED
 
 
-def test_W5_duplicate_callbacks(sandbox: Sandbox, site) -> None:
-    """Many deliveries of one callback leave one line in the history."""
+@pytest.mark.fault("W5")
+def test_duplicate_callbacks_add_one_event(sandbox: Sandbox, site) -> None:
+    """Several deliveries of one callback add one event."""
     sandbox.add_fault(Fault(on="callback", action="duplicate", count=5))
     job = enqueue()
     lifecycle.submit()
-    called_back(job)
+    wait_for_callback(job)
     job = run_until_finished(job)
     assert event_kinds(job).count("callback") == 1

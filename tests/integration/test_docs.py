@@ -1,4 +1,4 @@
-"""The reference lists what the code has, no more and no less; links lead somewhere."""
+"""The reference lists what the code has, and the links between its pages are valid."""
 
 import os
 import re
@@ -19,7 +19,7 @@ LINK = re.compile(r"\]\((?!https?://|#)([^)#]+)[^)]*\)")
 
 
 def headings(page: str, level: int = 2) -> list[str]:
-    """The headings of a reference page."""
+    """Return the headings of a reference page."""
     text = (REFERENCE / page).read_text()
     return re.findall(rf"^{'#' * level} (.+)$", text, re.MULTILINE)
 
@@ -32,7 +32,7 @@ def test_settings_are_documented() -> None:
 
 
 def test_defaults_are_documented() -> None:
-    """The plain numbers that the page names are the code's."""
+    """The default numbers on the page are those of the code."""
     text = (REFERENCE / "settings.md").read_text()
     for key in ("deadline", "max_in_flight", "max_submit_failures", "max_document_bytes"):
         default = getattr(conf.Conf, key).default
@@ -40,7 +40,7 @@ def test_defaults_are_documented() -> None:
 
 
 def test_checks_are_documented() -> None:
-    """Every id that the code can give has a heading."""
+    """Every check ID that the code can report has a heading."""
     given = set()
     for file in [PACKAGE / "checks.py", *PACKAGE.glob("*/checks.py")]:
         text = file.read_text()
@@ -51,7 +51,7 @@ def test_checks_are_documented() -> None:
     assert set(headings("checks.md")) == given
 
 
-def test_states_and_reasons_are_documented() -> None:
+def test_states_and_error_codes_are_documented() -> None:
     """Every state and every error code has a heading, in the code's order."""
     expected = [*states.State.values, *(reason.value for reason in states.ErrorCode)]
     assert headings("states.md", level=3) == expected
@@ -70,14 +70,14 @@ def test_commands_are_documented() -> None:
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_links_lead_somewhere(page: Path) -> None:
-    """A relative link or picture in the docs is a file of this repository."""
+def test_links_are_valid(page: Path) -> None:
+    """A relative link or image in the documentation is a file of this repository."""
     missing = [link for link in LINK.findall(page.read_text()) if not (page.parent / link).exists()]
     assert not missing
 
 
 def test_every_page_is_in_the_index() -> None:
-    """No page of the documentation is an orphan."""
+    """Every page of the documentation is listed in the index."""
     index = (ROOT / "docs" / "index.md").read_text()
     for page in sorted((ROOT / "docs").rglob("*.md")):
         name = page.relative_to(ROOT / "docs").with_suffix("").as_posix()
@@ -101,8 +101,8 @@ def invoice(db):
 """
 
 
-def test_page_on_tests(tmp_path: Path) -> None:
-    """What it says works as written, and touches neither broker nor storages of the project."""
+def test_testing_page_example_works(tmp_path: Path) -> None:
+    """The page's example works as written, and uses no broker and no storage of the project."""
     code = re.search(r"```python\n(.*?)```", (ROOT / "docs/how-to/test.md").read_text(), re.DOTALL)
     assert code
     (tmp_path / "test_page.py").write_text(code[1] + READER)

@@ -1,4 +1,4 @@
-"""Imports point one way: each module knows only the rows above its own."""
+"""Imports point one way: each module imports only from the layers above its own."""
 
 import ast
 from collections.abc import Iterator
@@ -33,18 +33,18 @@ APP_FILES = [path for path in FILES if "sandbox" not in path.relative_to(ROOT).p
 SANDBOX_FILES = [path for path in FILES if path not in APP_FILES]
 
 
-def name_of(path: Path) -> str:
-    """The file as a test's id."""
+def test_id(path: Path) -> str:
+    """Return the file's path as a test ID."""
     return str(path.relative_to(ROOT))
 
 
-def unit(path: Path) -> str:
-    """The row's entry to which a file belongs."""
+def layer_of(path: Path) -> str:
+    """Return the module or package to which a file belongs."""
     return path.relative_to(ROOT).with_suffix("").parts[0]
 
 
-def imports(path: Path) -> Iterator[tuple[str, int]]:
-    """Every module that a file imports, at the top or inside a function, with its level."""
+def imported_modules(path: Path) -> Iterator[tuple[str, int]]:
+    """Yield every module that a file imports, at the top or inside a function, with its level."""
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
             yield from ((alias.name, 0) for alias in node.names)
@@ -53,72 +53,76 @@ def imports(path: Path) -> Iterator[tuple[str, int]]:
                 yield f"{node.module or ''}.{alias.name}", node.level
 
 
-def ours(path: Path) -> Iterator[str]:
-    """The entries of our own table that a file imports."""
-    for module, _level in imports(path):
+def internal_imports(path: Path) -> Iterator[str]:
+    """Yield the modules and packages of this app that a file imports."""
+    for module, _level in imported_modules(path):
         first, *rest = module.split(".")
         if first == "django_docraptor":
             yield rest[0] if rest and rest[0] in (*ROW, "sandbox") else "__init__"
 
 
-def foreign(path: Path) -> set[str]:
-    """The top-level packages that a file imports."""
-    return {module.split(".")[0] for module, level in imports(path) if not level}
+def external_imports(path: Path) -> set[str]:
+    """Return the top-level packages that a file imports."""
+    return {module.split(".")[0] for module, level in imported_modules(path) if not level}
 
 
-def test_table_knows_every_module() -> None:
-    """A new module must be given its row."""
-    assert {unit(path) for path in APP_FILES} <= set(ROW)
+def test_every_module_has_a_layer() -> None:
+    """A new module must be added to the table."""
+    assert {layer_of(path) for path in APP_FILES} <= set(ROW)
 
 
-@pytest.mark.parametrize("path", APP_FILES, ids=name_of)
+@pytest.mark.parametrize("path", APP_FILES, ids=test_id)
 def test_imports_point_up(path: Path) -> None:
-    """A module imports from rows above it, or from its own package."""
-    here = unit(path)
-    wrong = {name for name in ours(path) if name != here and ROW.get(name, 99) >= ROW[here]}
+    """A module imports from layers above it, or from its own package."""
+    here = layer_of(path)
+    wrong = {
+        name for name in internal_imports(path) if name != here and ROW.get(name, 99) >= ROW[here]
+    }
     assert wrong == set()
 
 
-@pytest.mark.parametrize("path", FILES, ids=name_of)
+@pytest.mark.parametrize("path", FILES, ids=test_id)
 def test_imports_are_absolute(path: Path) -> None:
     """There are no relative imports."""
-    assert [module for module, level in imports(path) if level] == []
+    assert [module for module, level in imported_modules(path) if level] == []
 
 
-@pytest.mark.parametrize("path", SANDBOX_FILES, ids=name_of)
-def test_sandbox_knows_nothing_of_the_app(path: Path) -> None:
-    """The sandbox meets the app only over HTTP."""
-    of_us = {module for module, _ in imports(path) if module.split(".")[0] == "django_docraptor"}
+@pytest.mark.parametrize("path", SANDBOX_FILES, ids=test_id)
+def test_sandbox_does_not_import_the_app(path: Path) -> None:
+    """The sandbox and the app communicate over HTTP only."""
+    of_us = {
+        module for module, _ in imported_modules(path) if module.split(".")[0] == "django_docraptor"
+    }
     assert {
         module for module in of_us if not module.startswith("django_docraptor.sandbox")
     } == set()
-    assert "django" not in foreign(path)
+    assert "django" not in external_imports(path)
 
 
-@pytest.mark.parametrize("path", APP_FILES, ids=name_of)
+@pytest.mark.parametrize("path", APP_FILES, ids=test_id)
 def test_only_some_know_celery(path: Path) -> None:
     """Celery is the business of tasks, and of the check of its set-up."""
-    if unit(path) not in ("tasks", "checks"):
-        assert not foreign(path) & {"celery", "kombu"}
+    if layer_of(path) not in ("tasks", "checks"):
+        assert not external_imports(path) & {"celery", "kombu"}
 
 
-@pytest.mark.parametrize("path", FILES, ids=name_of)
-def test_only_the_client_knows_http(path: Path) -> None:
-    """Calls to DocRaptor leave through the client alone."""
-    if unit(path) not in ("client", "sandbox"):
-        assert not foreign(path) & {"requests", "urllib3", "httpx", "http"}
+@pytest.mark.parametrize("path", FILES, ids=test_id)
+def test_only_the_client_imports_http_libraries(path: Path) -> None:
+    """Calls to DocRaptor are made by the client only."""
+    if layer_of(path) not in ("client", "sandbox"):
+        assert not external_imports(path) & {"requests", "urllib3", "httpx", "http"}
 
 
-def test_client_knows_no_database() -> None:
+def test_client_does_not_import_django() -> None:
     """The client could serve a program without Django's ORM."""
-    files = [path for path in APP_FILES if unit(path) == "client"]
+    files = [path for path in APP_FILES if layer_of(path) == "client"]
     assert files
     for path in files:
-        assert not {module for module, _ in imports(path) if module.startswith("django.")}
+        assert not {module for module, _ in imported_modules(path) if module.startswith("django.")}
 
 
-def test_imports_sees_function_level(tmp_path) -> None:
-    """The reader of imports finds those inside functions, relative ones too."""
+def test_imports_inside_functions_are_found(tmp_path) -> None:
+    """Imports inside of functions are found, and so are relative ones."""
     file = tmp_path / "module.py"
     file.write_text("def f():\n    import celery.app\n    from . import models\n")
-    assert list(imports(file)) == [("celery.app", 0), (".models", 1)]
+    assert list(imported_modules(file)) == [("celery.app", 0), (".models", 1)]

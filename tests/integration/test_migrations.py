@@ -1,4 +1,4 @@
-"""Migrations tell what the models tell."""
+"""Migrations match the models."""
 
 import pytest
 from django.core.management import call_command
@@ -7,7 +7,7 @@ pytestmark = pytest.mark.django_db
 
 
 def test_migrations_are_complete(capsys) -> None:
-    """``makemigrations`` has nothing to add."""
+    """``makemigrations`` finds no changes."""
     try:
         call_command("makemigrations", "django_docraptor", check=True, dry_run=True)
     except SystemExit:
@@ -15,7 +15,7 @@ def test_migrations_are_complete(capsys) -> None:
 
 
 def test_migrations_are_reversible() -> None:
-    """The app can be taken out again."""
+    """Every operation is reversible, so that the app can be removed."""
     from django.db import connection
     from django.db.migrations.loader import MigrationLoader
 

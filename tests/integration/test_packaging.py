@@ -1,4 +1,4 @@
-"""What is published: the version in one place, the types, and few dependencies."""
+"""The distribution: one version, type information, few dependencies."""
 
 import re
 import tomllib
@@ -12,8 +12,8 @@ PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 PACKAGE = Path(django_docraptor.__file__).parent
 
 
-def test_version_is_in_one_place() -> None:
-    """The build reads the version from the package, and nothing else writes it down."""
+def test_version_is_defined_once() -> None:
+    """The build reads the version from the package, and no other file has it."""
     assert "version" in PYPROJECT["project"]["dynamic"]
     assert "version" not in PYPROJECT["project"]
     source = (ROOT / PYPROJECT["tool"]["hatch"]["version"]["path"]).read_text()
@@ -26,13 +26,13 @@ def test_version_is_in_one_place() -> None:
     assert others == [PACKAGE / "__init__.py"]
 
 
-def test_version_is_the_installed_one() -> None:
-    """The metadata of the distribution tells the package's version."""
+def test_installed_version_is_the_packages() -> None:
+    """The metadata of the distribution has the package's version."""
     assert version("django-docraptor") == django_docraptor.__version__
 
 
 def test_package_is_typed() -> None:
-    """Type checkers of projects read our annotations."""
+    """The package has a py.typed file, so that type checkers read its annotations."""
     assert (PACKAGE / "py.typed").is_file()
 
 
@@ -58,7 +58,7 @@ def test_init_holds_the_version_only() -> None:
     assert not [line for line in lines if re.match(r"\s*(import|from)\s", line)]
 
 
-def test_every_package_is_importable() -> None:
-    """Each directory with code is a package, so that none is left out of the wheel."""
+def test_every_directory_with_code_is_a_package() -> None:
+    """Each directory with code is a package, so that the wheel contains it."""
     folders = {path.parent for path in PACKAGE.rglob("*.py")}
     assert [folder for folder in folders if not (folder / "__init__.py").is_file()] == []

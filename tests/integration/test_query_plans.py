@@ -1,7 +1,7 @@
-"""No hot query reads a whole table, however long the history is.
+"""No frequent query scans a whole table, however long the history is.
 
-On SQLite here; ``tests/e2e/test_query_plans.py`` runs the same on PostgreSQL. What is explained is
-what the engine really runs, whatever that is.
+On SQLite here; ``tests/e2e/test_query_plans.py`` runs the same on PostgreSQL. The tests explain the
+statements that the engine executes.
 """
 
 from collections.abc import Callable, Iterator
@@ -35,7 +35,7 @@ PAGE = "admin:django_docraptor_renderjob_change"
 
 @pytest.fixture(scope="module", autouse=True)
 def _history(django_db_setup: None, django_db_blocker: Any) -> Iterator[None]:
-    """A history in the tables, and statistics about it; gone afterwards."""
+    """Finished jobs in the tables, and statistics about them, deleted afterwards."""
     with django_db_blocker.unblock():
         history.create_history(JOBS)
         history.execute("ANALYZE")
@@ -47,19 +47,19 @@ def _history(django_db_setup: None, django_db_blocker: Any) -> Iterator[None]:
 
 
 @pytest.fixture
-def browser(client: Client) -> Client:
+def admin_client(client: Client) -> Client:
     """A superuser in the admin."""
     client.force_login(User.objects.create_superuser("ada"))
     return client
 
 
 def old_job() -> RenderJob:
-    """One of the finished jobs."""
+    """Return one of the finished jobs."""
     return RenderJob.objects.filter(state=State.COMPLETED).order_by("created_at")[0]
 
 
-def test_a_scan_is_seen() -> None:
-    """The reader of plans finds what it is there to find."""
+def test_scan_is_detected() -> None:
+    """A statement that scans a table is detected."""
     with captured_plans() as found:
         list(RenderJob.objects.filter(sha256="none"))
         list(RenderEvent.objects.filter(message="none"))
@@ -68,8 +68,8 @@ def test_a_scan_is_seen() -> None:
     assert all(any(table in scan for table in LARGE) for scan in found.scans)
 
 
-def test_a_job_from_order_to_end(sandbox: Sandbox, documents_dir: Any) -> None:
-    """Every statement of a document's life."""
+def test_no_scan_while_a_job_is_completed(sandbox: Sandbox, documents_dir: Any) -> None:
+    """No statement from enqueue to completion scans a table."""
     enqueue()
     with captured_plans() as found:
         job = run_until_finished(enqueue())
@@ -78,8 +78,8 @@ def test_a_job_from_order_to_end(sandbox: Sandbox, documents_dir: Any) -> None:
     assert found.scans == []
 
 
-def test_a_job_with_a_source(sandbox: Sandbox, documents_dir: Any) -> None:
-    """Nor does the one of an order that may supersede an older one."""
+def test_no_scan_for_a_job_with_a_source(sandbox: Sandbox, documents_dir: Any) -> None:
+    """Enqueueing for a source, which may update an older job, scans no table."""
     invoice = Invoice.objects.create(number="7")
     with captured_plans() as found:
         enqueue(source=invoice)
@@ -103,8 +103,8 @@ OPERATIONS: dict[str, Callable[[], object]] = {
 
 
 @pytest.mark.parametrize("name", OPERATIONS)
-def test_engine(name: str, sandbox: Sandbox) -> None:
-    """What ticks and workers ask, with jobs that are due."""
+def test_no_scan_by_the_engine(name: str, sandbox: Sandbox) -> None:
+    """The statements of ticks and workers scan no table while jobs are due."""
     Account.objects.create(name="paused", paused_until=seconds_from_now(600))
     waiting: list[dict[str, Any]] = [{"state": State.PENDING}] * 40
     waiting += [{"state": state, "account": "paused"} for state in (State.WORKING, State.PENDING)]
@@ -118,8 +118,8 @@ def test_engine(name: str, sandbox: Sandbox) -> None:
     assert found.scans == []
 
 
-def test_callback() -> None:
-    """The UPDATE of a callback, also of one that comes late."""
+def test_no_scan_by_a_callback() -> None:
+    """A callback's UPDATE scans no table, even for an old attempt."""
     job = old_job()
     with captured_plans() as found:
         lifecycle.record_callback(job.pk, job.attempt)
@@ -129,34 +129,34 @@ def test_callback() -> None:
 
 
 @pytest.mark.parametrize("query", [{}, {"state__exact": "failed"}], ids=["all", "failed"])
-def test_admin_list(browser: Client, query: dict[str, str]) -> None:
-    """The list of jobs, and that of the failed ones."""
+def test_no_scan_by_the_admin_list(admin_client: Client, query: dict[str, str]) -> None:
+    """The list of jobs scans no table, nor does the list of failed jobs."""
     with captured_plans() as found:
-        assert b"invoice-" in browser.get(reverse(LIST), query).content
+        assert b"invoice-" in admin_client.get(reverse(LIST), query).content
     assert found.scans == []
 
 
 @pytest.mark.parametrize("column", ["pk", "status_id"])
-def test_admin_search(browser: Client, column: str) -> None:
-    """A search for a job by what names it."""
+def test_no_scan_by_an_admin_search(admin_client: Client, column: str) -> None:
+    """A search for a job by its ID scans no table."""
     job = old_job()
     with captured_plans() as found:
-        answer = browser.get(reverse(LIST), {"q": str(getattr(job, column))})
+        answer = admin_client.get(reverse(LIST), {"q": str(getattr(job, column))})
     assert job.name in answer.content.decode()
     assert found.scans == []
 
 
-def test_job_page(browser: Client) -> None:
-    """A job with its history and its input."""
+def test_no_scan_by_a_job_page(admin_client: Client) -> None:
+    """The page of a job with its events and input scans no table."""
     job = old_job()
     with captured_plans() as found:
-        assert job.name in browser.get(reverse(PAGE, args=[job.pk])).content.decode()
+        assert job.name in admin_client.get(reverse(PAGE, args=[job.pk])).content.decode()
     assert found.scans == []
 
 
 @pytest.mark.parametrize("share", [0.01, 0.5])
-def test_prune(share: float) -> None:
-    """A batch of a prune, of jobs and of inputs: of few that are old, and of many."""
+def test_no_scan_by_a_prune(share: float) -> None:
+    """A batch of a prune scans no table, whether few or many jobs are old."""
     age = timedelta(seconds=history.SECONDS_BETWEEN_JOBS * JOBS * (1 - share))
     for jobs, inputs in ((age, None), (None, age)):
         with captured_plans() as found:
@@ -165,15 +165,15 @@ def test_prune(share: float) -> None:
         assert found.scans == []
 
 
-def test_prune_after_a_prune() -> None:
-    """Where the old inputs are gone, nothing searches the whole history for them."""
+def test_no_scan_by_a_prune_without_old_inputs() -> None:
+    """If the old inputs were deleted, no statement searches the whole history for them."""
     RenderInput.objects.all().delete()
     with captured_plans() as found:
         assert list(prune(retention_limits(inputs=timedelta(days=1)))) == []
     assert found.scans == []
 
 
-def test_statistics_know_the_history() -> None:
+def test_history_is_long_enough() -> None:
     """The plans above are made for a long history, not for an empty table."""
     assert connection.vendor in ("sqlite", "postgresql")
     assert RenderJob.objects.count() == JOBS

@@ -1,4 +1,4 @@
-"""No leaks: canaries are looked for in all that is written, after every kind of failure."""
+"""Secrets do not leak: canaries are searched in all output, after every kind of failure."""
 
 import json
 import logging
@@ -56,8 +56,8 @@ FAILURES = [
 
 
 @pytest.fixture
-def messages():
-    """Everything that is published to the broker."""
+def broker_messages():
+    """Every message that is published to the broker."""
     published: list[Any] = []
 
     def keep(body: Any = None, headers: Any = None, **kwargs: Any) -> None:
@@ -68,8 +68,8 @@ def messages():
     before_task_publish.disconnect(keep)
 
 
-def live(sandbox: Sandbox, fault: Fault | None) -> RenderJob:
-    """One document's life with one kind of failure."""
+def run_with_fault(sandbox: Sandbox, fault: Fault | None) -> RenderJob:
+    """Run one job to its end with one kind of failure."""
     sandbox.clear_faults()
     if fault:
         sandbox.add_fault(fault)
@@ -78,20 +78,23 @@ def live(sandbox: Sandbox, fault: Fault | None) -> RenderJob:
     return job
 
 
-def written(caplog: pytest.LogCaptureFixture) -> str:
-    """All log lines but those of the sandbox, which stands for the other side."""
+def logged_text(caplog: pytest.LogCaptureFixture) -> str:
+    """Return all log lines except the sandbox's, which plays DocRaptor."""
     ours = (record for record in caplog.records if "sandbox" not in record.name)
     return "\n".join(f"{record.getMessage()} {record.exc_text or ''}" for record in ours)
 
 
-def rows() -> str:
-    """Every column of every row, but for the input, whose purpose it is to hold the content."""
+def dump_rows() -> str:
+    """Return every column of every row, except inputs, which are meant to hold the content."""
     tables = (RenderJob, RenderEvent, Account, Heartbeat)
     return json.dumps([list(table.objects.values()) for table in tables], default=str)
 
 
-def test_no_canary_anywhere(sandbox, documents_dir, settings, caplog, messages, client) -> None:
-    """X7: neither logs at DEBUG, rows, messages, admin pages nor error texts show a secret."""
+@pytest.mark.fault("X7")
+def test_no_secret_is_written_anywhere(
+    sandbox, documents_dir, settings, caplog, broker_messages, client
+) -> None:
+    """Logs at DEBUG, rows, messages, admin pages and errors contain no secret."""
     caplog.set_level(logging.DEBUG)
     sandbox.change_settings(api_key=KEY)
     settings.DOCRAPTOR = settings.DOCRAPTOR | {
@@ -100,7 +103,7 @@ def test_no_canary_anywhere(sandbox, documents_dir, settings, caplog, messages, 
         "RUNNER": "celery",
         "DEFAULTS": {"prince_options": {"http_password": "canary-password"}},
     }
-    jobs = [live(sandbox, fault) for fault in FAILURES]
+    jobs = [run_with_fault(sandbox, fault) for fault in FAILURES]
     assert {job.state for job in jobs} <= set(FINAL_STATES)
     assert len({job.error_code for job in jobs}) > 5
     tokens = [make_token(job.pk, job.attempt) for job in jobs]
@@ -117,12 +120,12 @@ def test_no_canary_anywhere(sandbox, documents_dir, settings, caplog, messages, 
     download_ids = [job.download_id for job in jobs if job.download_id]
     assert download_ids
     told = {
-        "logs": written(caplog),
-        "messages": repr(messages),
+        "logs": logged_text(caplog),
+        "messages": repr(broker_messages),
         "pages": "".join(page.content.decode() for page in pages),
-        "rows": rows(),
+        "rows": dump_rows(),
     }
-    assert messages
+    assert broker_messages
     signatures = [token.rpartition(".")[2] for token in tokens]
     for place, text in told.items():
         secret = [KEY, *signatures, HTML]
@@ -133,10 +136,9 @@ def test_no_canary_anywhere(sandbox, documents_dir, settings, caplog, messages, 
         assert not found, f"{place}: {found}"
 
 
-def test_no_callback_token_in_logs_when_the_database_is_down(
-    sandbox, client, caplog, settings
-) -> None:
-    """A 503 is logged without the URL, which holds the token."""
+@pytest.mark.fault("X7")
+def test_log_of_a_503_has_no_callback_token(sandbox, client, caplog, settings) -> None:
+    """A 503 response is logged without the URL, which contains the token."""
     from django.db import OperationalError, connection
 
     job = enqueue()
@@ -153,9 +155,10 @@ def test_no_callback_token_in_logs_when_the_database_is_down(
     assert token not in caplog.text
 
 
+@pytest.mark.fault("X7")
 @pytest.mark.parametrize("method", ["get", "head", "put", "options"])
-def test_no_callback_token_in_logs_of_other_methods(sandbox, client, caplog, method) -> None:
-    """Who opens the address in a browser, or scans it, writes no token into the log."""
+def test_log_of_other_methods_has_no_callback_token(sandbox, client, caplog, method) -> None:
+    """A request with another method writes no token to the log."""
     caplog.set_level(logging.DEBUG)
     token = make_token(enqueue().pk, 1)
     answer = getattr(client, method)(reverse("django_docraptor:callback", args=[token]))
@@ -163,22 +166,25 @@ def test_no_callback_token_in_logs_of_other_methods(sandbox, client, caplog, met
     assert token not in caplog.text
 
 
-def test_events_never_hold_ids_that_download(sandbox, documents_dir) -> None:
-    """The history tells nothing that would let its reader fetch the document at DocRaptor."""
+@pytest.mark.fault("X7")
+def test_events_have_no_download_id(sandbox, documents_dir) -> None:
+    """The history contains nothing with which the document could be downloaded from DocRaptor."""
     job = run_until_finished(enqueue())
     story = json.dumps(list(job.events.values("message", "detail")))
     assert job.download_id
     assert job.download_id not in story
 
 
+@pytest.mark.fault("X7")
 def test_client_repr_hides_the_key(settings) -> None:
-    """A traceback that shows the client's repr shows no key."""
+    """The client's repr, which a traceback may show, does not contain the API key."""
     from django_docraptor.lifecycle.clients import client_for
 
     settings.DOCRAPTOR = settings.DOCRAPTOR | {"API_KEY": KEY}
     assert KEY not in repr(client_for("default"))
 
 
+@pytest.mark.fault("X7")
 @pytest.mark.parametrize(
     "value",
     [
@@ -200,12 +206,12 @@ def test_client_repr_hides_the_key(settings) -> None:
     ],
     ids=lambda value: type(value).__name__,
 )
-def test_reprs_hide_what_is_secret(value: object) -> None:
-    """A report of an error that shows local variables shows no content, password or address."""
+def test_reprs_hide_secrets(value: object) -> None:
+    """Values in an error report show no content, password or URL."""
     assert "canary" not in repr(value)
 
 
-def test_input_is_the_only_place_of_the_content(sandbox, documents_dir) -> None:
-    """The content lies in one table, that can be emptied."""
+def test_content_is_stored_in_inputs_only(sandbox, documents_dir) -> None:
+    """The content is stored in one table, which can be emptied."""
     shortcuts.enqueue(name="a.pdf", content=HTML)
-    assert "canary-html" not in rows()
+    assert "canary-html" not in dump_rows()

@@ -134,7 +134,7 @@ def test_asset(declare: Any) -> None:
     """A missing asset is told with the place of its tag."""
     told = failing(declare("asset.html"), *invoices("1"), failed="1 of 1")
     assert "asset.html:3: error: " in told
-    assert "'none.png' is not among the static files" in told
+    assert "static file 'none.png' does not exist" in told
 
 
 def test_template_that_raises(declare: Any) -> None:

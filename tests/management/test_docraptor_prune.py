@@ -123,8 +123,14 @@ def test_prune_requires_a_retention() -> None:
         (["--older-than", "-1"], "argument --older-than: '-1' is not a non-negative number"),
         (["--older-than", "soon"], "argument --older-than: 'soon' is not a non-negative number"),
         (["--older-than", "nan"], "argument --older-than: 'nan' is not a non-negative number"),
-        (["--older-than", "40000"], "argument --older-than: 40000 days is too long; the maximum is 36500"),
-        (["--inputs-older-than", "inf"], "argument --inputs-older-than: 'inf' is not a non-negative number"),
+        (
+            ["--older-than", "40000"],
+            "argument --older-than: 40000 days is too long; the maximum is 36500",
+        ),
+        (
+            ["--inputs-older-than", "inf"],
+            "argument --inputs-older-than: 'inf' is not a non-negative number",
+        ),
         (["--batch", "0"], "argument --batch: '0' is not an integer between 1 and 10000"),
         (["--batch", "1.5"], "argument --batch: '1.5' is not an integer between 1 and 10000"),
         (["--max-seconds", "x"], "argument --max-seconds: 'x' is not a non-negative number"),

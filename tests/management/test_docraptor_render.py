@@ -15,7 +15,7 @@ from django_docraptor.states import State
 from tests.apps.shop.admin import InvoiceList
 from tests.apps.shop.documents import InvoicePDF
 from tests.apps.shop.models import Invoice
-from tests.support.jobs import run_until_finished, enqueue, read_file
+from tests.support.jobs import enqueue, read_file, run_until_finished
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -83,7 +83,8 @@ def test_report(sandbox: Sandbox) -> None:
 
 
 @pytest.mark.parametrize(
-    ("label", "hint"), [("shop.InvoicePdf", "Did you mean shop.InvoicePDF"), ("?", "Registered documents: ")]
+    ("label", "hint"),
+    [("shop.InvoicePdf", "Did you mean shop.InvoicePDF"), ("?", "Registered documents: ")],
 )
 def test_unknown_label(label: str, hint: str) -> None:
     """It names those that are close, or all."""
@@ -95,7 +96,9 @@ def test_unknown_key() -> None:
     """It names the missing ones and what is near, and orders nothing."""
     first, gone, last = invoices("1", "2", "3")
     Invoice.objects.filter(pk=gone).delete()
-    expected = rf"No shop\.Invoice with primary key {gone}\. The nearest keys are {first} and {last}\."
+    expected = (
+        rf"No shop\.Invoice with primary key {gone}\. The nearest keys are {first} and {last}\."
+    )
     with pytest.raises(CommandError, match=expected):
         render(LABEL, first, gone)
     assert not RenderJob.objects.exists()

@@ -1,7 +1,9 @@
 """``manage.py docraptor_tick``: the engine without Celery."""
 
 import time
+from io import StringIO
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 from celery.signals import before_task_publish
@@ -10,17 +12,17 @@ from django.db import OperationalError, connection
 
 from django_docraptor import health
 from django_docraptor.models import Heartbeat, RenderJob
-from django_docraptor.sandbox import Sandbox
+from django_docraptor.sandbox import Fault, Sandbox
 from django_docraptor.states import State
 from tests.support.jobs import enqueue
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
+UNTIL_IDLE = ("--until-idle", "--interval", "0.05", "--timeout", "20")
+
 
 def tick(*arguments: str) -> str:
     """Run the command; return what it printed."""
-    from io import StringIO
-
     out = StringIO()
     call_command("docraptor_tick", *arguments, stdout=out)
     return out.getvalue()
@@ -69,6 +71,73 @@ def test_timeout(sandbox: Sandbox, mode: str) -> None:
     enqueue()
     with pytest.raises(CommandError, match=r"0\.2 s: 1 jobs are unfinished"):
         tick(mode, "--timeout", "0.2", "--interval", "0.05")
+
+
+def test_loop_prints_the_set_up_and_each_final_job(sandbox: Sandbox, documents_dir) -> None:
+    """One line at the start, and one for each job that has completed or failed, with its code."""
+    sandbox.add_fault(Fault(on="render", action="fail", times=1))
+    jobs = [enqueue(name="a.pdf"), enqueue(name="b.pdf")]
+    first, *lines = tick(*UNTIL_IDLE).splitlines()
+    assert first.startswith(f"Database: {connection.vendor}, {connection.settings_dict['NAME']}. ")
+    assert first.endswith(f"DocRaptor: {sandbox.url}. Test mode: on.")
+    final = [RenderJob.objects.get(pk=job.pk) for job in jobs]
+    assert {job.state for job in final} == {State.COMPLETED, State.FAILED}
+    endings = {State.COMPLETED: "completed", State.FAILED: "failed, render_failed"}
+    expected = [f"{job.name} ({job.pk}): {endings[State(job.state)]}" for job in final]
+    assert sorted(lines) == sorted(expected)
+
+
+def test_loop_prints_why_nothing_moves_once(sandbox: Sandbox) -> None:
+    """While jobs wait after an error, the loop prints the error when it changes, not each round."""
+    sandbox.add_fault(
+        Fault(on="create", action="status", status_code=401, reason="Unauthorized", times=1)
+    )
+    enqueue()
+    out = StringIO()
+    arguments = ("--loop", "--timeout", "0.5", "--interval", "0.05")
+    with pytest.raises(CommandError):
+        call_command("docraptor_tick", *arguments, stdout=out)
+    _start, *lines = out.getvalue().splitlines()
+    assert [line.partition("Unauthorized")[0] for line in lines] == ["Waiting. Last error: "]
+
+
+def test_loop_prints_no_secret(sandbox: Sandbox, documents_dir, settings: Any) -> None:
+    """The output has no API key, no content and no public URL."""
+    url = urlsplit(sandbox.url)
+    with_password = f"{url.scheme}://user:password@{url.netloc}"
+    key, settings.DOCRAPTOR = "canary-key", settings.DOCRAPTOR | {"API_KEY": "canary-key"}
+    reason = f"Your key {key} is over its limit."
+    sandbox.add_fault(Fault(on="create", action="status", status_code=403, reason=reason, times=1))
+    enqueue(content="<p>canary-content</p>", hosted=True)
+    enqueue(content="<p>canary-content</p>")
+    out = StringIO()
+    settings.DOCRAPTOR = settings.DOCRAPTOR | {"BASE_URL": with_password}
+    call_command("docraptor_tick", *UNTIL_IDLE, stdout=out)
+    job = RenderJob.objects.get(hosted=True)
+    assert job.public_url
+    assert "is over its limit." in out.getvalue()
+    for secret in (key, "canary-content", job.public_url, "password"):
+        assert secret not in out.getvalue()
+
+
+@pytest.mark.parametrize("mode", [(), ("--until-idle", "--interval", "0.05", "--timeout", "20")])
+def test_verbosity_0_is_silent(sandbox: Sandbox, documents_dir, mode: tuple[str, ...]) -> None:
+    """With --verbosity 0 nothing is printed, whatever happens."""
+    sandbox.add_fault(Fault(on="render", action="fail", times=1))
+    enqueue()
+    enqueue()
+    assert tick(*mode, "--verbosity", "0") == ""
+
+
+def test_interrupted_loop_stops(sandbox: Sandbox, monkeypatch) -> None:
+    """Ctrl-C ends the loop without a traceback."""
+
+    def interrupt(seconds: float) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(time, "sleep", interrupt)
+    assert tick("--loop").endswith("Stopped.\n")
+    assert tick("--loop", "--verbosity", "0") == ""
 
 
 def test_needs_no_broker(sandbox: Sandbox, documents_dir, settings) -> None:

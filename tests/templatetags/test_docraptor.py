@@ -1,4 +1,4 @@
-"""The template tags: what they write, where they fail, and a whole document made with them."""
+"""The template tags: output, errors, and a whole document that uses them."""
 
 import io
 import re
@@ -42,8 +42,8 @@ BASE = """{% load docraptor %}<!DOCTYPE html>
 
 
 @pytest.fixture
-def static(settings: Any, tmp_path: Path) -> Path:
-    """A directory of static files with the shop's logo in it."""
+def static_dir(settings: Any, tmp_path: Path) -> Path:
+    """A directory of static files with the shop's logo."""
     source = tmp_path / "source"
     (source / "shop").mkdir(parents=True)
     (source / "shop" / "logo.png").write_bytes(png())
@@ -53,7 +53,7 @@ def static(settings: Any, tmp_path: Path) -> Path:
 
 
 def render(text: str, *, autoescape: bool = True, **context: Any) -> str:
-    """The text as a template, with the tags; other templates may be included."""
+    """Render the text as a template with the tags; it may include other templates."""
     others = {
         "logo.html": '{% load docraptor %}{% docraptor_asset "shop/logo.png" %}',
         "a.html": text,
@@ -65,8 +65,8 @@ def render(text: str, *, autoescape: bool = True, **context: Any) -> str:
     return engine.get_template("a.html").render(Context(context, autoescape=autoescape))
 
 
-def test_docraptor_asset(static: Path) -> None:
-    """A literal, a variable, a filter."""
+def test_asset_tag_takes_a_literal_a_variable_or_a_filter(static_dir: Path) -> None:
+    """The argument may be a literal, a variable or an expression with a filter."""
     expected = uri("image/png", png())
     assert render('{% load docraptor %}{% docraptor_asset "shop/logo.png" %}') == expected
     assert render("{% load docraptor %}{% docraptor_asset a %}", a="shop/logo.png") == expected
@@ -74,38 +74,38 @@ def test_docraptor_asset(static: Path) -> None:
     assert render(text, a="SHOP/logo.png") == expected
 
 
-def test_docraptor_asset_as(static: Path) -> None:
-    """The address in a variable, and nothing on the page."""
+def test_asset_tag_may_store_its_result(static_dir: Path) -> None:
+    """With ``as`` the URL is stored in a variable, and nothing is written."""
     text = '{% load docraptor %}{% docraptor_asset "shop/logo.png" as x %}|{{ x|slice:":10" }}'
     assert render(text) == "|data:image"
 
 
-def test_docraptor_css(static: Path) -> None:
-    """An element that autoescape leaves alone."""
-    (static / "a.css").write_text("p > a { color: red }")
+def test_css_tag_writes_an_unescaped_element(static_dir: Path) -> None:
+    """The element is not escaped."""
+    (static_dir / "a.css").write_text("p > a { color: red }")
     text = '{% load docraptor %}{% docraptor_css "a.css" %}'
     assert render(text) == "<style>\np > a { color: red }\n</style>"
 
 
-def test_docraptor_image() -> None:
-    """The field of an object."""
+def test_image_tag_takes_a_field() -> None:
+    """The argument may be a field of an object."""
     storage = InMemoryStorage()
     storage.save("a.png", ContentFile(png()))
     text = "{% load docraptor %}{% docraptor_image order.logo %}"
     assert render(text, order={"logo": Stored("a.png", storage)}) == uri("image/png", png())
 
 
-def test_absolute_address_is_escaped(settings: Any) -> None:
-    """What a storage gives goes into an attribute."""
+def test_absolute_url_is_escaped(settings: Any) -> None:
+    """A storage's URL is escaped, since it is written into an attribute."""
     settings.DOCRAPTOR = settings.DOCRAPTOR | {"ASSETS": "absolute"}
-    file = Stored("a.png", Signing())
+    file = Stored("a.png", SignedStorage())
     text = "{% load docraptor %}{% docraptor_image file %}"
     assert render(text, file=file) == "https://b.example/a.png?a=1&amp;b=&quot;"
     assert render(text, autoescape=False, file=file) == 'https://b.example/a.png?a=1&b="'
 
 
-class Signing(InMemoryStorage):
-    """A storage whose addresses have a query."""
+class SignedStorage(InMemoryStorage):
+    """A storage whose URLs have a query."""
 
     def url(self, name: str | None) -> str:
         return f'https://b.example/{name}?a=1&b="'
@@ -115,14 +115,14 @@ class Signing(InMemoryStorage):
     "tag",
     ["docraptor_asset", 'docraptor_css "a" "b"', "docraptor_image a as", "docraptor_css a as b c"],
 )
-def test_wrong_arguments(tag: str) -> None:
-    """A mistake in the tag itself is found when the template is read."""
+def test_invalid_arguments_raise_when_parsing(tag: str) -> None:
+    """A mistake in the tag raises when the template is parsed."""
     with pytest.raises(TemplateSyntaxError, match="takes one argument"):
         render(f"{{% load docraptor %}}{{% {tag} %}}")
 
 
-def test_error_names_the_place(static: Path) -> None:
-    """Tag, argument, template and line, then what is wrong and the remedy."""
+def test_error_has_tag_template_line_and_remedy(static_dir: Path) -> None:
+    """The error has the tag, its argument, the template and line, the cause and the remedy."""
     with pytest.raises(AssetError) as caught:
         render('{% load docraptor %}\n\n{% docraptor_asset "no.png" %}')
     assert str(caught.value) == (
@@ -131,15 +131,15 @@ def test_error_names_the_place(static: Path) -> None:
     )
 
 
-def test_error_of_a_variable_that_is_not_there() -> None:
-    """Django's silence about unknown variables ends here."""
+def test_unknown_variable_is_an_error() -> None:
+    """An unknown variable is an error, unlike elsewhere in Django's templates."""
     with pytest.raises(AssetError, match=r"docraptor_image order.logo.* the field has no file"):
         render("{% load docraptor %}{% docraptor_image order.logo %}")
 
 
 @pytest.mark.parametrize("include", ['{% include "logo.html" %}', '{% include "logo.html" only %}'])
-def test_one_budget_for_a_render(static: Path, settings: Any, include: str) -> None:
-    """Included templates share it; the next render has its own."""
+def test_included_templates_share_a_budget(static_dir: Path, settings: Any, include: str) -> None:
+    """Included templates share a budget, and the next rendering has a new one."""
     settings.DOCRAPTOR = settings.DOCRAPTOR | {"MAX_ASSETS_BYTES": 2048}
     text = '{% load docraptor %}{% docraptor_asset "shop/logo.png" %}'
     assert render(f"{text}{include}")
@@ -151,8 +151,8 @@ def test_one_budget_for_a_render(static: Path, settings: Any, include: str) -> N
 # A whole document.
 
 
-def font() -> bytes:
-    """A font of the test's own, so that no font of the machine can be taken for it."""
+def make_font() -> bytes:
+    """Return a font that exists only in this test."""
     pen = TTGlyphPen(None)
     pen.moveTo((0, 0))
     pen.lineTo((0, 500))
@@ -174,21 +174,21 @@ def font() -> bytes:
 
 
 @pytest.fixture
-def page(settings: Any, static: Path) -> Iterator[type[Document[Any]]]:
-    """A document with hashed static files, relative CSS addresses, a font and a private image."""
-    (static / "shop" / "fonts").mkdir()
-    (static / "shop" / "fonts" / "shop.ttf").write_bytes(font())
-    (static / "shop" / "type.css").write_text(
+def page_document(settings: Any, static_dir: Path) -> Iterator[type[Document[Any]]]:
+    """A document with hashed static files, relative URLs in CSS, a font and a private image."""
+    (static_dir / "shop" / "fonts").mkdir()
+    (static_dir / "shop" / "fonts" / "shop.ttf").write_bytes(make_font())
+    (static_dir / "shop" / "type.css").write_text(
         "@font-face { font-family: Shopfont; src: url('fonts/shop.ttf') }"
         "h1 { font-family: Shopfont }"
     )
-    (static / "shop" / "print.css").write_text(
+    (static_dir / "shop" / "print.css").write_text(
         "@import url(type.css);\nbody { background: url(logo.png) }"
     )
     settings.STORAGES = settings.STORAGES | {"staticfiles": {"BACKEND": MANIFEST}}
     call_command("collectstatic", interactive=False, verbosity=0, ignore_patterns=["admin"])
     settings.STATICFILES_DIRS = []
-    settings.TEMPLATES = [templates()]
+    settings.TEMPLATES = [make_templates()]
     media = InMemoryStorage()
     media.save("stamp", ContentFile(png()))
 
@@ -205,8 +205,8 @@ def page(settings: Any, static: Path) -> Iterator[type[Document[Any]]]:
     registry.unregister(Page.label)
 
 
-def templates() -> dict[str, Any]:
-    """TEMPLATES with those of the document."""
+def make_templates() -> dict[str, Any]:
+    """Return TEMPLATES with those of the document."""
     files = {"page.html": PAGE, "base.html": BASE, "total.html": "<h1>AAA</h1>"}
     loaders = [("django.template.loaders.locmem.Loader", files)]
     backend = "django.template.backends.django.DjangoTemplates"
@@ -214,15 +214,15 @@ def templates() -> dict[str, Any]:
 
 
 @pytest.mark.django_db
-def test_document_without_a_single_fetch(
-    page: type[Document[Any]], sandbox: Sandbox, documents_dir: Path
+def test_document_embeds_all_of_its_assets(
+    page_document: type[Document[Any]], sandbox: Sandbox, documents_dir: Path
 ) -> None:
-    """Hashed static files, private media, CSS addresses and fonts: all of it is in the HTML.
+    """Hashed static files, private images, CSS URLs and fonts are all in the HTML.
 
     With ignore_resource_errors off, WeasyPrint's first fetch of anything else would fail the job.
     """
     sandbox.change_settings(renderer="weasyprint")
-    job = page.enqueue(name="page.pdf")
+    job = page_document.enqueue(name="page.pdf")
     html = compose_request(job).content
     found: list[Resource] = []
     visit_resources(html, found.append)
@@ -242,7 +242,7 @@ def test_document_without_a_single_fetch(
 
 
 def assert_has_image_and_font(job: RenderJob) -> None:
-    """Look into the stored PDF."""
+    """Check the images and fonts in the stored PDF."""
     (sheet,) = pypdf.PdfReader(io.BytesIO(read_file(job))).pages
     assert [image.image.size for image in sheet.images][:1] == [(1, 1)]
     fonts = [entry.get_object() for entry in sheet["/Resources"]["/Font"].values()]
@@ -252,13 +252,13 @@ def assert_has_image_and_font(job: RenderJob) -> None:
 
 
 @pytest.mark.django_db
-def test_document_with_a_missing_asset(
-    page: type[Document[Any]], sandbox: Sandbox, settings: Any
+def test_missing_asset_fails_the_job_before_sending(
+    page_document: type[Document[Any]], sandbox: Sandbox, settings: Any
 ) -> None:
-    """The job fails before anything is sent, and says which asset, where and what to do."""
+    """The job fails before anything is sent, and its error has the asset, template and remedy."""
     for file in Path(settings.STATIC_ROOT).glob("shop/logo*.png"):
         file.unlink()
-    job = run_until_finished(page.enqueue(name="page.pdf"))
+    job = run_until_finished(page_document.enqueue(name="page.pdf"))
     assert (job.state, job.error_code) == (State.FAILED, "template_error")
     assert '{% docraptor_css "shop/print.css" %} in base.html, line 2: in ' in job.errors
     assert job.errors.strip().endswith("fix the path, or run collectstatic.")
@@ -267,13 +267,13 @@ def test_document_with_a_missing_asset(
 
 
 @pytest.mark.django_db
-def test_document_with_a_relative_address(
-    page: type[Document[Any]], sandbox: Sandbox, settings: Any
+def test_relative_url_fails_the_job_with_the_template(
+    page_document: type[Document[Any]], sandbox: Sandbox, settings: Any
 ) -> None:
-    """What preflight finds in a rendered template names the template, and nothing is sent."""
+    """The error of a relative URL names the template, and nothing is sent."""
     loaders = [("django.template.loaders.locmem.Loader", {"page.html": '\n<img src="a.png">'})]
-    settings.TEMPLATES = [templates() | {"OPTIONS": {"loaders": loaders}}]
-    job = run_until_finished(page.enqueue(name="page.pdf"))
+    settings.TEMPLATES = [make_templates() | {"OPTIONS": {"loaders": loaders}}]
+    job = run_until_finished(page_document.enqueue(name="page.pdf"))
     assert (job.state, job.error_code) == (State.FAILED, "invalid_request")
     assert job.errors.startswith("content: Line 2 of the content rendered from page.html: <img")
     assert sandbox.ledger.create_calls == 0
