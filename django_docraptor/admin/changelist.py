@@ -78,8 +78,8 @@ class DocumentFilter(admin.SimpleListFilter):
     def lookups(self, request: HttpRequest, model_admin: Any) -> Iterable[tuple[str, Any]]:
         """Return the registered documents by title, and "none"."""
         titles = {
-            label: document_title(recipe.document) if isinstance(recipe, DocumentAdapter) else label
-            for label, recipe in registry.all_documents().items()
+            label: document_title(known.document) if isinstance(known, DocumentAdapter) else label
+            for label, known in registry.all_documents().items()
         }
         count = Counter(titles.values())
         choices = [
