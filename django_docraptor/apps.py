@@ -1,4 +1,4 @@
-"""The app: finds documents, registers checks."""
+"""Internal. App configuration: discover documents, register checks."""
 
 from importlib import import_module
 
@@ -8,7 +8,7 @@ from django.utils.translation import gettext_lazy as _
 
 
 class DocRaptorConfig(AppConfig):
-    """DocRaptor in INSTALLED_APPS."""
+    """Configuration of the django_docraptor app."""
 
     name = "django_docraptor"
     label = "django_docraptor"
@@ -18,7 +18,8 @@ class DocRaptorConfig(AppConfig):
     def ready(self) -> None:
         """Import the checks, and every other app's ``documents`` module.
 
-        Not ours, which loads the engine: a project that declares nothing need not wait for it.
+        The package's own ``documents`` is not imported: it loads the engine, which a project
+        without documents does not need.
         """
         from django_docraptor import checks  # noqa: F401 - models must be loaded first
 

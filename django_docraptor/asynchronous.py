@@ -1,64 +1,62 @@
-"""The front door for async code. Each function is the one without the ``a``, off the event loop."""
+"""Internal. Async versions of ``shortcuts``: each runs the function without the ``a`` in a thread.
+
+``enqueue_or_update`` has none: it is for transactions, which Django has only in synchronous code.
+"""
 
 from collections.abc import Iterable
-from typing import Any, BinaryIO
+from typing import BinaryIO, Unpack
 
 from asgiref.sync import sync_to_async
 from django.db import connections
 
 from django_docraptor import shortcuts
-from django_docraptor.client import Download
+from django_docraptor.client import SavedDocument
+from django_docraptor.job_specs import EnqueueOptions, JobSpec
 from django_docraptor.models import RenderJob
-from django_docraptor.shortcuts import Order, Somebody
-from django_docraptor.waiting import ajob_done
-
-__all__ = [
-    "acancel",
-    "aenqueue",
-    "aenqueue_many",
-    "aexpire",
-    "ajob_done",
-    "arender_now",
-    "aretry",
-]
+from django_docraptor.shortcuts import AnyUser
 
 
-async def aenqueue(**order: Any) -> RenderJob:
-    """Make one document: see :func:`django_docraptor.shortcuts.enqueue`."""
-    return await sync_to_async(shortcuts.enqueue)(**order)
+async def aenqueue(**kwargs: Unpack[EnqueueOptions]) -> RenderJob:
+    """Enqueue one document: see :func:`django_docraptor.enqueue`."""
+    return await sync_to_async(shortcuts.enqueue)(**kwargs)
 
 
-async def aenqueue_many(orders: Iterable[Order]) -> list[RenderJob]:
-    """Make many documents: see :func:`django_docraptor.shortcuts.enqueue_many`."""
-    return await sync_to_async(shortcuts.enqueue_many)(orders)
+async def aenqueue_many(specs: Iterable[JobSpec]) -> list[RenderJob]:
+    """Enqueue many documents: see :func:`django_docraptor.enqueue_many`."""
+    return await sync_to_async(shortcuts.enqueue_many)(specs)
 
 
-async def aretry(job: RenderJob, *, by: Somebody | None = None) -> bool:
-    """Take up a failed job again: see :func:`django_docraptor.shortcuts.retry`."""
+async def aretry(job: RenderJob, *, by: AnyUser | None = None) -> bool:
+    """Retry a failed job: see :func:`django_docraptor.retry`."""
     return await sync_to_async(shortcuts.retry)(job, by=by)
 
 
-async def acancel(job: RenderJob, *, by: Somebody | None = None) -> bool:
-    """Give up an unfinished job: see :func:`django_docraptor.shortcuts.cancel`."""
+async def acancel(job: RenderJob, *, by: AnyUser | None = None) -> bool:
+    """Cancel an unfinished job: see :func:`django_docraptor.cancel`."""
     return await sync_to_async(shortcuts.cancel)(job, by=by)
 
 
-async def aexpire(job: RenderJob, *, by: Somebody | None = None) -> bool:
-    """End a hosted document: see :func:`django_docraptor.shortcuts.expire`."""
+async def aexpire(job: RenderJob, *, by: AnyUser | None = None) -> bool:
+    """Expire a hosted document: see :func:`django_docraptor.expire`."""
     return await sync_to_async(shortcuts.expire)(job, by=by)
 
 
-async def arender_now(target: BinaryIO, **order: Any) -> Download:
-    """Make a document into ``target``: see :func:`django_docraptor.shortcuts.render_now`.
+async def arender_now(target: BinaryIO, **kwargs: Unpack[EnqueueOptions]) -> SavedDocument:
+    """Render a document synchronously into ``target``.
 
-    In a thread of its own: a call of up to 60 s must not hold up other synchronous code. Should
-    the task be cancelled meanwhile, the call goes on in its thread, and may be billed.
+    See :func:`django_docraptor.render_now`. It runs in its own thread, because a call of
+    up to 60 s must not block other synchronous code. If the task is cancelled, the call continues
+    in its thread and may be billed.
     """
-    return await sync_to_async(_render_now, thread_sensitive=False)(target, **order)
+    return await sync_to_async(_render_and_close_connections, thread_sensitive=False)(
+        target, **kwargs
+    )
 
 
-def _render_now(target: BinaryIO, **order: Any) -> Download:
+def _render_and_close_connections(
+    target: BinaryIO, **kwargs: Unpack[EnqueueOptions]
+) -> SavedDocument:
     try:
-        return shortcuts.render_now(target, **order)
-    finally:  # an API_KEY callable may have asked the database, in a thread that nobody tidies
+        return shortcuts.render_now(target, **kwargs)
+    finally:  # an API_KEY callable may have opened a connection, which nothing else closes here
         connections.close_all()

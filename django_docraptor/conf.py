@@ -1,7 +1,7 @@
-"""The ``DOCRAPTOR`` setting: one dict, typed, read at every access.
+"""Internal. The ``DOCRAPTOR`` setting: one typed dict, read on every access.
 
-Nothing is read at import and nothing is cached, so ``override_settings`` just works. This module
-knows names, types and defaults; `checks` turns what is wrong into messages.
+Nothing is read at import or cached, so ``override_settings`` works. This module knows names, types
+and defaults; `checks` reports invalid values.
 """
 
 import os
@@ -17,44 +17,46 @@ from django.conf import settings
 from django_docraptor.exceptions import ConfigurationError
 
 T = TypeVar("T")
-Problem = str | None
+ErrorMessage = str | None
 
 DOCRAPTOR_URL: Final = "https://api.docraptor.com"
 MEBIBYTE: Final = 1024 * 1024
-# Within what every database can add to now, and subtract from it.
-LONGEST: Final = timedelta(days=36_500)
-# Seconds that a call may be told to take: what the operating system's timers hold.
-LONGEST_CALL: Final = 86_400
+# Limit so that every database can add it to, or subtract it from, the current time.
+MAX_DURATION: Final = timedelta(days=36_500)
+# Limit for timeouts, in seconds: what the operating system's timers accept.
+MAX_CALL_SECONDS: Final = 86_400
 
 
-def _a(*types: type) -> Callable[[object], Problem]:
-    names = " or ".join(kind.__name__ for kind in types)
+def _instance_of(*types: type) -> Callable[[object], ErrorMessage]:
+    names = " or ".join(type_.__name__ for type_ in types)
 
-    def problem(value: object) -> Problem:
+    def validate(value: object) -> ErrorMessage:
         if isinstance(value, bool) and bool not in types:
             return f"must be {names}, not bool"
         return None if isinstance(value, types) else f"must be {names}, not {type(value).__name__}"
 
-    return problem
+    return validate
 
 
-def _positive(*types: type, most: float = sys.maxsize) -> Callable[[object], Problem]:
-    def problem(value: object) -> Problem:
-        if wrong := _a(*types)(value):
-            return wrong
+def _positive_number(
+    *types: type, maximum: float = sys.maxsize
+) -> Callable[[object], ErrorMessage]:
+    def validate(value: object) -> ErrorMessage:
+        if error := _instance_of(*types)(value):
+            return error
         number = cast(float, value)
-        if number > most:
-            return f"must be at most {most:,.0f}"
+        if number > maximum:
+            return f"must be at most {maximum:,.0f}"
         return None if number > 0 else "must be greater than zero"
 
-    return problem
+    return validate
 
 
-def _url(value: object) -> Problem:
-    return _address(value) if value != "" else None
+def _optional_url(value: object) -> ErrorMessage:
+    return _url(value) if value != "" else None
 
 
-def _address(value: object) -> Problem:
+def _url(value: object) -> ErrorMessage:
     if not isinstance(value, str):
         return f"must be str, not {type(value).__name__}"
     if not value.startswith(("https://", "http://")):
@@ -62,70 +64,78 @@ def _address(value: object) -> Problem:
     return None
 
 
-def _texts(value: object) -> Problem:
+def _string_mapping(value: object) -> ErrorMessage:
     if not isinstance(value, Mapping):
-        return f"must be dict, not {type(value).__name__}"
+        return f"must be a dict, not {type(value).__name__}"
     for name, text in value.items():
         if not (isinstance(name, str) and isinstance(text, str)):
-            return f"must hold text only, not {name!r}: {text!r}"
+            return f"must map strings to strings, not {name!r}: {text!r}"
     return None
 
 
-def _key(value: object) -> Problem:
+def _api_key(value: object) -> ErrorMessage:
     return None if isinstance(value, str) or callable(value) else "must be a string or a callable"
 
 
-def _numbers(*names: str, most: float) -> Callable[[object], Problem]:
-    def problem(value: object) -> Problem:
+def _mapping_of(
+    validate_item: Callable[[object], ErrorMessage], *names: str
+) -> Callable[[object], ErrorMessage]:
+    def validate(value: object) -> ErrorMessage:
         if not isinstance(value, Mapping):
             return f"must be a dict with the keys {', '.join(names)}"
-        for name, number in value.items():
+        for name, item in value.items():
             if name not in names:
-                return f"has the unknown key {name!r}; known are {', '.join(names)}"
-            if wrong := _positive(int, float, most=most)(number):
-                return f"[{name!r}] {wrong}"
+                return f"has the unknown key {name!r}; valid keys are {', '.join(names)}"
+            if error := validate_item(item):
+                return f"[{name!r}] {error}"
         return None
 
-    return problem
+    return validate
 
 
-def _durations(*names: str) -> Callable[[object], Problem]:
-    def problem(value: object) -> Problem:
-        if not isinstance(value, Mapping):
-            return f"must be a dict with the keys {', '.join(names)}"
-        for name, duration in value.items():
-            if name not in names:
-                return f"has the unknown key {name!r}; known are {', '.join(names)}"
-            if wrong := wrong_duration(duration):
-                return f"[{name!r}] {wrong}"
-        return None
+def duration_error(value: object) -> ErrorMessage:
+    """Return why a value is not a valid retention period, or ``None``.
 
-    return problem
-
-
-def wrong_duration(value: object) -> Problem:
-    """Why that cannot be how long something is kept; ``timedelta.max`` is "for ever"."""
+    ``timedelta.max`` means forever.
+    """
     if not isinstance(value, timedelta):
         return f"must be timedelta, not {type(value).__name__}"
-    if timedelta(0) < value <= LONGEST or value == timedelta.max:
+    if timedelta(0) < value <= MAX_DURATION or value == timedelta.max:
         return None
-    return f"must be more than nothing, and no more than {LONGEST.days} days or timedelta.max"
+    return f"must be a positive timedelta of at most {MAX_DURATION.days} days, or timedelta.max"
 
 
-def _policy(value: object) -> Problem:
-    return None if value in (None, "hold", "resubmit") else 'must be "hold", "resubmit" or None'
+def _unconfirmed_policy(value: object) -> ErrorMessage:
+    return None if value in (None, "fail", "resubmit") else 'must be "fail", "resubmit" or None'
 
 
-def _mode(value: object) -> Problem:
+def _asset_mode(value: object) -> ErrorMessage:
     return None if value in ("inline", "absolute") else 'must be "inline" or "absolute"'
 
 
-class Setting(Generic[T]):
-    """One key of the dict: its default and what a value must be."""
+def _runner(value: object) -> ErrorMessage:
+    if value in (None, "celery", "django.tasks", "none"):
+        return None
+    is_path = isinstance(value, str) and "." in value
+    is_path = is_path and all(part.isidentifier() for part in str(value).split("."))
+    return None if is_path else 'must be "celery", "django.tasks", "none", a dotted path or None'
 
-    def __init__(self, default: T, problem: Callable[[object], Problem]) -> None:
+
+def _django_tasks(value: object) -> ErrorMessage:
+    if error := _string_mapping(value):
+        return error
+    unknown = set(cast(Mapping[str, str], value)) - {"backend", "queue_name"}
+    return (
+        f"has the unknown key {min(unknown)!r}; known are backend, queue_name" if unknown else None
+    )
+
+
+class Setting(Generic[T]):
+    """One key of the dict, with its default and its validator."""
+
+    def __init__(self, default: T, validate: Callable[[object], ErrorMessage]) -> None:
         self.default = default
-        self.problem = problem
+        self.validate = validate
 
     def __set_name__(self, owner: type, name: str) -> None:
         self.key = name.upper()
@@ -137,81 +147,99 @@ class Setting(Generic[T]):
     def __get__(self, instance: "Conf | None", owner: type) -> "Setting[T] | T":
         if instance is None:
             return self
-        value: T = instance.given.get(self.key, self.default)
+        value: T = instance.user_settings.get(self.key, self.default)
         return value
 
 
 class Conf:
-    """Every key of ``DOCRAPTOR``, in lower case, as an attribute."""
+    """The keys of ``DOCRAPTOR`` as attributes in lower case."""
 
-    #: API key: a string, or a callable that is given the account's name and returns it.
-    api_key: Setting[Any] = Setting("", _key)
-    #: Make free, watermarked test documents unless a document says otherwise.
-    test_mode = Setting(True, _a(bool))
-    #: Where DocRaptor is; the sandbox's address in development.
-    base_url = Setting(DOCRAPTOR_URL, _address)
-    #: Public address of this site, for callbacks; blank means polling only.
-    callback_base_url = Setting("", _url)
+    #: API key: a string, or a callable that takes the account's name and returns a key.
+    api_key: Setting[Any] = Setting("", _api_key)
+    #: Create free, watermarked test documents by default.
+    test_mode = Setting(True, _instance_of(bool))
+    #: URL of DocRaptor's API, or of the sandbox in development.
+    base_url = Setting(DOCRAPTOR_URL, _url)
+    #: Public URL of this site, for callbacks; "" means polling only.
+    callback_base_url = Setting("", _optional_url)
     #: Seconds: connect, create_read, sync_read, status_read, download_read, total.
     timeout: Setting[Mapping[str, float]] = Setting(
         {},
-        _numbers(
+        _mapping_of(
+            _positive_number(int, float, maximum=MAX_CALL_SECONDS),
             "connect",
             "create_read",
             "sync_read",
             "status_read",
             "download_read",
             "total",
-            most=LONGEST_CALL,
         ),
     )
-    #: Options of every document, e.g. ``{"javascript": True, "prince_options": {…}}``.
-    defaults: Setting[Mapping[str, Any]] = Setting({}, _a(dict))
-    #: Seconds an accepted attempt may take. DocRaptor kills asynchronous documents after 600 s.
-    deadline: Setting[float] = Setting(660, _positive(int, float, most=LONGEST.total_seconds()))
-    #: Seconds between polls: floor, ceiling, and the fraction of an attempt's age between them.
-    poll: Setting[Mapping[str, float]] = Setting(
-        {}, _numbers("floor", "ceiling", "fraction", most=LONGEST_CALL)
+    #: Default DocRaptor options of every document, e.g.
+    #: ``{"javascript": True, "prince_options": {…}}``.
+    defaults: Setting[Mapping[str, Any]] = Setting({}, _instance_of(dict))
+    #: Seconds that an accepted attempt may take. DocRaptor terminates asynchronous documents after
+    #: 600 s.
+    deadline: Setting[float] = Setting(
+        660, _positive_number(int, float, maximum=MAX_DURATION.total_seconds())
     )
-    #: Documents in the making at DocRaptor at a time, for an account; its default limit is 30.
-    max_in_flight = Setting(30, _positive(int))
-    #: Times in a row that a job may be refused or unreachable before it fails.
-    max_attempts = Setting(20, _positive(int))
-    #: What becomes of an attempt of unknown outcome that DocRaptor's log never shows.
-    unconfirmed: Setting[str | None] = Setting(None, _policy)
-    #: Directory for downloads on their way into the storage.
-    spool_dir: Setting[str | Path] = Setting("", _a(str, Path))
-    #: Largest document that is accepted, in bytes.
-    max_document_bytes = Setting(200 * MEBIBYTE, _positive(int))
-    #: Largest HTML that is sent, in bytes.
-    max_content_bytes = Setting(20 * MEBIBYTE, _positive(int))
-    #: What the template tags write: ``"inline"`` (data: URIs) or ``"absolute"`` (addresses).
-    assets = Setting("inline", _mode)
-    #: This site's public address, for assets that are addresses.
-    assets_base_url = Setting("", _url)
-    #: Largest asset that is embedded, in bytes.
-    max_asset_bytes = Setting(5 * MEBIBYTE, _positive(int))
-    #: All assets that are embedded in a document together, in bytes.
-    max_assets_bytes = Setting(12 * MEBIBYTE, _positive(int))
-    #: How long finished jobs are kept by ``docraptor_prune``: ``jobs``, and their ``inputs``.
-    retention: Setting[Mapping[str, timedelta]] = Setting({}, _durations("jobs", "inputs"))
-    #: Proxies as requests takes them, e.g. ``{"https": "http://proxy:3128"}``.
-    proxies: Setting[Mapping[str, str]] = Setting({}, _texts)
-    #: Path of a CA bundle; blank means certifi's.
-    ca_bundle: Setting[str | Path] = Setting("", _a(str, Path))
-    #: Ring the broker after commit; off: jobs wait for the next tick.
-    ring_on_commit = Setting(True, _a(bool))
+    #: Seconds between polls: ``fraction`` of the attempt's age, but at least ``floor`` and at most
+    #: ``ceiling``.
+    poll: Setting[Mapping[str, float]] = Setting(
+        {},
+        _mapping_of(
+            _positive_number(int, float, maximum=MAX_CALL_SECONDS), "floor", "ceiling", "fraction"
+        ),
+    )
+    #: Maximum number of documents in progress at DocRaptor per account. DocRaptor's default limit
+    #: is 30.
+    max_in_flight = Setting(30, _positive_number(int))
+    #: Consecutive failed submissions after which a job fails.
+    max_submit_failures = Setting(20, _positive_number(int))
+    #: What to do if an attempt's outcome is unknown and DocRaptor's log never lists it.
+    unconfirmed: Setting[str | None] = Setting(None, _unconfirmed_policy)
+    #: Directory for downloaded files until the storage has them.
+    spool_dir: Setting[str | Path] = Setting("", _instance_of(str, Path))
+    #: Maximum size of a downloaded document, in bytes.
+    max_document_bytes = Setting(200 * MEBIBYTE, _positive_number(int))
+    #: Maximum size of the HTML, in bytes.
+    max_content_bytes = Setting(20 * MEBIBYTE, _positive_number(int))
+    #: Output of the template tags: ``"inline"`` (data: URIs) or ``"absolute"`` (URLs).
+    assets = Setting("inline", _asset_mode)
+    #: Public URL of this site, for ``"absolute"`` assets.
+    assets_base_url = Setting("", _optional_url)
+    #: Maximum size of one embedded asset, in bytes.
+    max_asset_bytes = Setting(5 * MEBIBYTE, _positive_number(int))
+    #: Maximum total size of the assets embedded in one document, in bytes.
+    max_assets_bytes = Setting(12 * MEBIBYTE, _positive_number(int))
+    #: How long ``docraptor_prune`` keeps finished ``jobs`` and their ``inputs``.
+    retention: Setting[Mapping[str, timedelta]] = Setting(
+        {}, _mapping_of(duration_error, "jobs", "inputs")
+    )
+    #: Proxies, in the format of requests, e.g. ``{"https": "http://proxy:3128"}``.
+    proxies: Setting[Mapping[str, str]] = Setting({}, _string_mapping)
+    #: Path of a CA bundle; "" means certifi's.
+    ca_bundle: Setting[str | Path] = Setting("", _instance_of(str, Path))
+    #: What wakes workers: ``"celery"``, ``"django.tasks"``, ``"none"`` (docraptor_tick does all the
+    #: work), or the dotted path of a class; ``None`` means the first that has a queue.
+    runner: Setting[str | None] = Setting(None, _runner)
+    #: Alias in ``TASKS`` (``backend``) and ``queue_name`` for the runner django.tasks.
+    django_tasks: Setting[Mapping[str, str]] = Setting({}, _django_tasks)
     #: Dotted path of the client class.
-    client = Setting("django_docraptor.client.Client", _a(str))
+    client = Setting("django_docraptor.client.Client", _instance_of(str))
 
     @property
-    def given(self) -> Mapping[str, Any]:
-        """What the project wrote, or nothing."""
+    def user_settings(self) -> Mapping[str, Any]:
+        """The project's ``DOCRAPTOR`` dict, or an empty one."""
         value = getattr(settings, "DOCRAPTOR", {})
         return value if isinstance(value, Mapping) else {}
 
-    def key_for(self, account: str) -> str:
-        """The account's API key. Raises ConfigurationError if there is none."""
+    def get_api_key(self, account: str) -> str:
+        """Return the account's API key.
+
+        Raises:
+            ConfigurationError: there is none.
+        """
         key = self.api_key
         try:
             value = key(account) if callable(key) else key
@@ -221,20 +249,20 @@ class Conf:
             ) from error
         if not isinstance(value, str) or not value.strip():
             raise ConfigurationError(
-                f"DOCRAPTOR['API_KEY'] gave no key for the account {account!r}: set it to your "
-                "DocRaptor API key, or to a callable that returns it."
+                f"DOCRAPTOR['API_KEY'] provides no key for the account {account!r}. Set it to "
+                "your DocRaptor API key, or to a callable that returns one."
             )
         return value
 
     @property
     def spool_path(self) -> Path:
-        """The spool directory; by default a private one below the system's temporary files."""
-        own = Path(tempfile.gettempdir()) / f"django-docraptor-spool-{os.getuid()}"
-        return Path(self.spool_dir or own)
+        """The spool directory; by default a private one in the system's temporary directory."""
+        default = Path(tempfile.gettempdir()) / f"django-docraptor-spool-{os.getuid()}"
+        return Path(self.spool_dir or default)
 
 
-def known() -> Iterator[Setting[Any]]:
-    """All settings, as they are declared."""
+def declared_settings() -> Iterator[Setting[Any]]:
+    """Yield all settings in the order of their declaration."""
     return (value for value in vars(Conf).values() if isinstance(value, Setting))
 
 

@@ -1,6 +1,6 @@
-"""Is the engine alive? What the status command, the admin's banner and health checks ask.
+"""Internal. Report whether the engine is running and jobs are on time.
 
-Nothing here changes a job.
+For the status command, the admin and health checks. Nothing here changes a job.
 """
 
 import time
@@ -13,126 +13,139 @@ from django.db.models import Count, Min
 from django.db.models.functions import Now
 
 from django_docraptor.conf import conf
-from django_docraptor.models import Account, Pulse, RenderJob
-from django_docraptor.states import ACTIVE, State
+from django_docraptor.models import Account, Heartbeat, RenderJob
+from django_docraptor.states import ACTIVE_STATES, State
 
-# A process notes the same sight at most once in so many seconds.
-NOTE_EVERY = 15.0
-# Seconds for which a job may be overdue before somebody should look: several ticks.
-MAX_LAG = 60.0
+# Minimum seconds between two heartbeats of the same kind from one process.
+HEARTBEAT_INTERVAL = 15.0
+# Default seconds by which a job may be overdue before it is a problem: several ticks.
+DEFAULT_MAX_LAG = 60.0
 
-_noted: dict[str, float] = {}
+_last_recorded: dict[str, float] = {}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Report:
-    """How the engine does, at one moment of the database's clock."""
+class HealthReport:
+    """State of the queue and the engine at one time of the database's clock."""
 
     now: datetime
     #: Jobs in each unfinished state.
     counts: Mapping[str, int]
-    #: Seconds by which the most overdue job is late; 0 if none is. Jobs that wait for a free slot
-    #: are not late.
+    #: Seconds by which the most overdue job is late, or 0. Jobs that wait for a free slot are not
+    #: late.
     lag: float
-    #: Seconds since each was last seen, ``None`` for never.
-    last_tick: float | None
-    last_worker: float | None
-    last_callback: float | None
-    #: Accounts without calls, or without creates, and why.
-    stopped: Mapping[str, str]
+    #: Seconds since the last tick, worker activity and callback; ``None`` if there was none.
+    seconds_since_tick: float | None
+    seconds_since_worker: float | None
+    seconds_since_callback: float | None
+    #: Accounts that are paused or submit nothing new, with the reason.
+    restricted_accounts: Mapping[str, str]
 
-    def problems(self, max_lag: float = MAX_LAG) -> list[str]:
-        """One sentence for each thing that a person should look at; empty if all is well."""
-        return [*self.lateness(max_lag), *self._stopped()]
+    def problems(self, max_lag: float = DEFAULT_MAX_LAG) -> list[str]:
+        """Return one sentence per problem; empty if there is none."""
+        return [*self.lateness_problems(max_lag), *self._account_problems()]
 
-    def as_json(self) -> dict[str, Any]:
-        """The report as JSON-safe data."""
+    def to_json(self) -> dict[str, Any]:
+        """Return the report as JSON-serializable data."""
         return asdict(self) | {"now": self.now.isoformat(), "problems": self.problems()}
 
-    def lateness(self, max_lag: float = MAX_LAG) -> list[str]:
-        """Why jobs are late, if any is later than ``max_lag`` seconds."""
+    def lateness_problems(self, max_lag: float = DEFAULT_MAX_LAG) -> list[str]:
+        """Return why jobs are late, if one is later than ``max_lag`` seconds."""
         if self.lag <= max_lag:
             return []
-        late = f"The most overdue job has waited for {_spell(self.lag)}"
-        if self.last_worker is None and self.last_tick is None:
-            return [f"{late}: nothing has ever ticked. Start a Celery worker and beat."]
-        if self.last_tick is None or self.last_tick > max_lag:
-            quiet = "so far" if self.last_tick is None else f"for {_spell(self.last_tick)}"
-            return [f"{late}: nothing has ticked {quiet}. Is beat, or cron, running?"]
-        return [f"{late} although ticks come: no worker has taken it. Are all of them busy?"]
+        prefix = f"The most overdue job is {_format_duration(self.lag)} late"
+        since = self.seconds_since_tick
+        if since is None and self.seconds_since_worker is None:
+            return [
+                f"{prefix}, and the engine has never run. Start a Celery worker and Celery beat, "
+                "or run docraptor_tick."
+            ]
+        if since is None or since > max_lag:
+            ticks = "no tick so far" if since is None else f"no tick for {_format_duration(since)}"
+            return [
+                f"{prefix}, and there has been {ticks}. Check that Celery beat (or cron) is "
+                "running."
+            ]
+        return [
+            f"{prefix} although ticks arrive. Check that the Celery workers are running and not "
+            "all busy."
+        ]
 
-    def _stopped(self) -> list[str]:
-        return [f"Account {name}: {reason}" for name, reason in self.stopped.items()]
+    def _account_problems(self) -> list[str]:
+        return [f"Account {name} {text}" for name, text in self.restricted_accounts.items()]
 
 
-def report() -> Report:
-    """Ask the database how the engine does."""
-    pulse, now = _pulse()
-    counts = dict.fromkeys(sorted(ACTIVE), 0)
+def health_report() -> HealthReport:
+    """Read the state of the queue and the engine from the database."""
+    heartbeat, now = _read_heartbeat()
+    counts = dict.fromkeys(sorted(ACTIVE_STATES), 0)
     lag = 0.0
-    # By state, too: SQLite would group the whole history for the few rows that are due some day.
+    # `due_at` is filtered as well: otherwise SQLite groups all finished jobs, too.
     unfinished = RenderJob.objects.active().filter(due_at__isnull=False)
     rows = unfinished.values("state").order_by()
-    for row in rows.annotate(count=Count("pk"), due=Min("due_at")):
+    for row in rows.annotate(count=Count("pk"), first_due_at=Min("due_at")):
         counts[State(row["state"])] = row["count"]
-        if row["state"] != State.PENDING or _free_slots():
-            lag = max(lag, (now - row["due"]).total_seconds())
-    return Report(
+        if row["state"] != State.PENDING or _has_free_slot():
+            lag = max(lag, (now - row["first_due_at"]).total_seconds())
+    return HealthReport(
         now=now,
         counts={str(state): count for state, count in counts.items()},
         lag=lag,
-        last_tick=_since(pulse.ticked_at, now),
-        last_worker=_since(pulse.worked_at, now),
-        last_callback=_since(pulse.called_back_at, now),
-        stopped=_stopped_accounts(),
+        seconds_since_tick=_seconds_since(heartbeat.ticked_at, now),
+        seconds_since_worker=_seconds_since(heartbeat.worked_at, now),
+        seconds_since_callback=_seconds_since(heartbeat.called_back_at, now),
+        restricted_accounts=_restricted_accounts(),
     )
 
 
-def problems(max_lag: float = MAX_LAG) -> list[str]:
-    """What is wrong, as sentences: for django-health-check, or any other monitor.
+def health_problems(max_lag: float = DEFAULT_MAX_LAG) -> list[str]:
+    """Return one sentence per problem, for django-health-check or another monitor.
 
     Args:
         max_lag: seconds by which a job may be overdue.
     """
-    return report().problems(max_lag)
+    return health_report().problems(max_lag)
 
 
-def note(column: str) -> None:
-    """Note that a tick, a worker or a callback was seen; rarely, to cost next to nothing."""
+def record_heartbeat(column: str) -> None:
+    """Record a heartbeat in a column of Heartbeat.
+
+    At most once per HEARTBEAT_INTERVAL and process.
+    """
     now = time.monotonic()
-    if now - _noted.get(column, -NOTE_EVERY) >= NOTE_EVERY:
-        _noted[column] = now
-        Pulse.note(column)
+    if now - _last_recorded.get(column, -HEARTBEAT_INTERVAL) >= HEARTBEAT_INTERVAL:
+        _last_recorded[column] = now
+        Heartbeat.record(column)
 
 
-def _free_slots() -> bool:
-    return RenderJob.objects.in_flight("default") < conf.max_in_flight
+def _has_free_slot() -> bool:
+    return RenderJob.objects.count_in_flight("default") < conf.max_in_flight
 
 
-def _pulse() -> tuple[Pulse, datetime]:
-    pulse = Pulse.objects.annotate(now=Now()).filter(pk=Pulse.KEY).first()
-    if pulse is None:
-        Pulse.objects.get_or_create(pk=Pulse.KEY)
-        return _pulse()
-    return pulse, pulse.now
+def _read_heartbeat() -> tuple[Heartbeat, datetime]:
+    heartbeat = Heartbeat.objects.annotate(now=Now()).filter(pk=Heartbeat.KEY).first()
+    if heartbeat is None:
+        Heartbeat.objects.get_or_create(pk=Heartbeat.KEY)
+        return _read_heartbeat()
+    return heartbeat, heartbeat.now
 
 
-def _stopped_accounts() -> dict[str, str]:
-    return {account.name: _why(account) for account in Account.stopped()}
+def _restricted_accounts() -> dict[str, str]:
+    return {account.name: _restriction_message(account) for account in Account.restricted()}
 
 
-def _why(account: Account) -> str:
+def _restriction_message(account: Account) -> str:
     if getattr(account, "is_paused", False):
-        return f"no calls until {account.paused_until:%H:%M:%S} UTC: {account.pause_reason}"
+        return f"is paused until {account.paused_until:%H:%M:%S} UTC: {account.pause_reason}"
     return (
-        f"no creates until {account.circuit_open_until:%H:%M:%S} UTC after {account.faults} "
-        f"faults in a row: {account.pause_reason}"
+        f"submits no new documents until {account.circuit_open_until:%H:%M:%S} UTC after "
+        f"{account.failures} consecutive failures: {account.pause_reason}"
     )
 
 
-def _since(moment: datetime | None, now: datetime) -> float | None:
+def _seconds_since(moment: datetime | None, now: datetime) -> float | None:
     return None if moment is None else max(0.0, (now - moment).total_seconds())
 
 
-def _spell(seconds: float) -> str:
+def _format_duration(seconds: float) -> str:
     return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} min"

@@ -1,7 +1,7 @@
-"""Hosted documents: DocRaptor keeps them, and whoever has the address may read them.
+"""Internal. Hosted documents: DocRaptor keeps them, and anyone with the URL can read them.
 
-Here by one synchronous call, without a job: nothing of ours finds it again if the answer is lost.
-``shortcuts.enqueue(hosted=True)`` makes one by a job, which `shortcuts.expire` ends.
+This module creates them by one synchronous call, without a job: if the response is lost, so is the
+document's URL. ``enqueue(hosted=True)`` creates one through a job, which ``expire()`` can expire.
 """
 
 from dataclasses import dataclass, field
@@ -10,19 +10,20 @@ from typing import Any
 from django.core.exceptions import ValidationError
 
 from django_docraptor.conf import conf
-from django_docraptor.lifecycle.remote import client_for
+from django_docraptor.lifecycle.clients import client_for
 from django_docraptor.payloads import DocumentRequest, merge_options
 from django_docraptor.preflight import check_content
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HostedDocument:
-    """A document at DocRaptor.
+    """A document that DocRaptor hosts.
 
     Args:
-        public_url: **public**: no login, no signature, until it expires. Not shown by ``repr``.
-        download_id: what `expire` takes. Keep it. Not shown by ``repr``.
-        account: whose document it is.
+        public_url: **public** until the document expires: no login, no signature. Left out of
+            ``repr()``.
+        download_id: argument of `expire_hosted`; save it. Left out of ``repr()``.
+        account: the account that created it.
     """
 
     name: str
@@ -32,7 +33,7 @@ class HostedDocument:
     number_of_pages: int | None
 
 
-def host_now(
+def render_hosted_now(
     *,
     name: str,
     content: str = "",
@@ -42,16 +43,19 @@ def host_now(
     test: bool | None = None,
     account: str = "default",
 ) -> HostedDocument:
-    """Make a document that DocRaptor hosts, by one call of at most 60 s. A paid feature there.
+    """Create a hosted document by one call of at most 60 s.
+
+    Hosting is a paid feature of DocRaptor. The arguments are those of
+    :func:`django_docraptor.enqueue`.
 
     Args:
-        options: ``hosted_expires_at`` (an aware time) and ``hosted_download_limit`` say when the
-            public address ends; without them it does not.
+        options: DocRaptor's options. ``hosted_expires_at`` (an aware datetime) and
+            ``hosted_download_limit`` limit the public URL; without them it never expires.
 
     Raises:
-        ValidationError: naming the field; nothing was sent.
-        CallError: the call failed. Unless ``sent`` is ``Sent.NO`` it may be on the bill, and
-            public at an address that nobody knows: do not repeat it blindly.
+        ValidationError: a field is invalid; nothing was sent.
+        CallError: the call failed. Unless ``error.sent`` is ``Sent.NO``, the document may have been
+            billed and be public at an unknown URL: do not simply repeat the call.
     """
     request = DocumentRequest.from_options(
         name=name,
@@ -62,7 +66,9 @@ def host_now(
         options=merge_options(conf.defaults, options or {}),
     )
     if request.callback_url:
-        raise ValidationError({"callback_url": ["A synchronous document never calls back."]})
+        raise ValidationError(
+            {"callback_url": ["callback_url is not supported for synchronous documents."]}
+        )
     check_content(request, max_bytes=conf.max_content_bytes)
     remote = client_for(account).create_hosted_doc(request)
     return HostedDocument(
@@ -74,10 +80,14 @@ def host_now(
     )
 
 
-def expire(download_id: str, *, account: str = "default") -> None:
-    """End a hosted document now. Copies that somebody has made are out of reach.
+def expire_hosted(download_id: str, *, account: str = "default") -> None:
+    """Expire a hosted document now. Existing copies are not affected.
+
+    Args:
+        download_id: of the :class:`HostedDocument`.
+        account: the account that created it.
 
     Raises:
-        CallError: it may still be public; a retryable one is worth another call.
+        CallError: the document may still be public; try again if the error is retryable.
     """
     client_for(account).expire(download_id)

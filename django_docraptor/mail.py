@@ -1,6 +1,6 @@
-"""Finished documents and e-mail: attach one, link to one, tell the owner.
+"""Send documents by e-mail: attach one, link to one, notify the owner.
 
-Nothing here happens by itself: a project connects `notify_owner` to the signals it wants.
+Nothing is automatic: connect `notify_owner` to the signals you want.
 """
 
 from typing import Any, Final
@@ -14,46 +14,55 @@ from django.template.loader import render_to_string
 from django.urls import reverse
 from django.utils import timezone, translation
 
-from django_docraptor.callbacks import public_url
+from django_docraptor.callback_urls import build_absolute_url
 from django_docraptor.exceptions import ConfigurationError, DocRaptorError
 from django_docraptor.models import RenderInput, RenderJob
 from django_docraptor.responses import CONTENT_TYPES
 from django_docraptor.states import State
-from django_docraptor.storage import file_name
+from django_docraptor.storage import add_extension
+
+__all__ = ["AttachmentError", "attach", "build_message", "document_url", "notify_owner"]
 
 MEBIBYTE: Final = 1024 * 1024
-# Most mail servers refuse more than 20 to 25 MB, and an attachment grows by a third on its way.
-MAX_ATTACHMENT: Final = 10 * MEBIBYTE
-# Seconds for which it is remembered that a mail was sent.
-REMEMBERED: Final = 7 * 24 * 3600
-# States that the owner is told of; their templates begin with the state's name.
-TOLD: Final = (State.COMPLETED, State.FAILED)
+# Most mail servers reject messages above 20 to 25 MB, and Base64 adds a third.
+MAX_ATTACHMENT_BYTES: Final = 10 * MEBIBYTE
+# How long a sent mail is remembered.
+SENT_CACHE_SECONDS: Final = 7 * 24 * 3600
+# States that trigger a mail; template names begin with the state.
+NOTIFIED_STATES: Final = (State.COMPLETED, State.FAILED)
 
 
 class AttachmentError(DocRaptorError):
-    """A document cannot be attached: it is not finished, gone, or too large."""
+    """A document cannot be attached: it is unfinished, missing or too large."""
 
     code = "not_attachable"
 
 
-def attach(message: EmailMessage, job: RenderJob, *, max_bytes: int = MAX_ATTACHMENT) -> None:
+def attach(message: EmailMessage, job: RenderJob, *, max_bytes: int = MAX_ATTACHMENT_BYTES) -> None:
     """Attach a finished document to a message, under its own name.
 
+    Args:
+        message: the message to attach it to.
+        job: a completed job.
+        max_bytes: maximum size of the document.
+
     Raises:
-        AttachmentError: it is not completed, its file is gone, or it is larger than ``max_bytes``;
-            the message is as it was.
+        AttachmentError: the job is not completed, its file is missing, or it is larger than
+            ``max_bytes``; the message is unchanged.
     """
     if job.hosted:
-        raise AttachmentError(f"Job {job.pk} is hosted, without a file here: send public_url.")
+        raise AttachmentError(
+            f"Job {job.pk} is hosted and has no file to attach. Send job.public_url instead."
+        )
     if job.state != State.COMPLETED or not job.file:
-        raise AttachmentError(f"Job {job.pk} is {job.state}: only a completed one has a document.")
+        raise AttachmentError(f"Job {job.pk} is {job.state}; only a completed job has a document.")
     content = _read(job, max_bytes)
-    message.attach(_name_of(job), content, CONTENT_TYPES[job.document_type])
+    message.attach(_attachment_name(job), content, CONTENT_TYPES[job.document_type])
 
 
-def _name_of(job: RenderJob) -> str:
-    """The file's name in one line: a line break would end the attachment's header."""
-    name = " ".join(file_name(job.name, job.document_type).split())
+def _attachment_name(job: RenderJob) -> str:
+    """Return the file name on one line: a line break would end the header."""
+    name = " ".join(add_extension(job.name, job.document_type).split())
     return "".join(letter for letter in name if letter.isprintable())
 
 
@@ -62,54 +71,59 @@ def _read(job: RenderJob, max_bytes: int) -> bytes:
         with job.file.open("rb") as file:
             content: bytes = file.read(max_bytes + 1)
     except FileNotFoundError:
-        message = f"Job {job.pk}: its file is gone from the storage."
+        message = f"Job {job.pk}: the file is missing from the storage."
         raise AttachmentError(message) from None
     if len(content) > max_bytes:
         raise AttachmentError(
-            f"Job {job.pk}: the document has more than the {max_bytes:,} bytes allowed for an "
-            "attachment: send download_link(job), or raise max_bytes."
+            f"Job {job.pk}: the document exceeds the attachment limit of {max_bytes:,} bytes. Send "
+            "document_url(job) instead, or raise max_bytes."
         )
     return content
 
 
-def download_link(job: RenderJob) -> str:
-    """The full address at which whoever may read the document logs in and gets it.
+def document_url(job: RenderJob) -> str:
+    """Return the absolute URL of the status page, where users log in and download the document.
 
-    It is the waiting page's, so it may be sent before the document is finished. Made of
-    ``CALLBACK_BASE_URL``, never of a request's Host header, which its sender chooses.
+    It may be sent before the document is finished. It is built from ``CALLBACK_BASE_URL``, because
+    a request's Host header is untrusted.
 
     Raises:
         ConfigurationError: there is no ``CALLBACK_BASE_URL``.
     """
-    url = public_url(reverse("django_docraptor:waiting", args=[job.pk]))
+    url = build_absolute_url(reverse("django_docraptor:status", args=[job.pk]))
     if not url:
         raise ConfigurationError(
-            "An address for an e-mail needs DOCRAPTOR['CALLBACK_BASE_URL']: set it to the public "
-            "address of this site."
+            "Links in e-mails require DOCRAPTOR['CALLBACK_BASE_URL']. Set it to this site's public "
+            "URL."
         )
     return url
 
 
 def notify_owner(sender: object, job: RenderJob, **kwargs: Any) -> None:
-    """A receiver: mail the owner that the document is ready, or could not be made.
+    """Mail the owner that the document is ready or has failed: a signal receiver.
 
-    Connect it to ``document_completed``, ``document_failed`` or both. A job without an owner, or
-    an owner without an address or an account that is active, gets none. At least once: a signal
-    may come twice, and then the second mail is held back as long as the cache remembers the first;
-    should it not, both have the same ``Message-ID``, by which many mail servers drop one.
+    Connect it to ``document_completed``, ``document_failed`` or both. No mail is sent if the job
+    has no owner, or the owner is inactive or has no e-mail address. Delivery is at least once: the
+    cache suppresses a second mail for a repeated signal; if it forgets, both mails have the same
+    ``Message-ID``, so many mail servers drop one.
     """
     owner = job.owner
-    if owner is None or not owner.is_active or not _email_of(owner) or job.state not in TOLD:
+    if (
+        owner is None
+        or not owner.is_active
+        or not _email_address(owner)
+        or job.state not in NOTIFIED_STATES
+    ):
         return
-    mark = f"django_docraptor.mail:{job.pk}:{job.attempt}:{job.state}"
-    if cache.get(mark):
+    cache_key = f"django_docraptor.mail:{job.pk}:{job.attempt}:{job.state}"
+    if cache.get(cache_key):
         return
-    message_for(job, owner).send()
-    cache.set(mark, True, REMEMBERED)
+    build_message(job, owner).send()
+    cache.set(cache_key, True, SENT_CACHE_SECONDS)
 
 
-def message_for(job: RenderJob, owner: AbstractBaseUser) -> EmailMultiAlternatives:
-    """The message to an owner, in the language and time zone in which the job was ordered."""
+def build_message(job: RenderJob, owner: AbstractBaseUser) -> EmailMultiAlternatives:
+    """Return the message to the owner, in the job's language and time zone."""
     stored = RenderInput.objects.filter(pk=job.pk).only("language", "time_zone").first()
     language = (stored.language if stored else "") or settings.LANGUAGE_CODE
     zone = timezone.override((stored.time_zone if stored else "") or None)
@@ -118,23 +132,23 @@ def message_for(job: RenderJob, owner: AbstractBaseUser) -> EmailMultiAlternativ
 
 
 def _compose(job: RenderJob, owner: AbstractBaseUser) -> EmailMultiAlternatives:
-    context = {"job": job, "owner": owner, "link": download_link(job)}
-    start = f"django_docraptor/mail/{job.state}"
+    context = {"job": job, "owner": owner, "link": document_url(job)}
+    template_prefix = f"django_docraptor/mail/{job.state}"
     message = EmailMultiAlternatives(
-        subject=" ".join(render_to_string(f"{start}_subject.txt", context).split()),
-        body=render_to_string(f"{start}.txt", context),
-        to=[_email_of(owner)],
+        subject=" ".join(render_to_string(f"{template_prefix}_subject.txt", context).split()),
+        body=render_to_string(f"{template_prefix}.txt", context),
+        to=[_email_address(owner)],
         headers={"Message-ID": _message_id(job)},
     )
-    message.attach_alternative(render_to_string(f"{start}.html", context), "text/html")
+    message.attach_alternative(render_to_string(f"{template_prefix}.html", context), "text/html")
     return message
 
 
 def _message_id(job: RenderJob) -> str:
-    """The same for the same news."""
-    host = urlsplit(download_link(job)).hostname
+    """Return a stable Message-ID, so that mail servers drop duplicates."""
+    host = urlsplit(document_url(job)).hostname
     return f"<{job.pk}.{job.attempt}.{job.state}@{host}>"
 
 
-def _email_of(owner: AbstractBaseUser) -> str:
+def _email_address(owner: AbstractBaseUser) -> str:
     return str(getattr(owner, owner.get_email_field_name(), "") or "")

@@ -8,6 +8,6 @@ app_name = "django_docraptor"
 
 urlpatterns = [
     path("callback/<str:token>/", views.callback, name="callback"),
-    path("documents/<uuid:key>/", views.download, name="download"),
-    path("documents/<uuid:key>/waiting/", views.waiting, name="waiting"),
+    path("documents/<uuid:pk>/", views.download, name="download"),
+    path("documents/<uuid:pk>/status/", views.document_status, name="status"),
 ]

@@ -1,6 +1,6 @@
-"""Wait for a job by looking at its row, in a thread or in an event loop.
+"""Internal. Wait for a job by polling its row, in a thread or in an event loop.
 
-Looking is all: nothing here drives the engine, which workers do.
+Nothing here runs the engine; workers do.
 """
 
 import asyncio
@@ -11,56 +11,62 @@ from django.db import router, transaction
 
 from django_docraptor.models import RenderJob
 
-# Seconds between two looks: the first one, the longest one, and how fast the pause grows.
-FIRST, LONGEST, GROWTH = 0.1, 2.0, 1.5
+# Seconds between two queries: the first delay, the longest, and the growth factor.
+FIRST_DELAY, MAX_DELAY, DELAY_GROWTH = 0.1, 2.0, 1.5
 
 
-def job_done(job: RenderJob, *, timeout: float) -> RenderJob:
-    """The job once it is final: completed, failed or cancelled.
+def wait_for_job(job: RenderJob, *, timeout: float) -> RenderJob:
+    """Wait until a job is completed, failed or cancelled.
 
     Args:
-        timeout: seconds; 0 looks once.
+        job: the job.
+        timeout: seconds; 0 checks once.
+
+    Returns:
+        The job, reloaded.
 
     Raises:
-        TimeoutError: it is not final yet. It goes on being made.
-        RuntimeError: inside a transaction, where no worker can see the job.
+        TimeoutError: the job is not final yet; it continues in the background.
+        RuntimeError: called inside a transaction, whose job no worker can see.
     """
-    for pause in _pauses(timeout):
-        now = RenderJob.objects.get(pk=job.pk)
-        if now.is_final:
-            return now
+    for delay in _poll_delays(timeout):
+        current = RenderJob.objects.get(pk=job.pk)
+        if current.is_final:
+            return current
         if in_transaction():
             raise RuntimeError(
-                "Waiting inside a transaction would wait for ever: no worker sees the job before "
-                "the commit. Call job_done() after the atomic block."
+                "wait_for_job() was called inside a transaction: no worker can see the job before "
+                "the commit. Call it after the atomic block."
             )
-        time.sleep(pause)
-    raise _not_yet(job, timeout)
+        time.sleep(delay)
+    raise _timeout_error(job, timeout)
 
 
-async def ajob_done(job: RenderJob, *, timeout: float) -> RenderJob:
-    """As :func:`job_done`, without blocking the event loop."""
-    for pause in _pauses(timeout):
-        now = await RenderJob.objects.aget(pk=job.pk)
-        if now.is_final:
-            return now
-        await asyncio.sleep(pause)
-    raise _not_yet(job, timeout)
+async def await_for_job(job: RenderJob, *, timeout: float) -> RenderJob:
+    """Wait for a job without blocking the event loop: see :func:`wait_for_job`."""
+    for delay in _poll_delays(timeout):
+        current = await RenderJob.objects.aget(pk=job.pk)
+        if current.is_final:
+            return current
+        await asyncio.sleep(delay)
+    raise _timeout_error(job, timeout)
 
 
 def in_transaction() -> bool:
-    """Whether this thread's work on jobs is still to be committed."""
+    """Return whether this thread has an open transaction on the jobs' database."""
     return bool(transaction.get_connection(router.db_for_write(RenderJob)).in_atomic_block)
 
 
-def _pauses(timeout: float) -> Iterator[float]:
-    """Pauses that grow until the timeout is used up; a last one of no time for a last look."""
-    end, pause = time.monotonic() + timeout, FIRST
-    while (left := end - time.monotonic()) > 0:
-        yield min(pause, left)
-        pause = min(pause * GROWTH, LONGEST)
+def _poll_delays(timeout: float) -> Iterator[float]:
+    """Yield growing delays until the timeout is used up, then 0 for a last check."""
+    deadline, delay = time.monotonic() + timeout, FIRST_DELAY
+    while (remaining := deadline - time.monotonic()) > 0:
+        yield min(delay, remaining)
+        delay = min(delay * DELAY_GROWTH, MAX_DELAY)
     yield 0
 
 
-def _not_yet(job: RenderJob, timeout: float) -> TimeoutError:
-    return TimeoutError(f"Job {job.pk} was not done after {timeout:g} s. It goes on being made.")
+def _timeout_error(job: RenderJob, timeout: float) -> TimeoutError:
+    return TimeoutError(
+        f"Job {job.pk} was not finished after {timeout:g} s. It continues in the background."
+    )

@@ -21,12 +21,12 @@ from django_docraptor.asynchronous import (
     aenqueue_many,
     arender_now,
     aretry,
-    await_for_job,
 )
 from django_docraptor.models import RenderJob
 from django_docraptor.sandbox import Fault, Sandbox
 from django_docraptor.shortcuts import JobSpec
 from django_docraptor.states import State
+from django_docraptor.waiting import await_for_job
 from tests.support.jobs import HTML, enqueue
 from tests.support.threads import background_worker
 

@@ -1,24 +1,29 @@
-"""Types of the commands' arguments: argparse puts the option's name before what they raise."""
+"""Internal. Argument types for the commands; argparse prefixes their errors with the option's name.
+
+They raise ArgumentTypeError.
+"""
 
 import argparse
 
-from django_docraptor.conf import LONGEST
+from django_docraptor.conf import MAX_DURATION
 
 
-def number(text: str) -> float:
-    """A number that is not negative. Raises ArgumentTypeError."""
+def non_negative_number(text: str) -> float:
+    """Parse a non-negative number."""
     try:
         value = float(text)
     except ValueError:
         value = -1
     if not 0 <= value < float("inf"):
-        raise argparse.ArgumentTypeError(f"{text!r} must be a number, 0 or more")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a non-negative number")
     return value
 
 
 def seconds(text: str) -> float:
-    """A number of seconds that a process can sleep. Raises ArgumentTypeError."""
-    value, most = number(text), LONGEST.total_seconds()
-    if value > most:
-        raise argparse.ArgumentTypeError(f"{text} seconds: no more than {most:.0f}")
+    """Parse a number of seconds, limited to what ``time.sleep()`` accepts."""
+    value, maximum = non_negative_number(text), MAX_DURATION.total_seconds()
+    if value > maximum:
+        raise argparse.ArgumentTypeError(
+            f"{text} seconds is too long; the maximum is {maximum:.0f}"
+        )
     return value

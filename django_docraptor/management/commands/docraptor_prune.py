@@ -1,4 +1,7 @@
-"""``manage.py docraptor_prune``: remove old finished jobs and their files, while all goes on."""
+"""``manage.py docraptor_prune``: delete old finished jobs and their files.
+
+It is safe while the engine runs.
+"""
 
 import argparse
 import difflib
@@ -11,150 +14,189 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 
 from django_docraptor import registry
-from django_docraptor.conf import LONGEST, conf
-from django_docraptor.management.arguments import number, seconds
+from django_docraptor.conf import MAX_DURATION, conf
+from django_docraptor.management.arguments import non_negative_number, seconds
+from django_docraptor.management.progress import print_progress
 from django_docraptor.models import RenderJob
-from django_docraptor.retention import BATCH, MOST_REFUSED, Limit, Removed, count, limits, prune
+from django_docraptor.retention import (
+    BATCH_SIZE,
+    MAX_FAILED_FILES,
+    PruneResult,
+    RetentionLimit,
+    count_prunable,
+    prune,
+    retention_limits,
+)
 
-# What the option calls jobs without a document, as the admin's filter does.
+# Option value for jobs without a document, as in the admin's filter.
 AD_HOC = "-"
-MOST_AT_ONCE = 10_000
+MAX_BATCH = 10_000
 
 
 class Command(BaseCommand):
-    """Parse, remove, and say what was removed."""
+    """Delete old jobs and stored inputs, and print a summary."""
 
-    help = "Removes finished jobs that are older than RETENTION or --older-than, with their files."
+    help = "Delete finished jobs older than RETENTION or --older-than, together with their files."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        """Define the options."""
+        """Add the command's arguments."""
         parser.add_argument(
             "--older-than",
             metavar="DAYS",
             type=days,
-            help="since they were finished, in place of RETENTION['jobs']",
+            help="minimum days since the job finished; overrides RETENTION['jobs']",
         )
         parser.add_argument(
             "--inputs-older-than",
             metavar="DAYS",
             type=days,
-            help="remove only the stored inputs of completed jobs; in place of RETENTION['inputs']",
+            help="delete the stored inputs of completed jobs, but not the jobs, after DAYS; "
+            "overrides RETENTION['inputs']",
         )
         parser.add_argument(
             "--document",
             metavar="LABEL",
             action="append",
             default=[],
-            help=f"only jobs of this document, such as shop.InvoicePDF; {AD_HOC!r}: of none. "
-            "With --older-than, whatever its own retention says. May be repeated.",
+            help=f"only jobs of this document, such as shop.InvoicePDF, or {AD_HOC!r} for jobs "
+            "without a document. --older-than overrides the document's own retention. Can be "
+            "repeated.",
         )
         parser.add_argument(
-            "--batch", metavar="N", type=batch, default=BATCH, help=f"rows at a time ({BATCH})"
+            "--batch",
+            metavar="N",
+            type=batch,
+            default=BATCH_SIZE,
+            help=f"rows per batch (default: {BATCH_SIZE})",
         )
         parser.add_argument(
-            "--max-seconds", metavar="SECONDS", type=seconds, help="after which to begin no batch"
+            "--max-seconds",
+            metavar="SECONDS",
+            type=seconds,
+            help="start no new batch after SECONDS",
         )
-        parser.add_argument("--dry-run", action="store_true", help="count, and remove nothing")
+        parser.add_argument(
+            "--dry-run",
+            action="store_true",
+            help="show what would be deleted, without deleting it",
+        )
 
     def handle(self, *args: Any, **options: Any) -> None:
-        """Remove, or count. Raises CommandError if the storage has refused files."""
+        """Delete or count.
+
+        Raises:
+            CommandError: no retention is configured, or files could not be deleted.
+        """
         older_than, inputs = options["older_than"], options["inputs_older_than"]
         labels = [find_label(label) for label in dict.fromkeys(options["document"])]
-        if not (older_than is not None or inputs is not None or is_anything_said(labels)):
+        if not (older_than is not None or inputs is not None or has_retention_policy(labels)):
             raise CommandError(
-                "Nothing says how long jobs are kept, so all are. Set DOCRAPTOR['RETENTION'] = "
-                '{"jobs": timedelta(days=365)}, or give --older-than DAYS.'
+                "No retention is configured, so all jobs are kept. Set DOCRAPTOR['RETENTION'] = "
+                '{"jobs": timedelta(days=365)}, or use --older-than DAYS.'
             )
-        found = limits(labels, jobs=older_than, inputs=inputs)
+        limits = retention_limits(labels, jobs=older_than, inputs=inputs)
         if options["dry_run"]:
-            self.count(found)
+            self.print_counts(limits)
         else:
-            self.remove(found, options["batch"], options["max_seconds"])
+            self.prune(limits, options["batch"], options["max_seconds"])
 
-    def count(self, found: Iterable[Limit]) -> None:
-        """Say what would be removed of each document."""
-        total = Removed()
-        for limit in found:
-            there = count(limit)
-            total += there
-            if there.jobs or there.inputs:
-                self.stdout.write(f"{limit.label or AD_HOC}: {told(there)}")
-        self.stdout.write(f"Would remove {told(total)}. Nothing was removed.")
+    def print_counts(self, limits: Iterable[RetentionLimit]) -> None:
+        """Print what would be deleted for each document."""
+        total = PruneResult()
+        for limit in limits:
+            counts = count_prunable(limit)
+            total += counts
+            if counts.jobs or counts.inputs:
+                self.stdout.write(f"{limit.label or AD_HOC}: {format_counts(counts)}")
+        self.stdout.write(f"Would delete {format_counts(total)}. Nothing was deleted.")
 
-    def remove(self, found: Iterable[Limit], batch: int, patience: float | None) -> None:
-        """Remove batch by batch, until nothing is old, or the time is up."""
+    def prune(
+        self, limits: Iterable[RetentionLimit], batch_size: int, max_seconds: float | None
+    ) -> None:
+        """Delete in batches until nothing is left or the time is up."""
         began = time.monotonic()
-        total, ended = Removed(), ""
+        total, reason = PruneResult(), ""
         try:
-            for removed in prune(found, batch=batch):
-                total += removed
-                self.progress(f"\r{told(total)}")
-                if patience is not None and time.monotonic() - began >= patience:
-                    ended = f" Stopped after {patience:g} s; there may be more."
+            for result in prune(limits, batch_size=batch_size):
+                total += result
+                print_progress(self.stderr, f"\r{format_counts(total)}")
+                if max_seconds is not None and time.monotonic() - began >= max_seconds:
+                    reason = f" Stopped after {max_seconds:g} s; more may remain."
                     break
         except KeyboardInterrupt:
-            ended = " Stopped; there may be more."
-        self.progress("\n")
-        self.tell(total, time.monotonic() - began, ended)
+            reason = " Interrupted; more may remain."
+        print_progress(self.stderr, "\n")
+        self.print_summary(total, time.monotonic() - began, reason)
 
-    def tell(self, total: Removed, taken: float, ended: str) -> None:
-        """The closing lines. Raises CommandError if files are left."""
+    def print_summary(self, total: PruneResult, seconds: float, reason: str) -> None:
+        """Print the summary.
+
+        Raises:
+            CommandError: files could not be deleted.
+        """
         self.stdout.write(
-            f"Removed {told(total)}, {total.files:,} files in {taken:.1f} s "
-            f"(longest transaction {total.seconds * 1000:.0f} ms).{ended}"
+            f"Deleted {format_counts(total)} and {total.files:,} files in {seconds:.1f} s "
+            f"(longest transaction: {total.longest_transaction * 1000:.0f} ms).{reason}"
         )
         if total.protected:
             self.stdout.write(
-                f"{total.protected:,} jobs are kept: a model of this project protects them."
+                f"{total.protected:,} jobs were kept because other objects protect them "
+                "(on_delete=PROTECT)."
             )
-        if total.refused:
-            stopped = " So the run ended early." if total.refused >= MOST_REFUSED else ""
-            raise CommandError(
-                f"The storage did not delete {total.refused:,} files; the log says why. They are "
-                f"on a list, and the next run tries them again.{stopped}"
+        if total.failed_files:
+            message = (
+                f"The storage failed to delete {total.failed_files:,} files; see the log. The next "
+                "run will try again."
             )
-
-    def progress(self, text: str) -> None:
-        """Write for a person who looks on, not into a log."""
-        if self.stderr.isatty():
-            self.stderr.write(text, style_func=str, ending="")
-            self.stderr.flush()
+            if total.failed_files >= MAX_FAILED_FILES:
+                message += " The run stopped early because of too many failures."
+            raise CommandError(message)
 
 
-def told(removed: Removed) -> str:
-    """The numbers of rows, for a person."""
-    return f"{removed.jobs:,} jobs, {removed.inputs:,} stored inputs"
+def format_counts(result: PruneResult) -> str:
+    """Format the numbers of rows."""
+    return f"{result.jobs:,} jobs, {result.inputs:,} stored inputs"
 
 
 def find_label(text: str) -> str:
-    """The document's label, known to an app or to a job. Raises CommandError, naming a near one."""
+    """Return the label of a registered document, or of one that jobs still refer to.
+
+    Raises:
+        CommandError: there is none; it names a similar label.
+    """
     if text == AD_HOC:
         return ""
-    known = registry.all_recipes()
-    if text in known or (text and RenderJob.objects.filter(document=text).exists()):
+    documents = registry.all_documents()
+    if text in documents or (text and RenderJob.objects.filter(document=text).exists()):
         return text
-    close = difflib.get_close_matches(text, known, n=1)
-    hint = f"Did you mean {close[0]}?" if close else f"Known are: {', '.join(sorted(known))}."
-    raise CommandError(f"--document: no job and no app has a document {text!r}. {hint}")
+    matches = difflib.get_close_matches(text, documents, n=1)
+    hint = (
+        f"Did you mean {matches[0]}?"
+        if matches
+        else f"Registered documents: {', '.join(sorted(documents))}."
+    )
+    raise CommandError(f"--document: there is no document {text!r}. {hint}")
 
 
-def is_anything_said(labels: Sequence[str]) -> bool:
-    """Whether the settings, or a document that is meant, say how long something is kept."""
-    recipes = registry.all_recipes()
-    chosen = [recipes[label] for label in labels or recipes if label in recipes]
-    return bool(conf.retention) or any(recipe.retention is not None for recipe in chosen)
+def has_retention_policy(labels: Sequence[str]) -> bool:
+    """Return whether the settings or a selected document define a retention."""
+    documents = registry.all_documents()
+    selected = [documents[label] for label in labels or documents if label in documents]
+    return bool(conf.retention) or any(document.retention is not None for document in selected)
 
 
 def days(text: str) -> timedelta:
-    """A number of days. Raises ArgumentTypeError."""
-    value = number(text)
-    if value > LONGEST.days:
-        raise argparse.ArgumentTypeError(f"{text} days: no more than {LONGEST.days}")
+    """Parse a number of days."""
+    value = non_negative_number(text)
+    if value > MAX_DURATION.days:
+        raise argparse.ArgumentTypeError(
+            f"{text} days is too long; the maximum is {MAX_DURATION.days}"
+        )
     return timedelta(days=value)
 
 
 def batch(text: str) -> int:
-    """A number of rows. Raises ArgumentTypeError."""
-    if not (text.isdecimal() and 1 <= int(text) <= MOST_AT_ONCE):
-        raise argparse.ArgumentTypeError(f"{text!r} must be a whole number, 1 to {MOST_AT_ONCE}")
+    """Parse a number of rows."""
+    if not (text.isdecimal() and 1 <= int(text) <= MAX_BATCH):
+        raise argparse.ArgumentTypeError(f"{text!r} is not an integer between 1 and {MAX_BATCH}")
     return int(text)

@@ -1,4 +1,4 @@
-"""``manage.py docraptor_render``: make documents of objects, for scripts and for support."""
+"""``manage.py docraptor_render``: generate documents for objects, for scripts and support staff."""
 
 import argparse
 import itertools
@@ -15,164 +15,195 @@ from django.core.management.base import BaseCommand, CommandError
 from django_docraptor import lifecycle
 from django_docraptor.documents import QuerysetDocument
 from django_docraptor.management.arguments import seconds
-from django_docraptor.management.objects import (
-    KEYS_AT_ONCE,
+from django_docraptor.management.lookups import (
+    QUERY_CHUNK_SIZE,
     DocumentClass,
     find_document,
     find_sources,
-    read_params,
-    rows_of,
+    parse_params,
+    queryset_of,
 )
+from django_docraptor.management.progress import print_progress
 from django_docraptor.models import RenderJob
 from django_docraptor.states import State
 
-# Seconds: between two looks at the rows, between two rounds of the engine, and in all.
-LOOK, ROUND, PATIENCE = 0.5, 0.2, 900.0
-# Characters of a progress bar; bytes of a file's name without its ending.
-BAR, MOST_BYTES = 30, 150
+# Seconds: between two queries, between two rounds of the engine, and in total.
+POLL_SECONDS, ROUND_SECONDS, DEFAULT_TIMEOUT = 0.5, 0.2, 900.0
+# Width of the progress bar; maximum bytes of a file name without its extension.
+BAR_WIDTH, MAX_STEM_BYTES = 30, 150
 
 
 class Command(BaseCommand):
-    """Order a document of each object; wait, copy the files, and tell what failed."""
+    """Enqueue a document for each object; wait, copy the files and report failures."""
 
-    help = "Makes a document of each object: LABEL such as shop.InvoicePDF, PK its primary key."
+    help = "Generate a document for each object."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        """Define the options."""
-        parser.add_argument("label", metavar="LABEL", help="the document: <app label>.<class>")
-        parser.add_argument("keys", metavar="PK", nargs="*", help="primary keys of its objects")
-        parser.add_argument("--params", metavar="JSON", default="{}", help="its parameters")
-        parser.add_argument("--wait", action="store_true", help="until all are final")
-        parser.add_argument("--run", action="store_true", help="do a worker's work here, and wait")
-        parser.add_argument("--output", metavar="DIR", type=Path, help="wait; copy the files there")
+        """Add the command's arguments."""
+        parser.add_argument(
+            "label", metavar="LABEL", help="label of the document, such as shop.InvoicePDF"
+        )
+        parser.add_argument("keys", metavar="PK", nargs="*", help="primary keys of the objects")
+        parser.add_argument(
+            "--params",
+            metavar="JSON",
+            default="{}",
+            help="the document's parameters, as a JSON object",
+        )
+        parser.add_argument("--wait", action="store_true", help="wait until all jobs are finished")
+        parser.add_argument(
+            "--in-process",
+            action="store_true",
+            help="process the jobs in this process and wait for them",
+        )
+        parser.add_argument(
+            "--output", metavar="DIR", type=Path, help="wait, then copy the files to DIR"
+        )
         parser.add_argument(
             "--test",
             action=argparse.BooleanOptionalAction,
             default=None,
-            help="free and watermarked, or billed; by default what the document says",
+            help="free, watermarked documents, or billed ones with --no-test (default: as the "
+            "document declares)",
         )
         parser.add_argument(
             "--timeout",
             metavar="SECONDS",
             type=seconds,
-            default=PATIENCE,
-            help=f"after which to wait no longer (default {PATIENCE:.0f})",
+            default=DEFAULT_TIMEOUT,
+            help=f"stop waiting after SECONDS (default: {DEFAULT_TIMEOUT:.0f})",
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
-        """Order, then wait and copy if asked to."""
+        """Enqueue, then wait and copy the files if requested."""
         document = find_document(options["label"])
         sources = find_sources(document, options["keys"])
-        params = read_params(options["params"])
+        params = parse_params(options["params"])
         output: Path | None = options["output"]
         if output is not None:  # before anything is billed
-            make_directory(output)
-        jobs = order(document, sources, options["test"], params)
-        if not (options["wait"] or options["run"] or output):
+            create_directory(output)
+        jobs = enqueue(document, sources, options["test"], params)
+        if not (options["wait"] or options["in_process"] or output):
             for job in jobs:
                 self.stdout.write(f"{job.pk}  {job.name}")
             return
-        self.wait(jobs, options["timeout"], run=options["run"])
-        self.finish(jobs, output)
+        self.wait(jobs, options["timeout"], in_process=options["in_process"])
+        self.report_jobs(jobs, output)
 
-    def wait(self, jobs: list[RenderJob], timeout: float, *, run: bool) -> None:
-        """Return when all jobs are final. Raises CommandError when the time is up."""
+    def wait(self, jobs: list[RenderJob], timeout: float, *, in_process: bool) -> None:
+        """Wait until all jobs are final.
+
+        Raises:
+            CommandError: the time is up, or the user has interrupted it.
+        """
         stop = time.monotonic() + timeout
         try:
-            while left := self.unfinished(jobs, run=run):
+            while unfinished := self.count_unfinished(jobs, in_process=in_process):
                 if time.monotonic() > stop:
-                    said = f"Gave up after {timeout:g} s: {left} unfinished. They go on being made."
-                    raise CommandError(said)
-                time.sleep(ROUND if run else LOOK)
+                    raise CommandError(
+                        f"Timed out after {timeout:g} s: {unfinished} jobs are unfinished and stay "
+                        "queued."
+                    )
+                time.sleep(ROUND_SECONDS if in_process else POLL_SECONDS)
         except KeyboardInterrupt:
-            raise CommandError("Stopped waiting. The documents go on being made.") from None
+            raise CommandError("Interrupted. Unfinished jobs stay queued.") from None
         finally:
-            self.progress("\n")
+            print_progress(self.stderr, "\n")
 
-    def unfinished(self, jobs: list[RenderJob], *, run: bool) -> int:
-        """How many jobs are not final, after a round of the engine if it runs here."""
-        if run:
-            lifecycle.run()
-        left: int = sum(rows.active().count() for rows in in_chunks(jobs))
-        done = len(jobs) - left
-        bar = "#" * round(BAR * done / len(jobs))
-        self.progress(f"\r[{bar:<{BAR}}] {done}/{len(jobs)}")
-        return left
+    def count_unfinished(self, jobs: list[RenderJob], *, in_process: bool) -> int:
+        """Return the number of unfinished jobs, after one round of the engine if in-process."""
+        if in_process:
+            lifecycle.run_once()
+        unfinished: int = sum(rows.active().count() for rows in job_querysets(jobs))
+        finished = len(jobs) - unfinished
+        bar = "#" * round(BAR_WIDTH * finished / len(jobs))
+        print_progress(self.stderr, f"\r[{bar:<{BAR_WIDTH}}] {finished}/{len(jobs)}")
+        return unfinished
 
-    def progress(self, text: str) -> None:
-        """Write for a person who looks on, not into a log."""
-        if self.stderr.isatty():
-            self.stderr.write(text, style_func=str, ending="")
-            self.stderr.flush()
+    def report_jobs(self, jobs: list[RenderJob], output: Path | None) -> None:
+        """Report each job and copy its file.
 
-    def finish(self, jobs: list[RenderJob], output: Path | None) -> None:
-        """Say what came of each job, and copy its file. Raises CommandError if one failed."""
-        well = [
-            self.tell(job, output)
-            for rows in in_chunks(jobs)
+        Raises:
+            CommandError: a document failed, or its file could not be copied.
+        """
+        succeeded = [
+            self.report_job(job, output)
+            for rows in job_querysets(jobs)
             for job in rows.order_by("created_at", "pk")
         ]
-        if sum(well) < len(jobs):
-            raise CommandError(f"{len(jobs) - sum(well)} of {len(jobs)} failed.")
+        if sum(succeeded) < len(jobs):
+            raise CommandError(f"{len(jobs) - sum(succeeded)} of {len(jobs)} documents failed.")
 
-    def tell(self, job: RenderJob, output: Path | None) -> bool:
-        """Copy a finished file and say so, or say what went wrong. Returns whether all is well."""
+    def report_job(self, job: RenderJob, output: Path | None) -> bool:
+        """Copy and report a finished file, or report the failure. Return whether it succeeded."""
         if job.state != State.COMPLETED:
-            self.stderr.write(epitaph(job))
+            self.stderr.write(failure_line(job))
             return False
         try:
-            copied = f"  {copied_to(job, output)}" if output else ""
+            result = f"  {copy_result(job, output)}" if output else ""
         except OSError as error:
-            self.stderr.write(f"{job.name}: its file could not be copied: {error}")
+            self.stderr.write(f"{job.name}: could not copy the file: {error}")
             return False
-        self.stdout.write(f"{job.pk}  {job.name}{copied}")
+        self.stdout.write(f"{job.pk}  {job.name}{result}")
         return True
 
 
-def make_directory(path: Path) -> None:
-    """Make sure that there is a directory. Raises CommandError."""
+def create_directory(path: Path) -> None:
+    """Make sure that the directory exists.
+
+    Raises:
+        CommandError: it cannot be created.
+    """
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise CommandError(f"Nothing can be written to {path}: {error}") from None
+        raise CommandError(f"Cannot create {path}: {error}") from None
 
 
-def order(
+def enqueue(
     document: DocumentClass, sources: list[Any], test: bool | None, params: dict[str, Any]
 ) -> list[RenderJob]:
-    """A job for each object, or one for a report over all. Raises CommandError."""
-    said: dict[str, Any] = {"params": params} if test is None else {"params": params, "test": test}
+    """Enqueue a job for each object, or one report on all of them.
+
+    Raises:
+        CommandError: an argument is invalid; no job was created.
+    """
+    overrides: dict[str, Any] = {"params": params}
+    if test is not None:
+        overrides["test"] = test
     try:
         if issubclass(document, QuerysetDocument):
-            return [document.enqueue(rows_of(sources), **said)]
-        return document.enqueue_many(sources, **said)
+            return [document.enqueue(queryset_of(sources), **overrides)]
+        return document.enqueue_many(sources, **overrides)
     except ValidationError as error:
-        raise CommandError(f"Nothing was ordered: {' '.join(error.messages)}") from None
+        raise CommandError(f"No jobs were created: {' '.join(error.messages)}") from None
 
 
-def in_chunks(jobs: list[RenderJob]) -> Iterator[Any]:
-    """The rows of these jobs as they now are, as querysets that no database finds too long."""
-    for start in range(0, len(jobs), KEYS_AT_ONCE):
-        some = jobs[start : start + KEYS_AT_ONCE]
-        yield RenderJob.objects.filter(pk__in=[job.pk for job in some])
+def job_querysets(jobs: list[RenderJob]) -> Iterator[Any]:
+    """Yield querysets of these jobs, small enough for every database's parameter limit."""
+    for start in range(0, len(jobs), QUERY_CHUNK_SIZE):
+        chunk = jobs[start : start + QUERY_CHUNK_SIZE]
+        yield RenderJob.objects.filter(pk__in=[job.pk for job in chunk])
 
 
-def epitaph(job: RenderJob) -> str:
-    """A line about a job that brought nothing."""
-    first = job.errors.strip().partition("\n")[0]
-    return f"{job.name}: {job.error_code or job.state}{': ' if first else ''}{first}"
+def failure_line(job: RenderJob) -> str:
+    """Return a line about a failed or cancelled job."""
+    first_line = job.errors.strip().partition("\n")[0]
+    return f"{job.name}: {job.error_code or job.state}{': ' if first_line else ''}{first_line}"
 
 
-def copied_to(job: RenderJob, directory: Path) -> str:
-    """Where the file has been copied to, or why there is none."""
-    return "(hosted by DocRaptor: no file to copy)" if job.hosted else str(copy(job, directory))
+def copy_result(job: RenderJob, directory: Path) -> str:
+    """Copy the file and return its path, or the reason why there is none."""
+    if job.hosted:
+        return "(hosted by DocRaptor: no file to copy)"
+    return str(copy_file(job, directory))
 
 
-def copy(job: RenderJob, directory: Path) -> Path:
-    """Copy the file under a name that nothing has yet. Returns its path.
+def copy_file(job: RenderJob, directory: Path) -> Path:
+    """Copy the file to an unused name and return its path.
 
-    A name is other people's text: only its last part counts, and only what is safe in it. A file,
-    or a link, that is there already is never written to.
+    The job's name is untrusted: only its last path segment is used, with unsafe characters
+    replaced. Existing files and links are never overwritten.
     """
     paths = _paths(job, directory)
     while True:
@@ -191,15 +222,15 @@ def copy(job: RenderJob, directory: Path) -> Path:
 
 
 def _paths(job: RenderJob, directory: Path) -> Iterator[Path]:
-    stem, ending = _stem(job), f".{job.document_type}"
-    yield directory / f"{stem}{ending}"
+    stem, extension = _stem(job), f".{job.document_type}"
+    yield directory / f"{stem}{extension}"
     for number in itertools.count(2):
-        yield directory / f"{stem}-{number}{ending}"
+        yield directory / f"{stem}-{number}{extension}"
 
 
 def _stem(job: RenderJob) -> str:
-    text, ending = job.name, f".{job.document_type}"
-    text = text[: -len(ending)] if text.lower().endswith(ending) else text
-    last = text.replace("\\", "/").rpartition("/")[2].strip()
+    name, extension = job.name, f".{job.document_type}"
+    name = name[: -len(extension)] if name.lower().endswith(extension) else name
+    last = name.replace("\\", "/").rpartition("/")[2].strip()
     safe = re.sub(r"[^-\w.]", "_", last).lstrip(".-")
-    return safe.encode()[:MOST_BYTES].decode(errors="ignore") or "document"
+    return safe.encode()[:MAX_STEM_BYTES].decode(errors="ignore") or "document"

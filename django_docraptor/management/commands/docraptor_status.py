@@ -1,4 +1,4 @@
-"""``manage.py docraptor_status``: how the engine does, for people and for monitors."""
+"""``manage.py docraptor_status``: show the state of the engine, for people and monitoring."""
 
 import json
 import sys
@@ -7,41 +7,54 @@ from typing import Any
 
 from django.core.management.base import BaseCommand
 
-from django_docraptor.health import MAX_LAG, Report, report
+from django_docraptor.health import DEFAULT_MAX_LAG, HealthReport, health_report
 from django_docraptor.management.arguments import seconds
 
 
 class Command(BaseCommand):
-    """Print counts, lag and last sights; exit 1 if somebody should look."""
+    """Print job counts, lag and heartbeats; exit with status 1 on problems."""
 
-    help = "Tells how the engine does. Exits 1 if a job is overdue by more than --max-lag seconds."
+    help = (
+        "Show the state of the queue and whether the engine is running. Exit with status 1 if a "
+        "job is overdue by more than --max-lag seconds or an account is paused."
+    )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        """Define the options."""
-        parser.add_argument("--json", action="store_true", help="print JSON")
-        parser.add_argument("--max-lag", type=seconds, default=MAX_LAG, help="seconds (default 60)")
+        """Add the command's arguments."""
+        parser.add_argument("--json", action="store_true", help="print the report as JSON")
+        parser.add_argument(
+            "--max-lag",
+            metavar="SECONDS",
+            type=seconds,
+            default=DEFAULT_MAX_LAG,
+            help=f"seconds by which a job may be overdue (default: {DEFAULT_MAX_LAG:.0f})",
+        )
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Print the report."""
-        found = report()
-        problems = found.problems(options["max_lag"])
+        report = health_report()
+        problems = report.problems(options["max_lag"])
         if options["json"]:
-            self.stdout.write(json.dumps(found.as_json() | {"problems": problems}, indent=2))
+            self.stdout.write(json.dumps(report.to_json() | {"problems": problems}, indent=2))
         else:
-            self.write(found, problems)
+            self.print_report(report, problems)
         if problems:
             sys.exit(1)
 
-    def write(self, found: Report, problems: list[str]) -> None:
-        """Print for a person."""
-        for state, count in found.counts.items():
+    def print_report(self, report: HealthReport, problems: list[str]) -> None:
+        """Print the report as text."""
+        for state, count in report.counts.items():
             self.stdout.write(f"{state:<14}{count:>8}")
-        self.stdout.write(f"{'most overdue':<14}{found.lag:>8.1f} s")
-        for name in ("last_tick", "last_worker", "last_callback"):
-            since = getattr(found, name)
-            told = "      never" if since is None else f"{since:>8.1f} s ago"
-            self.stdout.write(f"{name.replace('_', ' '):<14}{told}")
+        self.stdout.write(f"{'maximum lag':<14}{report.lag:>8.1f} s")
+        heartbeats = {
+            "last tick": report.seconds_since_tick,
+            "last worker": report.seconds_since_worker,
+            "last callback": report.seconds_since_callback,
+        }
+        for name, since in heartbeats.items():
+            age = "      never" if since is None else f"{since:>8.1f} s ago"
+            self.stdout.write(f"{name:<14}{age}")
         for problem in problems:
             self.stdout.write(self.style.ERROR(problem))
         if not problems:
-            self.stdout.write(self.style.SUCCESS("all is well"))
+            self.stdout.write(self.style.SUCCESS("No problems found."))

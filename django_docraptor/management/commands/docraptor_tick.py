@@ -1,4 +1,4 @@
-"""``manage.py docraptor_tick``: the engine without Celery, for cron or as a process of its own."""
+"""``manage.py docraptor_tick``: run the engine without a worker, from cron or as a process."""
 
 import logging
 import time
@@ -9,59 +9,92 @@ from django.core.management.base import BaseCommand, CommandError
 from django.db import Error, connections
 
 from django_docraptor import lifecycle
-from django_docraptor.health import note
+from django_docraptor.health import record_heartbeat
 from django_docraptor.management.arguments import seconds
+from django_docraptor.management.loop_report import LoopReport
 from django_docraptor.models import RenderJob
 
-logger = logging.getLogger("django_docraptor")
+logger = logging.getLogger(__name__)
 
 
 class Command(BaseCommand):
-    """Do whatever is due; with ``--loop``, again and again."""
+    """Process due jobs once, or repeatedly with ``--loop``."""
 
-    help = "Submits, polls, fetches and stores whatever is due. Needs no Celery worker."
+    help = "Process every job that is due: submit, poll, download. No worker is needed."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        """Define the options."""
-        parser.add_argument("--loop", action="store_true", help="go on until stopped")
-        parser.add_argument("--until-idle", action="store_true", help="go on until no job is left")
-        parser.add_argument("--interval", type=seconds, default=1.0, help="seconds between rounds")
-        parser.add_argument("--timeout", type=seconds, help="after which to give up (exit 1)")
+        """Add the command's arguments."""
+        parser.add_argument("--loop", action="store_true", help="repeat until interrupted")
+        parser.add_argument(
+            "--until-idle", action="store_true", help="repeat until no job is unfinished"
+        )
+        parser.add_argument(
+            "--interval",
+            metavar="SECONDS",
+            type=seconds,
+            default=1.0,
+            help="seconds between two rounds (default: 1)",
+        )
+        parser.add_argument(
+            "--timeout",
+            metavar="SECONDS",
+            type=seconds,
+            help="with --loop or --until-idle: exit with status 1 after SECONDS",
+        )
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Run one round, or many."""
+        is_silent = options["verbosity"] == 0
         try:
             if options["loop"] or options["until_idle"]:
-                self.repeat(options)
-            else:
-                self.round()
+                self.run_loop(options, None if is_silent else LoopReport(self.stdout))
+                return
+            steps = self.run_once()
+            if steps and not is_silent:
+                self.stdout.write(f"Ran {steps} step{'' if steps == 1 else 's'}.")
         except KeyboardInterrupt:
-            self.stdout.write("stopped")
+            if not is_silent:
+                self.stdout.write("Stopped.")
 
-    def repeat(self, options: dict[str, Any]) -> None:
-        """Run rounds until stopped, idle or out of time. Raises CommandError if out of time."""
-        stop = None if options["timeout"] is None else time.monotonic() + options["timeout"]
+    def run_loop(self, options: dict[str, Any], report: LoopReport | None) -> None:
+        """Run rounds until stopped, idle or out of time.
+
+        Raises:
+            CommandError: out of time.
+        """
+        if report:
+            report.print_start()
+        timeout = options["timeout"]
+        stop = None if timeout is None else time.monotonic() + timeout
         while True:
-            if self.is_idle_after_round() and options["until_idle"]:
+            if self.run_round(report) and options["until_idle"]:
                 return
             if stop is not None and time.monotonic() > stop:
-                left = RenderJob.objects.active().count()
-                raise CommandError(f"Gave up after {options['timeout']} s: {left} unfinished.")
+                unfinished = RenderJob.objects.active().count()
+                raise CommandError(
+                    f"Timed out after {timeout:g} s: {unfinished} jobs are unfinished."
+                )
             time.sleep(options["interval"])
 
-    def is_idle_after_round(self) -> bool:
-        """Run a round; a database that is away ends the round, not the process."""
+    def run_round(self, report: LoopReport | None) -> bool:
+        """Run one round and return whether no job is unfinished.
+
+        A database error ends the round, not the process.
+        """
         try:
-            self.round()
-            return not RenderJob.objects.active().exists()
+            if report:
+                report.begin_round()
+            steps = self.run_once()
+            is_idle = not RenderJob.objects.active().exists()
+            if report:
+                report.end_round(is_stuck=not (steps or is_idle))
+            return is_idle
         except Error:
-            logger.exception("The database is away: the next round comes in a moment")
+            logger.exception("Database unavailable; trying again in the next round")
             connections.close_all()
             return False
 
-    def round(self) -> None:
-        """Do whatever is due, and say so."""
-        note("ticked_at")
-        done = lifecycle.run()
-        if done:
-            self.stdout.write(f"{done} steps")
+    def run_once(self) -> int:
+        """Process due jobs and return the number of steps."""
+        record_heartbeat("ticked_at")
+        return lifecycle.run_once()

@@ -1,0 +1,19 @@
+"""Internal. HTTP responses with documents: access, delivery, and unfinished documents.
+
+A view's document is an ordinary job. The request waits briefly: a quick document is in the first
+response, a slow one redirects to the status page. No synchronous call is made, because it could
+time out with unknown outcome and cost.
+"""
+
+from django_docraptor.responses.documents import DEFAULT_WAIT_SECONDS, document_response
+from django_docraptor.responses.files import CONTENT_TYPES, DocumentResponse, download_response
+from django_docraptor.responses.permissions import may_download
+
+__all__ = [
+    "CONTENT_TYPES",
+    "DEFAULT_WAIT_SECONDS",
+    "DocumentResponse",
+    "document_response",
+    "download_response",
+    "may_download",
+]

@@ -1,0 +1,131 @@
+"""Internal. Serve a finished document: streamed, or by a redirect to an expiring URL."""
+
+import logging
+import tempfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, BinaryIO, Final, Self, cast
+
+from django.http import FileResponse, Http404, HttpResponseBase, HttpResponseRedirect
+from django.utils.cache import add_never_cache_headers
+from django.utils.http import content_disposition_header
+
+from django_docraptor import spool
+from django_docraptor.job_specs import JobSpec
+from django_docraptor.lifecycle.clients import client_for
+from django_docraptor.models import RenderJob
+from django_docraptor.shortcuts import render_spec
+from django_docraptor.storage import add_extension
+
+logger = logging.getLogger(__name__)
+
+CONTENT_TYPES: Final[Mapping[str, str]] = {
+    "pdf": "application/pdf",
+    "xls": "application/vnd.ms-excel",
+    "xlsx": "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
+}
+# Lifetime of a signed storage URL: enough to follow a redirect.
+SIGNED_URL_SECONDS = 60
+
+
+class DocumentResponse(FileResponse):
+    """Stream a finished document under its name, without caching or content sniffing.
+
+    Args:
+        file: open for reading, positioned at its start; closed after the response.
+        name: any text; encoded as in RFC 6266.
+        document_type: ``"pdf"``, ``"xlsx"`` or ``"xls"``.
+        as_attachment: whether the browser saves the file instead of showing it.
+    """
+
+    def __init__(
+        self, file: BinaryIO, *, name: str, document_type: str, as_attachment: bool = False
+    ) -> None:
+        super().__init__(
+            file,
+            as_attachment=as_attachment,
+            filename=add_extension(name, document_type),
+            content_type=CONTENT_TYPES[document_type],
+        )
+        self["X-Content-Type-Options"] = "nosniff"
+        add_never_cache_headers(self)
+
+    @classmethod
+    def render_now(cls, spec: JobSpec, *, as_attachment: bool = False) -> Self:
+        """Generate a document with one synchronous call, without a job, through a temporary file.
+
+        Raises what :func:`django_docraptor.render_now` does. A call that failed with
+        ``sent`` other than ``Sent.NO`` may have been billed: do not repeat it.
+
+        Args:
+            spec: with content or url, such as ``InvoicePDF.spec(invoice, snapshot=True)``.
+            as_attachment: whether the browser saves the file instead of showing it.
+
+        Raises:
+            NotADocumentError: the response is not a complete document.
+        """
+        file = tempfile.NamedTemporaryFile(dir=spool.get_directory(), prefix="now-")  # noqa: SIM115
+        target = cast(BinaryIO, file)
+        document_type = spec.document_type
+        try:
+            render_spec(target, spec)
+            file.flush()
+            spool.verify(
+                Path(file.name),
+                document_type,
+                redact=lambda text: client_for(spec.account).redact(text),
+            )
+            file.seek(0)
+        except BaseException:
+            file.close()
+            raise
+        return cls(target, name=spec.name, document_type=document_type, as_attachment=as_attachment)
+
+
+def download_response(job: RenderJob, *, as_attachment: bool = True) -> HttpResponseBase:
+    """Redirect to a new signed URL if the storage supports it, or else stream the file.
+
+    Hosted documents redirect to their public URL.
+
+    Raises:
+        Http404: the job has no file, or the storage has lost it.
+    """
+    if not job.file and not job.is_public:
+        raise Http404
+    url = job.public_url if job.hosted else _signed_url(job, as_attachment=as_attachment)
+    if url:
+        response = HttpResponseRedirect(url)
+        add_never_cache_headers(response)
+        return response
+    try:
+        file = job.file.open("rb")
+    except FileNotFoundError:
+        logger.exception("Job %s: the file is missing from the storage", job.pk)
+        raise Http404 from None
+    return DocumentResponse(
+        cast(BinaryIO, file),
+        name=job.name,
+        document_type=job.document_type,
+        as_attachment=as_attachment,
+    )
+
+
+def _signed_url(job: RenderJob, *, as_attachment: bool) -> str:
+    """Return an expiring URL; blank if the storage's URLs are permanent."""
+    storage = job.file.storage
+    if not getattr(storage, "querystring_auth", True):  # django-storages' option for signed URLs
+        return ""
+    # Its S3 storage does not sign URLs of a custom domain without a CloudFront key.
+    if getattr(storage, "custom_domain", None) and not getattr(storage, "cloudfront_signer", True):
+        return ""
+    sign: Callable[..., str] = storage.url
+    disposition = content_disposition_header(
+        as_attachment, add_extension(job.name, job.document_type)
+    )
+    options: dict[str, Any]
+    for options in ({"parameters": {"ResponseContentDisposition": disposition}}, {}):
+        try:
+            return sign(job.file.name, expire=SIGNED_URL_SECONDS, **options)
+        except TypeError:  # the storage does not have this option
+            continue
+    return ""
