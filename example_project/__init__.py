@@ -1,1 +1,1 @@
-"""The shop that the tutorial builds. ``demo`` runs it for ``make demo`` and ``make serve``."""
+"""The shop from the tutorial. ``demo`` runs it for ``make demo`` and ``make serve``."""

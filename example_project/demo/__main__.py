@@ -1,4 +1,4 @@
-"""``python -m example_project.demo``: make documents from end to end, say how it went, clean up."""
+"""``python -m example_project.demo``: generate documents end to end, print results, clean up."""
 
 import sys
 
@@ -7,26 +7,28 @@ from example_project.demo.processes import (
     Processes,
     argument_parser,
     main,
-    make_fresh,
+    remove_generated_files,
     start_site,
 )
 
-# Seconds before the deadline at which the wait for documents ends, to say what is missing.
-MARGIN = 3
+# Seconds reserved before the deadline to report unfinished documents.
+REPORT_SECONDS = 3
 
 
 def demo() -> None:
-    """Start the site, make the documents, stop the site."""
+    """Start the site, generate the documents, stop the site."""
     parser = argument_parser(__doc__, port=0)
-    parser.add_argument("--deadline", type=float, default=90, help="seconds for everything")
+    parser.add_argument(
+        "--deadline", type=float, default=90, help="time limit for the whole run, in seconds"
+    )
     options = parser.parse_args()
-    make_fresh()
+    remove_generated_files()
     LOGS.mkdir(parents=True)
     with Processes(options.deadline) as processes:
         start_site(
             processes, port=options.port, sandbox_port=options.sandbox_port, delay=options.delay
         )
-        timeout = f"--timeout={max(1, processes.remaining - MARGIN)}"
+        timeout = f"--timeout={max(1, processes.remaining - REPORT_SECONDS)}"
         processes.run("demo", "-m", "django", "demo_documents", timeout)
 
 

@@ -1,7 +1,7 @@
-"""Kombu's broker in a directory, made safe for several processes.
+"""Kombu's filesystem broker, made safe for several processes.
 
-Kombu lets a reader see a message or a table of bindings before it is written: the worker then ends
-with a JSONDecodeError.
+Kombu lets readers see partly written messages and bindings, which crashes the worker with a
+JSONDecodeError.
 """
 
 import uuid
@@ -17,36 +17,36 @@ from kombu.utils.json import dumps
 
 
 class Channel(filesystem.Channel):
-    """Messages and bindings appear whole or not at all."""
+    """Write messages and bindings atomically."""
 
     def _put(self, queue: str, payload: dict[str, Any], **kwargs: Any) -> None:
-        """Write under a name that no reader looks for, then rename."""
+        """Write to a temporary name, then rename."""
         name = f"{round(monotonic() * 1000)}_{uuid.uuid4()}"
         draft = Path(self.data_folder_out) / f"{name}.draft"
         draft.write_text(dumps(payload))
         draft.rename(draft.with_name(f"{name}.{queue}.msg"))
 
     def get_table(self, exchange: str) -> list[Any]:
-        """Read the bindings while nobody writes them."""
-        with self._bindings(LOCK_SH):
+        """Read the bindings under a shared lock."""
+        with self._lock_bindings(LOCK_SH):
             return super().get_table(exchange)
 
     def _queue_bind(self, *binding: Any) -> None:
-        """Let one process at a time write the bindings."""
-        with self._bindings(LOCK_EX):
+        """Write the bindings under an exclusive lock."""
+        with self._lock_bindings(LOCK_EX):
             super()._queue_bind(*binding)
 
     def _delete(self, *binding: Any, **kwargs: Any) -> None:
-        """Let one process at a time write the bindings."""
-        with self._bindings(LOCK_EX):
+        """Write the bindings under an exclusive lock."""
+        with self._lock_bindings(LOCK_EX):
             super()._delete(*binding, **kwargs)
 
     @contextmanager
-    def _bindings(self, how: int) -> Iterator[None]:
-        folder = Path(self.control_folder)
-        folder.mkdir(exist_ok=True)
-        with (folder / "lock").open("w") as file:
-            flock(file, how)
+    def _lock_bindings(self, operation: int) -> Iterator[None]:
+        directory = Path(self.control_folder)
+        directory.mkdir(exist_ok=True)
+        with (directory / "lock").open("w") as file:
+            flock(file, operation)
             yield
 
 

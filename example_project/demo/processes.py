@@ -1,6 +1,6 @@
-"""Start processes, watch them, stop them. Nothing outlives the ``with`` block.
+"""Start, watch and stop processes. None outlives the ``with`` block.
 
-No Django here: the processes have it.
+Django runs only in the child processes.
 """
 
 import os
@@ -18,10 +18,10 @@ from fcntl import LOCK_EX, LOCK_NB, flock
 from pathlib import Path
 from typing import NoReturn, Self
 
-from example_project.demo.place import ROOT, SITE, VAR
+from example_project.demo.paths import ROOT, SITE, VAR
 
 LOGS = VAR / "logs"
-# What every process gets: the site's directory in its path, as if it had been started there.
+# Environment of every process, with the site's directory on its path.
 ENVIRONMENT = {
     "PYTHONUNBUFFERED": "1",
     "PYTHONPATH": os.pathsep.join(
@@ -31,14 +31,23 @@ ENVIRONMENT = {
     "DJANGO_SETTINGS_MODULE": "example_project.demo.settings",
     "DJANGO_RUNSERVER_HIDE_WARNING": "true",
 }
-# What a fresh start removes: nothing that this project has not made.
-MADE = ["db.sqlite3*", "broker", "documents", "media", "mail", "spool", "logs", "celerybeat-*"]
-# Seconds that a process has for stopping before it is killed.
-PATIENCE = 12.0
+# Files of earlier runs that a new run deletes; only files this project creates.
+GENERATED_FILES = [
+    "db.sqlite3*",
+    "broker",
+    "documents",
+    "media",
+    "mail",
+    "spool",
+    "logs",
+    "celerybeat-*",
+]
+# Seconds to wait for a process before killing it.
+STOP_TIMEOUT = 12.0
 
 
 class RunError(Exception):
-    """It cannot go on. The text is for the user."""
+    """The run cannot continue. The message is shown to the user."""
 
     def __init__(self, reason: str, code: int = 1) -> None:
         super().__init__(reason)
@@ -46,7 +55,7 @@ class RunError(Exception):
 
 
 class Process:
-    """One process in a session of its own, so that Ctrl-C reaches only us."""
+    """A process in its own session, so that Ctrl-C reaches only the parent."""
 
     def __init__(self, name: str, arguments: list[str], log: Path | None) -> None:
         self.name = name
@@ -66,38 +75,41 @@ class Process:
 
     @property
     def output(self) -> str:
-        """What it has said so far."""
+        """The output so far."""
         return self.log.read_text(errors="replace") if self.log else ""
 
     def failure(self) -> RunError:
-        """Why it ended, from what it said last; commands end with 2 after a line for the user."""
+        """Return an error with the last lines of output.
+
+        Commands exit with status 2 after printing one line for the user.
+        """
         code = self.popen.wait()
-        lines = self.output.strip().splitlines() or ["it said nothing"]
+        lines = self.output.strip().splitlines() or ["no output"]
         if code == 2:
             return RunError(lines[-1], code)
-        return RunError("\n".join([f"{self.name} ended with {code}:", *lines[-15:]]))
+        return RunError("\n".join([f"{self.name} exited with status {code}:", *lines[-15:]]))
 
     def stop(self) -> None:
-        """SIGTERM; after a while SIGKILL, for its children too."""
+        """Send SIGTERM, then SIGKILL to the whole process group after a timeout."""
         ended_early = self.popen.poll() is not None
         with suppress(ProcessLookupError):
             self.popen.terminate()
         try:
-            self.popen.wait(PATIENCE)
+            self.popen.wait(STOP_TIMEOUT)
         except subprocess.TimeoutExpired:
             self.kill()
         if ended_early:
             self.kill()
 
     def kill(self) -> None:
-        """Kill it and what it started."""
+        """Kill the process group."""
         with suppress(ProcessLookupError):
             os.killpg(self.popen.pid, signal.SIGKILL)
         self.popen.wait()
 
 
 class Processes:
-    """The processes of one run. They have until ``deadline`` to get ready, or to finish."""
+    """The processes of one run, which must be ready or finished by ``deadline``."""
 
     def __init__(self, seconds: float) -> None:
         self.seconds = seconds
@@ -106,14 +118,14 @@ class Processes:
 
     def __enter__(self) -> Self:
         for number in (signal.SIGTERM, signal.SIGHUP):
-            signal.signal(number, _leave)
+            signal.signal(number, _exit_on_signal)
         return self
 
     def __exit__(self, *error: object) -> None:
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, signal.SIG_IGN)
         if self.running:
-            say("stopping", ", ".join(process.name for process in self.running))
+            print_status("stopping", ", ".join(process.name for process in self.running))
         for process in reversed(self.running):
             process.stop()
 
@@ -123,23 +135,23 @@ class Processes:
         return self.deadline - time.monotonic()
 
     def serve(self, name: str, *arguments: str, ready: str) -> str:
-        """Start a server and wait until it says that it is ready. Returns what matched."""
+        """Start a server, wait until its output matches ``ready``, and return the first group."""
         process = self._start(name, arguments, LOGS / f"{name}.log")
-        while not (found := re.search(ready, process.output)):
-            self._pause(f"{name} did not get ready")
-        return found[1]
+        while not (match := re.search(ready, process.output)):
+            self._pause(f"{name} did not start")
+        return match[1]
 
     def run(self, name: str, *arguments: str, quiet: bool = False) -> None:
         """Run a command to its end while watching the servers."""
         process = self._start(name, arguments, LOGS / f"{name}.log" if quiet else None)
         while process.popen.poll() is None:
-            self._pause(f"{name} did not finish", but=process)
+            self._pause(f"{name} did not finish", ignore=process)
         self.running.remove(process)
         if process.popen.returncode:
             raise process.failure() if quiet else RunError("", process.popen.returncode)
 
     def watch(self) -> NoReturn:
-        """Wait until a server ends, or somebody interrupts."""
+        """Wait until a server exits or the user interrupts."""
         while True:
             self._check()
             time.sleep(0.2)
@@ -148,20 +160,20 @@ class Processes:
         self.running.append(Process(name, list(arguments), log))
         return self.running[-1]
 
-    def _pause(self, complaint: str, but: Process | None = None) -> None:
-        self._check(but)
+    def _pause(self, problem: str, ignore: Process | None = None) -> None:
+        self._check(ignore)
         if self.remaining < 0:
-            raise RunError(f"{complaint} within {self.seconds:.0f} s; see the logs in {LOGS}.")
+            raise RunError(f"{problem} within {self.seconds:.0f} s; see the logs in {LOGS}.")
         time.sleep(0.05)
 
-    def _check(self, but: Process | None = None) -> None:
+    def _check(self, ignore: Process | None = None) -> None:
         for process in self.running:
-            if process is not but and process.popen.poll() is not None:
+            if process is not ignore and process.popen.poll() is not None:
                 raise process.failure()
 
 
 def start_site(processes: Processes, *, port: int, sandbox_port: int, delay: float) -> str:
-    """Start everything that the site needs. Returns its address. A port of 0 means any free one."""
+    """Start the site and its services. Return its URL. Port 0 means any free port."""
     run_sandbox = not (os.environ.get("DOCRAPTOR_API_KEY") or os.environ.get("DOCRAPTOR_BASE_URL"))
     check_port(port)
     processes.run("migrate", "-m", "django", "migrate", quiet=True)
@@ -170,15 +182,16 @@ def start_site(processes: Processes, *, port: int, sandbox_port: int, delay: flo
         sandbox = ["-m", "django_docraptor.sandbox", f"--port={sandbox_port}", f"--delay={delay}"]
         url = processes.serve("sandbox", *sandbox, ready=r"listening on (http://\S+)")
         os.environ["DOCRAPTOR_BASE_URL"] = url
-        say("sandbox", url)
+        print_status("sandbox", url)
     web = ["-m", "django", "runserver", "--noreload", f"127.0.0.1:{port}"]
     site = processes.serve("web", *web, ready=r"development server at (http://[\d.:]+)/\n")
-    say("web", site)
+    print_status("web", site)
     if run_sandbox:
         os.environ.setdefault("SITE_URL", site)
     worker = "-m celery -A mysite worker -B --concurrency=2 --loglevel=INFO"
-    calm = "--without-gossip --without-mingle --without-heartbeat"
-    say("worker", processes.serve("worker", *worker.split(), *calm.split(), ready=r"(\S+) ready\."))
+    quiet_options = "--without-gossip --without-mingle --without-heartbeat"
+    arguments = [*worker.split(), *quiet_options.split()]
+    print_status("worker", processes.serve("worker", *arguments, ready=r"(\S+) ready\."))
     return site
 
 
@@ -190,33 +203,33 @@ def check_port(port: int) -> None:
             probe.bind(("127.0.0.1", port))
         except OSError as error:
             raise RunError(
-                f"Port {port} cannot be used ({error.strerror}): choose another."
+                f"Port {port} is not available ({error.strerror}); choose another."
             ) from None
 
 
-def make_fresh() -> None:
-    """Remove what an earlier run has made."""
-    for path in (path for pattern in MADE for path in VAR.glob(pattern)):
+def remove_generated_files() -> None:
+    """Delete the files of earlier runs."""
+    for path in (path for pattern in GENERATED_FILES for path in VAR.glob(pattern)):
         if path.is_dir():
             shutil.rmtree(path)
         else:
             path.unlink()
 
 
-def say(what: str, text: str) -> None:
-    """Print one line at once."""
-    print(f"{what:8}  {text}", flush=True)
+def print_status(label: str, text: str) -> None:
+    """Print and flush a line."""
+    print(f"{label:8}  {text}", flush=True)
 
 
 def main(action: Callable[[], None]) -> int:
-    """Do it, with nobody else in the same directory. Returns the exit code."""
+    """Run the action with an exclusive lock on the directory. Return the exit status."""
     VAR.mkdir(mode=0o700, parents=True, exist_ok=True)
     with (VAR / "lock").open("w") as lock:
         try:
             flock(lock, LOCK_EX | LOCK_NB)
             action()
         except BlockingIOError:
-            return _fail(f"{VAR} is in use by another run: stop it, or set EXAMPLE_VAR.", 1)
+            return _fail(f"Another run is using {VAR}. Stop it, or set EXAMPLE_VAR.", 1)
         except RunError as error:
             return _fail(str(error), error.code)
         except KeyboardInterrupt:
@@ -225,11 +238,17 @@ def main(action: Callable[[], None]) -> int:
 
 
 def argument_parser(description: str, *, port: int) -> ArgumentParser:
-    """The options that both commands have."""
+    """Return a parser with the options of both commands."""
     parser = ArgumentParser(description=description)
-    parser.add_argument("--port", type=int, default=port, help="of the web server; 0: any free one")
-    parser.add_argument("--sandbox-port", type=int, default=0, help="0: any free one")
-    parser.add_argument("--delay", type=float, default=2.0, help="seconds a document takes")
+    parser.add_argument(
+        "--port", type=int, default=port, help="port of the web server (0: any free port)"
+    )
+    parser.add_argument(
+        "--sandbox-port", type=int, default=0, help="port of the sandbox (0: any free port)"
+    )
+    parser.add_argument(
+        "--delay", type=float, default=2.0, help="seconds the sandbox takes for a document"
+    )
     return parser
 
 
@@ -239,5 +258,5 @@ def _fail(reason: str, code: int) -> int:
     return code
 
 
-def _leave(number: int, frame: object) -> NoReturn:
+def _exit_on_signal(number: int, frame: object) -> NoReturn:
     sys.exit(128 + number)

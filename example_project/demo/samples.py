@@ -1,4 +1,4 @@
-"""Customers and invoices to look at."""
+"""Sample customers and invoices."""
 
 from decimal import Decimal
 from itertools import cycle, islice
@@ -40,8 +40,8 @@ QUANTITIES = [2, 12, 5, 1, 3, 8, 40]
 INVOICES = [("ines", 6), ("tomas", 3), ("ines", 8), ("tomas", 90), ("ines", 45)]
 
 
-def make_customers() -> dict[str, AbstractUser]:
-    """The customers, made where they are missing."""
+def create_customers() -> dict[str, AbstractUser]:
+    """Return the customers, creating missing ones."""
     return {
         name: get_user_model().objects.get_or_create(
             username=name,
@@ -52,14 +52,14 @@ def make_customers() -> dict[str, AbstractUser]:
 
 
 def issue_invoices() -> list[Invoice]:
-    """Write and issue the sample invoices, in one transaction."""
-    customers = make_customers()
+    """Create and issue the sample invoices in one transaction."""
+    customers = create_customers()
     with transaction.atomic():
         return [issue_invoice(customers[name], lines) for name, lines in INVOICES]
 
 
 def issue_invoice(customer: AbstractUser, lines: int) -> Invoice:
-    """Write an invoice of so many lines and issue it."""
+    """Create and issue an invoice with this many lines."""
     invoice = Invoice.objects.create(
         customer=customer,
         number=f"{timezone.localdate().year}-{Invoice.objects.count() + 1:04d}",

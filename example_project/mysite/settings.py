@@ -54,7 +54,7 @@ DATABASES = {
     }
 }
 
-# Files are private: no URL leads to these directories.
+# Private files: these directories have no URL.
 FILES = "django.core.files.storage.FileSystemStorage"
 STORAGES = {
     "default": {"BACKEND": FILES, "OPTIONS": {"location": BASE_DIR / "media"}},
@@ -62,7 +62,7 @@ STORAGES = {
     "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"},
 }
 
-# Without a broker, manage.py docraptor_tick does the work.
+# Without a broker, run manage.py docraptor_tick.
 CELERY_BROKER_URL = os.environ.get("CELERY_BROKER_URL", "")
 CELERY_BROKER_TRANSPORT_OPTIONS = {"socket_timeout": 5, "socket_connect_timeout": 5}
 CELERY_BEAT_SCHEDULE = {
@@ -73,7 +73,7 @@ DOCRAPTOR = {
     "API_KEY": os.environ.get("DOCRAPTOR_API_KEY", "sandbox-key"),
     "BASE_URL": os.environ.get("DOCRAPTOR_BASE_URL", "http://127.0.0.1:8001"),
     "CALLBACK_BASE_URL": os.environ.get("SITE_URL", "http://127.0.0.1:8000"),
-    "RING_ON_COMMIT": bool(CELERY_BROKER_URL),
+    "RUNNER": "celery" if CELERY_BROKER_URL else "none",
 }
 
 LOGIN_REDIRECT_URL = "invoices"

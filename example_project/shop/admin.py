@@ -2,7 +2,7 @@ from django import forms
 from django.contrib import admin
 from django.db import models
 
-from django_docraptor.admin import DocumentAdminMixin
+from django_docraptor import DocumentAdminMixin
 from shop.documents import InvoicePDF, InvoiceReport, Reminder
 from shop.models import Invoice, Line
 

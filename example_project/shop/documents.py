@@ -2,9 +2,7 @@ from datetime import date
 
 from django import forms
 
-from django_docraptor import mail
-from django_docraptor.documents import Document, QuerysetDocument
-from django_docraptor.signals import document_completed, document_failed
+from django_docraptor import Document, QuerysetDocument, document_completed, document_failed, mail
 from shop.models import Invoice
 
 

@@ -1,8 +1,7 @@
 from django.contrib.auth.mixins import LoginRequiredMixin
 from django.views.generic import DetailView, ListView
 
-from django_docraptor.documents import attach_latest_documents
-from django_docraptor.views import DocumentMixin
+from django_docraptor import DocumentMixin, attach_latest_documents
 from shop.documents import InvoicePDF
 from shop.models import Invoice
 

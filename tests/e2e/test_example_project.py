@@ -173,7 +173,7 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Command]:
         "--delay=0.2",
     )
     try:
-        command.wait_until("ready +stop it with Ctrl-C")
+        command.wait_until("ready +press Ctrl-C to stop")
         yield command
     finally:
         code = command.stop(signal.SIGINT)
@@ -252,7 +252,7 @@ def test_demo_names_the_port_that_is_taken(tmp_path):
     assert done.returncode == 1
     assert done.stdout == ""
     assert done.stderr.splitlines() == [
-        f"Port {port} cannot be used (Address already in use): choose another."
+        f"Port {port} is not available (Address already in use); choose another."
     ]
 
 
@@ -271,7 +271,7 @@ def test_demo_gives_up_at_its_deadline(tmp_path):
     """Documents that take too long end the demo with what is missing."""
     done = run(tmp_path, "-m", "example_project.demo", "--delay=60", "--deadline=20")
     assert done.returncode == 1
-    assert "Not all documents are finished" in done.stderr
+    assert "with unfinished documents" in done.stderr
     assert processes_of(tmp_path) == []
 
 
@@ -280,7 +280,7 @@ def test_demo_says_that_another_one_runs(shop):
     done = run(shop.var, "-m", "example_project.demo")
     assert done.returncode == 1
     assert done.stderr.splitlines() == [
-        f"{shop.var} is in use by another run: stop it, or set EXAMPLE_VAR."
+        f"Another run is using {shop.var}. Stop it, or set EXAMPLE_VAR."
     ]
 
 
@@ -306,7 +306,7 @@ def test_demo_reports_a_worker_that_dies(tmp_path):
         if int(parent) == command.popen.pid and b"celery" in line:
             os.kill(int(process.name), signal.SIGKILL)
     assert command.popen.wait(60) == 1
-    assert "worker ended with -9" in command.printed
+    assert "worker exited with status -9" in command.printed
     assert processes_of(tmp_path) == []
 
 

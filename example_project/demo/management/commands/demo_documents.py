@@ -1,4 +1,4 @@
-"""``manage.py demo_documents``: order documents, watch them being made, say what became of them."""
+"""``manage.py demo_documents``: enqueue documents, watch their progress, print the results."""
 
 import time
 from argparse import ArgumentParser
@@ -12,8 +12,7 @@ from django.contrib.auth import get_user_model
 from django.core.management.base import BaseCommand, CommandError
 from django.utils import timezone
 
-from django_docraptor.models import RenderJob
-from django_docraptor.states import State
+from django_docraptor import RenderJob, State
 from example_project.demo.samples import issue_invoices
 from shop.documents import InvoiceReport, Reminder
 from shop.models import Invoice
@@ -22,37 +21,46 @@ ROW = "{:26}  {:10}  {:>5}  {:>7}  {}"
 
 
 class Command(BaseCommand):
-    """Issue invoices, make a report of them, wait for all results."""
+    """Issue invoices, generate reports on them, wait for all documents."""
 
-    help = "Issues sample invoices and a report of them, and waits until all documents are made."
+    help = (
+        "Issue sample invoices, generate a report on them, and wait until all documents are "
+        "finished."
+    )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         """Define the option."""
         parser.add_argument("--timeout", type=float, default=60, help="seconds to wait")
 
     def handle(self, *args: Any, timeout: float, **options: Any) -> None:
-        """Order, watch, report."""
-        began = time.monotonic()
-        keys = [job.pk for job in order_documents()]
-        self.watch(keys, began, timeout)
+        """Enqueue, watch and report."""
+        started = time.monotonic()
+        keys = [job.pk for job in enqueue_documents()]
+        self.watch(keys, started, timeout)
         self.print_table(keys)
-        self.print_summary(keys, time.monotonic() - began)
+        self.print_summary(keys, time.monotonic() - started)
 
-    def watch(self, keys: list[Any], began: float, timeout: float) -> None:
-        """Show the progress until all are final. Raises CommandError when time is up."""
-        shown = ""
+    def watch(self, keys: list[Any], started: float, timeout: float) -> None:
+        """Print the progress until all jobs are final.
+
+        Raises:
+            CommandError: the timeout in seconds has passed.
+        """
+        previous = ""
         while RenderJob.objects.filter(pk__in=keys).active().exists():
-            text, waited = progress(keys), time.monotonic() - began
-            self.show(text, waited, changed=text != shown)
-            shown = text
+            text, waited = progress(keys), time.monotonic() - started
+            self.print_progress(text, waited, changed=text != previous)
+            previous = text
             if waited > timeout:
-                raise CommandError(f"Not all documents are finished after {timeout:.0f} s: {text}.")
+                raise CommandError(
+                    f"Timed out after {timeout:.0f} s with unfinished documents: {text}."
+                )
             time.sleep(0.2)
         if self.stdout.isatty():
             self.stdout.write("\r\033[K", ending="")
 
-    def show(self, text: str, waited: float, *, changed: bool) -> None:
-        """One line that changes on a terminal; elsewhere a line for each change."""
+    def print_progress(self, text: str, waited: float, *, changed: bool) -> None:
+        """Update one line on a terminal; otherwise print a line per change."""
         if self.stdout.isatty():
             self.stdout.write(f"\r\033[K{waited:4.1f} s  {text}", ending="")
             self.stdout.flush()
@@ -61,15 +69,20 @@ class Command(BaseCommand):
             self.stdout.flush()
 
     def print_table(self, keys: list[Any]) -> None:
-        """A line for each document."""
+        """Print a line per document."""
         self.stdout.write(ROW.format("document", "state", "pages", "seconds", "file"))
         for job in RenderJob.objects.filter(pk__in=keys).order_by("name"):
             seconds = (job.finished_at - job.created_at).total_seconds()
             pages = job.number_of_pages or ""
-            self.stdout.write(ROW.format(job.name, job.state, pages, f"{seconds:.1f}", place(job)))
+            location = file_location(job)
+            self.stdout.write(ROW.format(job.name, job.state, pages, f"{seconds:.1f}", location))
 
     def print_summary(self, keys: list[Any], seconds: float) -> None:
-        """How it went. Raises CommandError if anything failed."""
+        """Print a summary.
+
+        Raises:
+            CommandError: a job has failed.
+        """
         jobs = list(RenderJob.objects.filter(pk__in=keys))
         failed = [job for job in jobs if job.state != State.COMPLETED]
         if failed:
@@ -79,42 +92,45 @@ class Command(BaseCommand):
         callbacks = sum(job.callback_at is not None for job in jobs)
         mails = len(list(Path(settings.EMAIL_FILE_PATH).iterdir()))
         text = (
-            f"{len(jobs)} documents in {seconds:.1f} s; {callbacks} callbacks came; "
-            f"{mails} mails went to their owners."
+            f"{len(jobs)} documents in {seconds:.1f} s; {callbacks} callbacks received, "
+            f"{mails} mails sent."
         )
         self.stdout.write(self.style.SUCCESS(text))
 
 
-def order_documents() -> list[RenderJob]:
-    """Issue invoices, whose PDFs a signal orders; order what the admin's buttons and actions do."""
+def enqueue_documents() -> list[RenderJob]:
+    """Issue invoices, whose PDFs a signal enqueues, and enqueue what the admin's buttons would."""
     invoices = issue_invoices()
-    chosen = Invoice.objects.filter(pk__in=[invoice.pk for invoice in invoices]).order_by("number")
+    selected = Invoice.objects.filter(pk__in=[invoice.pk for invoice in invoices]).order_by(
+        "number"
+    )
     staff, _created = get_user_model().objects.get_or_create(
         username="admin",
         defaults={"is_staff": True, "is_superuser": True, "email": "admin@shop.example"},
     )
     jobs = [latest_job(invoice) for invoice in invoices]
     jobs += [
-        InvoiceReport.enqueue(chosen, owner=staff, document_type=kind) for kind in ("pdf", "xlsx")
+        InvoiceReport.enqueue(selected, owner=staff, document_type=document_type)
+        for document_type in ("pdf", "xlsx")
     ]
     pay_by = (timezone.localdate() + timedelta(days=44)).isoformat()
     return [*jobs, Reminder.enqueue(invoices[0], owner=staff, params={"pay_by": pay_by})]
 
 
 def latest_job(invoice: Invoice) -> RenderJob:
-    """What the signal has ordered."""
+    """Return the job that the signal enqueued."""
     job: RenderJob = RenderJob.objects.for_source(invoice).get()
     return job
 
 
 def progress(keys: list[Any]) -> str:
-    """How many are in which state, in words."""
+    """Return the number of jobs per state."""
     states = Counter(RenderJob.objects.filter(pk__in=keys).values_list("state", flat=True))
     return ", ".join(f"{states[state]} {state.label}" for state in State if states[state])
 
 
-def place(job: RenderJob) -> str:
-    """Where the file is: a path that can be opened from here, or the storage's name."""
+def file_location(job: RenderJob) -> str:
+    """Return a path relative to the working directory, or the name in the storage."""
     if not job.file:
         return job.error_code
     try:

@@ -1,4 +1,4 @@
-"""Where the site is, and where its run writes."""
+"""Paths of the site and of its run-time files."""
 
 import os
 from pathlib import Path
