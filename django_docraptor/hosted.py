@@ -43,10 +43,7 @@ def render_hosted_now(
     test: bool | None = None,
     account: str = "default",
 ) -> HostedDocument:
-    """Create a hosted document by one call of at most 60 s.
-
-    Hosting is a paid feature of DocRaptor. The arguments are those of
-    :func:`django_docraptor.enqueue`.
+    """Create a hosted document by one call of at most 60 s: a paid feature of DocRaptor.
 
     Args:
         options: DocRaptor's options. ``hosted_expires_at`` (an aware datetime) and
@@ -66,9 +63,7 @@ def render_hosted_now(
         options=merge_options(conf.defaults, options or {}),
     )
     if request.callback_url:
-        raise ValidationError(
-            {"callback_url": ["callback_url is not supported for synchronous documents."]}
-        )
+        raise ValidationError({"callback_url": ["Synchronous documents take no callback_url."]})
     check_content(request, max_bytes=conf.max_content_bytes)
     remote = client_for(account).create_hosted_doc(request)
     return HostedDocument(

@@ -76,9 +76,7 @@ class Command(BaseCommand):
             help="start no new batch after SECONDS",
         )
         parser.add_argument(
-            "--dry-run",
-            action="store_true",
-            help="show what would be deleted, without deleting it",
+            "--dry-run", action="store_true", help="show what would be deleted, and delete nothing"
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
