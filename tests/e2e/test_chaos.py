@@ -19,9 +19,10 @@ PROBLEMS = ("duplicates", "stuck", "lost", "corrupt", "not_enqueued")
 CHAOS = [sys.executable, "-m", "tests.chaos", "--workers", "2"]
 
 
+@pytest.mark.fault("X1", "P8")
 @pytest.mark.timeout(240)
 def test_chaos_run_is_clean(tmp_path):
-    """X1, P8: the audit finds no problem after kills, freezes, flushes and DocRaptor's faults."""
+    """The audit finds no problem after kills, freezes, flushes and DocRaptor's faults."""
     path = tmp_path / "result.json"
     done = subprocess.run(
         [*CHAOS, "--jobs", "60", "--seconds", "120", "--json", str(path)],
