@@ -116,7 +116,7 @@ def test_owner_may_be_a_lazy_object() -> None:
 
 def test_invalid_owner_is_named_in_the_error() -> None:
     """The error names the class that was given, even inside of a lazy object."""
-    with pytest.raises(ValidationError, match="not AnonymousUser: leave it out"):
+    with pytest.raises(ValidationError, match="owner must be a User or None, not AnonymousUser"):
         enqueue(**GOOD, owner=SimpleLazyObject(AnonymousUser))
 
 

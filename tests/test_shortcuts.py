@@ -436,7 +436,7 @@ def test_enqueue_many_is_atomic(sandbox, django_user_model) -> None:
 def test_enqueue_many_survives_a_key_stored_meanwhile(sandbox, monkeypatch) -> None:
     """If another process stores a key first, its job is returned and the others are stored."""
     theirs = enqueue(name="a.pdf", content=HTML, idempotency_key="a")
-    monkeypatch.setattr(shortcuts, "_known_keys", lambda orders: {})
+    monkeypatch.setattr(shortcuts, "_find_existing_jobs", lambda specs: {})
     orders = [JobSpec(name=f"{key}.pdf", content=HTML, idempotency_key=key) for key in "ab"]
     found, made = enqueue_many(orders)
     assert found.pk == theirs.pk

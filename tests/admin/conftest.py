@@ -1,4 +1,4 @@
-"""Fixtures of the admin's tests."""
+"""Users of the admin with their browsers, and an invoice."""
 
 from typing import Any
 
@@ -7,25 +7,25 @@ from django.test import Client
 
 from tests.apps.shop.models import Invoice
 from tests.support.admin_documents import CHANGE, ORDER, VIEW_JOBS
-from tests.support.admin_jobs import CANCEL, RETRY, VIEW, client_with
+from tests.support.admin_jobs import CANCEL, RETRY, VIEW, staff_client
 
 
 @pytest.fixture(autouse=True)
-def _quiet(settings: Any) -> None:
-    """No broker."""
+def _no_runner(settings: Any) -> None:
+    """No worker is notified."""
     settings.DOCRAPTOR = settings.DOCRAPTOR | {"RUNNER": "none"}
 
 
 @pytest.fixture
 def client() -> Client:
-    """A browser with all that there is to do about jobs."""
-    return client_with(VIEW, RETRY, CANCEL)
+    """The browser of a staff user who may view, retry and cancel jobs."""
+    return staff_client(VIEW, RETRY, CANCEL)
 
 
 @pytest.fixture
 def clerk() -> Client:
-    """The browser of a clerk, who may enqueue documents and follow their jobs."""
-    return client_with(CHANGE, ORDER, VIEW_JOBS)
+    """The browser of a clerk, who may generate documents and view their jobs."""
+    return staff_client(CHANGE, ORDER, VIEW_JOBS)
 
 
 @pytest.fixture

@@ -19,16 +19,16 @@ from tests.support.admin_jobs import (
     LIST,
     RETRY,
     VIEW,
-    client_with,
-    failed,
-    make_job,
-    text_of,
+    staff_client,
+    failed_job,
+    create_admin_job,
+    get_text,
 )
 
 pytestmark = pytest.mark.django_db
 
 
-# Finding
+# Search and filters
 
 
 @pytest.mark.parametrize(
@@ -43,26 +43,26 @@ pytestmark = pytest.mark.django_db
         lambda job: "INVOICE-77.PDF",
     ],
 )
-def test_search(client: Client, term: Any) -> None:
-    """By id with or without dashes, by status id or key in full, by the start of the name."""
+def test_search_finds_ids_keys_and_name_prefixes(client: Client, term: Any) -> None:
+    """A job is found by its ID, its status ID, its whole key, or the start of its name."""
     order = {"name": "invoice-77.pdf", "idempotency_key": "order-77"}
-    job = make_job(State.QUEUED, order, status_id="0f3c-status")
-    make_job(State.QUEUED, {"name": "invoice-8.pdf"}, status_id="other")
+    job = create_admin_job(State.QUEUED, order, status_id="0f3c-status")
+    create_admin_job(State.QUEUED, {"name": "invoice-8.pdf"}, status_id="other")
     found = client.get(LIST, {"q": term(job)}).context["cl"].result_list
     assert [row.pk for row in found] == [job.pk]
 
 
 @pytest.mark.parametrize("term", ["0f3c", "order", "voice", "77"])
-def test_search_is_not_for_parts(client: Client, term: str) -> None:
-    """Parts of keys, and what stands within a name, are not looked for: it would read all rows."""
+def test_search_finds_no_parts(client: Client, term: str) -> None:
+    """Parts of IDs, and text inside a name, are not searched, since that would scan all rows."""
     order = {"name": "invoice-77.pdf", "idempotency_key": "order-77"}
-    make_job(State.QUEUED, order, status_id="0f3c-status")
+    create_admin_job(State.QUEUED, order, status_id="0f3c-status")
     assert client.get(LIST, {"q": term}).context["cl"].result_list == []
 
 
-def test_search_by_key_asks_no_names(client: Client) -> None:
-    """What an index finds must not be mixed with what it does not."""
-    job = make_job()
+def test_search_by_id_does_not_compare_names(client: Client) -> None:
+    """A search by ID must use an index, so it is not combined with a search by name."""
+    job = create_admin_job()
     with CaptureQueriesContext(connection) as queries:
         client.get(LIST, {"q": str(job.pk)})
     assert not [sql for sql in queries if "LIKE" in sql["sql"].upper()]
@@ -78,11 +78,13 @@ def test_search_by_key_asks_no_names(client: Client) -> None:
         ({"document": "-"}, ["c.pdf", "b.pdf"]),
     ],
 )
-def test_filters(client: Client, query: dict[str, str], names: list[str]) -> None:
-    """The list can be narrowed, newest first."""
-    make_job(order={"name": "a.xlsx", "document_type": "xlsx", "document": "shop.InvoicePDF"})
-    make_job(order={"name": "b.pdf", "test": True})
-    make_job(State.FAILED, {"name": "c.pdf"})
+def test_filters_narrow_the_list(client: Client, query: dict[str, str], names: list[str]) -> None:
+    """The list can be filtered, and shows the newest jobs first."""
+    create_admin_job(
+        order={"name": "a.xlsx", "document_type": "xlsx", "document": "shop.InvoicePDF"}
+    )
+    create_admin_job(order={"name": "b.pdf", "test": True})
+    create_admin_job(State.FAILED, {"name": "c.pdf"})
     for age, name in enumerate(("c.pdf", "b.pdf", "a.xlsx")):
         at = timezone.now() - timedelta(hours=age)
         RenderJob.objects.filter(name=name).update(created_at=at)
@@ -105,44 +107,46 @@ def test_documents_are_filtered_by_title(client: Client, monkeypatch: pytest.Mon
     assert choices[-1] == ("-", "none (ad hoc)")
 
 
-# Speed
+# Queries
 
 
-def make_many(count: int) -> None:
-    """Jobs with sources of two kinds, and owners."""
+def create_many_jobs(count: int) -> None:
+    """Create jobs with owners and with sources of two models."""
     for number in range(count):
         owner = User.objects.create_user(f"owner-{RenderJob.objects.count()}-{number}")
         group = Group.objects.create(name=owner.username)
-        make_job(State.COMPLETED, {"source": group if number % 2 else owner, "owner": owner})
+        create_admin_job(
+            State.COMPLETED, {"source": group if number % 2 else owner, "owner": owner}
+        )
 
 
 def test_list_has_a_constant_number_of_queries() -> None:
-    """Fifty jobs with sources and owners cost as many queries as five."""
-    insider = client_with(VIEW, RETRY, CANCEL, "view_group", "view_user")
-    make_many(5)
+    """Fifty jobs with sources and owners need as many queries as five."""
+    insider = staff_client(VIEW, RETRY, CANCEL, "view_group", "view_user")
+    create_many_jobs(5)
     insider.get(LIST)
     with CaptureQueriesContext(connection) as few:
         insider.get(LIST)
-    make_many(45)
+    create_many_jobs(45)
     with CaptureQueriesContext(connection) as many:
-        text = text_of(insider, LIST)
+        text = get_text(insider, LIST)
     assert text.count("owner-") >= 50
     assert len(many) == len(few) <= 12  # three of them ask whether the engine is alive
 
 
 def test_list_reads_no_long_texts(client: Client) -> None:
-    """The columns of unbounded size stay in the database."""
-    failed(errors="long")
+    """Columns of unbounded size are not read."""
+    failed_job(errors="long")
     with CaptureQueriesContext(connection) as queries:
         client.get(LIST)
     assert not [sql for sql in queries if "errors" in sql["sql"] or '"content"' in sql["sql"]]
 
 
 def test_list_counts_a_bounded_number(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of a million jobs only the first thousands are counted, and the list says so."""
+    """Of many jobs only a limited number is counted, and the list says so."""
     monkeypatch.setattr(changelist, "MAX_COUNTED", 2)
     for _ in range(3):
-        make_job()
+        create_admin_job()
     response = client.get(LIST)
     assert response.context["cl"].result_count == 2
     assert "Search or filter to find others" in response.content.decode()

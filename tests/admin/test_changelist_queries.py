@@ -21,7 +21,14 @@ from django_docraptor.sandbox import Sandbox
 from django_docraptor.states import ErrorCode, State
 from tests.apps.shop.admin import InvoiceAdmin, InvoiceList
 from tests.apps.shop.models import Invoice
-from tests.support.admin_documents import CHANGE, LIST, ORDER, invoices, said, select
+from tests.support.admin_documents import (
+    CHANGE,
+    LIST,
+    ORDER,
+    create_invoices,
+    messages_of,
+    run_action,
+)
 from tests.support.jobs import run_until_finished
 
 pytestmark = [pytest.mark.django_db, pytest.mark.urls("tests.apps.shop.urls")]
@@ -29,24 +36,24 @@ pytestmark = [pytest.mark.django_db, pytest.mark.urls("tests.apps.shop.urls")]
 
 def enqueue_report(clerk: Client, query: str = "") -> Any:
     """Enqueue a report on all pages of the list; return what is stored about its rows."""
-    response = select(clerk, InvoiceList, invoices(1), url=LIST + query, select_across=1)
-    assert "Queued" in said(response)
+    response = run_action(clerk, InvoiceList, create_invoices(1), url=LIST + query, select_across=1)
+    assert "Queued" in messages_of(response)
     return RenderInput.objects.get().params["rows"]
 
 
-def rendered() -> str:
+def rendered_html() -> str:
     """Return what the worker would send for the one job."""
     job = RenderJob.objects.get()
     return registry.get(job.document).render(job, job.input)
 
 
-def number(text: str) -> Invoice:
-    """An invoice with that number."""
+def create_invoice(text: str) -> Invoice:
+    """Return a new invoice with that number."""
     return Invoice.objects.create(number=text)
 
 
-def test_no_keys_are_stored(clerk: Client) -> None:
-    """Which list, which filters, and who: whatever the number of rows; and no page of it."""
+def test_list_is_stored_as_its_query(clerk: Client) -> None:
+    """The list, its filters and the user are stored, whatever the number of rows, but no keys."""
     stored = enqueue_report(clerk, "?q=2026&o=-1&p=1&all=")
     user = User.objects.get()
     assert stored == {
@@ -59,36 +66,36 @@ def test_no_keys_are_stored(clerk: Client) -> None:
     }
 
 
-def test_rows_as_the_list_shows_them_now(clerk: Client) -> None:
-    """Search and order count; rows that came later are in, those that went are not."""
-    gone = number("2026-b")
-    number("other")
+def test_rows_are_those_of_the_list_when_rendering(clerk: Client) -> None:
+    """Search and order apply to the current rows: new ones are included, deleted ones are not."""
+    gone = create_invoice("2026-b")
+    create_invoice("other")
     enqueue_report(clerk, "?q=2026&o=-1")
-    number("2026-c")
+    create_invoice("2026-c")
     gone.delete()
-    html = rendered()
+    html = rendered_html()
     assert [part.partition("<")[0] for part in html.split("<tr><td>")[1:]] == ["2026-c", "2026-000"]
 
 
-def test_a_selection_stays_what_it_was(clerk: Client) -> None:
+def test_selection_is_stored_as_keys(clerk: Client) -> None:
     """Selected rows are stored by their keys."""
-    chosen = invoices(2)
-    select(clerk, InvoiceList, chosen)
+    chosen = create_invoices(2)
+    run_action(clerk, InvoiceList, chosen)
     assert RenderInput.objects.get().params["rows"] == {"keys": [each.pk for each in chosen]}
 
 
-def test_no_bound(clerk: Client, monkeypatch: pytest.MonkeyPatch) -> None:
-    """``max_rows`` bounds keys; here are none."""
+def test_whole_list_report_has_no_row_limit(clerk: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    """``max_rows`` limits keys, so it does not apply here."""
     monkeypatch.setattr(InvoiceList, "max_rows", 2)
-    invoices(5)
+    create_invoices(5)
     enqueue_report(clerk)
     assert len(InvoiceList(None, RenderInput.objects.get().params).rows) == 6
 
 
-def test_rows_come_in_chunks(clerk: Client, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Not all rows are in memory at once, nor all their keys."""
+def test_rows_are_read_in_chunks(clerk: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither all rows nor all of their keys are in memory at once."""
     monkeypatch.setattr(InvoiceList, "chunk_size", 2)
-    invoices(5)
+    create_invoices(5)
     enqueue_report(clerk)
     rows = InvoiceList(None, RenderInput.objects.get().params).rows
     with CaptureQueriesContext(connection) as queries:
@@ -97,7 +104,7 @@ def test_rows_come_in_chunks(clerk: Client, monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def revoke(user: User, how: str) -> None:
-    """Take from a user what is needed."""
+    """Take a permission or a status from a user."""
     if how == "deleted":
         user.delete()
     elif how in ("is_staff", "is_active"):
@@ -107,33 +114,35 @@ def revoke(user: User, how: str) -> None:
 
 
 @pytest.mark.parametrize("how", [CHANGE, ORDER, "is_staff", "is_active", "deleted"])
-def test_permission_lost(clerk: Client, sandbox: Sandbox, how: str) -> None:
+def test_lost_permission_fails_the_job(clerk: Client, sandbox: Sandbox, how: str) -> None:
     """If the user may no longer generate it, the job fails and says why, and nothing is sent."""
     enqueue_report(clerk)
     revoke(User.objects.get(), how)
     with pytest.raises(PermissionDenied):
-        rendered()
+        rendered_html()
     job = run_until_finished(RenderJob.objects.get())
     assert (job.state, job.error_code) == (State.FAILED, ErrorCode.TEMPLATE_ERROR)
     assert "requested this report" in job.errors
     assert sandbox.calls == []
 
 
-def test_rows_are_the_users(clerk: Client, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A list that shows each user their own shows the worker the owner's."""
+def test_rows_are_those_of_the_user(clerk: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A list that shows each user other rows gives the worker the requesting user's."""
 
     def own(self: Any, request: HttpRequest) -> QuerySet[Invoice]:
         return Invoice.objects.filter(number__endswith=request.user.get_username()[-3:])
 
     monkeypatch.setattr(InvoiceAdmin, "get_queryset", own)
-    mine = number(f"1-{User.objects.get().get_username()[-3:]}")
+    mine = create_invoice(f"1-{User.objects.get().get_username()[-3:]}")
     assert RESOLVER in enqueue_report(clerk)
-    assert mine.number in rendered()
-    assert "2026-000" not in rendered()
+    assert mine.number in rendered_html()
+    assert "2026-000" not in rendered_html()
 
 
-def test_rows_that_depend_on_more(clerk: Client, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What a worker would not find again, such as a tenant's rows, is stored by its keys."""
+def test_rows_that_depend_on_the_session_are_stored_as_keys(
+    clerk: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Rows that a worker would not find, such as a tenant's, are stored by their keys."""
 
     def tenants(self: Any, request: HttpRequest) -> QuerySet[Invoice]:
         if hasattr(request, "session"):
@@ -141,12 +150,14 @@ def test_rows_that_depend_on_more(clerk: Client, monkeypatch: pytest.MonkeyPatch
         return Invoice.objects.all()
 
     monkeypatch.setattr(InvoiceAdmin, "get_queryset", tenants)
-    number("other")
+    create_invoice("other")
     assert list(enqueue_report(clerk)) == ["keys"]
-    assert "other" not in rendered()
+    assert "other" not in rendered_html()
 
 
-def test_list_that_needs_a_whole_request(clerk: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_list_that_needs_middleware_is_stored_as_keys(
+    clerk: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """If a list needs its middleware, the keys of its rows are stored."""
 
     def demanding(self: Any, request: HttpRequest) -> QuerySet[Invoice]:
@@ -159,21 +170,21 @@ def test_list_that_needs_a_whole_request(clerk: Client, monkeypatch: pytest.Monk
     assert list(enqueue_report(clerk)) == ["keys"]
 
 
-def test_nothing_found(clerk: Client) -> None:
-    """A search without a result is a report without rows."""
+def test_empty_list_gives_an_empty_report(clerk: Client) -> None:
+    """A search without a result gives a report without rows."""
     assert enqueue_report(clerk, "?q=nothing")
-    assert "<tr>" not in rendered()
+    assert "<tr>" not in rendered_html()
 
 
-def test_unknown_site(clerk: Client) -> None:
-    """A worker without that admin says what it lacks."""
+def test_missing_admin_site_is_named(clerk: Client) -> None:
+    """A worker without that admin site says what is missing."""
     arguments = enqueue_report(clerk)[RESOLVER]
     message = r"one admin site named 'gone' with shop\.Invoice registered, found 0\."
     with pytest.raises(ConfigurationError, match=message):
         resolve_query({**arguments, "site": "gone"})
 
 
-def test_two_sites_of_a_name(clerk: Client) -> None:
+def test_ambiguous_site_name_is_stored_as_keys(clerk: Client) -> None:
     """If two sites have the same name, the keys of the rows are stored."""
     other = AdminSite(name="shop")
     other.register(Invoice, InvoiceAdmin)
@@ -181,9 +192,9 @@ def test_two_sites_of_a_name(clerk: Client) -> None:
     all_sites.discard(other)  # type: ignore[attr-defined] # or it is there till it is collected
 
 
-def test_unknown_resolver(clerk: Client, monkeypatch: pytest.MonkeyPatch) -> None:
-    """If no function resolves the query, the job says so."""
+def test_missing_resolver_is_named(clerk: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    """If no function resolves the query, the error says so."""
     enqueue_report(clerk)
     monkeypatch.setattr(reports, "QUERY_RESOLVERS", {})
     with pytest.raises(ConfigurationError, match="changelist"):
-        rendered()
+        rendered_html()

@@ -29,20 +29,20 @@ from tests.support.admin_documents import (
     JOBS,
     LIST,
     ORDER,
-    action,
-    button,
-    hidden,
-    invoices,
-    page,
-    said,
-    select,
+    action_name,
+    button_url,
+    hidden_fields,
+    create_invoices,
+    invoice_url,
+    messages_of,
+    run_action,
 )
-from tests.support.admin_jobs import client_with
+from tests.support.admin_jobs import staff_client
 
 pytestmark = [pytest.mark.django_db, pytest.mark.urls("tests.apps.shop.urls")]
 
 
-def test_message_says_how_many_are_skipped(rf: Any) -> None:
+def test_message_counts_skipped_objects(rf: Any) -> None:
     """An action counts the skipped objects, and says if there is nothing to generate."""
 
     class Picky(InvoiceAdmin):
@@ -52,7 +52,7 @@ def test_message_says_how_many_are_skipped(rf: Any) -> None:
     request = rf.post(LIST)
     request.user = User.objects.create_user("clerk")
     request._messages = CookieStorage(request)
-    invoices(3)
+    create_invoices(3)
     picky = Picky(Invoice, site)
     picky.generate_selected(request, Invoice.objects.all(), InvoicePDF)
     picky.generate_selected(request, Invoice.objects.none(), InvoicePDF)
@@ -66,58 +66,63 @@ def test_message_says_how_many_are_skipped(rf: Any) -> None:
 # The button
 
 
-def test_button_enqueues(clerk: Client, invoice: Invoice) -> None:
+def test_button_enqueues_a_free_document(clerk: Client, invoice: Invoice) -> None:
     """A free document is enqueued by one click, and the job belongs to the user."""
-    assert f'action="{button(invoice)}"' in clerk.get(page(invoice)).content.decode()
-    response = clerk.post(button(invoice), follow=True)
+    assert f'action="{button_url(invoice)}"' in clerk.get(invoice_url(invoice)).content.decode()
+    response = clerk.post(button_url(invoice), follow=True)
     job = RenderJob.objects.get()
     assert (job.document, job.source, job.owner_id) == (
         "shop.InvoicePDF",
         invoice,
         int(clerk.session["_auth_user_id"]),
     )
-    assert response.redirect_chain == [(page(invoice), 302)]
-    assert "Queued: invoice-2026-1.pdf." in said(response)
+    assert response.redirect_chain == [(invoice_url(invoice), 302)]
+    assert "Queued: invoice-2026-1.pdf." in messages_of(response)
     assert f'href="{JOBS}{job.pk}/change/"' in response.content.decode()
 
 
 def test_get_enqueues_nothing(clerk: Client, invoice: Invoice) -> None:
     """A GET of any URL enqueues nothing."""
     for document in (InvoicePDF, Reminder, Statement):
-        assert clerk.get(button(invoice, document)).status_code == 200
-    clerk.get(LIST, {"action": action(InvoicePDF), "_selected_action": invoice.pk})
+        assert clerk.get(button_url(invoice, document)).status_code == 200
+    clerk.get(LIST, {"action": action_name(InvoicePDF), "_selected_action": invoice.pk})
     assert not RenderJob.objects.exists()
 
 
-def test_same_page_twice_enqueues_once(clerk: Client, invoice: Invoice) -> None:
+def test_double_click_enqueues_once(clerk: Client, invoice: Invoice) -> None:
     """A double click enqueues one document, and another visit another one."""
-    token = clerk.get(page(invoice)).context["form_token"]
-    clerk.post(button(invoice), {"_form_token": token})
-    clerk.post(button(invoice), {"_form_token": token})
+    token = clerk.get(invoice_url(invoice)).context["form_token"]
+    clerk.post(button_url(invoice), {"_form_token": token})
+    clerk.post(button_url(invoice), {"_form_token": token})
     assert RenderJob.objects.count() == 1
-    clerk.post(button(invoice), {"_form_token": clerk.get(page(invoice)).context["form_token"]})
+    clerk.post(
+        button_url(invoice), {"_form_token": clerk.get(invoice_url(invoice)).context["form_token"]}
+    )
     assert RenderJob.objects.count() == 2
 
 
 def test_billed_document_is_confirmed(clerk: Client, invoice: Invoice) -> None:
     """A billed document is enqueued only after a page that says so."""
-    assert f'<a href="{button(invoice, Reminder)}"' in clerk.get(page(invoice)).content.decode()
-    asked = clerk.post(button(invoice, Reminder))
+    assert (
+        f'<a href="{button_url(invoice, Reminder)}"'
+        in clerk.get(invoice_url(invoice)).content.decode()
+    )
+    asked = clerk.post(button_url(invoice, Reminder))
     assert "Confirming will bill 1 document." in asked.content.decode()
     assert not RenderJob.objects.exists()
-    clerk.post(button(invoice, Reminder), hidden(asked))
+    clerk.post(button_url(invoice, Reminder), hidden_fields(asked))
     assert not RenderJob.objects.get().test
 
 
 # The actions
 
 
-def test_action_enqueues_for_each(clerk: Client) -> None:
-    """One document for each selected object, and none for others."""
-    chosen = invoices(3)[:2]
-    response = select(clerk, InvoicePDF, chosen)
+def test_action_enqueues_each_selected_object(clerk: Client) -> None:
+    """An action enqueues one document for each selected object, and none for others."""
+    chosen = create_invoices(3)[:2]
+    response = run_action(clerk, InvoicePDF, chosen)
     assert {job.source for job in RenderJob.objects.all()} == set(chosen)
-    assert "Queued: 2 documents." in said(response)
+    assert "Queued: 2 documents." in messages_of(response)
     owner = clerk.session["_auth_user_id"]
     link = f"{JOBS}?document=shop.InvoicePDF&amp;owner__id__exact={owner}"
     assert f'href="{link}"' in response.content.decode()
@@ -127,26 +132,26 @@ def test_action_enqueues_for_each(clerk: Client) -> None:
 
 def test_message_has_no_link_without_view_permission(invoice: Invoice) -> None:
     """The permission to generate documents alone does not show the jobs."""
-    response = select(client_with(CHANGE, ORDER), InvoicePDF, [invoice])
-    assert "Queued: invoice-2026-1.pdf." in said(response)
+    response = run_action(staff_client(CHANGE, ORDER), InvoicePDF, [invoice])
+    assert "Queued: invoice-2026-1.pdf." in messages_of(response)
     assert JOBS not in response.content.decode()
 
 
-def test_action_over_all_pages(clerk: Client, monkeypatch: Any) -> None:
-    """All that the list finds, not what is on the page, and nothing that it does not find."""
+def test_action_may_cover_all_pages(clerk: Client, monkeypatch: Any) -> None:
+    """An action on the whole list covers all rows that it finds, beyond the page, and no others."""
     monkeypatch.setattr(enqueue, "CHUNK_SIZE", 3)
-    found = invoices(8)
+    found = create_invoices(8)
     Invoice.objects.create(number="other")
-    select(clerk, InvoicePDF, found[:1], url=f"{LIST}?q=2026", select_across=1)
+    run_action(clerk, InvoicePDF, found[:1], url=f"{LIST}?q=2026", select_across=1)
     assert {job.source for job in RenderJob.objects.all()} == set(found)
 
 
-def test_action_takes_few_queries(clerk: Client) -> None:
-    """Twenty documents take no more queries than two."""
+def test_action_needs_a_constant_number_of_queries(clerk: Client) -> None:
+    """Twenty documents need no more queries than two."""
     taken = []
-    for chosen in (invoices(2), invoices(20)):
+    for chosen in (create_invoices(2), create_invoices(20)):
         with CaptureQueriesContext(connection) as queries:
-            select(clerk, InvoicePDF, chosen)
+            run_action(clerk, InvoicePDF, chosen)
         taken.append(len(queries))
     assert taken[1] <= taken[0]
 
@@ -154,45 +159,45 @@ def test_action_takes_few_queries(clerk: Client) -> None:
 def test_invalid_document_is_reported_and_leaves_nothing(clerk: Client, monkeypatch: Any) -> None:
     """If one of several names is invalid, nothing is enqueued, and the message says why."""
     monkeypatch.setattr(enqueue, "CHUNK_SIZE", 1)
-    chosen = [*invoices(1), Invoice.objects.create(number="x" * 50)]
-    asked = select(clerk, Reminder, chosen)
-    response = clerk.post(LIST, hidden(asked), follow=True)
-    assert "No documents were queued." in said(response)
+    chosen = [*create_invoices(1), Invoice.objects.create(number="x" * 50)]
+    asked = run_action(clerk, Reminder, chosen)
+    response = clerk.post(LIST, hidden_fields(asked), follow=True)
+    assert "No documents were queued." in messages_of(response)
     assert not RenderJob.objects.exists()
 
 
 def test_billed_action_is_confirmed(clerk: Client) -> None:
-    """The page says how many are billed, and sends the selection again."""
-    chosen = invoices(3)
-    asked = select(clerk, Reminder, chosen)
+    """The page says how many documents are billed, and sends the selection again."""
+    chosen = create_invoices(3)
+    asked = run_action(clerk, Reminder, chosen)
     assert "Confirming will bill 3 documents." in asked.content.decode()
     assert not RenderJob.objects.exists()
-    clerk.post(LIST, hidden(asked))
+    clerk.post(LIST, hidden_fields(asked))
     assert {job.source for job in RenderJob.objects.all()} == set(chosen)
 
 
-def test_confirmation_over_all_pages(clerk: Client) -> None:
-    """ "All" stays "all" across the question, without a list of all keys in the page."""
-    found = invoices(8)
-    asked = select(clerk, Reminder, found[:5], select_across=1)
+def test_confirmation_keeps_the_whole_list(clerk: Client) -> None:
+    """The whole list remains selected on the confirmation page, without a list of all keys."""
+    found = create_invoices(8)
+    asked = run_action(clerk, Reminder, found[:5], select_across=1)
     assert "8 documents" in asked.content.decode()
-    assert len(hidden(asked)["_selected_action"]) == 1
-    clerk.post(LIST, hidden(asked))
+    assert len(hidden_fields(asked)["_selected_action"]) == 1
+    clerk.post(LIST, hidden_fields(asked))
     assert RenderJob.objects.count() == 8
 
 
-def test_more_than_confirmed_is_asked_again(clerk: Client) -> None:
+def test_more_documents_than_confirmed_are_confirmed_again(clerk: Client) -> None:
     """A user who confirmed two documents does not pay for three."""
-    asked = select(clerk, Reminder, invoices(2), select_across=1)
-    invoices(1)
-    again = clerk.post(LIST, hidden(asked))
+    asked = run_action(clerk, Reminder, create_invoices(2), select_across=1)
+    create_invoices(1)
+    again = clerk.post(LIST, hidden_fields(asked))
     assert "cost has changed since this page was shown" in again.content.decode()
     assert not RenderJob.objects.exists()
-    clerk.post(LIST, hidden(again))
+    clerk.post(LIST, hidden_fields(again))
     assert RenderJob.objects.count() == 3
 
 
-def test_action_names(clerk: Client, invoice: Invoice) -> None:
+def test_action_names_say_what_is_generated(clerk: Client, invoice: Invoice) -> None:
     """An action says which document it generates, and for each row or from all."""
     shown = clerk.get(LIST).content.decode()
     assert "Generate Invoice PDF for each selected invoice" in shown
@@ -202,21 +207,21 @@ def test_action_names(clerk: Client, invoice: Invoice) -> None:
 def test_public_document_is_confirmed(clerk: Client, invoice: Invoice, monkeypatch: Any) -> None:
     """A free document that anyone may read is confirmed, by button and by action."""
     monkeypatch.setattr(InvoicePDF, "hosted", True)
-    assert f'<a href="{button(invoice)}">' in clerk.get(page(invoice)).content.decode()
-    for asked in (clerk.post(button(invoice)), select(clerk, InvoicePDF, [invoice])):
+    assert f'<a href="{button_url(invoice)}">' in clerk.get(invoice_url(invoice)).content.decode()
+    for asked in (clerk.post(button_url(invoice)), run_action(clerk, InvoicePDF, [invoice])):
         assert "anyone with the link can read" in strip_tags(asked.content.decode())
     assert not RenderJob.objects.exists()
-    clerk.post(button(invoice), hidden(clerk.get(button(invoice))))
+    clerk.post(button_url(invoice), hidden_fields(clerk.get(button_url(invoice))))
     assert RenderJob.objects.get().hosted
 
 
-def test_private_document_that_became_public(
+def test_document_that_became_public_is_confirmed_again(
     clerk: Client, invoice: Invoice, monkeypatch: Any
 ) -> None:
     """A user who agreed to a bill has not agreed to a publication."""
-    agreed = hidden(clerk.get(button(invoice, Reminder)))
+    agreed = hidden_fields(clerk.get(button_url(invoice, Reminder)))
     monkeypatch.setattr(Reminder, "hosted", True)
-    asked = clerk.post(button(invoice, Reminder), agreed)
+    asked = clerk.post(button_url(invoice, Reminder), agreed)
     assert "cost has changed since this page was shown" in asked.content.decode()
     assert not RenderJob.objects.exists()
 
@@ -224,39 +229,39 @@ def test_private_document_that_became_public(
 # Reports
 
 
-def test_report_is_one_document(clerk: Client) -> None:
-    """One job over the selection, and its worker finds just these rows."""
-    chosen = invoices(4)[1:3]
-    select(clerk, InvoiceList, chosen)
+def test_report_of_a_selection_is_one_document(clerk: Client) -> None:
+    """A report is one job, and its worker finds exactly the selected rows."""
+    chosen = create_invoices(4)[1:3]
+    run_action(clerk, InvoiceList, chosen)
     job = RenderJob.objects.get()
     assert job.object_id == ""
     assert list(InvoiceList(None, job.input.params).rows) == chosen
 
 
-def test_report_over_all_pages(clerk: Client) -> None:
-    """The filtered set, beyond the page."""
-    found = invoices(8)
+def test_report_may_cover_all_pages(clerk: Client) -> None:
+    """A report on the whole list covers the filtered rows beyond the page."""
+    found = create_invoices(8)
     Invoice.objects.create(number="other")
-    select(clerk, InvoiceList, found[:1], url=f"{LIST}?q=2026", select_across=1)
+    run_action(clerk, InvoiceList, found[:1], url=f"{LIST}?q=2026", select_across=1)
     assert list(InvoiceList(None, RenderInput.objects.get().params).rows) == found
 
 
-def test_report_that_is_too_large_is_told(clerk: Client, monkeypatch: Any) -> None:
-    """More rows than the document takes: a message, no job."""
+def test_report_with_too_many_rows_is_refused(clerk: Client, monkeypatch: Any) -> None:
+    """More rows than the document takes give a message and no job."""
     monkeypatch.setattr(InvoiceList, "max_rows", 2)
-    response = select(clerk, InvoiceList, invoices(3))
-    assert "more than 2 rows" in said(response)
+    response = run_action(clerk, InvoiceList, create_invoices(3))
+    assert "more than 2 rows" in messages_of(response)
     assert not RenderJob.objects.exists()
 
 
-def test_billed_report_is_one_on_the_bill(clerk: Client) -> None:
-    """Options and bill on one page; many rows, one document."""
-    asked = select(clerk, BilledList, invoices(3))
+def test_billed_report_is_billed_once(clerk: Client) -> None:
+    """Options and costs are on one page, and many rows are one document."""
+    asked = run_action(clerk, BilledList, create_invoices(3))
     text = strip_tags(asked.content.decode())
     assert "Confirming will bill 1 document." in text
     assert "One document covering 3 rows" in text
     options = {"document-since": "2026-01-31", "document-document_type": "xlsx"}
-    clerk.post(LIST, hidden(asked) | options)
+    clerk.post(LIST, hidden_fields(asked) | options)
     job = RenderJob.objects.get()
     assert (job.document_type, job.input.params["since"]) == ("xlsx", "2026-01-31")
 
@@ -265,43 +270,43 @@ def test_billed_report_is_one_on_the_bill(clerk: Client) -> None:
 
 
 def test_options_become_parameters(clerk: Client, invoice: Invoice) -> None:
-    """What the form has cleaned is stored with the job, and the format is the job's."""
-    asked = clerk.get(button(invoice, Statement))
+    """Cleaned options are stored with the job, and the format is the job's."""
+    asked = clerk.get(button_url(invoice, Statement))
     assert not RenderJob.objects.exists()
     options = {"document-since": "2026-01-31", "document-document_type": "xlsx"}
-    clerk.post(button(invoice, Statement), hidden(asked) | options)
+    clerk.post(button_url(invoice, Statement), hidden_fields(asked) | options)
     job = RenderJob.objects.get()
     assert job.input.params == {"since": "2026-01-31", "document_type": "xlsx"}
     assert job.document_type == "xlsx"
 
 
-def test_first_look_at_options_shows_no_error(clerk: Client, invoice: Invoice) -> None:
+def test_empty_options_form_shows_no_error(clerk: Client, invoice: Invoice) -> None:
     """A form that has not been filled in shows no errors, by button and by action."""
     for response in (
-        clerk.get(button(invoice, Statement)),
-        select(clerk, Statement, [invoice]),
+        clerk.get(button_url(invoice, Statement)),
+        run_action(clerk, Statement, [invoice]),
     ):
         assert 'class="vDateField"' in response.content.decode()
         assert "errornote" not in response.content.decode()
 
 
-def test_wrong_options_are_asked_again(clerk: Client, invoice: Invoice) -> None:
+def test_invalid_options_are_asked_again(clerk: Client, invoice: Invoice) -> None:
     """An invalid date comes back with the error, and enqueues nothing."""
-    asked = select(clerk, Statement, [invoice])
+    asked = run_action(clerk, Statement, [invoice])
     wrong = {"document-since": "soon", "document-document_type": "pdf"}
-    again = clerk.post(LIST, hidden(asked) | wrong)
+    again = clerk.post(LIST, hidden_fields(asked) | wrong)
     assert "Enter a valid date." in again.content.decode()
     assert not RenderJob.objects.exists()
-    clerk.post(LIST, hidden(again) | wrong | {"document-since": "2026-01-31"})
+    clerk.post(LIST, hidden_fields(again) | wrong | {"document-since": "2026-01-31"})
     assert RenderJob.objects.get().source == invoice
 
 
-def test_same_page_with_other_options_enqueues_again(clerk: Client, invoice: Invoice) -> None:
-    """Back, another format, and again: two documents."""
-    asked = hidden(clerk.get(button(invoice, Statement)))
+def test_other_options_enqueue_another_document(clerk: Client, invoice: Invoice) -> None:
+    """The same page with another format enqueues another document."""
+    asked = hidden_fields(clerk.get(button_url(invoice, Statement)))
     for kind in ("pdf", "xlsx", "xlsx"):
         options = {"document-since": "2026-01-31", "document-document_type": kind}
-        clerk.post(button(invoice, Statement), asked | options)
+        clerk.post(button_url(invoice, Statement), asked | options)
     assert sorted(job.document_type for job in RenderJob.objects.all()) == ["pdf", "xlsx"]
 
 

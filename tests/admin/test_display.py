@@ -13,18 +13,18 @@ from django_docraptor.admin.display import (
     state_badge,
 )
 from django_docraptor.states import State
-from tests.support.admin_jobs import make_job
+from tests.support.admin_jobs import create_admin_job
 
 pytestmark = pytest.mark.django_db
 
 
-def test_unknown_state_in_history() -> None:
-    """A state that a newer version wrote is shown as it is."""
+def test_unknown_state_is_shown_as_it_is() -> None:
+    """A state that a newer version saved is shown as it is."""
     assert "archived" in state_badge("archived")
 
 
 @pytest.mark.parametrize("state", list(State))
-def test_state_badge_reads_without_colour(state: State) -> None:
+def test_state_badge_is_readable_without_colour(state: State) -> None:
     """A state has its word, and a sign that no other state has."""
     sign, _, word = strip_tags(state_badge(state)).partition(" ")
     assert word == str(state.label)
@@ -48,14 +48,14 @@ def test_state_badge_reads_without_colour(state: State) -> None:
         (180_000, "50 h 00 min"),
     ],
 )
-def test_format_duration(seconds: float, text: str) -> None:
-    """Durations read as people say them."""
+def test_duration_is_readable(seconds: float, text: str) -> None:
+    """Durations have one unit or two."""
     assert format_duration(timedelta(seconds=seconds)) == text
 
 
-def test_format_time_taken() -> None:
-    """A duration needs an end: the finish, or the rendering while the file is fetched."""
-    job = make_job(State.WORKING)
+def test_time_taken_needs_an_end() -> None:
+    """The duration ends when the job is finished, or when the document is rendered."""
+    job = create_admin_job(State.WORKING)
     assert format_time_taken(job) == EMPTY_VALUE
     job.rendered_at = job.created_at + timedelta(seconds=3)
     assert format_time_taken(job) == EMPTY_VALUE
@@ -66,7 +66,7 @@ def test_format_time_taken() -> None:
 
 
 def test_redact_secrets_keeps_the_rest() -> None:
-    """Only values that are secret are hidden, at any depth, and blanks stay blank."""
+    """Only secret values are hidden, at any depth, and blank values stay blank."""
     given = {"a": [{"api_key": "k", "media": "print"}], "owner_password": None, "n": 1}
     shown = redact_secrets(given)
     assert shown == {"a": [{"api_key": "••••••", "media": "print"}], "owner_password": None, "n": 1}

@@ -20,8 +20,17 @@ from tests.apps.shop.admin import (
 )
 from tests.apps.shop.documents import InvoicePDF
 from tests.apps.shop.models import Invoice
-from tests.support.admin_documents import CHANGE, HOSTILE, LIST, ORDER, button, page, said, select
-from tests.support.admin_jobs import client_with
+from tests.support.admin_documents import (
+    CHANGE,
+    HOSTILE,
+    LIST,
+    ORDER,
+    button_url,
+    invoice_url,
+    messages_of,
+    run_action,
+)
+from tests.support.admin_jobs import staff_client
 
 pytestmark = [pytest.mark.django_db, pytest.mark.urls("tests.apps.shop.urls")]
 
@@ -30,35 +39,35 @@ pytestmark = [pytest.mark.django_db, pytest.mark.urls("tests.apps.shop.urls")]
 
 
 @pytest.mark.parametrize("lacking", [CHANGE, ORDER])
-def test_forbidden(lacking: str, invoice: Invoice) -> None:
-    """Without either permission there is no button, no action, and 403 for whoever posts."""
-    other = client_with("view_invoice", *({CHANGE, ORDER} - {lacking}))
-    assert "/documents/" not in other.get(page(invoice)).content.decode()
+def test_both_permissions_are_required(lacking: str, invoice: Invoice) -> None:
+    """Without either permission there is no button and no action, and a POST gets 403."""
+    other = staff_client("view_invoice", *({CHANGE, ORDER} - {lacking}))
+    assert "/documents/" not in other.get(invoice_url(invoice)).content.decode()
     assert "docraptor_shop_" not in other.get(LIST).content.decode()
-    assert other.get(button(invoice, Reminder)).status_code == 403
-    assert other.post(button(invoice)).status_code == 403
-    select(other, InvoicePDF, [invoice])
+    assert other.get(button_url(invoice, Reminder)).status_code == 403
+    assert other.post(button_url(invoice)).status_code == 403
+    run_action(other, InvoicePDF, [invoice])
     assert not RenderJob.objects.exists()
 
 
-def test_anonymous_is_sent_to_the_login(invoice: Invoice) -> None:
-    """An anonymous user cannot generate a document and is sent to the login."""
-    response = Client().post(button(invoice))
+def test_anonymous_user_is_redirected_to_the_login(invoice: Invoice) -> None:
+    """An anonymous user cannot generate a document and is redirected to the login."""
+    response = Client().post(button_url(invoice))
     assert response.status_code == 302
     assert "/login/" in response["Location"]
     assert not RenderJob.objects.exists()
 
 
-def test_csrf(invoice: Invoice) -> None:
+def test_generate_needs_a_csrf_token(invoice: Invoice) -> None:
     """A form of another site generates nothing."""
     strict = Client(enforce_csrf_checks=True)
     strict.force_login(User.objects.create_superuser("root"))
-    assert strict.post(button(invoice)).status_code == 403
+    assert strict.post(button_url(invoice)).status_code == 403
     assert not RenderJob.objects.exists()
 
 
-def test_permission_can_be_another(invoice: Invoice, rf: Any) -> None:
-    """A project names the permission of its own."""
+def test_document_permission_can_be_changed(invoice: Invoice, rf: Any) -> None:
+    """A project may require another permission."""
 
     class Lenient(DocumentAdminMixin, ModelAdmin):
         document_permission = "shop.view_invoice"
@@ -73,34 +82,34 @@ def test_permission_can_be_another(invoice: Invoice, rf: Any) -> None:
 
 
 @pytest.mark.parametrize("address", ["999/documents/shop.InvoicePDF/", "{}/documents/shop.No/"])
-def test_unknown_is_not_found(clerk: Client, invoice: Invoice, address: str) -> None:
-    """No such object, or no such document of it."""
+def test_unknown_object_or_document_is_404(clerk: Client, invoice: Invoice, address: str) -> None:
+    """An unknown object or an unknown document gets 404."""
     assert clerk.post(f"{LIST}{address.format(invoice.pk)}").status_code == 404
 
 
-def test_report_is_no_button(clerk: Client, invoice: Invoice) -> None:
-    """A document over many rows is not made of one object."""
-    assert clerk.post(button(invoice, InvoiceList)).status_code == 404
+def test_report_has_no_button(clerk: Client, invoice: Invoice) -> None:
+    """A document over many rows is not generated from one object."""
+    assert clerk.post(button_url(invoice, InvoiceList)).status_code == 404
 
 
 def test_names_are_escaped(clerk: Client, invoice: Invoice) -> None:
-    """A name is other people's text, in the history and in the message."""
+    """A name from a user is escaped in the list of documents and in the message."""
     Invoice.objects.filter(pk=invoice.pk).update(number=HOSTILE)
-    response = clerk.post(button(invoice), follow=True)
-    assert "hostile" in said(response)
+    response = clerk.post(button_url(invoice), follow=True)
+    assert "hostile" in messages_of(response)
     assert HOSTILE not in response.content.decode()
-    assert HOSTILE not in clerk.get(button(invoice, Reminder)).content.decode()
+    assert HOSTILE not in clerk.get(button_url(invoice, Reminder)).content.decode()
 
 
-def test_page_to_add_has_no_documents() -> None:
-    """What is not saved yet has no documents."""
-    response = client_with(CHANGE, ORDER, "add_invoice").get(f"{LIST}add/")
+def test_add_page_has_no_documents() -> None:
+    """An object that is not saved has no documents."""
+    response = staff_client(CHANGE, ORDER, "add_invoice").get(f"{LIST}add/")
     assert response.status_code == 200
     assert "docraptor-documents" not in response.content.decode()
 
 
-def test_own_template_stays(rf: Any) -> None:
-    """The template that the page would have without the mixin is the one that is extended."""
+def test_mixin_extends_the_pages_own_template(rf: Any) -> None:
+    """The mixin's template extends the one that the page would have without it."""
 
     class Theirs(ModelAdmin):
         change_form_template = "admin/delete_confirmation.html"
@@ -114,13 +123,14 @@ def test_own_template_stays(rf: Any) -> None:
     assert usual == "admin/change_form.html"
 
 
-def test_admin_has_no_mistakes() -> None:
+def test_admin_passes_djangos_checks() -> None:
     """Django's own checks of the admin pass."""
     assert site.get_model_admin(Invoice).check() == []
 
 
-def test_E021_documents_of_another_model(monkeypatch: Any) -> None:
-    """Each one is reported by its name, a report as well."""
+@pytest.mark.check("E021")
+def test_documents_of_another_model_are_reported(monkeypatch: Any) -> None:
+    """Each document of another model is reported by its name, a report as well."""
 
     class Homeless(QuerysetDocument[Invoice]):
         """A report over nothing that is known; it is not registered."""
@@ -142,8 +152,8 @@ def test_E021_documents_of_another_model(monkeypatch: Any) -> None:
 
 
 @isolate_apps("tests.apps.shop")
-def test_documents_of_a_proxy_or_parent() -> None:
-    """An admin of a proxy has the documents of its model; and the other way round."""
+def test_documents_of_a_proxy_or_its_model_are_allowed() -> None:
+    """An admin of a proxy may have the documents of its model, and the other way round."""
 
     class Reminded(Invoice):
         """The same rows."""
@@ -164,8 +174,8 @@ def test_documents_of_a_proxy_or_parent() -> None:
     assert Both(Invoice, AdminSite()).check() == []
 
 
-def test_admin_without_actions(rf: Any) -> None:
-    """A project that has switched actions off gets none."""
+def test_switched_off_actions_stay_off(rf: Any) -> None:
+    """A project that has switched off actions gets none."""
 
     class Bare(InvoiceAdmin):
         actions = None

@@ -12,14 +12,14 @@ from django_docraptor.models import RenderJob
 from tests.apps.shop.admin import InvoiceList, Reminder
 from tests.apps.shop.documents import InvoicePDF
 from tests.apps.shop.models import Invoice
-from tests.support.admin_documents import invoices
+from tests.support.admin_documents import create_invoices
 
 pytestmark = [pytest.mark.django_db, pytest.mark.urls("tests.apps.shop.urls")]
 
 
 def test_objects_without_permission_are_skipped(rf: Any) -> None:
     """A permission by object also counts for a selection."""
-    mine, _theirs = invoices(2)
+    mine, _theirs = create_invoices(2)
     confirmed = enqueue.ConfirmedRequest(
         document=InvoicePDF, owner=User.objects.create_user("clerk")
     )
@@ -30,7 +30,7 @@ def test_objects_without_permission_are_skipped(rf: Any) -> None:
 
 def test_more_than_confirmed_is_never_enqueued() -> None:
     """Rows that appear between the confirmation and the enqueueing cancel the whole request."""
-    invoices(3)
+    create_invoices(3)
     owner = User.objects.create_user("clerk")
     confirmed = enqueue.ConfirmedRequest(document=Reminder, owner=owner, max_documents=2)
     with pytest.raises(ValidationError, match="More objects are selected now than you confirmed"):
@@ -38,8 +38,8 @@ def test_more_than_confirmed_is_never_enqueued() -> None:
     assert not RenderJob.objects.exists()
 
 
-def test_form_params(invoice: Invoice) -> None:
-    """Objects become their keys, decimals text; a value that cannot be stored is refused."""
+def test_form_params_are_storable(invoice: Invoice) -> None:
+    """Objects become their keys and decimals text; a value that cannot be stored is refused."""
     cleaned = {"one": invoice, "many": Invoice.objects.all(), "least": Decimal("1.50")}
     assert enqueue.form_params(cleaned) == {
         "one": invoice.pk,
@@ -50,7 +50,7 @@ def test_form_params(invoice: Invoice) -> None:
         enqueue.form_params({"file": object()})
 
 
-def test_document_title() -> None:
+def test_document_title_has_the_words_of_the_class() -> None:
     """A document without a ``verbose_name`` is called by the words of its class name."""
 
     class Named:

@@ -20,46 +20,52 @@ from tests.apps.shop.admin import (
 )
 from tests.apps.shop.documents import InvoicePDF
 from tests.apps.shop.models import Invoice
-from tests.support.admin_documents import JOBS, LIST, invoices, make_job, page
-from tests.support.admin_jobs import client_with
+from tests.support.admin_documents import (
+    JOBS,
+    LIST,
+    create_invoices,
+    create_document_job,
+    invoice_url,
+)
+from tests.support.admin_jobs import staff_client
 
 pytestmark = [pytest.mark.django_db, pytest.mark.urls("tests.apps.shop.urls")]
 
 
 def test_column_shows_the_latest(clerk: Client, invoice: Invoice) -> None:
     """The column shows the latest job's state, and the file of the latest finished one."""
-    done = make_job(invoice, State.COMPLETED)
+    done = create_document_job(invoice, State.COMPLETED)
     assert f'<a href="{done.get_absolute_url()}">Download</a>' in clerk.get(LIST).content.decode()
-    make_job(invoice, State.FAILED)
+    create_document_job(invoice, State.FAILED)
     text = clerk.get(LIST).content.decode()
     assert "✕</span> failed" in text
     assert "✓</span> completed" not in text
     assert f'<a href="{done.get_absolute_url()}">Download previous version</a>' in text
 
 
-def test_column_without_documents(clerk: Client, invoice: Invoice) -> None:
-    """Another object's document, and another document, are not this one's."""
-    make_job(Invoice.objects.create(number="other"), State.COMPLETED)
+def test_column_ignores_other_objects_and_documents(clerk: Client, invoice: Invoice) -> None:
+    """Jobs of another object or another document are not shown."""
+    create_document_job(Invoice.objects.create(number="other"), State.COMPLETED)
     assert latest.documents_cell(invoice, [InvoicePDF]) == "—"
-    make_job(invoice, State.FAILED, Reminder)
+    create_document_job(invoice, State.FAILED, Reminder)
     assert latest.documents_cell(invoice, [InvoicePDF]) == "—"
 
 
-def test_column_has_no_link_for_who_may_not_download(invoice: Invoice) -> None:
-    """The state is shown to who sees the object, the file to who may have it."""
-    job = make_job(invoice, State.COMPLETED)
-    text = client_with("view_invoice").get(LIST).content.decode()
+def test_column_has_no_link_without_download_permission(invoice: Invoice) -> None:
+    """The state is shown to users who may view the object, the file only to permitted users."""
+    job = create_document_job(invoice, State.COMPLETED)
+    text = staff_client("view_invoice").get(LIST).content.decode()
     assert "completed" in text
     assert job.get_absolute_url() not in text
 
 
-def test_list_without_rows(clerk: Client) -> None:
-    """An empty list is a list."""
+def test_empty_list_is_shown(clerk: Client) -> None:
+    """A list without rows is shown."""
     assert clerk.get(LIST).context["cl"].result_count == 0
 
 
-def test_list_of_reports_alone(rf: Any, invoice: Invoice) -> None:
-    """Where no document is made of one object, no query looks for one."""
+def test_list_with_reports_only_needs_no_query(rf: Any, invoice: Invoice) -> None:
+    """If no document is generated from one object, no query searches for one."""
 
     class Reports(InvoiceAdmin):
         documents = [InvoiceList]
@@ -71,16 +77,16 @@ def test_list_of_reports_alone(rf: Any, invoice: Invoice) -> None:
     assert not [query for query in queries if "renderjob" in query["sql"]]
 
 
-def test_no_links_where_jobs_have_no_pages(rf: Any) -> None:
-    """A site without the jobs' admin links to none, not even for a superuser."""
+def test_no_links_if_the_site_has_no_jobs_admin(rf: Any) -> None:
+    """On a site without the jobs' admin there are no links to it, not even for a superuser."""
     request = rf.get("/")
     request.user = User.objects.create_superuser("root")
     assert latest.may_view_jobs(site, request)
     assert not latest.may_view_jobs(AdminSite(), request)
 
 
-def test_column_may_be_placed(rf: Any) -> None:
-    """A project that names the column has it once, where it wants it."""
+def test_column_may_be_named_in_list_display(rf: Any) -> None:
+    """A project that names the column in ``list_display`` has it once, at that position."""
 
     class Placed(InvoiceAdmin):
         list_display = ["latest_documents", "number"]
@@ -94,13 +100,13 @@ def test_column_may_be_placed(rf: Any) -> None:
     assert InvoiceAdmin(Invoice, site).get_list_display(request)[-1] == "latest_documents"
 
 
-def test_list_takes_the_same_queries_for_any_number(clerk: Client) -> None:
-    """No query for each row."""
+def test_list_needs_a_constant_number_of_queries(clerk: Client) -> None:
+    """The number of queries does not grow with the rows."""
     taken = []
     for count in (1, 4):
-        for invoice in invoices(count):
-            make_job(invoice, State.COMPLETED)
-            make_job(invoice, State.FAILED, Reminder)
+        for invoice in create_invoices(count):
+            create_document_job(invoice, State.COMPLETED)
+            create_document_job(invoice, State.FAILED, Reminder)
         with CaptureQueriesContext(connection) as queries:
             clerk.get(LIST)
         taken.append(len(queries))
@@ -110,21 +116,21 @@ def test_list_takes_the_same_queries_for_any_number(clerk: Client) -> None:
 def test_history_lists_the_latest(clerk: Client, invoice: Invoice, monkeypatch: Any) -> None:
     """The page lists the latest jobs of its object, linked to their pages."""
     monkeypatch.setattr(latest, "MAX_JOBS_SHOWN", 2)
-    jobs = [make_job(invoice, State.FAILED, error_code="rejected") for _ in range(3)]
-    make_job(Invoice.objects.create(number="other"), State.COMPLETED)
-    response = clerk.get(page(invoice))
+    jobs = [create_document_job(invoice, State.FAILED, error_code="rejected") for _ in range(3)]
+    create_document_job(Invoice.objects.create(number="other"), State.COMPLETED)
+    response = clerk.get(invoice_url(invoice))
     assert len(response.context["document_jobs"]) == 2
     shown = response.content.decode()
     assert sum(f"{JOBS}{job.pk}/change/" in shown for job in jobs) == 2
     assert "<code>rejected</code>" in shown
 
 
-def test_history_for_who_may_not_view_jobs(invoice: Invoice) -> None:
-    """The declared documents only, without links to pages that are not theirs."""
-    job = make_job(invoice, State.COMPLETED)
-    job_of_another = make_job(invoice, State.COMPLETED)
+def test_list_of_documents_without_view_permission(invoice: Invoice) -> None:
+    """Users who may not view jobs see the declared documents only, without links."""
+    job = create_document_job(invoice, State.COMPLETED)
+    job_of_another = create_document_job(invoice, State.COMPLETED)
     RenderJob.objects.filter(pk=job_of_another.pk).update(document="", name="secret.pdf")
-    text = client_with("view_invoice").get(page(invoice)).content.decode()
+    text = staff_client("view_invoice").get(invoice_url(invoice)).content.decode()
     assert "invoice-2026-1.pdf" in text
     assert "secret.pdf" not in text
     assert JOBS not in text

@@ -17,13 +17,13 @@ from tests.support.admin_jobs import (
     LIST,
     RETRY,
     VIEW,
-    client_with,
+    staff_client,
     confirm,
-    failed,
-    make_job,
-    page,
-    state_of,
-    text_of,
+    failed_job,
+    create_admin_job,
+    job_url,
+    current_state,
+    get_text,
 )
 
 pytestmark = pytest.mark.django_db
@@ -36,45 +36,53 @@ pytestmark = pytest.mark.django_db
 class TestOperationPermission:
     """Each operation has its own permission."""
 
-    def test_operation_forbidden(self, operation: str, state: State, permission: str) -> None:
-        """Who has the other permission only sees no button and gets 403."""
-        job = make_job(state)
-        other = client_with(VIEW, *({RETRY, CANCEL} - {permission}))
-        assert f'href="{page(job, operation)}"' not in text_of(other, page(job))
-        assert f"{operation}_selected" not in text_of(other, LIST)
-        assert other.get(page(job, operation)).status_code == 403
-        assert other.post(page(job, operation), {"fingerprint": "x"}).status_code == 403
+    def test_operation_needs_its_permission(
+        self, operation: str, state: State, permission: str
+    ) -> None:
+        """A user with the other permission only sees no button and gets 403."""
+        job = create_admin_job(state)
+        other = staff_client(VIEW, *({RETRY, CANCEL} - {permission}))
+        assert f'href="{job_url(job, operation)}"' not in get_text(other, job_url(job))
+        assert f"{operation}_selected" not in get_text(other, LIST)
+        assert other.get(job_url(job, operation)).status_code == 403
+        assert other.post(job_url(job, operation), {"fingerprint": "x"}).status_code == 403
         data = {"action": f"{operation}_selected", "_selected_action": job.pk, "fingerprint": "x"}
         other.post(LIST, data)
-        assert state_of(job) == state
+        assert current_state(job) == state
 
-    def test_operation_allowed(self, operation: str, state: State, permission: str) -> None:
-        """Who has it sees the button, and a GET of its address only asks."""
-        job = make_job(state)
-        allowed = client_with(VIEW, permission)
-        assert f'href="{page(job, operation)}"' in text_of(allowed, page(job))
-        assert 'name="fingerprint"' in text_of(allowed, page(job, operation))
-        assert state_of(job) == state
+    def test_get_of_an_operation_only_asks(
+        self, operation: str, state: State, permission: str
+    ) -> None:
+        """A permitted user sees the button, and a GET shows the confirmation."""
+        job = create_admin_job(state)
+        allowed = staff_client(VIEW, permission)
+        assert f'href="{job_url(job, operation)}"' in get_text(allowed, job_url(job))
+        assert 'name="fingerprint"' in get_text(allowed, job_url(job, operation))
+        assert current_state(job) == state
 
-    def test_operation_anonymous(self, operation: str, state: State, permission: str) -> None:
-        """Whoever is not logged in is sent to the login."""
-        job = make_job(state)
-        response = Client().post(page(job, operation))
+    def test_operation_redirects_anonymous_users_to_the_login(
+        self, operation: str, state: State, permission: str
+    ) -> None:
+        """An anonymous user is redirected to the login."""
+        job = create_admin_job(state)
+        response = Client().post(job_url(job, operation))
         assert response.status_code == 302
         assert "/login/" in response["Location"]
-        assert state_of(job) == state
+        assert current_state(job) == state
 
-    def test_operation_csrf(self, operation: str, state: State, permission: str) -> None:
-        """Another site's form does nothing."""
-        job = make_job(state)
+    def test_operation_needs_a_csrf_token(
+        self, operation: str, state: State, permission: str
+    ) -> None:
+        """A form of another site does nothing."""
+        job = create_admin_job(state)
         strict = Client(enforce_csrf_checks=True)
         strict.force_login(User.objects.create_superuser("root"))
-        asked = strict.get(page(job, operation))
+        asked = strict.get(job_url(job, operation))
         response = strict.post(
-            page(job, operation), {"fingerprint": asked.context["plan"].fingerprint}
+            job_url(job, operation), {"fingerprint": asked.context["plan"].fingerprint}
         )
         assert response.status_code == 403
-        assert state_of(job) == state
+        assert current_state(job) == state
 
 
 # Retry
@@ -84,33 +92,33 @@ class TestOperationPermission:
     ("make", "title", "text", "billed"),
     [
         (
-            lambda: failed(ErrorCode.STATUS_UNAVAILABLE),
+            lambda: failed_job(ErrorCode.STATUS_UNAVAILABLE),
             "Not billed",
             "The job continues from there",
             0,
         ),
         (
-            lambda: failed(ErrorCode.STORAGE_ERROR, download_id="d"),
+            lambda: failed_job(ErrorCode.STORAGE_ERROR, download_id="d"),
             "Not billed",
             "The job continues from there",
             0,
         ),
-        (lambda: failed(test=True), "Free", "Test documents are rendered again", 0),
+        (lambda: failed_job(test=True), "Free", "Test documents are rendered again", 0),
         (
-            lambda: failed(ErrorCode.TIMED_OUT, test=True),
+            lambda: failed_job(ErrorCode.TIMED_OUT, test=True),
             "Free",
             "Test documents are rendered again",
             0,
         ),
-        (lambda: failed(), "Billed", "billed as a new one", 1),
+        (lambda: failed_job(), "Billed", "billed as a new one", 1),
         (
-            lambda: failed(ErrorCode.TIMED_OUT),
+            lambda: failed_job(ErrorCode.TIMED_OUT),
             "May be billed twice",
             "may have been billed already",
             1,
         ),
         (
-            lambda: failed(ErrorCode.STATUS_UNAVAILABLE, status_id=""),
+            lambda: failed_job(ErrorCode.STATUS_UNAVAILABLE, status_id=""),
             "May be billed twice",
             "may have been billed already",
             1,
@@ -120,9 +128,9 @@ class TestOperationPermission:
 def test_retry_says_what_it_costs(
     client: Client, make: Any, title: str, text: str, billed: int
 ) -> None:
-    """The confirmation tells each case of the bill apart."""
+    """The confirmation distinguishes every case of billing."""
     job = make()
-    response = client.get(page(job, "retry"))
+    response = client.get(job_url(job, "retry"))
     (group,) = response.context["plan"].groups
     said = response.content.decode()
     assert group.outcome.title == title
@@ -131,56 +139,56 @@ def test_retry_says_what_it_costs(
     assert ("Confirming will bill 1 document." in said) == bool(billed)
 
 
-def test_retry_confirmed(client: Client) -> None:
-    """After the confirmation the job is pending, and its history says who did it."""
-    job = failed()
-    response = confirm(client, page(job, "retry"))
-    assert response.redirect_chain == [(page(job), 302)]
+def test_confirmed_retry_makes_the_job_pending(client: Client) -> None:
+    """After the confirmation the job is pending, and its event names the user."""
+    job = failed_job()
+    response = confirm(client, job_url(job, "retry"))
+    assert response.redirect_chain == [(job_url(job), 302)]
     assert "1 job will be retried." in response.content.decode()
-    assert state_of(job) == State.PENDING
+    assert current_state(job) == State.PENDING
     event = job.events.get(kind=EventKind.RETRIED)
     assert event.message == f"by staff-{VIEW}-{RETRY}-{CANCEL}"
 
 
-def test_retry_resumes(client: Client) -> None:
-    """A document that DocRaptor still has is fetched again, as was confirmed."""
-    job = failed(ErrorCode.DOWNLOAD_FAILED, download_id="d")
-    confirm(client, page(job, "retry"))
-    assert state_of(job) == State.DOWNLOADING
+def test_confirmed_retry_resumes_the_download(client: Client) -> None:
+    """A document that DocRaptor still has is downloaded again, as confirmed."""
+    job = failed_job(ErrorCode.DOWNLOAD_FAILED, download_id="d")
+    confirm(client, job_url(job, "retry"))
+    assert current_state(job) == State.DOWNLOADING
 
 
 def test_post_without_confirmation_asks(client: Client) -> None:
-    """A POST that carries no confirmation shows the question."""
-    job = failed()
-    response = client.post(page(job, "retry"))
+    """A POST without a confirmation shows the question."""
+    job = failed_job()
+    response = client.post(job_url(job, "retry"))
     assert response.status_code == 200
-    assert state_of(job) == State.FAILED
+    assert current_state(job) == State.FAILED
 
 
-def test_confirmation_of_something_else_asks_again(client: Client) -> None:
-    """If the bill has changed since the question, nothing is done and it is asked anew."""
-    job = failed(ErrorCode.DOWNLOAD_FAILED, download_id="d")
-    fingerprint = client.get(page(job, "retry")).context["plan"].fingerprint
+def test_outdated_confirmation_asks_again(client: Client) -> None:
+    """If the costs have changed since the question, it is repeated and nothing is done."""
+    job = failed_job(ErrorCode.DOWNLOAD_FAILED, download_id="d")
+    fingerprint = client.get(job_url(job, "retry")).context["plan"].fingerprint
     RenderJob.objects.filter(pk=job.pk).update(error_code=ErrorCode.TIMED_OUT)
-    response = client.post(page(job, "retry"), {"fingerprint": fingerprint})
+    response = client.post(job_url(job, "retry"), {"fingerprint": fingerprint})
     said = response.content.decode()
     assert "The jobs have changed since this page was shown" in said
     assert "May be billed twice" in said
-    assert state_of(job) == State.FAILED
+    assert current_state(job) == State.FAILED
 
 
 @pytest.mark.parametrize("state", sorted(set(State) - {State.FAILED}))
-def test_retry_of_what_has_not_failed(client: Client, state: State) -> None:
-    """There is no button, and nothing to confirm."""
-    job = make_job(state)
-    assert page(job, "retry") not in text_of(client, page(job))
-    response = client.post(page(job, "retry"), follow=True)
+def test_retry_of_a_job_that_has_not_failed_is_refused(client: Client, state: State) -> None:
+    """There is no button, and a POST is refused."""
+    job = create_admin_job(state)
+    assert job_url(job, "retry") not in get_text(client, job_url(job))
+    response = client.post(job_url(job, "retry"), follow=True)
     assert "only failed jobs can be retried" in response.content.decode()
-    assert state_of(job) == state
+    assert current_state(job) == state
 
 
-def test_unknown_job(client: Client) -> None:
-    """An operation on a job that does not exist answers 404."""
+def test_operation_on_an_unknown_job_is_404(client: Client) -> None:
+    """An operation on a job that does not exist gets 404."""
     missing = UUID(int=1)
     assert client.post(f"{LIST}{missing}/retry/").status_code == 404
 
@@ -203,39 +211,39 @@ def test_unknown_job(client: Client) -> None:
 def test_cancel_says_what_it_costs(
     client: Client, state: State, columns: dict[str, Any], title: str
 ) -> None:
-    """DocRaptor has no cancel: the confirmation says what may be on the bill."""
-    job = make_job(state, **columns)
-    response = client.get(page(job, "cancel"))
+    """The confirmation says what may be billed, since DocRaptor cannot cancel."""
+    job = create_admin_job(state, **columns)
+    response = client.get(job_url(job, "cancel"))
     (group,) = response.context["plan"].groups
     assert group.outcome.title == title
     assert str(group.outcome.text) in response.content.decode()
 
 
-def test_cancel_confirmed(client: Client) -> None:
+def test_confirmed_cancel_cancels_the_job(client: Client) -> None:
     """After the confirmation the job is cancelled."""
-    job = make_job(State.WORKING)
-    response = confirm(client, page(job, "cancel"))
+    job = create_admin_job(State.WORKING)
+    response = confirm(client, job_url(job, "cancel"))
     assert "1 job was cancelled." in response.content.decode()
-    assert state_of(job) == State.CANCELLED
+    assert current_state(job) == State.CANCELLED
 
 
 @pytest.mark.parametrize("state", sorted(FINAL_STATES))
-def test_cancel_of_what_is_over(client: Client, state: State) -> None:
-    """There is no button, and nothing to confirm."""
-    job = make_job(state)
-    assert page(job, "cancel") not in text_of(client, page(job))
-    response = client.post(page(job, "cancel"), follow=True)
+def test_cancel_of_a_finished_job_is_refused(client: Client, state: State) -> None:
+    """There is no button, and a POST is refused."""
+    job = create_admin_job(state)
+    assert job_url(job, "cancel") not in get_text(client, job_url(job))
+    response = client.post(job_url(job, "cancel"), follow=True)
     assert "only unfinished jobs can be cancelled" in response.content.decode()
-    assert state_of(job) == state
+    assert current_state(job) == state
 
 
-# Many at once
+# Actions
 
 
-def test_bulk_retry_asks_first(client: Client) -> None:
-    """The action shows every job under what becomes of it, and how much is billed in all."""
-    first, second, free = failed(), failed(ErrorCode.TIMED_OUT), failed(test=True)
-    done = make_job(State.COMPLETED)
+def test_retry_action_asks_first(client: Client) -> None:
+    """The action lists each job under its outcome, and says how many documents are billed."""
+    first, second, free = failed_job(), failed_job(ErrorCode.TIMED_OUT), failed_job(test=True)
+    done = create_admin_job(State.COMPLETED)
     chosen = [job.pk for job in (first, second, free, done)]
     response = client.post(LIST, {"action": "retry_selected", "_selected_action": chosen})
     plan = response.context["plan"]
@@ -243,12 +251,12 @@ def test_bulk_retry_asks_first(client: Client) -> None:
     assert groups == {"billed": [first], "may_be_billed_twice": [second], "free": [free]}
     assert plan.skipped == [done]
     assert "Confirming will bill 2 documents." in response.content.decode()
-    assert state_of(first) == State.FAILED
+    assert current_state(first) == State.FAILED
 
 
-def test_bulk_retry_confirmed(client: Client) -> None:
-    """The page's own form retries what failed and leaves the rest."""
-    bad, done = failed(), make_job(State.COMPLETED)
+def test_confirmed_retry_action_retries_failed_jobs_only(client: Client) -> None:
+    """The confirmed action retries failed jobs and leaves the others."""
+    bad, done = failed_job(), create_admin_job(State.COMPLETED)
     chosen = {"action": "retry_selected", "_selected_action": [bad.pk, done.pk]}
     asked = client.post(LIST, chosen)
     form = {
@@ -258,22 +266,22 @@ def test_bulk_retry_confirmed(client: Client) -> None:
     }
     response = client.post(LIST, form, follow=True)
     assert "1 job will be retried." in response.content.decode()
-    assert (state_of(bad), state_of(done)) == (State.PENDING, State.COMPLETED)
+    assert (current_state(bad), current_state(done)) == (State.PENDING, State.COMPLETED)
 
 
-def test_bulk_cancel_confirmed(client: Client) -> None:
-    """Cancelling many works the same way."""
-    many = [make_job(State.QUEUED), make_job(State.PENDING)]
+def test_confirmed_cancel_action_cancels_all_jobs(client: Client) -> None:
+    """The confirmed action cancels all selected jobs."""
+    many = [create_admin_job(State.QUEUED), create_admin_job(State.PENDING)]
     chosen = [job.pk for job in many]
     response = confirm(client, LIST, action="cancel_selected", _selected_action=chosen)
     assert "2 jobs were cancelled." in response.content.decode()
-    assert {state_of(job) for job in many} == {State.CANCELLED}
+    assert {current_state(job) for job in many} == {State.CANCELLED}
 
 
-def test_bulk_is_bounded(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
-    """More jobs than a person would read are not taken at once."""
+def test_actions_are_bounded(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An action takes no more jobs than a person can check."""
     monkeypatch.setattr(jobs, "MAX_SELECTED", 1)
-    many = [failed(), failed()]
+    many = [failed_job(), failed_job()]
     chosen = [job.pk for job in many]
     response = client.post(
         LIST, {"action": "retry_selected", "_selected_action": chosen}, follow=True
@@ -282,13 +290,13 @@ def test_bulk_is_bounded(client: Client, monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 def test_confirmation_has_a_constant_number_of_queries(client: Client) -> None:
-    """What a retry would cost is known from the rows that were read."""
+    """The cost of a retry is computed from the rows that were read."""
 
     def ask(chosen: list[Any]) -> int:
         with CaptureQueriesContext(connection) as queries:
             client.post(LIST, {"action": "retry_selected", "_selected_action": chosen})
         return len(queries)
 
-    many = [failed(ErrorCode.STORAGE_ERROR, download_id="d").pk for _ in range(20)]
+    many = [failed_job(ErrorCode.STORAGE_ERROR, download_id="d").pk for _ in range(20)]
     ask(many)
     assert ask(many) == ask(many[:2])

@@ -13,36 +13,36 @@ from django.test.utils import CaptureQueriesContext
 from django_docraptor.admin.sources import load_sources, source_link
 from django_docraptor.models import RenderJob
 from tests.apps.shop.models import Invoice
-from tests.support.admin_jobs import LIST, VIEW, client_with, make_job, page, text_of
+from tests.support.admin_jobs import LIST, VIEW, staff_client, create_admin_job, job_url, get_text
 
 pytestmark = pytest.mark.django_db
 
 
-def test_source_link_for_those_who_may_view(client: Client) -> None:
-    """A source is named and linked for those who may view it; others see its kind and key."""
+def test_source_link_needs_the_view_permission(client: Client) -> None:
+    """A source is named and linked for users who may view it; others see its model and key."""
     group = Group.objects.create(name="Wholesale")
-    job = make_job(order={"source": group})
+    job = create_admin_job(order={"source": group})
     url = f"/admin/auth/group/{group.pk}/change/"
-    insider = client_with(VIEW, "view_group")
-    for address in (LIST, page(job)):
-        assert f'<a href="{url}">Wholesale</a>' in text_of(insider, address)
-        assert "Wholesale" not in text_of(client, address)
-        assert f"group {group.pk}" in text_of(client, address)
+    insider = staff_client(VIEW, "view_group")
+    for address in (LIST, job_url(job)):
+        assert f'<a href="{url}">Wholesale</a>' in get_text(insider, address)
+        assert "Wholesale" not in get_text(client, address)
+        assert f"group {group.pk}" in get_text(client, address)
 
 
-def test_source_not_in_the_admin() -> None:
-    """A model without an admin page is no link, not even for a superuser."""
+def test_source_without_an_admin_is_not_linked() -> None:
+    """A model without an admin is not linked, not even for a superuser."""
     invoice = Invoice.objects.create(number="2025-1")
-    make_job(order={"source": invoice})
+    create_admin_job(order={"source": invoice})
     root = Client()
     root.force_login(User.objects.create_superuser("root"))
-    assert f"invoice {invoice.pk}" in text_of(root, LIST)
+    assert f"invoice {invoice.pk}" in get_text(root, LIST)
 
 
-def test_source_without_address(rf: Any) -> None:
-    """A source whose admin page has no address is named, not linked."""
+def test_source_without_an_admin_url_is_named(rf: Any) -> None:
+    """A source whose admin page has no URL is named, not linked."""
     invoice = Invoice.objects.create(number="2025-1")
-    job = make_job(order={"source": invoice})
+    job = create_admin_job(order={"source": invoice})
     request = rf.get("/")
     request.user = User.objects.create_superuser("root")
     site = AdminSite()
@@ -51,8 +51,8 @@ def test_source_without_address(rf: Any) -> None:
     assert source_link(site, job) == "2025-1"
 
 
-class Cautious(ModelAdmin):
-    """Shows a user some rows only, and of those not every one."""
+class RestrictiveAdmin(ModelAdmin):
+    """Hides one row from its queryset, and another one by permission."""
 
     def get_queryset(self, request: Any) -> Any:
         return super().get_queryset(request).exclude(number="hidden")
@@ -61,17 +61,17 @@ class Cautious(ModelAdmin):
         return obj is None or obj.number != "refused"
 
 
-def test_source_that_its_own_admin_hides(rf: Any) -> None:
-    """A source is named only if its admin shows that row to the user, with as many queries."""
+def test_source_hidden_by_its_admin_is_not_named(rf: Any) -> None:
+    """A source is named only if its admin shows it to the user, whatever the number of sources."""
     numbers = ["2025-1", "hidden", "refused", "2025-2", "deleted"]
     invoices = [Invoice.objects.create(number=number) for number in numbers]
-    jobs = [make_job(order={"source": invoice}) for invoice in invoices]
+    jobs = [create_admin_job(order={"source": invoice}) for invoice in invoices]
     gone = invoices[-1].pk
     invoices[-1].delete()
     jobs = [RenderJob.objects.select_related("content_type").get(pk=job.pk) for job in jobs]
     request, site = rf.get("/"), AdminSite()
     request.user = User.objects.create_superuser("root")
-    site.register(Invoice, Cautious)
+    site.register(Invoice, RestrictiveAdmin)
     with CaptureQueriesContext(connection) as queries:
         load_sources(site, request, jobs[:1] + jobs[2:4])
     assert len(queries) == 1
@@ -88,21 +88,21 @@ def test_source_that_its_own_admin_hides(rf: Any) -> None:
     ]
 
 
-def test_source_deleted() -> None:
+def test_deleted_source_is_marked() -> None:
     """A deleted source does not break the page."""
     group = Group.objects.create(name="Wholesale")
-    job = make_job(order={"source": group})
+    job = create_admin_job(order={"source": group})
     key = group.pk
     group.delete()
-    insider = client_with(VIEW, "view_group")
-    for address in (LIST, page(job)):
-        assert f"group {key} (deleted)" in text_of(insider, address)
+    insider = staff_client(VIEW, "view_group")
+    for address in (LIST, job_url(job)):
+        assert f"group {key} (deleted)" in get_text(insider, address)
 
 
 @pytest.mark.parametrize("kind", ["model is gone", "key has another type"])
-def test_source_unreadable(client: Client, kind: str) -> None:
-    """A source whose model was removed, or whose key changed its type, breaks nothing."""
-    job = make_job()
+def test_unreadable_source_is_shown_by_its_key(client: Client, kind: str) -> None:
+    """A source whose model was removed, or whose key has another type, does not break the page."""
+    job = create_admin_job()
     if kind == "model is gone":
         stale = ContentType.objects.create(app_label="old", model="thing")
     else:
@@ -110,5 +110,5 @@ def test_source_unreadable(client: Client, kind: str) -> None:
     RenderJob.objects.update(content_type=stale, object_id="not-a-number")
     root = Client()
     root.force_login(User.objects.create_superuser("root"))
-    for address in (LIST, page(job)):
-        assert f"{stale.name} not-a-number" in text_of(root, address)
+    for address in (LIST, job_url(job)):
+        assert f"{stale.name} not-a-number" in get_text(root, address)

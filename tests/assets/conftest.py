@@ -1,4 +1,4 @@
-"""Static files of a test's own."""
+"""Static files that only one test uses."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -11,8 +11,8 @@ from tests.support.assets import MANIFEST, SECRET, Write
 
 
 @pytest.fixture
-def write(settings: Any, tmp_path: Path) -> Write:
-    """Write a static file; beside the static directory lies a secret."""
+def write_static(settings: Any, tmp_path: Path) -> Write:
+    """Return a function that writes a static file; a secret lies beside the static directory."""
     source = tmp_path / "source"
     source.mkdir()
     (tmp_path / "secret.txt").write_bytes(SECRET)
@@ -29,8 +29,8 @@ def write(settings: Any, tmp_path: Path) -> Write:
 
 
 @pytest.fixture
-def collect(settings: Any) -> Callable[[], None]:
-    """Run collectstatic with hashed names, and forget the sources."""
+def collect_static(settings: Any) -> Callable[[], None]:
+    """Return a function that runs collectstatic with hashed names and removes the sources."""
 
     def run() -> None:
         settings.STORAGES = settings.STORAGES | {"staticfiles": {"BACKEND": MANIFEST}}

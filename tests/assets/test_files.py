@@ -1,4 +1,4 @@
-"""Static files and stored files: found, and never outside of their roots."""
+"""Finding static and stored files, and never outside of their directories."""
 
 import os
 from pathlib import Path
@@ -11,44 +11,44 @@ from django.core.files.storage import FileSystemStorage
 from django.core.management import call_command
 
 from django_docraptor.assets.files import find_static_file, stored_file
-from tests.support.assets import SECRET, Write, budget, refusal
+from tests.support.assets import SECRET, Write, make_budget, asset_error
 
 
-def test_find_static_file_prefers_the_source_in_debug(write: Write, settings: Any) -> None:
-    """What was collected last week is stale while somebody writes CSS."""
-    write("a.txt", b"new")
+def test_source_is_preferred_in_debug(write_static: Write, settings: Any) -> None:
+    """With DEBUG on, the source is read instead of an older collected file."""
+    write_static("a.txt", b"new")
     (Path(settings.STATIC_ROOT)).mkdir()
     (Path(settings.STATIC_ROOT) / "a.txt").write_bytes(b"old")
-    assert find_static_file("a.txt").read(budget()) == b"old"
+    assert find_static_file("a.txt").read(make_budget()) == b"old"
     settings.DEBUG = True
-    assert find_static_file("a.txt").read(budget()) == b"new"
+    assert find_static_file("a.txt").read(make_budget()) == b"new"
 
 
-def test_find_static_file_without_static_root(write: Write, settings: Any) -> None:
-    """A project that has never collected uses the finders."""
-    write("a.txt", b"found")
+def test_finders_are_used_without_static_root(write_static: Write, settings: Any) -> None:
+    """A project that has never run collectstatic uses the finders."""
+    write_static("a.txt", b"found")
     settings.STATIC_ROOT = None
-    assert find_static_file("a.txt").read(budget()) == b"found"
+    assert find_static_file("a.txt").read(make_budget()) == b"found"
 
 
-def test_find_static_file_of_another_storage(settings: Any) -> None:
-    """A storage that is not on this machine is asked where the finders find nothing."""
+def test_remote_static_storage_is_used_if_finders_fail(settings: Any) -> None:
+    """If the finders find nothing, a remote storage is asked."""
     backend = "django.core.files.storage.InMemoryStorage"
     settings.STORAGES = settings.STORAGES | {"staticfiles": {"BACKEND": backend}}
     staticfiles_storage.save("a.txt", ContentFile(b"remote"))
-    assert find_static_file("a.txt").read(budget()) == b"remote"
-    assert "static file 'b.txt' does not exist" in refusal(find_static_file, "b.txt")
+    assert find_static_file("a.txt").read(make_budget()) == b"remote"
+    assert "static file 'b.txt' does not exist" in asset_error(find_static_file, "b.txt")
 
 
 @pytest.mark.parametrize("debug", [True, False])
-def test_find_static_file_that_changes(write: Write, settings: Any, debug: bool) -> None:
-    """What is kept in memory never outlives the file's time and size."""
+def test_changed_static_file_is_read_again(write_static: Write, settings: Any, debug: bool) -> None:
+    """A cached file is read again if its time or size has changed."""
     settings.DEBUG = debug
-    path = write("a.txt", b"one")
-    assert find_static_file("a.txt").read(budget()) == b"one"
+    path = write_static("a.txt", b"one")
+    assert find_static_file("a.txt").read(make_budget()) == b"one"
     path.write_bytes(b"two")
     os.utime(path, ns=(1, 1))
-    assert find_static_file("a.txt").read(budget()) == b"two"
+    assert find_static_file("a.txt").read(make_budget()) == b"two"
 
 
 # Hostile names.
@@ -88,75 +88,77 @@ HOSTILE = [
 
 @pytest.mark.parametrize("name", HOSTILE)
 @pytest.mark.parametrize("debug", [True, False])
-def test_find_static_file_refuses(write: Write, settings: Any, name: object, debug: bool) -> None:
-    """Whatever is no plain name of a file below a static directory is refused with a remedy."""
+def test_hostile_static_name_is_refused(
+    write_static: Write, settings: Any, name: object, debug: bool
+) -> None:
+    """A name that does not name a file below a static directory is refused, with a remedy."""
     settings.DEBUG = debug
-    write("shop/a.png")
-    assert refusal(find_static_file, name).endswith((".", "'."))
+    write_static("shop/a.png")
+    assert asset_error(find_static_file, name).endswith((".", "'."))
 
 
 @pytest.mark.parametrize("name", [name for name in HOSTILE if isinstance(name, str)])
-def test_stored_file_refuses(tmp_path: Path, name: str) -> None:
-    """The same for the name that a row of a database gives."""
+def test_hostile_stored_name_is_refused(tmp_path: Path, name: str) -> None:
+    """The same applies to a name from a database row."""
     (tmp_path / "secret.txt").write_bytes(SECRET)
     (tmp_path / "media" / "shop").mkdir(parents=True)
     storage = FileSystemStorage(location=tmp_path / "media")
-    assert refusal(lambda: stored_file(storage, name).read(budget())).endswith((".", "'."))
+    assert asset_error(lambda: stored_file(storage, name).read(make_budget())).endswith((".", "'."))
 
 
-def test_find_static_file_refuses_a_link_that_leads_out(write: Write) -> None:
-    """A symbolic link to a file or a directory elsewhere is not followed; one within is."""
-    inside = write("a.txt", b"inside")
+def test_static_link_out_of_its_root_is_refused(write_static: Write) -> None:
+    """A symbolic link to a file or directory elsewhere is refused; a link within is followed."""
+    inside = write_static("a.txt", b"inside")
     root = inside.parent
     (root / "out.txt").symlink_to(root.parent / "secret.txt")
     (root / "up").symlink_to(root.parent)
     (root / "in.txt").symlink_to(inside)
-    assert "is outside its root" in refusal(find_static_file, "out.txt")
-    assert "is outside its root" in refusal(find_static_file, "up/secret.txt")
-    assert find_static_file("in.txt").read(budget()) == b"inside"
+    assert "is outside its root" in asset_error(find_static_file, "out.txt")
+    assert "is outside its root" in asset_error(find_static_file, "up/secret.txt")
+    assert find_static_file("in.txt").read(make_budget()) == b"inside"
 
 
-def test_find_static_file_takes_links_of_collectstatic(write: Write, settings: Any) -> None:
-    """`collectstatic --link` links to the sources, which are static directories too."""
-    write("a.txt", b"linked")
+def test_links_of_collectstatic_are_followed(write_static: Write, settings: Any) -> None:
+    """`collectstatic --link` links to the sources, which are static directories, too."""
+    write_static("a.txt", b"linked")
     call_command("collectstatic", "--link", interactive=False, verbosity=0)
     assert (Path(settings.STATIC_ROOT) / "a.txt").is_symlink()
-    assert find_static_file("a.txt").read(budget()) == b"linked"
+    assert find_static_file("a.txt").read(make_budget()) == b"linked"
 
 
-def test_stored_file_refuses_a_link_that_leads_out(tmp_path: Path) -> None:
-    """A link in the media directory is no way out, either."""
+def test_stored_link_out_of_its_root_is_refused(tmp_path: Path) -> None:
+    """A symbolic link in the media directory is refused if it leads out."""
     (tmp_path / "secret.txt").write_bytes(SECRET)
     (tmp_path / "media").mkdir()
     (tmp_path / "media" / "a.png").symlink_to(tmp_path / "secret.txt")
     file = stored_file(FileSystemStorage(location=tmp_path / "media"), "a.png")
-    assert "is outside its root" in refusal(file.read, budget())
+    assert "is outside its root" in asset_error(file.read, make_budget())
 
 
-def test_stored_file_refuses_a_loop_of_links(tmp_path: Path) -> None:
-    """Links that lead to each other are an asset error."""
+def test_loop_of_links_is_an_asset_error(tmp_path: Path) -> None:
+    """Links that lead to each other raise an asset error."""
     (tmp_path / "a.png").symlink_to(tmp_path / "b.png")
     (tmp_path / "b.png").symlink_to(tmp_path / "a.png")
     file = stored_file(FileSystemStorage(location=tmp_path), "a.png")
-    assert "'a.png' cannot be read" in refusal(file.read, budget())
+    assert "'a.png' cannot be read" in asset_error(file.read, make_budget())
 
 
-def test_find_static_file_refuses_what_is_no_file(write: Write) -> None:
-    """A pipe would hold the worker for ever."""
-    os.mkfifo(write("a.txt").parent / "pipe.txt")
-    assert "static file 'pipe.txt' does not exist" in refusal(find_static_file, "pipe.txt")
+def test_pipe_is_refused(write_static: Write) -> None:
+    """A named pipe is refused, since reading it could block the worker for ever."""
+    os.mkfifo(write_static("a.txt").parent / "pipe.txt")
+    assert "static file 'pipe.txt' does not exist" in asset_error(find_static_file, "pipe.txt")
 
 
-def test_find_static_file_that_cannot_be_read(write: Write) -> None:
-    """What vanishes between the look and the read is an asset error, too."""
-    path = write("a.txt")
+def test_static_file_deleted_meanwhile_is_an_asset_error(write_static: Write) -> None:
+    """A file that disappears before it is read raises an asset error."""
+    path = write_static("a.txt")
     source = find_static_file("a.txt")
     path.unlink()
-    assert "cannot be read (No such file or directory)" in refusal(source.read, budget())
+    assert "cannot be read (No such file or directory)" in asset_error(source.read, make_budget())
 
 
-def test_stored_file_that_is_a_directory(tmp_path: Path) -> None:
-    """A directory in the media directory is no file."""
+def test_stored_directory_is_refused(tmp_path: Path) -> None:
+    """A directory in the media directory is not a file."""
     (tmp_path / "a.png").mkdir()
     file = stored_file(FileSystemStorage(location=tmp_path), "a.png")
-    assert "file 'a.png' does not exist in its storage" in refusal(file.read, budget())
+    assert "file 'a.png' does not exist in its storage" in asset_error(file.read, make_budget())

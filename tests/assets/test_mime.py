@@ -1,4 +1,4 @@
-"""The type of an asset: its bytes, then its extension."""
+"""The content type of an asset."""
 
 import pytest
 
@@ -22,6 +22,6 @@ from django_docraptor.assets.mime import guess_mime_type
         ("a", b"", "application/octet-stream"),
     ],
 )
-def test_type_of(name: str, content: bytes, kind: str) -> None:
-    """The bytes decide, then the extension; never the machine's own tables."""
+def test_type_is_that_of_the_bytes_then_the_extension(name: str, content: bytes, kind: str) -> None:
+    """The bytes decide, then the extension, and never the system's own tables."""
     assert guess_mime_type(name, content) == kind

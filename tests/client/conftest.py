@@ -1,4 +1,4 @@
-"""A certificate for the tests of the client."""
+"""A certificate for the client's tests."""
 
 import datetime as dt
 import ipaddress

@@ -1,4 +1,4 @@
-"""The client's calls over real sockets: what is sent, what is returned, what is stored."""
+"""The client's calls over real sockets: requests, results, downloads."""
 
 import datetime as dt
 import gzip
@@ -22,16 +22,16 @@ from django_docraptor.exceptions import (
     UnknownOutcomeError,
 )
 from tests.support import socket_server as at
-from tests.support.client import ACCEPTED, REQUEST, client, download_error, status_error
+from tests.support.client import ACCEPTED, REQUEST, make_client, download_error, status_error
 from tests.support.socket_server import SocketServer, respond, chunked, head
 
-# What is sent.
+# Requests.
 
 
-def test_create_async_doc_posts_json_and_returns_the_status_id():
-    """The options stand at the top level of a UTF-8 JSON body; the answer's id is returned."""
+def test_create_async_doc_sends_json_and_returns_the_status_id():
+    """The options are at the top level of a UTF-8 JSON body, and the status ID is returned."""
     with SocketServer(ACCEPTED) as server:
-        assert client(server.url).create_async_doc(REQUEST) == "abc"
+        assert make_client(server.url).create_async_doc(REQUEST) == "abc"
     (sent,) = server.requests
     assert (sent.method, sent.path) == ("POST", "/async_docs")
     assert json.loads(sent.body) == REQUEST.to_json()
@@ -39,10 +39,10 @@ def test_create_async_doc_posts_json_and_returns_the_status_id():
     assert sent.headers["content-type"] == "application/json"
 
 
-def test_base_url_with_slash_and_path_is_kept():
-    """A base URL may have a path and a slash at its end."""
+def test_base_url_may_have_a_path_and_a_slash():
+    """A base URL may have a path and end with a slash."""
     with SocketServer(ACCEPTED) as server:
-        client(f"{server.url}/api/").create_async_doc(REQUEST)
+        make_client(f"{server.url}/api/").create_async_doc(REQUEST)
     assert server.requests[0].path == "/api/async_docs"
 
 
@@ -56,41 +56,41 @@ def test_base_url_with_slash_and_path_is_kept():
         ("é &", "/status/%C3%A9%20%26"),
     ],
 )
-def test_get_status_quotes_the_id_into_one_part_of_the_path(identifier, path):
-    """Whatever an id holds, it cannot change which call is made."""
+def test_get_status_quotes_the_id(identifier, path):
+    """Whatever an ID contains, it cannot change which call is made."""
     with SocketServer(respond(b'{"status": "queued"}')) as server:
-        client(server.url).get_status(identifier)
+        make_client(server.url).get_status(identifier)
     assert server.requests[0].path == path
 
 
 @pytest.mark.parametrize("identifier", ["", "  ", ".", "..", "a\nb", "x" * 256, "\ud800", None, 7])
 @pytest.mark.parametrize("method", ["get_status", "download", "expire"])
-def test_absurd_id_is_rejected_without_a_call(identifier, method):
-    """Such an id never came from DocRaptor: nothing is sent."""
+def test_invalid_id_is_rejected_without_a_call(identifier, method):
+    """An ID that cannot be DocRaptor's is rejected, and nothing is sent."""
     arguments = (identifier, io.BytesIO()) if method == "download" else (identifier,)
     with SocketServer(respond()) as server, pytest.raises(RejectedError) as caught:
-        getattr(client(server.url), method)(*arguments)
+        getattr(make_client(server.url), method)(*arguments)
     assert server.connections == 0
     assert (caught.value.sent, caught.value.retryable) == (Sent.NO, False)
 
 
-# What is understood.
+# Results.
 
 
 def test_create_hosted_async_doc_returns_the_status_id():
-    """As the plain asynchronous call, under its own path."""
+    """The hosted call works as the plain one, with its own path."""
     with SocketServer(ACCEPTED) as server:
-        assert client(server.url).create_hosted_async_doc(REQUEST) == "abc"
+        assert make_client(server.url).create_hosted_async_doc(REQUEST) == "abc"
     assert server.requests[0].path == "/hosted_async_docs"
 
 
 def test_create_doc_writes_the_document_to_the_target():
-    """The synchronous call streams the bytes and says what they were."""
+    """The synchronous call streams the document and returns its size and hash."""
     body = b"%PDF-1.7 " + b"x" * 200_000
     headers = {"Content-Type": "application/pdf", "X-DocRaptor-Num-Pages": "3"}
     target = io.BytesIO()
     with SocketServer(respond(body, headers=headers)) as server:
-        download = client(server.url).create_doc(REQUEST, target)
+        download = make_client(server.url).create_doc(REQUEST, target)
     assert server.requests[0].path == "/docs"
     assert target.getvalue() == body
     assert download == SavedDocument(
@@ -102,23 +102,25 @@ def test_create_doc_writes_the_document_to_the_target():
 
 
 def test_get_status_stops_at_a_megabyte():
-    """A status answer without end is not loaded."""
+    """A status response without end is not loaded."""
     error = status_error(at.send_endlessly(head(200), b" " * 65536))
     assert "larger than" in str(error)
 
 
-def test_expire_patches():
-    """A hosted document is ended by PATCH."""
+def test_expire_sends_a_patch():
+    """A hosted document is expired by PATCH."""
     with SocketServer(respond()) as server:
-        assert client(server.url).expire("d1") is None
+        assert make_client(server.url).expire("d1") is None
     assert (server.requests[0].method, server.requests[0].path) == ("PATCH", "/expire/d1")
 
 
-def test_list_doc_logs_asks_for_a_period_and_a_page():
-    """The period is sent in UTC, widened to full seconds, and the page with it."""
+def test_list_doc_logs_sends_period_and_page():
+    """The period is sent in UTC, widened to full seconds, together with the page."""
     start = dt.datetime(2026, 1, 2, 3, 4, 5, 600_000, tzinfo=dt.timezone(dt.timedelta(hours=1)))
     with SocketServer(respond(b"[]")) as server:
-        assert client(server.url).list_doc_logs(start=start, end=start, page=2, per_page=50) == []
+        assert (
+            make_client(server.url).list_doc_logs(start=start, end=start, page=2, per_page=50) == []
+        )
     assert server.requests[0].path == (
         "/doc_logs.json?page=2&per_page=50&search%5Bstart%5D=2026-01-02T02%3A04%3A05%2B00%3A00"
         "&search%5Bend%5D=2026-01-02T02%3A04%3A06%2B00%3A00"
@@ -129,17 +131,17 @@ def test_list_doc_logs_asks_for_a_period_and_a_page():
     "arguments",
     [{"page": 0}, {"per_page": 101}, {"start": dt.datetime(2026, 1, 1)}],  # noqa: DTZ001
 )
-def test_list_doc_logs_refuses_what_cannot_be_meant(arguments):
-    """A page before the first, a page too large, a time without a zone."""
+def test_list_doc_logs_validates_its_arguments(arguments):
+    """A page below 1, a page size above the limit and a time without a zone are refused."""
     with pytest.raises(ValueError, match=r"page|aware datetime"):
-        client("http://127.0.0.1:1").list_doc_logs(**arguments)
+        make_client("http://127.0.0.1:1").list_doc_logs(**arguments)
 
 
 # Downloads.
 
 
-def test_download_streams_to_the_target():
-    """Plain, chunked and close-delimited bodies all arrive whole."""
+def test_download_streams_every_kind_of_body():
+    """Bodies with a length, in chunks or until the close are all received whole."""
     body = os.urandom(300_000)
     plain = respond(body)
     pieces = at.send_bytes(
@@ -149,24 +151,26 @@ def test_download_streams_to_the_target():
     with SocketServer(plain, pieces, until_close) as server:
         for _ in range(3):
             target = io.BytesIO()
-            download = client(server.url).download("d1", target)
+            download = make_client(server.url).download("d1", target)
             assert target.getvalue() == body
             assert download.size == len(body)
             assert download.sha256 == hashlib.sha256(body).hexdigest()
 
 
+@pytest.mark.fault("D5")
 @pytest.mark.parametrize("length", [True, False])
 def test_download_decodes_gzip(length):
-    """A body that is compressed all the same is stored as what it is, not as gzip."""
+    """A compressed body is decoded, though compression was not requested."""
     body = b"%PDF-1.7 " + os.urandom(200_000)
     packed = gzip.compress(body)
     headers = {"Content-Encoding": "gzip"} | ({"Content-Length": len(packed)} if length else {})
     target = io.BytesIO()
     with SocketServer(at.send_bytes(head(200, headers) + packed)) as server:
-        client(server.url).download("d1", target)
+        make_client(server.url).download("d1", target)
     assert target.getvalue() == body
 
 
+@pytest.mark.fault("D3")
 @pytest.mark.parametrize(
     "behaviour",
     [
@@ -182,26 +186,29 @@ def test_download_decodes_gzip(length):
     ],
     ids=["length", "chunked", "in-a-chunk", "gzip", "stall", "stall-until-close"],
 )
-def test_download_that_is_cut_is_an_error(behaviour):
-    """Every cut that can be seen is seen."""
+def test_truncated_download_is_an_error(behaviour):
+    """Every truncation that can be detected is detected."""
     error = download_error(behaviour)
     assert type(error) is UnknownOutcomeError
     assert error.retryable
     assert error.status == 200
 
 
-def test_download_of_another_length_than_announced_is_an_error():
-    """A 204 has no body, whatever length it announces: urllib3 lets that pass."""
+@pytest.mark.fault("D3")
+def test_download_with_a_wrong_length_is_an_error():
+    """A 204 response has no body, whatever its length says; urllib3 does not notice."""
     error = download_error(at.send_bytes(head(204, {"Content-Length": "5"})))
     assert "0 bytes, not the announced 5" in error.message
 
 
-def test_download_cut_without_any_length_is_left_to_the_caller():
-    """Nothing on the wire tells it from the end: the caller looks at the document's own end."""
+@pytest.mark.fault("D4")
+def test_truncation_without_a_length_is_left_to_the_caller():
+    """Without a length a truncation cannot be seen here; the caller checks the document's end."""
     with SocketServer(at.send_bytes(head(200) + b"%PDF-")) as server:
-        assert client(server.url).download("d1", io.BytesIO()).size == 5
+        assert make_client(server.url).download("d1", io.BytesIO()).size == 5
 
 
+@pytest.mark.fault("D6")
 @pytest.mark.parametrize(
     "start",
     [
@@ -211,32 +218,37 @@ def test_download_cut_without_any_length_is_left_to_the_caller():
     ],
     ids=["length", "close", "one-large-chunk"],
 )
-def test_download_that_drips_ends_at_the_total_time(start):
-    """Each piece is in time, the whole is not: the clock is looked at after every read."""
+def test_slow_download_ends_at_the_total_timeout(start):
+    """If each piece is in time but the whole is not, the total timeout ends the download."""
     started = time.monotonic()
     error = download_error(at.drip(start, every=0.05))
     assert "not received within 1 seconds" in error.message
     assert 0.9 < time.monotonic() - started < 1.6
 
 
-def test_download_announced_too_large_is_not_begun():
+@pytest.mark.fault("D6")
+def test_download_announced_too_large_is_not_started():
     """The announced size is enough to refuse."""
     target = io.BytesIO()
     large = at.stall(head(200, {"Content-Length": "1001"}) + b"x")
     with SocketServer(large) as server, pytest.raises(DocumentTooLargeError, match="1,000"):
-        client(server.url, max_document_bytes=1000).download("d1", target)
+        make_client(server.url, max_document_bytes=1000).download("d1", target)
     assert target.getvalue() == b""
 
 
-def test_download_of_the_largest_size_is_accepted():
-    """The limit itself is allowed."""
+def test_download_of_the_maximum_size_is_accepted():
+    """A document of exactly the maximum size is accepted."""
     with SocketServer(respond(b"x" * 1000)) as server:
-        assert client(server.url, max_document_bytes=1000).download("d1", io.BytesIO()).size == 1000
+        assert (
+            make_client(server.url, max_document_bytes=1000).download("d1", io.BytesIO()).size
+            == 1000
+        )
 
 
+@pytest.mark.fault("D6")
 @pytest.mark.parametrize("kind", ["endless", "bomb"])
-def test_download_that_is_too_large_stops_in_bounded_memory(kind, tmp_path):
-    """An endless body, and 1 MB of gzip that is 1 GB, stop at the limit; memory stays small."""
+def test_oversized_download_stops_in_bounded_memory(kind, tmp_path):
+    """An endless body, and 1 MB of gzip that is 1 GB, stop at the limit with little memory."""
     if kind == "endless":
         behaviour = at.send_endlessly(head(200), b"x" * 65536)
     else:
@@ -247,20 +259,20 @@ def test_download_that_is_too_large_stops_in_bounded_memory(kind, tmp_path):
     with SocketServer(behaviour) as server, Path(tmp_path / "target").open("w+b") as target:
         tracemalloc.start()
         with pytest.raises(DocumentTooLargeError):
-            client(server.url, max_document_bytes=limit).download("d1", target)
+            make_client(server.url, max_document_bytes=limit).download("d1", target)
         peak = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
         assert target.tell() <= limit
     assert peak < 5_000_000
 
 
-def test_download_leaves_errors_of_the_target_alone():
-    """A full disk is not an error of the network."""
+def test_error_of_the_target_is_not_a_call_error():
+    """A full disk is not a network error."""
 
     class Full(io.BytesIO):
         def write(self, data):
             raise OSError(28, "No space left on device")
 
     with SocketServer(respond(b"x")) as server, pytest.raises(OSError, match="No space") as caught:
-        client(server.url).download("d1", Full())
+        make_client(server.url).download("d1", Full())
     assert not isinstance(caught.value, CallError)

@@ -1,4 +1,4 @@
-"""What each failure of a call proves: not sent, sent, or unknown; and what its error says."""
+"""What each failure of a call proves (not sent, sent, unknown), and its error message."""
 
 import datetime as dt
 import io
@@ -29,35 +29,38 @@ from tests.support.client import (
     DOWNLOAD_ID,
     FORMS,
     REQUEST,
-    client,
+    make_client,
     create_error,
     download_error,
-    error_of,
-    everything,
+    call_error,
+    all_text_of,
     status_error,
 )
 from tests.support.socket_server import SocketServer, respond, chunked, head
 
-# Certainly not sent.
+# Not sent.
 
 
-def test_create_refused_was_not_sent():
-    """Nobody listens: safe to send again."""
+@pytest.mark.fault("S3")
+def test_refused_create_was_not_sent():
+    """A refused connection proves that nothing was sent."""
     with pytest.raises(NotSentError, match="ConnectionRefusedError") as caught:
-        client(f"http://127.0.0.1:{at.unused_port()}").create_async_doc(REQUEST)
+        make_client(f"http://127.0.0.1:{at.unused_port()}").create_async_doc(REQUEST)
     assert (caught.value.sent, caught.value.retryable) == (Sent.NO, True)
 
 
-def test_create_to_a_name_without_an_address_was_not_sent():
-    """The name cannot be resolved."""
+@pytest.mark.fault("S3")
+def test_create_to_an_unknown_host_was_not_sent():
+    """A host name that cannot be resolved proves that nothing was sent."""
     with pytest.raises(NotSentError):
-        client("http://nowhere.invalid").create_async_doc(REQUEST)
+        make_client("http://nowhere.invalid").create_async_doc(REQUEST)
 
 
-def test_create_connect_timeout_was_not_sent():
-    """The connection is never established."""
+@pytest.mark.fault("S4")
+def test_create_with_a_connect_timeout_was_not_sent():
+    """A connection that is never established proves that nothing was sent."""
     with at.unreachable() as url, pytest.raises(NotSentError):
-        client(url).create_async_doc(REQUEST)
+        make_client(url).create_async_doc(REQUEST)
 
 
 @pytest.mark.parametrize(
@@ -71,58 +74,62 @@ def test_create_connect_timeout_was_not_sent():
         f"http://{'a' * 64}.test",
     ],
 )
-def test_create_to_a_wrong_address_was_not_sent(url):
-    """An address that is none fails on our side."""
+def test_create_to_an_invalid_url_was_not_sent(url):
+    """An invalid URL fails before anything is sent."""
     with pytest.raises(NotSentError):
-        client(url).create_async_doc(REQUEST)
+        make_client(url).create_async_doc(REQUEST)
 
 
 def test_create_with_a_missing_ca_bundle_was_not_sent(tmp_path):
-    """requests raises a plain OSError for it, before it connects."""
+    """requests raises a plain OSError for a missing CA bundle, before it connects."""
     missing = str(tmp_path / "none.pem")
     with pytest.raises(NotSentError, match=r"none\.pem"):
-        client("https://127.0.0.1:1", ca_bundle=missing).create_async_doc(REQUEST)
+        make_client("https://127.0.0.1:1", ca_bundle=missing).create_async_doc(REQUEST)
 
 
+@pytest.mark.fault("S3")
 def test_create_through_a_proxy_that_refuses_was_not_sent():
-    """The proxy is not there; for http and https alike nothing has left."""
+    """A proxy that refuses connections proves that nothing was sent, for http and https."""
     nowhere = f"http://127.0.0.1:{at.unused_port()}"
     proxies = {"http": nowhere, "https": nowhere}
     for url in ("http://docraptor.test", "https://docraptor.test"):
         with pytest.raises(NotSentError):
-            client(url, proxies=proxies).create_async_doc(REQUEST)
+            make_client(url, proxies=proxies).create_async_doc(REQUEST)
 
 
-def test_create_over_https_that_the_proxy_does_not_connect_was_not_sent():
-    """CONNECT answered with 502: the proxy has seen no request of ours."""
+def test_create_without_a_proxy_tunnel_was_not_sent():
+    """A proxy that answers CONNECT with 502 has not received the request."""
     refuse = at.send_bytes(head(502, {"Content-Length": "0"}))
     with SocketServer(refuse) as proxy, pytest.raises(NotSentError):
-        client("https://docraptor.test", proxies={"https": proxy.url}).create_async_doc(REQUEST)
+        make_client("https://docraptor.test", proxies={"https": proxy.url}).create_async_doc(
+            REQUEST
+        )
     assert [sent.method for sent in proxy.requests] == ["CONNECT"]
     assert "authorization" not in proxy.requests[0].headers
 
 
-def test_create_over_http_with_502_from_a_proxy_is_a_server_error():
-    """Without a tunnel the proxy has the request, and may have passed it on."""
+@pytest.mark.fault("S10")
+def test_502_from_a_proxy_over_http_is_a_server_error():
+    """Without a tunnel the proxy has the request, and may have forwarded it."""
     with SocketServer(respond(status=502)) as proxy, pytest.raises(ServerError) as caught:
-        client("http://docraptor.test", proxies={"http": proxy.url}).create_async_doc(REQUEST)
+        make_client("http://docraptor.test", proxies={"http": proxy.url}).create_async_doc(REQUEST)
     assert caught.value.sent == Sent.MAYBE
 
 
 def test_create_with_an_untrusted_certificate_was_not_sent(certificate):
-    """The handshake fails before the key is shown to anybody."""
+    """The handshake fails before the API key is sent."""
     with (
         SocketServer(ACCEPTED, tls=certificate[1]) as server,
         pytest.raises(NotSentError, match="SSLCertVerificationError"),
     ):
-        client(server.url).create_async_doc(REQUEST)
+        make_client(server.url).create_async_doc(REQUEST)
     assert server.requests == []
 
 
-def test_create_whose_handshake_hangs_is_unknown():
-    """It looks like a read timeout, hence must count as one."""
+def test_create_with_a_hanging_handshake_is_unknown():
+    """It looks like a read timeout, so it must count as one."""
     with SocketServer(at.Exchange.hang) as server, pytest.raises(UnknownOutcomeError) as caught:
-        client(server.url.replace("http:", "https:")).create_async_doc(REQUEST)
+        make_client(server.url.replace("http:", "https:")).create_async_doc(REQUEST)
     assert caught.value.sent == Sent.MAYBE
 
 
@@ -132,6 +139,7 @@ def test_create_whose_handshake_hangs_is_unknown():
 BIG = DocumentRequest(name="big", content="x" * 20_000_000)
 
 
+@pytest.mark.fault("S5", "S6", "S7")
 @pytest.mark.parametrize(
     "behaviour",
     [
@@ -159,29 +167,31 @@ BIG = DocumentRequest(name="big", content="x" * 20_000_000)
         "endless-header",
     ],
 )
-def test_create_without_an_answer_is_unknown_and_sent_once(behaviour):
-    """Whatever became of the request, it may have been accepted; it is never repeated here."""
+def test_create_without_a_response_is_unknown_and_sent_once(behaviour):
+    """The request may have been accepted, and it is never repeated here."""
     error, server = create_error(behaviour)
     assert type(error) is UnknownOutcomeError
     assert error.sent in (Sent.MAYBE, Sent.YES)
     assert server.connections == 1
 
 
-def test_create_whose_body_is_not_taken_is_unknown():
-    """The server stops reading a large body: the read timeout also bounds the writing."""
+def test_create_with_an_unread_body_is_unknown():
+    """If the server stops reading, the read timeout also limits the writing."""
     started = time.monotonic()
     error, _ = create_error(at.leave_body_unread, request=BIG)
     assert type(error) is UnknownOutcomeError
     assert time.monotonic() - started < 2
 
 
-def test_create_refused_while_sending_is_rejected():
-    """An early 413 is an answer like any other."""
+@pytest.mark.fault("S13")
+def test_early_413_is_a_rejection():
+    """A 413 response that arrives while the body is being sent is a response like any other."""
     data = head(413, {"Content-Length": "0", "Connection": "close"})
     error, _ = create_error(at.refuse_early(data), request=BIG)
     assert isinstance(error, RejectedError)
 
 
+@pytest.mark.fault("S8", "S9")
 @pytest.mark.parametrize(
     "behaviour",
     [
@@ -217,8 +227,8 @@ def test_create_refused_while_sending_is_rejected():
         "204",
     ],
 )
-def test_create_accepted_with_a_lost_id_is_unknown_but_sent(behaviour):
-    """A success whose body is lost was accepted; only the log can tell its id."""
+def test_create_with_a_lost_status_id_is_unknown_but_sent(behaviour):
+    """A success without a readable body was accepted; only the log has its ID."""
     error, server = create_error(behaviour)
     assert type(error) is UnknownOutcomeError
     assert error.sent == Sent.YES
@@ -226,9 +236,10 @@ def test_create_accepted_with_a_lost_id_is_unknown_but_sent(behaviour):
     assert server.connections == 1
 
 
+@pytest.mark.fault("S10")
 @pytest.mark.parametrize("status", [500, 502, 503, 504, 599])
 def test_create_with_a_server_error_may_have_been_accepted(status):
-    """A gateway's error says nothing of the application behind it."""
+    """A gateway's error says nothing about the application behind it."""
     error, server = create_error(respond(b"<title>Bad Gateway</title>", status))
     assert isinstance(error, ServerError)
     assert (error.sent, error.retryable, error.status) == (Sent.MAYBE, True, status)
@@ -236,31 +247,34 @@ def test_create_with_a_server_error_may_have_been_accepted(status):
     assert len(server.requests) == 1
 
 
-def test_from_network_takes_only_explicit_links_for_proof():
-    """An error that was merely being handled meanwhile proves nothing."""
+def test_only_an_explicit_cause_is_proof():
+    """An error that was only being handled at the same time proves nothing."""
     failure = requests.ConnectionError("Connection aborted.")
     failure.__context__ = urllib3.exceptions.NewConnectionError(None, "refused")
     error = network_error(failure, url="http://x", is_create=True, redact=Redactor(()))
     assert type(error) is UnknownOutcomeError
 
 
+@pytest.mark.fault("P1")
 @pytest.mark.parametrize("behaviour", [at.reset, at.close, at.hang, at.send_bytes(b"junk")])
-def test_status_without_an_answer_may_be_asked_again(behaviour):
-    """Asking is free, so it is retryable."""
+def test_status_without_a_response_is_retryable(behaviour):
+    """A status call is free, so it can be repeated."""
     error = status_error(behaviour)
     assert type(error) is UnknownOutcomeError
     assert error.retryable
 
 
-def test_status_refused_was_not_sent():
-    """The same classes as for a create."""
+@pytest.mark.fault("P1")
+def test_refused_status_call_was_not_sent():
+    """Status calls have the same errors as create calls."""
     with pytest.raises(NotSentError):
-        client(f"http://127.0.0.1:{at.unused_port()}").get_status("abc")
+        make_client(f"http://127.0.0.1:{at.unused_port()}").get_status("abc")
 
 
-# Answers that are errors.
+# Error responses.
 
 
+@pytest.mark.fault("S11", "S12", "S13")
 @pytest.mark.parametrize(
     ("status", "kind", "sent", "retryable"),
     [
@@ -274,14 +288,15 @@ def test_status_refused_was_not_sent():
         (429, RateLimitError, Sent.NO, True),
     ],
 )
-def test_create_errors_by_status(status, kind, sent, retryable):
-    """What each status code proves about a create."""
+def test_create_error_depends_on_the_status_code(status, kind, sent, retryable):
+    """Each status code proves whether a create call was accepted."""
     error, _ = create_error(respond(b"", status, {"X-Request-Id": "r-1"}))
     assert type(error) is kind
     assert (error.sent, error.retryable) == (sent, retryable)
     assert (error.status, error.request_id) == (status, "r-1")
 
 
+@pytest.mark.fault("P1", "P3")
 @pytest.mark.parametrize(
     ("status", "kind", "retryable"),
     [
@@ -293,13 +308,14 @@ def test_create_errors_by_status(status, kind, sent, retryable):
         (500, ServerError, True),
     ],
 )
-def test_status_and_download_errors_by_status(status, kind, retryable):
-    """403 is final where nothing is created."""
+def test_status_and_download_errors_depend_on_the_status_code(status, kind, retryable):
+    """A 403 response is final if nothing is created."""
     for error in (status_error(respond(b"", status)), download_error(respond(b"", status))):
         assert type(error) is kind
         assert error.retryable is retryable
 
 
+@pytest.mark.fault("S13")
 @pytest.mark.parametrize(
     ("body", "message"),
     [
@@ -330,8 +346,8 @@ def test_status_and_download_errors_by_status(status, kind, retryable):
         (b"<error" * 10_000, "DocRaptor returned HTTP 422 without an error message."),
     ],
 )
-def test_error_message_holds_every_reason(body, message):
-    """XML, JSON, HTML, text, not UTF-8, empty: the reasons are found, the status is never lost."""
+def test_error_message_has_every_reason(body, message):
+    """Reasons are found in XML, JSON, HTML and undecodable bodies; the status is never lost."""
     started = time.monotonic()
     error, _ = create_error(respond(body, 422))
     assert error.status == 422
@@ -339,16 +355,16 @@ def test_error_message_holds_every_reason(body, message):
     assert time.monotonic() - started < 1
 
 
-def test_error_message_is_whole_and_the_body_an_excerpt():
-    """A long reason is not cut; the body is, at 2,000 characters."""
+def test_error_message_is_whole_and_its_body_is_cut():
+    """A long reason is not cut; the body is cut at 2,000 characters."""
     reason = "x" * 5_000
     error, _ = create_error(respond(f"<errors><error>{reason}</error></errors>".encode(), 422))
     assert error.message == reason
     assert len(error.body) == 2_000
 
 
-def test_error_body_cannot_expand():
-    """Entities that a document declares are text, not something to resolve."""
+def test_error_body_does_not_expand_entities():
+    """Entities that a body declares are text and are not resolved."""
     bomb = (
         b'<!DOCTYPE x [<!ENTITY a "aaaaaaaaaa"><!ENTITY b "&a;&a;&a;">]>'
         b"<errors><error>&b; &xxe;</error></errors>"
@@ -367,8 +383,8 @@ def test_error_body_cannot_expand():
     ],
     ids=["cut", "stall", "endless", "not-gzip"],
 )
-def test_error_body_that_cannot_be_read_does_not_hide_the_status(behaviour):
-    """The status decides; of the body, what came is used."""
+def test_unreadable_error_body_keeps_the_status(behaviour):
+    """The status decides, and the part of the body that arrived is used."""
     error, _ = create_error(behaviour)
     assert type(error) is RejectedError
     assert error.status == 422
@@ -378,14 +394,14 @@ def test_error_body_that_cannot_be_read_does_not_hide_the_status(behaviour):
     ("value", "seconds"),
     [("7", 7), ("999999", 3600), ("-5", None), ("soon", None), ("", None), ("9" * 400, 3600)],
 )
-def test_retry_after_in_seconds(value, seconds):
-    """Seconds, one hour at most; nonsense is as if nothing was said."""
+def test_retry_after_in_seconds_is_bounded(value, seconds):
+    """Seconds are limited to one hour, and invalid values are ignored."""
     error, _ = create_error(respond(b"", 429, {"Retry-After": value}))
     assert error.retry_after == seconds
 
 
-def test_retry_after_as_a_date():
-    """An HTTP date becomes the seconds until then, never negative."""
+def test_retry_after_may_be_a_date():
+    """An HTTP date becomes the seconds until then, and never a negative number."""
     now = dt.datetime.now(dt.UTC)
     later = format_datetime(now + dt.timedelta(seconds=100), usegmt=True)
     error, _ = create_error(respond(b"", 429, {"Retry-After": later}))
@@ -395,38 +411,40 @@ def test_retry_after_as_a_date():
     assert error.retry_after == 0
 
 
+@pytest.mark.fault("X7")
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("status", [401, 422, 500])
-def test_error_that_repeats_the_key_is_redacted(form, status):
-    """An error body may repeat the key in any of its forms."""
+def test_api_key_in_an_error_body_is_redacted(form, status):
+    """An error body may contain the API key in several encodings."""
     body = f"<errors><error>Bad key {form}!</error></errors>".encode()
     error, _ = create_error(respond(body, status, {"X-Request-Id": f"r {form}"}))
     assert error.message == "Bad key [redacted]!"
-    assert form not in everything(error)
+    assert form not in all_text_of(error)
     assert "[redacted]" in error.body
 
 
+@pytest.mark.fault("X7")
 @pytest.mark.parametrize(
     "behaviour",
     [at.reset, at.hang, at.send_bytes(b"junk\r\n"), respond(b"{", 200), respond(b"", 403)],
 )
-def test_errors_and_logs_show_no_secret(behaviour, caplog):
-    """Neither the key nor the download id is in any text of an error, its traceback or a log."""
+def test_errors_and_logs_have_no_secret(behaviour, caplog):
+    """No error, traceback or log line contains the API key or the download ID."""
     caplog.set_level(logging.DEBUG)
     with SocketServer(behaviour) as server:
-        mine = client(server.url)
+        mine = make_client(server.url)
         for call in (
             lambda: mine.create_doc(REQUEST, io.BytesIO()),
             lambda: mine.create_async_doc(REQUEST),
             lambda: mine.download(DOWNLOAD_ID, io.BytesIO()),
             lambda: mine.expire(DOWNLOAD_ID),
         ):
-            error = error_of(call)
+            error = call_error(call)
             if error is None:
                 continue
             assert error.__context__ is None
             assert error.__cause__ is None
-            told = everything(error)
+            told = all_text_of(error)
             for secret in [*FORMS, DOWNLOAD_ID, "Grüße"]:
                 assert secret not in told
     assert "GET /download/…" in caplog.text
@@ -434,11 +452,12 @@ def test_errors_and_logs_show_no_secret(behaviour, caplog):
         assert secret not in caplog.text
 
 
-def test_error_that_repeats_the_download_id_is_redacted():
-    """A download's address in an error body is a secret too."""
+@pytest.mark.fault("X7")
+def test_download_id_in_an_error_body_is_redacted():
+    """A download URL in an error body is a secret, too."""
     body = b"<errors><error>https://x.test/download/an0ther?x and abc1234 failed</error></errors>"
     with SocketServer(respond(body, 400)) as server, pytest.raises(RejectedError) as caught:
-        client(server.url).download("abc1234", io.BytesIO())
-    told = everything(caught.value)
+        make_client(server.url).download("abc1234", io.BytesIO())
+    told = all_text_of(caught.value)
     assert "an0ther" not in told
     assert "abc1234" not in caught.value.message

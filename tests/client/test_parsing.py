@@ -1,4 +1,4 @@
-"""What the client reads from DocRaptor's responses."""
+"""Reading DocRaptor's responses."""
 
 import datetime as dt
 import json
@@ -10,31 +10,31 @@ from django_docraptor.exceptions import (
     Sent,
     UnknownOutcomeError,
 )
-from tests.support.client import REQUEST, client, status_error
+from tests.support.client import REQUEST, make_client, status_error
 from tests.support.socket_server import SocketServer, respond
 
 
-def test_create_hosted_doc_returns_where_it_is():
-    """The answer has no status: that it came means completed."""
+def test_create_hosted_doc_returns_the_public_url():
+    """The response has no status; that it arrived means completed."""
     body = {"download_id": "d1", "download_url": "https://x.test/download/d1", "number_of_pages": 2}
     with SocketServer(respond(json.dumps(body).encode())) as server:
-        remote = client(server.url).create_hosted_doc(REQUEST)
+        remote = make_client(server.url).create_hosted_doc(REQUEST)
     assert server.requests[0].path == "/hosted_docs"
     assert (remote.status, remote.download_id, remote.number_of_pages) == ("completed", "d1", 2)
 
 
 def test_create_hosted_doc_without_an_id_is_an_unknown_outcome():
-    """It was accepted, but where it is has been lost."""
+    """The document was accepted, but its ID is lost."""
     with (
         SocketServer(respond(b'{"number_of_pages": 1}')) as server,
         pytest.raises(UnknownOutcomeError, match="no download_id") as caught,
     ):
-        client(server.url).create_hosted_doc(REQUEST)
+        make_client(server.url).create_hosted_doc(REQUEST)
     assert caught.value.sent == Sent.YES
 
 
 def test_get_status_reads_every_field():
-    """A completed document's answer is read whole."""
+    """Every field of a completed document's status is read."""
     body = {
         "status": "completed",
         "download_id": "d1",
@@ -43,51 +43,54 @@ def test_get_status_reads_every_field():
         "number_of_pages": 4,
     }
     with SocketServer(respond(json.dumps(body).encode())) as server:
-        assert client(server.url).get_status("abc") == RemoteStatus(**body)
+        assert make_client(server.url).get_status("abc") == RemoteStatus(**body)
 
 
-def test_get_status_takes_the_download_id_from_the_address():
-    """Old answers have no download_id: it is the last part of the address's path."""
+def test_download_id_is_read_from_the_url():
+    """Old responses have no download_id; it is the last part of the URL's path."""
     body = b'{"status": "completed", "download_url": "https://x.test/download/d%2F1?a=b"}'
     with SocketServer(respond(body)) as server:
-        assert client(server.url).get_status("abc").download_id == "d/1"
+        assert make_client(server.url).get_status("abc").download_id == "d/1"
 
 
-def test_get_status_survives_an_address_that_is_none():
-    """A download_url that cannot be read leaves the id blank."""
+def test_invalid_download_url_leaves_the_id_blank():
+    """A download_url that cannot be parsed leaves the ID blank."""
     body = b'{"status": "completed", "download_url": "http://[bad/download/d1"}'
     with SocketServer(respond(body)) as server:
-        assert client(server.url).get_status("abc").download_id == ""
+        assert make_client(server.url).get_status("abc").download_id == ""
 
 
-def test_get_status_keeps_every_reason_of_a_failure():
-    """Several reasons come in one string, and stay whole."""
+@pytest.mark.fault("P4")
+def test_every_validation_error_is_kept():
+    """Several errors in one string are kept whole."""
     reasons = "Name can't be blank\nName is too long (maximum is 200 characters)"
     body = json.dumps({"status": "failed", "validation_errors": reasons}).encode()
     with SocketServer(respond(body)) as server:
-        remote = client(server.url).get_status("abc")
+        remote = make_client(server.url).get_status("abc")
     assert (remote.status, remote.validation_errors) == ("failed", reasons)
 
 
-def test_get_status_survives_odd_values_and_unknown_words():
-    """A new word, a number as a string, a list of reasons: nothing hides the rest."""
+@pytest.mark.fault("P2")
+def test_unknown_status_and_odd_values_are_read():
+    """An unknown status, a number as a string and a list of errors do not hide the other fields."""
     body = b'{"status": " Paused ", "number_of_pages": "7", "validation_errors": ["a", "b"]}'
     with SocketServer(respond(body)) as server:
-        remote = client(server.url).get_status("abc")
+        remote = make_client(server.url).get_status("abc")
     assert remote.status == "paused"
     assert (remote.number_of_pages, remote.validation_errors) == (7, "a\nb")
 
 
+@pytest.mark.fault("P1")
 @pytest.mark.parametrize("body", [b"", b"{", b"[]", b"{}", b"<html>", b'{"status": null}'])
-def test_get_status_without_a_status_may_be_asked_again(body):
-    """An answer without a status says nothing: ask again later."""
+def test_response_without_a_status_is_retryable(body):
+    """A response without a status says nothing, so the call can be repeated."""
     error = status_error(respond(body))
     assert isinstance(error, UnknownOutcomeError)
     assert error.retryable
 
 
-def test_list_doc_logs_reads_lines_tolerantly():
-    """What a line lacks stays blank; every known way to write a time is read."""
+def test_log_entries_are_read_tolerantly():
+    """A missing field is blank, and every known format of a time is read."""
     lines = [
         {"tag": "t:1", "status_id": "s1", "success": True, "created_at": "2026-01-02T03:04:05Z"},
         {"doc_log": {"tag": None, "id": 7, "success": "false"}},
@@ -96,7 +99,7 @@ def test_list_doc_logs_reads_lines_tolerantly():
         {"created_at": "soon", "success": "perhaps", "prince_options": {"a": 1}},
     ]
     with SocketServer(respond(json.dumps(lines).encode())) as server:
-        entries = client(server.url).list_doc_logs()
+        entries = make_client(server.url).list_doc_logs()
     moment = dt.datetime(2026, 1, 2, 3, 4, 5, tzinfo=dt.UTC)
     assert entries == [
         LogEntry(tag="t:1", status_id="s1", success=True, created_at=moment),
@@ -107,15 +110,16 @@ def test_list_doc_logs_reads_lines_tolerantly():
     ]
 
 
-def test_list_docs_reads_a_list_under_one_name():
-    """A listing may stand under a name of its own."""
+def test_listing_may_be_nested_under_a_name():
+    """A listing may be the only list in an object."""
     with SocketServer(respond(b'{"docs": [{"name": "a"}], "total": 1}')) as server:
-        assert client(server.url).list_docs() == [LogEntry(name="a")]
+        assert make_client(server.url).list_docs() == [LogEntry(name="a")]
     assert server.requests[0].path == "/docs.json?page=1&per_page=100"
 
 
+@pytest.mark.fault("S18")
 @pytest.mark.parametrize("body", [b"{}", b'["a"]', b"null", b'[{"tag": "t'])
-def test_list_doc_logs_that_is_not_understood_is_an_error(body):
-    """An attempt is absent only from a listing that was read to its end."""
+def test_unreadable_listing_is_an_error(body):
+    """An attempt is missing only from a listing that was read to its end."""
     with SocketServer(respond(body)) as server, pytest.raises(UnknownOutcomeError):
-        client(server.url).list_doc_logs()
+        make_client(server.url).list_doc_logs()

@@ -1,4 +1,4 @@
-"""Connections, TLS, proxies, redirects, bounds and secrets: what a call does on the wire."""
+"""Connections, TLS, proxies, redirects, timeouts, and what is logged."""
 
 import base64
 import io
@@ -25,26 +25,26 @@ from tests.support.client import (
     DOWNLOAD_ID,
     KEY,
     REQUEST,
-    client,
+    make_client,
     create_error,
     status_error,
 )
 from tests.support.socket_server import SocketServer, respond, head
 
 
-def test_client_authenticates_with_the_key_as_user_and_no_password():
-    """Basic authentication carries the key, even one that is not Latin-1; the address does not."""
+def test_api_key_is_sent_by_basic_authentication():
+    """The key is the user name, even if it is not Latin-1, and is not in the URL."""
     with SocketServer(ACCEPTED) as server:
-        client(server.url, api_key="ключ").create_async_doc(REQUEST)
+        make_client(server.url, api_key="ключ").create_async_doc(REQUEST)
     expected = base64.b64encode("ключ:".encode()).decode()
     assert server.requests[0].headers["authorization"] == f"Basic {expected}"
     assert "?" not in server.requests[0].path
 
 
-def test_client_says_who_it_is_and_asks_for_no_encoding():
-    """User-Agent names package and version; compression is not asked for."""
+def test_user_agent_names_the_package():
+    """The User-Agent has the package and its version, and no compression is requested."""
     with SocketServer(ACCEPTED) as server:
-        client(server.url).create_async_doc(REQUEST)
+        make_client(server.url).create_async_doc(REQUEST)
     headers = server.requests[0].headers
     assert headers["user-agent"] == (
         f"django-docraptor/{django_docraptor.__version__} (+python-requests/{requests.__version__})"
@@ -52,10 +52,10 @@ def test_client_says_who_it_is_and_asks_for_no_encoding():
     assert headers["accept-encoding"] == "identity"
 
 
-def test_creates_and_downloads_use_a_connection_of_their_own():
-    """A kept connection may die as the request arrives: a create or a download never risks it."""
+def test_creates_and_downloads_use_new_connections():
+    """A kept connection may close as the request arrives, so creates and downloads use new ones."""
     with SocketServer(ACCEPTED, ACCEPTED, respond(b"%PDF-")) as server:
-        mine = client(server.url)
+        mine = make_client(server.url)
         mine.create_async_doc(REQUEST)
         mine.create_async_doc(REQUEST)
         mine.download("abc", io.BytesIO())
@@ -64,10 +64,10 @@ def test_creates_and_downloads_use_a_connection_of_their_own():
 
 
 def test_status_calls_share_a_pooled_connection():
-    """Polling does not pay for a TLS handshake each time, even across clients."""
+    """Status calls share a connection, even across clients, so polling needs one TLS handshake."""
     with SocketServer(respond(b'{"status": "queued"}')) as server:
         for _ in range(3):
-            client(server.url).get_status("abc")
+            make_client(server.url).get_status("abc")
     assert [sent.connection for sent in server.requests] == [1, 1, 1]
 
 
@@ -81,34 +81,36 @@ def test_pooled_session_belongs_to_one_thread():
     assert thread_session("pooled") is thread_session("pooled")
 
 
+@pytest.mark.fault("X6")
 @pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
 def test_pooled_session_is_not_inherited_across_a_fork():
-    """X6: a child process opens its own connection; the parent's stays usable."""
+    """A child process opens its own connection, and the parent's remains usable."""
     with SocketServer(respond(b'{"status": "queued"}')) as server:
-        client(server.url).get_status("abc")
+        make_client(server.url).get_status("abc")
         pid = os.fork()
         if pid == 0:
             done = 1
             try:
-                done = 0 if client(server.url).get_status("abc").status == "queued" else 1
+                done = 0 if make_client(server.url).get_status("abc").status == "queued" else 1
             finally:
                 os._exit(done)
         assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
-        client(server.url).get_status("abc")
+        make_client(server.url).get_status("abc")
     assert [sent.connection for sent in server.requests] == [1, 2, 1]
 
 
 def test_cookies_are_not_kept():
-    """A cookie that is set is never sent back."""
+    """A cookie from a response is never sent."""
     queued = respond(b'{"status": "queued"}', headers={"Set-Cookie": "a=b; Path=/"})
     with SocketServer(queued) as server:
-        client(server.url).get_status("abc")
-        client(server.url).get_status("abc")
+        make_client(server.url).get_status("abc")
+        make_client(server.url).get_status("abc")
     assert "cookie" not in server.requests[1].headers
 
 
-def test_environment_is_not_trusted(monkeypatch, tmp_path):
-    """X5: netrc, proxy and CA variables change nothing: the key goes to the API host only."""
+@pytest.mark.fault("X5")
+def test_environment_is_ignored(monkeypatch, tmp_path):
+    """netrc, proxy and CA variables change nothing, so the key is sent to the API host only."""
     netrc = tmp_path / "netrc"
     netrc.write_text("machine 127.0.0.1 login evil password evil\n")
     nowhere = f"http://127.0.0.1:{at.unused_port()}"
@@ -119,38 +121,41 @@ def test_environment_is_not_trusted(monkeypatch, tmp_path):
     monkeypatch.delenv("NO_PROXY", raising=False)
     monkeypatch.delenv("no_proxy", raising=False)
     with SocketServer(ACCEPTED) as server:
-        assert client(server.url).create_async_doc(REQUEST) == "abc"
+        assert make_client(server.url).create_async_doc(REQUEST) == "abc"
     expected = base64.b64encode(f"{KEY}:".encode()).decode()
     assert server.requests[0].headers["authorization"] == f"Basic {expected}"
 
 
 def test_configured_proxy_is_used():
-    """A proxy that the project names gets the call."""
+    """A proxy from the settings receives the call."""
     with SocketServer(ACCEPTED) as proxy:
         proxies = {"http": proxy.url}
-        mine = client("http://docraptor.test", proxies=proxies)
+        mine = make_client("http://docraptor.test", proxies=proxies)
         assert mine.create_async_doc(REQUEST) == "abc"
     assert proxy.requests[0].path == "http://docraptor.test/async_docs"
 
 
-def test_create_with_a_trusted_certificate_works(certificate, monkeypatch):
-    """The project's own CA bundle counts, whatever the environment says."""
+@pytest.mark.fault("X5")
+def test_ca_bundle_of_the_settings_is_used(certificate, monkeypatch):
+    """The CA bundle from the settings is used, whatever the environment says."""
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", "/nonexistent.pem")
     with SocketServer(ACCEPTED, tls=certificate[1]) as server:
-        mine = client(server.url, ca_bundle=str(certificate[0]))
+        mine = make_client(server.url, ca_bundle=str(certificate[0]))
         assert mine.create_async_doc(REQUEST) == "abc"
 
 
-def test_environment_cannot_make_a_certificate_trusted(certificate, monkeypatch):
-    """A CA bundle in the environment is not used."""
+@pytest.mark.fault("X5")
+def test_ca_bundle_of_the_environment_is_ignored(certificate, monkeypatch):
+    """A CA bundle from the environment is not used."""
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(certificate[0]))
     with SocketServer(ACCEPTED, tls=certificate[1]) as server, pytest.raises(NotSentError):
-        client(server.url).create_async_doc(REQUEST)
+        make_client(server.url).create_async_doc(REQUEST)
 
 
+@pytest.mark.fault("S14")
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
-def test_redirect_is_not_followed_and_the_key_not_sent_there(status):
-    """A create is not repeated elsewhere, and its outcome is unknown."""
+def test_redirect_is_not_followed(status):
+    """A create call is not repeated elsewhere, and the key is not sent there."""
     with SocketServer(ACCEPTED) as other:
         location = {"Location": f"{other.url}/async_docs?token=t0ken"}
         error, server = create_error(respond(b"moved", status, location))
@@ -161,15 +166,16 @@ def test_redirect_is_not_followed_and_the_key_not_sent_there(status):
     assert len(server.requests) == 1
 
 
+@pytest.mark.fault("S14")
 @pytest.mark.parametrize("location", ["http://[bad", "nonsense://x", "http://"])
-def test_redirect_to_a_broken_address_is_unknown_not_unsent(location):
-    """requests would raise InvalidURL, as for an address of ours; but this create was sent."""
+def test_redirect_to_an_invalid_url_is_unknown(location):
+    """requests would raise InvalidURL, as for a URL of ours; but this call was sent."""
     error, _ = create_error(respond(b"", 307, {"Location": location}))
     assert type(error) is UnknownOutcomeError
 
 
 def test_redirect_with_an_endless_body_is_not_loaded():
-    """requests would load it whole to look where the redirect goes."""
+    """requests would load the whole body to see where the redirect leads."""
     pour = at.send_endlessly(head(307, {"Location": "/elsewhere"}), b"x" * 65536)
     tracemalloc.start()
     error, _ = create_error(pour)
@@ -179,42 +185,45 @@ def test_redirect_with_an_endless_body_is_not_loaded():
     assert peak < 5_000_000
 
 
-def test_redirect_of_a_status_call_may_be_asked_again():
-    """Something in between answered: not followed, not final."""
+def test_redirect_of_a_status_call_is_retryable():
+    """The redirect is not followed, and the call can be repeated."""
     error = status_error(respond(b"", 302, {"Location": "http://127.0.0.1:1/"}))
     assert type(error) is ResponseError
     assert (error.status, error.retryable) == (302, True)
 
 
+@pytest.mark.fault("X7")
 def test_urllib3_logs_a_download_without_its_id(caplog):
-    """urllib3 logs every path at DEBUG; the id in it is taken out, the line stays."""
+    """urllib3 logs every path at DEBUG; the ID is replaced, and the line is kept."""
     caplog.set_level(logging.DEBUG, logger="urllib3")
     with SocketServer(respond(b"x")) as server:
-        client(server.url).download(DOWNLOAD_ID, io.BytesIO())
+        make_client(server.url).download(DOWNLOAD_ID, io.BytesIO())
     assert '"GET /download/[redacted] HTTP/1.1" 200' in caplog.text
     assert DOWNLOAD_ID not in caplog.text
 
 
-def test_urllib3_may_log_a_dict(caplog):
-    """A log line with named arguments passes as it is."""
-    client("https://docraptor.test")
+def test_urllib3_log_with_named_arguments_is_unchanged(caplog):
+    """A log line with named arguments is not changed."""
+    make_client("https://docraptor.test")
     caplog.set_level(logging.DEBUG, logger="urllib3")
     logging.getLogger("urllib3.connectionpool").debug("%(a)s", {"a": 1})
     assert caplog.messages == ["1"]
 
 
+@pytest.mark.fault("X7")
 def test_call_is_logged_without_ids(caplog):
-    """One line a call at DEBUG: method, path without ids, status, seconds."""
+    """Each call logs one line at DEBUG: method, path without IDs, status, seconds."""
     caplog.set_level(logging.DEBUG, logger="django_docraptor.client.transport")
     with SocketServer(respond(b'{"status": "queued"}')) as server:
-        client(server.url).get_status("st4tus")
+        make_client(server.url).get_status("st4tus")
     (line,) = [one for one in caplog.records if one.name == "django_docraptor.client.transport"]
     assert line.getMessage().startswith("GET /status/…: 200 in 0.")
 
 
+@pytest.mark.fault("X7")
 def test_repr_hides_secrets():
-    """Neither the client nor what it returns shows a secret."""
-    mine = client("https://docraptor.test")
+    """Neither the client nor its results show a secret."""
+    mine = make_client("https://docraptor.test")
     assert repr(mine) == "Client(base_url='https://docraptor.test')"
     assert KEY not in repr(mine._transport)
     remote = RemoteStatus(status="completed", download_id="d1x", download_url="https://x/d1x")
@@ -230,6 +239,6 @@ def test_repr_hides_secrets():
 
 
 def test_default_timeouts_are_above_docraptors_limit():
-    """DocRaptor takes up to 60 s for a synchronous document: giving up earlier wastes it."""
+    """DocRaptor takes up to 60 s for a synchronous document, so the timeout must be longer."""
     assert Timeouts().sync_read > 60
     assert Timeouts().total > Timeouts().sync_read

@@ -142,12 +142,12 @@ def test_class_options_override_the_defaults(invoice: Invoice, settings) -> None
 
 @pytest.mark.parametrize(
     ("source", "given"),
-    [(None, "nothing"), (User(pk=1), "User"), (17, "int"), (Invoice, "ModelBase")],
+    [(None, "None"), (User(pk=1), "User"), (17, "int"), (Invoice, "ModelBase")],
 )
 def test_source_of_another_model_is_refused(source: Any, given: str) -> None:
     """A source of another model is refused, with both models named, even if its key exists."""
     Invoice.objects.create(pk=1, number="17")
-    said = f"InvoicePDF is made from Invoice, not from {given}"
+    said = f"InvoicePDF requires a source of model Invoice, not {given}"
     for order in (InvoicePDF.enqueue, InvoicePDF.spec, InvoicePDF.preview_html):
         with pytest.raises(ValidationError, match=said) as caught:
             order(source)
@@ -181,7 +181,7 @@ def test_source_may_be_a_proxy_or_a_lazy_object(
 @pytest.mark.parametrize("wrong", [[], "", [("javascript", True)], 5])
 def test_options_and_params_must_be_dicts(invoice: Invoice, name: str, wrong: Any) -> None:
     """A value that is not a dict is reported under its name, even if it is empty."""
-    with pytest.raises(ValidationError, match=f"{name} must be a dict") as caught:
+    with pytest.raises(ValidationError, match=f"{name} must be a mapping") as caught:
         InvoicePDF.enqueue(invoice, **{name: wrong})
     assert list(caught.value.message_dict) == [name]
     assert not RenderJob.objects.exists()
@@ -266,7 +266,7 @@ def test_snapshot_is_validated_at_once(invoice: Invoice, settings) -> None:
 def test_empty_snapshot_is_refused(invoice: Invoice, locale_document) -> None:
     """A template that renders nothing is refused, since empty content would be rendered later."""
     locale_document.render = lambda self: " "
-    with pytest.raises(ValidationError, match="rendered nothing"):
+    with pytest.raises(ValidationError, match="produced no output"):
         locale_document.enqueue(invoice, snapshot=True)
 
 
@@ -433,9 +433,9 @@ def test_template_error_fails_the_job_with_a_traceback(sandbox: Sandbox, invoice
 @pytest.mark.django_db(transaction=True)
 def test_unregistered_document_fails_the_job(sandbox: Sandbox, invoice: Invoice) -> None:
     """A job of a removed class fails with a configuration error."""
-    job = InvoicePDF.enqueue(invoice, document="shop.Removed")
+    job = shortcuts.enqueue(name="removed.pdf", document="shop.Removed", source=invoice)
     job = run_until_finished(job)
-    assert (job.state, job.error_code) == (State.FAILED, "configuration")
+    assert (job.state, job.error_code) == (State.FAILED, "configuration_error")
     assert "shop.Removed" in job.errors
     assert sandbox.ledger.create_calls == 0
 

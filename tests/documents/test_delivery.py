@@ -210,7 +210,7 @@ def test_older_document_spares_the_newer_file_in_an_overwriting_storage(
     older, newer = make_completed_job(), make_completed_job()
     RenderJob.objects.filter(pk=older.pk).update(created_at=seconds_from_now(-9))
     delivered_document.deliver(newer)
-    assert not delivery._point(older, invoice, field, delivery._copy(older, invoice, field))
+    assert not delivery._update_field(older, invoice, field, delivery._store_copy(older, invoice, field))
     assert field_content(invoice).endswith(newer.pk.hex.encode())
 
 
@@ -225,12 +225,12 @@ def test_failed_delivery_is_retried(
     media_dir.write_text("a file where the directory should be")
     job = run_until_finished(delivered_document.enqueue(invoice))
     assert job.state == State.COMPLETED
-    failure = job.events.get(kind="not_delivered")
+    failure = job.events.get(kind="delivery_failed")
     assert "NotADirectoryError" in failure.message
     assert failure.signal_due_at is not None
     media_dir.unlink()
     lifecycle.recover()
-    assert event_kinds(job)[-1] == "not_delivered"
+    assert event_kinds(job)[-1] == "delivery_failed"
     skip_time(3600)
     lifecycle.recover()
     assert event_kinds(job)[-1] == "delivered"
@@ -282,7 +282,7 @@ def test_discarding_a_copy_spares_the_fields_file(
     monkeypatch.setattr(field, "storage", FileSystemStorage(media_dir, allow_overwrite=True))
     job = make_completed_job()
     assert delivered_document.deliver(job)
-    delivery._discard(invoice, field, delivery._copy(job, invoice, field))
+    delivery._delete_unused(invoice, field, delivery._store_copy(job, invoice, field))
     assert field_content(invoice).endswith(job.pk.hex.encode())
 
 
@@ -298,8 +298,8 @@ def test_failed_deliveries_are_bounded(make_completed_job: Finish, media_dir: Pa
     job = make_completed_job()
     media_dir.write_text("a file where the directory should be")
     for _ in range(delivery.MAX_DELIVERIES):
-        delivery.receive(job=job)
-    due = list(job.events.filter(kind="not_delivered").values_list("signal_due_at", flat=True))
+        delivery.handle_delivery(job=job)
+    due = list(job.events.filter(kind="delivery_failed").values_list("signal_due_at", flat=True))
     assert len(due) == delivery.MAX_DELIVERIES
     assert [at is None for at in due] == [False] * (len(due) - 1) + [True]
 
@@ -310,7 +310,7 @@ def test_receiver_ignores_jobs_without_a_document(
     """Jobs without a document class are ignored."""
     job = make_completed_job()
     RenderJob.objects.filter(pk=job.pk).update(document="")
-    delivery.receive(job=RenderJob.objects.get(pk=job.pk))
+    delivery.handle_delivery(job=RenderJob.objects.get(pk=job.pk))
     invoice.refresh_from_db()
     assert not invoice.pdf
 

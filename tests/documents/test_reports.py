@@ -116,7 +116,7 @@ def test_invalid_filters_are_refused(report, filters: dict[str, Any], message: s
 @pytest.mark.parametrize("wrong", [[], "", [("total", 1)], 5])
 def test_filters_must_be_a_dict(report, name: str, wrong: Any) -> None:
     """A value that is not a dict is reported under its name: an empty list is not "all rows"."""
-    with pytest.raises(ValidationError, match=f"{name} must be a dict") as caught:
+    with pytest.raises(ValidationError, match=f"{name} must be a mapping") as caught:
         report.enqueue(**{name: wrong})
     assert list(caught.value.message_dict) == [name]
     assert not RenderJob.objects.exists()
@@ -212,7 +212,7 @@ def test_uuid_keys_are_stored_as_text() -> None:
 
         model = RenderJob
 
-    described = Jobs._describe(RenderJob.objects.order_by("-pk"), None)
+    described = Jobs._rows_param(RenderJob.objects.order_by("-pk"), None)
     rows = Jobs(None, {"rows": described}).rows
     assert list(rows) == sorted(jobs, key=lambda job: job.pk, reverse=True)
 

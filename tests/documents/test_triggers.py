@@ -25,7 +25,7 @@ from django_docraptor.states import State
 from tests.apps.shop.documents import InvoicePDF
 from tests.apps.shop.models import Invoice
 from tests.support.jobs import event_kinds
-from tests.support.threads import run_in_threads, background_worker
+from tests.support.threads import background_worker, run_in_threads
 
 pytestmark = pytest.mark.django_db
 
@@ -103,7 +103,7 @@ def test_saves_in_a_transaction_enqueue_one_job(on_save: Connect) -> None:
             invoice.save()
     job = RenderJob.objects.get()
     assert job.name == "invoice-17-8.pdf"
-    assert event_kinds(job) == ["enqueued", "renewed"]
+    assert event_kinds(job) == ["enqueued", "updated"]
 
 
 @pytest.mark.django_db(transaction=True)
@@ -255,7 +255,7 @@ def test_migration_enqueues_nothing(on_save: Connect) -> None:
     """A data migration enqueues nothing, even if every sender is connected."""
     old_model = MigrationLoader(connection).project_state().apps.get_model("shop", "Invoice")
     invoice = create_invoice()
-    trigger = InvoicePDF.on(post_save, source=lambda **kwargs: invoice)
+    trigger = InvoicePDF.on(post_save, get_source=lambda **kwargs: invoice)
     try:
         old_model.objects.create(number="old")
         assert not RenderJob.objects.exists()
@@ -285,7 +285,9 @@ def test_invalid_spec_raises_in_save(on_save: Connect) -> None:
 @pytest.mark.parametrize("name", ["ownr", "filters"])
 def test_unknown_argument_raises_when_connecting(name: str) -> None:
     """A misspelt argument raises where it is written, and nothing is connected."""
-    with pytest.raises(TypeError, match=f"InvoicePDF.enqueue.. has no argument '{name}'"):
+    with pytest.raises(
+        TypeError, match=f"InvoicePDF.on.. got an unexpected keyword argument '{name}'"
+    ):
         InvoicePDF.on_save(**{name: 1})
     with pytest.raises(TypeError, match=name):
         InvoicePDF.on(post_save, sender=Invoice, **{name: 1})
@@ -306,7 +308,7 @@ def test_on_save_accepts_the_arguments_of_enqueue(on_save: Connect) -> None:
 def test_any_signal_may_enqueue_a_document() -> None:
     """Any signal can enqueue the document of a source found in its arguments."""
     paid = Signal()
-    trigger = InvoicePDF.on(paid, source=lambda *, invoice, **kwargs: invoice)
+    trigger = InvoicePDF.on(paid, get_source=lambda *, invoice, **kwargs: invoice)
     invoice = create_invoice()
     paid.send("shop", invoice=invoice)
     assert RenderJob.objects.get().source == invoice
@@ -317,7 +319,7 @@ def test_any_signal_may_enqueue_a_document() -> None:
 
 def test_signal_without_a_source_enqueues_nothing() -> None:
     """A signal without a source for this document enqueues nothing."""
-    trigger = InvoicePDF.on(post_delete, source=lambda **kwargs: None)
+    trigger = InvoicePDF.on(post_delete, get_source=lambda **kwargs: None)
     create_invoice().delete()
     assert not RenderJob.objects.exists()
     trigger.disconnect()
@@ -339,7 +341,7 @@ def test_save_to_another_database_enqueues_nothing(on_save: Connect) -> None:
     trigger = on_save()
     invoice = Invoice(number="17", pk=1)
     invoice._state.db = "archive"
-    trigger.receive(instance=invoice, raw=False)
+    trigger.handle_signal(instance=invoice, raw=False)
     assert not RenderJob.objects.exists()
 
 

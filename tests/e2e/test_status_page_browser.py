@@ -48,7 +48,7 @@ def test_waiting_in_the_browser(
     job = enqueue(owner=owner, name="invoice-77.pdf")
     page = context.new_page()
     page.goto(live_server.url + reverse("django_docraptor:status", args=[job.pk]))
-    expect(page.get_by_role("status")).to_contain_text("pending")
+    expect(page.get_by_role("status")).to_contain_text("in progress")
     with background_worker(), page.expect_download(timeout=30_000) as download:
         pass
     assert download.value.suggested_filename == "invoice-77.pdf"

@@ -15,7 +15,7 @@ from django_docraptor.sandbox import Sandbox
 ROOT = Path(__file__).resolve().parents[2]
 TUTORIAL = ROOT / "docs" / "tutorial"
 EXAMPLE = ROOT / "example_project"
-PAGES = ("first-document", "signal", "admin", "customers", "mail", "assets", "celery")
+PAGES = ("first-document", "on-save", "admin", "customers", "email", "assets", "celery")
 # A fence, and the paragraph or the heading before it.
 STEP = re.compile(r"([^\n]*(?:\n[^\n]+)*)\n\n```([\w+]+)\n(.*?)\n```$", re.DOTALL | re.MULTILINE)
 FILE = re.compile(r"`((?:mysite|shop)/[\w/.]+)`")
@@ -147,7 +147,7 @@ def test_tutorial_builds_the_example_project(tmp_path: Path) -> None:
         assert "no issues" in printed
         assert len(list((tmp_path / "documents").rglob("*.pdf"))) == 1
 
-        reader.follow("signal")
+        reader.follow("on-save")
         assert len(list((tmp_path / "media").rglob("*.pdf"))) == 1
 
         assert "no issues" in reader.follow("admin")
@@ -157,7 +157,7 @@ def test_tutorial_builds_the_example_project(tmp_path: Path) -> None:
         assert "no issues" in reader.follow("customers")
         reader.shell(CUSTOMER)
 
-        printed = reader.follow("mail")
+        printed = reader.follow("email")
         assert "To: ines@customers.example" in printed
         assert "http://127.0.0.1:8000/docraptor/" in printed
 
@@ -185,12 +185,12 @@ def test_tutorial_builds_the_example_project(tmp_path: Path) -> None:
 @pytest.mark.parametrize("page", PAGES)
 def test_every_page_ends_with_something_to_see(page: str) -> None:
     """And says what."""
-    assert "**To see:**" in (TUTORIAL / f"{page}.md").read_text()
+    assert "**Check the result:**" in (TUTORIAL / f"{page}.md").read_text()
 
 
 def test_invoice_by_signal_is_short() -> None:
     """Beside the model and the template, 15 lines: the class and the trigger."""
-    text = (TUTORIAL / "signal.md").read_text()
+    text = (TUTORIAL / "on-save.md").read_text()
     code = text.partition("Replace `shop/documents.py`:\n\n```python\n")[2].partition("\n```")[0]
     lines = [line for line in code.splitlines() if line.strip()]
     assert len(lines) == 15

@@ -151,7 +151,7 @@ def test_log_of_a_503_has_no_callback_token(sandbox, client, caplog, settings) -
     with connection.execute_wrapper(down):
         answer = client.post(reverse("django_docraptor:callback", args=[token]))
     assert answer.status_code == 503
-    assert "could not be noted" in caplog.text
+    assert "could not be recorded" in caplog.text
     assert token not in caplog.text
 
 

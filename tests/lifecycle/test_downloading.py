@@ -127,7 +127,7 @@ def test_oversized_download_is_stopped_at_the_limit(
     settings.DOCRAPTOR = settings.DOCRAPTOR | {"MAX_DOCUMENT_BYTES": 1_000_000}
     sandbox.add_fault(Fault(on="download", action=action))
     job = run_until_finished(enqueue())
-    assert (job.state, job.error_code) == (State.FAILED, "too_large")
+    assert (job.state, job.error_code) == (State.FAILED, "document_too_large")
     assert "1,000,000" in job.errors or "1000000" in job.errors
     assert not files_below(documents_dir)
     assert not files_below(spool.get_directory())
@@ -139,7 +139,7 @@ def test_slow_download_is_stopped_at_its_total_timeout(sandbox, documents_dir) -
     sandbox.add_fault(Fault(on="download", action="drip", seconds=0.2, times=1))
     job = run_until_finished(enqueue())
     assert job.state == State.COMPLETED
-    assert event_kinds(job).count("try_failed") == 1
+    assert event_kinds(job).count("step_failed") == 1
 
 
 @pytest.mark.fault("D7")

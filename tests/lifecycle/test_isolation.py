@@ -190,4 +190,4 @@ def test_retry_after_zero_uses_backoff_delay(sandbox: Sandbox, monkeypatch) -> N
         lifecycle.poll()
     assert len(calls) == 1
     job.refresh_from_db()
-    assert event_kinds(job)[-1] == "try_failed"
+    assert event_kinds(job)[-1] == "step_failed"

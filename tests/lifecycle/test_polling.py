@@ -43,7 +43,7 @@ def test_temporary_status_error_is_retried(sandbox: Sandbox, documents_dir, faul
     sandbox.add_fault(fault)
     job = run_until_finished(job)
     assert job.state == State.COMPLETED
-    assert event_kinds(job).count("try_failed") == fault.times
+    assert event_kinds(job).count("step_failed") == fault.times
     assert (job.errors, job.error_code) == ("", "")
 
 

@@ -42,7 +42,7 @@ def test_401_pauses_the_account_in_every_step(
     assert list(Account.paused_until_by_name()) == ["default"]
     job.refresh_from_db()
     assert (job.state, job.failures, job.download_attempts) == (state, 0, 0)
-    assert event_kinds(job)[-1] == "try_failed"
+    assert event_kinds(job)[-1] == "step_failed"
     due = RenderJob.objects.filter(pk=job.pk)
     assert not due.filter(due_at__lt=seconds_from_now(ACCOUNT_PAUSE_SECONDS - 60)).exists()
     assert due.filter(due_at__lt=seconds_from_now(ACCOUNT_PAUSE_SECONDS + 60)).exists()

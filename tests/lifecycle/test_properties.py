@@ -75,7 +75,7 @@ def submitting() -> Iterator[None]:
     for item in prepare_batch(admission.jobs):
         yield
         try:
-            answer = item.create()
+            answer = item.send_create()
         except DocRaptorError as error:
             yield
             handle_create_error(item.job, error)

@@ -250,4 +250,4 @@ def test_response_after_confirmation_by_log_is_not_late(sandbox: Sandbox, monkey
     lifecycle.submit()
     job.refresh_from_db()
     assert job.state == State.QUEUED
-    assert "late_answer" not in event_kinds(job)
+    assert "late_response" not in event_kinds(job)

@@ -173,7 +173,7 @@ def test_refused_connection_postpones_the_job(sandbox: Sandbox, documents_dir, s
     lifecycle.submit()
     job.refresh_from_db()
     assert (job.state, job.failures) == (State.PENDING, 1)
-    assert "refused" in event_kinds(job)
+    assert "not_accepted" in event_kinds(job)
     settings.DOCRAPTOR = up
     assert run_until_finished(job).state == State.COMPLETED
     assert len(sandbox.ledger.accepted()) == 1
@@ -297,7 +297,7 @@ def test_403_postpones_the_job(sandbox: Sandbox, documents_dir) -> None:
     sandbox.add_fault(Fault(on="create", action="status", status_code=403, accept=False, times=3))
     job = run_until_finished(enqueue())
     assert job.state == State.COMPLETED
-    assert event_kinds(job).count("refused") == 3
+    assert event_kinds(job).count("not_accepted") == 3
     assert len(sandbox.ledger.accepted()) == 1
 
 
@@ -447,7 +447,7 @@ def test_worker_frozen_past_deadline_does_not_send(sandbox: Sandbox) -> None:
     (item,) = prepare_batch([job])
     item.intended_at -= 661
     with pytest.raises(NotSentError, match="stood still"):
-        item.create()
+        item.send_create()
     assert creates(sandbox) == 0
 
 

@@ -1,4 +1,4 @@
-"""Options to JSON and back, and on top of each other."""
+"""Options are converted to JSON and back, and merged."""
 
 import json
 from types import MappingProxyType
@@ -21,8 +21,8 @@ from tests.support.document_requests import (
 )
 
 
-def test_options_survive_storage_as_json():
-    """What options_to_json writes, from_options reads: the same request."""
+def test_options_survive_a_round_trip_through_json():
+    """from_options reads what options_to_json writes, and gives the same request."""
     options = {
         **TOP_LEVEL_OPTIONS,
         "new": EXPIRES,
@@ -40,8 +40,8 @@ def test_options_survive_storage_as_json():
     assert direct == again
 
 
-def test_options_to_json_takes_any_mapping():
-    """Also one that is no dict."""
+def test_options_may_be_any_mapping():
+    """A mapping that is not a dict is converted, too."""
     assert options_to_json({"new": MappingProxyType({"a": 1})}) == {"new": {"a": 1}}
 
 
@@ -53,13 +53,13 @@ JSON_VALUES = st.recursive(
 
 
 @given(JSON_VALUES)
-def test_options_to_json_leaves_json_as_it_is(value):
-    """JSON in, the same JSON out."""
+def test_json_options_are_not_changed(value):
+    """Options that are JSON are returned as they are."""
     assert options_to_json({"new": value}) == {"new": value}
 
 
-def test_merge_options_lets_the_later_win_option_by_option():
-    """prince_options are merged one by one, in whichever form they are; None takes back."""
+def test_later_options_override_earlier_ones():
+    """prince_options are merged one by one, in any form, and None removes an option."""
     first = {"javascript": True, "strict": "html", "prince_options": PrinceOptions(media="print")}
     second = {"javascript": None, "prince_options": {"debug": True, "media": "screen"}}
     third = {"tag": "t", "prince_options": None}
@@ -80,7 +80,7 @@ def test_merge_options_lets_the_later_win_option_by_option():
     assert first["prince_options"] == PrinceOptions(media="print")
 
 
-def test_merge_options_refuses_prince_options_that_are_no_dict():
-    """A mistake in the settings is named, not a TypeError."""
+def test_prince_options_must_be_a_dict():
+    """An invalid value is named, instead of raising TypeError."""
     found = validation_messages(merge_options, {"prince_options": {}}, {"prince_options": "media"})
     assert "must be a dict" in found["prince_options"][0]

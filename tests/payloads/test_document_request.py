@@ -1,4 +1,4 @@
-"""DocumentRequest: what is sent, how flat options are sorted, and every mistake's message."""
+"""DocumentRequest: the JSON that is sent, flat options, and the message of each mistake."""
 
 import dataclasses
 import datetime as dt
@@ -15,8 +15,8 @@ from tests.support.document_requests import (
 )
 
 
-def test_document_request_sends_every_option_at_the_top_level():
-    """Exactly what the API takes: type, content or url, test, and what is set."""
+def test_every_option_is_sent_at_the_top_level():
+    """The JSON has the type, the content or URL, the test flag, and the options that are set."""
     request = make_request(
         **TOP_LEVEL_OPTIONS, prince_options=PrinceOptions(**PRINCE_OPTIONS), extra={"new": 1}
     )
@@ -32,8 +32,8 @@ def test_document_request_sends_every_option_at_the_top_level():
     }
 
 
-def test_document_request_always_sends_test():
-    """DocRaptor's own default differs between documents."""
+def test_test_flag_is_always_sent():
+    """The flag is always sent, since DocRaptor's default differs between documents."""
     assert make_request().to_json() == {
         "name": "a.pdf",
         "type": "pdf",
@@ -43,24 +43,24 @@ def test_document_request_always_sends_test():
     assert make_request(test=False).to_json()["test"] is False
 
 
-def test_document_request_sends_a_url_instead_of_content():
-    """With an address there is no content."""
+def test_url_is_sent_instead_of_content():
+    """A request with a URL has no content."""
     sent = make_request(content="", url="https://shop.test/a?b=c").to_json()
     assert sent["document_url"] == "https://shop.test/a?b=c"
     assert "document_content" not in sent
 
 
 @pytest.mark.parametrize("kind", list(DocumentType))
-def test_document_request_sends_the_type(kind):
-    """As a member or as its word."""
+def test_type_may_be_a_member_or_a_string(kind):
+    """The type is sent as its word."""
     for given_as in (kind, kind.value):
         assert (
             json.dumps(make_request(document_type=given_as).to_json()["type"]) == f'"{kind.value}"'
         )
 
 
-def test_document_request_is_frozen_and_keeps_its_own_extra():
-    """What was checked is what is sent, whatever becomes of the caller's dict."""
+def test_request_is_frozen_and_copies_its_extra():
+    """What was validated is sent, even if the caller's dict changes."""
     extra = {"new": 1}
     request = make_request(extra=extra)
     extra["name"] = "other"
@@ -71,8 +71,8 @@ def test_document_request_is_frozen_and_keeps_its_own_extra():
     assert hash(request) == hash(make_request(extra={"new": 1}))
 
 
-def test_from_options_sorts_names_into_known_and_unknown():
-    """A flat dict, as a project writes it."""
+def test_flat_options_are_split_into_known_and_unknown():
+    """A project writes known and unknown options into one dict."""
     request = DocumentRequest.from_options(
         name="a.xlsx",
         document_type="xlsx",
@@ -150,21 +150,21 @@ def test_from_options_sorts_names_into_known_and_unknown():
         ({"extra": {"user_credentials": "k"}}, "extra", "must never be part of a document"),
     ],
 )
-def test_document_request_names_each_mistake(changes, field, message):
-    """The field, the value and what to do."""
+def test_each_mistake_is_named(changes, field, message):
+    """The message has the field, the value and what is allowed."""
     found = validation_messages(make_request, **changes)
     assert message in " ".join(found[field])
 
 
-def test_document_request_names_all_mistakes_at_once():
-    """Nobody has to find them one after the other."""
+def test_all_mistakes_are_reported_at_once():
+    """One error has the messages of all invalid fields."""
     found = validation_messages(
         make_request, name="", content="", tag="x" * 201, document_type="doc"
     )
     assert set(found) == {"name", "content", "tag", "document_type"}
 
 
-def test_document_request_takes_the_longest_name():
+def test_longest_name_is_accepted():
     """200 characters are allowed, counted as characters."""
     assert make_request(name="é" * 200, tag="é" * 200).name == "é" * 200
 
@@ -196,8 +196,8 @@ def test_document_request_takes_the_longest_name():
         ({"javascript": "yes"}, "javascript", "must be bool"),
     ],
 )
-def test_from_options_names_each_mistake(options, field, message):
-    """The same words wherever the options were written."""
+def test_each_mistake_in_flat_options_is_named(options, field, message):
+    """The messages are the same for options in a dict."""
     found = validation_messages(
         DocumentRequest.from_options, name="a", content="x", options=options
     )

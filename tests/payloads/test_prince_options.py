@@ -1,4 +1,4 @@
-"""PrinceOptions: every option is sent, and every mistake has its message."""
+"""PrinceOptions: the JSON that is sent, and the message of each mistake."""
 
 import dataclasses
 
@@ -8,20 +8,20 @@ from django_docraptor.payloads import PrinceOptions
 from tests.support.document_requests import PRINCE_OPTIONS, validation_messages
 
 
-def test_prince_options_has_every_documented_option():
-    """The samples and the class name the same options."""
+def test_sample_has_every_option():
+    """The sample and the class have the same options."""
     names = {field.name for field in dataclasses.fields(PrinceOptions)}
     assert names == {*PRINCE_OPTIONS, "extra"}
 
 
-def test_prince_options_sends_every_option():
-    """Each option is sent under its own name, False and None told apart."""
+def test_every_prince_option_is_sent():
+    """Each option is sent under its own name; False is sent and None is not."""
     assert PrinceOptions(**PRINCE_OPTIONS).to_json() == PRINCE_OPTIONS
     assert PrinceOptions().to_json() == {}
 
 
-def test_prince_options_passes_unknown_names_through():
-    """The published list lags behind the service."""
+def test_unknown_prince_options_are_sent():
+    """Unknown options are sent, since the published list may be older than the service."""
     options = PrinceOptions(media="print", extra={"new": [1, {"a": None}], "off": None})
     assert options.to_json() == {"media": "print", "new": [1, {"a": None}]}
     assert PrinceOptions.from_json(options.to_json()) == PrinceOptions(
@@ -47,23 +47,23 @@ def test_prince_options_passes_unknown_names_through():
         ({"extra": None}, "extra must be Mapping"),
     ],
 )
-def test_prince_options_names_each_mistake(options, message):
-    """All under prince_options, with the option's name in the message."""
+def test_each_mistake_in_prince_options_is_named(options, message):
+    """The message is under prince_options and has the option's name."""
     (found,) = validation_messages(PrinceOptions, **options)["prince_options"]
     assert found.startswith("prince_options.")
     assert message in found
 
 
-def test_from_json_refuses_extra():
-    """In a dict, options that the class does not know stand beside those that it knows."""
+def test_extra_is_not_an_option_in_json():
+    """In a dict, unknown options are beside the known ones."""
     assert validation_messages(PrinceOptions.from_json, options={"extra": {"new": 1}}) == {
         "prince_options": ["'extra' is not an option: put unknown options next to the known ones."]
     }
 
 
 @pytest.mark.parametrize("kind", [str, bool, int])
-def test_prince_options_checks_the_type_of_every_option(kind):
-    """No option takes a value of another kind."""
+def test_type_of_every_prince_option_is_checked(kind):
+    """No option accepts a value of another type."""
     wrong = {str: 1.5, bool: "x", int: "x"}[kind]
     for name, value in PRINCE_OPTIONS.items():
         if type(value) is kind:
@@ -72,9 +72,10 @@ def test_prince_options_checks_the_type_of_every_option(kind):
             )
 
 
+@pytest.mark.fault("X7")
 @pytest.mark.parametrize("name", ["user_password", "owner_password", "http_password", "http_proxy"])
-def test_prince_options_keeps_secrets_out_of_messages(name):
-    """A wrong secret is not repeated."""
+def test_invalid_secret_is_not_repeated(name):
+    """The message of an invalid password does not contain it."""
     found = str(validation_messages(PrinceOptions, **{name: ["pa55"]}))
     assert "pa55" not in found
     assert name in found

@@ -1,4 +1,4 @@
-"""What would fail at DocRaptor is found before it is sent, and nothing else is."""
+"""Problems that DocRaptor would report are found before anything is sent."""
 
 import logging
 
@@ -8,36 +8,36 @@ from hypothesis import strategies as st
 from django_docraptor.payloads import PrinceOptions
 from django_docraptor.preflight import check_content
 from tests.support.document_requests import make_request, validation_messages
-from tests.support.preflight import refusal
+from tests.support.preflight import content_error
 
 # Relative addresses and size: certain to fail.
 
 
-def test_check_content_counts_bytes():
-    """The limit is in bytes of UTF-8, and allowed itself."""
+def test_size_limit_is_in_bytes():
+    """The limit is in bytes of UTF-8, and inclusive."""
     check_content(make_request(content="é" * 50), max_bytes=100)
     found = validation_messages(check_content, make_request(content="é" * 50 + "x"), max_bytes=100)
     assert "101 bytes, but at most 100 are allowed" in found["content"][0]
 
 
-def test_check_content_shortens_a_long_address():
+def test_long_url_is_shortened_in_the_message():
     """The message stays readable."""
-    assert len(refusal(f'<img src="{"a" * 5000}">')) < 500
+    assert len(content_error(f'<img src="{"a" * 5000}">')) < 500
 
 
-def test_check_content_ignores_a_url():
-    """There is no content to check."""
+def test_document_from_a_url_is_not_checked():
+    """A document from a URL has no content to check."""
     check_content(make_request(content="", url="https://shop.test/"), max_bytes=0)
 
 
 @given(st.text(alphabet="<>/='\" ;&#!-[]sryleimgu()@*\n", max_size=80))
-def test_check_content_never_fails_on_odd_markup(content):
-    """Whatever stands in the HTML, the answer is a message or none."""
-    assert isinstance(refusal(f"x{content}"), str)
+def test_odd_markup_raises_no_other_error(content):
+    """Whatever the HTML contains, the result is a message or none."""
+    assert isinstance(content_error(f"x{content}"), str)
 
 
-def test_check_content_names_all_mistakes_at_once():
-    """Nobody has to find them one after the other, nor read a thousand."""
+def test_all_problems_are_reported_at_once():
+    """All problems are in one message, up to a limit."""
     content = '<img src="a.png">\n' * 12
     messages = validation_messages(check_content, make_request(content=content), max_bytes=10_000)[
         "content"
@@ -46,8 +46,8 @@ def test_check_content_names_all_mistakes_at_once():
     assert messages[10:] == ["… and 2 more problems."]
 
 
-def test_check_content_names_the_template():
-    """The line is that of the rendered HTML; the template is where it can be corrected."""
+def test_message_names_the_template():
+    """The line is that of the rendered HTML, and the template is where to fix it."""
     content = make_request(content='\n<img src="a.png">')
     (message,) = validation_messages(check_content, content, max_bytes=100, template="shop/a.html")[
         "content"
@@ -55,8 +55,8 @@ def test_check_content_names_the_template():
     assert message.startswith("Line 2 of the content rendered from shop/a.html: <img")
 
 
-def test_check_content_logs_a_warning_once(caplog):
-    """A warning refuses nothing, and the same one is not told for each document."""
+def test_warning_is_logged_once(caplog):
+    """A warning refuses nothing, and is not logged again for each document."""
     html = '<img src="/static/nothing-here.png">'
     request = make_request(
         content=html, prince_options=PrinceOptions(baseurl="https://shop.example/")

@@ -1,10 +1,10 @@
-"""Strict markup: tags that are not closed where they should be."""
+"""Strict markup: tags that are not closed in the right place."""
 
 import pytest
 
 from django_docraptor.preflight import check_content
 from tests.support.document_requests import make_request, validation_messages
-from tests.support.preflight import found, slowdown
+from tests.support.preflight import problems_in, slowdown
 
 
 @pytest.mark.parametrize(
@@ -17,10 +17,10 @@ from tests.support.preflight import found, slowdown
         ("<table><tr><td><span></td></tr></table>", "<span> is not closed before </td>"),
     ],
 )
-def test_find_problems_strict(html, wrong):
-    """Strict "html" refuses a tag that is not closed where it should be; each is named."""
-    assert wrong in found(html, strict="html")[0].message
-    assert found(html) == []
+def test_unclosed_tags_are_reported_if_strict(html, wrong):
+    """With strict "html", each tag that is not closed in the right place is reported."""
+    assert wrong in problems_in(html, strict="html")[0].message
+    assert problems_in(html) == []
 
 
 @pytest.mark.parametrize(
@@ -35,13 +35,13 @@ def test_find_problems_strict(html, wrong):
         '<script>if (1 < 2) document.write("<div>")</script>',
     ],
 )
-def test_find_problems_strict_lets_html_pass(html):
-    """Void elements and end tags that may be left out are no mistakes."""
-    assert found(html, strict="html") == []
+def test_optional_end_tags_are_allowed(html):
+    """Void elements and optional end tags are not problems."""
+    assert problems_in(html, strict="html") == []
 
 
-def test_check_content_strict():
-    """The request's own option decides."""
+def test_strict_option_of_the_request_decides():
+    """The request's own option decides whether the markup is checked."""
     request = make_request(content="<div>", strict="html")
     assert (
         "<div> is not closed"
@@ -49,11 +49,11 @@ def test_check_content_strict():
     )
 
 
-def test_find_problems_strict_reads_deep_markup_in_proportion():
-    """The time is proportional to the length, however wrong the tags are."""
+def test_deep_markup_is_read_in_linear_time():
+    """The time is proportional to the length, whatever the tags are."""
 
     def look(count: int) -> None:
         html = "<p><b>" * count + "</p>" * count + "</i>" * count
-        assert len(found(html, strict="html")) == 2 * count
+        assert len(problems_in(html, strict="html")) == 2 * count
 
     assert slowdown(look, 2_000) < 24

@@ -1,9 +1,9 @@
-"""Which resources a document loads, and in which time they are found."""
+"""The resources that a document loads, and the time that it takes to find them."""
 
 import pytest
 
 from django_docraptor.preflight import Severity
-from tests.support.preflight import found, marks, refusal, slowdown
+from tests.support.preflight import problems_in, unordered_marks, content_error, slowdown
 
 
 @pytest.mark.parametrize(
@@ -35,13 +35,13 @@ from tests.support.preflight import found, marks, refusal, slowdown
         ('<base href="/x/"><img src="a.png">', '<img src="a.png">'),
     ],
 )
-def test_check_content_finds_relative_resources(content, where):
-    """The first of them is named with its tag, address and line; the remedy is said."""
-    message = refusal(content)
+def test_relative_resources_are_reported(content, where):
+    """The message has the tag, the URL, the line and the remedy."""
+    message = content_error(content)
     assert where in message
     assert "baseurl" in message
     assert "File system access is not allowed" in message
-    assert refusal(content, baseurl="https://shop.test/") == ""
+    assert content_error(content, baseurl="https://shop.test/") == ""
 
 
 @pytest.mark.parametrize(
@@ -65,30 +65,30 @@ def test_check_content_finds_relative_resources(content, where):
         "<p><![if IE]>x<![endif]></p><![unknown[ x ]>",
     ],
 )
-def test_check_content_lets_everything_else_pass(content):
-    """Links, fragments, data, full addresses, comments and scripts are no reason to refuse."""
-    assert refusal(content) == ""
+def test_other_urls_are_allowed(content):
+    """Links, fragments, data, absolute URLs, comments and scripts are allowed."""
+    assert content_error(content) == ""
 
 
-def test_check_content_reads_large_content_in_proportion():
-    """Megabytes of table rows take a time proportional to their length."""
+def test_large_content_is_read_in_linear_time():
+    """The time for megabytes of table rows is proportional to their length."""
     row = "<tr><td class='a'>x</td><td>y &amp; z</td></tr>\n"
-    assert refusal(row * 100) == ""
-    assert slowdown(lambda count: refusal(row * count), 4_000) < 24
+    assert content_error(row * 100) == ""
+    assert slowdown(lambda count: content_error(row * count), 4_000) < 24
 
 
 @pytest.mark.parametrize("html", ["<p title='{}'><img src=a>", "{}<img src=a>"])
-def test_find_problems_after_a_number_without_end(html):
-    """A character reference that Python cannot read is no character, and reading goes on."""
+def test_endless_character_reference_is_skipped(html):
+    """A character reference that Python cannot convert is skipped, and parsing continues."""
     number = f"&#{'1' * 5000};"
-    (problem,) = found(html.format(number))
+    (problem,) = problems_in(html.format(number))
     assert problem.column == html.format(number).index("<img") + 1
 
 
-def test_check_content_takes_a_file_for_relative_whatever_the_baseurl():
-    """No base address makes a file of this machine reachable."""
+def test_file_url_is_refused_whatever_the_baseurl():
+    """No base URL makes a file of this machine reachable."""
     for options in ({}, {"baseurl": "https://shop.test/"}):
-        message = refusal('<img src="FILE:///etc/passwd">', **options)
+        message = content_error('<img src="FILE:///etc/passwd">', **options)
         assert '<img src="FILE:///etc/passwd">' in message
         assert "File system access is not allowed" in message
 
@@ -96,27 +96,27 @@ def test_check_content_takes_a_file_for_relative_whatever_the_baseurl():
 # Places.
 
 
-def test_find_problems_tells_the_place():
-    """Line, column, tag, attribute and address, for an editor to jump to."""
-    (problem,) = found('<p>\n  <img alt="" src="logo.png">')
+def test_problem_has_its_location():
+    """A problem has line, column, tag, attribute and URL."""
+    (problem,) = problems_in('<p>\n  <img alt="" src="logo.png">')
     assert (problem.line, problem.column) == (2, 3)
     assert (problem.tag, problem.attribute, problem.url) == ("img", "src", "logo.png")
     assert problem.severity == Severity.ERROR
 
 
-def test_find_problems_sorts_by_line():
-    """Tags that are not closed stand among the rest."""
+def test_problems_are_sorted_by_line():
+    """Unclosed tags are sorted among the other problems."""
     html = '<div>\n<img src="a.png">\n<b>'
-    assert [problem.line for problem in found(html, strict="html")] == [1, 2, 3]
+    assert [problem.line for problem in problems_in(html, strict="html")] == [1, 2, 3]
 
 
-def test_find_problems_reads_embedded_files_in_proportion():
-    """Megabytes in one address, in an attribute and in CSS."""
+def test_embedded_files_are_read_in_linear_time():
+    """The time for megabytes in one data: URI is proportional to its length."""
 
     def look(count: int) -> None:
         uri = "data:image/png;base64," + "A" * count
         html = f'<img src="{uri}"><style>p {{ background: url("{uri}") }}</style>'
-        assert found(html) == []
+        assert problems_in(html) == []
 
     assert slowdown(look, 2_000_000) < 24
 
@@ -133,32 +133,36 @@ HOSTILE = {
         f'<base href="https://web/{"a/" * count}">' + "<img src=a>" * (count // 4)
     ),
     "host of digits": lambda count: f'<img src="https://{"1" * count}z/">',
-    "host of marks": lambda count: f'<img src="https://a{marks(count)}/">',
-    "host of marks below STATIC_URL": lambda count: f'<img src="/static///a{marks(count)}">',
+    "host of marks": lambda count: f'<img src="https://a{unordered_marks(count)}/">',
+    "host of marks below STATIC_URL": lambda count: (
+        f'<img src="/static///a{unordered_marks(count)}">'
+    ),
 }
 
 
 @pytest.mark.parametrize("kind", HOSTILE)
-def test_find_problems_reads_hostile_content_in_proportion(kind):
-    """Customers write some of what stands in a document: none of it holds a worker up."""
+def test_hostile_content_is_read_in_linear_time(kind):
+    """Content may contain text from users, which must not block a worker."""
 
     def look(count: int) -> None:
-        found("<p>x</p>" * count + HOSTILE[kind](count), baseurl="https://a.example", strict="html")
+        problems_in(
+            "<p>x</p>" * count + HOSTILE[kind](count), baseurl="https://a.example", strict="html"
+        )
 
     assert slowdown(look, 10_000) < 24
 
 
-def test_find_problems_shortens_a_long_tag():
-    """A message stays one that can be read."""
+def test_long_tag_is_shortened_in_the_message():
+    """The message stays readable."""
     tag = "a" * 1000
     html = f'</{tag}><{tag} style="background: url(b.png)"><b></{tag}><{tag}>'
-    messages = [problem.message for problem in found(html, strict="html")]
+    messages = [problem.message for problem in problems_in(html, strict="html")]
     assert len(messages) == 4
     assert max(map(len, messages)) < 400
 
 
-def test_find_problems_after_a_string_that_is_not_closed():
-    """It ends with its line, and an escaped quote begins none."""
+def test_unclosed_css_string_ends_with_its_line():
+    """An unclosed string ends with its line, and an escaped quote starts none."""
     css = "p::before { content: 'x url(no.png) }\n.a\\\"b { background: url(a.png) }"
-    (problem,) = found(f"<style>{css}</style>")
+    (problem,) = problems_in(f"<style>{css}</style>")
     assert (problem.url, problem.line) == ("a.png", 2)

@@ -1,9 +1,9 @@
-"""Hosts that DocRaptor cannot reach, and signed addresses that have ended."""
+"""URLs that DocRaptor cannot reach, and signed URLs that have expired."""
 
 import pytest
 
 from django_docraptor.preflight import Severity, find_problems
-from tests.support.preflight import found
+from tests.support.preflight import problems_in
 
 # Hosts.
 
@@ -35,9 +35,9 @@ from tests.support.preflight import found
         "user:pass@web",
     ],
 )
-def test_find_problems_private_host(host):
-    """DocRaptor cannot reach this machine or its network, in whichever form it is written."""
-    (problem,) = found(f'<img src="http://{host}/a.png">')
+def test_private_host_is_reported(host):
+    """A host of this machine or its network is reported, in any notation."""
+    (problem,) = problems_in(f'<img src="http://{host}/a.png">')
     assert problem.severity == Severity.ERROR
     assert "DocRaptor cannot reach" in problem.message
 
@@ -46,27 +46,27 @@ def test_find_problems_private_host(host):
     "host",
     ["[::1", "shop.example", "8.8.8.8", "[2606:4700::1111]", "local.example", "1.2.3.4.example"],
 )
-def test_find_problems_public_host(host):
-    """A host that may be public is not refused."""
-    assert found(f'<img src="https://{host}/a.png">') == []
+def test_public_host_is_allowed(host):
+    """A host that may be public is allowed."""
+    assert problems_in(f'<img src="https://{host}/a.png">') == []
 
 
-def test_find_problems_private_host_by_the_base_address():
-    """What is relative to a private address is private, by baseurl and by <base>."""
-    assert "is on web" in found('<img src="a.png">', baseurl="http://web/")[0].message
-    assert "is on web" in found('<base href="http://web/"><img src="a.png">')[0].message
+def test_url_relative_to_a_private_host_is_reported():
+    """A URL that is relative to a private base URL is private, by baseurl and by <base>."""
+    assert "is on web" in problems_in('<img src="a.png">', baseurl="http://web/")[0].message
+    assert "is on web" in problems_in('<base href="http://web/"><img src="a.png">')[0].message
 
 
-def test_find_problems_private_host_that_is_not_loaded():
-    """A link is not fetched."""
-    assert found('<a href="http://localhost/">x</a><p>http://localhost</p>') == []
+def test_link_to_a_private_host_is_allowed():
+    """A link is not loaded."""
+    assert problems_in('<a href="http://localhost/">x</a><p>http://localhost</p>') == []
 
 
 @pytest.mark.parametrize(
     ("base_url", "count"), [("http://127.0.0.1:9", 0), ("https://api.docraptor.com", 1)]
 )
-def test_find_problems_private_host_of_the_sandbox(settings, base_url, count):
-    """The sandbox is on this machine, and can reach it."""
+def test_private_host_is_allowed_for_the_sandbox(settings, base_url, count):
+    """The sandbox runs on this machine and can reach it."""
     settings.DOCRAPTOR = settings.DOCRAPTOR | {"BASE_URL": base_url}
     assert len(find_problems('<img src="http://localhost/a.png">')) == count
 
@@ -90,15 +90,16 @@ def test_find_problems_private_host_of_the_sandbox(settings, base_url, count):
         ("X-Amz-Date=20260301T110000Z&X-Amz-Expires=99999999999999", False),
     ],
 )
-def test_find_problems_signed_address(query, is_over):
-    """One that has ended answers 403, whoever asks."""
+def test_expired_signed_url_is_reported(query, is_over):
+    """A signed URL that has expired gets 403."""
     html = f'<img src="https://bucket.example/a.png?{query.replace("&", "&amp;")}">'
-    assert ["expired at" in problem.message for problem in found(html)] == [True] * is_over
+    assert ["expired at" in problem.message for problem in problems_in(html)] == [True] * is_over
 
 
-def test_find_problems_keeps_signatures_out_of_messages():
-    """A message is stored and logged; a signature is a secret."""
+@pytest.mark.fault("X7")
+def test_signature_is_not_in_the_message():
+    """A message is stored and logged, so it must not contain a signature."""
     query = "X-Amz-Date=20200101T000000Z&X-Amz-Expires=1&X-Amz-Signature=s3cr3t"
-    (problem,) = found(f'<img src="https://b.example/a.png?{query}">')
+    (problem,) = problems_in(f'<img src="https://b.example/a.png?{query}">')
     assert "https://b.example/a.png?…" in problem.message
     assert "s3cr3t" not in problem.message

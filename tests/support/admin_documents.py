@@ -1,4 +1,4 @@
-"""Documents in the shop's admin, as a browser sees them."""
+"""The shop's admin with its documents, as a browser sees it."""
 
 import re
 from typing import Any
@@ -18,35 +18,35 @@ CHANGE, ORDER, VIEW_JOBS = "change_invoice", "add_renderjob", "view_renderjob"
 HOSTILE = "<script>alert('hostile')</script>"
 
 
-def invoices(count: int) -> list[Invoice]:
-    """So many invoices."""
+def create_invoices(count: int) -> list[Invoice]:
+    """Return so many new invoices."""
     return [Invoice.objects.create(number=f"2026-{number:03}") for number in range(count)]
 
 
-def page(invoice: Invoice) -> str:
-    """Address of an invoice's page."""
+def invoice_url(invoice: Invoice) -> str:
+    """Return the URL of an invoice's page."""
     return f"{LIST}{invoice.pk}/change/"
 
 
-def button(invoice: Invoice, document: Any = InvoicePDF) -> str:
-    """Address of a button."""
+def button_url(invoice: Invoice, document: Any = InvoicePDF) -> str:
+    """Return the URL of a document's button."""
     return f"{LIST}{invoice.pk}/documents/{document.label}/"
 
 
-def action(document: Any) -> str:
-    """Name of a document's action."""
+def action_name(document: Any) -> str:
+    """Return the name of a document's action."""
     return f"docraptor_{document.label.replace('.', '_')}"
 
 
-def select(client: Client, document: Any, chosen: list[Invoice], **data: Any) -> Any:
-    """Choose an action for some objects."""
+def run_action(client: Client, document: Any, chosen: list[Invoice], **data: Any) -> Any:
+    """Run a document's action on some objects."""
     keys = [invoice.pk for invoice in chosen]
-    data = {"action": action(document), "index": 0, "_selected_action": keys, **data}
+    data = {"action": action_name(document), "index": 0, "_selected_action": keys, **data}
     return client.post(data.pop("url", LIST), data, follow=True)
 
 
-def hidden(response: Any) -> dict[str, list[str]]:
-    """The hidden fields of the page that asks, as a browser sends them again."""
+def hidden_fields(response: Any) -> dict[str, list[str]]:
+    """Return the hidden fields of a confirmation page, as a browser sends them again."""
     form = response.content.decode().partition('<form method="post" novalidate>')[2]
     found: dict[str, list[str]] = {}
     for name, value in re.findall(r'type="hidden" name="([^"]+)" value="([^"]*)"', form):
@@ -54,13 +54,15 @@ def hidden(response: Any) -> dict[str, list[str]]:
     return found
 
 
-def said(response: Any) -> str:
-    """The messages of a page, as text."""
+def messages_of(response: Any) -> str:
+    """Return the messages of a page as text."""
     return " ".join(strip_tags(str(message)) for message in response.context["messages"])
 
 
-def make_job(invoice: Invoice, state: State, document: Any = InvoicePDF, **columns: Any) -> Any:
-    """A job of an invoice in a state."""
+def create_document_job(
+    invoice: Invoice, state: State, document: Any = InvoicePDF, **columns: Any
+) -> Any:
+    """Return a job of an invoice in the given state."""
     job = document.enqueue(invoice)
     if state == State.COMPLETED:
         columns = {"file": "docraptor/there.pdf", **columns}

@@ -1,4 +1,4 @@
-"""Jobs in the admin, as a browser sees them."""
+"""The jobs' admin, as a browser sees it."""
 
 from typing import Any
 
@@ -16,8 +16,8 @@ ESCAPED = "&lt;script&gt;alert(&#x27;hostile&#x27;)&lt;/script&gt;"
 VIEW, RETRY, CANCEL = "view_renderjob", "retry_renderjob", "cancel_renderjob"
 
 
-def client_with(*permissions: str) -> Client:
-    """A browser in which a member of staff with these permissions has logged in."""
+def staff_client(*permissions: str) -> Client:
+    """Return a browser in which a staff user with these permissions is logged in."""
     user = User.objects.create_user(f"staff-{'-'.join(permissions)}", is_staff=True)
     user.user_permissions.set(Permission.objects.filter(codename__in=permissions))
     client = Client()
@@ -25,10 +25,10 @@ def client_with(*permissions: str) -> Client:
     return client
 
 
-def make_job(
+def create_admin_job(
     state: State = State.PENDING, order: dict[str, Any] | None = None, **columns: Any
 ) -> Any:
-    """A job in a state, with columns as the engine would have left them."""
+    """Return a job in the given state, with columns as the engine would leave them."""
     job = enqueue(**{"test": False, **(order or {})})
     if state in FINAL_STATES:
         columns = {"due_at": None, "finished_at": Now(), **columns}
@@ -37,19 +37,19 @@ def make_job(
     return job
 
 
-def failed(reason: ErrorCode = ErrorCode.RENDER_FAILED, **columns: Any) -> Any:
-    """A failed production job."""
+def failed_job(reason: ErrorCode = ErrorCode.RENDER_FAILED, **columns: Any) -> Any:
+    """Return a failed production job."""
     columns = {"attempt": 1, "status_id": "status", **columns}
-    return make_job(State.FAILED, error_code=reason, **columns)
+    return create_admin_job(State.FAILED, error_code=reason, **columns)
 
 
-def page(job: RenderJob, operation: str = "change") -> str:
-    """Address of a job's page, or of the confirmation of an operation."""
+def job_url(job: RenderJob, operation: str = "change") -> str:
+    """Return the URL of a job's page, or of the confirmation of an operation."""
     return f"{LIST}{job.pk}/{operation}/"
 
 
-def text_of(client: Client, url: str, data: dict[str, Any] | None = None) -> str:
-    """What a page says."""
+def get_text(client: Client, url: str, data: dict[str, Any] | None = None) -> str:
+    """Return the HTML of a page."""
     response = client.get(url, data)
     assert response.status_code == 200
     return response.content.decode()
@@ -61,6 +61,6 @@ def confirm(client: Client, url: str, **data: Any) -> Any:
     return client.post(url, {**data, "fingerprint": asked.context["plan"].fingerprint}, follow=True)
 
 
-def state_of(job: RenderJob) -> str:
-    """The state in the database."""
+def current_state(job: RenderJob) -> str:
+    """Return the state in the database."""
     return RenderJob.objects.get(pk=job.pk).state

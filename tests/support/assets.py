@@ -1,4 +1,4 @@
-"""Assets: a picture, its data: URI, budgets, and the errors of what is refused."""
+"""Assets: an image, its data: URI, budgets, and the errors of refused files."""
 
 import base64
 import struct
@@ -16,8 +16,8 @@ MANIFEST = "django.contrib.staticfiles.storage.ManifestStaticFilesStorage"
 SECRET = b"top secret"
 
 
-def png() -> bytes:
-    """The smallest red picture."""
+def png_image() -> bytes:
+    """Return the smallest red image."""
 
     def chunk(kind: bytes, data: bytes) -> bytes:
         return (
@@ -33,33 +33,33 @@ def png() -> bytes:
     )
 
 
-def budget(**changes: int) -> Budget:
-    """Enough for anything, unless said otherwise."""
+def make_budget(**changes: int) -> Budget:
+    """Return a budget that is large enough for anything, unless changed."""
     return Budget(**{"max_asset_bytes": 10**6, "remaining_bytes": 10**7} | changes)
 
 
-def uri(kind: str, content: bytes) -> str:
-    """The data: URI that is expected."""
+def data_uri(kind: str, content: bytes) -> str:
+    """Return the expected data: URI."""
     return f"data:{kind};base64,{base64.b64encode(content).decode()}"
 
 
-def refusal(make: Callable[..., object], *arguments: object) -> str:
-    """The message of the AssetError that is raised."""
+def asset_error(make: Callable[..., object], *arguments: object) -> str:
+    """Return the message of the AssetError that is raised."""
     with pytest.raises(AssetError) as caught:
         make(*arguments)
     return str(caught.value)
 
 
 class Stored:
-    """What the tags see of a FieldFile."""
+    """The attributes of a FieldFile that the tags use."""
 
     def __init__(self, name: str, storage: Any) -> None:
         self.name = name
         self.storage = storage
 
 
-def use_media(settings: Any, location: Path) -> None:
-    """Put the default storage into a directory of the test's own."""
+def use_media_dir(settings: Any, location: Path) -> None:
+    """Move the default storage into a directory that only this test uses."""
     backend = "django.core.files.storage.FileSystemStorage"
     default = {"BACKEND": backend, "OPTIONS": {"location": location, "base_url": "/media/"}}
     settings.STORAGES = settings.STORAGES | {"default": default}
@@ -68,6 +68,6 @@ def use_media(settings: Any, location: Path) -> None:
 # Addresses.
 
 
-def absolute(settings: Any, base: str = "https://shop.example") -> None:
-    """Let the tags write addresses."""
+def use_absolute_urls(settings: Any, base: str = "https://shop.example") -> None:
+    """Make the tags write URLs."""
     settings.DOCRAPTOR = settings.DOCRAPTOR | {"ASSETS": "absolute", "ASSETS_BASE_URL": base}

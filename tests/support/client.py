@@ -1,4 +1,4 @@
-"""A client under test, its requests and the errors of its calls."""
+"""The client under test, with short timeouts, and the errors of its calls."""
 
 import base64
 import io
@@ -21,26 +21,29 @@ REQUEST = DocumentRequest(name="a.pdf", content="<p>Grüße</p>", tag="t:1")
 ACCEPTED = respond(b'{"status_id": "abc"}')
 
 
-def client(url, **options):
+def make_client(url, **options):
+    """Return a client with short timeouts."""
     return Client(**{"api_key": KEY, "base_url": url, "timeouts": QUICK} | options)
 
 
 def create_error(*behaviours, request=REQUEST, **options):
-    """The error of one create call, and the server that saw it."""
+    """Return the error of one create call, and the server that received it."""
     with SocketServer(*behaviours) as server, pytest.raises(CallError) as caught:
-        client(server.url, **options).create_async_doc(request)
+        make_client(server.url, **options).create_async_doc(request)
     return caught.value, server
 
 
 def status_error(*behaviours):
+    """Return the error of one status call."""
     with SocketServer(*behaviours) as server, pytest.raises(CallError) as caught:
-        client(server.url).get_status("abc")
+        make_client(server.url).get_status("abc")
     return caught.value
 
 
 def download_error(*behaviours, **options):
+    """Return the error of one download."""
     with SocketServer(*behaviours) as server, pytest.raises(CallError) as caught:
-        client(server.url, **options).download("abc", io.BytesIO())
+        make_client(server.url, **options).download("abc", io.BytesIO())
     return caught.value
 
 
@@ -48,14 +51,14 @@ FORMS = [KEY, "s3cr3t%2Fkey%2Bwith%3Dsigns", base64.b64encode(f"{KEY}:".encode()
 DOWNLOAD_ID = "d0wnl0ad"
 
 
-def everything(error):
-    """All text that an error or a report of it could show."""
+def all_text_of(error):
+    """Return all text that an error or a report of it may show."""
     shown = "".join(traceback.format_exception(error))
     return " ".join([str(error), repr(error), repr(error.args), repr(vars(error)), shown])
 
 
-def error_of(call):
-    """The CallError that a call raises, or None."""
+def call_error(call):
+    """Return the CallError that a call raises, or None."""
     try:
         call()
     except CallError as error:

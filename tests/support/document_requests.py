@@ -1,4 +1,4 @@
-"""Options with a value each, a document, and the messages of what is wrong with one."""
+"""Every option with a value, a valid request, and the messages of an invalid one."""
 
 import datetime as dt
 
@@ -63,11 +63,12 @@ TOP_LEVEL_OPTIONS = {
 
 
 def make_request(**changes):
+    """Return a valid request."""
     return DocumentRequest(**{"name": "a.pdf", "content": "<p>Hi</p>"} | changes)
 
 
 def validation_messages(make, *arguments, **changes):
-    """The messages of the ValidationError that is raised, by field."""
+    """Return the messages of the ValidationError that is raised, by field."""
     with pytest.raises(ValidationError) as caught:
         make(*arguments, **changes)
     return caught.value.message_dict

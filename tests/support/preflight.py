@@ -1,4 +1,4 @@
-"""Contents, and what preflight says of them."""
+"""Content, and the problems that preflight finds in it."""
 
 import datetime as dt
 import time
@@ -13,8 +13,8 @@ from tests.support.document_requests import make_request
 NOW = dt.datetime(2026, 3, 1, 12, tzinfo=dt.UTC)
 
 
-def refusal(content, **options):
-    """What check_content says against the content, blank if nothing."""
+def content_error(content, **options):
+    """Return the message of check_content for this content, or an empty string."""
     try:
         request = make_request(content=content, prince_options=PrinceOptions(**options))
         check_content(request, max_bytes=10_000_000)
@@ -24,8 +24,8 @@ def refusal(content, **options):
     return ""
 
 
-def found(html, **options):
-    """The problems of HTML that goes to DocRaptor itself."""
+def problems_in(html, **options):
+    """Return the problems of HTML that is sent to DocRaptor itself."""
     return find_problems(html, **{"allow_private": False, "now": NOW} | options)
 
 
@@ -41,6 +41,6 @@ def slowdown(look: Callable[[int], object], count: int) -> float:
     return spent[1] / spent[0]
 
 
-def marks(count: int) -> str:
-    """What takes Unicode's normal form the longest: marks in the wrong order."""
+def unordered_marks(count: int) -> str:
+    """Return combining marks in the wrong order, which take longest to normalise."""
     return "\u0301" * count + "\u0327" * count

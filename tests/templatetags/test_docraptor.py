@@ -24,7 +24,7 @@ from django_docraptor.preflight import find_problems
 from django_docraptor.preflight.resources import Resource, visit_resources
 from django_docraptor.sandbox import Sandbox
 from django_docraptor.states import State
-from tests.support.assets import MANIFEST, Stored, png, uri
+from tests.support.assets import MANIFEST, Stored, png_image, data_uri
 from tests.support.jobs import run_until_finished, read_file
 from tests.support.sandbox_client import wait_until
 
@@ -46,7 +46,7 @@ def static_dir(settings: Any, tmp_path: Path) -> Path:
     """A directory of static files with the shop's logo."""
     source = tmp_path / "source"
     (source / "shop").mkdir(parents=True)
-    (source / "shop" / "logo.png").write_bytes(png())
+    (source / "shop" / "logo.png").write_bytes(png_image())
     settings.STATICFILES_DIRS = [source]
     settings.STATIC_ROOT = str(tmp_path / "collected")
     return source
@@ -67,7 +67,7 @@ def render(text: str, *, autoescape: bool = True, **context: Any) -> str:
 
 def test_asset_tag_takes_a_literal_a_variable_or_a_filter(static_dir: Path) -> None:
     """The argument may be a literal, a variable or an expression with a filter."""
-    expected = uri("image/png", png())
+    expected = data_uri("image/png", png_image())
     assert render('{% load docraptor %}{% docraptor_asset "shop/logo.png" %}') == expected
     assert render("{% load docraptor %}{% docraptor_asset a %}", a="shop/logo.png") == expected
     text = "{% load docraptor %}{% docraptor_asset a|lower %}"
@@ -90,9 +90,9 @@ def test_css_tag_writes_an_unescaped_element(static_dir: Path) -> None:
 def test_image_tag_takes_a_field() -> None:
     """The argument may be a field of an object."""
     storage = InMemoryStorage()
-    storage.save("a.png", ContentFile(png()))
+    storage.save("a.png", ContentFile(png_image()))
     text = "{% load docraptor %}{% docraptor_image order.logo %}"
-    assert render(text, order={"logo": Stored("a.png", storage)}) == uri("image/png", png())
+    assert render(text, order={"logo": Stored("a.png", storage)}) == data_uri("image/png", png_image())
 
 
 def test_absolute_url_is_escaped(settings: Any) -> None:
@@ -190,7 +190,7 @@ def page_document(settings: Any, static_dir: Path) -> Iterator[type[Document[Any
     settings.STATICFILES_DIRS = []
     settings.TEMPLATES = [make_templates()]
     media = InMemoryStorage()
-    media.save("stamp", ContentFile(png()))
+    media.save("stamp", ContentFile(png_image()))
 
     class Page(Document[Any]):
         """Registered during the test."""

@@ -301,7 +301,7 @@ def send(sender: type[RenderJob], job: RenderJob, **kwargs: Any) -> None:
     """Send a finished document by e-mail."""
     message = EmailMessage("Your invoice", "…", to=["ines@shop.example"])
     mail.attach(message, job, max_bytes=1024)
-    message.body += mail.download_link(job)
+    message.body += mail.document_url(job)
 
 
 document_failed.connect(mail.notify_owner)
