@@ -1,3 +1,236 @@
-"""DocRaptor documents for Django: HTML in, PDF or Excel out, never stuck, never billed twice."""
+"""DocRaptor documents for Django: HTML in, PDF or Excel out, never stuck, never billed twice.
+
+Everything that a project may import is here, beside ``django_docraptor.mail`` and
+``django_docraptor.sandbox``; other modules are internal. Importing the package reads no settings
+and loads nothing: each name is imported from its module when it is first used.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
+
+__all__ = [
+    "AssetError",
+    "CallError",
+    "Client",
+    "ConfigurationError",
+    "DocRaptorError",
+    "Document",
+    "DocumentAdminMixin",
+    "DocumentMixin",
+    "DocumentOptions",
+    "DocumentResponse",
+    "DocumentTooLargeError",
+    "DocumentView",
+    "EnqueueOptions",
+    "ErrorCode",
+    "ForbiddenError",
+    "HealthReport",
+    "HostedDocument",
+    "InvalidDownloadError",
+    "JobSpec",
+    "NotADocumentError",
+    "NotFoundError",
+    "NotSentError",
+    "PrinceOptions",
+    "Problem",
+    "QuerysetDocument",
+    "RateLimitError",
+    "RejectedError",
+    "RenderJob",
+    "ReportOptions",
+    "ResponseError",
+    "Rows",
+    "Runner",
+    "SavedDocument",
+    "Sent",
+    "ServerError",
+    "SourceGoneError",
+    "State",
+    "Step",
+    "Trigger",
+    "TriggerOptions",
+    "UnauthorizedError",
+    "UnknownOutcomeError",
+    "acancel",
+    "aenqueue",
+    "aenqueue_many",
+    "aexpire",
+    "arender_now",
+    "aretry",
+    "attach_latest_documents",
+    "await_for_job",
+    "cancel",
+    "delivery_due",
+    "document_completed",
+    "document_failed",
+    "document_response",
+    "document_submitted",
+    "enqueue",
+    "enqueue_many",
+    "enqueue_or_update",
+    "expire",
+    "expire_hosted",
+    "find_problems",
+    "health_problems",
+    "health_report",
+    "latest_document",
+    "render_hosted_now",
+    "render_now",
+    "retry",
+    "wait_for_job",
+]
+
+# Names by the module that defines them.
+_EXPORTS = {
+    "admin": ["DocumentAdminMixin"],
+    "assets": ["AssetError"],
+    "asynchronous": ["acancel", "aenqueue", "aenqueue_many", "aexpire", "arender_now", "aretry"],
+    "client": ["Client", "SavedDocument"],
+    "documents": [
+        "Document",
+        "QuerysetDocument",
+        "Rows",
+        "SourceGoneError",
+        "Trigger",
+        "attach_latest_documents",
+        "latest_document",
+    ],
+    "documents.reports": ["ReportOptions"],
+    "documents.triggers": ["TriggerOptions"],
+    "exceptions": [
+        "CallError",
+        "ConfigurationError",
+        "DocRaptorError",
+        "DocumentTooLargeError",
+        "ForbiddenError",
+        "InvalidDownloadError",
+        "NotADocumentError",
+        "NotFoundError",
+        "NotSentError",
+        "RateLimitError",
+        "RejectedError",
+        "ResponseError",
+        "Sent",
+        "ServerError",
+        "UnauthorizedError",
+        "UnknownOutcomeError",
+    ],
+    "health": ["HealthReport", "health_problems", "health_report"],
+    "hosted": ["HostedDocument", "expire_hosted", "render_hosted_now"],
+    "job_specs": ["DocumentOptions", "EnqueueOptions", "JobSpec"],
+    "models": ["RenderJob"],
+    "payloads": ["PrinceOptions"],
+    "preflight": ["Problem", "find_problems"],
+    "responses": ["DocumentResponse", "document_response"],
+    "runners": ["Runner", "Step"],
+    "shortcuts": [
+        "cancel",
+        "enqueue",
+        "enqueue_many",
+        "enqueue_or_update",
+        "expire",
+        "render_now",
+        "retry",
+    ],
+    "signals": ["delivery_due", "document_completed", "document_failed", "document_submitted"],
+    "states": ["ErrorCode", "State"],
+    "views": ["DocumentMixin", "DocumentView"],
+    "waiting": ["await_for_job", "wait_for_job"],
+}
+_MODULES = {name: module for module, names in _EXPORTS.items() for name in names}
+
+if TYPE_CHECKING:
+    from django_docraptor.admin import DocumentAdminMixin
+    from django_docraptor.assets import AssetError
+    from django_docraptor.asynchronous import (
+        acancel,
+        aenqueue,
+        aenqueue_many,
+        aexpire,
+        arender_now,
+        aretry,
+    )
+    from django_docraptor.client import Client, SavedDocument
+    from django_docraptor.documents import (
+        Document,
+        QuerysetDocument,
+        Rows,
+        SourceGoneError,
+        Trigger,
+        attach_latest_documents,
+        latest_document,
+    )
+    from django_docraptor.documents.reports import ReportOptions
+    from django_docraptor.documents.triggers import TriggerOptions
+    from django_docraptor.exceptions import (
+        CallError,
+        ConfigurationError,
+        DocRaptorError,
+        DocumentTooLargeError,
+        ForbiddenError,
+        InvalidDownloadError,
+        NotADocumentError,
+        NotFoundError,
+        NotSentError,
+        RateLimitError,
+        RejectedError,
+        ResponseError,
+        Sent,
+        ServerError,
+        UnauthorizedError,
+        UnknownOutcomeError,
+    )
+    from django_docraptor.health import (
+        HealthReport,
+        health_problems,
+        health_report,
+    )
+    from django_docraptor.hosted import (
+        HostedDocument,
+        expire_hosted,
+        render_hosted_now,
+    )
+    from django_docraptor.job_specs import (
+        DocumentOptions,
+        EnqueueOptions,
+        JobSpec,
+    )
+    from django_docraptor.models import RenderJob
+    from django_docraptor.payloads import PrinceOptions
+    from django_docraptor.preflight import Problem, find_problems
+    from django_docraptor.responses import DocumentResponse, document_response
+    from django_docraptor.runners import Runner, Step
+    from django_docraptor.shortcuts import (
+        cancel,
+        enqueue,
+        enqueue_many,
+        enqueue_or_update,
+        expire,
+        render_now,
+        retry,
+    )
+    from django_docraptor.signals import (
+        delivery_due,
+        document_completed,
+        document_failed,
+        document_submitted,
+    )
+    from django_docraptor.states import ErrorCode, State
+    from django_docraptor.views import DocumentMixin, DocumentView
+    from django_docraptor.waiting import await_for_job, wait_for_job
+
+else:  # hidden from type checkers, which would take any name for an Any
+
+    def __getattr__(name: str) -> Any:
+        """Import a public name from its module."""
+        if name not in _MODULES:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        value = getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)
+        globals()[name] = value
+        return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,282 +1,343 @@
-"""The front door: make jobs, retry them, give them up.
+"""Internal. Enqueue, retry, cancel and expire documents, or render one synchronously.
 
-Everything here checks its input before anything is stored and rings the worker after commit.
+Every function validates its input before it stores anything, and notifies a worker after the
+commit. Projects import these functions from ``django_docraptor``.
 """
 
-from collections.abc import Iterable, Mapping
-from typing import Any, BinaryIO, TypeAlias
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, BinaryIO, Final, TypeAlias, Unpack
 
 from django.contrib.auth.models import AbstractBaseUser, AnonymousUser
 from django.core.exceptions import ValidationError
 from django.db import IntegrityError, models, router, transaction
 from django.db.models import F, Q
-from django.db.models.functions import Now
 
-from django_docraptor import lifecycle, tasks
-from django_docraptor.client import Download
+from django_docraptor import lifecycle, wakeups
+from django_docraptor.client import SavedDocument
 from django_docraptor.conf import conf
-from django_docraptor.lifecycle.remote import client_for
-from django_docraptor.models import RenderInput, RenderJob, after, store
-from django_docraptor.orders import Order, Terms, build_job, check_order, request_of
+from django_docraptor.job_specs import (
+    EnqueueContext,
+    EnqueueOptions,
+    JobSpec,
+    build_job,
+    build_request,
+    spec_from_keywords,
+    validate_spec,
+)
+from django_docraptor.lifecycle.clients import client_for
+from django_docraptor.lifecycle.transitions import (
+    mark_cancelled,
+    resume_download,
+    resume_polling,
+    retry_from_start,
+)
+from django_docraptor.models import RenderInput, RenderJob, insert_jobs
 from django_docraptor.preflight import check_content
-from django_docraptor.states import Kind, State
+from django_docraptor.runners import Step
+from django_docraptor.states import EventKind, State
 
 __all__ = [
-    "Order",
+    "JobSpec",
     "cancel",
     "enqueue",
-    "enqueue_latest",
     "enqueue_many",
+    "enqueue_or_update",
     "expire",
     "render_now",
+    "render_spec",
     "retry",
 ]
 
-# Who does something: whatever a request has as its user.
-Somebody: TypeAlias = AbstractBaseUser | AnonymousUser
+# The acting user, as in `request.user`.
+AnyUser: TypeAlias = AbstractBaseUser | AnonymousUser
 
-# Databases bound the parameters of a query.
-KEYS_AT_ONCE = 1000
-# What two orders of an object must have in common to be for the same document.
-IDENTITY = ("document", "document_type", "account", "test", "idempotency_key", "hosted")
-# How many jobs of an object are searched for one with the same parameters.
-LOOK_BACK = 20
-# What a newer order changes in a job that waits.
-RENEWED = ("name", "priority", "owner_id", "storage", "hosted_expires_at")
-RENEWED_INPUT = ("content", "url", "options", "language", "time_zone")
+# Databases limit the number of query parameters.
+KEY_BATCH_SIZE: Final = 1000
+# Fields that must be equal for two requests to mean the same document of an object.
+IDENTITY_FIELDS: Final = (
+    "document",
+    "document_type",
+    "account",
+    "test",
+    "idempotency_key",
+    "hosted",
+)
+# Number of recent jobs of an object that are searched for equal parameters.
+MAX_CANDIDATES: Final = 20
+# Fields of a pending job that a newer request updates.
+UPDATABLE_JOB_FIELDS: Final = ("name", "priority", "owner_id", "storage", "hosted_expires_at")
+UPDATABLE_INPUT_FIELDS: Final = ("content", "url", "options", "language", "time_zone")
+# How a failed job goes on, by its `resume_state`.
+RETRY_TRANSITIONS: Final[Mapping[State | None, Callable[[RenderJob, str], bool]]] = {
+    State.QUEUED: resume_polling,
+    State.DOWNLOADING: resume_download,
+    None: retry_from_start,
+}
 
 
-def enqueue(**order: Any) -> RenderJob:
-    """Make one document: store a job in the present transaction, and start it after commit.
+def enqueue(**kwargs: Unpack[EnqueueOptions]) -> RenderJob:
+    """Enqueue one document: save a job in the current transaction and notify a worker after commit.
 
     Args:
         name: file name, at most 200 characters (DocRaptor's limit).
-        content: the HTML; or
-        url: where DocRaptor fetches it.
+        content: the HTML.
+        url: public URL from which DocRaptor fetches the HTML, instead of content.
         document_type: ``"pdf"``, ``"xlsx"`` or ``"xls"``.
-        document: label of a registered document that renders the content in the worker.
-        options: DocRaptor's options, over ``DOCRAPTOR["DEFAULTS"]``.
-        params: JSON for the document's template.
-        test: a free, watermarked document; by default ``DOCRAPTOR["TEST_MODE"]``.
-        source: the object the document is made from.
+        document: label of a registered document, which a worker renders.
+        options: DocRaptor's options; they override ``DOCRAPTOR["DEFAULTS"]``.
+        params: JSON-serializable parameters for the document.
+        test: whether to create a free, watermarked test document; default:
+            ``DOCRAPTOR["TEST_MODE"]``.
+        source: the model instance the document is generated from.
         owner: the user who may download it.
-        priority: higher goes first.
-        idempotency_key: at most one job ever has it; a second call returns the first one's job.
-        account: name given to an ``API_KEY`` callable.
-        language: in which a worker renders; by default the present one.
-        time_zone: key of the zone in which a worker renders; by default the present one.
-        storage: alias in ``STORAGES`` of where the file goes; blank for the package's rule.
-        hosted: DocRaptor keeps the document, at an address that **anyone** who has it may read:
-            ``job.public_url``. The job gets no file.
-        hosted_expires_at: aware time at which it ends; ``None``: it does not by itself.
-        hosted_download_limit: downloads after which it ends; ``None``: any number.
+        priority: jobs with a higher number are submitted first.
+        idempotency_key: at most one job ever has it; another call with the same key returns the
+            existing job.
+        account: name passed to an ``API_KEY`` callable.
+        language: language code for rendering; default: the current language.
+        time_zone: time zone name for rendering, such as ``"Europe/Vienna"``; default: the current
+            time zone.
+        storage: alias in ``STORAGES`` for the file; blank for the default document storage.
+        hosted: whether DocRaptor hosts the document at a **public** URL, ``job.public_url``,
+            instead of storing a file here.
+        hosted_expires_at: aware datetime at which the hosted document expires; ``None``: never.
+        hosted_download_limit: number of downloads after which it expires; ``None``: unlimited.
+
+    Returns:
+        The job, or the existing one with the same idempotency key.
 
     Raises:
-        ValidationError: naming the field; nothing was stored.
+        TypeError: a keyword is unknown, or there is no name.
+        ValidationError: a field is invalid; nothing was saved.
     """
-    return enqueue_many([Order(**order)])[0]
+    return enqueue_many([spec_from_keywords("enqueue()", kwargs)])[0]
 
 
-def enqueue_many(orders: Iterable[Order]) -> list[RenderJob]:
-    """Make many documents with few queries and one bell. Returns a job for each order.
+def enqueue_many(specs: Iterable[JobSpec]) -> list[RenderJob]:
+    """Enqueue many documents with few queries and one notification.
+
+    Returns:
+        One job per spec, in the same order.
 
     Raises:
-        ValidationError: for the first order that is wrong; nothing was stored.
+        ValidationError: raised for the first invalid spec; nothing was saved.
     """
-    orders = list(orders)
-    for order in orders:
-        check_order(order)
-    known = _known_keys(orders)
-    # What orders share only if they ask for one job: their key, else their place.
-    handles = [
-        place if order.idempotency_key is None else order.idempotency_key
-        for place, order in enumerate(orders)
+    specs = list(specs)
+    for spec in specs:
+        validate_spec(spec)
+    existing_jobs = _find_existing_jobs(specs)
+    # Specs with the same idempotency key share a job; the others are told apart by their index.
+    job_keys = [
+        index if spec.idempotency_key is None else spec.idempotency_key
+        for index, spec in enumerate(specs)
     ]
-    fresh: dict[object, tuple[RenderJob, RenderInput]] = {}
-    terms = Terms()
-    for handle, order in zip(handles, orders, strict=True):
-        if handle not in known and handle not in fresh:
-            fresh[handle] = build_job(order, terms)
-    stored = known | (_store(fresh) if fresh else {})
-    return [stored[handle] for handle in handles]
+    new_jobs: dict[object, tuple[RenderJob, RenderInput]] = {}
+    context = EnqueueContext()
+    for job_key, spec in zip(job_keys, specs, strict=True):
+        if job_key not in existing_jobs and job_key not in new_jobs:
+            new_jobs[job_key] = build_job(spec, context)
+    jobs = existing_jobs | (_insert_jobs(new_jobs) if new_jobs else {})
+    return [jobs[job_key] for job_key in job_keys]
 
 
-def enqueue_latest(order: Order) -> RenderJob:
-    """Make one document of an object as it will be once this transaction has committed.
+def enqueue_or_update(spec: JobSpec) -> RenderJob:
+    """Enqueue the document of an object, or update its pending job.
 
-    If no worker has begun on the newest job for the same document (label, source, parameters,
-    type, account, test, idempotency key), that job is brought up to date; else another one is
-    made. So it is if that job is another owner's, or a snapshot and this order none. The row stays
-    locked till the transaction ends, so no worker renders what is not yet committed.
+    So one document shows the state that the transaction commits. If no worker has started the
+    latest job for the same document (label, source, parameters, type, account, test, idempotency
+    key), that job is updated; otherwise a new one is created. A new one is also created if that
+    job belongs to another owner, or is a snapshot and this spec is not. The row stays locked until
+    the transaction ends, so no worker renders uncommitted data.
 
     Raises:
-        ValidationError: naming the field; nothing was stored.
+        ValidationError: a field is invalid; nothing was saved.
     """
-    check_order(order)
-    new, stored = build_job(order, Terms())
+    validate_spec(spec)
+    new_job, new_input = build_job(spec, EnqueueContext())
     with transaction.atomic(using=router.db_for_write(RenderJob)):
-        _take_turns(order.source)
-        old = _newest_like(new, stored, order.source)
-        if old and _is_replaceable(old, new, stored) and _renew(old, new, stored):
-            return old
-        return enqueue_many([order])[0]
+        _lock_source(spec.source)
+        job = _find_latest_job(new_job, new_input, spec.source)
+        if (
+            job
+            and _may_update(job, new_job, new_input)
+            and _update_pending_job(job, new_job, new_input)
+        ):
+            return job
+        return enqueue_many([spec])[0]
 
 
-def _take_turns(source: models.Model | None) -> None:
-    """Let one transaction at a time order documents of an object: else each would make a job."""
+def _lock_source(source: models.Model | None) -> None:
+    """Lock the source's row, so that concurrent transactions do not each create a job."""
     using = router.db_for_write(RenderJob)
     features = transaction.get_connection(using).features
     if source is None or source._state.db != using or not features.has_select_for_update:
         return
     rows = type(source)._base_manager.using(using).filter(pk=source.pk)
-    locked = rows.select_for_update(no_key=features.has_select_for_no_key_update)
-    list(locked.values_list("pk"))
+    locked_rows = rows.select_for_update(no_key=features.has_select_for_no_key_update)
+    list(locked_rows.values_list("pk"))
 
 
-def _newest_like(
-    new: RenderJob, stored: RenderInput, source: models.Model | None
+def _find_latest_job(
+    new_job: RenderJob, new_input: RenderInput, source: models.Model | None
 ) -> RenderJob | None:
-    """The newest job for the same document. An older one must not be renewed past it."""
+    """Return the latest job for the same document. An older one must not be updated past it."""
     if source is None:
         return None
-    same = {name: getattr(new, name) for name in IDENTITY}
-    jobs = RenderJob.objects.for_source(source).filter(**same)
+    identity = {name: getattr(new_job, name) for name in IDENTITY_FIELDS}
+    jobs = RenderJob.objects.for_source(source).filter(**identity)
     jobs = jobs.annotate(is_snapshot=Q(input__content__gt=""))
-    newest = jobs.select_related("input").defer("input__content").newest_first()
-    return next((job for job in newest[:LOOK_BACK] if _params(job) == stored.params), None)
+    latest = jobs.select_related("input").defer("input__content").latest_first()
+    candidates = latest[:MAX_CANDIDATES]
+    return next((job for job in candidates if _stored_params(job) == new_input.params), None)
 
 
-def _is_replaceable(old: RenderJob, new: RenderJob, stored: RenderInput) -> bool:
-    """Whether nobody loses a document that is theirs, or that shows what was true at a moment."""
-    is_snapshot: bool = getattr(old, "is_snapshot", False)
-    return old.owner_id in (None, new.owner_id) and (bool(stored.content) or not is_snapshot)
+def _may_update(job: RenderJob, new_job: RenderJob, new_input: RenderInput) -> bool:
+    """Return whether an update takes no other owner's document and overwrites no snapshot."""
+    is_snapshot: bool = getattr(job, "is_snapshot", False)
+    return job.owner_id in (None, new_job.owner_id) and (bool(new_input.content) or not is_snapshot)
 
 
-def _params(job: RenderJob) -> Any:
-    stored = getattr(job, "input", None)  # it may have been dropped after success
-    return stored and stored.params
+def _stored_params(job: RenderJob) -> Any:
+    stored_input = getattr(job, "input", None)  # the input may have been pruned
+    return stored_input and stored_input.params
 
 
-def _renew(old: RenderJob, new: RenderJob, stored: RenderInput) -> bool:
-    """Give a waiting job what a newer order says. Returns whether it was still waiting."""
-    job_columns = {name: getattr(new, name) for name in RENEWED}
-    counted = {"renewals": F("renewals") + 1}
-    if not RenderJob.objects.untouched().filter(pk=old.pk).update(**job_columns, **counted):
+def _update_pending_job(job: RenderJob, new_job: RenderJob, new_input: RenderInput) -> bool:
+    """Update a pending job from a newer spec.
+
+    Returns:
+        Whether no worker had started it.
+    """
+    job_columns = {name: getattr(new_job, name) for name in UPDATABLE_JOB_FIELDS}
+    next_revision = {"revision": F("revision") + 1}
+    pending = RenderJob.objects.not_started().filter(pk=job.pk)
+    if not pending.update(**job_columns, **next_revision):
         return False
-    input_columns = {name: getattr(stored, name) for name in RENEWED_INPUT}
-    RenderInput.objects.filter(pk=old.pk).update(**input_columns, **counted)
+    input_columns = {name: getattr(new_input, name) for name in UPDATABLE_INPUT_FIELDS}
+    RenderInput.objects.filter(pk=job.pk).update(**input_columns, **next_revision)
     for name, value in job_columns.items():
-        setattr(old, name, value)
-    if not old.events.filter(kind=Kind.RENEWED).exists():  # a busy object's would fill the history
-        old.record(Kind.RENEWED, note="A newer order was taken up by this job; later ones too.")
-    tasks.ring_on_commit(tasks.submit)
+        setattr(job, name, value)
+    # Only once: an object that is saved often would flood the history.
+    if not job.events.filter(kind=EventKind.UPDATED).exists():
+        note = "A newer request updated this pending job. Later updates are not listed."
+        job.record_event(EventKind.UPDATED, note=note)
+    wakeups.notify_on_commit(Step.SUBMIT)
     return True
 
 
-def retry(job: RenderJob, *, by: Somebody | None = None) -> bool:
-    """Take up a failed job again: where DocRaptor still has the document, or by a new attempt.
+def retry(job: RenderJob, *, by: AnyUser | None = None) -> bool:
+    """Retry a failed job: resume where DocRaptor still has the document, or start a new attempt.
 
-    Nothing is erased from its history. Returns whether the job was still failed. A new attempt is
-    billed (unless it is a test document); see ``job.resumes_at``.
+    The history is kept. A new attempt is billed, unless it is a test document; see
+    ``job.resume_state``.
+
+    Returns:
+        Whether the job was still failed.
     """
-    if job.state != State.FAILED:  # an attempt under way must not be sent a second time
+    if job.state != State.FAILED:  # an attempt in progress must not be sent twice
         return False
-    target = job.resumes_at or State.PENDING
-    moved = job.move(
-        target,
-        kind=Kind.RETRIED,
-        note=_said_by(by),
-        due_at=Now(),
-        finished_at=None,
-        fetch_attempts=0,
-        deadline_at=after(conf.deadline),
-        # What was said of the old attempt holds no new one back.
-        callback_at=None if target == State.PENDING else F("callback_at"),
-    )
+    resume_state = job.resume_state
+    moved = RETRY_TRANSITIONS[resume_state](job, _describe_actor(by))
     if moved:
-        tasks.ring_on_commit(tasks.submit if target == State.PENDING else tasks.wake)
+        wakeups.notify_on_commit(Step.DISPATCH if resume_state else Step.SUBMIT)
     return moved
 
 
-def cancel(job: RenderJob, *, by: Somebody | None = None) -> bool:
-    """Give up an unfinished job. Returns whether it was still unfinished.
+def cancel(job: RenderJob, *, by: AnyUser | None = None) -> bool:
+    """Cancel an unfinished job.
 
-    DocRaptor has no cancel: what it has accepted it finishes, and may bill; the result is ignored.
+    DocRaptor cannot cancel: it still finishes, and may bill, an accepted document. The result is
+    discarded.
+
+    Returns:
+        Whether the job was still unfinished.
     """
-    for _ in State:  # each turn of the loop, the job has gone on by a state
+    for _ in State:  # each iteration means that the job has moved to another state meanwhile
         if job.is_final:
             break
-        if job.move(State.CANCELLED, kind=Kind.CANCELLED, note=_said_by(by)):
+        if mark_cancelled(job, _describe_actor(by)):
             return True
         job.refresh_from_db()
     return False
 
 
-def expire(job: RenderJob, *, by: Somebody | None = None) -> bool:
-    """End a hosted document now: its public address shows nothing any more.
+def expire(job: RenderJob, *, by: AnyUser | None = None) -> bool:
+    """Expire a hosted document now: its public URL stops working.
 
-    One call to DocRaptor; safe to repeat. Copies that somebody has made are out of reach. A job
-    that is not finished yet is not ended: cancel it.
+    One call to DocRaptor; safe to repeat. Existing copies are not affected. An unfinished job
+    cannot be expired: cancel it instead.
 
     Returns:
-        Whether this call ended it; not if it is not hosted, not there yet, or has been ended.
+        Whether this call expired it: False if it is not hosted, not completed, or already expired.
 
     Raises:
-        CallError: it may still be public; a retryable one is worth another call.
+        CallError: the document may still be public; try again if the error is retryable.
         ConfigurationError: there is no API key.
     """
-    return lifecycle.end(job, note=_said_by(by))
+    return lifecycle.expire(job, note=_describe_actor(by))
 
 
-def render_now(target: BinaryIO, **order: Any) -> Download:
-    """Make a document synchronously into ``target``, without a job.
+def render_now(target: BinaryIO, **kwargs: Unpack[EnqueueOptions]) -> SavedDocument:
+    """Render a document synchronously into ``target``, without a job.
 
-    For documents that take seconds: DocRaptor kills synchronous ones after 60 s.
+    For documents that take seconds: DocRaptor terminates synchronous documents after 60 s.
+
+    Args:
+        target: file opened for writing bytes.
+        kwargs: as for :func:`enqueue`.
 
     Raises:
-        ValidationError: naming the field; nothing was sent.
-        CallError: the call failed; ``sent`` says whether it may be on the bill.
+        TypeError: a keyword is unknown, or there is no name.
+        ValidationError: a field is invalid; nothing was sent.
+        CallError: the call failed; ``error.sent`` tells whether it may have been billed.
     """
-    wanted = Order(**order)
-    check_order(wanted)
-    if wanted.hosted:
-        raise ValidationError({"hosted": ["Use django_docraptor.hosted.host_now() for that."]})
-    request = request_of(wanted, wanted.content, Terms())
+    return render_spec(target, spec_from_keywords("render_now()", kwargs))
+
+
+def render_spec(target: BinaryIO, spec: JobSpec) -> SavedDocument:
+    """Render the document of a spec synchronously: see :func:`render_now`."""
+    validate_spec(spec)
+    if spec.hosted:
+        message = "render_now() cannot create a hosted document. Use render_hosted_now() instead."
+        raise ValidationError({"hosted": [message]})
+    request = build_request(spec, spec.content, EnqueueContext())
     check_content(request, max_bytes=conf.max_content_bytes)
-    return client_for(wanted.account).create_doc(request, target)
+    return client_for(spec.account).create_doc(request, target)
 
 
-def _said_by(user: Somebody | None) -> str:
-    name = user.get_username() if user else ""  # of somebody anonymous, blank
+def _describe_actor(user: AnyUser | None) -> str:
+    name = user.get_username() if user else ""  # "" for an anonymous user
     return f"by {name}" if name else ""
 
 
-def _known_keys(orders: list[Order]) -> dict[object, RenderJob]:
-    keys = [order.idempotency_key for order in orders if order.idempotency_key is not None]
-    known: dict[object, RenderJob] = {}
-    for start in range(0, len(keys), KEYS_AT_ONCE):
-        some = keys[start : start + KEYS_AT_ONCE]
-        jobs = RenderJob.objects.filter(idempotency_key__in=some)
-        known |= {job.idempotency_key: job for job in jobs}
-    return known
+def _find_existing_jobs(specs: list[JobSpec]) -> dict[object, RenderJob]:
+    keys = [spec.idempotency_key for spec in specs if spec.idempotency_key is not None]
+    existing_jobs: dict[object, RenderJob] = {}
+    for start in range(0, len(keys), KEY_BATCH_SIZE):
+        batch = keys[start : start + KEY_BATCH_SIZE]
+        jobs = RenderJob.objects.filter(idempotency_key__in=batch)
+        existing_jobs |= {job.idempotency_key: job for job in jobs}
+    return existing_jobs
 
 
-def _store(fresh: Mapping[object, tuple[RenderJob, RenderInput]]) -> dict[object, RenderJob]:
-    """Store jobs; where another process was faster with a key, that process's job counts."""
+def _insert_jobs(
+    new_jobs: Mapping[object, tuple[RenderJob, RenderInput]],
+) -> dict[object, RenderJob]:
+    """Insert jobs. If another process has inserted a key first, use its job."""
     try:
         with transaction.atomic(using=router.db_for_write(RenderJob)):
-            store(fresh.values())
-            tasks.ring_on_commit(tasks.submit)
+            insert_jobs(new_jobs.values())
+            wakeups.notify_on_commit(Step.SUBMIT)
     except IntegrityError:
-        if len(fresh) > 1:
-            with transaction.atomic(using=router.db_for_write(RenderJob)):  # all of them, or none
-                one_by_one = [_store({handle: pair}) for handle, pair in fresh.items()]
-            return {handle: job for stored in one_by_one for handle, job in stored.items()}
-        handle = next(iter(fresh))
-        job = RenderJob.objects.filter(idempotency_key=handle).first()
-        if job is None or job.idempotency_key != handle:  # an order without a key has its place
+        if len(new_jobs) > 1:
+            with transaction.atomic(using=router.db_for_write(RenderJob)):  # all or none
+                partial_results = [_insert_jobs({key: pair}) for key, pair in new_jobs.items()]
+            return {key: job for jobs in partial_results for key, job in jobs.items()}
+        job_key = next(iter(new_jobs))
+        job = RenderJob.objects.filter(idempotency_key=job_key).first()
+        if job is None or job.idempotency_key != job_key:  # a spec without a key has its index
             raise
-        return {handle: job}
-    for job, _stored in fresh.values():
-        del job.due_at  # the database's clock gave it: it is read when somebody asks
-    return {handle: job for handle, (job, _stored) in fresh.items()}
+        return {job_key: job}
+    for job, _input in new_jobs.values():
+        del job.due_at  # set by the database: loaded on access
+    return {job_key: job for job_key, (job, _input) in new_jobs.items()}

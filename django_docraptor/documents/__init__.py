@@ -1,11 +1,13 @@
-"""Declare documents as classes, in an app's ``documents.py``; they are found like ``admin.py``.
+"""Internal. Declare documents as classes in an app's ``documents.py``, found like ``admin.py``.
 
-``declaration``  :class:`Document`: what is made from what, and the verbs to make it
-``triggers``     signals that order a document
-``delivery``     finished documents go into a file field of their source
-``latest``       the newest document of an object, and of many objects
+Projects import these names from ``django_docraptor``.
+
+``declaration``  :class:`Document`: the declaration, and methods that generate it
+``triggers``     signals that enqueue a document
+``delivery``     copy finished documents to a file field of their source
+``latest``       the latest document of an object, and of many objects
 ``reports``      :class:`QuerysetDocument`: one document over many rows
-``checks``       mistakes in a class, found by ``manage.py check``
+``checks``       system checks for document classes
 """
 
 from django_docraptor.documents import checks

@@ -1,4 +1,7 @@
-"""System checks of document classes. Ids go on from those in ``django_docraptor.checks``."""
+"""Internal. System checks for document classes.
+
+Check IDs continue those of ``django_docraptor.checks``.
+"""
 
 from collections.abc import Iterator
 from datetime import timedelta
@@ -11,9 +14,9 @@ from django.template import TemplateDoesNotExist, TemplateSyntaxError
 from django.template.loader import get_template
 
 from django_docraptor import registry
-from django_docraptor.conf import wrong_duration
-from django_docraptor.documents.declaration import ClassRecipe, Document
-from django_docraptor.orders import MAX_PRIORITY, wrong_place, wrong_storage
+from django_docraptor.conf import duration_error
+from django_docraptor.documents.declaration import Document, DocumentAdapter
+from django_docraptor.job_specs import MAX_PRIORITY, locale_errors, storage_errors
 from django_docraptor.payloads import DocumentRequest, DocumentType, unknown_options
 
 DocumentClass = type[Document[Any]]
@@ -26,18 +29,19 @@ def _error(document: DocumentClass, number: int, message: str, hint: str) -> Err
 
 @register
 def check_documents(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
-    """Every registered class, or those of some apps."""
+    """Check every registered class, or those of the given apps."""
     labels = None if app_configs is None else {config.label for config in app_configs}
     return [
         message
-        for label, recipe in registry.all_recipes().items()
-        if isinstance(recipe, ClassRecipe) and (labels is None or label.partition(".")[0] in labels)
-        for message in check_document(recipe.document)
+        for label, adapter in registry.all_documents().items()
+        if isinstance(adapter, DocumentAdapter)
+        and (labels is None or label.partition(".")[0] in labels)
+        for message in check_document(adapter.document)
     ]
 
 
 def check_document(document: DocumentClass) -> list[CheckMessage]:
-    """What is wrong with one class."""
+    """Check one class."""
     checks = (_template, _type, _options, _model, _deliver_to, _defaults, _hosted, _storage)
     return [message for check in checks for message in check(document)]
 
@@ -51,27 +55,29 @@ def _template(document: DocumentClass) -> Iterator[CheckMessage]:
         yield _error(
             document,
             9,
-            f".template_name is {document.template_name!r}: {type(error).__name__}: {error}",
-            "Correct the name or the template, or install the app that has it.",
+            f".template_name is {document.template_name!r}, which cannot be loaded: "
+            f"{type(error).__name__}: {error}",
+            "Fix the name or the template, or add the app that contains it to INSTALLED_APPS.",
         )
 
 
 def _type(document: DocumentClass) -> Iterator[CheckMessage]:
     if document.document_type not in list(DocumentType):
-        hint = f"DocRaptor makes: {', '.join(DocumentType)}."
-        yield _error(document, 10, f".document_type is {document.document_type!r}.", hint)
+        message = f".document_type is {document.document_type!r}, which is not a document type."
+        yield _error(document, 10, message, f"Use one of: {', '.join(DocumentType)}.")
 
 
 def _options(document: DocumentClass) -> Iterator[CheckMessage]:
     try:
         request = DocumentRequest.from_options(name="check", content="-", options=document.options)
     except (ValidationError, TypeError, ValueError, AttributeError) as error:
-        hint = "The names are DocRaptor's own, as in its API documentation."
-        yield _error(document, 11, f".options cannot be sent: {error}", hint)
+        hint = "Use the option names and values of DocRaptor's API documentation."
+        yield _error(document, 11, f".options is invalid: {error}", hint)
         return
     for name, hint in unknown_options(request):
         yield Warning(
-            f"{document.__name__}.options has {name}, which this version does not know.",
+            f"{document.__name__}.options contains {name}, which this version of django_docraptor "
+            "does not know.",
             hint=hint,
             obj=document,
             id="django_docraptor.W005",
@@ -83,8 +89,8 @@ def _model(document: DocumentClass) -> Iterator[CheckMessage]:
     if model is None:
         return
     if not (isinstance(model, type) and issubclass(model, Model)) or model._meta.abstract:
-        hint = "Give the class of a concrete model, or leave it out."
-        yield _error(document, 12, f".model is {model!r}, which is no concrete model.", hint)
+        hint = "Set it to a concrete model class, or remove it."
+        yield _error(document, 12, f".model is {model!r}, which is not a concrete model.", hint)
 
 
 def _deliver_to(document: DocumentClass) -> Iterator[CheckMessage]:
@@ -92,8 +98,8 @@ def _deliver_to(document: DocumentClass) -> Iterator[CheckMessage]:
         yield _error(
             document,
             13,
-            f".deliver_to is {document.deliver_to!r}, which is no FileField of its model.",
-            "Name a FileField of the class in `model`.",
+            f".deliver_to is {document.deliver_to!r}, which is not a FileField of its model.",
+            "Set it to the name of a FileField of `model`.",
         )
 
 
@@ -107,28 +113,29 @@ def _is_file_field(document: DocumentClass) -> bool:
 
 def _defaults(document: DocumentClass) -> Iterator[CheckMessage]:
     for name, problem in [
-        *wrong_place(document.language, document.time_zone),
-        *_wrong_values(document),
+        *locale_errors(document.language, document.time_zone),
+        *_value_errors(document),
     ]:
-        hint = "Leave it out to have the default."
-        yield _error(document, 14, f".{name} cannot be: {problem}", hint)
+        hint = "Remove it to use the default."
+        yield _error(document, 14, f".{name} is invalid: {problem}", hint)
 
 
-def _wrong_values(document: DocumentClass) -> Iterator[tuple[str, str]]:
+def _value_errors(document: DocumentClass) -> Iterator[tuple[str, str]]:
     if document.test not in (None, True, False):
-        yield "test", f"{document.test!r} is none of None, True and False."
+        yield "test", f"It must be True, False or None, not {document.test!r}."
     priority: Any = document.priority
     if type(priority) is not int or abs(priority) > MAX_PRIORITY:
-        yield "priority", f"{priority!r} is no whole number within ±{MAX_PRIORITY}."
+        limits = f"between -{MAX_PRIORITY} and {MAX_PRIORITY}"
+        yield "priority", f"It must be an integer {limits}, not {priority!r}."
     if document.hosted not in (True, False):
-        yield "hosted", f"{document.hosted!r} is neither True nor False."
+        yield "hosted", f"It must be True or False, not {document.hosted!r}."
     lifetime: Any = document.hosted_lifetime
     if lifetime is not None and not (isinstance(lifetime, timedelta) and lifetime > timedelta(0)):
-        yield "hosted_lifetime", f"{lifetime!r} is no timedelta above zero."
+        yield "hosted_lifetime", f"It must be a positive timedelta, not {lifetime!r}."
     limit: Any = document.hosted_download_limit
     if limit is not None and (type(limit) is not int or limit < 1):
-        yield "hosted_download_limit", f"{limit!r} is no whole number from 1."
-    if document.retention is not None and (problem := wrong_duration(document.retention)):
+        yield "hosted_download_limit", f"It must be an integer of at least 1, not {limit!r}."
+    if document.retention is not None and (problem := duration_error(document.retention)):
         yield "retention", f"it {problem}."
 
 
@@ -137,12 +144,12 @@ def _hosted(document: DocumentClass) -> Iterator[CheckMessage]:
         yield _error(
             document,
             18,
-            ".hosted and .deliver_to exclude each other: DocRaptor keeps a hosted document.",
-            "Leave one of them out; link to job.public_url instead.",
+            ".hosted and .deliver_to cannot be combined: a hosted document has no file here.",
+            "Remove one of them. Link to job.public_url instead of delivering a file.",
         )
 
 
 def _storage(document: DocumentClass) -> Iterator[CheckMessage]:
-    for _name, problem in wrong_storage(document.storage):
-        hint = "Name an alias of STORAGES, or leave it out for the package's rule."
-        yield _error(document, 19, f".storage cannot be: {problem}", hint)
+    for _name, problem in storage_errors(document.storage):
+        hint = "Set it to an alias in STORAGES, or remove it to use the default document storage."
+        yield _error(document, 19, f".storage is invalid: {problem}", hint)

@@ -1,11 +1,11 @@
-"""What a document is, as a class: its template, its options, its verbs."""
+"""Internal. The document class: template, options, and methods that generate documents."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Set
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Set as AbstractSet
 from contextlib import contextmanager
-from dataclasses import fields
 from datetime import datetime, timedelta
 from io import BytesIO
-from typing import Any, BinaryIO, ClassVar, Generic, TypeVar, overload
+from typing import Any, BinaryIO, ClassVar, Generic, Unpack, overload
 
 from django.apps import apps
 from django.contrib.auth.base_user import AbstractBaseUser
@@ -18,133 +18,139 @@ from django.template.loader import render_to_string
 from django.utils import timezone, translation
 from django.utils.functional import Promise
 
-from django_docraptor import registry, shortcuts
-from django_docraptor.client import Download
-from django_docraptor.documents.delivery import deliver, listen, load_source
-from django_docraptor.documents.triggers import Trigger
+from django_docraptor import registry
+from django_docraptor.client import SavedDocument
+from django_docraptor.documents.delivery import connect_receivers, deliver, load_source
+from django_docraptor.documents.triggers import S, Trigger, TriggerOptions
+from django_docraptor.job_specs import (
+    DocumentOptions,
+    JobSpec,
+    check_keywords,
+    locale_errors,
+    mapping_errors,
+)
 from django_docraptor.models import RenderInput, RenderJob
-from django_docraptor.orders import wrong_mapping, wrong_place
-from django_docraptor.shortcuts import Order, enqueue_many
-
-S = TypeVar("S", bound="Model | None")
-ORDER_FIELDS = [field.name for field in fields(Order)]
+from django_docraptor.shortcuts import enqueue_many, render_spec
 
 
 class SourceGoneError(LookupError):
-    """The object that a document is made from no longer exists."""
+    """The object that a document is generated from no longer exists."""
 
 
 class Document(Generic[S]):
-    """A recipe: how one kind of document is made from an object, or from parameters.
+    """Declares how one kind of document is generated from an object or from parameters.
 
-    ``Document[Invoice]`` is made from an invoice, ``Document[None]`` from parameters alone. Every
-    subclass with a ``template_name`` is registered under ``<app label>.<class name>``.
+    ``Document[Invoice]`` is generated from an invoice, ``Document[None]`` from parameters alone.
+    Every subclass with a ``template_name`` is registered under ``<app label>.<class name>``.
     """
 
-    #: Model of the source; ``None`` for a document made from parameters alone.
+    #: Model of the source; ``None`` for a document generated from parameters alone.
     model: ClassVar[type[Model] | None] = None
-    #: Template that a worker renders to the HTML.
+    #: Template that a worker renders to HTML.
     template_name: ClassVar[str] = ""
     #: ``"pdf"``, ``"xlsx"`` or ``"xls"``.
     document_type: ClassVar[str] = "pdf"
-    #: DocRaptor's options, over ``DOCRAPTOR["DEFAULTS"]``.
+    #: DocRaptor's options; they override ``DOCRAPTOR["DEFAULTS"]``.
     options: ClassVar[Mapping[str, Any]] = {}
-    #: Free and watermarked; ``None`` for ``DOCRAPTOR["TEST_MODE"]``.
+    #: Whether documents are free and watermarked; ``None``: use ``DOCRAPTOR["TEST_MODE"]``.
     test: ClassVar[bool | None] = None
-    #: Higher goes first.
+    #: Jobs with a higher priority are submitted first.
     priority: ClassVar[int] = 0
-    #: Language and time zone in which it is rendered; ``None`` for those of whoever orders it.
+    #: Language and time zone for rendering; ``None``: those active when it is enqueued.
     language: ClassVar[str | None] = None
     time_zone: ClassVar[str | None] = None
-    #: Name of a file field of the source that gets the finished document, too.
+    #: Name of a file field of the source that also gets a copy of the finished document.
     deliver_to: ClassVar[str] = ""
-    #: Alias in ``STORAGES`` of where the file goes; blank for the package's rule.
+    #: Alias in ``STORAGES`` for the file; blank for the default document storage.
     storage: ClassVar[str] = ""
-    #: DocRaptor keeps it, at an address that **anyone** who has it may read; the job has no file.
+    #: Hosted by DocRaptor at a URL that **anyone** who has it can read; the job has no file.
     hosted: ClassVar[bool] = False
-    #: How long after the order it ends there; ``None``: it does not by itself.
+    #: Time after enqueueing at which a hosted document expires; ``None``: never.
     hosted_lifetime: ClassVar[timedelta | None] = None
-    #: Downloads after which it ends there; ``None``: any number.
+    #: Number of downloads after which a hosted document expires; ``None``: unlimited.
     hosted_download_limit: ClassVar[int | None] = None
-    #: How long finished jobs are kept, with their files; ``None``: ``DOCRAPTOR["RETENTION"]``,
-    #: ``timedelta.max``: for ever.
+    #: How long finished jobs and their files are kept; ``None``: ``DOCRAPTOR["RETENTION"]``;
+    #: ``timedelta.max``: forever.
     retention: ClassVar[timedelta | None] = None
-    #: What people call it in the admin; blank for the words of the class's name.
+    #: Name in the admin; blank: derived from the class name.
     verbose_name: ClassVar[str | Promise] = ""
-    #: Form that the admin asks before it orders; its cleaned data become the parameters.
+    #: Form that the admin shows first; its cleaned data become the parameters.
     form_class: ClassVar[type[Form] | None] = None
-    #: Name under which jobs refer to this class; set when it is registered.
+    #: Label stored in jobs; set on registration.
     label: ClassVar[str] = ""
 
-    # What `order()` takes by name.
-    _arguments: ClassVar[Set[str]] = {*ORDER_FIELDS, "snapshot"}
+    # Keywords of `enqueue()` and the like, beside `snapshot`.
+    _keywords: ClassVar[AbstractSet[str]] = (
+        DocumentOptions.__required_keys__ | DocumentOptions.__optional_keys__
+    )
 
+    # None is the source of a Document[None] alone: for any other, checkers refuse it.
     def __init__(
         self,
-        source: S | None = None,
+        source: S = None,  # type: ignore[assignment]
         params: Mapping[str, Any] | None = None,
         *,
-        ordered_type: str = "",
+        requested_type: str = "",
     ) -> None:
-        self.source: S = source  # type: ignore[assignment] # None only in a Document[None]
+        self.source: S = source
         self.params = params or {}
-        self.ordered_type = ordered_type
+        self.requested_type = requested_type
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         if cls.template_name:
             app = apps.get_containing_app_config(cls.__module__) if apps.apps_ready else None
-            home = app.label if app else cls.__module__.partition(".")[0]
-            cls.label = f"{home}.{cls.__name__}"
-            registry.register(cls.label, ClassRecipe(cls))
+            app_label = app.label if app else cls.__module__.partition(".")[0]
+            cls.label = f"{app_label}.{cls.__name__}"
+            registry.register(cls.label, DocumentAdapter(cls))
         if cls.label and cls.deliver_to:
-            listen()
+            connect_receivers()
 
-    # --- what a project may override ---------------------------------------------------------
+    # --- Hooks for subclasses ----------------------------------------------------------------
 
     def get_name(self) -> str:
-        """File name of the document, at most 200 characters."""
+        """Return the file name of the document, at most 200 characters."""
         source: Model | None = self.source
         stem = type(self).__name__ if source is None else f"{type(self).__name__}-{source.pk}"
         return f"{stem}.{self.get_document_type()}"
 
     def get_document_type(self) -> str:
-        """The type that was ordered, by argument or by parameter, else the class's."""
-        return self.ordered_type or str(self.params.get("document_type", self.document_type))
+        """Return the requested type (argument or parameter), or else the class's."""
+        return self.requested_type or str(self.params.get("document_type", self.document_type))
 
     def get_options(self) -> Mapping[str, Any]:
-        """DocRaptor's options."""
+        """Return DocRaptor's options."""
         return self.options
 
     def get_language(self) -> str | None:
-        """Language of the document, such as its reader's; ``None`` for the present one."""
+        """Return the document's language, such as the recipient's; ``None`` for the current one."""
         return self.language
 
     def get_time_zone(self) -> str | None:
-        """Key of the document's time zone; ``None`` for the present one."""
+        """Return the name of the document's time zone; ``None`` for the current one."""
         return self.time_zone
 
     def get_idempotency_key(self) -> str | None:
-        """What makes two orders the same document; ``None``: each order makes another one.
+        """Return a key that identifies the document; ``None``: every call creates a new one.
 
-        At most one job ever has it, whoever orders: a signal, a view, or your code. The admin has
-        keys of its own, since there somebody asks for another one.
+        At most one job ever has the key, whether a signal, a view or your code enqueues it. The
+        admin uses its own keys, because its users explicitly ask for a new document.
         """
         return None
 
     def get_hosted_expires_at(self) -> datetime | None:
-        """When a hosted document ends; ``None``: not by itself."""
+        """Return when a hosted document expires; ``None``: never."""
         return None if self.hosted_lifetime is None else timezone.now() + self.hosted_lifetime
 
     def get_context(self) -> Mapping[str, Any]:
-        """Template context, made in the worker.
+        """Return the template context. Called in the worker.
 
-        ``source``, ``params`` and ``document_type`` are always there.
+        ``source``, ``params`` and ``document_type`` are always present.
         """
         return {}
 
     def get_base_context(self) -> dict[str, Any]:
-        """What every template of this kind of document has, whatever ``get_context`` says."""
+        """Return the context that is always present; ``get_context`` overrides it."""
         return {
             "source": self.source,
             "params": self.params,
@@ -152,89 +158,127 @@ class Document(Generic[S]):
         }
 
     def render(self) -> str:
-        """The HTML."""
+        """Return the HTML."""
         context = {**self.get_base_context(), **self.get_context()}
         return render_to_string(self.template_name, context)
 
     @classmethod
     def may_download(cls, user: AbstractBaseUser, job: RenderJob) -> bool:
-        """Whether a user, who is logged in and active, may have a finished document.
+        """Return whether a logged-in, active user may download a finished document.
 
-        By default its owner, and who has the permission to view jobs.
+        Default: the owner, and users with permission to view jobs.
         """
         return job.may_be_read_by(user)
 
-    # --- what a project calls ----------------------------------------------------------------
+    # --- Public API --------------------------------------------------------------------------
 
     @classmethod
-    def enqueue(cls, source: S | None = None, **order: Any) -> RenderJob:
-        """Make one document, after commit.
+    def enqueue(
+        cls,
+        source: S = None,  # type: ignore[assignment]
+        *,
+        snapshot: bool = False,
+        **kwargs: Unpack[DocumentOptions],
+    ) -> RenderJob:
+        """Enqueue one document, starting after commit.
 
-        Takes what :func:`django_docraptor.shortcuts.enqueue` takes, and ``snapshot``: render the
-        template now, for a document that must show what was true at this moment.
+        Args:
+            source: the object it is generated from.
+            snapshot: render the template now, so that the document shows the current data.
+            kwargs: as for :func:`django_docraptor.enqueue`; they override the class.
 
         Raises:
-            ValidationError: naming the field; nothing was stored.
+            TypeError: a keyword is unknown.
+            ValidationError: a field is invalid; nothing was saved.
         """
-        return enqueue_many([cls.order(source, **order)])[0]
+        return enqueue_many([cls.spec(source, snapshot=snapshot, **kwargs)])[0]
 
     @classmethod
-    def enqueue_many(cls, sources: Iterable[S], **order: Any) -> list[RenderJob]:
-        """Make a document of each source, with few queries and one bell."""
-        return enqueue_many(cls.order(source, **order) for source in sources)
+    def enqueue_many(
+        cls,
+        sources: Iterable[S],
+        *,
+        snapshot: bool = False,
+        **kwargs: Unpack[DocumentOptions],
+    ) -> list[RenderJob]:
+        """Enqueue a document for each source, with few queries and one notification."""
+        return enqueue_many(cls.spec(source, snapshot=snapshot, **kwargs) for source in sources)
 
-    @classmethod
     @overload
-    def render_now(cls, source: S | None = None, target: None = None, **order: Any) -> bytes: ...
-
     @classmethod
+    def render_now(
+        cls, source: S = ..., target: None = None, **kwargs: Unpack[DocumentOptions]
+    ) -> bytes: ...
+
     @overload
-    def render_now(cls, source: S | None, target: BinaryIO, **order: Any) -> Download: ...
+    @classmethod
+    def render_now(
+        cls, source: S, target: BinaryIO, **kwargs: Unpack[DocumentOptions]
+    ) -> SavedDocument: ...
 
     @classmethod
     def render_now(
-        cls, source: S | None = None, target: BinaryIO | None = None, **order: Any
-    ) -> bytes | Download:
-        """Make a document synchronously, without a job: for those that take seconds.
+        cls,
+        source: S = None,  # type: ignore[assignment]
+        target: BinaryIO | None = None,
+        **kwargs: Unpack[DocumentOptions],
+    ) -> bytes | SavedDocument:
+        """Render a document synchronously, without a job. For documents that take seconds.
 
         Args:
-            target: a file to write it to; without one, its bytes are returned.
+            source: the object it is generated from.
+            target: file opened for writing bytes; without one, the bytes are returned.
+            kwargs: as for :meth:`enqueue`.
 
         Raises:
-            ValidationError: naming the field; nothing was sent.
-            CallError: the call failed; ``sent`` says whether it may be on the bill.
+            TypeError: a keyword is unknown.
+            ValidationError: a field is invalid; nothing was sent.
+            CallError: the call failed; ``error.sent`` tells whether it may have been billed.
         """
-        made = cls.order(source, snapshot=True, **{"hosted": False, **order})
-        arguments = {name: getattr(made, name) for name in ORDER_FIELDS}
+        options: DocumentOptions = {"hosted": False, **kwargs}
+        spec = cls.spec(source, snapshot=True, **options)
         if target is not None:
-            return shortcuts.render_now(target, **arguments)
+            return render_spec(target, spec)
         buffer = BytesIO()
-        shortcuts.render_now(buffer, **arguments)
+        render_spec(buffer, spec)
         return buffer.getvalue()
 
     @classmethod
-    def preview_html(cls, source: S | None = None, **order: Any) -> str:
-        """The HTML that would be sent now, in the document's language and time zone."""
-        document = cls.of(source, order)
-        with document.at_its_place(order):
+    def preview_html(
+        cls,
+        source: S = None,  # type: ignore[assignment]
+        **kwargs: Unpack[DocumentOptions],
+    ) -> str:
+        """Return the HTML that would be sent now, in the document's language and time zone."""
+        overrides: dict[str, Any] = {**kwargs}
+        document = cls._build(source, overrides)
+        with document._activate_locale(overrides):
             return document.render()
 
     @classmethod
     def deliver(cls, job: RenderJob) -> bool:
-        """Bring a finished document into its source's file field, if the class names one.
+        """Copy a finished document to its source's file field, if ``deliver_to`` is set.
 
-        This happens by itself; call it for documents that were made before there was a
-        ``deliver_to``. Returns whether the field got the file by this call.
+        This happens automatically; call it for documents generated before ``deliver_to`` was set.
+
+        Returns:
+            Whether this call updated the field.
         """
         return bool(cls.deliver_to) and deliver(job, cls.deliver_to)
 
     @classmethod
-    def order(cls, source: S | None = None, *, snapshot: bool = False, **order: Any) -> Order:
-        """The order for one document, with what the class says and the call does not."""
-        document = cls.of(source, order)
-        hosted = order.get("hosted", cls.hosted)
-        with document.at_its_place(order) as place:
-            said: dict[str, Any] = {
+    def spec(
+        cls,
+        source: S = None,  # type: ignore[assignment]
+        *,
+        snapshot: bool = False,
+        **kwargs: Unpack[DocumentOptions],
+    ) -> JobSpec:
+        """Return the JobSpec of one document: the class's declarations and the given overrides."""
+        overrides: dict[str, Any] = {**kwargs}
+        document = cls._build(source, overrides)
+        with document._activate_locale(overrides) as locale:
+            values: dict[str, Any] = {
                 "document": cls.label,
                 "name": document.get_name(),
                 "document_type": document.get_document_type(),
@@ -243,14 +287,15 @@ class Document(Generic[S]):
                 "priority": cls.priority,
                 "test": cls.test,
                 "storage": cls.storage,
-                **place,
+                **locale,
             }
-            if hosted:
-                said |= document.hosting()
+            if overrides.get("hosted", cls.hosted):
+                values |= document._hosting_options()
             if snapshot:
-                said["content"] = document.render()
-                _check_snapshot(said["content"])
-        return Order(**(said | order | {"params": document.params, "source": document.source}))
+                values["content"] = document.render()
+                _check_snapshot(values["content"])
+        values |= overrides | {"params": document.params, "source": document.source}
+        return JobSpec(**values)
 
     @classmethod
     def on(
@@ -259,67 +304,77 @@ class Document(Generic[S]):
         *,
         sender: Any = None,
         when: Callable[[S], bool] | None = None,
-        source: Callable[..., Any] | None = None,
-        **order: Any,
+        get_source: Callable[..., S | None] | None = None,
+        **kwargs: Unpack[TriggerOptions[S]],
     ) -> Trigger:
-        """Make a document whenever a signal is sent, as part of the sender's transaction.
+        """Enqueue a document whenever a signal is sent, in the sender's transaction.
 
         Args:
+            signal: the signal.
             sender: as for ``Signal.connect``.
-            when: decides by the source whether a document is wanted.
-            source: finds the source in the signal's arguments; by default their ``instance``.
-            order: as for :meth:`enqueue`; a function is called with the source.
+            when: called with the source; returns whether to enqueue.
+            get_source: returns the source for the signal's arguments; default: their ``instance``.
+            kwargs: as for :meth:`enqueue`; a function is called with the source.
 
         Returns:
             The connection, with ``disconnect()``.
 
         Raises:
-            TypeError: an order has no such argument.
+            TypeError: a keyword is unknown.
         """
-        for name in order.keys() - cls._arguments:
-            raise TypeError(f"{cls.__name__}.enqueue() has no argument {name!r}.")
-        find = source or _instance
-        trigger = Trigger(signal, sender, cls.model or Model, find, when, cls.order, order)
+        check_keywords(f"{cls.__name__}.on()", kwargs, cls._keywords | {"snapshot"})
+        get_source = get_source or _instance
+        model = cls.model or Model
+        trigger = Trigger(signal, sender, model, get_source, when, cls.spec, {**kwargs})
         trigger.connect()
         return trigger
 
     @classmethod
-    def on_save(cls, when: Callable[[S], bool] | None = None, **order: Any) -> Trigger:
-        """Make a document whenever an object of ``model`` is saved.
+    def on_save(
+        cls, when: Callable[[S], bool] | None = None, **kwargs: Unpack[TriggerOptions[S]]
+    ) -> Trigger:
+        """Enqueue a document whenever an object of ``model`` is saved.
 
-        Ten saves in one transaction make one document.
+        One document even for ten saves in a transaction. Takes what :meth:`on` does.
         """
         if cls.model is None:
             raise ImproperlyConfigured(f"{cls.__name__}.on_save() needs {cls.__name__}.model.")
         signal: ModelSignal = post_save
-        return cls.on(signal, sender=cls.model, when=when, **order)
+        return cls.on(signal, sender=cls.model, when=when, **kwargs)
 
-    # --- what the package calls --------------------------------------------------------------
+    # --- Internal ----------------------------------------------------------------------------
 
     @classmethod
-    def of(cls, source: S | None, order: dict[str, Any]) -> "Document[S]":
-        """The document of a source as an order wants it; takes ``params`` out of the order."""
-        params = order.pop("params", None)
+    def _build(cls, source: S, overrides: dict[str, Any]) -> "Document[S]":
+        """Return the document for a source; pop ``params`` from the overrides."""
+        check_keywords(cls.__name__, overrides, cls._keywords)
+        params = overrides.pop("params", None)
         params = {} if params is None else params
-        if problems := dict([*wrong_mapping("params", params), *cls._wrong_source(source)]):
-            raise ValidationError(problems)
-        return cls(source, params, ordered_type=order.get("document_type", ""))
+        if errors := dict([*mapping_errors("params", params), *cls._source_errors(source)]):
+            raise ValidationError(errors)
+        return cls(source, params, requested_type=overrides.get("document_type", ""))
 
     @classmethod
-    def is_made_from(cls, model: type) -> bool:
-        """Whether an object of that class can be the source. A proxy is its model, either way."""
-        own = cls.model
-        return own is None or issubclass(model, own._meta.concrete_model or own)
+    def accepts_model(cls, model: type) -> bool:
+        """Return whether objects of this class can be the source.
+
+        Proxies count as their concrete model.
+        """
+        own_model = cls.model
+        return own_model is None or issubclass(model, own_model._meta.concrete_model or own_model)
 
     @classmethod
-    def _wrong_source(cls, source: object) -> Iterator[tuple[str, str]]:
-        """What is not made from its own model would be a document of somebody else's."""
-        if cls.model and not cls.is_made_from(source.__class__):
-            given = "nothing" if source is None else source.__class__.__name__
-            yield "source", f"{cls.__name__} is made from {cls.model.__name__}, not from {given}."
+    def _source_errors(cls, source: object) -> Iterator[tuple[str, str]]:
+        """Report a source of the wrong model."""
+        if cls.model and not cls.accepts_model(source.__class__):
+            given = "None" if source is None else source.__class__.__name__
+            yield (
+                "source",
+                f"{cls.__name__} requires a source of model {cls.model.__name__}, not {given}.",
+            )
 
-    def hosting(self) -> dict[str, Any]:
-        """What an order for a hosted document says of it."""
+    def _hosting_options(self) -> dict[str, Any]:
+        """Return the keywords of a hosted document."""
         return {
             "hosted": True,
             "hosted_expires_at": self.get_hosted_expires_at(),
@@ -327,16 +382,18 @@ class Document(Generic[S]):
         }
 
     @contextmanager
-    def at_its_place(self, order: Mapping[str, Any]) -> Iterator[dict[str, str | None]]:
-        """In the language and time zone of the order, else the document's, else the present."""
-        language = order.get("language") or self.get_language()
-        time_zone = order.get("time_zone") or self.get_time_zone()
-        problems = dict(wrong_place(language, time_zone))
-        if problems:
-            raise ValidationError(problems)
-        speaking = language or translation.get_language()
+    def _activate_locale(self, overrides: Mapping[str, Any]) -> Iterator[dict[str, str | None]]:
+        """Activate language and time zone: the overrides', else the document's, else the current.
+
+        Raises:
+            ValidationError: there is no such language or time zone.
+        """
+        language = overrides.get("language") or self.get_language()
+        time_zone = overrides.get("time_zone") or self.get_time_zone()
+        if errors := dict(locale_errors(language, time_zone)):
+            raise ValidationError(errors)
         with (
-            translation.override(speaking),
+            translation.override(language or translation.get_language()),
             timezone.override(time_zone or timezone.get_current_timezone()),
         ):
             yield {"language": language, "time_zone": time_zone}
@@ -347,37 +404,44 @@ def _instance(*, instance: Any = None, **kwargs: Any) -> Any:
 
 
 def _check_snapshot(content: str) -> None:
-    if not content.strip():  # blank content means: render it in the worker
-        raise ValidationError({"content": ["The template rendered nothing."]})
+    if not content.strip():  # blank content would mean that a worker renders it
+        raise ValidationError({"content": ["The template produced no output."]})
 
 
-class ClassRecipe:
-    """A document class as the life cycle sees it."""
+class DocumentAdapter:
+    """Adapts a document class to what the lifecycle needs of a registered document."""
 
     def __init__(self, document: type[Document[Any]]) -> None:
         self.document = document
 
     @property
     def template_name(self) -> str:
-        """For messages about what the template has rendered."""
+        """Return the name of the class's template, for messages."""
         return self.document.template_name
 
     @property
     def retention(self) -> timedelta | None:
-        """As the class says."""
+        """Return the class's retention."""
         return self.document.retention
 
-    def render(self, job: RenderJob, stored: RenderInput) -> str:
-        """The HTML for a job. Raises SourceGoneError, or whatever the template raises."""
+    def render(self, job: RenderJob, job_input: RenderInput) -> str:
+        """Return the HTML for a job.
+
+        Raises:
+            SourceGoneError: the source no longer exists. A template may raise anything.
+        """
         source = load_source(job)
         if job.object_id and source is None:
-            raise SourceGoneError(f"The source {job.content_type} {job.object_id} is gone.")
-        return self.document(source, stored.params, ordered_type=job.document_type).render()
+            raise SourceGoneError(
+                f"The source {job.content_type} {job.object_id} no longer exists."
+            )
+        document = self.document(source, job_input.params, requested_type=job.document_type)
+        return document.render()
 
     def may_download(self, user: AbstractBaseUser, job: RenderJob) -> bool:
-        """As the class says."""
+        """Return whether the class lets the user download the job."""
         return self.document.may_download(user, job)
 
     def deliver(self, job: RenderJob) -> None:
-        """Into the source's file field, where the class names one."""
+        """Copy the file to the source's field, if ``deliver_to`` is set."""
         self.document.deliver(job)

@@ -1,9 +1,10 @@
-"""A finished document goes into a file field of the object that it was made from.
+"""Internal. Copy finished documents to a file field of their source.
 
-It is driven by the event that carries ``document_completed``, so a worker that dies in between
-leaves it to the next tick. A failure is a line of the job's history which is itself due again.
+Delivery is triggered by ``document_completed``; if a worker dies in between, the next tick repeats
+it. A failure is recorded as an event that is due again.
 """
 
+import logging
 import os
 import traceback
 from pathlib import Path
@@ -15,48 +16,56 @@ from django.db import router, transaction
 from django.db.models import F, FileField, Model, Q
 
 from django_docraptor import registry
-from django_docraptor.lifecycle.backoff import delay
-from django_docraptor.models import SIGNAL_LEASE, RenderEvent, RenderJob, after, logger
+from django_docraptor.lifecycle.pacing import backoff_delay
+from django_docraptor.models import SIGNAL_LEASE_SECONDS, RenderEvent, RenderJob, seconds_from_now
 from django_docraptor.signals import delivery_due, document_completed
-from django_docraptor.states import Kind
-from django_docraptor.storage import file_name
+from django_docraptor.states import EventKind
+from django_docraptor.storage import add_extension
 
-# Tries after which a person must look: more than an hour of a storage that is down.
+logger = logging.getLogger(__name__)
+
+# Give up after this many tries, which span more than an hour of storage downtime.
 MAX_DELIVERIES = 20
-# Hexadecimal digits of the job's key in a delivered file's name: no two jobs share a name.
-KEY_DIGITS = 12
+# Hex digits of the job ID in a delivered file's name, which make it unique.
+ID_DIGITS = 12
 
 
-def listen() -> None:
-    """Deliver from now on; called once some document has ``deliver_to``."""
+def connect_receivers() -> None:
+    """Connect the receivers. Called when a document sets ``deliver_to``."""
     for signal in (document_completed, delivery_due):
-        signal.connect(receive, dispatch_uid="django_docraptor.delivery")
+        signal.connect(handle_delivery, dispatch_uid="django_docraptor.delivery")
 
 
-def receive(job: RenderJob, **kwargs: Any) -> None:
-    """Deliver a job's document; note a failure, and when to try again."""
-    recipe = registry.find(job.document)
-    if recipe is None:
+def handle_delivery(job: RenderJob, **kwargs: Any) -> None:
+    """Deliver a job's document; on failure, record it and schedule a retry."""
+    document = registry.find(job.document)
+    if document is None:
         return
     try:
-        recipe.deliver(job)
-    except Exception as error:  # noqa: BLE001 - storages raise whatever their library raises
-        logger.error("Job %s could not be delivered", job.pk, exc_info=error)
-        note_failure(job, error)
+        document.deliver(job)
+    except Exception as error:
+        logger.error("Job %s: delivery failed", job.pk, exc_info=error)
+        record_failure(job, error)
 
 
-def note_failure(job: RenderJob, error: Exception) -> None:
-    """Write the failure down whole; the line is due again, a bounded number of times."""
-    tries = job.events.filter(kind=Kind.NOT_DELIVERED).count() + 1
-    due = after(SIGNAL_LEASE + delay(tries)) if tries < MAX_DELIVERIES else None
-    story = "".join(traceback.format_exception(error))
+def record_failure(job: RenderJob, error: Exception) -> None:
+    """Record the full traceback, and schedule a bounded number of retries."""
+    tries = job.events.filter(kind=EventKind.DELIVERY_FAILED).count() + 1
+    due = (
+        seconds_from_now(SIGNAL_LEASE_SECONDS + backoff_delay(tries))
+        if tries < MAX_DELIVERIES
+        else None
+    )
+    traceback_text = "".join(traceback.format_exception(error))
     with transaction.atomic(using=router.db_for_write(RenderJob)):
-        event = job.record(Kind.NOT_DELIVERED, note=story, detail={"tries": tries})
+        event = job.record_event(
+            EventKind.DELIVERY_FAILED, note=traceback_text, detail={"tries": tries}
+        )
         RenderEvent.objects.filter(pk=event.pk).update(signal_due_at=due)
 
 
 def load_source(job: RenderJob) -> Model | None:
-    """What a job is made from, where it is written: a replica may lag behind the order."""
+    """Return a job's source from the primary database: a replica may lag behind."""
     if not job.content_type_id:
         return None
     model = ContentType.objects.get_for_id(job.content_type_id).model_class()
@@ -67,80 +76,89 @@ def load_source(job: RenderJob) -> Model | None:
 
 
 def deliver(job: RenderJob, field_name: str) -> bool:
-    """Store a copy through the field's own storage, and point the field to it.
+    """Store a copy in the field's storage and update the field.
 
-    Safe to repeat, and to run twice at once. A newer job's file stays. The object is not saved and
-    no signal is sent: one column changes. Returns whether the field got the file by this call.
+    Safe to repeat, and to run twice at once. A newer job's file is kept. The object is not name
+    and no signal is sent: one column changes.
+
+    Returns:
+        Whether this call updated the field.
     """
     source = load_source(job)
-    if source is None or job.hosted or not _is_wanted(job):
+    if source is None or job.hosted or not _should_deliver(job):
         logger.info("Job %s: nothing to deliver", job.pk)
         return False
     field = cast(FileField, source._meta.get_field(field_name))
-    saved = _copy(job, source, field)
+    name = _store_copy(job, source, field)
     delivered = False
     try:
-        delivered = _point(job, source, field, saved)
+        delivered = _update_field(job, source, field, name)
     finally:
         if not delivered:
-            _discard(source, field, saved)
+            _delete_unused(source, field, name)
     return delivered
 
 
-def _is_wanted(job: RenderJob) -> bool:
-    """Whether neither this document nor a newer one of the same source is there already."""
+def _should_deliver(job: RenderJob) -> bool:
+    """Return whether neither this document nor a newer one was delivered."""
     delivered = RenderJob.objects.filter(
         document=job.document,
         content_type_id=job.content_type_id,
         object_id=job.object_id,
-        events__kind=Kind.DELIVERED,
+        events__kind=EventKind.DELIVERED,
     )
     if delivered.filter(pk=job.pk).exists():
         return False
-    rivals = RenderJob.objects.filter(Q(pk=job.pk) | Q(pk__in=delivered.values("pk")))
-    return rivals.newest_first().first() == job
+    candidates = RenderJob.objects.filter(Q(pk=job.pk) | Q(pk__in=delivered.values("pk")))
+    return candidates.latest_first().first() == job
 
 
-def _copy(job: RenderJob, source: Model, field: FileField) -> str:
-    """Store the file. Its name has the job's key, for storages that overwrite what is there."""
-    shown = Path(file_name(job.name, job.document_type)).name
-    root, ending = os.path.splitext(field.generate_filename(source, shown))
-    name = f"{root}-{job.pk.hex[:KEY_DIGITS]}{ending}"
+def _store_copy(job: RenderJob, source: Model, field: FileField) -> str:
+    """Store a copy, named after the job's ID: a storage may overwrite files of the same name."""
+    copy_name = Path(add_extension(job.name, job.document_type)).name
+    root, extension = os.path.splitext(field.generate_filename(source, copy_name))
+    name = f"{root}-{job.pk.hex[:ID_DIGITS]}{extension}"
     with job.file.open("rb") as file:
         return str(field.storage.save(name, file, max_length=field.max_length))
 
 
-def _point(job: RenderJob, source: Model, field: FileField, saved: str) -> bool:
-    """Point the column to the file, under the row's lock. Returns whether it was still wanted."""
+def _update_field(job: RenderJob, source: Model, field: FileField, name: str) -> bool:
+    """Update the column with the row locked.
+
+    Returns:
+        Whether it was updated.
+    """
     rows = _rows(source)
     with (
         transaction.atomic(using=router.db_for_write(RenderJob)),
         transaction.atomic(using=rows.db),
     ):
-        # A write first: it takes the row's lock on every database.
-        if not rows.update(**{field.attname: F(field.attname)}) or not _is_wanted(job):
+        # Write first: this locks the row on every database.
+        if not rows.update(**{field.attname: F(field.attname)}) or not _should_deliver(job):
             return False
-        before = rows.values_list(field.attname, flat=True).get()
-        rows.update(**{field.attname: saved})
-        job.record(Kind.DELIVERED, detail={"field": field.name, "file": saved})
-        if before and before != saved:
+        old_name = rows.values_list(field.attname, flat=True).get()
+        rows.update(**{field.attname: name})
+        job.record_event(EventKind.DELIVERED, detail={"field": field.name, "file": name})
+        if old_name and old_name != name:
             storage = field.storage
-            transaction.on_commit(lambda: _delete(storage, before, job), using=rows.db, robust=True)
+            transaction.on_commit(
+                lambda: _delete(storage, old_name, job), using=rows.db, robust=True
+            )
     return True
 
 
 def _delete(storage: Storage, name: str, job: RenderJob) -> None:
-    """Remove the file that a delivered one has replaced; failing leaves a file too many."""
+    """Delete the replaced file. On failure an unused file remains."""
     try:
         storage.delete(name)
-    except Exception:  # noqa: BLE001 - as above
-        logger.exception("Job %s: the file that its own replaces stays in the storage", job.pk)
+    except Exception:
+        logger.exception("Job %s: could not delete the replaced file", job.pk)
 
 
-def _discard(source: Model, field: FileField, saved: str) -> None:
-    """Remove a copy that the field did not get, unless it has it from elsewhere."""
-    if not _rows(source).filter(**{field.attname: saved}).exists():
-        field.storage.delete(saved)
+def _delete_unused(source: Model, field: FileField, name: str) -> None:
+    """Delete a copy, unless the field refers to it."""
+    if not _rows(source).filter(**{field.attname: name}).exists():
+        field.storage.delete(name)
 
 
 def _rows(source: Model) -> Any:

@@ -1,4 +1,4 @@
-"""The newest finished document of an object, and of many objects without a query for each."""
+"""Internal. The latest completed document of one object, or of many without a query for each."""
 
 from collections.abc import Iterable
 from typing import TypeVar
@@ -15,40 +15,41 @@ M = TypeVar("M", bound=Model)
 
 
 def latest_document(source: M, document: type[Document[M]]) -> RenderJob | None:
-    """The finished job that was ordered last, or ``None``."""
-    return _finished(document).for_source(source).newest_first().first()
+    """Return the latest completed job of a source, or ``None``."""
+    return _completed_jobs(document).for_source(source).latest_first().first()
 
 
 def attach_latest_documents(
     sources: Iterable[M], document: type[Document[M]], *, attribute: str = "latest_document"
 ) -> list[M]:
-    """Give each object its newest finished job, or ``None``, as an attribute.
+    """Attach the latest completed job, or ``None``, to each object.
 
-    One query for all of them (and one for the objects, if they are a queryset not yet evaluated).
+    One query for all objects, plus one if ``sources`` is an unevaluated queryset.
 
     Args:
-        sources: objects of one model; a queryset keeps what it was given.
-        attribute: its name.
+        sources: objects of one model.
+        document: the document class.
+        attribute: name of the attribute to set.
 
     Returns:
-        The same objects.
+        The same objects. A queryset's own rows have the attribute, too.
     """
     objects = list(sources)
-    found = _latest(objects, document) if objects else {}
+    latest_jobs = _latest_jobs(objects, document) if objects else {}
     for source in objects:
-        setattr(source, attribute, found.get(str(source.pk)))
+        setattr(source, attribute, latest_jobs.get(str(source.pk)))
     return objects
 
 
-def _finished(document: type[Document[M]]) -> RenderJobQuerySet:
+def _completed_jobs(document: type[Document[M]]) -> RenderJobQuerySet:
     return RenderJob.objects.filter(document=document.label, state=State.COMPLETED)
 
 
-def _latest(sources: list[M], document: type[Document[M]]) -> dict[str, RenderJob]:
-    newest = [F("created_at").desc(), F("finished_at").desc(), F("pk").desc()]
-    place = Window(RowNumber(), partition_by=F("object_id"), order_by=newest)
-    jobs = _finished(document).filter(
+def _latest_jobs(sources: list[M], document: type[Document[M]]) -> dict[str, RenderJob]:
+    latest_first = [F("created_at").desc(), F("finished_at").desc(), F("pk").desc()]
+    rank = Window(RowNumber(), partition_by=F("object_id"), order_by=latest_first)
+    jobs = _completed_jobs(document).filter(
         content_type=ContentType.objects.get_for_model(sources[0]),
         object_id__in=[str(source.pk) for source in sources],
     )
-    return {job.object_id: job for job in jobs.annotate(place=place).filter(place=1)}
+    return {job.object_id: job for job in jobs.annotate(rank=rank).filter(rank=1)}

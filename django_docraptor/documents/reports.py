@@ -1,51 +1,59 @@
-"""One document over many rows, rendered without having all of them in memory.
+"""Internal. Documents over many rows, rendered without loading all of them into memory.
 
-What a job stores about its rows is JSON: their primary keys, the arguments of ``filter()``, or how
-somebody else finds them.
+A job stores its rows as JSON: primary keys, arguments of ``filter()``, or a stored query.
 """
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
-from typing import Any, ClassVar, Generic, TypeVar, cast
+from typing import TYPE_CHECKING, Any, BinaryIO, ClassVar, Generic, TypeVar, Unpack, cast, overload
 
 from django.core.exceptions import FieldError, ImproperlyConfigured, ValidationError
 from django.db.models import Model, QuerySet
 
+from django_docraptor.client import SavedDocument
 from django_docraptor.documents.declaration import Document
 from django_docraptor.exceptions import ConfigurationError
+from django_docraptor.job_specs import DocumentOptions, JobSpec, check_keywords, mapping_errors
 from django_docraptor.models import RenderJob
-from django_docraptor.orders import wrong_mapping
 from django_docraptor.payloads import options_to_json
+from django_docraptor.shortcuts import enqueue_many
 
 M = TypeVar("M", bound=Model)
 # The parameter that describes a report's rows.
-ROWS = "rows"
-# Who finds the rows of a `Search`: name → function. The admin has one.
-FINDERS: dict[str, Callable[[Mapping[str, Any]], QuerySet[Any]]] = {}
+ROWS_PARAM = "rows"
+# Functions that resolve a `StoredQuery`, by name. The admin registers one.
+QUERY_RESOLVERS: dict[str, Callable[[Mapping[str, Any]], QuerySet[Any]]] = {}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Search:
-    """Rows that are found in the worker, by one of ``FINDERS``.
+class StoredQuery:
+    """A query that one of ``QUERY_RESOLVERS`` runs in the worker.
 
     Args:
-        finder: its name.
-        facts: what it is told, as JSON.
+        resolver: name of the function.
+        arguments: its JSON-serializable arguments.
     """
 
-    finder: str
-    facts: Mapping[str, Any]
+    resolver: str
+    arguments: Mapping[str, Any]
+
+
+class ReportOptions(DocumentOptions, total=False):
+    """Keywords of a report: those of a document, and ``filters``."""
+
+    filters: Mapping[str, Any]
 
 
 class Rows(Generic[M]):
-    """Rows that are fetched chunk by chunk, every time they are iterated over.
+    """Rows fetched in chunks, anew for every iteration.
 
-    ``{% for %}`` makes a list of what has no length: hence the length.
+    They have a length because ``{% for %}`` copies an iterable without one into a list.
 
     Args:
-        queryset: where they are fetched.
-        keys: which of them, in which order: primary keys, or a queryset that has the same ones.
+        queryset: fetches the rows.
+        keys: primary keys in order, or a queryset with these keys.
+        chunk_size: rows per query.
     """
 
     def __init__(
@@ -75,11 +83,11 @@ class Rows(Generic[M]):
         return self._in_order(keys.iterator(chunk_size=self.chunk_size))
 
     def _in_order(self, keys: Iterator[Any]) -> Iterator[M]:
-        """The rows of these keys, in their order; those that are gone are left out."""
-        read = self.queryset.model._meta.pk.to_python
-        while chunk := [read(key) for key in islice(keys, self.chunk_size)]:
-            found = self.queryset.in_bulk(chunk)
-            yield from (found[key] for key in chunk if key in found)
+        """Yield the rows in the order of the keys, skipping deleted ones."""
+        to_python = self.queryset.model._meta.pk.to_python
+        while chunk := [to_python(key) for key in islice(keys, self.chunk_size)]:
+            rows = self.queryset.in_bulk(chunk)
+            yield from (rows[key] for key in chunk if key in rows)
 
 
 class QuerysetDocument(Document[Any], Generic[M]):
@@ -88,73 +96,125 @@ class QuerysetDocument(Document[Any], Generic[M]):
     Its template has ``rows``; they are fetched by ``get_queryset()`` in the worker.
     """
 
-    #: Rows fetched at once.
+    #: Rows per query.
     chunk_size: ClassVar[int] = 500
-    #: Most rows that a queryset may have: their keys are stored with the job.
+    #: Maximum number of rows in a queryset, whose keys are stored with the job.
     max_rows: ClassVar[int] = 100_000
 
-    _arguments = Document._arguments | {"filters"}
+    _keywords = ReportOptions.__required_keys__ | ReportOptions.__optional_keys__
 
     def get_queryset(self) -> QuerySet[M]:
-        """Where the rows are fetched: add ``select_related``, annotations, an order."""
+        """Return the base queryset.
+
+        Override it to add ``select_related``, annotations or an ordering.
+        """
         if self.model is None:
             raise ImproperlyConfigured(f"{type(self).__name__} has no model.")
         return cast("QuerySet[M]", self.model._default_manager.all())
 
     @property
     def rows(self) -> Rows[M]:
-        """The report's rows; they can be iterated over more than once."""
-        described = self.params.get(ROWS, {})
-        queryset = self.get_queryset().filter(**described.get("filters", {}))
-        return Rows(queryset, _keys(described), chunk_size=self.chunk_size)
+        """Return the report's rows; they can be iterated over more than once."""
+        rows_param = self.params.get(ROWS_PARAM, {})
+        queryset = self.get_queryset().filter(**rows_param.get("filters", {}))
+        return Rows(queryset, _keys(rows_param), chunk_size=self.chunk_size)
 
     def get_base_context(self) -> dict[str, Any]:
-        """As every document's, and ``rows``."""
+        """Add ``rows`` to the base context."""
         return {**super().get_base_context(), "rows": self.rows}
 
     @classmethod
-    def enqueue(cls, source: "QuerySet[M] | Search | None" = None, **order: Any) -> RenderJob:
-        """Make one report over a queryset, over ``filters=…``, or over everything, after commit.
+    def enqueue(
+        cls,
+        source: "QuerySet[M] | StoredQuery | None" = None,
+        *,
+        snapshot: bool = False,
+        **kwargs: Unpack[ReportOptions],
+    ) -> RenderJob:
+        """Enqueue a report on a queryset, on ``filters=…``, or on all rows, starting after commit.
 
         Args:
-            source: its rows as they are now; their keys are stored, at most ``max_rows``. Or a
-                `Search`.
-            order: as for any document, and ``filters``: JSON for ``filter()`` in the worker,
-                which may find rows that are not there yet.
+            source: a queryset whose keys are stored now (at most ``max_rows``), or a
+                `StoredQuery`.
+            snapshot: render the template now, so that the report shows the current data.
+            kwargs: as for any document, and ``filters``: JSON arguments for ``filter()``,
+                evaluated in the worker, so later rows are included.
 
         Raises:
-            ValidationError: naming the field; nothing was stored.
+            TypeError: a keyword is unknown.
+            ValidationError: a field is invalid; nothing was saved.
         """
-        return super().enqueue(source, **order)
+        return enqueue_many([cls.spec(source, snapshot=snapshot, **kwargs)])[0]
+
+    if TYPE_CHECKING:  # The inherited methods take the same source and keywords as `enqueue`.
+
+        @overload
+        @classmethod
+        def render_now(
+            cls,
+            source: QuerySet[M] | StoredQuery | None = None,
+            target: None = None,
+            **kwargs: Unpack[ReportOptions],
+        ) -> bytes: ...
+
+        @overload
+        @classmethod
+        def render_now(
+            cls,
+            source: QuerySet[M] | StoredQuery | None,
+            target: BinaryIO,
+            **kwargs: Unpack[ReportOptions],
+        ) -> SavedDocument: ...
+
+        @classmethod
+        def render_now(cls, *args: Any, **kwargs: Any) -> Any: ...
+
+        @classmethod
+        def preview_html(
+            cls,
+            source: QuerySet[M] | StoredQuery | None = None,
+            **kwargs: Unpack[ReportOptions],
+        ) -> str: ...
+
+        @classmethod
+        def spec(
+            cls,
+            source: QuerySet[M] | StoredQuery | None = None,
+            *,
+            snapshot: bool = False,
+            **kwargs: Unpack[ReportOptions],
+        ) -> JobSpec: ...
 
     @classmethod
-    def of(cls, source: Any, order: dict[str, Any]) -> "QuerysetDocument[M]":
-        """The report over a queryset, or over what ``filters`` in the order finds."""
-        given = {name: order.pop(name, None) for name in ("filters", "params")}
-        said = {name: value for name, value in given.items() if value is not None}
-        if wrong := [pair for name, value in said.items() for pair in wrong_mapping(name, value)]:
-            raise ValidationError(dict(wrong))
-        params = {**said.get("params", {}), ROWS: cls._describe(source, said.get("filters"))}
-        document = cls(None, params, ordered_type=order.get("document_type", ""))
-        _check_filters(document)
+    def _build(cls, source: Any, overrides: dict[str, Any]) -> "QuerysetDocument[M]":
+        """Return the report on a queryset, or on the rows of ``filters`` in the overrides."""
+        check_keywords(cls.__name__, overrides, cls._keywords)
+        options = {name: overrides.pop(name, None) for name in ("filters", "params")}
+        values = {name: value for name, value in options.items() if value is not None}
+        if errors := [pair for item in values.items() for pair in mapping_errors(*item)]:
+            raise ValidationError(dict(errors))
+        rows_param = cls._rows_param(source, values.get("filters"))
+        params = {**values.get("params", {}), ROWS_PARAM: rows_param}
+        document = cls(None, params, requested_type=overrides.get("document_type", ""))
+        _validate_filters(document)
         return document
 
     @classmethod
-    def is_made_from(cls, model: type) -> bool:
-        """Whether rows of that model can be reported on: without a model, none can."""
-        return cls.model is not None and super().is_made_from(model)
+    def accepts_model(cls, model: type) -> bool:
+        """Return whether the report accepts rows of this model. Without a model it accepts none."""
+        return cls.model is not None and super().accepts_model(model)
 
     @classmethod
-    def _describe(cls, source: Any, filters: Mapping[str, Any] | None) -> dict[str, Any]:
+    def _rows_param(cls, source: Any, filters: Mapping[str, Any] | None) -> dict[str, Any]:
         if source is None:
             return options_to_json({"filters": dict(filters or {})})
-        if isinstance(source, Search):
-            return options_to_json({source.finder: dict(source.facts)})
+        if isinstance(source, StoredQuery):
+            return options_to_json({source.resolver: dict(source.arguments)})
         if filters is not None:
-            raise ValidationError({"filters": ["Give a queryset or filters, not both."]})
-        if not isinstance(source, QuerySet) or not cls.is_made_from(source.model):
-            wanted = f"a queryset of {cls.model.__name__}" if cls.model else "a queryset"
-            raise ValidationError({"source": [f"{cls.__name__} is made from {wanted}."]})
+            raise ValidationError({"filters": ["Pass either a queryset or filters, not both."]})
+        if not isinstance(source, QuerySet) or not cls.accepts_model(source.model):
+            expected = f"a queryset of {cls.model.__name__}" if cls.model else "a queryset"
+            raise ValidationError({"source": [f"{cls.__name__} requires {expected}."]})
         return {"keys": cls._keys(source)}
 
     @classmethod
@@ -165,29 +225,31 @@ class QuerysetDocument(Document[Any], Generic[M]):
                 {
                     "source": [
                         f"The queryset has more than {cls.max_rows:,} rows ({cls.__name__}"
-                        ".max_rows): give filters=… instead, which are stored as they are."
+                        ".max_rows). Pass filters=… instead: they are stored without the rows."
                     ]
                 }
             )
         return [key if isinstance(key, (int, str)) else str(key) for key in keys]
 
 
-def _keys(described: Mapping[str, Any]) -> "list[Any] | QuerySet[Any] | None":
-    """Which rows a description means, beside its filters; ``None`` for all.
+def _keys(rows_param: Mapping[str, Any]) -> "list[Any] | QuerySet[Any] | None":
+    """Return the keys of a rows parameter; ``None`` for all rows.
 
     Raises:
-        ConfigurationError: nobody here knows how to find them.
+        ConfigurationError: its resolver is not registered.
     """
-    for name in described.keys() - {"filters", "keys"}:
-        if name not in FINDERS:
-            raise ConfigurationError(f"Nobody here finds rows by {name!r}: is its app installed?")
-        return FINDERS[name](described[name])
-    return cast("list[Any] | None", described.get("keys"))
+    for name in rows_param.keys() - {"filters", "keys"}:
+        if name not in QUERY_RESOLVERS:
+            raise ConfigurationError(
+                f"No query resolver is registered as {name!r}. Is its app in INSTALLED_APPS?"
+            )
+        return QUERY_RESOLVERS[name](rows_param[name])
+    return cast("list[Any] | None", rows_param.get("keys"))
 
 
-def _check_filters(document: QuerysetDocument[Any]) -> None:
-    """Find out now what the worker could not do. No rows are fetched."""
+def _validate_filters(document: QuerysetDocument[Any]) -> None:
+    """Report invalid filters now instead of in the worker. No rows are fetched."""
     try:
         str(document.rows.queryset.query)
     except (FieldError, ValueError, TypeError, ValidationError) as error:
-        raise ValidationError({"filters": [f"These filters do not work: {error}"]}) from error
+        raise ValidationError({"filters": [f"Invalid filters: {error}"]}) from error

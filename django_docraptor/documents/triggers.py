@@ -1,57 +1,92 @@
-"""Signals that order a document.
+"""Internal. Enqueue documents on signals.
 
-The order is part of the transaction that the signal was sent in: nothing is left after a rollback.
-A fixture (``raw``) and a migration's model order nothing. An exception here, such as a name that is
-too long, reaches whoever saved: a document that is lost in silence would be worse.
+The job is part of the transaction in which the signal was sent, so a rollback removes it. Fixtures
+(``raw``) and migration models are ignored. An exception, such as a name that is too long,
+propagates to the caller of ``save()``: silently losing a document would be worse.
 """
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from datetime import datetime
+from typing import Any, Final, Generic, TypedDict, TypeVar
 
+from django.contrib.auth.base_user import AbstractBaseUser
 from django.db import router, transaction
 from django.db.models import Model
 from django.dispatch import Signal
 
+from django_docraptor.job_specs import JobSpec
 from django_docraptor.models import RenderJob
-from django_docraptor.shortcuts import Order, enqueue_latest
+from django_docraptor.shortcuts import enqueue_or_update
 
-# Module of the model classes that migrations make.
-HISTORICAL = "__fake__"
+S = TypeVar("S", bound="Model | None")
+# Module of the model classes that migrations create.
+MIGRATION_MODULE: Final = "__fake__"
+
+
+class TriggerOptions(TypedDict, Generic[S], total=False):
+    """Keywords of ``Document.on()``: each is a value, or a function that is called with the source.
+
+    They are those of ``Document.enqueue()``.
+    """
+
+    name: str | Callable[[S], str]
+    document_type: str | Callable[[S], str]
+    options: Mapping[str, Any] | Callable[[S], Mapping[str, Any]]
+    params: Mapping[str, Any] | Callable[[S], Mapping[str, Any]]
+    test: bool | Callable[[S], bool | None] | None
+    owner: AbstractBaseUser | Callable[[S], AbstractBaseUser | None] | None
+    priority: int | Callable[[S], int]
+    idempotency_key: str | Callable[[S], str | None] | None
+    account: str | Callable[[S], str]
+    language: str | Callable[[S], str | None] | None
+    time_zone: str | Callable[[S], str | None] | None
+    storage: str | Callable[[S], str]
+    hosted: bool | Callable[[S], bool]
+    hosted_expires_at: datetime | Callable[[S], datetime | None] | None
+    hosted_download_limit: int | Callable[[S], int | None] | None
+    snapshot: bool | Callable[[S], bool]
 
 
 @dataclass(eq=False)
 class Trigger:
-    """A connection of a signal to a document class."""
+    """Connects a signal to a document class."""
 
     signal: Signal
     sender: Any
     model: type[Model]
-    find_source: Callable[..., Any]
+    get_source: Callable[..., Any]
     when: Callable[[Any], bool] | None
-    make_order: Callable[..., Order]
-    order: Mapping[str, Any] = field(default_factory=dict)
+    build_spec: Callable[..., JobSpec]
+    overrides: Mapping[str, Any] = field(default_factory=dict)
 
     def connect(self) -> None:
-        """Start to listen."""
-        self.signal.connect(self.receive, sender=self.sender, weak=False)
+        """Connect the signal."""
+        self.signal.connect(self.handle_signal, sender=self.sender, weak=False)
 
     def disconnect(self) -> bool:
-        """Stop to listen. Returns whether it did."""
-        return self.signal.disconnect(self.receive, sender=self.sender)
+        """Disconnect the signal.
 
-    def receive(self, **kwargs: Any) -> None:
-        """Order the document that a signal asks for, if it asks for one."""
-        if kwargs.get("raw") or type(kwargs.get("instance")).__module__ == HISTORICAL:
+        Returns:
+            Whether it was connected.
+        """
+        return self.signal.disconnect(self.handle_signal, sender=self.sender)
+
+    def handle_signal(self, **kwargs: Any) -> None:
+        """Enqueue the document if the signal's source qualifies."""
+        if kwargs.get("raw") or type(kwargs.get("instance")).__module__ == MIGRATION_MODULE:
             return
-        source = self.find_source(**kwargs)
-        if not isinstance(source, self.model) or not _is_at_home(source):
+        source = self.get_source(**kwargs)
+        if not isinstance(source, self.model) or not _is_in_write_database(source):
             return
         if self.when is None or self.when(source):
             self.enqueue(source)
 
     def enqueue(self, source: Model) -> None:
-        """At once, in the source's transaction; from another database, after its commit."""
+        """Enqueue in the source's transaction, or after its commit if jobs are in another database.
+
+        In the second case a crash between the two loses the job.
+        """
         using = source._state.db
         if using == router.db_for_write(RenderJob):
             self.enqueue_now(source)
@@ -60,13 +95,14 @@ class Trigger:
             transaction.on_commit(lambda: self.enqueue_now(source), using=using, robust=True)
 
     def enqueue_now(self, source: Model) -> None:
-        """Call the order's functions, then order."""
-        order = {
-            name: value(source) if callable(value) else value for name, value in self.order.items()
+        """Resolve callable overrides, then enqueue."""
+        overrides = {
+            name: value(source) if callable(value) else value
+            for name, value in self.overrides.items()
         }
-        enqueue_latest(self.make_order(source, **order))
+        enqueue_or_update(self.build_spec(source, **overrides))
 
 
-def _is_at_home(source: Model) -> bool:
-    """Whether a worker will find the object: it looks in the database that the router names."""
+def _is_in_write_database(source: Model) -> bool:
+    """Return whether the object is in the database in which a worker looks it up."""
     return source._state.db == router.db_for_write(type(source))

@@ -1,0 +1,352 @@
+"""Internal. Validate the description of a document and build its job and input.
+
+Nothing is saved, sent or notified here; ``shortcuts`` does that.
+"""
+
+import uuid
+from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass, field, fields
+from datetime import UTC, datetime
+from difflib import get_close_matches
+from typing import Any, Final, Required, TypedDict
+from zoneinfo import ZoneInfo
+
+from django.contrib.auth import get_user_model
+from django.contrib.auth.models import AbstractBaseUser
+from django.contrib.contenttypes.models import ContentType
+from django.core.exceptions import ValidationError
+from django.db import models
+from django.db.models.functions import Now
+from django.utils import timezone, translation
+from django.utils.translation import check_for_language
+
+from django_docraptor.conf import conf
+from django_docraptor.models import RenderInput, RenderJob
+from django_docraptor.payloads import DocumentRequest, merge_options, options_to_json
+from django_docraptor.preflight import check_content
+from django_docraptor.states import State
+from django_docraptor.storage import document_storage_aliases
+
+# Placeholder for content that a worker renders, so that everything else can be validated now.
+PLACEHOLDER_CONTENT: Final = "<html></html>"
+# Limit of a smallint in every database.
+MAX_PRIORITY: Final = 32767
+# Length of the `storage` column.
+MAX_STORAGE_ALIAS_LENGTH: Final = 64
+# Fields that become DocRaptor options of hosted documents.
+HOSTING_FIELDS: Final = ("hosted_expires_at", "hosted_download_limit")
+
+
+class JobOptions(TypedDict, total=False):
+    """Keywords that every document takes, with a document class or without one."""
+
+    document_type: str
+    options: Mapping[str, Any]
+    params: Mapping[str, Any]
+    test: bool | None
+    owner: AbstractBaseUser | None
+    priority: int
+    idempotency_key: str | None
+    account: str
+    language: str | None
+    time_zone: str | None
+    storage: str
+    hosted: bool
+    hosted_expires_at: datetime | None
+    hosted_download_limit: int | None
+
+
+class EnqueueOptions(JobOptions, total=False):
+    """Keywords of ``enqueue()``, which documents them; the fields of a `JobSpec`."""
+
+    name: Required[str]
+    content: str
+    url: str
+    document: str
+    source: models.Model | None
+
+
+class DocumentOptions(JobOptions, total=False):
+    """Keywords of a document class, which itself names the document and provides the content."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobSpec:
+    """The description of one document to generate.
+
+    The fields are documented at ``enqueue()``, whose keywords they are. Fields that may contain
+    secrets are left out of ``repr()``.
+    """
+
+    name: str
+    content: str = field(default="", repr=False)
+    url: str = field(default="", repr=False)
+    document_type: str = "pdf"
+    document: str = ""
+    options: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    params: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    test: bool | None = None
+    source: models.Model | None = None
+    owner: AbstractBaseUser | None = None
+    priority: int = 0
+    idempotency_key: str | None = None
+    account: str = "default"
+    language: str | None = None
+    time_zone: str | None = None
+    storage: str = ""
+    hosted: bool = False
+    hosted_expires_at: datetime | None = None
+    hosted_download_limit: int | None = None
+
+
+SPEC_FIELDS: Final = frozenset(spec_field.name for spec_field in fields(JobSpec))
+
+
+def check_keywords(callee: str, given: Iterable[str], valid: AbstractSet[str]) -> None:
+    """Check the names of keyword arguments, as Python does for a function without ``**kwargs``.
+
+    Raises:
+        TypeError: a keyword is unknown; the message names the nearest valid one.
+    """
+    for name in given:
+        if name not in valid:
+            nearest = get_close_matches(name, sorted(valid), n=1)
+            hint = f" Did you mean {nearest[0]!r}?" if nearest else ""
+            raise TypeError(f"{callee} got an unexpected keyword argument {name!r}.{hint}")
+
+
+def spec_from_keywords(callee: str, kwargs: EnqueueOptions) -> JobSpec:
+    """Return the spec that a function's keyword arguments describe.
+
+    Raises:
+        TypeError: a keyword is unknown, or there is no name.
+    """
+    check_keywords(callee, kwargs, SPEC_FIELDS)
+    return JobSpec(**kwargs)
+
+
+def validate_spec(spec: JobSpec) -> None:
+    """Validate the fields that DocumentRequest does not check.
+
+    Raises:
+        ValidationError: a field is invalid.
+    """
+    errors = {name: [message] for name, message in _field_errors(spec)}
+    if errors:
+        raise ValidationError(errors)
+    _json_params(spec)
+
+
+def _field_errors(spec: JobSpec) -> Iterator[tuple[str, str]]:
+    if spec.idempotency_key is not None:
+        yield from _text_errors("idempotency_key", spec.idempotency_key, blank=False)
+    yield from _text_errors("account", spec.account, blank=False)
+    yield from _text_errors("document", spec.document, blank=True)
+    yield from mapping_errors("options", spec.options)
+    yield from mapping_errors("params", spec.params)
+    yield from _owner_errors(spec.owner)
+    yield from locale_errors(spec.language, spec.time_zone)
+    yield from storage_errors(spec.storage)
+    yield from _hosting_errors(spec)
+    priority = spec.priority
+    if not isinstance(priority, int) or isinstance(priority, bool):
+        yield "priority", f"priority must be an integer, not {type(priority).__name__}."
+    elif not -MAX_PRIORITY <= priority <= MAX_PRIORITY:
+        yield "priority", f"priority must be between -{MAX_PRIORITY} and {MAX_PRIORITY}."
+
+
+def mapping_errors(name: str, value: object) -> Iterator[tuple[str, str]]:
+    """Yield an error if the value is not a mapping."""
+    if not isinstance(value, Mapping):
+        yield name, f"{name} must be a mapping, not {type(value).__name__}."
+
+
+def _owner_errors(owner: object) -> Iterator[tuple[str, str]]:
+    if owner is None:
+        return
+    model = get_user_model()
+    if not isinstance(owner, model):
+        given = owner.__class__.__name__  # also unwraps a SimpleLazyObject
+        yield "owner", f"owner must be a {model.__name__} or None, not {given}."
+    elif owner.pk is None or owner._state.adding:
+        yield "owner", "The owner must be saved first."
+
+
+def storage_errors(alias: object) -> Iterator[tuple[str, str]]:
+    """Yield an error if the alias does not name a storage for documents; "" is valid."""
+    if alias not in ("", *document_storage_aliases()):
+        known = ", ".join(document_storage_aliases())
+        message = f"{alias!r} is not a storage for documents. Choose one of STORAGES: {known}."
+        yield "storage", message
+    elif len(str(alias)) > MAX_STORAGE_ALIAS_LENGTH:
+        yield "storage", f"{alias!r} has more than {MAX_STORAGE_ALIAS_LENGTH} characters."
+
+
+def _hosting_errors(spec: JobSpec) -> Iterator[tuple[str, str]]:
+    if not isinstance(spec.hosted, bool):
+        yield "hosted", f"hosted must be True or False, not {type(spec.hosted).__name__}."
+    elif not spec.hosted:
+        for name in _hosting_options(spec):
+            yield name, f"{name} requires hosted=True."
+
+
+def locale_errors(language: object, time_zone: object) -> Iterator[tuple[str, str]]:
+    """Yield an error for an unknown language or time zone; ``None`` is valid."""
+    if language is not None and not (isinstance(language, str) and check_for_language(language)):
+        yield "language", f"{language!r} is not a language code that Django knows."
+    if time_zone is not None and not _is_time_zone(time_zone):
+        yield "time_zone", f"{time_zone!r} is not a time zone name such as 'Europe/Vienna'."
+
+
+def _is_time_zone(key: object) -> bool:
+    try:
+        return isinstance(key, str) and ZoneInfo(key).key == key
+    except (KeyError, ValueError, OSError):  # unknown key, invalid path, or a directory
+        return False
+
+
+def _text_errors(name: str, value: object, *, blank: bool) -> Iterator[tuple[str, str]]:
+    column: Any = RenderJob._meta.get_field(name)
+    limit: int = column.max_length
+    if not isinstance(value, str):
+        yield name, f"{name} must be a string, not {type(value).__name__}."
+    elif not value.strip() and not (blank and not value):
+        yield name, f"{name} must not be blank."
+    elif len(value) > limit:
+        yield name, f"{name} has {len(value)} characters, but at most {limit} are allowed."
+    elif "\x00" in value or not _is_encodable(value):
+        problem = "contains a NUL character or a lone surrogate, which databases do not accept"
+        yield name, f"{name} {problem}."
+
+
+def _is_encodable(value: str) -> bool:
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+class EnqueueContext:
+    """Values shared by all specs of one call, computed once."""
+
+    def __init__(self) -> None:
+        self.now = Now()
+        self.test_mode = conf.test_mode
+        self.max_content_bytes = conf.max_content_bytes
+        self.language = translation.get_language() or ""
+        self.time_zone = _current_time_zone_key()
+        self._defaults = conf.defaults
+        self._merged_by_id: dict[int, dict[str, Any]] = {}
+
+    def merged_options(self, spec: JobSpec) -> dict[str, Any]:
+        """Return the spec's options merged over the defaults, as JSON.
+
+        Specs that share one dict share the result.
+
+        Raises:
+            ValidationError: keyed by option.
+        """
+        # The specs outlive this object, so an id() cannot be reused.
+        key = id(spec.options) if spec.options else 0
+        if key not in self._merged_by_id:
+            self._merged_by_id[key] = options_to_json(merge_options(self._defaults, spec.options))
+        merged = self._merged_by_id[key]
+        return merged | options_to_json(_hosting_options(spec)) if spec.hosted else merged
+
+
+def _hosting_options(spec: JobSpec) -> dict[str, Any]:
+    """Return the hosting fields that are set, as DocRaptor options."""
+    values = {name: getattr(spec, name) for name in HOSTING_FIELDS}
+    return {name: value for name, value in values.items() if value is not None}
+
+
+def _json_params(spec: JobSpec) -> dict[str, Any]:
+    params: dict[str, Any] = {}
+    return options_to_json({"params": spec.params})["params"] if spec.params else params
+
+
+def build_job(spec: JobSpec, context: EnqueueContext) -> tuple[RenderJob, RenderInput]:
+    """Build the job of a spec and its input, unsaved.
+
+    Raises:
+        ValidationError: a field is invalid.
+    """
+    content = spec.content or (PLACEHOLDER_CONTENT if spec.document else "")
+    request = build_request(spec, content, context)
+    if not spec.document or spec.content:
+        check_content(request, max_bytes=context.max_content_bytes)
+    expires_at = request.hosted_expires_at if spec.hosted else None
+    if expires_at is not None and expires_at <= timezone.now():
+        message = f"hosted_expires_at must be in the future, not {expires_at.isoformat()}."
+        raise ValidationError({"hosted_expires_at": [message]})
+    job = RenderJob(
+        id=uuid.uuid4(),
+        account=spec.account,
+        document=spec.document,
+        name=request.name,
+        document_type=str(request.document_type),
+        test=request.test,
+        priority=spec.priority,
+        idempotency_key=spec.idempotency_key,
+        state=State.PENDING,
+        due_at=context.now,
+        storage=spec.storage,
+        hosted=spec.hosted,
+        hosted_expires_at=expires_at,
+        **_owner_fields(spec.owner),
+        **_source_fields(spec.source),
+    )
+    return job, _build_input(job, spec, context)
+
+
+def build_request(spec: JobSpec, content: str, context: EnqueueContext) -> DocumentRequest:
+    """Build the request to DocRaptor for a spec and its rendered content.
+
+    Raises:
+        ValidationError: a field is invalid.
+    """
+    return DocumentRequest.from_options(
+        name=spec.name,
+        document_type=spec.document_type,
+        content=content,
+        url=spec.url,
+        test=context.test_mode if spec.test is None else spec.test,
+        options=context.merged_options(spec),
+    )
+
+
+def _build_input(job: RenderJob, spec: JobSpec, context: EnqueueContext) -> RenderInput:
+    return RenderInput(
+        job_id=job.pk,
+        content=spec.content,
+        url=spec.url,
+        options=context.merged_options(spec),
+        params=_json_params(spec),
+        language=spec.language or context.language,
+        time_zone=spec.time_zone or context.time_zone,
+    )
+
+
+def _owner_fields(owner: AbstractBaseUser | None) -> dict[str, Any]:
+    return {} if owner is None else {"owner": owner}
+
+
+def _current_time_zone_key() -> str:
+    """Return the name of the current time zone, or "" (the default zone) if it has none."""
+    zone = timezone.get_current_timezone()
+    return "UTC" if zone == UTC else getattr(zone, "key", "")
+
+
+def _source_fields(source: models.Model | None) -> dict[str, Any]:
+    if source is None:
+        return {}
+    if source.pk is None or source._state.adding:
+        raise ValidationError({"source": ["The source must be saved first."]})
+    object_id = str(source.pk)
+    if errors := [message for _, message in _text_errors("object_id", object_id, blank=False)]:
+        raise ValidationError({"source": errors})
+    return {"content_type": ContentType.objects.get_for_model(source), "object_id": object_id}
