@@ -1,40 +1,21 @@
-"""Celery's part: a doorbell, and a step behind each door.
+"""Internal. Celery's transport: a task for each step, and the runner that sends them.
 
-Messages carry nothing: the row is the queue, so a message that is lost, late or delivered twice
-changes nothing but the moment at which somebody looks. Hence no retries, no late acknowledgement
-and no soft time limits (they would bill twice or get stuck).
+Nothing is retried, acknowledged late, or limited by a soft time limit: a step would then bill twice
+or get stuck. The policy is `wakeups`'.
 """
 
-import logging
-import time
-from dataclasses import dataclass
+from collections.abc import Mapping
 from typing import Any
 
 from celery import shared_task
 from celery.app.task import Task
-from django.db import close_old_connections, router, transaction
 
-from django_docraptor import lifecycle
-from django_docraptor.broker import takes_messages
-from django_docraptor.conf import conf
-from django_docraptor.health import note
-from django_docraptor.models import Pulse, RenderJob
-from django_docraptor.states import POLLED, State
+from django_docraptor import wakeups
+from django_docraptor.runners import Step, broker_url, can_send
 
-logger = logging.getLogger("django_docraptor")
-
-# Seconds after which an undelivered message is void: the next one does the same.
-EXPIRES = 60
-# Bounds on a wake-up's delay, in seconds. Below the floor they would crowd; above the ceiling
-# brokers redeliver or drop what a worker holds for long.
-SOONEST, LATEST = 0.3, 60.0
-# Seconds that whoever was rung for a due job has to take it, before somebody looks again.
-GRACE = 0.5
-# Doorbells for finished documents rung at once: more only fill the broker.
-COLLECTORS = 4
-# Seconds between two warnings that the broker does not take messages.
-QUIET = 60.0
-PUBLISHING: dict[str, Any] = {
+# Seconds after which an undelivered message is discarded: the next one does the same.
+MESSAGE_EXPIRES_SECONDS = 60
+PUBLISH_OPTIONS: dict[str, Any] = {
     "ignore_result": True,
     "retry": True,
     "retry_policy": {
@@ -44,156 +25,82 @@ PUBLISHING: dict[str, Any] = {
         "interval_max": 0.2,
     },
 }
-OPTIONS: dict[str, Any] = {
+TASK_OPTIONS: dict[str, Any] = {
     "ignore_result": True,
     "acks_late": False,
     "max_retries": 0,
-    "expires": EXPIRES,
+    "expires": MESSAGE_EXPIRES_SECONDS,
 }
 
-_last_warning = -QUIET
 
-
-def ring(task: "Task[Any, Any]", countdown: float = 0) -> bool:
-    """Ask a worker to run a step. A broker that is down costs a moment, not a job.
-
-    Returns whether the broker took the message; where there is none, nothing is tried.
-    """
-    if not takes_messages(task.app):
-        return False
-    expires = EXPIRES + countdown
-    try:
-        task.apply_async(countdown=countdown, expires=expires, **PUBLISHING)
-    except Exception as error:  # noqa: BLE001 - each transport raises its own
-        _warn(error)
-        return False
-    return True
-
-
-def ring_on_commit(task: "Task[Any, Any]") -> None:
-    """Ring once the present transaction has committed; once a task and transaction."""
-    if not conf.ring_on_commit:
-        return
-    using = router.db_for_write(RenderJob)
-    connection = transaction.get_connection(using)
-    bell = _Bell(task)
-    # Django drops a bell with the savepoint it was hung in. One that still hangs was hung in a
-    # savepoint that is open around us too, or released: it rings whenever our rows survive.
-    if not any(function == bell for _, function, *_ in connection.run_on_commit):
-        transaction.on_commit(bell, using=using, robust=True)
-
-
-@dataclass(frozen=True)
-class _Bell:
-    """A ring to come, which equals another one for the same task."""
-
-    task: "Task[Any, Any]"
-
-    def __call__(self) -> None:
-        ring(self.task)
-
-
-def _warn(error: Exception) -> None:
-    global _last_warning
-    if time.monotonic() - _last_warning >= QUIET:
-        _last_warning = time.monotonic()
-        logger.warning("The broker took no message; jobs wait for the next tick: %s", error)
-
-
-def _begin() -> None:
-    """Leave a database connection that has died: with CELERY_DB_REUSE_MAX Celery does not look."""
-    close_old_connections()
-    note("worked_at")
-
-
-@shared_task(name="django_docraptor.submit", **OPTIONS)
+@shared_task(name="django_docraptor.submit", **TASK_OPTIONS)
 def submit() -> None:
-    """Send pending jobs."""
-    _begin()
-    if lifecycle.submit():
-        follow_up()
-    else:
-        set_alarm(lifecycle.look())
+    """Submit pending jobs."""
+    wakeups.run_step(Step.SUBMIT)
 
 
-@shared_task(name="django_docraptor.poll", **OPTIONS)
+@shared_task(name="django_docraptor.poll", **TASK_OPTIONS)
 def poll() -> None:
-    """Look after the jobs that DocRaptor has; fetch a document at once if one is finished."""
-    _begin()
-    polled = lifecycle.poll(keep_one=True)
-    kept = polled.kept
-    if polled.claimed:
-        follow_up()
-    else:
-        set_alarm(lifecycle.look())
-    if kept is not None:
-        lifecycle.collect_one(kept)
-        if not kept.is_final:
-            set_alarm(lifecycle.look())
+    """Poll the jobs that DocRaptor has; if a document is finished, download one at once."""
+    wakeups.run_step(Step.POLL)
 
 
-@shared_task(name="django_docraptor.reconcile", **OPTIONS)
+@shared_task(name="django_docraptor.reconcile", **TASK_OPTIONS)
 def reconcile() -> None:
-    """Find out what became of creates of unknown outcome."""
-    _begin()
-    if lifecycle.reconcile():
-        follow_up()
-    else:
-        set_alarm(lifecycle.look())
+    """Settle unconfirmed attempts by DocRaptor's log."""
+    wakeups.run_step(Step.RECONCILE)
 
 
-@shared_task(name="django_docraptor.collect", **OPTIONS)
-def collect() -> None:
-    """Fetch and store finished documents."""
-    _begin()
-    if lifecycle.collect():
-        set_alarm(lifecycle.look())
+@shared_task(name="django_docraptor.download", **TASK_OPTIONS)
+def download() -> None:
+    """Download and store finished documents."""
+    wakeups.run_step(Step.DOWNLOAD)
 
 
-@shared_task(name="django_docraptor.wake", **OPTIONS)
-def wake() -> None:
-    """The engine's own alarm: look at whatever is due."""
-    _begin()
-    follow_up()
+@shared_task(name="django_docraptor.dispatch", **TASK_OPTIONS)
+def dispatch() -> None:
+    """Handle a scheduled wake-up: notify the steps that are due."""
+    wakeups.run_step(Step.DISPATCH)
 
 
-@shared_task(name="django_docraptor.tick", **OPTIONS)
+@shared_task(name="django_docraptor.tick", **TASK_OPTIONS)
 def tick() -> None:
-    """The safety net, for beat: sweep up what was left behind, then look at whatever is due."""
-    close_old_connections()
-    if not Pulse.rest("worked_at", "ticked_at"):
-        note("worked_at")
-        note("ticked_at")
-        follow_up()
+    """Run the safety net, for Celery beat."""
+    wakeups.tick()
 
 
-def follow_up() -> None:
-    """Ring for what is due now, and set one alarm for what will be.
-
-    Not for a run that found nothing to do: whoever made the rows due has rung, and where every
-    message would ring on, duplicates would breed. Should a bell be lost, the alarm's run rings.
-    """
-    outlook = lifecycle.look()
-    if outlook.is_left_behind:
-        lifecycle.sweep()
-        outlook = lifecycle.look()
-    if outlook.is_due(*POLLED):
-        ring(poll)
-    if outlook.is_due(State.UNCONFIRMED):
-        ring(reconcile)
-    if outlook.is_due(State.PENDING):
-        ring(submit)
-    if outlook.is_due(State.DOWNLOADING):
-        for _ in range(COLLECTORS if outlook.has_many_downloads else 1):
-            ring(collect)
-    set_alarm(outlook)
+TASKS: Mapping[Step, "Task[Any, Any]"] = {
+    Step.SUBMIT: submit,
+    Step.POLL: poll,
+    Step.RECONCILE: reconcile,
+    Step.DOWNLOAD: download,
+    Step.DISPATCH: dispatch,
+}
 
 
-def set_alarm(outlook: lifecycle.Outlook) -> None:
-    """Arrange one wake-up for the earliest job, unless one is already on its way."""
-    if outlook.next_due is None:
-        return
-    coming = (outlook.next_due - outlook.now).total_seconds()
-    delay = min(LATEST, max(SOONEST, coming + 0.02)) if coming > 0 else GRACE
-    if not Pulse.is_armed(outlook.now, outlook.wake_at, delay) and Pulse.arm(delay):
-        ring(wake, countdown=delay)
+class CeleryRunner:
+    """Send wake-ups through Celery."""
+
+    name = "celery"
+    supports_delay = True
+
+    def wake(self, step: Step, delay: float = 0.0) -> bool:
+        """Publish the step's task.
+
+        Returns:
+            False if Celery has no broker; then nothing is tried.
+        """
+        task = TASKS[step]
+        if not can_send(task.app):
+            return False
+        task.apply_async(
+            countdown=delay, expires=MESSAGE_EXPIRES_SECONDS + delay, **PUBLISH_OPTIONS
+        )
+        return True
+
+    def limitations(self) -> list[str]:
+        """Return what is missing: a broker, or a queue at all."""
+        app = submit.app
+        if app.conf.task_always_eager:
+            return ["CELERY_TASK_ALWAYS_EAGER runs the engine in the process that enqueues."]
+        return [] if broker_url(app) else ["Celery has no broker."]

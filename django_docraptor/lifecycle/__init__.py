@@ -1,37 +1,41 @@
-"""The steps of a job's life, where database and HTTP meet. No Celery here.
+"""Internal. The steps of a job's lifecycle, where database and HTTP meet. No queue here.
 
-Each step claims due rows, does its work outside any transaction, and writes what came of it by
-conditional UPDATE. Each is safe to run at any time, by any number of processes, and to kill.
+Each step claims due rows, works outside any transaction, and writes the outcome by a conditional
+UPDATE. A step may run at any time, in any number of processes, and may be killed.
 
 ``submit``      PENDING → SUBMITTING → QUEUED, or UNCONFIRMED
 ``reconcile``   UNCONFIRMED → QUEUED, PENDING or FAILED
-``poll``        QUEUED, WORKING → DOWNLOADING or FAILED; a hosted document's → COMPLETED
-``collect``     DOWNLOADING → COMPLETED or FAILED
-``end``         a hosted document is no longer public
-``sweep``       lapsed leases and unsent signals
-``run``         all of them, until nothing is due: the whole engine in one call
+``poll``        QUEUED, WORKING → DOWNLOADING or FAILED; COMPLETED if hosted
+``download``    DOWNLOADING → COMPLETED or FAILED
+``recover``     recovers interrupted creates and unsent signals
+``expire``      expires a hosted document
+``run_once``    runs every step once
+
+The steps decide and do not call each other; ``transitions`` has one function for each arrow of the
+state diagram, and nothing else moves a job.
 """
 
-from django_docraptor.lifecycle.collection import collect, collect_one
-from django_docraptor.lifecycle.hints import note_callback
-from django_docraptor.lifecycle.hosting import end
-from django_docraptor.lifecycle.outlook import Outlook, look, sweep
-from django_docraptor.lifecycle.polling import Polled, poll
+from django_docraptor.lifecycle.callbacks import record_callback
+from django_docraptor.lifecycle.downloading import download, download_and_store
+from django_docraptor.lifecycle.engine import run_once
+from django_docraptor.lifecycle.hosting import expire
+from django_docraptor.lifecycle.polling import PollResult, poll
 from django_docraptor.lifecycle.reconciliation import reconcile
-from django_docraptor.lifecycle.running import run
+from django_docraptor.lifecycle.recovery import recover
+from django_docraptor.lifecycle.schedule import Schedule, read_schedule
 from django_docraptor.lifecycle.submission import submit
 
 __all__ = [
-    "Outlook",
-    "Polled",
-    "collect",
-    "collect_one",
-    "end",
-    "look",
-    "note_callback",
+    "PollResult",
+    "Schedule",
+    "download",
+    "download_and_store",
+    "expire",
     "poll",
+    "read_schedule",
     "reconcile",
-    "run",
+    "record_callback",
+    "recover",
+    "run_once",
     "submit",
-    "sweep",
 ]

@@ -1,4 +1,4 @@
-"""From a job to the request that is sent: content, options, tag and callback URL."""
+"""Internal. Compose the request for a job: content, options, tag and callback URL."""
 
 import traceback
 from dataclasses import replace
@@ -9,88 +9,92 @@ from django.utils import timezone, translation
 
 from django_docraptor import registry
 from django_docraptor.assets import AssetError
-from django_docraptor.callbacks import callback_url
+from django_docraptor.callback_urls import callback_url
 from django_docraptor.conf import conf
+from django_docraptor.docraptor_api import MAX_TAG_LENGTH
 from django_docraptor.exceptions import ConfigurationError, DocRaptorError
 from django_docraptor.models import RenderInput, RenderJob
 from django_docraptor.payloads import DocumentRequest
 from django_docraptor.preflight import check_content
-from django_docraptor.states import Reason
-
-# DocRaptor: "Tag is too long (maximum is 200 characters)".
-TAG_LENGTH = 200
+from django_docraptor.states import ErrorCode
 
 
 class CompositionError(DocRaptorError):
-    """A job cannot be turned into a request; nothing was sent."""
+    """The request of a job cannot be composed; nothing was sent."""
 
-    def __init__(self, reason: Reason, message: str) -> None:
+    def __init__(self, error_code: ErrorCode, message: str) -> None:
         super().__init__(message)
-        self.reason = reason
+        self.error_code = error_code
 
 
-def compose(job: RenderJob) -> DocumentRequest:
-    """What to send for a job, but for the attempt. Raises CompositionError."""
-    stored: RenderInput | None = getattr(job, "input", None)  # it may have been dropped
-    if stored is None:
+def compose_request(job: RenderJob) -> DocumentRequest:
+    """Compose the request for a job, without the parts of the attempt.
+
+    Raises:
+        CompositionError: the job's error code, and what is wrong.
+    """
+    job_input: RenderInput | None = getattr(job, "input", None)  # it may have been pruned
+    if job_input is None:
         raise CompositionError(
-            Reason.INVALID_REQUEST, "The stored input is gone: enqueue the document anew."
+            ErrorCode.INVALID_REQUEST,
+            "The stored input no longer exists. Enqueue the document again.",
         )
-    if stored.renewals != job.renewals:  # PostgreSQL locks the newest job, joined to an older input
-        stored.refresh_from_db()
+    # PostgreSQL returns the latest version of a locked job, but an older one of its joined input.
+    if job_input.revision != job.revision:
+        job_input.refresh_from_db()
     if job.hosted_expires_at is not None and job.hosted_expires_at <= timezone.now():
         raise CompositionError(
-            Reason.INVALID_REQUEST,
-            f"hosted_expires_at ({job.hosted_expires_at.isoformat()}) has passed: it would be "
-            "billed and gone at once. Enqueue the document anew.",
+            ErrorCode.INVALID_REQUEST,
+            f"hosted_expires_at ({job.hosted_expires_at.isoformat()}) has passed: the document "
+            "would be billed and expire at once. Enqueue it again with a later time.",
         )
-    content = _content(job, stored)
+    content = _render_content(job, job_input)
     try:
         request = DocumentRequest.from_options(
             name=job.name,
             document_type=job.document_type,
             content=content,
-            url=stored.url,
+            url=job_input.url,
             test=job.test,
-            options=stored.options,
+            options=job_input.options,
         )
-        check_content(request, max_bytes=conf.max_content_bytes, template=_template(job))
+        check_content(request, max_bytes=conf.max_content_bytes, template=_template_name(job))
     except ValidationError as error:
-        raise CompositionError(Reason.INVALID_REQUEST, _spell(error)) from error
+        raise CompositionError(ErrorCode.INVALID_REQUEST, _format_errors(error)) from error
     return request
 
 
-def address(request: DocumentRequest, job: RenderJob) -> DocumentRequest:
-    """The same request with the present attempt's tag and callback URL."""
-    tag = f"{job.tag} {request.tag or ''}".strip()[:TAG_LENGTH]
+def add_tag_and_callback(request: DocumentRequest, job: RenderJob) -> DocumentRequest:
+    """Return the request with the current attempt's tag and callback URL."""
+    tag = f"{job.tag} {request.tag or ''}".strip()[:MAX_TAG_LENGTH]
     return replace(request, tag=tag, callback_url=callback_url(job.pk, job.attempt) or None)
 
 
-def _content(job: RenderJob, stored: RenderInput) -> str:
-    if not job.document or stored.content:
-        return stored.content
-    zone = timezone.override(stored.time_zone or None)
-    # An order without a language is rendered in the project's.
-    language = translation.override(stored.language or settings.LANGUAGE_CODE)
+def _render_content(job: RenderJob, job_input: RenderInput) -> str:
+    if not job.document or job_input.content:
+        return job_input.content
+    time_zone = timezone.override(job_input.time_zone or None)
+    # Without a stored language, LANGUAGE_CODE is used.
+    language = translation.override(job_input.language or settings.LANGUAGE_CODE)
     try:
-        with language, zone:
-            return registry.get(job.document).render(job, stored)
+        with language, time_zone:
+            return registry.get(job.document).render(job, job_input)
     except ConfigurationError as error:
-        raise CompositionError(Reason.CONFIGURATION, str(error)) from error
-    except AssetError as error:  # its sentence says all: a traceback would bury it
-        raise CompositionError(Reason.TEMPLATE_ERROR, str(error)) from error
+        raise CompositionError(ErrorCode.CONFIGURATION_ERROR, str(error)) from error
+    except AssetError as error:  # its message is sufficient; a traceback would bury it
+        raise CompositionError(ErrorCode.TEMPLATE_ERROR, str(error)) from error
     except Exception as error:
-        story = "".join(traceback.format_exception(error))
-        raise CompositionError(Reason.TEMPLATE_ERROR, story) from error
+        traceback_text = "".join(traceback.format_exception(error))
+        raise CompositionError(ErrorCode.TEMPLATE_ERROR, traceback_text) from error
 
 
-def _template(job: RenderJob) -> str:
-    """Name of the template, for messages; blank where there is none."""
-    recipe = registry.find(job.document) if job.document else None
-    return str(getattr(recipe, "template_name", ""))
+def _template_name(job: RenderJob) -> str:
+    """Return the template's name for messages, or an empty string."""
+    document = registry.find(job.document) if job.document else None
+    return str(getattr(document, "template_name", ""))
 
 
-def _spell(error: ValidationError) -> str:
+def _format_errors(error: ValidationError) -> str:
     return "\n".join(
         f"{field}: {message}"
         for field, messages in error.message_dict.items()

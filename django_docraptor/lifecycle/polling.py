@@ -1,13 +1,12 @@
-"""QUEUED, WORKING → DOWNLOADING, COMPLETED or FAILED: ask DocRaptor how the due jobs stand.
+"""Internal. QUEUED, WORKING → DOWNLOADING, COMPLETED or FAILED: ask for the status of due jobs.
 
-It never sleeps and never holds a worker for a render: a row that is not done gets a later
-``due_at``.
+A worker never sleeps or waits for a render: an unfinished job gets a later ``due_at``.
 """
 
+import logging
 import time
 from dataclasses import dataclass
-
-from django.db.models.functions import Now
+from urllib.parse import urlsplit
 
 from django_docraptor.client import RemoteStatus
 from django_docraptor.exceptions import (
@@ -17,134 +16,148 @@ from django_docraptor.exceptions import (
     NotFoundError,
     UnauthorizedError,
 )
-from django_docraptor.lifecycle.backoff import alone, fail, pause, poll_interval, put_off
-from django_docraptor.lifecycle.collection import begun
-from django_docraptor.lifecycle.hosting import published
-from django_docraptor.lifecycle.remote import call_all, client_for
-from django_docraptor.models import RenderJob, after, logger
+from django_docraptor.lifecycle.clients import call_concurrently, client_for
+from django_docraptor.lifecycle.isolation import isolate_errors
+from django_docraptor.lifecycle.pacing import poll_interval
+from django_docraptor.lifecycle.postponement import pause_account_and_postpone, postpone
+from django_docraptor.lifecycle.transitions import (
+    fail,
+    mark_published,
+    mark_rendered,
+    mark_working,
+)
+from django_docraptor.models import RenderJob, seconds_from_now
 from django_docraptor.states import (
-    LEASE,
+    LEASE_SECONDS,
     MAX_STATUS_FAILURES,
-    MAX_STATUS_MISSING,
-    POLLED,
-    Kind,
-    Reason,
+    MAX_STATUS_REFUSALS,
+    POLLED_STATES,
+    ErrorCode,
     State,
 )
 
-BATCH = 64
-BUDGET = 5.0
-COMPLETED, WORKING = "completed", "working"
-# A retired official client also knew "killed".
-DEAD = ("failed", "killed")
-KNOWN = (COMPLETED, WORKING, *DEAD, "queued")
+logger = logging.getLogger(__name__)
+
+BATCH_SIZE = 64
+RUN_SECONDS = 5.0
+STATUS_COMPLETED, STATUS_WORKING = "completed", "working"
+# A former official client also handled "killed".
+FAILED_STATUSES = ("failed", "killed")
+KNOWN_STATUSES = (STATUS_COMPLETED, STATUS_WORKING, *FAILED_STATUSES, "queued")
 
 
 @dataclass
-class Polled:
-    """What a run of polls has done.
+class PollResult:
+    """The result of a polling run.
 
     Args:
-        claimed: how many jobs it asked for.
-        kept: one of those, still claimed, with its download begun: for the caller to collect.
+        claimed: number of polled jobs.
+        rendered_job: one finished job, still claimed and with its download counted, for the caller
+            to download.
     """
 
     claimed: int = 0
-    kept: RenderJob | None = None
+    rendered_job: RenderJob | None = None
 
 
-def poll(limit: int = BATCH, *, keep_one: bool = False) -> Polled:
-    """Ask for the due jobs' states and act on them.
+def poll(limit: int = BATCH_SIZE, *, keep_rendered: bool = False) -> PollResult:
+    """Poll the due jobs and act on their status.
 
     Args:
-        keep_one: the caller will collect a finished document itself, so that a lone one needs no
-            other run.
+        keep_rendered: keep the claim on one finished document, which the caller downloads without
+            another notification.
     """
-    polled, stop = Polled(), time.monotonic() + BUDGET
-    due = RenderJob.objects.filter(state__in=POLLED)
-    while jobs := due.claim(limit=limit, lease=LEASE[State.QUEUED]):
-        polled.claimed += len(jobs)
-        for job, answer in call_all(
+    result, stop = PollResult(), time.monotonic() + RUN_SECONDS
+    due = RenderJob.objects.filter(state__in=POLLED_STATES)
+    while jobs := due.claim(limit=limit, lease=LEASE_SECONDS[State.QUEUED]):
+        result.claimed += len(jobs)
+        for job, outcome in call_concurrently(
             lambda job: client_for(job.account).get_status(job.status_id), jobs
         ):
-            if isinstance(answer, DocRaptorError):
-                unanswered(job, answer)
+            if isinstance(outcome, DocRaptorError):
+                handle_status_error(job, outcome)
                 continue
-            keep = keep_one and polled.kept is None
-            with alone(job, unanswered):
-                answered(job, answer, keep=keep)
-            if keep and job.state == State.DOWNLOADING:
-                polled.kept = job
+            keep_claim = keep_rendered and result.rendered_job is None
+            with isolate_errors(job, handle_status_error):
+                handle_status(job, outcome, keep_claim=keep_claim)
+            if keep_claim and job.state == State.DOWNLOADING:
+                result.rendered_job = job
         if len(jobs) < limit or time.monotonic() > stop:
             break
-    return polled
+    return result
 
 
-def answered(job: RenderJob, remote: RemoteStatus, *, keep: bool = False) -> None:
-    """Act on what DocRaptor said; a word we do not know means: keep looking."""
-    if remote.status not in KNOWN:
-        logger.warning("Job %s: DocRaptor gave the unknown status %r", job.pk, remote.status[:50])
-    if remote.status == COMPLETED and remote.download_id:
+def handle_status(job: RenderJob, remote: RemoteStatus, *, keep_claim: bool = False) -> None:
+    """Act on a status from DocRaptor. An unknown status means: poll again."""
+    if remote.status not in KNOWN_STATUSES:
+        logger.warning(
+            "Job %s: DocRaptor returned the unknown status %r", job.pk, remote.status[:50]
+        )
+    if remote.status == STATUS_COMPLETED and remote.download_id:
         if job.hosted:
-            published(job, remote)
+            publish_or_fail(job, remote)
         else:
-            rendered(job, remote, keep=keep)
-    elif remote.status in DEAD:
-        fail(job, Reason.RENDER_FAILED, _reasons(remote), message=remote.message)
+            mark_rendered(job, remote, keep_claim=keep_claim)
+    elif remote.status in FAILED_STATUSES:
+        fail(job, ErrorCode.RENDER_FAILED, _failure_message(remote), message=remote.message)
     elif job.is_past_deadline:
-        fail(job, Reason.TIMED_OUT, _timed_out(job, remote))
+        fail(job, ErrorCode.TIMED_OUT, _timeout_message(job, remote))
+    elif remote.status == STATUS_WORKING and job.state == State.QUEUED:
+        mark_working(job)
     else:
-        not_yet(job, remote)
+        schedule_next_poll(job)
 
 
-def rendered(job: RenderJob, remote: RemoteStatus, *, keep: bool) -> None:
-    """DocRaptor has the document: it is next to be fetched, by this run if it keeps the claim."""
-    kept = {"lease_token": job.lease_token, "due_at": after(LEASE[State.DOWNLOADING])}
-    claim = kept | begun(job) if keep else {"due_at": Now()}
-    job.move(
-        State.DOWNLOADING,
-        kind=Kind.RENDERED,
-        leased=True,
-        download_id=remote.download_id,
-        number_of_pages=remote.number_of_pages,
-        message=remote.message,
-        rendered_at=Now(),
-        errors="",
-        **claim,
-    )
-
-
-def not_yet(job: RenderJob, remote: RemoteStatus) -> None:
-    """Not done: look again later. A late "queued" never moves a working job back."""
-    due_at = after(poll_interval(job.age))
-    if remote.status == WORKING and job.state == State.QUEUED:
-        job.move(State.WORKING, kind=Kind.WORKING, leased=True, due_at=due_at, errors="")
+def publish_or_fail(job: RenderJob, remote: RemoteStatus) -> None:
+    """Complete a hosted job, if DocRaptor returned a URL that a browser can open."""
+    if _is_web_url(remote.download_url):
+        mark_published(job, remote)
     else:
-        job.set(failures=0, lease_token="", due_at=due_at)
+        message = "DocRaptor reported the document as completed but returned no public URL."
+        fail(job, ErrorCode.STATUS_UNAVAILABLE, message)
 
 
-def unanswered(job: RenderJob, error: DocRaptorError) -> None:
-    """No status: wait and ask again, within bounds. The document may be well."""
+def _is_web_url(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        return parts.scheme in ("http", "https") and bool(parts.hostname)
+    except ValueError:
+        return False
+
+
+def schedule_next_poll(job: RenderJob) -> None:
+    """Poll again later. A late "queued" never moves a job back from WORKING."""
+    due_at = seconds_from_now(poll_interval(job.attempt_age))
+    job.update_leased(failures=0, lease_token="", due_at=due_at)
+
+
+def handle_status_error(job: RenderJob, error: DocRaptorError) -> None:
+    """Handle a failed status call: poll again, a limited number of times.
+
+    The document itself may be fine.
+    """
     if isinstance(error, UnauthorizedError):
-        pause(job, error)
-    elif job.failures + 1 >= _patience(error):
-        fail(job, Reason.REMOTE_LOST, f"DocRaptor no longer tells how it stands: {error}")
+        pause_account_and_postpone(job, error)
+    elif job.failures + 1 >= _max_failures(error):
+        message = f"DocRaptor no longer returns the status of this document: {error}"
+        fail(job, ErrorCode.STATUS_UNAVAILABLE, message)
     else:
-        put_off(job, error, seconds=getattr(error, "retry_after", None) or None)
+        postpone(job, error, delay=getattr(error, "retry_after", None) or None)
 
 
-def _patience(error: DocRaptorError) -> int:
-    lost = isinstance(error, (ForbiddenError, NotFoundError))
-    lost = lost or (isinstance(error, CallError) and not error.retryable)
-    return MAX_STATUS_MISSING if lost else MAX_STATUS_FAILURES
+def _max_failures(error: DocRaptorError) -> int:
+    is_refused = isinstance(error, (ForbiddenError, NotFoundError))
+    is_refused = is_refused or (isinstance(error, CallError) and not error.retryable)
+    return MAX_STATUS_REFUSALS if is_refused else MAX_STATUS_FAILURES
 
 
-def _reasons(remote: RemoteStatus) -> str:
-    return remote.validation_errors or remote.message or f"DocRaptor says {remote.status!r}."
+def _failure_message(remote: RemoteStatus) -> str:
+    default = f"DocRaptor returned the status {remote.status!r} without a reason."
+    return remote.validation_errors or remote.message or default
 
 
-def _timed_out(job: RenderJob, remote: RemoteStatus) -> str:
+def _timeout_message(job: RenderJob, remote: RemoteStatus) -> str:
     return (
-        f"DocRaptor still said {remote.status!r} after {job.age:.0f} s. "
-        "It kills asynchronous documents after 600 s."
+        f"DocRaptor still reported the status {remote.status!r} after {job.attempt_age:.0f} s. "
+        "It terminates asynchronous documents after 600 s."
     )

@@ -1,7 +1,7 @@
-"""UNCONFIRMED → QUEUED, PENDING or FAILED: find out what became of a create call.
+"""Internal. UNCONFIRMED → QUEUED, PENDING or FAILED: find out whether a create was accepted.
 
-DocRaptor has no idempotency key, but its log shows every attempt with its tag. One listing serves
-all unconfirmed attempts of an account.
+DocRaptor has no idempotency keys, but its log lists every attempt with its tag. One listing is
+enough for all unconfirmed attempts of an account.
 """
 
 from collections.abc import Iterator
@@ -10,119 +10,141 @@ from datetime import datetime, timedelta
 from django_docraptor.client import LogEntry
 from django_docraptor.conf import conf
 from django_docraptor.exceptions import CallError, DocRaptorError, UnauthorizedError
-from django_docraptor.lifecycle.backoff import alone, fail, hold, pause, put_off
-from django_docraptor.lifecycle.remote import client_for
-from django_docraptor.lifecycle.submission import accepted
-from django_docraptor.models import RenderJob, after
+from django_docraptor.lifecycle.clients import client_for
+from django_docraptor.lifecycle.isolation import isolate_errors
+from django_docraptor.lifecycle.postponement import pause_account_and_postpone, postpone
+from django_docraptor.lifecycle.transitions import (
+    fail,
+    fail_unconfirmed,
+    mark_accepted,
+    resubmit_unconfirmed,
+)
+from django_docraptor.models import RenderJob, seconds_from_now
 from django_docraptor.states import (
-    DOCUMENT_LIFE,
-    LEASE,
+    LEASE_SECONDS,
+    LOG_CHECK_AGES,
+    MAX_RENDER_SECONDS,
     MAX_RESUBMITS,
-    UNCONFIRMED_LOOKS,
-    Kind,
-    Reason,
+    ErrorCode,
+    EventKind,
     State,
 )
 
-BATCH = 100
-PAGES = 50
-MARGIN = timedelta(minutes=5)
-HOLD, RESUBMIT = "hold", "resubmit"
+BATCH_SIZE = 100
+MAX_PAGES = 50
+CLOCK_MARGIN = timedelta(minutes=5)
+# Values of DOCRAPTOR["UNCONFIRMED"].
+FAIL, RESUBMIT = "fail", "resubmit"
 
 
-def reconcile(limit: int = BATCH) -> int:
-    """Look the due unconfirmed attempts up in DocRaptor's log. Returns how many were claimed."""
+def reconcile(limit: int = BATCH_SIZE) -> int:
+    """Look up due unconfirmed attempts in DocRaptor's log.
+
+    Returns:
+        The number of claimed jobs.
+    """
     unconfirmed = RenderJob.objects.filter(state=State.UNCONFIRMED)
-    jobs = unconfirmed.claim(limit=limit, lease=LEASE[State.UNCONFIRMED])
+    jobs = unconfirmed.claim(limit=limit, lease=LEASE_SECONDS[State.UNCONFIRMED])
     for account in {job.account for job in jobs}:
-        settle([job for job in jobs if job.account == account], account)
+        reconcile_account([job for job in jobs if job.account == account], account)
     return len(jobs)
 
 
-def settle(jobs: list[RenderJob], account: str) -> None:
-    """Settle what the account's log can settle; the rest looks again, or follows the policy."""
+def reconcile_account(jobs: list[RenderJob], account: str) -> None:
+    """Settle the jobs that the account's log lists.
+
+    The others are checked again, or follow the policy.
+    """
     log: dict[str, LogEntry] = {}
-    since = min(job.sent_at for job in jobs if job.sent_at) - MARGIN
+    since = min(job.sent_at for job in jobs if job.sent_at) - CLOCK_MARGIN
     error: DocRaptorError | None = None
     try:
-        for entries in pages(account, since=since):
+        for entries in iter_log_pages(account, since=since):
             log |= {entry.tag.partition(" ")[0]: entry for entry in entries if entry.tag}
             if all(job.tag in log for job in jobs):
                 break
-    except DocRaptorError as trouble:
-        error = trouble
+    except DocRaptorError as caught:
+        error = caught
     for job in jobs:
-        with alone(job, unavailable):
+        with isolate_errors(job, handle_log_error):
             if entry := log.get(job.tag):
-                found(job, entry)
-            elif error is not None:  # only a complete listing can tell that something is absent
-                unavailable(job, error)
+                handle_log_entry(job, entry)
+            elif error is not None:  # only a complete listing proves that an attempt is missing
+                handle_log_error(job, error)
             else:
-                absent(job)
+                handle_missing_entry(job)
 
 
-def pages(account: str, *, since: datetime) -> Iterator[list[LogEntry]]:
-    """Every attempt in the account's log since then.
+def iter_log_pages(account: str, *, since: datetime) -> Iterator[list[LogEntry]]:
+    """Yield the pages of the account's log since a time.
 
     Raises:
-        DocRaptorError: the listing is not complete.
+        DocRaptorError: the listing is incomplete.
     """
     client = client_for(account)
-    for page in range(1, PAGES + 1):
+    for page in range(1, MAX_PAGES + 1):
         entries = client.list_doc_logs(start=since, page=page, per_page=100)
         if not entries:
             return
         yield entries
     raise CallError(
-        f"DocRaptor's log has more than {PAGES * 100:,} entries since {since}.", retryable=True
+        f"DocRaptor's log has more than {MAX_PAGES * 100:,} entries since {since}.", retryable=True
     )
 
 
-def found(job: RenderJob, entry: LogEntry) -> None:
-    """It was accepted: take it up where it is."""
+def handle_log_entry(job: RenderJob, entry: LogEntry) -> None:
+    """Settle an attempt that the log lists: continue with its status_id, or fail the job."""
     if entry.status_id:
-        accepted(job, entry.status_id)
+        mark_accepted(job, entry.status_id)
     elif entry.success:
-        message = "DocRaptor's log shows this attempt as made, but without a status_id to fetch it."
-        fail(job, Reason.SUBMIT_UNCONFIRMED, message)
-    else:
-        message = "DocRaptor's log shows this attempt as failed, and says no more."
-        fail(job, Reason.RENDER_FAILED, message)
-
-
-def absent(job: RenderJob) -> None:
-    """Not in a complete listing: look again, and after the longest life of a document decide."""
-    window = 2 * max(conf.deadline, DOCUMENT_LIFE)
-    if job.age < window:
-        looks = [look for look in (*UNCONFIRMED_LOOKS, window) if look > job.age]
-        job.set(failures=0, lease_token="", due_at=after(min(looks) - job.age + 0.1))
-    elif may_resubmit(job):
-        job.move(
-            State.PENDING,
-            kind=Kind.NEVER_ACCEPTED,
-            leased=True,
-            note=f"Not in DocRaptor's log {job.age:.0f} s after it was sent: sent anew.",
-            due_at=after(0),
+        message = (
+            "DocRaptor's log lists this attempt as successful but without a status_id, so it "
+            "cannot be downloaded."
         )
+        fail(job, ErrorCode.SUBMIT_UNCONFIRMED, message)
     else:
-        hold(job, f"Not in DocRaptor's log {job.age:.0f} s after it was sent.")
+        message = "DocRaptor's log lists this attempt as failed without a reason."
+        fail(job, ErrorCode.RENDER_FAILED, message)
+
+
+def handle_missing_entry(job: RenderJob) -> None:
+    """Handle an attempt that a complete listing does not contain.
+
+    Check again, and decide when even the longest render must have ended.
+    """
+    window = 2 * max(conf.deadline, MAX_RENDER_SECONDS)
+    if job.attempt_age < window:
+        schedule_log_check(job, window)
+    elif may_resubmit(job):
+        resubmit_unconfirmed(job)
+    else:
+        age = f"{job.attempt_age:.0f} s"
+        fail_unconfirmed(job, f"DocRaptor's log did not list this attempt {age} after it was sent.")
+
+
+def schedule_log_check(job: RenderJob, window: float) -> None:
+    """Check the log again at the attempt's next age in LOG_CHECK_AGES, or when the window ends."""
+    ages = [age for age in (*LOG_CHECK_AGES, window) if age > job.attempt_age]
+    due_at = seconds_from_now(min(ages) - job.attempt_age + 0.1)
+    job.update_leased(failures=0, lease_token="", due_at=due_at)
 
 
 def may_resubmit(job: RenderJob) -> bool:
-    """Whether policy and history allow another attempt without a person's word."""
-    policy = conf.unconfirmed or (RESUBMIT if job.test else HOLD)
-    if policy == HOLD or job.callback_at is not None:
+    """Return whether policy and history allow another attempt without a person's decision."""
+    policy = conf.unconfirmed or (RESUBMIT if job.test else FAIL)
+    if policy == FAIL or job.callback_at is not None:
         return False
-    return job.events.filter(kind=Kind.NEVER_ACCEPTED).count() < MAX_RESUBMITS
+    return job.events.filter(kind=EventKind.NEVER_ACCEPTED).count() < MAX_RESUBMITS
 
 
-def unavailable(job: RenderJob, error: DocRaptorError) -> None:
-    """No listing: try again within the window, then leave it to a person."""
+def handle_log_error(job: RenderJob, error: DocRaptorError) -> None:
+    """Handle a failed listing: postpone, and finally leave the decision to a person."""
     if isinstance(error, UnauthorizedError):
-        pause(job, error)
+        pause_account_and_postpone(job, error)
     elif isinstance(error, CallError) and not error.retryable:
-        hold(job, f"DocRaptor's log cannot be read: {error}.")
-    elif job.age > 4 * conf.deadline:
-        hold(job, f"DocRaptor's log could not be read for {job.age:.0f} s: {error}.")
+        fail_unconfirmed(job, f"DocRaptor's log cannot be read: {error}.")
+    elif job.attempt_age > 4 * conf.deadline:
+        reason = f"DocRaptor's log could not be read for {job.attempt_age:.0f} s: {error}."
+        fail_unconfirmed(job, reason)
     else:
-        put_off(job, error)
+        postpone(job, error)

@@ -1,17 +1,14 @@
-"""PENDING → SUBMITTING → QUEUED: the step that costs money.
+"""Internal. PENDING → SUBMITTING → QUEUED: the step that costs money.
 
-The intent is committed before the wire is touched; what cannot be proved unsent is never sent
-again blindly.
+The intent is committed before the request is sent. An attempt that may have been sent is never
+simply sent again.
 """
 
 import time
-from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from itertools import groupby
 from typing import Any
 
 from django.db import router, transaction
-from django.db.models import Case, DateTimeField, Q, When
 from django.db.models.functions import Now
 
 from django_docraptor.conf import conf
@@ -26,272 +23,221 @@ from django_docraptor.exceptions import (
     UnauthorizedError,
     UnknownOutcomeError,
 )
-from django_docraptor.lifecycle.backoff import (
-    alone,
-    delay,
-    describe,
-    fail,
-    hold,
-    pause_account,
-    poll_interval,
-    put_off,
+from django_docraptor.lifecycle.clients import call_concurrently, client_for
+from django_docraptor.lifecycle.composition import (
+    CompositionError,
+    add_tag_and_callback,
+    compose_request,
 )
-from django_docraptor.lifecycle.composition import CompositionError, address, compose
-from django_docraptor.lifecycle.remote import call_all, client_for
-from django_docraptor.models import Account, RenderJob, after, logger
-from django_docraptor.models.queries import RenderJobQuerySet
+from django_docraptor.lifecycle.isolation import isolate_errors
+from django_docraptor.lifecycle.pacing import backoff_delay
+from django_docraptor.lifecycle.postponement import pause_account, postpone
+from django_docraptor.lifecycle.transitions import (
+    begin_attempts,
+    fail,
+    fail_unconfirmed,
+    mark_accepted,
+    mark_unconfirmed,
+    return_to_pending,
+)
+from django_docraptor.models import Account, RenderJob
+from django_docraptor.models.querysets import RenderJobQuerySet
 from django_docraptor.payloads import DocumentRequest
-from django_docraptor.states import ACCOUNT_PAUSE, LEASE, UNCONFIRMED_LOOKS, Kind, Reason, State
+from django_docraptor.states import ACCOUNT_PAUSE_SECONDS, LEASE_SECONDS, ErrorCode, State
 
-BATCH = 16
-# Seconds after which a run leaves the rest to the next one, so that no worker is held for long.
-BUDGET = 5.0
-# Of attempts thought lost: that DocRaptor has not called back for them.
-NOT_PROVEN = Q(callback_at__isnull=True)
+BATCH_SIZE = 16
+# Seconds after which a run leaves the remaining jobs to the next one, so that it does not occupy
+# a worker for long.
+RUN_SECONDS = 5.0
 
 
 @dataclass
-class Admission:
-    """Jobs that were claimed for free slots; whether there may be more; what the account told."""
+class ClaimedBatch:
+    """Jobs claimed for free slots, whether there may be more, and whether a success must resume
+    the account.
+    """
 
     jobs: list[RenderJob]
-    may_be_more: bool = False
-    is_troubled: bool = False
+    has_more: bool = False
+    needs_resume: bool = False
 
 
 @dataclass
-class Prepared:
-    """A job whose intent is committed, with what is to be sent."""
+class PreparedAttempt:
+    """A job whose intent is committed, with its request."""
 
     job: RenderJob
     request: DocumentRequest
-    intended_at: float = field(default_factory=time.monotonic)
+    committed_at: float = field(default_factory=time.monotonic)
 
-    def create(self) -> str:
-        """Make the create call; returns the status_id.
+    def send_create(self) -> str:
+        """Send the create call.
+
+        Returns:
+            The status_id.
 
         Raises:
-            NotSentError: also if this process stood still since the intent (a frozen machine): by
-                now another attempt may have been sent.
+            NotSentError: also if the process was suspended after the intent was committed: another
+                attempt may have been sent meanwhile.
             CallError: the call failed.
         """
-        if time.monotonic() - self.intended_at > conf.deadline:
-            raise NotSentError("The worker stood still between intent and call: nothing was sent.")
+        if time.monotonic() - self.committed_at > conf.deadline:
+            raise NotSentError(
+                "The worker was suspended before it could send this attempt. Nothing was sent."
+            )
         client = client_for(self.job.account)
         create = client.create_hosted_async_doc if self.job.hosted else client.create_async_doc
         return create(self.request)
 
 
-def submit(limit: int = BATCH) -> int:
-    """Send the best pending jobs while slots are free. Returns how many were claimed."""
-    claimed, stop = 0, time.monotonic() + BUDGET
+def submit(limit: int = BATCH_SIZE) -> int:
+    """Submit the most urgent pending jobs while slots are free.
+
+    Returns:
+        The number of claimed jobs.
+    """
+    claimed, stop = 0, time.monotonic() + RUN_SECONDS
     pending = RenderJob.objects.filter(state=State.PENDING).due()
     for account in pending.order_by().values_list("account", flat=True).distinct():
-        while (admission := admit(account, limit)).jobs:
-            claimed += len(admission.jobs)
-            send(admission)
-            if not admission.may_be_more or time.monotonic() > stop:
+        while (batch := claim_for_slots(account, limit)).jobs:
+            claimed += len(batch.jobs)
+            send_batch(batch)
+            if not batch.has_more or time.monotonic() > stop:
                 break
     return claimed
 
 
-def admit(name: str, limit: int) -> Admission:
-    """Claim pending jobs of an account for its free slots, one process at a time."""
+def claim_for_slots(account: str, limit: int) -> ClaimedBatch:
+    """Claim pending jobs for the account's free slots, one process at a time."""
     with transaction.atomic(using=router.db_for_write(RenderJob)):
-        Account.lock(name)
-        pending = RenderJob.objects.filter(state=State.PENDING).governed(name)
-        # Behind the account's lock, and locked where there are row locks: nobody else is at them.
-        best = pending.select_related("input").unlocked("self").best(limit)
-        if not best:
-            return Admission([])
-        account: Any = best[0]  # every row tells it
-        if account.open_until:
-            pending.put_off(account.open_until)
-            return Admission([])
-        free = conf.max_in_flight - account.in_flight
-        wanted = min(free, 1 if account.is_half_open else limit)
-        lapsed = next((job for job in best if job.lease_token), None)
-        if lapsed is not None and wanted > 0:
-            return Admission(try_alone(pending, lapsed), True, account.is_troubled)
-        jobs = pending.take(best[: max(0, wanted)], lease=LEASE[State.PENDING], is_alone=True)
-    return Admission(jobs, len(jobs) == wanted, account.is_troubled)
+        Account.lock(account)
+        pending = RenderJob.objects.filter(state=State.PENDING).with_account_limits(account)
+        # The account is locked, and so are the rows if the database has row locks: no other
+        # process can change them.
+        candidates = pending.select_related("input").lock_available("self").most_urgent(limit)
+        if not candidates:
+            return ClaimedBatch([])
+        limits: Any = candidates[0]  # every row carries the account's annotations
+        if limits.circuit_open_until:
+            pending.postpone(limits.circuit_open_until)
+            return ClaimedBatch([])
+        free_slots = conf.max_in_flight - limits.in_flight
+        count = min(free_slots, 1 if limits.is_half_open else limit)
+        interrupted = next((job for job in candidates if job.lease_token), None)
+        if interrupted is not None and count > 0:
+            return ClaimedBatch(claim_interrupted(pending, interrupted), True, limits.needs_resume)
+        jobs = pending.claim_jobs(
+            candidates[: max(0, count)], lease=LEASE_SECONDS[State.PENDING], are_locked=True
+        )
+    return ClaimedBatch(jobs, len(jobs) == count, limits.needs_resume)
 
 
-def try_alone(pending: RenderJobQuerySet, job: RenderJob) -> list[RenderJob]:
-    """Claim a job whose last claim has lapsed: its worker died, or hung, while it was rendered.
+def claim_interrupted(pending: RenderJobQuerySet, job: RenderJob) -> list[RenderJob]:
+    """Claim a job whose previous claim lapsed because its worker died or hung during rendering.
 
-    So that a template that kills its worker costs no other job, and is given up in the end.
+    It is claimed alone, so that a template that kills its worker affects no other job; it fails
+    after MAX_SUBMIT_FAILURES.
     """
     failures = job.failures + 1
-    if failures >= conf.max_attempts:
-        message = f"{failures} workers died, or hung, while they rendered it."
-        fail(job, Reason.TEMPLATE_ERROR, message)
+    if failures >= conf.max_submit_failures:
+        message = f"{failures} workers died or hung while rendering this document."
+        fail(job, ErrorCode.TEMPLATE_ERROR, message)
         return []
-    return pending.take([job], lease=LEASE[State.PENDING], is_alone=True, failures=failures)
+    lease = LEASE_SECONDS[State.PENDING]
+    return pending.claim_jobs([job], lease=lease, are_locked=True, failures=failures)
 
 
-def send(admission: Admission) -> None:
-    """Compose, commit the intents, make the create calls, write what came of them."""
-    prepared = {item.job.pk: item for item in prepare(admission.jobs)}
-    calls = call_all(
-        lambda job: prepared[job.pk].create(),
-        [item.job for item in prepared.values()],
+def send_batch(batch: ClaimedBatch) -> None:
+    """Compose the requests, commit the intents, send the create calls and write the outcomes."""
+    prepared = {attempt.job.pk: attempt for attempt in prepare_batch(batch.jobs)}
+    calls = call_concurrently(
+        lambda job: prepared[job.pk].send_create(),
+        [attempt.job for attempt in prepared.values()],
     )
-    is_troubled = admission.is_troubled
-    for job, answer in calls:
-        with alone(job, not_accepted):
-            if isinstance(answer, DocRaptorError):
-                is_troubled |= not_accepted(job, answer)
-            elif accepted(job, answer) and is_troubled:
+    needs_resume = batch.needs_resume
+    for job, outcome in calls:
+        with isolate_errors(job, handle_create_error):
+            if isinstance(outcome, DocRaptorError):
+                needs_resume |= handle_create_error(job, outcome)
+            elif mark_accepted(job, outcome) and needs_resume:
                 Account.resume(job.account)
-                is_troubled = False
+                needs_resume = False
 
 
-def prepare(jobs: list[RenderJob]) -> list[Prepared]:
-    """Commit the intents to send the jobs' next attempts; fail those that cannot be composed."""
-    composed: dict[RenderJob, DocumentRequest] = {}
-    stop = time.monotonic() + BUDGET
+def prepare_batch(jobs: list[RenderJob]) -> list[PreparedAttempt]:
+    """Compose the requests and commit the intents to send them; fail jobs that cannot be composed.
+
+    Returns:
+        The attempts whose intent is committed.
+    """
+    requests: dict[RenderJob, DocumentRequest] = {}
+    stop = time.monotonic() + RUN_SECONDS
     for job in jobs:
-        if composed and time.monotonic() > stop:  # slow templates: do not outlive the claim
-            job.set(lease_token="", due_at=Now())
+        if requests and time.monotonic() > stop:  # slow templates: release the rest in time
+            job.update_leased(lease_token="", due_at=Now())
         elif request := compose_or_fail(job):
-            composed[job] = request
+            requests[job] = request
     with transaction.atomic(using=router.db_for_write(RenderJob), durable=True):
-        return [Prepared(job, address(composed[job], job)) for job in intend(composed)]
+        return [
+            PreparedAttempt(job, add_tag_and_callback(requests[job], job))
+            for job in begin_attempts(requests)
+        ]
 
 
 def compose_or_fail(job: RenderJob) -> DocumentRequest | None:
-    """What to send for a job; ``None`` if there is nothing to send, which the row then says."""
+    """Compose the request for a job.
+
+    Returns:
+        The request, or ``None`` if the job failed or was postponed.
+    """
     if job.attempt and job.callback_at:
-        hold(job, "The attempt was thought lost, and was to be sent anew.")
+        fail_unconfirmed(
+            job, "This attempt was considered lost and was about to be submitted again."
+        )
         return None
     try:
         client_for(job.account)
-        return compose(job)
+        return compose_request(job)
     except CompositionError as error:
-        fail(job, error.reason, str(error))
+        fail(job, error.error_code, str(error))
     except ConfigurationError as error:
-        put_off(job, error, seconds=ACCOUNT_PAUSE, counted=False)
+        postpone(job, error, delay=ACCOUNT_PAUSE_SECONDS, counted=False)
     return None
 
 
-def intend(jobs: Iterable[RenderJob]) -> Iterator[RenderJob]:
-    """Write the intents to send the next attempts. Yields the jobs that were still ours."""
-    for (attempt, failures), alike in groupby(jobs, lambda job: (job.attempt, job.failures)):
-        yield from RenderJob.move_all(
-            list(alike),
-            State.SUBMITTING,
-            kind=Kind.SUBMITTING,
-            only=NOT_PROVEN,
-            failures=failures,
-            attempt=attempt + 1,
-            sent_at=Now(),
-            due_at=after(LEASE[State.SUBMITTING]),
-            callback_at=None,
-            status_id="",
-            download_id="",
-            fetch_attempts=0,
-            deadline_at=after(conf.deadline),
-        )
+def handle_create_error(job: RenderJob, error: DocRaptorError) -> bool:
+    """Handle a failed create.
 
+    Unless it was certainly not sent or certainly rejected, the outcome is unknown.
 
-def accepted(job: RenderJob, status_id: str) -> bool:
-    """Write the status_id, however late: the attempt guards it, not the lease.
-
-    Returns whether the job took it.
+    Returns:
+        Whether it counts as a failure of the service.
     """
-    called_back = When(callback_at__isnull=False, then=Now())
-    first_poll = after(poll_interval(0))
-    for state in (State.SUBMITTING, State.UNCONFIRMED):
-        job.state = state
-        if job.move(
-            State.QUEUED,
-            kind=Kind.ACCEPTED,
-            detail={"status_id": status_id},
-            status_id=status_id,
-            submitted_at=Now(),
-            deadline_at=after(conf.deadline),
-            due_at=Case(called_back, default=first_poll, output_field=DateTimeField()),
-            error_code="",
-            errors="",
-        ):
-            return True
-    note_late_answer(job, status_id)
-    return False
-
-
-def note_late_answer(job: RenderJob, status_id: str) -> None:
-    """An answer for an attempt that the job has left behind: it may be a second bill."""
-    now = RenderJob.objects.filter(pk=job.pk).first()
-    if now is not None and now.status_id == status_id:  # DocRaptor's log had told before
-        return
-    logger.warning("Job %s: a late answer for attempt %s was left aside", job.pk, job.attempt)
-    if now is not None:
-        now.record(
-            Kind.LATE_ANSWER,
-            note=f"DocRaptor accepted attempt {job.attempt} after the job had moved on.",
-            detail={"attempt": job.attempt, "status_id": status_id},
-        )
-
-
-def not_accepted(job: RenderJob, error: DocRaptorError) -> bool:
-    """Sort a failed create. What is neither certainly unsent nor certainly refused is unknown.
-
-    Returns whether it counts against the service.
-    """
-    is_fault = isinstance(error, (ServerError, UnknownOutcomeError, NotSentError))
-    if is_fault:
-        Account.fault(job.account, str(error))
+    is_service_failure = isinstance(error, (ServerError, UnknownOutcomeError, NotSentError))
+    if is_service_failure:
+        Account.record_failure(job.account, str(error))
     if isinstance(error, UnauthorizedError):
         pause_account(job, error)
-        back_to_pending(job, error, ACCOUNT_PAUSE, counted=False)
+        return_to_pending(job, error, delay=ACCOUNT_PAUSE_SECONDS, counted=False)
     elif not isinstance(error, CallError):
-        fail(job, Reason.CONFIGURATION, str(error))
+        fail(job, ErrorCode.CONFIGURATION_ERROR, str(error))
     elif error.sent == Sent.NO and error.retryable:
-        not_now(job, error)
-    elif error.sent == Sent.NO or _is_refusal(error):
-        fail(job, Reason.REJECTED, error.message)
+        retry_submit_later(job, error)
+    elif error.sent == Sent.NO or _is_rejection(error):
+        fail(job, ErrorCode.REJECTED, error.message)
     else:
-        unconfirmed(job, error)
-    return is_fault
+        mark_unconfirmed(job, error)
+    return is_service_failure
 
 
-def _is_refusal(error: CallError) -> bool:
+def _is_rejection(error: CallError) -> bool:
     return isinstance(error, ResponseError) and error.sent == Sent.YES and not error.retryable
 
 
-def not_now(job: RenderJob, error: CallError) -> None:
-    """Certainly not accepted: wait, a bounded number of times."""
-    if job.failures + 1 < conf.max_attempts:
-        back_to_pending(job, error, error.retry_after or delay(job.failures))
+def retry_submit_later(job: RenderJob, error: CallError) -> None:
+    """Return the job to PENDING for a later retry, or fail it after MAX_SUBMIT_FAILURES."""
+    failures = job.failures + 1
+    if failures < conf.max_submit_failures:
+        return_to_pending(job, error, delay=error.retry_after or backoff_delay(job.failures))
     else:
-        fail(job, Reason.ATTEMPTS_SPENT, f"Gave up after {conf.max_attempts} tries: {error}")
-
-
-def back_to_pending(
-    job: RenderJob, error: CallError, seconds: float, *, counted: bool = True
-) -> None:
-    """The next attempt will be no second bill: this one was not accepted."""
-    job.move(
-        State.PENDING,
-        kind=Kind.REFUSED,
-        leased=True,
-        note=str(error),
-        detail=describe(error),
-        failures=job.failures + counted,
-        due_at=after(seconds),
-        errors=str(error),
-    )
-
-
-def unconfirmed(job: RenderJob, error: CallError) -> None:
-    """DocRaptor may have accepted it: look it up before anything is sent again."""
-    job.move(
-        State.UNCONFIRMED,
-        kind=Kind.UNCONFIRMED,
-        leased=True,
-        note=str(error),
-        detail=describe(error),
-        due_at=after(UNCONFIRMED_LOOKS[0]),
-        errors=str(error),
-    )
+        fail(job, ErrorCode.SUBMIT_FAILED, f"Gave up after {failures} failed submissions: {error}")

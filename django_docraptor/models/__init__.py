@@ -1,38 +1,44 @@
-"""The rows: jobs with their input and their history, accounts, and what else is remembered.
+"""Internal. The models: jobs with their inputs and events, accounts, and the engine's state.
 
-``jobs``      :class:`RenderJob` and :meth:`~RenderJob.move`, the one way to change a job's state
-``queries``   which jobs, one method per question; and how workers claim them
-``inputs``    what a job is made from
-``events``    a job's history, and the signals that go with it
-``storing``   many new jobs at once
-``accounts``  what holds for all jobs of an account: pauses, faults
-``pulse``     when the engine was last seen, and when it will wake
-``files``     files whose jobs are gone
-``clock``     moments by the database's clock
+A project may use :class:`RenderJob` and read its ``events`` and ``input``; the rest is internal.
 
-No HTTP and no Celery here.
+``jobs``        :class:`RenderJob`, and :meth:`~RenderJob.move`, the only way to change its state
+``querysets``   filters for jobs, and claiming
+``inputs``      the stored input of a job
+``events``      a job's history, and its signals
+``insertion``   bulk insertion of jobs
+``accounts``    pauses and the circuit breaker of an account
+``heartbeat``   the engine's last signs of life and its next wake-up
+``wakeups``     wake-ups that were sent and that no worker has received yet
+``files``       files of deleted jobs
+``clock``       times by the database's clock
+``managers``    a manager that reads from the primary database
+``text``        text that every database accepts
+
+No HTTP and no queue here.
 """
 
 from django_docraptor.models.accounts import Account
-from django_docraptor.models.clock import after
-from django_docraptor.models.events import SIGNAL_LEASE, RenderEvent
+from django_docraptor.models.clock import seconds_from_now
+from django_docraptor.models.events import SIGNAL_LEASE_SECONDS, RenderEvent
 from django_docraptor.models.files import DiscardedFile
+from django_docraptor.models.heartbeat import Heartbeat
 from django_docraptor.models.inputs import RenderInput
-from django_docraptor.models.jobs import RenderJob, logger
-from django_docraptor.models.pulse import Pulse
-from django_docraptor.models.queries import RenderJobQuerySet
-from django_docraptor.models.storing import store
+from django_docraptor.models.insertion import insert_jobs
+from django_docraptor.models.jobs import RenderJob
+from django_docraptor.models.querysets import RenderJobQuerySet
+from django_docraptor.models.wakeups import SentWakeup
 
 __all__ = [
-    "SIGNAL_LEASE",
+    "SIGNAL_LEASE_SECONDS",
     "Account",
     "DiscardedFile",
-    "Pulse",
+    "Heartbeat",
     "RenderEvent",
     "RenderInput",
     "RenderJob",
     "RenderJobQuerySet",
-    "after",
-    "logger",
-    "store",
+    "SentWakeup",
+    "insert_jobs",
+    "seconds_from_now",
 ]

@@ -1,4 +1,4 @@
-"""What holds for all jobs of one account: pauses, and the circuit breaker. Knows no jobs."""
+"""Internal. Pauses and the circuit breaker of an account. Knows nothing about jobs."""
 
 from datetime import datetime
 
@@ -7,26 +7,30 @@ from django.db.models import F, Q
 from django.db.models.functions import Now
 from django.utils.translation import gettext_lazy as _
 
-from django_docraptor.models.clock import after
-from django_docraptor.models.primary import PrimaryManager
-from django_docraptor.states import CIRCUIT_BASE, CIRCUIT_CAP, CIRCUIT_FAULTS
+from django_docraptor.models.clock import seconds_from_now
+from django_docraptor.models.managers import PrimaryDatabaseManager
+from django_docraptor.states import CIRCUIT_BASE_SECONDS, CIRCUIT_MAX_SECONDS, CIRCUIT_THRESHOLD
 
 
 class Account(models.Model):
-    """What holds for all jobs of one DocRaptor account."""
+    """Pauses and failures of one DocRaptor account. Internal."""
 
-    TROUBLED = Q(paused_until__isnull=False) | Q(faults__gt=0)
+    # There is something for `resume()` to clear.
+    NEEDS_RESUME = Q(paused_until__isnull=False) | Q(failures__gt=0)
 
-    name = models.CharField(max_length=64, primary_key=True)
-    admitted_at = models.DateTimeField(null=True, blank=True)
-    # After a 401 no call at all is made until then.
+    name = models.CharField(_("name"), max_length=64, primary_key=True)
+    locked_at = models.DateTimeField(null=True, blank=True)
+    # After a 401, no calls are made until this time.
     paused_until = models.DateTimeField(_("paused until"), null=True, blank=True)
     pause_reason = models.TextField(_("reason"), blank=True)
-    # Create calls in a row that met a faulty service; from CIRCUIT_FAULTS on the circuit is open.
-    faults = models.PositiveSmallIntegerField(_("faults in a row"), default=0)
-    circuit_open_until = models.DateTimeField(_("no creates until"), null=True, blank=True)
+    # Consecutive create calls that failed because of the service; CIRCUIT_THRESHOLD of them open
+    # the circuit.
+    failures = models.PositiveSmallIntegerField(_("consecutive failures"), default=0)
+    circuit_open_until = models.DateTimeField(
+        _("submissions suspended until"), null=True, blank=True
+    )
 
-    objects = PrimaryManager["Account"]()
+    objects = PrimaryDatabaseManager["Account"]()
 
     class Meta:
         base_manager_name = "objects"
@@ -38,57 +42,70 @@ class Account(models.Model):
 
     @classmethod
     def lock(cls, name: str) -> None:
-        """Let one transaction at a time pass, on every database: a write comes first."""
-        if not cls.objects.filter(pk=name).update(admitted_at=Now()):
+        """Lock the account until the transaction ends.
+
+        It writes first, so it also works on databases without row locks.
+        """
+        if not cls.objects.filter(pk=name).update(locked_at=Now()):
             cls._insert_or_lock(name)
 
     @classmethod
     def _insert_or_lock(cls, name: str) -> None:
-        """One statement: MariaDB lets several failed inserts share a lock and then deadlock."""
+        """Insert or lock the row in one statement.
+
+        On MariaDB, concurrent failed inserts share a lock and then deadlock.
+        """
         connection = connections[router.db_for_write(cls)]
-        by_name = connection.features.supports_update_conflicts_with_target
+        supports_target = connection.features.supports_update_conflicts_with_target
         Account.objects.bulk_create(
-            [Account(name=name, admitted_at=Now())],
+            [Account(name=name, locked_at=Now())],
             update_conflicts=True,
-            update_fields=["admitted_at"],
-            unique_fields=["name"] if by_name else None,
+            update_fields=["locked_at"],
+            unique_fields=["name"] if supports_target else None,
         )
 
     @classmethod
     def pause(cls, name: str, seconds: float, reason: str) -> None:
-        """Make no calls for an account for a while; its jobs wait."""
+        """Pause an account: no calls are made, and its jobs wait."""
         cls.objects.update_or_create(
-            pk=name, defaults={"paused_until": after(seconds), "pause_reason": reason}
+            pk=name, defaults={"paused_until": seconds_from_now(seconds), "pause_reason": reason}
         )
 
     @classmethod
-    def fault(cls, name: str, reason: str) -> None:
-        """Count a create that met a faulty service; too many in a row open the circuit."""
-        cls.objects.filter(pk=name).update(faults=F("faults") + 1)
-        account = cls.objects.filter(pk=name, faults__gte=CIRCUIT_FAULTS).first()
+    def record_failure(cls, name: str, reason: str) -> None:
+        """Count a create call that failed because of the service.
+
+        Too many consecutive ones open the circuit.
+        """
+        cls.objects.filter(pk=name).update(failures=F("failures") + 1)
+        account = cls.objects.filter(pk=name, failures__gte=CIRCUIT_THRESHOLD).first()
         if account is not None:
-            more = min(account.faults - CIRCUIT_FAULTS, 16)  # a float holds no week of faults
-            seconds = min(CIRCUIT_CAP, CIRCUIT_BASE * 2.0**more)
+            # Without a limit, 2.0**exponent would overflow after days of failures.
+            exponent = min(account.failures - CIRCUIT_THRESHOLD, 16)
+            seconds = min(CIRCUIT_MAX_SECONDS, CIRCUIT_BASE_SECONDS * 2.0**exponent)
             cls.objects.filter(pk=name).update(
-                circuit_open_until=after(seconds), pause_reason=reason
+                circuit_open_until=seconds_from_now(seconds), pause_reason=reason
             )
 
     @classmethod
     def resume(cls, name: str) -> None:
-        """Forget pause and faults: a call has succeeded."""
-        cls.objects.filter(cls.TROUBLED, pk=name).update(
-            paused_until=None, circuit_open_until=None, faults=0, pause_reason=""
+        """Clear the pause and the failures after a successful call."""
+        cls.objects.filter(cls.NEEDS_RESUME, pk=name).update(
+            paused_until=None, circuit_open_until=None, failures=0, pause_reason=""
         )
 
     @classmethod
-    def paused(cls) -> dict[str, datetime]:
-        """Accounts that are paused now, and until when."""
+    def paused_until_by_name(cls) -> dict[str, datetime]:
+        """Return the paused accounts, each with the end of its pause."""
         rows = cls.objects.filter(paused_until__gt=Now())
         return {row.name: row.paused_until for row in rows if row.paused_until}
 
     @classmethod
-    def stopped(cls) -> models.QuerySet["Account"]:
-        """Accounts whose jobs wait now: no calls at all (``is_paused``), or no new documents."""
-        paused = Q(paused_until__isnull=False, paused_until__gt=Now())
-        waiting = Account.objects.filter(paused | Q(circuit_open_until__gt=Now()))
-        return waiting.annotate(is_paused=paused).order_by("name")
+    def restricted(cls) -> models.QuerySet["Account"]:
+        """Return the accounts on which jobs wait.
+
+        They are paused (``is_paused``) or, because of an open circuit, submit no new documents.
+        """
+        is_paused = Q(paused_until__isnull=False, paused_until__gt=Now())
+        restricted = Account.objects.filter(is_paused | Q(circuit_open_until__gt=Now()))
+        return restricted.annotate(is_paused=is_paused).order_by("name")

@@ -1,6 +1,7 @@
-"""A job's history, and the signals that go with it until they are known to be sent.
+"""Internal. A job's history, and its signals, which are kept until they have been sent.
 
-Knows a job only as the row that an event belongs to.
+A project may read a job's ``events``; everything else is internal. Knows a job only as the target
+of a foreign key.
 """
 
 import logging
@@ -11,29 +12,32 @@ from django.db.models.functions import Now
 from django.dispatch import Signal
 from django.utils.translation import gettext_lazy as _
 
-from django_docraptor.models.primary import PrimaryManager
+from django_docraptor.models.managers import PrimaryDatabaseManager
 from django_docraptor.signals import (
     delivery_due,
     document_completed,
     document_failed,
     document_submitted,
 )
-from django_docraptor.states import Kind
+from django_docraptor.states import EventKind
 
-logger = logging.getLogger("django_docraptor")
+logger = logging.getLogger(__name__)
 
-SIGNALS: Mapping[str, Signal] = {
-    Kind.ACCEPTED: document_submitted,
-    Kind.COMPLETED: document_completed,
-    Kind.FAILED: document_failed,
-    Kind.NOT_DELIVERED: delivery_due,
+SIGNALS_BY_KIND: Mapping[str, Signal] = {
+    EventKind.ACCEPTED: document_submitted,
+    EventKind.COMPLETED: document_completed,
+    EventKind.FAILED: document_failed,
+    EventKind.DELIVERY_FAILED: delivery_due,
 }
-# Seconds after which a signal that was not seen to be sent is sent again.
-SIGNAL_LEASE = 60
+# Seconds after which a signal that was not marked as sent is sent again.
+SIGNAL_LEASE_SECONDS = 60
 
 
 class RenderEvent(models.Model):
-    """One line of a job's history: append-only, without secrets and without content."""
+    """One entry in a job's history: append-only, without secrets or content.
+
+    Read it through ``job.events``; its methods are internal.
+    """
 
     job = models.ForeignKey(
         "django_docraptor.RenderJob", on_delete=models.CASCADE, related_name="events"
@@ -45,10 +49,10 @@ class RenderEvent(models.Model):
     to_state = models.CharField(max_length=16)
     message = models.TextField(blank=True)
     detail = models.JSONField(default=dict)
-    # The event carries a signal that is not yet known to have been sent.
+    # Set while the event's signal is not known to have been sent.
     signal_due_at = models.DateTimeField(null=True, blank=True)
 
-    objects = PrimaryManager["RenderEvent"]()
+    objects = PrimaryDatabaseManager["RenderEvent"]()
 
     class Meta:
         base_manager_name = "objects"
@@ -60,17 +64,19 @@ class RenderEvent(models.Model):
     def __str__(self) -> str:
         return f"{self.kind} ({self.job_id}, attempt {self.attempt})"
 
-    def announce(self, job: models.Model) -> None:
-        """Send the event's signal, then note that it was sent."""
-        # RenderJob, which imports this module and so is known here by the relation alone.
+    def send_signal(self, job: models.Model) -> None:
+        """Send the event's signal, then mark it as sent."""
+        # RenderJob: it imports this module, so it is only available through the relation.
         sender = RenderEvent._meta.get_field("job").related_model
         try:
-            answers = SIGNALS[self.kind].send_robust(sender, job=job)
-        except Exception:  # Django's own log fails on a failing receiver without a name
-            logger.exception("Receivers failed for job %s", job.pk)
-            answers = []
-        for receiver, answer in answers:
-            if isinstance(answer, Exception):
+            results = SIGNALS_BY_KIND[self.kind].send_robust(sender, job=job)
+        except Exception:  # Django's own logging raises if a failing receiver has no name
+            logger.exception("Job %s: sending the signal failed", job.pk)
+            results = []
+        for receiver, result in results:
+            if isinstance(result, Exception):
                 name = getattr(receiver, "__qualname__", receiver)
-                logger.error("Receiver %s failed for job %s", name, job.pk, exc_info=answer)
+                logger.error(
+                    "Job %s: receiver %s raised an exception", job.pk, name, exc_info=result
+                )
         RenderEvent.objects.filter(pk=self.pk).update(signal_due_at=None)

@@ -1,18 +1,18 @@
-"""Files that outlived their jobs. Knows no storage."""
+"""Internal. Files of deleted jobs. No storage access here."""
 
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
-from django_docraptor.models.primary import PrimaryManager
+from django_docraptor.models.managers import PrimaryDatabaseManager
 
 
 class DiscardedFile(models.Model):
-    """A stored file whose job is gone, still to be deleted: `retention` works the list off."""
+    """A stored file whose job was deleted; ``retention`` deletes it. Internal."""
 
     name = models.CharField(max_length=255, primary_key=True)
     storage = models.CharField(max_length=64, blank=True)
 
-    objects = PrimaryManager["DiscardedFile"]()
+    objects = PrimaryDatabaseManager["DiscardedFile"]()
 
     class Meta:
         base_manager_name = "objects"

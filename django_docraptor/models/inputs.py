@@ -1,14 +1,20 @@
-"""What a job is made from. Knows nothing of how it is rendered or sent."""
+"""Internal. The stored input of a job. Knows nothing about rendering or sending.
+
+A project may read a job's ``input``; everything else is internal.
+"""
 
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
 from django_docraptor.models.jobs import RenderJob
-from django_docraptor.models.primary import PrimaryManager
+from django_docraptor.models.managers import PrimaryDatabaseManager
 
 
 class RenderInput(models.Model):
-    """What a job is made from, apart from it so that job rows stay narrow."""
+    """The input of a job, in its own table so that job rows stay small.
+
+    Read it through ``job.input``.
+    """
 
     job = models.OneToOneField(
         RenderJob, on_delete=models.CASCADE, primary_key=True, related_name="input"
@@ -19,9 +25,9 @@ class RenderInput(models.Model):
     params = models.JSONField(default=dict)
     language = models.CharField(max_length=35, blank=True)
     time_zone = models.CharField(max_length=64, blank=True)
-    renewals = models.PositiveIntegerField(default=0)
+    revision = models.PositiveIntegerField(default=0)
 
-    objects = PrimaryManager["RenderInput"]()
+    objects = PrimaryDatabaseManager["RenderInput"]()
 
     class Meta:
         base_manager_name = "objects"

@@ -1,7 +1,7 @@
-"""A job, what it says of itself, and the one way to change its state.
+"""Internal. The job model, and the only way to change a job's state.
 
-Nothing outside :meth:`RenderJob.move` and :meth:`RenderJob.move_all` writes ``state``. Which jobs
-there are to work on is the business of ``queries``.
+Only :meth:`RenderJob.move` and :meth:`RenderJob.move_all` write ``state``, and only
+``lifecycle.transitions`` calls them. ``querysets`` finds the jobs to work on.
 """
 
 import logging
@@ -23,28 +23,32 @@ from django.urls import reverse
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
-from django_docraptor.models.clock import after
-from django_docraptor.models.events import SIGNAL_LEASE, SIGNALS, RenderEvent
-from django_docraptor.models.primary import PrimaryManager
-from django_docraptor.models.queries import RenderJobQuerySet
-from django_docraptor.models.text import storable
+from django_docraptor.docraptor_api import DocumentType
+from django_docraptor.models.clock import seconds_from_now
+from django_docraptor.models.events import SIGNAL_LEASE_SECONDS, SIGNALS_BY_KIND, RenderEvent
+from django_docraptor.models.managers import PrimaryDatabaseManager
+from django_docraptor.models.querysets import RenderJobQuerySet
+from django_docraptor.models.text import sanitize
 from django_docraptor.states import (
-    FINAL,
-    MAY_HAVE_BEEN_BILLED,
-    RESUMES_AT,
-    Kind,
+    FINAL_STATES,
+    POSSIBLY_BILLED_CODES,
+    RESUME_STATES,
+    EventKind,
     State,
     is_allowed,
 )
 from django_docraptor.storage import DocumentFileField, get_document_storage
-from django_docraptor.vocabulary import DocumentType
 
-logger = logging.getLogger("django_docraptor")
-ALL = Q()
+logger = logging.getLogger(__name__)
+ANY_ROW = Q()
 
 
 class RenderJob(models.Model):
-    """One logical document being made. Read it freely; change it through the front door."""
+    """One document to be generated. Read it freely, but change it only through ``shortcuts``.
+
+    ``move()``, ``move_all()``, ``update_leased()``, ``record_event()``, ``unchanged_q``,
+    ``claimed_at``, ``attempt_age`` and ``is_past_deadline`` are internal.
+    """
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     account = models.CharField(_("account"), max_length=64, default="default")
@@ -68,49 +72,52 @@ class RenderJob(models.Model):
         related_name="+",
         verbose_name=_("owner"),
     )
-    idempotency_key = models.CharField(max_length=200, null=True, blank=True, unique=True)
+    idempotency_key = models.CharField(
+        _("idempotency key"), max_length=200, null=True, blank=True, unique=True
+    )
 
     state = models.CharField(_("state"), max_length=16, choices=State.choices)
     due_at = models.DateTimeField(_("due at"), null=True, blank=True)
     lease_token = models.CharField(max_length=32, blank=True)
     deadline_at = models.DateTimeField(_("deadline"), null=True, blank=True)
-    failures = models.PositiveSmallIntegerField(_("failures in a row"), default=0)
+    failures = models.PositiveSmallIntegerField(_("consecutive failures"), default=0)
 
-    # How often a newer order was taken up; as the input's, unless the two were not read together.
-    renewals = models.PositiveIntegerField(default=0)
+    # Incremented together with the input's when a newer request updates the job; a difference shows
+    # that the two were not read together.
+    revision = models.PositiveIntegerField(default=0)
     attempt = models.PositiveSmallIntegerField(_("attempt"), default=0)
     sent_at = models.DateTimeField(_("sent at"), null=True, blank=True)
-    status_id = models.CharField(_("status id"), max_length=200, blank=True)
-    callback_at = models.DateTimeField(_("called back at"), null=True, blank=True)
+    status_id = models.CharField(_("status ID"), max_length=200, blank=True)
+    callback_at = models.DateTimeField(_("callback received at"), null=True, blank=True)
     download_id = models.CharField(max_length=200, blank=True)
-    fetch_attempts = models.PositiveSmallIntegerField(_("downloads"), default=0)
+    download_attempts = models.PositiveSmallIntegerField(_("download attempts"), default=0)
 
     error_code = models.CharField(_("error code"), max_length=32, blank=True)
     errors = models.TextField(_("errors"), blank=True)
     message = models.TextField(_("message"), blank=True)
     number_of_pages = models.PositiveIntegerField(_("pages"), null=True, blank=True)
 
-    # Alias in STORAGES of where the file is; blank for the rule.
+    # Alias in STORAGES of the file's storage; "" for the default document storage.
     storage = models.CharField(_("storage"), max_length=64, blank=True)
     file = DocumentFileField(
         _("file"), storage=get_document_storage, upload_to="docraptor", max_length=255, blank=True
     )
-    pending_name = models.CharField(max_length=255, blank=True)
+    reserved_name = models.CharField(max_length=255, blank=True)
     file_size = models.PositiveBigIntegerField(_("size"), null=True, blank=True)
     sha256 = models.CharField("SHA-256", max_length=64, blank=True)
 
-    # A hosted document stays at DocRaptor, at an address that anyone who has it may read.
+    # A hosted document stays at DocRaptor, at a URL that gives access to anyone.
     hosted = models.BooleanField(_("hosted"), default=False)
     hosted_expires_at = models.DateTimeField(_("public until"), null=True, blank=True)
-    public_url = models.TextField(_("public address"), blank=True)
-    expired_at = models.DateTimeField(_("ended at"), null=True, blank=True)
+    public_url = models.TextField(_("public URL"), blank=True)
+    expired_at = models.DateTimeField(_("expired at"), null=True, blank=True)
 
     created_at = models.DateTimeField(_("created at"), db_default=Now())
     submitted_at = models.DateTimeField(_("accepted at"), null=True, blank=True)
     rendered_at = models.DateTimeField(_("rendered at"), null=True, blank=True)
     finished_at = models.DateTimeField(_("finished at"), null=True, blank=True)
 
-    objects = PrimaryManager.from_queryset(RenderJobQuerySet)()
+    objects = PrimaryDatabaseManager.from_queryset(RenderJobQuerySet)()
 
     class Meta:
         base_manager_name = "objects"
@@ -120,7 +127,7 @@ class RenderJob(models.Model):
         permissions = [
             ("retry_renderjob", _("Can retry a render job")),
             ("cancel_renderjob", _("Can cancel a render job")),
-            ("expire_renderjob", _("Can end a hosted document")),
+            ("expire_renderjob", _("Can expire a hosted document")),
         ]
         indexes = [
             models.Index(fields=["state", "due_at"], name="docraptor_job_due"),
@@ -134,8 +141,8 @@ class RenderJob(models.Model):
         constraints = [
             models.CheckConstraint(
                 name="docraptor_job_final_iff_not_due",
-                condition=Q(state__in=sorted(FINAL), due_at__isnull=True)
-                | (~Q(state__in=sorted(FINAL)) & Q(due_at__isnull=False)),
+                condition=Q(state__in=sorted(FINAL_STATES), due_at__isnull=True)
+                | (~Q(state__in=sorted(FINAL_STATES)) & Q(due_at__isnull=False)),
             ),
             models.CheckConstraint(
                 name="docraptor_job_public_is_hosted",
@@ -147,39 +154,42 @@ class RenderJob(models.Model):
         return f"{self.name} ({self.get_state_display()})"
 
     def get_absolute_url(self) -> str:
-        """Where those who may read the document download it."""
+        """Return the URL of the download view."""
         return reverse("django_docraptor:download", args=[self.pk])
 
     def may_be_read_by(self, user: AbstractBaseUser) -> bool:
-        """The policy where no document says otherwise: its owner, or who may view jobs."""
+        """Return whether a user may read the document: the owner, or a user who may view jobs.
+
+        A document class can override this.
+        """
         if not user.is_authenticated or not user.is_active:
             return False
-        # A user model without permissions is a legitimate one.
+        # A custom user model need not have permissions.
         has_perm: Callable[[str], bool] = getattr(user, "has_perm", lambda permission: False)
         return self.owner_id == user.pk or has_perm("django_docraptor.view_renderjob")
 
     @property
     def is_final(self) -> bool:
-        """Whether nothing more will happen by itself."""
-        return self.state in FINAL
+        """Whether the job is completed, failed or cancelled."""
+        return self.state in FINAL_STATES
 
     @property
     def is_public(self) -> bool:
-        """Whether anyone with ``public_url`` may read the document, as far as is known here.
+        """Whether anyone with ``public_url`` can read the document, as far as is known here.
 
-        Only DocRaptor knows when a download limit is used up.
+        Only DocRaptor knows when a download limit is reached.
         """
-        until = self.hosted_expires_at
-        return bool(self.public_url) and (until is None or until > timezone.now())
+        expires_at = self.hosted_expires_at
+        return bool(self.public_url) and (expires_at is None or expires_at > timezone.now())
 
     @property
     def tag(self) -> str:
-        """The present attempt's tag: what finds it in DocRaptor's log."""
+        """The current attempt's tag, which identifies it in DocRaptor's log."""
         return f"{self.id.hex}:{self.attempt}"
 
     @property
-    def as_seen(self) -> Q:
-        """What tells the row as this object shows it from one that somebody has touched since."""
+    def unchanged_q(self) -> Q:
+        """A condition that matches the row only if it has not changed since it was read."""
         return Q(
             state=self.state,
             attempt=self.attempt,
@@ -189,12 +199,15 @@ class RenderJob(models.Model):
 
     @property
     def claimed_at(self) -> datetime | None:
-        """The database's clock when this object was claimed: the only "now" hosts agree on."""
+        """Time of the database's clock when this object was claimed.
+
+        It is the only clock that all hosts share.
+        """
         return getattr(self, "database_now", None)
 
     @property
-    def age(self) -> float:
-        """Seconds since the present attempt was sent, when this object was claimed."""
+    def attempt_age(self) -> float:
+        """Seconds between sending the current attempt and claiming this object."""
         if self.claimed_at is None or self.sent_at is None:
             return 0.0
         return (self.claimed_at - self.sent_at).total_seconds()
@@ -207,143 +220,176 @@ class RenderJob(models.Model):
         return self.deadline_at <= self.claimed_at
 
     @property
-    def resumes_at(self) -> State | None:
-        """Where a retry would take up the finished attempt; ``None`` if it starts a new one."""
-        state = RESUMES_AT.get(self.error_code)
+    def resume_state(self) -> State | None:
+        """The state in which a retry resumes the failed attempt; ``None`` for a new attempt."""
+        state = RESUME_STATES.get(self.error_code)
         if self.state != State.FAILED or state is None:
             return None
-        has_id = self.download_id if state == State.DOWNLOADING else self.status_id
-        return state if has_id else None
+        remote_id = self.download_id if state == State.DOWNLOADING else self.status_id
+        return state if remote_id else None
 
     @property
     def may_have_been_billed(self) -> bool:
-        """Whether the failed attempt may be on the bill although it brought nothing."""
-        return self.state == State.FAILED and self.error_code in MAY_HAVE_BEEN_BILLED
+        """Whether the failed attempt may have been billed although no document was stored."""
+        return self.state == State.FAILED and self.error_code in POSSIBLY_BILLED_CODES
 
     def move(
         self,
-        to: State,
+        to_state: State,
         *,
-        kind: Kind,
-        leased: bool = False,
+        kind: EventKind,
+        require_lease: bool = False,
         note: str = "",
         detail: Mapping[str, Any] | None = None,
         **changes: Any,
     ) -> bool:
-        """Change the state, if the row is still where this object saw it, and write the history.
+        """Change the state if the row is still in this object's state and attempt.
+
+        The same transaction records an event and, if the event has a signal, sends it after the
+        commit. Only ``lifecycle.transitions`` calls this.
 
         Args:
-            leased: also require that the row still carries this object's lease token.
-            note: what the history should say, whole.
-            changes: other columns to set by the same UPDATE.
+            to_state: the new state.
+            kind: kind of the event.
+            require_lease: also require this object's lease token.
+            note: full message of the event.
+            detail: JSON details of the event.
+            changes: other columns to set in the same UPDATE.
 
         Returns:
-            Whether the row moved. ``False``: somebody else was faster; touch nothing.
+            Whether the row moved. If ``False``, another process was faster: change nothing.
 
         Raises:
-            ValueError: the state machine has no such transition.
+            ValueError: the transition is not allowed.
         """
-        source = State(self.state)
-        if not is_allowed(source, to):
-            raise ValueError(f"A job cannot go from {source.value} to {to.value}.")
-        if to in FINAL:
+        from_state = State(self.state)
+        if not is_allowed(from_state, to_state):
+            raise ValueError(f"A job cannot move from {from_state.value} to {to_state.value}.")
+        if to_state in FINAL_STATES:
             changes |= {"due_at": None, "finished_at": Now()}
-        changes = storable({"lease_token": "", "failures": 0, **changes, "state": to})
-        rows = RenderJob.objects.filter(pk=self.pk, state=source, attempt=self.attempt)
-        if leased:
+        changes = sanitize({"lease_token": "", "failures": 0, **changes, "state": to_state})
+        rows = RenderJob.objects.filter(pk=self.pk, state=from_state, attempt=self.attempt)
+        if require_lease:
             rows = rows.filter(lease_token=self.lease_token)
         using = router.db_for_write(RenderJob)
         with transaction.atomic(using=using, savepoint=False):
             if not rows.update(**changes):
                 return False
-            self._see(changes)
-            event = self.record(kind, source=source, note=note, detail=detail)
+            self._apply(changes)
+            event = self.record_event(kind, from_state=from_state, note=note, detail=detail)
             if event.signal_due_at is not None:
-                seen = copy(self)
-                # A lambda, since Django's robust hooks fail on callables without a name.
-                transaction.on_commit(lambda: event.announce(seen), using=using, robust=True)
-        logger.info("Job %s: %s -> %s (attempt %s)", self.pk, source.value, to.value, self.attempt)
+                moved_job = copy(self)
+                # A lambda, because Django's robust on_commit hooks need a callable with a name.
+                transaction.on_commit(
+                    lambda: event.send_signal(moved_job), using=using, robust=True
+                )
+        logger.info(
+            "Job %s: %s -> %s (attempt %s)",
+            self.pk,
+            from_state.value,
+            to_state.value,
+            self.attempt,
+        )
         return True
 
     @classmethod
     def move_all(
-        cls, claimed: list["RenderJob"], to: State, *, kind: Kind, only: Q = ALL, **changes: Any
+        cls,
+        jobs: list["RenderJob"],
+        to_state: State,
+        *,
+        kind: EventKind,
+        condition: Q = ANY_ROW,
+        **changes: Any,
     ) -> list["RenderJob"]:
-        """Do what :meth:`move` does to jobs of one state and one claim, which gets a new token.
+        """Move jobs of one state and one claim, as :meth:`move` does.
 
-        Two statements, however many jobs; part of the caller's transaction.
+        The claim gets a new lease token. It takes two statements for any number of jobs, in the
+        caller's transaction.
 
         Args:
-            kind: of the lines of history; none that carries a signal.
-            only: what else must hold of a row that moves.
-            changes: other columns to set, the same for all.
+            jobs: at least one job; all have the same state and lease token.
+            to_state: the new state.
+            kind: kind of the events; it must not have a signal.
+            condition: a further condition on the rows.
+            changes: other columns to set in the same UPDATE, the same for all jobs.
 
         Returns:
-            Those that moved; touch no others.
+            The jobs that moved. Do not change the others.
 
         Raises:
-            ValueError: the state machine has no such transition.
+            ValueError: the transition is not allowed.
         """
-        source, token = State(claimed[0].state), claimed[0].lease_token
-        if not is_allowed(source, to):
-            raise ValueError(f"A job cannot go from {source.value} to {to.value}.")
-        keys = [job.pk for job in claimed]
-        rows = RenderJob.objects.filter(only, pk__in=keys, state=source, lease_token=token)
-        changes |= {"state": to, "lease_token": secrets.token_hex(16)}
+        from_state, lease_token = State(jobs[0].state), jobs[0].lease_token
+        if not is_allowed(from_state, to_state):
+            raise ValueError(f"A job cannot move from {from_state.value} to {to_state.value}.")
+        keys = [job.pk for job in jobs]
+        rows = RenderJob.objects.filter(
+            condition, pk__in=keys, state=from_state, lease_token=lease_token
+        )
+        changes |= {"state": to_state, "lease_token": secrets.token_hex(16)}
         if rows.update(**changes) < len(keys):
-            ours = RenderJob.objects.filter(pk__in=keys, lease_token=changes["lease_token"])
-            moved = set(ours.values_list("pk", flat=True))
-            claimed = [job for job in claimed if job.pk in moved]
-        for job in claimed:
-            job._see(changes)
+            moved_rows = RenderJob.objects.filter(pk__in=keys, lease_token=changes["lease_token"])
+            moved_keys = set(moved_rows.values_list("pk", flat=True))
+            jobs = [job for job in jobs if job.pk in moved_keys]
+        for job in jobs:
+            job._apply(changes)
         RenderEvent.objects.bulk_create(
             RenderEvent(
-                job_id=job.pk, attempt=job.attempt, kind=kind, from_state=source, to_state=to
+                job_id=job.pk,
+                attempt=job.attempt,
+                kind=kind,
+                from_state=from_state,
+                to_state=to_state,
             )
-            for job in claimed
+            for job in jobs
         )
-        return claimed
+        return jobs
 
-    def set(self, **changes: Any) -> bool:
-        """Change columns other than the state while this object's lease holds.
+    def update_leased(self, **changes: Any) -> bool:
+        """Update columns other than the state, if this object's lease is still valid.
 
-        Returns whether it still held.
+        Returns:
+            Whether it was valid.
+
+        Raises:
+            ValueError: the changes contain the state.
         """
         if "state" in changes:
-            raise ValueError("The state changes through move().")
+            raise ValueError("Use move() to change the state.")
         rows = RenderJob.objects.filter(
             pk=self.pk, state=self.state, attempt=self.attempt, lease_token=self.lease_token
         )
-        changes = storable(changes)
-        held = bool(rows.update(**changes))
-        if held:
-            self._see(changes)
-        return held
+        changes = sanitize(changes)
+        updated = bool(rows.update(**changes))
+        if updated:
+            self._apply(changes)
+        return updated
 
-    def record(
+    def record_event(
         self,
-        kind: Kind,
+        kind: EventKind,
         *,
-        source: State | None = None,
+        from_state: State | None = None,
         note: str = "",
         detail: Mapping[str, Any] | None = None,
     ) -> RenderEvent:
-        """Write a line of history for the job as it now stands."""
-        signal = SIGNALS.get(kind)
-        heard = signal is not None and signal.has_listeners(RenderJob)
+        """Record an event for the job in its current state."""
+        signal = SIGNALS_BY_KIND.get(kind)
+        has_receivers = signal is not None and signal.has_listeners(RenderJob)
         return RenderEvent.objects.create(
             job=self,
             attempt=self.attempt,
             kind=kind,
-            from_state=source or self.state,
+            from_state=from_state or self.state,
             to_state=self.state,
-            message=storable(note),
-            detail=storable(detail or {}),
-            signal_due_at=after(SIGNAL_LEASE) if heard else None,
+            message=sanitize(note),
+            detail=sanitize(detail or {}),
+            signal_due_at=seconds_from_now(SIGNAL_LEASE_SECONDS) if has_receivers else None,
         )
 
-    def _see(self, changes: Mapping[str, Any]) -> None:
-        """Show what was written; what the database worked out is read when somebody asks."""
+    def _apply(self, changes: Mapping[str, Any]) -> None:
+        """Set the written values on the object. Database expressions are loaded on access."""
         for column, value in changes.items():
             if hasattr(value, "resolve_expression"):
                 self.__dict__.pop(column, None)

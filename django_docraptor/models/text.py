@@ -1,19 +1,19 @@
-"""Text from elsewhere, such that every database takes it. Knows no rows."""
+"""Internal. Make external text acceptable to every database."""
 
 from collections.abc import Mapping
 from typing import Any
 
 
-def storable(value: Any) -> Any:
-    """The same, but for what would make the write fail, and with it the step that writes.
+def sanitize(value: Any) -> Any:
+    """Replace characters that would make a write fail.
 
-    PostgreSQL takes no NUL, and no database half a surrogate pair; JSON may hold both.
+    PostgreSQL rejects NUL, and every database rejects lone surrogates; JSON may contain both.
     """
     if isinstance(value, str):
         clean = value.replace("\x00", "\ufffd").encode("utf-8", "replace").decode()
         return value if clean == value else clean
     if isinstance(value, Mapping):
-        return {storable(name): storable(one) for name, one in value.items()}
+        return {sanitize(key): sanitize(item) for key, item in value.items()}
     if isinstance(value, list):
-        return [storable(one) for one in value]
+        return [sanitize(item) for item in value]
     return value

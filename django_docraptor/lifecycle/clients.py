@@ -1,8 +1,9 @@
-"""The way to DocRaptor: one client an account and process, and many calls at once.
+"""Internal. Clients for DocRaptor, one per account and process, and concurrent calls.
 
-HTTP may use threads, the database only the calling thread.
+HTTP calls run in threads; the database is used only by the calling thread.
 """
 
+import logging
 import os
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -18,17 +19,23 @@ from django_docraptor.exceptions import (
     DocRaptorError,
     UnknownOutcomeError,
 )
-from django_docraptor.models import RenderJob, logger
+from django_docraptor.models import RenderJob
+
+logger = logging.getLogger(__name__)
 
 R = TypeVar("R")
-THREADS = 16
+MAX_THREADS = 16
 
 
 def client_for(account: str) -> Client:
-    """The account's client. Raises ConfigurationError without an API key, or a class to make it."""
-    key = conf.key_for(account)
+    """Return the account's client.
+
+    Raises:
+        ConfigurationError: there is no API key, or the client class cannot be instantiated.
+    """
+    key = conf.get_api_key(account)
     try:
-        return _client(
+        return _build_client(
             os.getpid(),
             conf.client,
             key,
@@ -39,14 +46,15 @@ def client_for(account: str) -> Client:
             str(conf.ca_bundle),
         )
     except Exception as error:
-        raise ConfigurationError(  # without its text, which may tell the key
-            f"DOCRAPTOR['CLIENT'], {conf.client}, cannot be made: {type(error).__name__}."
+        # The message is left out, because it may contain the API key.
+        raise ConfigurationError(
+            f"DOCRAPTOR['CLIENT'] ({conf.client}) cannot be instantiated: {type(error).__name__}."
         ) from error
 
 
 @lru_cache(maxsize=16)
-def _client(
-    _process: int,
+def _build_client(
+    _pid: int,
     path: str,
     api_key: str,
     base_url: str,
@@ -67,26 +75,30 @@ def _client(
 
 
 @lru_cache(maxsize=1)
-def _threads(_process: int) -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(THREADS, thread_name_prefix="docraptor")
+def _executor(_pid: int) -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(MAX_THREADS, thread_name_prefix="docraptor")
 
 
-def call_all(
+def call_concurrently(
     call: Callable[[RenderJob], R], jobs: Iterable[RenderJob]
 ) -> Iterator[tuple[RenderJob, R | DocRaptorError]]:
-    """Make a call for each job, many at once; yield each with its answer or its error."""
+    """Call a function for each job concurrently.
 
-    def guarded(job: RenderJob) -> R | DocRaptorError:
+    Yields:
+        Each job with its result or its error.
+    """
+
+    def call_or_error(job: RenderJob) -> R | DocRaptorError:
         try:
             return call(job)
         except DocRaptorError as error:
             return error
-        except Exception as error:  # noqa: BLE001 - a custom client may raise anything
-            logger.exception("Unexpected error in a call for job %s", job.pk)
-            return UnknownOutcomeError(f"{type(error).__name__} in the client")
+        except Exception as error:
+            logger.exception("Job %s: unexpected error in a call to DocRaptor", job.pk)
+            return UnknownOutcomeError(f"Unexpected {type(error).__name__} in the client")
 
     jobs = list(jobs)
     if len(jobs) == 1:
-        yield jobs[0], guarded(jobs[0])
+        yield jobs[0], call_or_error(jobs[0])
         return
-    yield from zip(jobs, _threads(os.getpid()).map(guarded, jobs), strict=True)
+    yield from zip(jobs, _executor(os.getpid()).map(call_or_error, jobs), strict=True)

@@ -1,0 +1,16 @@
+"""Internal. Run the whole engine by one call: for a management command, cron or a test."""
+
+from django_docraptor.lifecycle.downloading import download
+from django_docraptor.lifecycle.polling import poll
+from django_docraptor.lifecycle.reconciliation import reconcile
+from django_docraptor.lifecycle.recovery import recover
+from django_docraptor.lifecycle.submission import submit
+
+
+def run_once() -> int:
+    """Run every step once.
+
+    Returns:
+        The number of jobs and signals that were processed.
+    """
+    return sum((recover(), reconcile(), poll().claimed, download(), submit()))

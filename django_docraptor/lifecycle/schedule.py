@@ -1,0 +1,112 @@
+"""Internal. Read when jobs are due, and whether dead workers have left something to recover."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, tzinfo
+from functools import cache
+from typing import Any
+
+from django.db import connections, router
+from django.db.models import QuerySet, Subquery
+from django.db.models.functions import Now
+from django.utils.dateparse import parse_datetime
+from django.utils.timezone import is_naive, make_aware
+
+from django_docraptor.models import Heartbeat, RenderEvent, RenderJob
+from django_docraptor.states import ACTIVE_STATES, State
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Schedule:
+    """When the first job of each state is due, by the database's clock.
+
+    Args:
+        now: the time of the query.
+        first_due_at: earliest ``due_at`` per state; states without jobs are missing.
+        next_pending_at: earliest future ``due_at`` of a pending job. Pending jobs that are already
+            due wait for a slot and need no wake-up.
+        signal_due_at: when the first unsent signal is due.
+        wakeup_at: time of the scheduled wake-up.
+        has_many_downloads: whether at least three downloads are due.
+    """
+
+    now: datetime
+    first_due_at: Mapping[State, datetime]
+    next_pending_at: datetime | None
+    signal_due_at: datetime | None
+    wakeup_at: datetime | None
+    has_many_downloads: bool
+
+    def has_due(self, *states: State) -> bool:
+        """Return whether a job in one of these states is due."""
+        return any(
+            state in self.first_due_at and self.first_due_at[state] <= self.now for state in states
+        )
+
+    @property
+    def needs_recovery(self) -> bool:
+        """Whether ``recover()`` has work to do."""
+        is_signal_due = self.signal_due_at is not None and self.signal_due_at <= self.now
+        return is_signal_due or self.has_due(State.SUBMITTING)
+
+    @property
+    def next_due_at(self) -> datetime | None:
+        """When the next job or signal is due."""
+        times = [due_at for state, due_at in self.first_due_at.items() if state != State.PENDING]
+        times += [due_at for due_at in (self.next_pending_at, self.signal_due_at) if due_at]
+        return min(times, default=None)
+
+
+def read_schedule() -> Schedule:
+    """Read the schedule by one query: a few index lookups, however many jobs there are."""
+    connection = connections[router.db_for_write(RenderJob)]
+    columns, sql, params = _schedule_query(connection.alias)
+    with connection.cursor() as cursor:
+        cursor.execute(sql, params)
+        row = cursor.fetchone()
+    if row is None:
+        Heartbeat.objects.get_or_create(pk=Heartbeat.KEY)
+        return read_schedule()
+    values = (_as_datetime(value, connection.timezone) for value in row)
+    times = dict(zip(columns, values, strict=True))
+    now, third_download_at = times["now"], times["third_download_at"]
+    return Schedule(
+        now=now,
+        first_due_at={state: times[state.value] for state in ACTIVE_STATES if times[state.value]},
+        next_pending_at=times["next_pending_at"],
+        signal_due_at=times["signal_due_at"],
+        wakeup_at=times["wakeup_at"],
+        has_many_downloads=third_download_at is not None and third_download_at <= now,
+    )
+
+
+@cache
+def _schedule_query(using: str) -> tuple[tuple[str, ...], str, tuple[Any, ...]]:
+    """Return the schedule query: column names, SQL and parameters.
+
+    The query runs after every step and never changes. Compiling it takes ten times as long as
+    running it, so it is compiled once per process.
+    """
+    jobs, pending, downloading = RenderJob.objects, State.PENDING, State.DOWNLOADING
+    times = {
+        **{state.value: _nth_time(jobs.filter(state=state)) for state in sorted(ACTIVE_STATES)},
+        "next_pending_at": _nth_time(jobs.filter(state=pending, due_at__gt=Now())),
+        "third_download_at": _nth_time(jobs.filter(state=downloading), nth=3),
+        "signal_due_at": _nth_time(
+            RenderEvent.objects.filter(signal_due_at__isnull=False), "signal_due_at"
+        ),
+    }
+    columns = ("wakeup_at", "now", *times)
+    heartbeat = Heartbeat.objects.filter(pk=Heartbeat.KEY).annotate(now=Now(), **times)
+    sql, params = heartbeat.values_list(*columns).query.get_compiler(using).as_sql()
+    return columns, sql, tuple(params)
+
+
+def _nth_time(rows: QuerySet[Any], column: str = "due_at", *, nth: int = 1) -> Subquery:
+    return Subquery(rows.order_by(column).values(column)[nth - 1 : nth])
+
+
+def _as_datetime(value: Any, zone: tzinfo | None) -> Any:
+    """Convert a database's value for a time (text, aware or naive datetime) to an aware one."""
+    time = parse_datetime(value) if isinstance(value, str) else value
+    return make_aware(time, zone) if time is not None and is_naive(time) else time

@@ -1,0 +1,315 @@
+"""Internal. Move a job along one arrow of the state diagram.
+
+Each function takes the job as it was read, writes the new state and its event, and returns whether
+the row moved. The steps decide; only this module calls :meth:`RenderJob.move`. The diagram stands
+in ``states``.
+"""
+
+import logging
+from collections.abc import Iterable
+from itertools import groupby
+from typing import Any
+
+from django.db.models import Case, DateTimeField, Q, When
+from django.db.models.functions import Coalesce, Now
+
+from django_docraptor.client import RemoteStatus
+from django_docraptor.conf import conf
+from django_docraptor.exceptions import CallError
+from django_docraptor.lifecycle.pacing import poll_interval
+from django_docraptor.lifecycle.postponement import error_details
+from django_docraptor.models import RenderJob, seconds_from_now
+from django_docraptor.states import LEASE_SECONDS, LOG_CHECK_AGES, ErrorCode, EventKind, State
+from django_docraptor.storage import storage_name
+
+logger = logging.getLogger(__name__)
+
+NO_CALLBACK = Q(callback_at__isnull=True)
+
+
+def begin_attempts(jobs: Iterable[RenderJob]) -> list[RenderJob]:
+    """Write the intents to send the jobs' next attempts, in the caller's transaction.
+
+    Returns:
+        The jobs whose claim was still valid, and for which no callback has arrived since.
+    """
+    begun: list[RenderJob] = []
+    for (attempt, failures), alike in groupby(jobs, lambda job: (job.attempt, job.failures)):
+        begun += RenderJob.move_all(
+            list(alike),
+            State.SUBMITTING,
+            kind=EventKind.SUBMITTING,
+            condition=NO_CALLBACK,
+            failures=failures,
+            attempt=attempt + 1,
+            sent_at=Now(),
+            due_at=seconds_from_now(LEASE_SECONDS[State.SUBMITTING]),
+            callback_at=None,
+            status_id="",
+            download_id="",
+            download_attempts=0,
+            deadline_at=seconds_from_now(conf.deadline),
+        )
+    return begun
+
+
+def mark_accepted(job: RenderJob, status_id: str) -> bool:
+    """Save the status_id, however late it comes: the attempt number guards it, not the lease.
+
+    The row may be SUBMITTING or, if the response was late or DocRaptor's log lists the attempt,
+    UNCONFIRMED. If the job has moved on, the response is recorded in its history.
+    """
+    has_callback = When(callback_at__isnull=False, then=Now())
+    first_poll = seconds_from_now(poll_interval(0))
+    for state in (State.SUBMITTING, State.UNCONFIRMED):
+        job.state = state
+        if job.move(
+            State.QUEUED,
+            kind=EventKind.ACCEPTED,
+            detail={"status_id": status_id},
+            status_id=status_id,
+            submitted_at=Now(),
+            deadline_at=seconds_from_now(conf.deadline),
+            due_at=Case(has_callback, default=first_poll, output_field=DateTimeField()),
+            error_code="",
+            errors="",
+        ):
+            return True
+    _record_late_response(job, status_id)
+    return False
+
+
+def _record_late_response(job: RenderJob, status_id: str) -> None:
+    """Record a late response for an earlier attempt: it may be billed in addition."""
+    current = RenderJob.objects.filter(pk=job.pk).first()
+    if current is not None and current.status_id == status_id:  # known from DocRaptor's log
+        return
+    logger.warning("Job %s: ignored a late response for attempt %s", job.pk, job.attempt)
+    if current is not None:
+        current.record_event(
+            EventKind.LATE_RESPONSE,
+            note=f"DocRaptor accepted attempt {job.attempt} after the job had moved on.",
+            detail={"attempt": job.attempt, "status_id": status_id},
+        )
+
+
+def return_to_pending(
+    job: RenderJob, error: CallError, *, delay: float, counted: bool = True
+) -> bool:
+    """Return a job to PENDING after an attempt that DocRaptor certainly did not accept.
+
+    The next attempt is not billed twice.
+
+    Args:
+        delay: seconds until the job is submitted again.
+        counted: whether this is one more consecutive failure of the job.
+    """
+    return job.move(
+        State.PENDING,
+        kind=EventKind.NOT_ACCEPTED,
+        require_lease=True,
+        note=str(error),
+        detail=error_details(error),
+        failures=job.failures + counted,
+        due_at=seconds_from_now(delay),
+        errors=str(error),
+    )
+
+
+def mark_unconfirmed(job: RenderJob, error: CallError) -> bool:
+    """Mark the outcome as unknown: DocRaptor's log is checked before anything is sent again."""
+    return job.move(
+        State.UNCONFIRMED,
+        kind=EventKind.UNCONFIRMED,
+        require_lease=True,
+        note=str(error),
+        detail=error_details(error),
+        due_at=seconds_from_now(LOG_CHECK_AGES[0]),
+        errors=str(error),
+    )
+
+
+def mark_interrupted(job: RenderJob) -> bool:
+    """Mark the outcome as unknown, because the worker that sent the attempt did not record it."""
+    return job.move(
+        State.UNCONFIRMED,
+        kind=EventKind.UNCONFIRMED,
+        require_lease=True,
+        note="The worker that sent this attempt did not record the outcome.",
+        due_at=Now(),
+    )
+
+
+def resubmit_unconfirmed(job: RenderJob) -> bool:
+    """Return an attempt that DocRaptor never accepted to PENDING, to be sent again."""
+    return job.move(
+        State.PENDING,
+        kind=EventKind.NEVER_ACCEPTED,
+        require_lease=True,
+        note=f"DocRaptor's log did not list this attempt {job.attempt_age:.0f} s after it was "
+        "sent. It will be submitted again.",
+        due_at=Now(),
+    )
+
+
+def fail_unconfirmed(job: RenderJob, reason: str) -> bool:
+    """Fail a job whose outcome cannot be settled.
+
+    A person decides, because a retry may be billed again.
+    """
+    if job.callback_at:
+        advice = (
+            "DocRaptor sent a callback, so the document was created, but its status_id is unknown. "
+            "Look for it in DocRaptor's log: a retry creates and bills another one."
+        )
+    else:
+        advice = (
+            "It is unknown whether DocRaptor accepted and billed it. "
+            "Check DocRaptor's log, and retry the job if it is not listed."
+        )
+    return fail(job, ErrorCode.SUBMIT_UNCONFIRMED, f"{reason} {advice}")
+
+
+def mark_working(job: RenderJob) -> bool:
+    """Record that DocRaptor is rendering the document, and schedule the next poll."""
+    return job.move(
+        State.WORKING,
+        kind=EventKind.WORKING,
+        require_lease=True,
+        due_at=seconds_from_now(poll_interval(job.attempt_age)),
+        errors="",
+    )
+
+
+def mark_rendered(job: RenderJob, remote: RemoteStatus, *, keep_claim: bool) -> bool:
+    """Record that DocRaptor has finished the document.
+
+    Args:
+        keep_claim: this worker downloads it under the same claim.
+    """
+    claim: dict[str, Any] = {"due_at": Now()}
+    if keep_claim:
+        claim = download_fields(job) | {
+            "lease_token": job.lease_token,
+            "due_at": seconds_from_now(LEASE_SECONDS[State.DOWNLOADING]),
+        }
+    return job.move(
+        State.DOWNLOADING,
+        kind=EventKind.RENDERED,
+        require_lease=True,
+        download_id=remote.download_id,
+        number_of_pages=remote.number_of_pages,
+        message=remote.message,
+        rendered_at=Now(),
+        errors="",
+        **claim,
+    )
+
+
+def download_fields(job: RenderJob) -> dict[str, Any]:
+    """Return the column values that count a download and reserve its storage name."""
+    return {
+        "download_attempts": job.download_attempts + 1,
+        "reserved_name": job.reserved_name or storage_name_for(job),
+    }
+
+
+def storage_name_for(job: RenderJob) -> str:
+    """Return the storage name of the current attempt's file."""
+    return storage_name(job.pk, job.attempt, job.document_type, job.created_at)
+
+
+def mark_completed(job: RenderJob, *, file: str, size: int, sha256: str) -> bool:
+    """Make the stored file the job's.
+
+    Args:
+        file: the name that the storage gave it.
+        size: bytes.
+    """
+    return job.move(
+        State.COMPLETED,
+        kind=EventKind.COMPLETED,
+        require_lease=True,
+        detail={"size": size, "sha256": sha256},
+        file=file,
+        reserved_name="",
+        file_size=size,
+        sha256=sha256,
+        error_code="",
+        errors="",
+        rendered_at=Coalesce("rendered_at", Now()),
+    )
+
+
+def mark_published(job: RenderJob, remote: RemoteStatus) -> bool:
+    """Complete a hosted job: the document is public at DocRaptor."""
+    return job.move(
+        State.COMPLETED,
+        kind=EventKind.COMPLETED,
+        require_lease=True,
+        detail={"hosted": True},
+        download_id=remote.download_id,
+        public_url=remote.download_url,
+        number_of_pages=remote.number_of_pages,
+        message=remote.message,
+        rendered_at=Now(),
+        error_code="",
+        errors="",
+    )
+
+
+def fail(job: RenderJob, code: ErrorCode, errors: str, **changes: Any) -> bool:
+    """Fail a job with an error code and the full error text.
+
+    Args:
+        changes: other columns to set by the same UPDATE.
+
+    Returns:
+        Whether the claim was still valid.
+    """
+    return job.move(
+        State.FAILED,
+        kind=EventKind.FAILED,
+        require_lease=True,
+        note=errors,
+        detail={"reason": code.value},
+        error_code=code.value,
+        errors=errors,
+        **changes,
+    )
+
+
+def mark_cancelled(job: RenderJob, note: str) -> bool:
+    """Cancel an unfinished job. DocRaptor may still finish, and bill, what it has accepted."""
+    return job.move(State.CANCELLED, kind=EventKind.CANCELLED, note=note)
+
+
+def retry_from_start(job: RenderJob, note: str) -> bool:
+    """Return a failed job to PENDING for a new attempt.
+
+    A callback for the old attempt does not hold the new one back.
+    """
+    return _retry(job, State.PENDING, note, callback_at=None)
+
+
+def resume_polling(job: RenderJob, note: str) -> bool:
+    """Return a failed job to QUEUED: DocRaptor still has the attempt."""
+    return _retry(job, State.QUEUED, note)
+
+
+def resume_download(job: RenderJob, note: str) -> bool:
+    """Return a failed job to DOWNLOADING: DocRaptor still has the document."""
+    return _retry(job, State.DOWNLOADING, note)
+
+
+def _retry(job: RenderJob, to_state: State, note: str, **changes: Any) -> bool:
+    return job.move(
+        to_state,
+        kind=EventKind.RETRIED,
+        note=note,
+        due_at=Now(),
+        finished_at=None,
+        download_attempts=0,
+        deadline_at=seconds_from_now(conf.deadline),
+        **changes,
+    )

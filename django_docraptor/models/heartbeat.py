@@ -1,0 +1,89 @@
+"""Internal. The engine's last signs of life and its next scheduled wake-up."""
+
+from datetime import datetime
+
+from django.db import models
+from django.db.models import Exists, Q
+from django.db.models.functions import Now
+from django.utils.translation import gettext_lazy as _
+
+from django_docraptor.models.clock import seconds_from_now
+from django_docraptor.models.events import RenderEvent
+from django_docraptor.models.jobs import RenderJob
+from django_docraptor.models.managers import PrimaryDatabaseManager
+
+# Seconds by which two wake-ups may differ and still count as one.
+WAKEUP_TOLERANCE = 0.1
+
+
+class Heartbeat(models.Model):
+    """The engine's last signs of life and its next scheduled wake-up. Internal.
+
+    One row for all processes.
+    """
+
+    KEY = 1
+
+    id = models.PositiveSmallIntegerField(primary_key=True, default=KEY)
+    wakeup_at = models.DateTimeField(null=True, blank=True)
+    ticked_at = models.DateTimeField(_("last tick"), null=True, blank=True)
+    worked_at = models.DateTimeField(_("worker last seen"), null=True, blank=True)
+    called_back_at = models.DateTimeField(_("last callback"), null=True, blank=True)
+
+    objects = PrimaryDatabaseManager["Heartbeat"]()
+
+    class Meta:
+        base_manager_name = "objects"
+        verbose_name = _("engine status")
+        verbose_name_plural = _("engine status")
+
+    def __str__(self) -> str:
+        return f"last tick {self.ticked_at}"
+
+    @staticmethod
+    def has_wakeup_within(now: datetime, wakeup_at: datetime | None, delay: float) -> bool:
+        """Return whether a wake-up that was just read makes another one unnecessary.
+
+        Args:
+            now: the database's time when ``wakeup_at`` was read.
+            wakeup_at: time of the scheduled wake-up, if there is one.
+            delay: seconds until the other wake-up.
+        """
+        seconds = -1.0 if wakeup_at is None else (wakeup_at - now).total_seconds()
+        return WAKEUP_TOLERANCE <= seconds <= delay + WAKEUP_TOLERANCE
+
+    @classmethod
+    def claim_wakeup(cls, delay: float) -> bool:
+        """Reserve a wake-up in ``delay`` seconds, unless an earlier one is scheduled.
+
+        So wake-ups do not multiply. One that is due within WAKEUP_TOLERANCE does not count,
+        because its own run may be the caller.
+
+        Returns:
+            Whether the caller must send it.
+        """
+        wakeup_at = seconds_from_now(delay)
+        is_unset = Q(wakeup_at=None) | Q(wakeup_at__lt=seconds_from_now(WAKEUP_TOLERANCE))
+        is_later = Q(wakeup_at__gt=seconds_from_now(delay + WAKEUP_TOLERANCE))
+        if cls.objects.filter(is_unset | is_later, pk=cls.KEY).update(wakeup_at=wakeup_at):
+            return True
+        return cls.objects.get_or_create(pk=cls.KEY, defaults={"wakeup_at": wakeup_at})[1]
+
+    @classmethod
+    def record_if_idle(cls, *columns: str) -> bool:
+        """Record a heartbeat if there is nothing to do, by a single UPDATE.
+
+        Returns:
+            Whether there was nothing to do; otherwise nothing was recorded.
+        """
+        unfinished = RenderJob.objects.active()
+        unsent = RenderEvent.objects.filter(signal_due_at__isnull=False)
+        idle = cls.objects.filter(~Exists(unfinished), ~Exists(unsent), pk=cls.KEY)
+        return bool(idle.update(**dict.fromkeys(columns, Now())))
+
+    @classmethod
+    def record(cls, *columns: str) -> None:
+        """Record that a tick, a worker or a callback was just seen."""
+        times = dict.fromkeys(columns, Now())
+        if not cls.objects.filter(pk=cls.KEY).update(**times):
+            cls.objects.get_or_create(pk=cls.KEY, defaults=times)

@@ -1,0 +1,203 @@
+"""Internal. Filters for jobs, and claiming: each row is claimed by one worker only.
+
+Knows nothing about transitions or events: a claim changes ``due_at``, never the state.
+"""
+
+import random
+import secrets
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, Self
+
+from django.contrib.contenttypes.models import ContentType
+from django.db import connections, models, router, transaction
+from django.db.models import Count, Exists, OuterRef, Q, Subquery
+from django.db.models.functions import Coalesce, Now
+
+from django_docraptor.models.accounts import Account
+from django_docraptor.models.clock import seconds_from_now
+from django_docraptor.states import (
+    ACTIVE_STATES,
+    CIRCUIT_THRESHOLD,
+    UNCONFIRMED_SLOT_SECONDS,
+    State,
+)
+
+if TYPE_CHECKING:
+    from django_docraptor.models.jobs import RenderJob
+
+# Share of the claimed jobs that is chosen by waiting time instead of priority.
+FAIR_SHARE = 1 / 8
+# Earlier than any `due_at`.
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+# States in which a job occupies, or may occupy, one of DocRaptor's slots.
+SLOT_STATES = (State.SUBMITTING, State.UNCONFIRMED, State.QUEUED, State.WORKING)
+# States in which jobs wait while their account is paused. Not SUBMITTING: the outcome of a create
+# in progress must be recorded.
+PAUSABLE_STATES = ACTIVE_STATES - {State.SUBMITTING}
+# Rows postponed by one statement, and how often to look for other jobs afterwards.
+POSTPONE_BATCH_SIZE, MAX_POSTPONE_ROUNDS = 1000, 3
+
+
+def _count_subquery(rows: models.QuerySet[Any]) -> Coalesce:
+    """Return the number of rows as a subquery."""
+    counted = rows.values("account").annotate(count=Count("pk")).values("count")
+    return Coalesce(Subquery(counted), 0)
+
+
+class RenderJobQuerySet(models.QuerySet["RenderJob"]):
+    """Filters and claiming for jobs. Internal."""
+
+    def active(self) -> Self:
+        """Return the jobs that are not in a final state."""
+        return self.filter(state__in=ACTIVE_STATES)
+
+    def due(self) -> Self:
+        """Return the jobs whose ``due_at`` has passed."""
+        return self.filter(due_at__lte=Now())
+
+    def count_in_flight(self, account: str) -> int:
+        """Return how many jobs of an account occupy, or are about to occupy, a slot."""
+        return sum(rows.count() for rows in self._slot_querysets(account))
+
+    def _slot_querysets(self, account: str) -> "tuple[RenderJobQuerySet, RenderJobQuerySet]":
+        """Return the jobs that DocRaptor has or may have, and those that a worker is about to send.
+
+        Separately, each reads a small range of an index: neither finished nor waiting jobs are
+        read.
+        """
+        rows = self.model.objects.filter(account=account).order_by()
+        occupies_slot = ~Q(state=State.UNCONFIRMED) | Q(
+            sent_at__gt=seconds_from_now(-UNCONFIRMED_SLOT_SECONDS)
+        )
+        claimed = rows.filter(state=State.PENDING, due_at__gt=Now()).exclude(lease_token="")
+        # All of them have a `due_at`; without this range, SQLite scans the whole table.
+        return rows.filter(occupies_slot, state__in=SLOT_STATES, due_at__gt=EPOCH), claimed
+
+    def with_account_limits(self, account: str) -> Self:
+        """Return an account's jobs, annotated with what limits further submissions.
+
+        ``in_flight``: number of occupied slots; ``circuit_open_until``: no creates before this
+        time; ``is_half_open``: a single create may test the service; ``needs_resume``: a
+        successful call must resume the account.
+        """
+        sent, claimed = (_count_subquery(rows) for rows in self._slot_querysets(account))
+        account_rows = Account.objects.filter(pk=account)
+        return self.filter(account=account).annotate(
+            in_flight=sent + claimed,
+            circuit_open_until=Subquery(
+                account_rows.filter(circuit_open_until__gt=Now()).values("circuit_open_until")
+            ),
+            is_half_open=Exists(account_rows.filter(failures__gte=CIRCUIT_THRESHOLD)),
+            needs_resume=Exists(account_rows.filter(Account.NEEDS_RESUME)),
+        )
+
+    def for_source(self, source: models.Model) -> Self:
+        """Return the jobs of one source object."""
+        content_type = ContentType.objects.get_for_model(source)
+        return self.filter(content_type=content_type, object_id=str(source.pk))
+
+    def not_started(self) -> Self:
+        """Return the pending jobs that were never sent and that no worker has claimed."""
+        return self.filter(state=State.PENDING, attempt=0, lease_token="")
+
+    def public(self) -> Self:
+        """Return the hosted jobs whose document is public, as far as is known here."""
+        not_expired = Q(hosted_expires_at=None) | Q(hosted_expires_at__gt=Now())
+        return self.filter(not_expired, hosted=True).exclude(public_url="")
+
+    def latest_first(self) -> Self:
+        """Order by request time, latest first; for finished jobs."""
+        return self.order_by("-created_at", "-finished_at", "-pk")
+
+    def lock_available(self, *of: str) -> Self:
+        """Lock the rows and skip those that another transaction has locked, if possible.
+
+        Some databases cannot skip locked rows; then nothing is locked. Call it within a
+        transaction. So a worker never waits for a long transaction of the project.
+
+        Args:
+            of: ``"self"`` if the query joins other tables.
+        """
+        features = connections[router.db_for_write(self.model)].features
+        if not features.has_select_for_update_skip_locked:
+            return self
+        of = of if features.has_select_for_update_of else ()
+        return self.select_for_update(skip_locked=True, of=of)
+
+    def claim(self, *, limit: int, lease: float) -> list["RenderJob"]:
+        """Claim up to ``limit`` due jobs for ``lease`` seconds, most urgent first."""
+        return self.claim_jobs(self.most_urgent(limit), lease=lease)
+
+    def most_urgent(self, limit: int) -> list["RenderJob"]:
+        """Return up to ``limit`` due jobs, most urgent first, for :meth:`claim_jobs`.
+
+        One job in eight is the one that has waited longest, so that no priority starves. Jobs of
+        paused accounts are postponed to the end of the pause.
+        """
+        paused = Account.objects.filter(pk=OuterRef("account"), paused_until__gt=Now())
+        due = self.due().annotate(database_now=Now(), is_account_paused=Exists(paused))
+        for _round in range(MAX_POSTPONE_ROUNDS):
+            rows = due._pick_urgent(limit)
+            if not any(getattr(row, "is_account_paused", False) for row in rows):
+                return rows
+            self.model.objects.postpone_paused()
+        return []
+
+    def _pick_urgent(self, limit: int) -> list["RenderJob"]:
+        fair_count = sum(random.random() < FAIR_SHARE for _ in range(limit))  # noqa: S311
+        by_priority = list(self.order_by("-priority", "due_at")[:limit])
+        if not fair_count or len(by_priority) < limit:
+            return by_priority
+        by_waiting_time = list(self.order_by("due_at")[:fair_count])
+        return list(dict.fromkeys([*by_waiting_time, *by_priority]))[:limit]
+
+    def claim_jobs(
+        self, jobs: list["RenderJob"], *, lease: float, are_locked: bool = False, **changes: Any
+    ) -> list["RenderJob"]:
+        """Claim the given jobs that are still due.
+
+        One conditional UPDATE gives concurrent workers different rows, without row locks.
+
+        Args:
+            jobs: the jobs as they were read.
+            lease: seconds.
+            are_locked: the rows are locked, so they cannot have changed since they were read.
+            changes: other columns to set in the same UPDATE.
+
+        Returns:
+            The claimed jobs.
+        """
+        if not jobs:
+            return []
+        claim = {**changes, "lease_token": secrets.token_hex(16), "due_at": seconds_from_now(lease)}
+        keys = [job.pk for job in jobs]
+        due = self.filter(pk__in=keys).due()
+        if len(jobs) == 1:
+            # The UPDATE compares the row with what was read, so it need not be read again.
+            due = due.filter(jobs[0].unchanged_q)
+        claimed_count = due.update(**claim)
+        if claimed_count == len(jobs) and (claimed_count == 1 or are_locked):
+            for job in jobs:
+                job._apply(claim)
+            return jobs
+        if not claimed_count:
+            return []
+        claimed_rows = self.model.objects.filter(pk__in=keys, lease_token=claim["lease_token"])
+        return list(claimed_rows.annotate(database_now=Now()).order_by("-priority", "created_at"))
+
+    def postpone_paused(self) -> None:
+        """Postpone due jobs of paused accounts to the end of the pause.
+
+        Locked rows are skipped until the next time, so there is no deadlock.
+        """
+        for account, until in Account.paused_until_by_name().items():
+            self.filter(account=account, state__in=PAUSABLE_STATES).postpone(until)
+
+    def postpone(self, until: datetime) -> None:
+        """Postpone a batch of due jobs, skipping locked rows."""
+        with transaction.atomic(using=router.db_for_write(self.model)):
+            rows = self.due().order_by()
+            keys = list(
+                rows.lock_available("self").values_list("pk", flat=True)[:POSTPONE_BATCH_SIZE]
+            )
+            self.model.objects.filter(pk__in=keys).due().update(due_at=until, lease_token="")

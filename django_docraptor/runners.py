@@ -1,0 +1,157 @@
+"""Internal. Deliver wake-ups to workers: through Celery, through django.tasks, or not at all.
+
+A runner is transport and knows no policy: `wakeups` decides which step to wake, and when. A project
+may name a class of its own, with the methods of :class:`Runner`, in ``DOCRAPTOR["RUNNER"]``.
+"""
+
+import os
+import sys
+from enum import StrEnum
+from typing import Any, Protocol
+
+from django.utils.module_loading import import_string
+
+from django_docraptor.conf import conf
+
+
+class Step(StrEnum):
+    """A step that a worker can be asked to run."""
+
+    SUBMIT = "submit"
+    POLL = "poll"
+    RECONCILE = "reconcile"
+    DOWNLOAD = "download"
+    # Look at the schedule, and wake each step that has due jobs.
+    DISPATCH = "dispatch"
+
+
+class Runner(Protocol):
+    """Deliver wake-ups to workers.
+
+    Messages carry only the step's name, so that one may be lost, late or delivered twice.
+    """
+
+    #: ``"celery"``, ``"django.tasks"`` or ``"none"``; or what a project's own class is called.
+    name: str
+    #: Whether a wake-up can be delayed. If not, the next tick does its work.
+    supports_delay: bool
+
+    def wake(self, step: Step, delay: float = 0.0) -> bool:
+        """Send one wake-up.
+
+        Args:
+            delay: seconds to wait before the step runs; 0 if the runner does not support delays.
+
+        Returns:
+            Whether a queue accepted it. It may raise what its queue raises.
+        """
+        ...
+
+    def limitations(self) -> list[str]:
+        """Return one sentence for each thing this runner cannot do as it is set up."""
+        ...
+
+
+class NullRunner:
+    """Send nothing: ``docraptor_tick`` runs every step."""
+
+    name = "none"
+    supports_delay = False
+
+    def wake(self, step: Step, delay: float = 0.0) -> bool:
+        """Send nothing."""
+        return False
+
+    def limitations(self) -> list[str]:
+        """Return why jobs move only with a tick."""
+        return ["No queue wakes a worker: jobs move only while manage.py docraptor_tick runs."]
+
+
+RUNNERS = {
+    "celery": "django_docraptor.tasks.CeleryRunner",
+    "django.tasks": "django_docraptor.django_tasks.DjangoTasksRunner",
+    "none": "django_docraptor.runners.NullRunner",
+}
+
+
+def get_runner() -> Runner:
+    """Return the runner of ``DOCRAPTOR["RUNNER"]``; by default the first that can send messages.
+
+    A runner that was named but has no queue sends nothing; a check says so.
+
+    Raises:
+        ImportError: the runner's library is not installed, or there is no such class.
+    """
+    name = conf.runner or default_runner_name()
+    runner: Runner = import_string(RUNNERS.get(name, name))()
+    return runner
+
+
+def default_runner_name() -> str:
+    """Return Celery's name if Celery has a broker, else django.tasks' if it has a worker's queue."""
+    # A project that has a Celery app has imported Celery; the others are spared the time.
+    if ("celery" in sys.modules or "CELERY_BROKER_URL" in os.environ) and _has_celery_broker():
+        return "celery"
+    return "django.tasks" if has_task_queue() else "none"
+
+
+def _has_celery_broker() -> bool:
+    try:
+        from celery import current_app
+    except ImportError:
+        return False
+    return can_send(current_app)
+
+
+def broker_url(app: Any) -> str:
+    """Return the URL of a Celery app's broker (the first of several), or an empty string."""
+    urls = app.conf.broker_url or app.conf.broker_write_url
+    return str((urls[0] if isinstance(urls, (list, tuple)) else urls) or "")
+
+
+def can_send(app: Any) -> bool:
+    """Return whether a Celery message can go anywhere: to a broker, or to a task that runs eagerly.
+
+    Without a broker, Celery would call RabbitMQ on this host.
+    """
+    return bool(app.conf.task_always_eager or broker_url(app))
+
+
+def has_task_queue() -> bool:
+    """Return whether the backend of django.tasks hands tasks to a worker.
+
+    Django's ImmediateBackend would run the engine inside the web request, and its DummyBackend
+    runs nothing: neither is a queue.
+    """
+    backend = find_task_backend()
+    return backend is not None and not is_without_worker(backend)
+
+
+def find_task_backend() -> Any:
+    """Return the configured backend of django.tasks, or ``None`` if there is none."""
+    task_backends = _task_backends()
+    try:
+        return task_backends[conf.django_tasks.get("backend", "default")]
+    except Exception:  # noqa: BLE001 - no such alias, or a backend that cannot be made
+        return None
+
+
+def _task_backends() -> Any:
+    try:
+        from django.tasks import task_backends
+    except ImportError:
+        try:
+            from django_tasks import task_backends
+        except ImportError:
+            return {}
+    return task_backends
+
+
+def is_without_worker(backend: Any) -> bool:
+    """Return whether a backend is an ImmediateBackend or a DummyBackend, or derived from one."""
+    without_worker = {
+        f"{package}.backends.{kind}"
+        for package in ("django.tasks", "django_tasks")
+        for kind in ("immediate", "dummy")
+    }
+    return any(base.__module__ in without_worker for base in type(backend).__mro__)
