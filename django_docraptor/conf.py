@@ -121,15 +121,6 @@ def _runner(value: object) -> ErrorMessage:
     return None if is_path else 'must be "celery", "django.tasks", "none", a dotted path or None'
 
 
-def _django_tasks(value: object) -> ErrorMessage:
-    if error := _string_mapping(value):
-        return error
-    unknown = set(cast(Mapping[str, str], value)) - {"backend", "queue_name"}
-    return (
-        f"has the unknown key {min(unknown)!r}; known are backend, queue_name" if unknown else None
-    )
-
-
 class Setting(Generic[T]):
     """One key of the dict, with its default and its validator."""
 
@@ -224,7 +215,9 @@ class Conf:
     #: work), or the dotted path of a class; ``None`` means the first that has a queue.
     runner: Setting[str | None] = Setting(None, _runner)
     #: Alias in ``TASKS`` (``backend``) and ``queue_name`` for the runner django.tasks.
-    django_tasks: Setting[Mapping[str, str]] = Setting({}, _django_tasks)
+    django_tasks: Setting[Mapping[str, str]] = Setting(
+        {}, _mapping_of(_instance_of(str), "backend", "queue_name")
+    )
     #: Dotted path of the client class.
     client = Setting("django_docraptor.client.Client", _instance_of(str))
 
