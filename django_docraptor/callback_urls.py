@@ -1,4 +1,4 @@
-"""Build callback URLs, and sign and verify their tokens.
+"""Internal. Build callback URLs, and sign and verify their tokens.
 
 DocRaptor does not sign its callbacks, so the URL carries the proof: job and attempt, signed with
 Django's signing (keys rotate through ``SECRET_KEY_FALLBACKS``). No database here.
@@ -12,14 +12,14 @@ from django.urls import get_script_prefix, reverse
 
 from django_docraptor.conf import conf
 
-TOKEN_SALT = "django_docraptor.callback"
+CALLBACK_SALT = "django_docraptor.callback"
 # Seconds. A callback arrives within minutes; the rest allows for queues and outages.
 TOKEN_MAX_AGE = 7 * 24 * 3600
 TOKEN_MAX_LENGTH = 200
 
 
 def _signer() -> signing.TimestampSigner:
-    return signing.TimestampSigner(salt=TOKEN_SALT, sep=".")
+    return signing.TimestampSigner(salt=CALLBACK_SALT, sep=".")
 
 
 def make_token(job_id: uuid.UUID, attempt: int) -> str:

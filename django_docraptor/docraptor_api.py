@@ -1,4 +1,4 @@
-"""DocRaptor's document types, limits and reserved option names.
+"""Internal. DocRaptor's document types, limits and reserved option names.
 
 Knows nothing about building or validating a request.
 """

@@ -1,4 +1,4 @@
-"""The exceptions of this package.
+"""Internal. The exceptions of this package.
 
 ::
 

@@ -1,4 +1,4 @@
-"""The registry of document classes: workers look up by label what to render for a job.
+"""Internal. The registry of document classes: workers look up by label what to render for a job.
 
 A registered document renders a job's content. It knows nothing about queueing.
 """

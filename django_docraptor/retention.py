@@ -1,12 +1,12 @@
-"""Delete finished jobs after their retention period, in short transactions while the engine runs.
+"""Internal. Delete finished jobs after their retention period.
 
-The transaction that deletes a row also inserts its file into ``DiscardedFile``. The file is deleted
-after the commit, then its entry. So a crash at any point leaves no COMPLETED row without its file
-and no forgotten file: the next run continues the list. Deleting a file twice is harmless, and so
-are concurrent runs.
+Transactions are short, because the engine runs meanwhile. The transaction that deletes a row also
+inserts its file into ``DiscardedFile``. The file is deleted after the commit, then its entry. So a
+crash at any point leaves no COMPLETED row without its file and no forgotten file: the next run
+continues the list. Deleting a file twice is harmless, and so are concurrent runs.
 
 Never deleted are unfinished jobs, jobs with an unsent signal, and jobs whose hosted document is
-still public: without its row nobody could expire it.
+still public: without its row it could not be expired.
 """
 
 import logging

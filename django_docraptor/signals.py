@@ -1,4 +1,4 @@
-"""Signals about jobs, sent after the commit and at least once.
+"""Internal. Signals about jobs, sent after the commit and at least once.
 
 Every receiver gets ``sender`` (the ``RenderJob`` class) and ``job``. If a worker dies between the
 commit and the signal, the next tick sends it, so a receiver may be called twice for a job: make it
@@ -14,6 +14,6 @@ document_submitted = Signal()
 document_completed = Signal()
 # The job failed: see `job.error_code` and `job.errors`.
 document_failed = Signal()
-# Delivery to the source's file field failed and is due again. Internal: this package's own receiver
-# retries it.
+# Delivery to the source's file field failed and is due again; this package's own receiver retries
+# it.
 delivery_due = Signal()

@@ -1,4 +1,4 @@
-"""Keep downloaded documents on local disk until the storage has them.
+"""Internal. Keep downloaded documents on local disk until the storage has them.
 
 A file is written as ``.part``, synced to disk, and renamed after it was verified. So a file under
 its final name is always a complete document, and a failing storage costs no second download.

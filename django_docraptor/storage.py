@@ -1,4 +1,4 @@
-"""Choose the storage and the name of a document's file.
+"""Internal. Choose the storage and the name of a document's file.
 
 A job may name an alias of ``STORAGES``. Otherwise the alias ``"docraptor"`` is used if it exists,
 or else ``"default"``. Knows only Django's storage API, no third-party storage.

@@ -11,9 +11,9 @@ from django.test import override_settings
 from django.urls import get_script_prefix, resolve, set_script_prefix
 
 from django_docraptor.callback_urls import (
+    CALLBACK_SALT,
     TOKEN_MAX_AGE,
     TOKEN_MAX_LENGTH,
-    TOKEN_SALT,
     callback_url,
     make_token,
     read_token,
@@ -31,7 +31,7 @@ class PastSigner(signing.TimestampSigner):
         return b62_encode(int(time.time()) - self.age)
 
 
-def sign(value: str, *, age: int = 0, salt: str = TOKEN_SALT, key: str | None = None) -> str:
+def sign(value: str, *, age: int = 0, salt: str = CALLBACK_SALT, key: str | None = None) -> str:
     """Return a token for any value, created ``age`` seconds ago."""
     signer = PastSigner(key=key, salt=salt, sep=".")
     signer.age = age

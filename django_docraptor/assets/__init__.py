@@ -1,4 +1,4 @@
-"""Embed images, fonts and stylesheets, so that DocRaptor need not access this site.
+"""Internal. Embed images, fonts and stylesheets, so that DocRaptor need not access this site.
 
 Static and stored files become ``data:`` URIs or public URLs. Nothing is fetched from the network or
 read outside the configured roots.

@@ -1,4 +1,4 @@
-"""The limit on asset bytes per render."""
+"""Internal. The limit on asset bytes per render."""
 
 from dataclasses import dataclass, field
 

@@ -1,4 +1,4 @@
-"""Find and replace URLs in CSS. Reads no files."""
+"""Internal. Find and replace URLs in CSS. Reads no files."""
 
 import re
 from collections.abc import Callable, Iterator

@@ -1,4 +1,4 @@
-"""Turn an asset into a ``data:`` URI or a public URL."""
+"""Internal. Turn an asset into a ``data:`` URI or a public URL."""
 
 from base64 import b64encode
 from typing import Any

@@ -1,4 +1,4 @@
-"""The error for unusable assets."""
+"""Internal. The error for unusable assets."""
 
 from django_docraptor.exceptions import DocRaptorError
 

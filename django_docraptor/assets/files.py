@@ -1,4 +1,4 @@
-"""Read assets from static directories and storages, and nowhere else."""
+"""Internal. Read assets from static directories and storages, and nowhere else."""
 
 import os
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""MIME types of assets, independent of the machine's mime.types."""
+"""Internal. MIME types of assets, independent of the machine's mime.types."""
 
 from pathlib import PurePosixPath
 from typing import Final

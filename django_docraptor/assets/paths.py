@@ -1,4 +1,4 @@
-"""Validate asset paths: only relative paths below a root are allowed."""
+"""Internal. Validate asset paths: only relative paths below a root are allowed."""
 
 import posixpath
 import re

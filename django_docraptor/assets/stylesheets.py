@@ -1,4 +1,4 @@
-"""Flatten stylesheets: inline imports, embed fonts and images."""
+"""Internal. Flatten stylesheets: inline imports, embed fonts and images."""
 
 import re
 from base64 import b64encode

@@ -1,4 +1,4 @@
-"""DocRaptor's HTTP API, one method for each call.
+"""Internal. DocRaptor's HTTP API, one method for each call.
 
 Knows HTTP and what a failure proves; knows nothing about Django's ORM, settings, jobs or retries.
 Every call is made once; its error tells whether it may be repeated.

@@ -1,4 +1,4 @@
-"""One method for each call of DocRaptor's API.
+"""Internal. One method for each call of DocRaptor's API.
 
 Knows paths, limits and required response fields. `transport` sends the calls, `failures` interprets
 errors, `parsing` reads responses.

@@ -1,4 +1,4 @@
-"""Turn failures into errors.
+"""Internal. Turn failures into errors.
 
 Knows which exceptions and status codes mean "not sent", "rejected" or "unknown", parses DocRaptor's
 error bodies, and redacts secrets. Makes no calls.
@@ -217,7 +217,7 @@ def _was_not_sent(chain: list[BaseException], url: str) -> bool:
 def _error_messages(text: str) -> list[str]:
     """Return all messages in an error body: XML (DocRaptor's default), JSON, HTML or plain text."""
     parsers = (_xml_messages, _json_messages, _html_messages)
-    messages = next((found for parse in parsers if (found := list(parse(text)))), [])
+    messages = next((parsed for parse in parsers if (parsed := list(parse(text)))), [])
     if not messages and "<" not in text:
         messages = [text[:MAX_EXCERPT]]
     return [message.strip() for message in messages if message.strip()]

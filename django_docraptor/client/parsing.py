@@ -1,4 +1,4 @@
-"""Parse DocRaptor's responses tolerantly: a missing or malformed field never hides the others.
+"""Internal. Parse DocRaptor's responses: a missing or malformed field never hides the others.
 
 Knows the shape of response bodies, nothing about HTTP. Raises ValueError for an unusable body.
 """

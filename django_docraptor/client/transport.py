@@ -1,4 +1,4 @@
-"""Send HTTP requests: sessions, timeouts and streamed bodies.
+"""Internal. Send HTTP requests: sessions, timeouts and streamed bodies.
 
 Knows the pitfalls of requests, nothing about DocRaptor's API; never retries.
 

@@ -1,4 +1,4 @@
-"""Convert and merge options. ``prince_options`` may be a `PrinceOptions` or a dict.
+"""Internal. Convert and merge options. ``prince_options`` may be a `PrinceOptions` or a dict.
 
 The only rule checked here is that values are JSON-serializable.
 """

@@ -1,4 +1,4 @@
-"""DocumentRequest: the parameters of one document and their validation."""
+"""Internal. DocumentRequest: the parameters of one document and their validation."""
 
 import difflib
 from collections.abc import Iterator, Mapping

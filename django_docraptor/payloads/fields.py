@@ -1,4 +1,4 @@
-"""Declare option fields and read them as dicts, for any options class.
+"""Internal. Declare option fields and read them as dicts, for any options class.
 
 ``None`` means *not set*; unknown options go to ``extra``.
 """

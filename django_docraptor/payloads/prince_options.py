@@ -1,4 +1,4 @@
-"""PrinceOptions: the options of Prince, DocRaptor's renderer, and their validation."""
+"""Internal. PrinceOptions: the options of Prince, DocRaptor's renderer, and their validation."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Validation shared by all options classes.
+"""Internal. Validation shared by all options classes.
 
 Validators are pure functions that yield ``(field, message)`` pairs. Validation for a single class
 is in that class's module.

@@ -1,4 +1,4 @@
-"""Find problems in a document's HTML, and reject what is certain to fail."""
+"""Internal. Find problems in a document's HTML, and reject what is certain to fail."""
 
 import logging
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""Check that URLs of this site's static and media files refer to existing files."""
+"""Internal. Check that URLs of this site's static and media files refer to existing files."""
 
 from urllib.parse import unquote, urlsplit
 

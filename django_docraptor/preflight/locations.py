@@ -1,6 +1,7 @@
-"""Find the template line that produced a piece of HTML, also in extended and included templates.
+"""Internal. Find the template line that produced a piece of HTML.
 
-Django does not record this. Literal text can be found again; the value of a variable cannot.
+Extended and included templates are searched, too. Django does not record the line. Literal text can
+be found again; the value of a variable cannot.
 """
 
 import re

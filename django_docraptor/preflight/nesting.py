@@ -1,10 +1,10 @@
-"""Check that tags are nested correctly, as required by strict "html"."""
+"""Internal. Check that tags are nested correctly, as required by strict "html"."""
 
 from collections import Counter
 from dataclasses import dataclass
 from typing import Final
 
-from django_docraptor.preflight.parser import MAX_TAG_LENGTH, TolerantParser
+from django_docraptor.preflight.parser import MAX_TAG_NAME_LENGTH, TolerantParser
 
 VOID: Final = frozenset(
     {"area", "base", "br", "col", "embed", "hr", "img", "input", "link", "meta", "param"}
@@ -71,13 +71,13 @@ class _NestingParser(TolerantParser):
             return
         while (open_tag := self._pop()).name != tag:
             if open_tag.is_required:
-                end_tag = f"</{tag[:MAX_TAG_LENGTH]}>"
+                end_tag = f"</{tag[:MAX_TAG_NAME_LENGTH]}>"
                 self.misnested.append(_unclosed_tag(open_tag, before=end_tag))
 
     def _report_stray(self, tag: str) -> None:
         if tag not in ("html", "body"):  # elements with optional start tags
             line, offset = self.getpos()
-            name = tag[:MAX_TAG_LENGTH]
+            name = tag[:MAX_TAG_NAME_LENGTH]
             message = f"</{name}> has no matching <{name}>"
             self.misnested.append(MisnestedTag(line, offset + 1, tag, message))
 
@@ -88,5 +88,5 @@ class _NestingParser(TolerantParser):
 
 
 def _unclosed_tag(tag: _OpenTag, before: str = "the end of the document") -> MisnestedTag:
-    message = f"<{tag.name[:MAX_TAG_LENGTH]}> is not closed before {before}"
+    message = f"<{tag.name[:MAX_TAG_NAME_LENGTH]}> is not closed before {before}"
     return MisnestedTag(tag.line, tag.column, tag.name, message)

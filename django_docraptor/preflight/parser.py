@@ -1,4 +1,4 @@
-"""An HTML parser that never fails on malformed input."""
+"""Internal. An HTML parser that never fails on malformed input."""
 
 import re
 from html.parser import HTMLParser
@@ -7,7 +7,7 @@ from typing import Final
 # int() rejects very long digit strings; the limit is configurable but never below 640.
 _OVERLONG_NUMBER = re.compile(r"&#(?=[0-9]{640})")
 # Maximum characters of a tag name in a message.
-MAX_TAG_LENGTH: Final = 40
+MAX_TAG_NAME_LENGTH: Final = 40
 
 
 class TolerantParser(HTMLParser):

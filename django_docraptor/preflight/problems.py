@@ -1,4 +1,4 @@
-"""A problem and its location."""
+"""Internal. A problem and its location."""
 
 from dataclasses import dataclass
 from enum import StrEnum

@@ -1,4 +1,4 @@
-"""Find the URLs that HTML loads: images, scripts, stylesheets, and URLs in CSS."""
+"""Internal. Find the URLs that HTML loads: images, scripts, stylesheets, and URLs in CSS."""
 
 import re
 from collections.abc import Callable, Iterator, Mapping
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from django_docraptor.assets import css
-from django_docraptor.preflight.parser import MAX_TAG_LENGTH, TolerantParser
+from django_docraptor.preflight.parser import MAX_TAG_NAME_LENGTH, TolerantParser
 
 _RESOURCES: Final[Mapping[str, tuple[str, ...]]] = {
     "img": ("src", "srcset"),
@@ -46,7 +46,7 @@ class Resource:
 
     def excerpt(self) -> str:
         """Return the shortened HTML around the URL."""
-        url, tag = shorten_url(self.url), self.tag[:MAX_TAG_LENGTH]
+        url, tag = shorten_url(self.url), self.tag[:MAX_TAG_NAME_LENGTH]
         if not self.in_css:
             return f'<{tag} {self.attribute}="{url}">'
         if self.attribute:

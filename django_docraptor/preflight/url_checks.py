@@ -1,4 +1,4 @@
-"""Decide by its form alone whether DocRaptor can fetch a URL. No network access."""
+"""Internal. Decide by its form alone whether DocRaptor can fetch a URL. No network access."""
 
 import ipaddress
 import re

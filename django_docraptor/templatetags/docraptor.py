@@ -21,7 +21,7 @@ class AssetNode(template.Node):
     def __init__(
         self, tag: str, function: AssetFunction, argument: FilterExpression, target: str
     ) -> None:
-        """Keep what the tag says; ``target`` is the variable's name, or blank."""
+        """Store the parsed tag; ``target`` is the name after ``as``, or blank."""
         self.tag = tag
         self.function = function
         self.argument = argument
