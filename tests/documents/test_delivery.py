@@ -210,7 +210,9 @@ def test_older_document_spares_the_newer_file_in_an_overwriting_storage(
     older, newer = make_completed_job(), make_completed_job()
     RenderJob.objects.filter(pk=older.pk).update(created_at=seconds_from_now(-9))
     delivered_document.deliver(newer)
-    assert not delivery._update_field(older, invoice, field, delivery._store_copy(older, invoice, field))
+    assert not delivery._update_field(
+        older, invoice, field, delivery._store_copy(older, invoice, field)
+    )
     assert field_content(invoice).endswith(newer.pk.hex.encode())
 
 

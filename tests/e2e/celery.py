@@ -1,4 +1,4 @@
-"""The site's Celery app: the tests' own, with a broker that may deliver everything many times."""
+"""The site's Celery app, whose messages may be sent several times."""
 
 import os
 from typing import Any
@@ -10,7 +10,7 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "tests.e2e.settings")
 
 
 class CopiedTask(Task):
-    """A task whose every message is sent ``SITE_COPIES`` times."""
+    """A task that sends each message ``SITE_COPIES`` times."""
 
     def apply_async(self, *args: Any, **options: Any) -> Any:
         """Send the message and its copies."""

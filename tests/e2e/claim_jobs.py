@@ -1,6 +1,6 @@
-"""One of several claimers: ``python -m tests.e2e.claim_jobs GO`` begins when the file GO is there.
+"""Claim all due jobs: ``python -m tests.e2e.claim_jobs START_FILE`` starts when the file exists.
 
-Prints the keys of the jobs that it has claimed, as JSON.
+Prints the IDs of the claimed jobs as JSON.
 """
 
 import json
@@ -11,8 +11,8 @@ from pathlib import Path
 import django
 
 
-def main(go: Path) -> None:
-    """Say that it is ready, wait for the start, claim until nothing is due."""
+def main(start_file: Path) -> None:
+    """Print "ready", wait for the file, and claim until no job is due."""
     django.setup()
     from django_docraptor.models import RenderJob  # needs the set-up
 
@@ -20,7 +20,7 @@ def main(go: Path) -> None:
     sys.stdout.write("ready\n")
     sys.stdout.flush()
     stop = time.monotonic() + 30
-    while not go.exists() and time.monotonic() < stop:
+    while not start_file.exists() and time.monotonic() < stop:
         time.sleep(0.001)
     claimed: list[str] = []
     while RenderJob.objects.due().exists():

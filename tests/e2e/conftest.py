@@ -1,4 +1,4 @@
-"""Real sites for the tests that need one; a failure shows the tail of each of its logs."""
+"""Complete sites for tests; a failure shows the tail of each log."""
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.site import Site, empty, run
+from tests.e2e.site import Site, reset, run
 from tests.support.brokers import scratch_broker
 from tests.support.databases import Database, scratch_database
 
@@ -18,7 +18,7 @@ StartSite = Callable[..., Site]
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
-    """Add the logs to the report of a test that failed."""
+    """Add the site's logs to the report of a failed test."""
     report: Any = yield
     if report.failed:
         for site in item.stash.get(SITES, []):
@@ -28,7 +28,7 @@ def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def make_database(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MakeDatabase]:
-    """A scratch database of each kind, migrated once, emptied at each call."""
+    """Return a function that gives a migrated and empty database of a kind."""
     made: dict[str, Database] = {}
     with ExitStack() as stack:
 
@@ -39,7 +39,7 @@ def make_database(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MakeData
                 command = ["django", "migrate", "-v", "0"]
                 run(*command, environment=database.environment, seconds=120)
                 made[kind] = database
-            empty(made[kind])
+            reset(made[kind])
             return made[kind]
 
         yield make
@@ -49,15 +49,18 @@ def make_database(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MakeData
 def start_site(
     request: pytest.FixtureRequest, tmp_path: Path, make_database: MakeDatabase
 ) -> Iterator[StartSite]:
-    """Start a site: kinds of database and broker, then :class:`Site`'s arguments."""
+    """Return a function that starts a site:
+
+    kinds of database and broker, then `Site`'s arguments.
+    """
     sites = request.node.stash.setdefault(SITES, [])
     with ExitStack() as stack:
 
         def start(database: str, broker: str, **options: Any) -> Site:
             folder = tmp_path / f"site{len(sites)}"
             folder.mkdir()
-            place = stack.enter_context(scratch_broker(broker, folder))
-            site = Site(make_database(database), place, folder, **options)
+            namespace = stack.enter_context(scratch_broker(broker, folder))
+            site = Site(make_database(database), namespace, folder, **options)
             sites.append(site)
             return stack.enter_context(site)
 

@@ -1,6 +1,6 @@
-"""Order documents in the site: ``python -m tests.e2e.enqueue COUNT`` prints the jobs as JSON.
+"""Enqueue documents: ``python -m tests.e2e.enqueue COUNT`` prints the jobs as JSON.
 
-Each is ordered in a transaction of its own, as requests do it, or with ``--at-once`` all together.
+Each is enqueued in a separate transaction, as by requests, or with ``--at-once`` all together.
 """
 
 import argparse
@@ -15,7 +15,7 @@ from tests.support.documents import document_html, document_name
 
 
 def main() -> None:
-    """Enqueue, and say which jobs were made and how long it took."""
+    """Enqueue the documents; print the jobs and the seconds."""
     parser = argparse.ArgumentParser()
     parser.add_argument("count", type=int)
     parser.add_argument("--at-once", action="store_true")
@@ -24,12 +24,12 @@ def main() -> None:
     from django_docraptor.shortcuts import JobSpec, enqueue, enqueue_many  # needs the set-up
 
     names = [document_name(number) for number in range(options.count)]
-    orders = [{"name": name, "content": document_html(name), "test": False} for name in names]
+    specs = [{"name": name, "content": document_html(name), "test": False} for name in names]
     began = time.monotonic()
     if options.at_once:
-        jobs = enqueue_many([JobSpec(**order) for order in orders])
+        jobs = enqueue_many([JobSpec(**spec) for spec in specs])
     else:
-        jobs = [enqueue(**order) for order in orders]
+        jobs = [enqueue(**spec) for spec in specs]
     seconds = time.monotonic() - began
     json.dump({"jobs": {job.pk.hex: job.name for job in jobs}, "seconds": seconds}, sys.stdout)
 

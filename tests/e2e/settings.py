@@ -1,4 +1,4 @@
-"""Settings of a whole site in processes of its own; the harness says all by environment."""
+"""Settings of a complete site, configured by the environment of its processes."""
 
 import json
 import os
@@ -9,11 +9,12 @@ from tests.settings import *  # noqa: F403
 from tests.settings import DOCRAPTOR as ENGINE
 
 DEBUG = False
+SILENCED_SYSTEM_CHECKS = ["django_docraptor.E005"]  # callbacks come by http on this machine
 DOCRAPTOR = ENGINE | json.loads(os.environ.get("SITE_DOCRAPTOR", "{}"))
 if "SITE_STORAGE" in os.environ:
     STORAGES["docraptor"] = json.loads(os.environ["SITE_STORAGE"])  # noqa: F405
 
-# Kombu's own ends a worker that reads what another has half written.
+# Kombu's own transport stops a worker that reads a half-written file.
 TRANSPORT_ALIASES["files"] = "example_project.demo.broker:Transport"
 CELERY_TASK_DEFAULT_QUEUE = os.environ.get("SITE_QUEUE", "celery")
 CELERY_BROKER_TRANSPORT_OPTIONS = json.loads(os.environ.get("SITE_TRANSPORT", "{}"))
@@ -26,7 +27,10 @@ CELERY_BEAT_SCHEDULE = {
         "options": {"expires": 10},
     }
 }
-# How often a message is sent each time that it is sent.
+# Apps, TASKS and RQ_QUEUES of a backend of django.tasks.
+globals().update(json.loads(os.environ.get("SITE_TASKS", "{}")))
+INSTALLED_APPS += json.loads(os.environ.get("SITE_APPS", "[]"))  # noqa: F405
+# The number of copies of each message.
 SITE_COPIES = int(os.environ.get("SITE_COPIES", "1"))
 
 LOGGING = {

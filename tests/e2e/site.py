@@ -1,9 +1,9 @@
-"""A real site: web server, workers and a sandbox as processes, with their own database and broker.
+"""A complete site: web server, workers and sandbox as processes, with a database and a broker.
 
 with Site(database, broker, folder) as site:
-    site.serve()
-    site.work()
-    jobs = site.order(200)
+    site.start_web_server()
+    site.start_workers()
+    jobs = site.enqueue(200)
     site.wait_for_all(60)
 """
 
@@ -12,13 +12,13 @@ import json
 import os
 import re
 import shutil
-import statistics
 import subprocess
 import sys
 from collections import Counter
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
+from statistics import median
 from types import TracebackType
 from typing import Any, Self
 
@@ -30,7 +30,7 @@ from tests.support.processes import ManagedProcess, python_module, wait_until
 
 SETTINGS = {"DJANGO_SETTINGS_MODULE": "tests.e2e.settings", "PYTHONUNBUFFERED": "1"}
 RECEIVED = re.compile(r"Task django_docraptor\.(\w+)\[\S+\] received")
-# What a site polls after seconds, impatient tests poll after tenths.
+# Shorter than in production, so that the tests are fast.
 POLL = {"floor": 0.3, "ceiling": 2.0, "fraction": 0.2}
 WORKER = [
     *("celery", "-A", "tests.e2e.celery", "worker", "-P", "prefork", "-c", "2", "-l", "INFO"),
@@ -39,7 +39,7 @@ WORKER = [
 
 
 def run(*module: str, environment: Mapping[str, str], seconds: float = 60) -> str:
-    """Run ``python -m`` to its end; return what it printed."""
+    """Run ``python -m`` to its end; return its output."""
     done = subprocess.run(
         [sys.executable, "-m", *module],
         env=os.environ | SETTINGS | environment,
@@ -57,11 +57,11 @@ class Site:
 
     Args:
         database: migrated and empty.
-        broker: a namespace of its own.
+        broker: an isolated namespace.
         folder: for logs.
         delay: seconds that a document takes at the sandbox.
-        environment: more of what the site's settings read.
-        engine: over the tests' ``DOCRAPTOR``.
+        environment: more variables for the site's settings.
+        engine: overrides the tests' ``DOCRAPTOR``.
     """
 
     def __init__(
@@ -100,7 +100,7 @@ class Site:
 
     @property
     def environment(self) -> dict[str, str]:
-        """What the site's settings read."""
+        """The environment of the site's processes."""
         return {
             **SETTINGS,
             **self.database.environment,
@@ -111,14 +111,14 @@ class Site:
 
     # Processes
 
-    def serve(self) -> str:
-        """Start the web server, and have DocRaptor call it back; return its address."""
+    def start_web_server(self) -> str:
+        """Start the web server, to which callbacks are sent; return its URL."""
         web = self.start("web", "tests.e2e.web_server")
         self.engine["CALLBACK_BASE_URL"] = web.wait_for_output("listening on").split()[-1]
         return str(self.engine["CALLBACK_BASE_URL"])
 
-    def work(self, count: int = 1, *, beat: bool = False) -> list[ManagedProcess]:
-        """Start Celery workers, each of two children; return them when they are ready."""
+    def start_workers(self, count: int = 1, *, beat: bool = False) -> list[ManagedProcess]:
+        """Start Celery workers with two children each; return them when they are ready."""
         workers = []
         for _ in range(count):
             name = f"worker{len(self.processes)}"
@@ -130,7 +130,7 @@ class Site:
         return workers
 
     def tick(self, seconds: float = 90) -> str:
-        """Run the engine without Celery until nothing is left; return what it printed."""
+        """Run the engine without Celery until nothing is left; return its output."""
         options = ["--until-idle", "--interval", "0.2", "--timeout", str(seconds)]
         return self.run("django", "docraptor_tick", *options, seconds=seconds + 30)
 
@@ -147,51 +147,51 @@ class Site:
 
     # Documents
 
-    def order(self, count: int, *, at_once: bool = False) -> dict[str, str]:
-        """Order documents in a process of its own; return their jobs' keys and names."""
-        jobs: dict[str, str] = self.order_timed(count, at_once=at_once)["jobs"]
+    def enqueue(self, count: int, *, at_once: bool = False) -> dict[str, str]:
+        """Enqueue documents in a separate process; return the jobs' IDs and names."""
+        jobs: dict[str, str] = self.enqueue_timed(count, at_once=at_once)["jobs"]
         return jobs
 
-    def order_timed(self, count: int, *, at_once: bool = False) -> dict[str, Any]:
-        """The same; also how many ``seconds`` the caller waited."""
+    def enqueue_timed(self, count: int, *, at_once: bool = False) -> dict[str, Any]:
+        """Enqueue documents in a separate process; also return the ``seconds`` that it waited."""
         options = ["--at-once"] if at_once else []
-        ordered: dict[str, Any] = json.loads(self.run("tests.e2e.enqueue", str(count), *options))
-        return ordered
+        enqueued: dict[str, Any] = json.loads(self.run("tests.e2e.enqueue", str(count), *options))
+        return enqueued
 
     def states(self) -> dict[str, int]:
-        """How many jobs are in each state."""
+        """Return the number of jobs in each state."""
         sql = "SELECT state, COUNT(*) FROM django_docraptor_renderjob GROUP BY state"
         return dict(self.database.query(sql))
 
     def unfinished(self) -> int:
-        """How many jobs are not final."""
+        """Return the number of unfinished jobs."""
         sql = "SELECT COUNT(*) FROM django_docraptor_renderjob WHERE due_at IS NOT NULL"
         return int(self.database.query(sql)[0][0])
 
     def wait_for_all(self, seconds: float) -> None:
-        """Wait until every job is final."""
+        """Wait until every job is finished."""
         try:
             wait_until("every job is final", lambda: not self.unfinished(), seconds, 0.25)
         except AssertionError as error:
             error.add_note(f"states: {self.states()}")
             raise
 
-    # What came of it
+    # Results
 
-    def check(self, ordered: Mapping[str, str]) -> None:
-        """Every document is there, whole and its own; DocRaptor accepted it once; no leftovers."""
+    def assert_consistent(self, enqueued: Mapping[str, str]) -> None:
+        """Assert that each document is right, was accepted once, and that no other file exists."""
         jobs = {job["id"]: job for job in self.database.jobs()}
-        assert {key: job["name"] for key, job in jobs.items()} == ordered
+        assert {key: job["name"] for key, job in jobs.items()} == enqueued
         problems = [f"{job['state']}: {job['errors']}" for job in jobs.values() if job["errors"]]
         assert {job["state"] for job in jobs.values()} == {"completed"}, problems
         for job in jobs.values():
             self._check_file(job)
         accepted = Counter(entry.tag.partition(":")[0] for entry in self.control.ledger.entries)
-        assert accepted == dict.fromkeys(ordered, 1)
+        assert accepted == dict.fromkeys(enqueued, 1)
         tags = {entry.tag for entry in self.control.ledger.entries}
         assert tags == {f"{key}:{job['attempt']}" for key, job in jobs.items()}
         files = [path for path in self.documents.rglob("*") if path.is_file()]
-        assert len(files) == len(ordered)
+        assert len(files) == len(enqueued)
         assert not list((self.database.scratch / "spool").iterdir())
 
     def _check_file(self, job: Mapping[str, Any]) -> None:
@@ -201,20 +201,20 @@ class Site:
 
     @property
     def documents(self) -> Path:
-        """Where the finished files are."""
+        """The directory of the stored documents."""
         return self.database.scratch / "documents"
 
     def logs(self) -> dict[str, str]:
-        """The tail of each process's log."""
+        """Return the tail of each process's log."""
         return {process.log.name: process.tail for process in self.processes}
 
     def messages(self) -> Counter[str]:
-        """How many messages of each task the workers have received."""
+        """Return the number of messages of each task that the workers received."""
         texts = [process.output for process in self.processes if "worker" in process.log.name]
         return Counter(name for text in texts for name in RECEIVED.findall(text))
 
-    def figures(self) -> dict[str, Any]:
-        """What it took."""
+    def statistics(self) -> dict[str, Any]:
+        """Return what the run needed: times, messages, calls."""
         jobs, ledger = self.database.jobs(), self.control.ledger
         finished = {entry.tag.partition(":")[0]: entry.finished_at for entry in ledger.entries}
         waits = [
@@ -231,21 +231,21 @@ class Site:
             "messages": dict(messages),
             "messages per document": round(messages.total() / len(jobs), 2),
             "status calls per document": round(ledger.status_calls / len(jobs), 2),
-            "rendered to stored, median": round(statistics.median(waits), 2),
+            "rendered to stored, median": round(median(waits), 2),
             "rendered to stored, longest": round(max(waits), 2),
             "callbacks": ledger.callback_calls,
             "peak": ledger.peak_concurrency,
         }
 
 
-def empty(database: Database) -> None:
-    """Make a database and its directories as new."""
+def reset(database: Database) -> None:
+    """Empty the database and its directories."""
     database.empty()
     for name in ("documents", "spool"):
         shutil.rmtree(database.scratch / name, ignore_errors=True)
 
 
 def _moment(value: datetime | str) -> datetime:
-    """A time as the databases' drivers give it, with its zone."""
+    """Return the time of a database's driver with its zone."""
     moment = datetime.fromisoformat(value) if isinstance(value, str) else value
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)

@@ -1,4 +1,4 @@
-"""The admin in a real browser: the path of a person who finds a failed job and retries it."""
+"""The admin in a real browser: finding a failed job and retrying it."""
 
 import shutil
 from collections.abc import Iterator
@@ -24,7 +24,7 @@ ARGUMENTS = [
 
 @pytest.fixture
 def browser_page(monkeypatch: pytest.MonkeyPatch) -> Iterator[Page]:
-    """A fresh page of Debian's Chromium. Playwright's loop must not trip Django's async guard."""
+    """A new page of Chromium; Playwright's event loop must not trigger Django's async guard."""
     monkeypatch.setenv("DJANGO_ALLOW_ASYNC_UNSAFE", "1")
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(
@@ -38,7 +38,7 @@ def browser_page(monkeypatch: pytest.MonkeyPatch) -> Iterator[Page]:
 
 @pytest.fixture
 def failed_job(settings: Any) -> RenderJob:
-    """A failed production document."""
+    """A failed production job."""
     settings.DOCRAPTOR = settings.DOCRAPTOR | {"RUNNER": "none"}
     job = enqueue(name="invoice-77.pdf", test=False)
     RenderJob.objects.update(
@@ -52,7 +52,7 @@ def failed_job(settings: Any) -> RenderJob:
 
 
 def log_in(page: Page, url: str) -> None:
-    """Log in as a superuser, on the way to the list of jobs."""
+    """Log in as a superuser and open the list of jobs."""
     User.objects.create_superuser("ada", password="lovelace")
     page.goto(f"{url}/admin/django_docraptor/renderjob/")
     page.get_by_label("Username").fill("ada")
@@ -60,8 +60,10 @@ def log_in(page: Page, url: str) -> None:
     page.get_by_role("button", name="Log in").click()
 
 
-def test_retry_in_the_browser(live_server: Any, browser_page: Page, failed_job: RenderJob) -> None:
-    """From the list to the failed job, over the question of the bill, to a pending job."""
+def test_failed_job_can_be_retried_in_the_browser(
+    live_server: Any, browser_page: Page, failed_job: RenderJob
+) -> None:
+    """From the list to the failed job, through the confirmation, to a pending job."""
     page = browser_page
     log_in(page, live_server.url)
     expect(page.locator(".docraptor-state")).to_have_text("✕ failed")
@@ -80,10 +82,10 @@ def test_retry_in_the_browser(live_server: Any, browser_page: Page, failed_job: 
     assert failed_job.events.filter(kind=EventKind.RETRIED, message="by ada").exists()
 
 
-def test_cancel_selected_in_the_browser(
+def test_selected_jobs_can_be_cancelled_in_the_browser(
     live_server: Any, browser_page: Page, settings: Any
 ) -> None:
-    """The action of the list, with its question, in the browser's own form."""
+    """The list's action asks, and cancels after the confirmation."""
     settings.DOCRAPTOR = settings.DOCRAPTOR | {"RUNNER": "none"}
     for number in range(3):
         enqueue(name=f"invoice-{number}.pdf")
@@ -100,7 +102,7 @@ def test_cancel_selected_in_the_browser(
 
 
 def test_styles_are_loaded(live_server: Any, browser_page: Page, failed_job: RenderJob) -> None:
-    """The style sheet arrives, and a dark theme changes the badge's colours."""
+    """The stylesheet is loaded, and a dark theme changes the badge's colours."""
     page = browser_page
     log_in(page, live_server.url)
     badge = page.locator(".docraptor-state")

@@ -1,4 +1,4 @@
-"""The example's broker in a directory: what one process writes, another reads whole."""
+"""The demo's broker in a directory: no process reads a half-written file."""
 
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -10,10 +10,11 @@ WORKERS = 6
 TRANSPORT = "example_project.demo.broker:Transport"
 
 
-def bind_together(folder: Path, transport: str) -> list[int]:
-    """Several channels bind the same queue at once; how many bindings each then reads.
+def bind_in_parallel(folder: Path, transport: str) -> list[int]:
+    """Bind one queue with several channels at once; return the bindings that each one reads.
 
-    Below ``declare()``, which threads of one process would not all pass on to the transport.
+    This is below ``declare()``, which threads of one process would not all forward to the
+    transport.
     """
     options = {f"data_folder_{way}": str(folder) for way in ("in", "out")}
     options["control_folder"] = str(folder / "control")
@@ -30,9 +31,9 @@ def bind_together(folder: Path, transport: str) -> list[int]:
         return list(pool.map(bind, range(WORKERS)))
 
 
-def test_workers_that_start_together_read_whole_bindings(tmp_path):
-    """Kombu's own transport fails here: it truncates the table before it locks it."""
+def test_parallel_workers_read_whole_bindings(tmp_path):
+    """Kombu's own transport fails here, since it truncates the table before it locks it."""
     for turn in range(20):
         folder = tmp_path / str(turn)
         folder.mkdir()
-        assert set(bind_together(folder, TRANSPORT)) == {1}
+        assert set(bind_in_parallel(folder, TRANSPORT)) == {1}

@@ -1,4 +1,4 @@
-"""The example project as a newcomer meets it: its commands, its documents, its pages."""
+"""The example project: its commands, documents and pages."""
 
 import os
 import re
@@ -21,9 +21,9 @@ from django_docraptor.preflight import find_problems
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 SITE = ROOT / "example_project"
-# Lines that are not blank: what a whole site with every kind of document may take.
-MOST_LINES = 250
-# The whole environment of a command: a developer's own settings must not switch services.
+# The maximum number of non-blank lines of the whole site.
+MAX_LINES = 250
+# The only variables that commands inherit, so that a developer's settings do not choose services.
 KEPT = ("PATH", "HOME", "LANG", "VIRTUAL_ENV", "LD_LIBRARY_PATH")
 ROW = re.compile(r"((?:invoice|reminder)\S+)\s+(\w+)\s+(\d*)\s+(\d+\.\d)\s+(\S+)")
 # The first sample invoice: 344.90 net, of which 272.90 with 20 % VAT.
@@ -31,13 +31,13 @@ FIRST_TOTAL = 399.48
 
 
 def environment(var: Path, **extra: str) -> dict[str, str]:
-    """The environment for one run of the example project."""
+    """Return the environment for one run of the example project."""
     kept = {name: os.environ[name] for name in KEPT if name in os.environ}
     return kept | {"EXAMPLE_VAR": str(var)} | extra
 
 
 def settings() -> dict[str, str]:
-    """The variables that the demo gives to its processes."""
+    """Return the variables that the demo gives to its processes."""
     return {
         "DJANGO_SETTINGS_MODULE": "example_project.demo.settings",
         "PYTHONPATH": f"{ROOT}{os.pathsep}{SITE}",
@@ -58,26 +58,26 @@ def run(var: Path, *arguments: str, **extra: str) -> subprocess.CompletedProcess
 
 
 def manage(var: Path, *arguments: str) -> str:
-    """Run a management command that must succeed. Returns what it printed."""
+    """Run a management command that must succeed; return its output."""
     done = run(var, "example_project/manage.py", *arguments, **settings())
     assert done.returncode == 0, done.stderr
     return done.stdout
 
 
 def processes_of(var: Path) -> list[str]:
-    """Command lines of the processes that work in a directory."""
+    """Return the command lines of the processes that use a directory."""
     found = []
     for process in Path("/proc").glob("[0-9]*"):
         try:
             if f"EXAMPLE_VAR={var}".encode() in (process / "environ").read_bytes().split(b"\0"):
                 found.append((process / "cmdline").read_text().replace("\0", " "))
-        except OSError:  # ended meanwhile, or somebody else's
+        except OSError:  # ended meanwhile, or of another user
             continue
     return found
 
 
 def wait_for(what: str, look, seconds: float = 60.0):
-    """Return what ``look`` finds, once it finds something."""
+    """Return the result of ``look`` once it is true."""
     end = time.monotonic() + seconds
     while not (found := look()):
         assert time.monotonic() < end, f"waited too long for {what}"
@@ -86,7 +86,7 @@ def wait_for(what: str, look, seconds: float = 60.0):
 
 
 class Command:
-    """A command that keeps running, and what it has printed."""
+    """A running command and its output."""
 
     def __init__(self, var: Path, *arguments: str) -> None:
         self.var = var
@@ -103,11 +103,11 @@ class Command:
 
     @property
     def printed(self) -> str:
-        """Everything it has printed so far."""
+        """The output so far."""
         return self.file.read_text()
 
     def wait_until(self, pattern: str) -> re.Match[str]:
-        """Wait until it has printed something."""
+        """Wait until the output matches a pattern."""
 
         def look() -> re.Match[str] | None:
             assert self.popen.poll() is None, self.printed
@@ -116,13 +116,13 @@ class Command:
         return wait_for(pattern, look)
 
     def stop(self, number: int) -> int:
-        """Send a signal. Returns the exit code."""
+        """Send a signal; return the exit status."""
         self.popen.send_signal(number)
         return self.popen.wait(60)
 
 
 class Visitor:
-    """Somebody with a browser, logged in."""
+    """A browser in which a user is logged in."""
 
     def __init__(self, site: str, name: str, password: str) -> None:
         self.site = site
@@ -141,7 +141,7 @@ class Visitor:
         return self.session.post(self.site + path, data=fields, timeout=10)
 
     def finished_page(self, documents: int) -> str:
-        """The page of documents, once so many can be downloaded."""
+        """Return the list of documents once so many can be downloaded."""
 
         def look() -> str:
             text = self.get("/").text
@@ -152,7 +152,7 @@ class Visitor:
 
 @pytest.fixture(scope="module")
 def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, tuple[str, Path]]]:
-    """One run of the demo: name → state and file."""
+    """The result of one run of the demo: the state and the file of each document."""
     var = tmp_path_factory.mktemp("demo")
     done = run(var, "-m", "example_project.demo", "--delay=0.5")
     assert done.returncode == 0, done.stdout + done.stderr
@@ -182,14 +182,14 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Command]:
 
 
 def visit(shop: Command, name: str) -> Visitor:
-    """Log in with what the command printed."""
+    """Log in with the password that the command printed."""
     site = re.search(r"customer +(\S+)/\n", shop.printed)[1]
     password = re.search(rf"login +{name} +password +(\S+)", shop.printed)[1]
     return Visitor(site, name, password)
 
 
-def test_demo_makes_every_document(demo):
-    """Five invoices by signal, the report in both types, a reminder."""
+def test_demo_generates_every_document(demo):
+    """The demo generates five invoices by signal, the report in both types, and a reminder."""
     year = timezone.localdate().year
     invoices = [f"invoice-{year}-{number:04}.pdf" for number in range(1, 6)]
     reminder = f"reminder-{year}-0001.pdf"
@@ -198,12 +198,12 @@ def test_demo_makes_every_document(demo):
 
 
 def test_demo_files_are_private(demo):
-    """Nobody else on the machine reads them."""
+    """Other users of the machine cannot read the files."""
     assert {file.stat().st_mode & 0o077 for _state, file in demo.values()} == {0}
 
 
-def test_demo_long_invoice_numbers_its_pages(demo):
-    """Every page has its number and the table's header; the last one has the sums."""
+def test_long_invoice_has_page_numbers(demo):
+    """Every page has its number and the table's header, and the last one has the totals."""
     _state, file = demo[f"invoice-{timezone.localdate().year}-0004.pdf"]
     pages = [page.extract_text() for page in pypdf.PdfReader(file).pages]
     assert len(pages) > 2
@@ -214,16 +214,16 @@ def test_demo_long_invoice_numbers_its_pages(demo):
     assert "Please pay" in pages[-1]
 
 
-def test_demo_invoice_adds_up(demo):
-    """Subtotal, VAT and total of the first invoice."""
+def test_invoice_has_the_right_totals(demo):
+    """The first invoice has the right subtotal, VAT and total."""
     _state, file = demo[f"invoice-{timezone.localdate().year}-0001.pdf"]
     text = pypdf.PdfReader(file).pages[0].extract_text()
     for amount in ("£344.90", "£54.58", f"£{FIRST_TOTAL}"):
         assert amount in text
 
 
-def test_demo_report_is_a_spreadsheet_of_numbers(demo):
-    """A row for each invoice, and a last one that sums them."""
+def test_report_is_a_spreadsheet_of_numbers(demo):
+    """The spreadsheet has a row for each invoice, and a last one with the sum."""
     _state, file = demo["invoices.xlsx"]
     sheet = openpyxl.load_workbook(file)["Invoices"]
     header, *rows, total = sheet.iter_rows(values_only=True)
@@ -234,16 +234,16 @@ def test_demo_report_is_a_spreadsheet_of_numbers(demo):
     assert total[-1] == pytest.approx(sum(row[-1] for row in rows))
 
 
-def test_demo_report_is_a_pdf(demo):
-    """The same table with a letterhead."""
+def test_report_is_a_pdf(demo):
+    """The PDF has the same table with a letterhead."""
     _state, file = demo["invoices.pdf"]
     text = pypdf.PdfReader(file).pages[0].extract_text()
     assert "Marlow & Finch" in text
     assert str(FIRST_TOTAL) in text
 
 
-def test_demo_names_the_port_that_is_taken(tmp_path):
-    """One line, and nothing was started."""
+def test_demo_reports_a_port_in_use(tmp_path):
+    """The demo prints one line and starts nothing."""
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
@@ -256,8 +256,8 @@ def test_demo_names_the_port_that_is_taken(tmp_path):
     ]
 
 
-def test_demo_names_the_missing_library(tmp_path):
-    """Without Pango: the sandbox's own line, and what was started is stopped."""
+def test_demo_reports_a_missing_library(tmp_path):
+    """Without Pango the sandbox's message is printed, and everything is stopped."""
     fake = tmp_path / "weasyprint.py"
     fake.write_text("raise OSError('cannot load library libgobject-2.0-0')")
     done = run(tmp_path, "-m", "example_project.demo", PYTHONPATH=str(tmp_path))
@@ -267,15 +267,15 @@ def test_demo_names_the_missing_library(tmp_path):
     assert processes_of(tmp_path) == []
 
 
-def test_demo_gives_up_at_its_deadline(tmp_path):
-    """Documents that take too long end the demo with what is missing."""
+def test_demo_ends_at_its_deadline(tmp_path):
+    """If documents take too long, the demo ends and lists the unfinished ones."""
     done = run(tmp_path, "-m", "example_project.demo", "--delay=60", "--deadline=20")
     assert done.returncode == 1
     assert "with unfinished documents" in done.stderr
     assert processes_of(tmp_path) == []
 
 
-def test_demo_says_that_another_one_runs(shop):
+def test_demo_refuses_a_directory_in_use(shop):
     """Two runs do not share a directory."""
     done = run(shop.var, "-m", "example_project.demo")
     assert done.returncode == 1
@@ -285,16 +285,16 @@ def test_demo_says_that_another_one_runs(shop):
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_demo_stops_everything_when_interrupted(tmp_path, number, code):
-    """Ctrl-C while documents are being made."""
+def test_interrupted_demo_stops_everything(tmp_path, number, code):
+    """After Ctrl-C no process is left."""
     command = Command(tmp_path, "-m", "example_project.demo", "--delay=60")
     command.wait_until("8 (queued|working)")
     assert command.stop(number) == code
     assert processes_of(tmp_path) == []
 
 
-def test_demo_reports_a_worker_that_dies(tmp_path):
-    """The end of its log, a code other than 0, and nothing left."""
+def test_demo_reports_a_killed_worker(tmp_path):
+    """The demo prints the end of the worker's log, fails, and leaves no process."""
     command = Command(tmp_path, "-m", "example_project.demo", "--delay=60")
     command.wait_until("8 (queued|working)")
     for process in Path("/proc").glob("[0-9]*"):
@@ -310,8 +310,8 @@ def test_demo_reports_a_worker_that_dies(tmp_path):
     assert processes_of(tmp_path) == []
 
 
-def test_customer_sees_only_own_invoices(shop):
-    """Another customer's invoices are neither listed nor there."""
+def test_customers_see_only_their_own_invoices(shop):
+    """Another customer's invoices are neither listed nor found."""
     ines, tomas = visit(shop, "ines"), visit(shop, "tomas")
     ours, theirs = ines.finished_page(3), tomas.finished_page(2)
     year = timezone.localdate().year
@@ -324,19 +324,19 @@ def test_customer_sees_only_own_invoices(shop):
         assert ines.get(path).status_code == 404
 
 
-def test_customer_view_gives_the_signals_document(shop):
-    """Opening an invoice makes, and bills, no second document."""
+def test_customer_view_returns_the_existing_document(shop):
+    """Opening an invoice enqueues no second document."""
     ines = visit(shop, "ines")
     paths = re.findall(r'href="(/invoices/\d+/pdf/)"', ines.finished_page(3))
-    before = jobs_made(shop)
+    before = count_jobs(shop)
     answer = ines.get(paths[0])
     assert answer.headers["Content-Type"] == "application/pdf"
     assert answer.headers["Content-Disposition"].startswith('inline; filename="invoice-')
-    assert jobs_made(shop) == before
+    assert count_jobs(shop) == before
 
 
-def test_preview_is_for_the_staff(shop):
-    """``?as=html`` shows the HTML, in which nothing is left to fetch."""
+def test_preview_is_for_staff(shop):
+    """``?as=html`` shows staff the HTML, in which all assets are embedded."""
     ines, admin = visit(shop, "ines"), visit(shop, "admin")
     path = re.search(r'href="(/invoices/\d+/pdf/)"', ines.finished_page(3))[1]
     assert ines.get(f"{path}?as=html").status_code == 403
@@ -346,7 +346,7 @@ def test_preview_is_for_the_staff(shop):
 
 
 def test_documents_are_delivered_and_mailed(shop):
-    """Every finished invoice is in its own field, and its customer has a mail with a link."""
+    """Every invoice has its document in its own field, and its customer an e-mail with a link."""
     visit(shop, "ines").finished_page(3)
     script = """
 from shop.models import Invoice
@@ -366,14 +366,14 @@ print([bool(i.pdf) and i.pdf.size > 999 for i in Invoice.objects.filter(customer
     assert re.search(r"http://127\.0\.0\.1:\d+/docraptor/documents/\S+/status/", text)
 
 
-def jobs_made(shop: Command) -> str:
-    """How many jobs there are."""
+def count_jobs(shop: Command) -> str:
+    """Return the number of jobs."""
     script = "from django_docraptor.models import RenderJob\nprint(RenderJob.objects.count())"
     return manage(shop.var, "shell", "-c", script).splitlines()[-1]
 
 
-def test_stranger_must_log_in(shop):
-    """No page and no document without a login."""
+def test_anonymous_user_must_log_in(shop):
+    """No page and no document can be opened without a login."""
     tomas = visit(shop, "tomas")
     path = re.search(r'href="(/docraptor/documents/\S+/)"', tomas.finished_page(2))[1]
     assert requests.get(tomas.site + path, timeout=10).status_code == 404
@@ -381,8 +381,8 @@ def test_stranger_must_log_in(shop):
     assert page.headers["Location"] == "/accounts/login/?next=/"
 
 
-def test_admin_makes_reports_and_reminders(shop):
-    """An action asks for a type, a button for a date; both make what was asked for."""
+def test_admin_generates_reports_and_reminders(shop):
+    """An action asks for a type and a button for a date; both generate what was requested."""
     admin = visit(shop, "admin")
     page = admin.get("/admin/shop/invoice/").text
     chosen = re.findall(r'name="_selected_action" value="(\d+)"', page)
@@ -395,8 +395,8 @@ def test_admin_makes_reports_and_reminders(shop):
     assert "reminder-" in answer.text
 
 
-def test_invoice_makes_its_document_once(shop):
-    """A draft makes none; an issued invoice makes one, however often it is saved."""
+def test_issued_invoice_has_one_document(shop):
+    """A draft has no document; an issued invoice has one, however often it is saved."""
     script = """
 from datetime import date
 from django.contrib.auth.models import User
@@ -415,10 +415,10 @@ print("made", made)
 
 
 def test_site_is_small():
-    """The whole site, without its migrations and without what runs it for a demo."""
+    """The site, without migrations and demo, has few lines."""
     files = [SITE / "manage.py", *(SITE / "mysite").glob("*.py"), *(SITE / "shop").glob("*.py")]
     lines = [line for file in files for line in file.read_text().splitlines() if line.strip()]
-    assert len(lines) < MOST_LINES
+    assert len(lines) < MAX_LINES
     others = set(SITE.rglob("*.py")) - set(files)
     homes = {file.relative_to(SITE).parts[:2] for file in others}
     assert {home for home in homes if home[0] != "demo"} == {
@@ -428,14 +428,14 @@ def test_site_is_small():
 
 
 def test_site_runs_without_its_demo(tmp_path):
-    """As its own settings say, which find nothing wrong with it."""
+    """Its own settings have no problem."""
     path = {"PYTHONPATH": str(ROOT), "DJANGO_SETTINGS_MODULE": "mysite.settings"}
     done = run(tmp_path, "example_project/manage.py", "check", **path)
     assert "no issues" in done.stdout, done.stderr
 
 
 def test_migrations_are_complete(tmp_path):
-    """The models have not moved on."""
+    """The models match the migrations."""
     assert "No changes" in manage(tmp_path, "makemigrations", "--check", "--dry-run")
 
 
@@ -460,7 +460,7 @@ def test_migrations_are_complete(tmp_path):
     ],
 )
 def test_environment_chooses_services(tmp_path, variables, engine, options):
-    """Database and broker by their URLs; each broker with the options that it needs."""
+    """URLs in the environment choose the database and the broker with its options."""
     script = """
 from django.conf import settings
 print(settings.DATABASES["default"]["ENGINE"].rpartition(".")[2])
@@ -473,7 +473,7 @@ print(*settings.CELERY_BROKER_TRANSPORT_OPTIONS)
 
 
 def test_environment_chooses_s3(tmp_path):
-    """A bucket takes the place of the directory; its URLs are signed and expire."""
+    """A bucket replaces the directory, and its URLs are signed and expire."""
     script = """
 from django_docraptor.storage import document_storage
 print(document_storage.bucket_name, document_storage.url("a.pdf", expire=60))
@@ -493,7 +493,7 @@ print(document_storage.bucket_name, document_storage.url("a.pdf", expire=60))
 
 
 def test_environment_chooses_the_real_service(tmp_path):
-    """A key means DocRaptor itself, by polling unless it can reach this site."""
+    """An API key chooses DocRaptor itself, with polling unless a callback URL is set."""
     script = """
 from django.conf import settings
 print(settings.DOCRAPTOR["BASE_URL"], settings.DOCRAPTOR["CALLBACK_BASE_URL"] or "polling")

@@ -10,8 +10,8 @@ from tests.support.processes import ManagedProcess, python_module
 pytestmark = pytest.mark.services("postgresql")
 
 
-def test_no_hot_query_reads_a_whole_table(tmp_path: Path) -> None:
-    """The same statements, explained by the database that most projects use."""
+def test_no_frequent_query_scans_a_table_on_postgresql(tmp_path: Path) -> None:
+    """The same statements scan no table on the database that most projects use."""
     command = [
         "-p",
         "no:randomly",

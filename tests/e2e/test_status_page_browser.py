@@ -1,4 +1,4 @@
-"""The status page in a real browser without JavaScript: from the first look to the document."""
+"""The status page in a real browser without JavaScript."""
 
 import shutil
 from collections.abc import Iterator
@@ -21,8 +21,8 @@ pytestmark = [pytest.mark.services("chromium"), pytest.mark.django_db(transactio
 
 
 @pytest.fixture
-def context(monkeypatch: pytest.MonkeyPatch) -> Iterator[BrowserContext]:
-    """A browser that runs no scripts. Playwright's loop must not trip Django's async guard."""
+def browser_context(monkeypatch: pytest.MonkeyPatch) -> Iterator[BrowserContext]:
+    """A browser without JavaScript; Playwright's loop must not trigger Django's async guard."""
     monkeypatch.setenv("DJANGO_ALLOW_ASYNC_UNSAFE", "1")
     with sync_playwright() as playwright:
         path = shutil.which("chromium")
@@ -31,22 +31,22 @@ def context(monkeypatch: pytest.MonkeyPatch) -> Iterator[BrowserContext]:
         browser.close()
 
 
-def log_in(context: BrowserContext, url: str, user: Any) -> None:
+def log_in(browser_context: BrowserContext, url: str, user: Any) -> None:
     """Give the browser the session of a logged-in user."""
     client = Client()
     client.force_login(user)
     name = django_settings.SESSION_COOKIE_NAME
-    context.add_cookies([{"name": name, "value": client.cookies[name].value, "url": url}])
+    browser_context.add_cookies([{"name": name, "value": client.cookies[name].value, "url": url}])
 
 
-def test_waiting_in_the_browser(
-    live_server: Any, context: BrowserContext, sandbox: Sandbox, documents_dir: Path
+def test_status_page_downloads_the_document_without_javascript(
+    live_server: Any, browser_context: BrowserContext, sandbox: Sandbox, documents_dir: Path
 ) -> None:
-    """The page waits, notices by itself that the document is there, and downloads it."""
+    """The page refreshes until the document is ready, and then downloads it."""
     owner = get_user_model().objects.create_user("ada", password=None)
-    log_in(context, live_server.url, owner)
+    log_in(browser_context, live_server.url, owner)
     job = enqueue(owner=owner, name="invoice-77.pdf")
-    page = context.new_page()
+    page = browser_context.new_page()
     page.goto(live_server.url + reverse("django_docraptor:status", args=[job.pk]))
     expect(page.get_by_role("status")).to_contain_text("in progress")
     with background_worker(), page.expect_download(timeout=30_000) as download:

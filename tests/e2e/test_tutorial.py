@@ -1,4 +1,4 @@
-"""The tutorial, done page by page as its reader would: what it builds is the example project."""
+"""Following the tutorial page by page builds the example project."""
 
 import os
 import re
@@ -19,7 +19,7 @@ PAGES = ("first-document", "on-save", "admin", "customers", "email", "assets", "
 # A fence, and the paragraph or the heading before it.
 STEP = re.compile(r"([^\n]*(?:\n[^\n]+)*)\n\n```([\w+]+)\n(.*?)\n```$", re.DOTALL | re.MULTILINE)
 FILE = re.compile(r"`((?:mysite|shop)/[\w/.]+)`")
-# Commands that end by themselves; the others are a terminal's, or a person's.
+# Commands that end by themselves; the others run in another terminal.
 RUN = ("check", "makemigrations", "migrate", "docraptor_preflight", "startapp")
 SHELL = "In `python manage.py shell`"
 CUSTOMER = """
@@ -49,7 +49,7 @@ client.post("/admin/shop/invoice/", {"action": "docraptor_shop_InvoiceReport",
 
 
 class Reader:
-    """Somebody who does what the pages say, in a directory of their own."""
+    """Follows the tutorial's pages in a directory."""
 
     def __init__(self, site: Path, sandbox: Sandbox) -> None:
         self.site = site
@@ -62,7 +62,7 @@ class Reader:
         self.environment.pop("DJANGO_SETTINGS_MODULE", None)
 
     def run(self, *command: str) -> str:
-        """Run a command of Python's; return what it prints."""
+        """Run a Python command; return its output."""
         done = subprocess.run(
             [sys.executable, *command],
             cwd=self.site,
@@ -76,17 +76,17 @@ class Reader:
         return done.stdout + done.stderr
 
     def shell(self, code: str) -> str:
-        """Run code as in ``manage.py shell``."""
+        """Run code in ``manage.py shell``."""
         return self.run("manage.py", "shell", "-c", code)
 
     def follow(self, page: str) -> str:
-        """Do what a page says, from top to bottom; return what its commands print."""
+        """Follow a page from top to bottom; return the output of its commands."""
         steps = STEP.findall((TUTORIAL / f"{page}.md").read_text())
         assert steps
         return "".join(self.step(before, kind, text) for before, kind, text in steps)
 
     def step(self, before: str, kind: str, text: str) -> str:
-        """Do one step."""
+        """Follow one step."""
         if kind == "console":
             return "".join(self.command(line) for line in re.findall(r"^\$ (.*)$", text, re.M))
         if SHELL in before:
@@ -95,7 +95,7 @@ class Reader:
         file = self.site / name
         file.parent.mkdir(parents=True, exist_ok=True)
         if kind == "diff":
-            file.write_text(changed(file.read_text(), text))
+            file.write_text(apply_diff(file.read_text(), text))
         elif "At the end of" in before or "at the end of" in before:
             separator = "\n" if name.endswith("settings.py") else "\n\n"
             joined = file.read_text() + separator + text.lstrip("\n") + "\n"
@@ -106,7 +106,7 @@ class Reader:
         return ""
 
     def command(self, line: str) -> str:
-        """Run one of those that end by themselves."""
+        """Run a command that ends by itself."""
         words = shlex.split(line, comments=True)
         if words[0] == "cp":
             shutil.copytree(EXAMPLE / "shop" / "static", self.site / "shop" / "static")
@@ -121,8 +121,8 @@ class Reader:
         return ""
 
 
-def changed(text: str, diff: str) -> str:
-    """The text after a change whose old lines it has once."""
+def apply_diff(text: str, diff: str) -> str:
+    """Return the text after a change; the old lines must occur once."""
     lines = diff.splitlines()
     assert all(line[:1] in " +-" for line in lines), diff
     old, new = (
@@ -132,15 +132,15 @@ def changed(text: str, diff: str) -> str:
     return text.replace(old, new)
 
 
-def files_of(site: Path) -> dict[str, str]:
-    """What a reader writes: Python and templates, by name; migrations are Django's."""
+def site_files(site: Path) -> dict[str, str]:
+    """Return the Python files and templates that a reader writes, by name."""
     paths = [*site.glob("*.py"), *site.glob("mysite/*.py"), *site.glob("shop/*.py")]
     paths += [path for path in site.glob("shop/templates/**/*") if path.is_file()]
     return {str(path.relative_to(site)): path.read_text() for path in paths}
 
 
 def test_tutorial_builds_the_example_project(tmp_path: Path) -> None:
-    """Page by page there is something to see; at the end the files are the example project's."""
+    """Each page has a visible result, and the final files are those of the example project."""
     with Sandbox() as sandbox:
         reader = Reader(tmp_path, sandbox)
         printed = reader.follow("first-document")
@@ -170,10 +170,10 @@ def test_tutorial_builds_the_example_project(tmp_path: Path) -> None:
             "invoices.xlsx",
             "reminder-A-1.pdf",
         ]
-    built, wanted = files_of(tmp_path), files_of(EXAMPLE)
+    built, wanted = site_files(tmp_path), site_files(EXAMPLE)
     del wanted["__init__.py"]  # for make demo
     assert {name: built.get(name) for name in wanted} == wanted
-    # What startproject and startapp have written besides.
+    # Files that startproject and startapp created besides.
     assert sorted(set(built) - set(wanted)) == [
         "mysite/asgi.py",
         "mysite/wsgi.py",
@@ -183,13 +183,13 @@ def test_tutorial_builds_the_example_project(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("page", PAGES)
-def test_every_page_ends_with_something_to_see(page: str) -> None:
-    """And says what."""
+def test_every_page_ends_with_a_result(page: str) -> None:
+    """Each page says how to check its result."""
     assert "**Check the result:**" in (TUTORIAL / f"{page}.md").read_text()
 
 
-def test_invoice_by_signal_is_short() -> None:
-    """Beside the model and the template, 15 lines: the class and the trigger."""
+def test_invoice_on_save_needs_15_lines() -> None:
+    """Beside the model and the template, the class and the trigger need 15 lines."""
     text = (TUTORIAL / "on-save.md").read_text()
     code = text.partition("Replace `shop/documents.py`:\n\n```python\n")[2].partition("\n```")[0]
     lines = [line for line in code.splitlines() if line.strip()]

@@ -103,7 +103,9 @@ def invoice(db):
 
 def test_testing_page_example_works(tmp_path: Path) -> None:
     """The page's example works as written, and uses no broker and no storage of the project."""
-    code = re.search(r"```python\n(.*?)```", (ROOT / "docs/how-to/testing.md").read_text(), re.DOTALL)
+    code = re.search(
+        r"```python\n(.*?)```", (ROOT / "docs/how-to/testing.md").read_text(), re.DOTALL
+    )
     assert code
     (tmp_path / "test_page.py").write_text(code[1] + READER)
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-c", os.devnull]

@@ -32,7 +32,7 @@ def test_callback_makes_a_queued_job_due(sandbox: Sandbox, documents_dir) -> Non
 @pytest.mark.fault("W1")
 def test_callback_during_a_poll_keeps_the_job_due(sandbox: Sandbox) -> None:
     """A poll with an older response does not postpone the job past the callback."""
-    from django_docraptor.lifecycle.polling import schedule_next_poll
+    from django_docraptor.lifecycle.polling import handle_status
     from django_docraptor.lifecycle.clients import client_for
 
     sandbox.change_settings(delay=30)
@@ -42,7 +42,7 @@ def test_callback_during_a_poll_keeps_the_job_due(sandbox: Sandbox) -> None:
     (polled,) = RenderJob.objects.filter(state=State.QUEUED).claim(limit=1, lease=60)
     answer = client_for("default").get_status(polled.status_id)
     lifecycle.record_callback(job.pk, 1)
-    schedule_next_poll(polled, answer)
+    handle_status(polled, answer)
     assert is_due(job)
 
 
@@ -72,7 +72,7 @@ def test_callback_without_log_entry_fails_the_job(sandbox: Sandbox) -> None:
     lifecycle.record_callback(job.pk, 1)
     job = run_until_finished(job)
     assert job.error_code == "submit_unconfirmed"
-    assert "so it was made" in job.errors
+    assert "so the document was created" in job.errors
     assert "never_accepted" not in event_kinds(job)
     assert len(sandbox.ledger.accepted()) == 1
 

@@ -151,7 +151,7 @@ def test_response_that_is_not_a_document_is_kept_for_inspection(
     sandbox.add_fault(Fault(on="download", action=action))
     job = run_until_finished(enqueue())
     assert (job.state, job.error_code) == (State.FAILED, "not_a_document")
-    assert "empty" in job.errors or "It begins with" in job.errors
+    assert "empty" in job.errors or "begins with" in job.errors
     assert [path.suffix for path in files_below(spool.get_directory())] == [".bad"]
     assert not files_below(documents_dir)
 

@@ -90,7 +90,7 @@ def test_unsaveable_create_response_is_found_by_tag(
             raise ValueError("no database takes this")
         return real(job, status_id)
 
-    monkeypatch.setattr(submission, "accepted", accepted)
+    monkeypatch.setattr(submission, "mark_accepted", accepted)
     lifecycle.submit()
     assert [current_state(broken), current_state(other)] == [State.UNCONFIRMED, State.QUEUED]
     monkeypatch.undo()
@@ -101,7 +101,7 @@ def test_unsaveable_create_response_is_found_by_tag(
 def test_overlong_status_id_is_discarded() -> None:
     """A status ID too long for its column is discarded; a cut one would be another document's."""
     assert LogEntry.from_json({"status_id": LONG}).status_id == ""
-    with pytest.raises(ValueError, match="no status_id of at most 200"):
+    with pytest.raises(ValueError, match="no valid status_id"):
         require_id({"status_id": LONG}, "status_id")
 
 

@@ -110,7 +110,7 @@ def polling_and_collecting() -> Iterator[None]:
             handle_status_error(job, error)
             continue
         yield
-        handle_status(job, answer, keep=True)
+        handle_status(job, answer, keep_claim=True)
         yield
         if job.state == State.DOWNLOADING:
             download_and_store(job)

@@ -186,7 +186,7 @@ def test_callback_for_a_missing_attempt_stops_the_resubmit(sandbox: Sandbox, mon
     lifecycle.submit()
     job.refresh_from_db()
     assert (job.state, job.error_code) == (State.FAILED, "submit_unconfirmed")
-    assert "it was made" in job.errors
+    assert "the document was created" in job.errors
     assert len(sandbox.ledger.accepted()) == 1
     assert shortcuts.retry(job)
     lifecycle.submit()

@@ -1,4 +1,4 @@
-"""``manage.py docraptor_preflight``: what would fail, told with its template's line."""
+"""`manage.py docraptor_preflight` reports problems with their template and line."""
 
 import json
 from collections.abc import Iterator
@@ -46,8 +46,8 @@ def _templates(settings: Any, tmp_path: Path) -> None:
 
 
 @pytest.fixture
-def declare() -> Iterator[Any]:
-    """Make a document of a template; it is forgotten after the test."""
+def declare_document() -> Iterator[Any]:
+    """Return a function that declares a document with a template."""
     labels = []
 
     def make(template: str, **attributes: Any) -> str:
@@ -62,36 +62,38 @@ def declare() -> Iterator[Any]:
 
 
 def preflight(*arguments: Any) -> str:
-    """Run the command; return what it printed."""
+    """Run the command and return its output."""
     out = StringIO()
     call_command("docraptor_preflight", *map(str, arguments), stdout=out, stderr=StringIO())
     return out.getvalue()
 
 
-def failing(*arguments: Any, failed: str) -> str:
-    """Run the command, which must fail with that sentence; return what it printed."""
+def failing_preflight(*arguments: Any, failed: str) -> str:
+    """Run the command, which must fail with that message; return its output."""
     out = StringIO()
     with pytest.raises(CommandError, match=failed):
         call_command("docraptor_preflight", *map(str, arguments), stdout=out, stderr=StringIO())
     return out.getvalue()
 
 
-def invoices(*numbers: str) -> list[int]:
-    """Keys of invoices with these numbers."""
+def create_invoices(*numbers: str) -> list[int]:
+    """Create invoices with these numbers; return their primary keys."""
     return [Invoice.objects.create(number=number).pk for number in numbers]
 
 
-def test_good(declare: Any, sandbox: Sandbox) -> None:
-    """Nothing found: said so; nothing is stored, nothing is sent."""
-    told = preflight(declare("good.html"), *invoices("1", "2"))
+def test_good_document_has_no_problem(declare_document: Any, sandbox: Sandbox) -> None:
+    """A good document is reported as such; nothing is stored and nothing is sent."""
+    told = preflight(declare_document("good.html"), *create_invoices("1", "2"))
     assert told == "2 documents checked: no problems found.\n"
     assert not RenderJob.objects.exists()
     assert not sandbox.ledger.entries
 
 
-def test_names_file_and_line(declare: Any, tmp_path: Path) -> None:
-    """Of the template, the included and the extended one in which the address was written."""
-    told = failing(declare("bad.html"), *invoices("7"), failed="1 of 1 documents would fail")
+def test_problem_has_file_and_line(declare_document: Any, tmp_path: Path) -> None:
+    """The location may be in the template, an included one or an extended one."""
+    told = failing_preflight(
+        declare_document("bad.html"), *create_invoices("7"), failed="1 of 1 documents would fail"
+    )
     first, second, third = told.splitlines()
     assert first.startswith(f"{tmp_path / 'head.html'}:2: error: Line 5 of the content rendered")
     assert second.startswith(f"{tmp_path / 'bad.html'}:5: error: ")
@@ -99,107 +101,113 @@ def test_names_file_and_line(declare: Any, tmp_path: Path) -> None:
     assert third.startswith(f"{tmp_path / 'bad.html'}: error: Line 8 of the content")
 
 
-def test_tells_the_same_once(declare: Any) -> None:
-    """A mistake of the template is one line, with the objects in which it was found."""
-    keys = invoices(*"1234567")
-    first = failing(declare("bad.html"), *keys, failed="7 of 7").splitlines()[0]
+def test_same_problem_is_reported_once(declare_document: Any) -> None:
+    """A problem of the template is one line, with the objects in which it was found."""
+    keys = create_invoices(*"1234567")
+    first = failing_preflight(declare_document("bad.html"), *keys, failed="7 of 7").splitlines()[0]
     assert first.endswith(f"({', '.join(map(str, keys[:5]))} and 2 more)")
 
 
-def test_private_hosts_fail_beside_the_sandbox(declare: Any, sandbox: Sandbox) -> None:
-    """The sandbox reaches this machine; the real service does not."""
-    label = declare("good.html", render=lambda self: "<img src='http://localhost/a.png'>")
-    assert "localhost, which DocRaptor cannot reach" in failing(
-        label, *invoices("1"), failed="1 of"
+def test_private_host_fails_even_with_the_sandbox(declare_document: Any, sandbox: Sandbox) -> None:
+    """The sandbox can reach this machine, but the real service cannot."""
+    label = declare_document("good.html", render=lambda self: "<img src='http://localhost/a.png'>")
+    assert "localhost, which DocRaptor cannot reach" in failing_preflight(
+        label, *create_invoices("1"), failed="1 of"
     )
 
 
-def test_warnings_do_not_fail(declare: Any) -> None:
-    """They are told; only --strict fails for them."""
-    label, keys = declare("warned.html"), invoices("1")
+def test_warning_fails_only_if_strict(declare_document: Any) -> None:
+    """Warnings are reported, and only `--strict` fails because of them."""
+    label, keys = declare_document("warned.html"), create_invoices("1")
     assert "warned.html:2: warning: " in preflight(label, *keys)
-    assert "static file 'none.png'" in failing(label, *keys, "--strict", failed="1 of 1")
+    assert "static file 'none.png'" in failing_preflight(label, *keys, "--strict", failed="1 of 1")
 
 
-def test_strict_looks_for_unclosed_tags(declare: Any) -> None:
-    """As DocRaptor does for strict "html"."""
-    label, keys = declare("unclosed.html"), invoices("1")
+def test_strict_reports_unclosed_tags(declare_document: Any) -> None:
+    """`--strict` checks the markup as DocRaptor does for strict "html"."""
+    label, keys = declare_document("unclosed.html"), create_invoices("1")
     assert "no problems found" in preflight(label, *keys)
-    told = failing(label, *keys, "--strict", failed="1 of 1")
+    told = failing_preflight(label, *keys, "--strict", failed="1 of 1")
     assert "unclosed.html:2: error: " in told
     assert "<b> is not closed before </div>" in told
 
 
-def test_asset(declare: Any) -> None:
-    """A missing asset is told with the place of its tag."""
-    told = failing(declare("asset.html"), *invoices("1"), failed="1 of 1")
+def test_missing_asset_is_reported_with_its_tag(declare_document: Any) -> None:
+    """A missing asset is reported with the location of its tag."""
+    told = failing_preflight(declare_document("asset.html"), *create_invoices("1"), failed="1 of 1")
     assert "asset.html:3: error: " in told
     assert "static file 'none.png' does not exist" in told
 
 
-def test_template_that_raises(declare: Any) -> None:
-    """Whatever the project's code raises is a finding of that object; the others are looked at."""
+def test_template_error_is_a_problem_of_its_object(declare_document: Any) -> None:
+    """An error of the project's code is a problem of that object, and the others are checked."""
 
     def context(self: Any) -> dict[str, Any]:
         return {"rate": 1 / int(self.source.number)}
 
-    label = declare("good.html", get_context=context)
-    zero, _one = invoices("0", "1")
-    told = failing(label, "--all", failed="1 of 2 documents would fail")
+    label = declare_document("good.html", get_context=context)
+    zero, _one = create_invoices("0", "1")
+    told = failing_preflight(label, "--all", failed="1 of 2 documents would fail")
     assert f"good.html: error: ZeroDivisionError: division by zero ({zero})" in told
 
 
-def test_wrong_option(declare: Any) -> None:
-    """An option that DocRaptor refuses is found, too."""
-    label = declare("good.html", options={"prince_options": {"key_bits": 7}})
-    assert "key_bits" in failing(label, *invoices("1"), failed="1 of 1")
+def test_invalid_option_is_reported(declare_document: Any) -> None:
+    """An option that DocRaptor refuses is reported, too."""
+    label = declare_document("good.html", options={"prince_options": {"key_bits": 7}})
+    assert "key_bits" in failing_preflight(label, *create_invoices("1"), failed="1 of 1")
 
 
-def test_params(declare: Any) -> None:
-    """What a form would have asked can be said."""
-    label = declare("good.html", get_context=lambda self: {"day": self.params["pay_by"]})
-    (key,) = invoices("1")
-    assert "KeyError: 'pay_by'" in failing(label, key, failed="1 of 1")
+def test_params_are_passed_to_the_document(declare_document: Any) -> None:
+    """`--params` gives the parameters that a form would have asked for."""
+    label = declare_document("good.html", get_context=lambda self: {"day": self.params["pay_by"]})
+    (key,) = create_invoices("1")
+    assert "KeyError: 'pay_by'" in failing_preflight(label, key, failed="1 of 1")
     assert "no problems found" in preflight(label, key, "--params", '{"pay_by": "2026-01-31"}')
 
 
-def test_paths_from_here(declare: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A file below the present directory is told as it is named there."""
+def test_paths_are_relative_to_the_current_directory(
+    declare_document: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A file below the current directory has a relative path."""
     monkeypatch.chdir(tmp_path)
-    told = failing(declare("bad.html"), *invoices("1"), failed="1 of 1")
+    told = failing_preflight(declare_document("bad.html"), *create_invoices("1"), failed="1 of 1")
     assert told.startswith("head.html:2: error: ")
 
 
-def test_too_large(declare: Any, settings: Any) -> None:
-    """The size that may be sent is a rule as any other."""
+def test_oversized_content_is_reported(declare_document: Any, settings: Any) -> None:
+    """The maximum size is checked like any other rule."""
     settings.DOCRAPTOR = settings.DOCRAPTOR | {"MAX_CONTENT_BYTES": 5}
-    told = failing(declare("good.html"), *invoices("1"), failed="1 of 1")
+    told = failing_preflight(declare_document("good.html"), *create_invoices("1"), failed="1 of 1")
     assert "good.html: error: content has" in told
 
 
-def test_all_and_limit(declare: Any) -> None:
-    """All objects, or the newest of them."""
-    invoices(*"12345")
-    label = declare("good.html")
+def test_all_may_be_limited_to_the_newest(declare_document: Any) -> None:
+    """`--all` checks all objects, and `--limit` the newest of them."""
+    create_invoices(*"12345")
+    label = declare_document("good.html")
     assert preflight(label, "--all").startswith("5 documents")
     keys = Invoice.objects.order_by("-pk").values_list("pk", flat=True)
     found = json.loads(
-        failing(declare("bad.html"), "--all", "--limit", 2, "--json", failed="2 of 2")
+        failing_preflight(
+            declare_document("bad.html"), "--all", "--limit", 2, "--json", failed="2 of 2"
+        )
     )
     assert {one["source"] for one in found["findings"]} == {str(key) for key in keys[:2]}
 
 
-def test_report() -> None:
-    """A report is made once, over all of its rows."""
-    keys = invoices("1", "2", "3")
+def test_report_is_checked_once() -> None:
+    """A report is rendered once, over all of its rows."""
+    keys = create_invoices("1", "2", "3")
     assert preflight("shop.InvoiceList", "--all", "--limit", 2).startswith("1 document checked:")
     assert preflight("shop.InvoiceList", *keys).startswith("1 document checked:")
 
 
-def test_json(declare: Any, tmp_path: Path) -> None:
-    """For machines: severity, find_locations, and the line of the HTML."""
-    (key,) = invoices("7")
-    found = json.loads(failing(declare("bad.html"), key, "--json", failed="1 of 1"))
+def test_json_has_locations_and_severity(declare_document: Any, tmp_path: Path) -> None:
+    """`--json` prints the severity, the locations and the line of the HTML."""
+    (key,) = create_invoices("7")
+    found = json.loads(
+        failing_preflight(declare_document("bad.html"), key, "--json", failed="1 of 1")
+    )
     assert (found["checked"], len(found["findings"])) == (1, 3)
     first = found["findings"][0]
     assert first.pop("message").startswith("Line 5 of the content")
@@ -224,12 +232,12 @@ def test_json(declare: Any, tmp_path: Path) -> None:
         (["shop.InvoicePDF", "--all", "--params", "[7]"], "--params must be a JSON object"),
     ],
 )
-def test_wrong_arguments(arguments: list[str], said: str) -> None:
-    """Each is an error that names what is wrong."""
-    failing(*arguments, failed=said)
+def test_invalid_argument_is_explained(arguments: list[str], said: str) -> None:
+    """The error says which argument is invalid."""
+    failing_preflight(*arguments, failed=said)
 
 
-def test_place_of_a_short_address() -> None:
-    """An address is found as a whole, not as a part of another."""
+def test_short_url_is_not_found_inside_another() -> None:
+    """A URL is found as a whole, and not as a part of another."""
     (problem,) = find_problems("<img src='go.png'>")
     assert find_locations("head.html", problem) == []

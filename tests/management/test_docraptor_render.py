@@ -1,4 +1,4 @@
-"""``manage.py docraptor_render``: documents of objects, for scripts and for support."""
+"""`manage.py docraptor_render` enqueues documents, waits for them and copies their files."""
 
 from io import StringIO
 from pathlib import Path
@@ -23,35 +23,35 @@ LABEL = "shop.InvoicePDF"
 
 
 class Leaflet(Document[None]):
-    """A document of nothing in particular."""
+    """A document without a model."""
 
     template_name = "shop/invoices.html"
 
 
 class Terminal(StringIO):
-    """Something that somebody looks at."""
+    """An output that is a terminal."""
 
     def isatty(self) -> bool:
-        """Whether somebody does."""
+        """Return True."""
         return True
 
 
 def render(*arguments: Any, err: StringIO | None = None) -> str:
-    """Run the command; return what it printed."""
+    """Run the command and return its output."""
     out = StringIO()
     texts = [str(argument) for argument in arguments]
     call_command("docraptor_render", *texts, stdout=out, stderr=err or StringIO())
     return out.getvalue()
 
 
-def invoices(*numbers: str) -> list[Any]:
-    """Keys of invoices with these numbers."""
+def create_invoices(*numbers: str) -> list[Any]:
+    """Create invoices with these numbers; return their primary keys."""
     return [Invoice.objects.create(number=number).pk for number in numbers]
 
 
-def test_orders(sandbox: Sandbox) -> None:
-    """Without options it orders, tells the jobs, and waits for nothing."""
-    keys = invoices("1", "2")
+def test_render_enqueues_and_lists_the_jobs(sandbox: Sandbox) -> None:
+    """Without options the command enqueues, prints the jobs, and does not wait."""
+    keys = create_invoices("1", "2")
     told = render(LABEL, *keys, keys[0])
     jobs = RenderJob.objects.all()
     assert sorted(job.object_id for job in jobs) == sorted(map(str, keys))
@@ -60,23 +60,23 @@ def test_orders(sandbox: Sandbox) -> None:
 
 
 @pytest.mark.parametrize(("option", "test"), [("--test", True), ("--no-test", False)])
-def test_says_whether_it_is_billed(sandbox: Sandbox, option: str, test: bool) -> None:
-    """The options overrule the document and the settings."""
-    render(LABEL, *invoices("1"), option)
+def test_test_option_overrides_the_document(sandbox: Sandbox, option: str, test: bool) -> None:
+    """The options override the document and the settings."""
+    render(LABEL, *create_invoices("1"), option)
     assert RenderJob.objects.get().test is test
 
 
-def test_params(sandbox: Sandbox) -> None:
-    """What a form would have asked can be said."""
-    render(LABEL, *invoices("1"), "--params", '{"pay_by": "2026-01-31"}')
+def test_params_are_stored_with_the_job(sandbox: Sandbox) -> None:
+    """`--params` gives the parameters that a form would have asked for."""
+    render(LABEL, *create_invoices("1"), "--params", '{"pay_by": "2026-01-31"}')
     assert RenderJob.objects.get().input.params == {"pay_by": "2026-01-31"}
     with pytest.raises(CommandError, match="--params must be a JSON object"):
-        render(LABEL, *invoices("2"), "--params", "7")
+        render(LABEL, *create_invoices("2"), "--params", "7")
 
 
-def test_report(sandbox: Sandbox) -> None:
-    """A document over many rows is one."""
-    first, _second, third = invoices("1", "2", "3")
+def test_report_is_one_job(sandbox: Sandbox) -> None:
+    """A document over many rows is one job."""
+    first, _second, third = create_invoices("1", "2", "3")
     render("shop.InvoiceList", third, first)
     params = RenderJob.objects.get().input.params
     assert {row.pk for row in InvoiceList(None, params).rows} == {first, third}
@@ -86,15 +86,15 @@ def test_report(sandbox: Sandbox) -> None:
     ("label", "hint"),
     [("shop.InvoicePdf", "Did you mean shop.InvoicePDF"), ("?", "Registered documents: ")],
 )
-def test_unknown_label(label: str, hint: str) -> None:
-    """It names those that are close, or all."""
+def test_unknown_label_suggests_similar_ones(label: str, hint: str) -> None:
+    """The error names similar labels, or all."""
     with pytest.raises(CommandError, match=hint):
         render(label, "1")
 
 
-def test_unknown_key() -> None:
-    """It names the missing ones and what is near, and orders nothing."""
-    first, gone, last = invoices("1", "2", "3")
+def test_unknown_key_suggests_the_nearest() -> None:
+    """The error names the missing keys and the nearest ones, and nothing is enqueued."""
+    first, gone, last = create_invoices("1", "2", "3")
     Invoice.objects.filter(pk=gone).delete()
     expected = (
         rf"No shop\.Invoice with primary key {gone}\. The nearest keys are {first} and {last}\."
@@ -114,57 +114,63 @@ def test_unknown_key() -> None:
         (["shop.Broken", "7"], "takes no primary keys"),
     ],
 )
-def test_wrong_keys(arguments: list[str], expected: str) -> None:
-    """What cannot be a key, and keys too many or too few."""
+def test_invalid_keys_are_refused(arguments: list[str], expected: str) -> None:
+    """Keys that are invalid, missing or superfluous are refused."""
     with pytest.raises(CommandError, match=expected):
         render(*arguments)
 
 
-def test_wrong_order() -> None:
-    """What the front door refuses is told, and nothing is stored."""
+def test_invalid_document_enqueues_nothing() -> None:
+    """If one document is invalid, no job is stored."""
     with pytest.raises(CommandError, match=r"No jobs were created: .*200"):
-        render("shop.Reminder", *invoices("1", "x" * 50))
+        render("shop.Reminder", *create_invoices("1", "x" * 50))
     assert not RenderJob.objects.exists()
 
 
-def test_run_and_output(sandbox: Sandbox, documents_dir: Path, tmp_path: Path) -> None:
-    """It makes the documents in this process and copies them, whole."""
+def test_in_process_renders_and_copies_the_files(
+    sandbox: Sandbox, documents_dir: Path, tmp_path: Path
+) -> None:
+    """The documents are rendered in this process and copied whole."""
     target = tmp_path / "new" / "files"
-    told = render(LABEL, *invoices("1", "2"), "--in-process", "--output", target, "--timeout", 20)
+    told = render(
+        LABEL, *create_invoices("1", "2"), "--in-process", "--output", target, "--timeout", 20
+    )
     assert sorted(path.name for path in target.iterdir()) == ["invoice-1.pdf", "invoice-2.pdf"]
     job = RenderJob.objects.get(name="invoice-1.pdf")
     assert (target / job.name).read_bytes() == read_file(job)
     assert str(target / "invoice-1.pdf") in told
 
 
-def test_output_that_is_no_directory(sandbox: Sandbox, tmp_path: Path) -> None:
-    """What cannot be written to is found out before anything is billed."""
+def test_invalid_output_directory_is_refused_first(sandbox: Sandbox, tmp_path: Path) -> None:
+    """An output directory that cannot be created is refused before anything is billed."""
     (tmp_path / "file").touch()
     with pytest.raises(CommandError, match="Cannot create"):
-        render(LABEL, *invoices("1"), "--output", tmp_path / "file")
+        render(LABEL, *create_invoices("1"), "--output", tmp_path / "file")
     assert not RenderJob.objects.exists()
 
 
-def test_wait_gives_up(sandbox: Sandbox) -> None:
-    """Where no worker is, it stops when the time is up; it does no worker's work."""
+def test_wait_ends_at_its_timeout(sandbox: Sandbox) -> None:
+    """Without a worker the command ends at the timeout, and does not run the engine."""
     with pytest.raises(CommandError, match=r"0\.1 s: 1 jobs are unfinished"):
-        render(LABEL, *invoices("1"), "--wait", "--timeout", 0.1)
+        render(LABEL, *create_invoices("1"), "--wait", "--timeout", 0.1)
     assert RenderJob.objects.get().state == State.PENDING
 
 
-def test_failures(sandbox: Sandbox, documents_dir: Path) -> None:
-    """A line for each that failed, and an error at the end; the others are told, too."""
+def test_failed_documents_are_listed(sandbox: Sandbox, documents_dir: Path) -> None:
+    """Each failed document is one line, and the command fails at the end."""
     sandbox.add_fault(Fault(on="render", action="fail", reason="Over document limit.", times=1))
     err = StringIO()
     with pytest.raises(CommandError, match="1 of 2 documents failed"):
-        render(LABEL, *invoices("1", "2"), "--in-process", "--timeout", 20, err=err)
+        render(LABEL, *create_invoices("1", "2"), "--in-process", "--timeout", 20, err=err)
     lost = RenderJob.objects.get(state=State.FAILED)
     assert err.getvalue().startswith(f"{lost.name}: {lost.error_code}: ")
     assert "Over document limit." in err.getvalue()
 
 
-def test_copy_that_fails_is_told(sandbox: Sandbox, documents_dir: Path, tmp_path: Path) -> None:
-    """One file that is gone is a failure, and the others are copied all the same."""
+def test_missing_file_is_reported_and_others_are_copied(
+    sandbox: Sandbox, documents_dir: Path, tmp_path: Path
+) -> None:
+    """A missing file is a failure, and the others are copied."""
     err = StringIO()
     command = Command(stdout=StringIO(), stderr=err)
     gone, there = (
@@ -178,17 +184,17 @@ def test_copy_that_fails_is_told(sandbox: Sandbox, documents_dir: Path, tmp_path
     assert (tmp_path / "there.pdf").read_bytes() == read_file(there)
 
 
-def test_progress_is_for_people(sandbox: Sandbox, documents_dir: Path) -> None:
-    """A terminal gets a bar, a log does not."""
+def test_progress_is_shown_in_terminals_only(sandbox: Sandbox, documents_dir: Path) -> None:
+    """A terminal shows a progress bar, and a log does not."""
     terminal, log = Terminal(), StringIO()
-    render(LABEL, *invoices("1"), "--in-process", "--timeout", 20, err=terminal)
-    render(LABEL, *invoices("2"), "--in-process", "--timeout", 20, err=log)
+    render(LABEL, *create_invoices("1"), "--in-process", "--timeout", 20, err=terminal)
+    render(LABEL, *create_invoices("2"), "--in-process", "--timeout", 20, err=log)
     assert f"[{'#' * 30}] 1/1" in terminal.getvalue()
     assert log.getvalue() == ""
 
 
-def test_interrupted(sandbox: Sandbox) -> None:
-    """Ctrl-C stops the waiting, not the documents."""
+def test_interrupted_wait_leaves_the_jobs_queued(sandbox: Sandbox) -> None:
+    """Ctrl-C ends the waiting, not the jobs."""
 
     class Impatient(Terminal):
         def write(self, text: str) -> int:
@@ -197,19 +203,19 @@ def test_interrupted(sandbox: Sandbox) -> None:
             return super().write(text)
 
     with pytest.raises(CommandError, match="stay queued"):
-        render(LABEL, *invoices("1"), "--wait", err=Impatient())
+        render(LABEL, *create_invoices("1"), "--wait", err=Impatient())
     assert RenderJob.objects.get().state == State.PENDING
 
 
-def test_document_without_a_model(sandbox: Sandbox) -> None:
-    """It is made of nothing, once."""
+def test_document_without_a_model_needs_no_key(sandbox: Sandbox) -> None:
+    """A document without a model is enqueued once, without a primary key."""
     render(Leaflet.label)
     job = RenderJob.objects.get()
     assert (job.document, job.object_id) == (Leaflet.label, "")
 
 
 def test_failed_job_is_summarised_in_one_line() -> None:
-    """Name, code and the first line; of a cancelled job, its state."""
+    """The line has the name, the error code and the first line; for a cancelled job its state."""
     job = RenderJob(name="a.pdf", error_code="rejected", errors="first\nsecond")
     assert failure_line(job) == "a.pdf: rejected: first"
     assert failure_line(RenderJob(name="a.pdf", state=State.CANCELLED)) == "a.pdf: cancelled"
@@ -232,7 +238,7 @@ def test_failed_job_is_summarised_in_one_line() -> None:
 def test_copy_stays_in_its_directory(
     sandbox: Sandbox, documents_dir: Path, tmp_path: Path, name: str, safe: str
 ) -> None:
-    """A name is other people's text: it cannot lead out of the directory."""
+    """A name may come from a user, and does not lead out of the directory."""
     job = run_until_finished(enqueue(name=name))
     target = tmp_path / "files"
     target.mkdir()
@@ -242,7 +248,7 @@ def test_copy_stays_in_its_directory(
 
 
 def test_copy_overwrites_nothing(sandbox: Sandbox, documents_dir: Path, tmp_path: Path) -> None:
-    """Neither a file, nor what a link leads to, nor where a broken one leads."""
+    """No file is overwritten, and no link is followed, not even a broken one."""
     job = run_until_finished(enqueue(name="a.pdf"))
     target = tmp_path / "files"
     target.mkdir()
@@ -253,10 +259,8 @@ def test_copy_overwrites_nothing(sandbox: Sandbox, documents_dir: Path, tmp_path
     assert not (tmp_path / "outside.pdf").exists()
 
 
-def test_copy_that_fails_leaves_no_piece(
-    sandbox: Sandbox, documents_dir: Path, tmp_path: Path
-) -> None:
-    """A file that is gone from the storage leaves no empty copy."""
+def test_failed_copy_leaves_no_file(sandbox: Sandbox, documents_dir: Path, tmp_path: Path) -> None:
+    """A file that is missing in the storage leaves no empty copy."""
     job = run_until_finished(enqueue(name="a.pdf"))
     job.file.storage.delete(job.file.name)
     target = tmp_path / "files"
@@ -266,11 +270,13 @@ def test_copy_that_fails_leaves_no_piece(
     assert list(target.iterdir()) == []
 
 
-def test_output_of_a_hosted_document(
+def test_hosted_document_has_no_file_to_copy(
     sandbox: Sandbox, documents_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It has no file to copy, and its public address is not printed."""
+    """A hosted document has no file, and its public URL is not printed."""
     monkeypatch.setattr(InvoicePDF, "hosted", True)
-    told = render(LABEL, *invoices("1"), "--in-process", "--output", tmp_path, "--timeout", 20)
+    told = render(
+        LABEL, *create_invoices("1"), "--in-process", "--output", tmp_path, "--timeout", 20
+    )
     assert "no file to copy" in told
     assert "://" not in told

@@ -1,4 +1,4 @@
-"""``manage.py docraptor_tick``: the engine without Celery."""
+"""`manage.py docraptor_tick` runs the engine without Celery."""
 
 import time
 from io import StringIO
@@ -22,33 +22,33 @@ UNTIL_IDLE = ("--until-idle", "--interval", "0.05", "--timeout", "20")
 
 
 def tick(*arguments: str) -> str:
-    """Run the command; return what it printed."""
+    """Run the command and return its output."""
     out = StringIO()
     call_command("docraptor_tick", *arguments, stdout=out)
     return out.getvalue()
 
 
-def test_one_round(sandbox: Sandbox) -> None:
-    """Without options: one look at whatever is due, and a word about it."""
+def test_tick_runs_one_round(sandbox: Sandbox) -> None:
+    """Without options the command runs one round and reports its steps."""
     job = enqueue()
     assert tick() == "Ran 1 step.\n"
     assert RenderJob.objects.get(pk=job.pk).state == State.QUEUED
 
 
-def test_one_round_with_nothing_to_do(sandbox: Sandbox) -> None:
-    """Cron mails no output where nothing was done."""
+def test_idle_tick_prints_nothing(sandbox: Sandbox) -> None:
+    """Without work the command prints nothing, so that cron sends no mail."""
     assert tick() == ""
 
 
-def test_round_leaves_its_time(sandbox: Sandbox, monkeypatch) -> None:
-    """Others can see that something ticks."""
+def test_tick_records_a_heartbeat(sandbox: Sandbox, monkeypatch) -> None:
+    """The heartbeat shows that ticks are running."""
     monkeypatch.setattr(health, "_last_recorded", {})
     tick()
     assert Heartbeat.objects.get().ticked_at is not None
 
 
-def test_until_idle(sandbox: Sandbox, documents_dir) -> None:
-    """It goes on until every job is final."""
+def test_until_idle_finishes_every_job(sandbox: Sandbox, documents_dir) -> None:
+    """The command runs until every job is finished."""
     jobs = [enqueue() for _ in range(3)]
     tick("--until-idle", "--interval", "0.05", "--timeout", "20")
     states = RenderJob.objects.values_list("state", flat=True)
@@ -56,8 +56,8 @@ def test_until_idle(sandbox: Sandbox, documents_dir) -> None:
     assert len(sandbox.ledger.accepted()) == len(jobs)
 
 
-def test_until_idle_with_nothing_to_do(sandbox: Sandbox) -> None:
-    """Where no job is unfinished it ends at once, and no timeout makes that a failure."""
+def test_until_idle_ends_at_once_without_jobs(sandbox: Sandbox) -> None:
+    """Without unfinished jobs the command ends at once, which is no failure."""
     before = time.monotonic()
     tick("--until-idle", "--interval", "30")
     tick("--until-idle", "--timeout", "0")
@@ -65,8 +65,8 @@ def test_until_idle_with_nothing_to_do(sandbox: Sandbox) -> None:
 
 
 @pytest.mark.parametrize("mode", ["--until-idle", "--loop"])
-def test_timeout(sandbox: Sandbox, mode: str) -> None:
-    """Past the timeout it fails and says how much is left."""
+def test_timeout_fails_with_the_remaining_jobs(sandbox: Sandbox, mode: str) -> None:
+    """After the timeout the command fails and says how many jobs are left."""
     sandbox.change_settings(delay=30)
     enqueue()
     with pytest.raises(CommandError, match=r"0\.2 s: 1 jobs are unfinished"):
@@ -140,8 +140,8 @@ def test_interrupted_loop_stops(sandbox: Sandbox, monkeypatch) -> None:
     assert tick("--loop", "--verbosity", "0") == ""
 
 
-def test_needs_no_broker(sandbox: Sandbox, documents_dir, settings) -> None:
-    """Nothing is published on the way."""
+def test_tick_publishes_nothing(sandbox: Sandbox, documents_dir, settings) -> None:
+    """No message is published."""
     published: list[Any] = []
 
     def note(**kwargs: Any) -> None:
@@ -156,8 +156,8 @@ def test_needs_no_broker(sandbox: Sandbox, documents_dir, settings) -> None:
     assert published == []
 
 
-def test_loop_survives_a_database_that_is_away(sandbox: Sandbox, documents_dir, caplog) -> None:
-    """A round that the database ends is logged, and the next one goes on."""
+def test_loop_survives_a_database_error(sandbox: Sandbox, documents_dir, caplog) -> None:
+    """A database error ends the round, is logged, and the next round runs."""
     enqueue()
     failures = []
 
@@ -184,8 +184,8 @@ def test_loop_survives_a_database_that_is_away(sandbox: Sandbox, documents_dir, 
         ("--timeout", "soon", "argument --timeout: 'soon' is not"),
     ],
 )
-def test_wrong_number(option: str, value: str, problem: str) -> None:
-    """One line that names the option, before anything is done."""
+def test_invalid_number_is_explained(option: str, value: str, problem: str) -> None:
+    """The error is one line that names the option, before anything is done."""
     with pytest.raises(CommandError, match=problem):
         tick("--loop", option, value)
     assert not Heartbeat.objects.exists()

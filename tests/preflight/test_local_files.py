@@ -46,7 +46,8 @@ def test_missing_media_file_is_a_warning(settings, tmp_path):
 
 def test_remote_static_storage_is_not_asked(settings):
     """Static files in a remote storage are not looked up."""
-    settings.STORAGES = settings.STORAGES | {"staticfiles": {"BACKEND": f"{__name__}.RemoteStorage"}}
+    remote = {"BACKEND": f"{__name__}.RemoteStorage"}
+    settings.STORAGES = settings.STORAGES | {"staticfiles": remote}
     assert problems_in('<img src="/static/no.png">', baseurl="https://shop.example/") == []
 
 

@@ -26,7 +26,7 @@ ENGINE_POINTS = {
     "before_save": ("django_docraptor.spool", "size_and_sha256", "after"),
     "after_save": ("django_docraptor.lifecycle.downloading", "confirm_stored", "before"),
     "after_confirm": ("django_docraptor.lifecycle.downloading", "confirm_stored", "after"),
-    "before_signal": ("django_docraptor.models.RenderEvent", "announce", "before"),
+    "before_signal": ("django_docraptor.models.RenderEvent", "send_signal", "before"),
 }
 # The same for docraptor_prune.
 PRUNE_POINTS = {
@@ -73,7 +73,7 @@ def main(point: str) -> None:
         management = importlib.import_module("django.core.management")
         management.call_command("docraptor_prune", "--older-than", "1")
     _kill_at(*ENGINE_POINTS[point])
-    importlib.import_module("django_docraptor.lifecycle").run()
+    importlib.import_module("django_docraptor.lifecycle").run_once()
 
 
 def _ignore(**kwargs: Any) -> None:

@@ -4,9 +4,16 @@ import os
 import shutil
 import socket
 from functools import cache
+from importlib.util import find_spec
 
 PORTS = {"postgresql": 5432, "mariadb": 3306, "redis": 6379, "rabbitmq": 5672}
-COMMANDS = {"poppler": ("pdftotext", "poppler-utils"), "chromium": ("chromium", "chromium")}
+COMMANDS = {
+    "poppler": ("pdftotext", "poppler-utils"),
+    "chromium": ("chromium", "chromium"),
+    "node": ("node", "nodejs"),
+}
+# Python packages of the dependency group "lint".
+PACKAGES = ("mypy", "pyright")
 
 
 @cache
@@ -15,6 +22,8 @@ def service_problem(name: str) -> str:
     if name in COMMANDS:
         command, package = COMMANDS[name]
         return "" if shutil.which(command) else f"{command} is missing: apt-get install {package}"
+    if name in PACKAGES:
+        return "" if find_spec(name) else f"{name} is missing: pip install --group lint"
     address = (os.environ.get(f"{name.upper()}_HOST", "127.0.0.1"), PORTS[name])
     try:
         with socket.create_connection(address, timeout=2):

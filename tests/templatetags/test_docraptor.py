@@ -92,7 +92,9 @@ def test_image_tag_takes_a_field() -> None:
     storage = InMemoryStorage()
     storage.save("a.png", ContentFile(png_image()))
     text = "{% load docraptor %}{% docraptor_image order.logo %}"
-    assert render(text, order={"logo": Stored("a.png", storage)}) == data_uri("image/png", png_image())
+    assert render(text, order={"logo": Stored("a.png", storage)}) == data_uri(
+        "image/png", png_image()
+    )
 
 
 def test_absolute_url_is_escaped(settings: Any) -> None:

@@ -222,11 +222,17 @@ def use_jobs(request: HttpRequest, invoice: Invoice, user: AbstractBaseUser) -> 
     assert_type(enqueue_or_update(JobSpec(name="a.pdf", content="a", source=invoice)), RenderJob)
     with suppress(TimeoutError):
         job = wait_for_job(job, timeout=5)
-    if job.state == State.FAILED and job.error_code == ErrorCode.TEMPLATE_ERROR:
+    # pyright takes a labelled member of any TextChoices for a tuple: hence no ==.
+    if State(job.state) is State.FAILED and job.error_code == ErrorCode.TEMPLATE_ERROR:
         assert_type(retry(job, by=request.user), bool)
     assert_type(cancel(job, by=user), bool)
     assert_type(expire(job), bool)
     assert_type(job.errors, str)
+    assert_type(job.finished_at, datetime | None)
+    assert_type(job.file_size, int | None)
+    assert_type([event.kind for event in job.events.all()], list[str])
+    assert_type(RenderJob.objects.active().for_source(invoice).first(), RenderJob | None)
+    assert_type(list(RenderJob.objects.public()), list[RenderJob])
     assert_type(job.is_final, bool)
     assert_type(health_problems(max_lag=120), list[str])
 

@@ -13,7 +13,7 @@ from django.db.models import QuerySet
 from django.dispatch import Signal
 from django.http import HttpRequest
 
-# A misspelt name | mypy: attr-defined | pyright: reportAttributeAccessIssue
+import django_docraptor
 from django_docraptor import (
     Document,
     DocumentAdminMixin,
@@ -24,7 +24,6 @@ from django_docraptor import (
     aenqueue,
     arender_now,
     document_response,
-    enqeue,
     enqueue,
     enqueue_many,
     enqueue_or_update,
@@ -63,6 +62,8 @@ class StatementPDF(Document[None]):
 
 def call_functions(user: AbstractBaseUser) -> None:
     """Call the functions with wrong arguments."""
+    # A misspelt name | mypy: attr-defined | pyright: reportAttributeAccessIssue
+    django_docraptor.enqeue(name="a.pdf", content="<p>")
     # A misspelt keyword | mypy: call-arg, call-arg | pyright: reportCallIssue, reportCallIssue
     enqueue(nmae="a.pdf", content="<p>")
     # Content that is not text | mypy: arg-type | pyright: reportArgumentType
@@ -191,8 +192,8 @@ class WrongPDF(Document[Invoice]):
     def get_context(self) -> list[str]:
         return []
 
-    # A hook without the job | mypy: override | pyright: reportIncompatibleMethodOverride
     @classmethod
+    # A hook without the job | mypy: override | pyright: reportIncompatibleMethodOverride
     def may_download(cls, user: AbstractBaseUser) -> bool:
         return True
 

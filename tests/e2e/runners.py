@@ -1,0 +1,120 @@
+"""The runners that a site can have: what its settings say, and the process that does the work."""
+
+import json
+import uuid
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import redis
+
+from tests.e2e.site import Site
+from tests.support.processes import ManagedProcess
+
+REDIS_URL = "redis://127.0.0.1:6379/0"
+
+
+@dataclass(kw_only=True)
+class SiteRunner:
+    """One way to run the engine.
+
+    Args:
+        engine: what the site's ``DOCRAPTOR`` says.
+        worker: the command, as a module and its arguments.
+        ready: what a worker's log says when it is ready; blank if it says nothing.
+        apps: more installed apps.
+        tasks: more settings.
+        migrates: whether the apps have tables.
+    """
+
+    broker: str = "files"
+    engine: dict[str, Any]
+    worker: tuple[str, ...]
+    ready: str = ""
+    apps: list[str] = field(default_factory=list)
+    tasks: dict[str, Any] = field(default_factory=dict)
+    migrates: bool = False
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """The variables that tests.e2e.settings reads."""
+        return {"SITE_APPS": json.dumps(self.apps), "SITE_TASKS": json.dumps(self.tasks)}
+
+    def prepare(self, site: Site) -> None:
+        """Create the tables of the runner's own apps."""
+        if self.migrates:
+            site.run("django", "migrate", "-v", "0")
+
+    def start(self, site: Site) -> ManagedProcess:
+        """Start a worker and wait until it is ready."""
+        queue = site.broker.queue
+        command = [part.replace("QUEUE", queue) for part in self.worker]
+        process = site.start(f"worker{len(site.processes)}", *command)
+        if self.ready:
+            process.wait_for_output(self.ready, 60)
+        return process
+
+
+def _celery() -> SiteRunner:
+    return SiteRunner(
+        broker="redis",
+        engine={"RUNNER": "celery"},
+        worker=(
+            *("celery", "-A", "tests.e2e.celery", "worker", "-P", "prefork", "-c", "2"),
+            *("-l", "INFO", "--without-gossip", "--without-mingle", "--without-heartbeat"),
+            *("-Q", "QUEUE", "-n", "worker@QUEUE"),
+        ),
+        ready=" ready.",
+    )
+
+
+def _database() -> SiteRunner:
+    backend = {"BACKEND": "django_tasks_db.DatabaseBackend", "QUEUES": ["docraptor"]}
+    return SiteRunner(
+        engine={"RUNNER": "django.tasks", "DJANGO_TASKS": {"queue_name": "docraptor"}},
+        worker=("django", "db_worker", "--interval", "0.2", "--queue-name", "docraptor", "-v", "2"),
+        ready="Starting worker",
+        apps=["django_tasks_db"],
+        tasks={"TASKS": {"default": backend}},
+        migrates=True,
+    )
+
+
+def _rq(queue: str) -> SiteRunner:
+    backend = {"BACKEND": "django_tasks_rq.RQBackend", "QUEUES": [queue]}
+    return SiteRunner(
+        engine={"RUNNER": "django.tasks", "DJANGO_TASKS": {"queue_name": queue}},
+        worker=(
+            *("django", "rqworker", queue, "--with-scheduler"),
+            *("--job-class", "django_tasks_rq.Job"),
+        ),
+        ready="Listening on",
+        apps=["django_rq"],
+        tasks={"TASKS": {"default": backend}, "RQ_QUEUES": {queue: {"URL": REDIS_URL}}},
+    )
+
+
+def _none() -> SiteRunner:
+    return SiteRunner(
+        engine={"RUNNER": "none"},
+        worker=("django", "docraptor_tick", "--loop", "--interval", "0.2"),
+    )
+
+
+NAMES = ["celery", "django-tasks-db", "django-tasks-rq", "none"]
+
+
+@contextmanager
+def site_runner(name: str) -> Iterator[SiteRunner]:
+    """Yield a runner by its name; what it leaves in Redis is deleted afterwards."""
+    if name != "django-tasks-rq":
+        yield {"celery": _celery, "django-tasks-db": _database, "none": _none}[name]()
+        return
+    queue = f"docraptor-{uuid.uuid4().hex[:12]}"
+    try:
+        yield _rq(queue)
+    finally:
+        with closing(redis.Redis.from_url(REDIS_URL)) as connection:
+            for key in connection.scan_iter(f"*{queue}*", 1000):
+                connection.delete(key)

@@ -1,0 +1,84 @@
+"""The same story with each runner: documents complete, once each, whatever wakes the workers."""
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+
+import pytest
+
+from tests.e2e.runners import NAMES, SiteRunner, site_runner
+from tests.e2e.site import Site
+from tests.support.processes import wait_until
+
+pytestmark = pytest.mark.services("redis", "postgresql")
+
+StartRunner = Callable[..., tuple[Site, SiteRunner]]
+
+
+@pytest.fixture(params=NAMES)
+def start_runner(request: pytest.FixtureRequest, start_site) -> Iterator[StartRunner]:
+    """Return a function that starts a site with the runner's settings, and no worker yet."""
+    with ExitStack() as stack:
+        runner = stack.enter_context(site_runner(request.param))
+
+        def start(**engine: object) -> tuple[Site, SiteRunner]:
+            site = start_site(
+                "postgresql",
+                runner.broker,
+                environment=runner.environment,
+                **{**runner.engine, **engine},
+            )
+            runner.prepare(site)
+            return site, runner
+
+        yield start
+
+
+@pytest.mark.fault("W1")
+def test_documents_complete_with_callbacks(start_runner: StartRunner) -> None:
+    """A callback, not a poll, tells that each of 40 documents is rendered."""
+    site, runner = start_runner(POLL={"floor": 20, "ceiling": 60})
+    site.start_web_server()
+    runner.start(site)
+    jobs = site.enqueue(40)
+    site.wait_for_all(90)
+    site.assert_consistent(jobs)
+    assert site.control.ledger.callback_calls == 40
+
+
+@pytest.mark.fault("W8")
+def test_documents_complete_by_polling(start_runner: StartRunner) -> None:
+    """Without callbacks, each of 40 documents is rendered once."""
+    site, runner = start_runner()
+    runner.start(site)
+    jobs = site.enqueue(40)
+    site.wait_for_all(90)
+    site.assert_consistent(jobs)
+
+
+def test_lone_documents_complete_soon(start_runner: StartRunner) -> None:
+    """On an idle site, each document that comes alone is stored within seconds."""
+    site, runner = start_runner()
+    runner.start(site)
+    jobs: dict[str, str] = {}
+    for _ in range(3):
+        jobs |= site.enqueue(1)
+        site.wait_for_all(20)
+    site.assert_consistent(jobs)
+
+
+@pytest.mark.fault("P7")
+def test_killed_workers_are_replaced(start_runner: StartRunner) -> None:
+    """A worker that is killed three times with documents in progress renders none twice."""
+    site, runner = start_runner()
+    worker = runner.start(site)
+    jobs = site.enqueue(40)
+    for round_number in range(1, 4):
+        enough = 10 * round_number
+        wait_until("creates", lambda: site.control.ledger.create_calls >= min(40, enough), 60)  # noqa: B023
+        worker.kill_all()
+        time.sleep(0.2)
+        worker = runner.start(site)
+    # A create call that was interrupted is looked up when its lease of 180 s ends.
+    site.wait_for_all(240)
+    site.assert_consistent(jobs)
