@@ -1,14 +1,27 @@
-"""The states of a job and the rules about them, as data.
+"""Internal. The states of a job and the rules about them, as data.
 
-Nothing here touches the database: other modules ask these tables instead of knowing the rules.
+A project imports :class:`State` and :class:`ErrorCode` from the package; the rest is internal. No
+database access here: other modules look the rules up in these tables.
 
-::
+Each arrow is a function of ``lifecycle.transitions``::
 
-    PENDING ─a─► SUBMITTING ─b─► QUEUED ─c─► WORKING ─d─► DOWNLOADING ─e─► COMPLETED
-       ▲             │              (d also from QUEUED)
-       │             └─u─► UNCONFIRMED ─v─► QUEUED | PENDING | FAILED
-       ├─s── SUBMITTING            QUEUED, WORKING ─h─► COMPLETED, of a hosted document
-       └─r── FAILED ◄─f── any unfinished state        CANCELLED ◄─x── any unfinished state
+    begin_attempts        PENDING               ─► SUBMITTING   the intent to send is committed
+    mark_accepted         SUBMITTING            ─► QUEUED       DocRaptor returned a status_id
+                          UNCONFIRMED           ─► QUEUED       … late, or its log lists the attempt
+    return_to_pending     SUBMITTING            ─► PENDING      not sent, or refused for now
+    mark_unconfirmed      SUBMITTING            ─► UNCONFIRMED  no response, or 5xx: outcome unknown
+    mark_interrupted      SUBMITTING            ─► UNCONFIRMED  … or the worker has died
+    resubmit_unconfirmed  UNCONFIRMED           ─► PENDING      never accepted: submitted again
+    fail_unconfirmed      UNCONFIRMED, PENDING  ─► FAILED       the outcome stays unknown
+    mark_working          QUEUED                ─► WORKING      DocRaptor is rendering it
+    mark_rendered         QUEUED, WORKING       ─► DOWNLOADING  DocRaptor has finished it
+    mark_completed        DOWNLOADING           ─► COMPLETED    the verified file is stored
+    mark_published        QUEUED, WORKING       ─► COMPLETED    a hosted document has its public URL
+    fail                  any unfinished state  ─► FAILED       a permanent error, or a limit
+    mark_cancelled        any unfinished state  ─► CANCELLED    a person cancelled it
+    retry_from_start      FAILED                ─► PENDING      a person retried it: a new attempt
+    resume_polling        FAILED                ─► QUEUED       … DocRaptor still has the attempt
+    resume_download       FAILED                ─► DOWNLOADING  … DocRaptor still has the document
 """
 
 from collections.abc import Mapping
@@ -19,31 +32,32 @@ from django.utils.translation import gettext_lazy as _
 
 
 class State(TextChoices):
-    """Where a job stands. The comment says what is true of a row in that state."""
+    """State of a job. Each comment says what is true of a row in that state."""
 
     # Nothing has been sent for the next attempt; `due_at` is the earliest time to submit.
     PENDING = "pending", _("pending")
-    # The intent to send is committed; `due_at` ends the lease of whoever sends.
+    # The intent to send is committed; `due_at` is the end of the sending worker's lease.
     SUBMITTING = "submitting", _("submitting")
-    # The create call's outcome is unknown; `due_at` is the next look at DocRaptor's log.
+    # The outcome of the create call is unknown; `due_at` is the next check of DocRaptor's log.
     UNCONFIRMED = "unconfirmed", _("unconfirmed")
-    # DocRaptor gave a status_id; `due_at` is the next poll.
+    # DocRaptor accepted it and returned a status_id; `due_at` is the next poll.
     QUEUED = "queued", _("queued")
-    # DocRaptor said that it is working; `due_at` is the next poll.
+    # DocRaptor is rendering it; `due_at` is the next poll.
     WORKING = "working", _("working")
-    # DocRaptor has the finished document; `due_at` ends a lease or is the next try.
+    # DocRaptor has the finished document; `due_at` is the end of a worker's lease, or the next
+    # attempt to download and store it.
     DOWNLOADING = "downloading", _("downloading")
-    # The verified file is in the storage; of a hosted document, its public address is known.
+    # The verified file is stored; for a hosted document, the public URL is known.
     COMPLETED = "completed", _("completed")
-    # Given up; `error_code` and `errors` say why.
+    # The engine has given up; `error_code` and `errors` tell why.
     FAILED = "failed", _("failed")
-    # Abandoned by a person; DocRaptor may still finish and bill it.
+    # A person cancelled it; DocRaptor may still finish and bill it.
     CANCELLED = "cancelled", _("cancelled")
 
 
-FINAL: frozenset[State] = frozenset({State.COMPLETED, State.FAILED, State.CANCELLED})
-ACTIVE: frozenset[State] = frozenset(State) - FINAL
-POLLED: frozenset[State] = frozenset({State.QUEUED, State.WORKING})
+FINAL_STATES: frozenset[State] = frozenset({State.COMPLETED, State.FAILED, State.CANCELLED})
+ACTIVE_STATES: frozenset[State] = frozenset(State) - FINAL_STATES
+POLLED_STATES: frozenset[State] = frozenset({State.QUEUED, State.WORKING})
 
 TRANSITIONS: Mapping[State, frozenset[State]] = {
     State.PENDING: frozenset({State.SUBMITTING, State.FAILED, State.CANCELLED}),
@@ -51,79 +65,85 @@ TRANSITIONS: Mapping[State, frozenset[State]] = {
         {State.QUEUED, State.UNCONFIRMED, State.PENDING, State.FAILED, State.CANCELLED}
     ),
     State.UNCONFIRMED: frozenset({State.QUEUED, State.PENDING, State.FAILED, State.CANCELLED}),
-    # A hosted document is complete where it is: nothing of it is fetched.
+    # A hosted document is not downloaded: it is complete at DocRaptor.
     State.QUEUED: frozenset(
         {State.WORKING, State.DOWNLOADING, State.COMPLETED, State.FAILED, State.CANCELLED}
     ),
     State.WORKING: frozenset({State.DOWNLOADING, State.COMPLETED, State.FAILED, State.CANCELLED}),
     State.DOWNLOADING: frozenset({State.COMPLETED, State.FAILED, State.CANCELLED}),
     State.COMPLETED: frozenset(),
-    # A retry starts a new attempt, or takes up an attempt that DocRaptor has finished already.
+    # A retry starts a new attempt, or resumes one that DocRaptor still has.
     State.FAILED: frozenset({State.PENDING, State.QUEUED, State.DOWNLOADING}),
     State.CANCELLED: frozenset(),
 }
 
 
-class Reason(StrEnum):
-    """Why a job failed: the short, stable code in ``RenderJob.error_code``."""
+class ErrorCode(StrEnum):
+    """Why a job failed: a stable code, saved in ``RenderJob.error_code``."""
 
     INVALID_REQUEST = "invalid_request"
     TEMPLATE_ERROR = "template_error"
-    CONFIGURATION = "configuration"
+    CONFIGURATION_ERROR = "configuration_error"
     REJECTED = "rejected"
-    ATTEMPTS_SPENT = "attempts_spent"
+    SUBMIT_FAILED = "submit_failed"
     SUBMIT_UNCONFIRMED = "submit_unconfirmed"
     RENDER_FAILED = "render_failed"
     TIMED_OUT = "timed_out"
-    REMOTE_LOST = "remote_lost"
-    DOWNLOAD_SPENT = "download_spent"
-    FETCH_FAILED = "fetch_failed"
+    STATUS_UNAVAILABLE = "status_unavailable"
+    DOWNLOAD_REFUSED = "download_refused"
+    DOWNLOAD_FAILED = "download_failed"
     NOT_A_DOCUMENT = "not_a_document"
-    TOO_LARGE = "too_large"
+    DOCUMENT_TOO_LARGE = "document_too_large"
     STORAGE_ERROR = "storage_error"
 
 
-# Failures after which DocRaptor still holds the document: a retry takes it up there, unbilled.
-RESUMES_AT: Mapping[str, State] = {
-    Reason.REMOTE_LOST: State.QUEUED,
-    Reason.FETCH_FAILED: State.DOWNLOADING,
-    Reason.NOT_A_DOCUMENT: State.DOWNLOADING,
-    Reason.TOO_LARGE: State.DOWNLOADING,
-    Reason.STORAGE_ERROR: State.DOWNLOADING,
+# Failures after which DocRaptor still has the document: a retry resumes in this state and is not
+# billed.
+RESUME_STATES: Mapping[str, State] = {
+    ErrorCode.STATUS_UNAVAILABLE: State.QUEUED,
+    ErrorCode.DOWNLOAD_FAILED: State.DOWNLOADING,
+    ErrorCode.NOT_A_DOCUMENT: State.DOWNLOADING,
+    ErrorCode.DOCUMENT_TOO_LARGE: State.DOWNLOADING,
+    ErrorCode.STORAGE_ERROR: State.DOWNLOADING,
 }
 
-# Failures whose attempt DocRaptor may have finished, and billed, without our knowing.
-MAY_HAVE_BEEN_BILLED: frozenset[str] = frozenset(
-    {Reason.SUBMIT_UNCONFIRMED, Reason.TIMED_OUT, Reason.REMOTE_LOST, Reason.DOWNLOAD_SPENT}
+# Failures whose attempt DocRaptor may have finished and billed without our knowledge.
+POSSIBLY_BILLED_CODES: frozenset[str] = frozenset(
+    {
+        ErrorCode.SUBMIT_UNCONFIRMED,
+        ErrorCode.TIMED_OUT,
+        ErrorCode.STATUS_UNAVAILABLE,
+        ErrorCode.DOWNLOAD_REFUSED,
+    }
 )
 
 
-class Kind(StrEnum):
-    """What a line of a job's history tells."""
+class EventKind(TextChoices):
+    """Kind of an event in a job's history."""
 
-    ENQUEUED = "enqueued"
-    RENEWED = "renewed"
-    SUBMITTING = "submitting"
-    ACCEPTED = "accepted"
-    REFUSED = "refused"
-    UNCONFIRMED = "unconfirmed"
-    NEVER_ACCEPTED = "never_accepted"
-    WORKING = "working"
-    RENDERED = "rendered"
-    COMPLETED = "completed"
-    FAILED = "failed"
-    CANCELLED = "cancelled"
-    RETRIED = "retried"
-    CALLBACK = "callback"
-    LATE_ANSWER = "late_answer"
-    TRY_FAILED = "try_failed"
-    DELIVERED = "delivered"
-    NOT_DELIVERED = "not_delivered"
-    EXPIRED = "expired"
+    ENQUEUED = "enqueued", _("enqueued")
+    UPDATED = "updated", _("updated")
+    SUBMITTING = "submitting", _("submitting")
+    ACCEPTED = "accepted", _("accepted")
+    NOT_ACCEPTED = "not_accepted", _("not accepted")
+    UNCONFIRMED = "unconfirmed", _("unconfirmed")
+    NEVER_ACCEPTED = "never_accepted", _("never accepted by DocRaptor")
+    WORKING = "working", _("working")
+    RENDERED = "rendered", _("rendered")
+    COMPLETED = "completed", _("completed")
+    FAILED = "failed", _("failed")
+    CANCELLED = "cancelled", _("cancelled")
+    RETRIED = "retried", _("retried")
+    CALLBACK = "callback", _("callback received")
+    LATE_RESPONSE = "late_response", _("late response")
+    STEP_FAILED = "step_failed", _("step failed")
+    DELIVERED = "delivered", _("delivered")
+    DELIVERY_FAILED = "delivery_failed", _("delivery failed")
+    EXPIRED = "expired", _("expired")
 
 
-# Seconds for which a claim on a row in that state holds. Long enough for the slowest bounded step.
-LEASE: Mapping[State, float] = {
+# Seconds that a claim on a row in that state lasts: long enough for the slowest step.
+LEASE_SECONDS: Mapping[State, float] = {
     State.PENDING: 120,
     State.SUBMITTING: 180,
     State.UNCONFIRMED: 120,
@@ -131,29 +151,30 @@ LEASE: Mapping[State, float] = {
     State.WORKING: 60,
     State.DOWNLOADING: 240,
 }
-STORING_LEASE: float = 900
+STORE_LEASE_SECONDS: float = 900
 
-# Seconds after which DocRaptor kills an asynchronous document.
-DOCUMENT_LIFE: float = 600
-# Seconds after `sent_at` at which an unconfirmed attempt is looked up in DocRaptor's log. After
-# twice the deadline, or twice a document's life if that is longer, an attempt that is in no
-# complete listing was never accepted.
-UNCONFIRMED_LOOKS: tuple[float, ...] = (10, 30, 120, 300)
-# Seconds for which an unconfirmed attempt is counted against MAX_IN_FLIGHT.
-UNCONFIRMED_HOLDS_SLOT: float = 60
+# Seconds after which DocRaptor terminates an asynchronous document.
+MAX_RENDER_SECONDS: float = 600
+# Seconds after `sent_at` at which DocRaptor's log is checked for an unconfirmed attempt. After
+# twice the deadline (or twice MAX_RENDER_SECONDS, if longer), an attempt that a complete listing
+# does not contain was never accepted.
+LOG_CHECK_AGES: tuple[float, ...] = (10, 30, 120, 300)
+# Seconds for which an unconfirmed attempt counts towards MAX_IN_FLIGHT.
+UNCONFIRMED_SLOT_SECONDS: float = 60
 
-MAX_FETCH_ATTEMPTS = 3
+MAX_DOWNLOADS = 3
 MAX_STATUS_FAILURES = 20
-MAX_STATUS_MISSING = 5
+MAX_STATUS_REFUSALS = 5
 MAX_STORAGE_FAILURES = 15
 MAX_RESUBMITS = 2
-ACCOUNT_PAUSE: float = 600
-# Creates in a row that met a faulty service, and then the seconds without any: doubled each time.
-CIRCUIT_FAULTS = 5
-CIRCUIT_BASE: float = 15
-CIRCUIT_CAP: float = 600
+ACCOUNT_PAUSE_SECONDS: float = 600
+# Consecutive creates that fail before the circuit opens; then the seconds without creates, doubled
+# each time.
+CIRCUIT_THRESHOLD = 5
+CIRCUIT_BASE_SECONDS: float = 15
+CIRCUIT_MAX_SECONDS: float = 600
 
 
-def is_allowed(source: State, target: State) -> bool:
-    """Whether a job may move from one state to the other."""
-    return target in TRANSITIONS[source]
+def is_allowed(from_state: State, to_state: State) -> bool:
+    """Return whether a job may move from one state to another."""
+    return to_state in TRANSITIONS[from_state]
