@@ -1,4 +1,4 @@
-"""The tests; like a project's package, it makes its Celery app known."""
+"""Test suite. Imports the Celery app, as a project does."""
 
 from tests.celery import app as celery_app
 

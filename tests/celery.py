@@ -1,4 +1,4 @@
-"""The tests' Celery app, as a project has one."""
+"""The Celery app of the tests' project."""
 
 import os
 

@@ -1,4 +1,4 @@
-"""Settings of the tests; ``TEST_DATABASE`` chooses sqlite, postgresql or mariadb."""
+"""Settings of the tests' project; ``TEST_DATABASE`` is sqlite, postgresql or mariadb."""
 
 import json
 import os
@@ -77,11 +77,11 @@ _chosen = os.environ.get("TEST_DATABASE", "sqlite")
 if _chosen == "mariadb":
     import pymysql
 
-    pymysql.version_info = (2, 2, 7, "final", 0)  # Django asks for mysqlclient's version
+    pymysql.version_info = (2, 2, 7, "final", 0)  # Django checks the version of mysqlclient
     pymysql.install_as_MySQLdb()
 DATABASES = {"default": _engines[_chosen]}
 
-# Django 6.1 and later; older ones take EMAIL_BACKEND, which their test runner sets.
+# Django 6.1 and later; older versions use EMAIL_BACKEND, which the test runner sets.
 MAILERS = {"default": {"BACKEND": "django.core.mail.backends.locmem.EmailBackend"}}
 
 STORAGES = {
@@ -98,7 +98,7 @@ STORAGES = {
 
 DOCRAPTOR = {
     "API_KEY": "tests-key",
-    "BASE_URL": "http://127.0.0.1:9",  # nothing listens there: tests name their own sandbox
+    "BASE_URL": "http://127.0.0.1:9",  # unused port: tests set their own sandbox
     "SPOOL_DIR": _scratch / "spool",
     "MAX_DOCUMENT_BYTES": 20 * 1024 * 1024,
 }

@@ -30,7 +30,7 @@ from django_docraptor.sandbox import Sandbox
 from django_docraptor.states import ACTIVE_STATES, FINAL_STATES, State
 from django_docraptor.storage import document_storage
 from tests.support.crash import PRUNE_POINTS, run_until_killed
-from tests.support.jobs import files_below, run_until_finished, enqueue
+from tests.support.jobs import enqueue, files_below, run_until_finished
 from tests.support.retention import DAY, finished_job, use_storage
 from tests.support.threads import run_in_threads
 

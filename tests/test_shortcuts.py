@@ -20,7 +20,7 @@ from django_docraptor.sandbox import Fault, Sandbox
 from django_docraptor.shortcuts import JobSpec, cancel, enqueue, enqueue_many, render_now, retry
 from django_docraptor.states import ACTIVE_STATES, FINAL_STATES, ErrorCode, EventKind, State
 from tests.apps.shop.models import Invoice
-from tests.support.jobs import HTML, create_job, read_row, run_until_finished, event_kinds
+from tests.support.jobs import HTML, create_job, event_kinds, read_row, run_until_finished
 from tests.support.threads import run_in_threads
 
 pytestmark = pytest.mark.django_db

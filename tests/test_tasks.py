@@ -104,7 +104,6 @@ def test_task_runs_its_step(task, sandbox: Sandbox, monkeypatch) -> None:
 
 
 @pytest.mark.fault("E2")
-@pytest.mark.fault("E2")
 def test_unreachable_broker_costs_moments(other_app: Celery, monkeypatch, caplog) -> None:
     """A broker that refuses connections costs moments and one warning."""
     monkeypatch.setattr(wakeups, "_last_warned_at", float("-inf"))

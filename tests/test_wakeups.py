@@ -65,7 +65,6 @@ def test_notify_warns_once_if_runner_raises(runner, monkeypatch, caplog) -> None
 
 
 @pytest.mark.fault("E2")
-@pytest.mark.fault("E2")
 def test_job_is_finished_by_ticks_if_queue_is_down(runner, engine: Sandbox, documents_dir) -> None:
     """A job whose notification failed is stored, and the next rounds complete it."""
     runner.error = ConnectionRefusedError("connection refused")
@@ -119,7 +118,6 @@ def test_each_transaction_sends_its_own_notification(runner) -> None:
     assert runner.steps() == ["submit", "submit"]
 
 
-@pytest.mark.fault("E1")
 @pytest.mark.fault("E1")
 def test_rollback_sends_no_notification(runner) -> None:
     """A rollback leaves no job and no notification."""
@@ -185,7 +183,6 @@ def test_notification_is_sent_after_a_savepoint_lost_around_a_released_one(runne
     assert runner.steps() == ["submit"]
 
 
-@pytest.mark.fault("E7")
 @pytest.mark.fault("E7")
 def test_failing_hook_of_another_app_leaves_job_to_the_tick(runner) -> None:
     """Another app's on_commit hook that raises drops our notification; the job is due."""
@@ -382,7 +379,6 @@ def test_early_wakeup_schedules_no_second_one(runner, engine: Sandbox) -> None:
     assert runner.steps() == ["dispatch"]
 
 
-@pytest.mark.fault("E4")
 @pytest.mark.fault("E4")
 def test_duplicate_messages_create_one_document(runner, engine: Sandbox) -> None:
     """A message that is delivered ten times creates once."""

@@ -1,4 +1,4 @@
-"""URLs of the tests' site."""
+"""URLs of the tests' project."""
 
 from django.contrib import admin
 from django.urls import include, path

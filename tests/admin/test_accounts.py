@@ -7,7 +7,7 @@ from django.test import Client
 from django.utils import timezone
 
 from django_docraptor.models import Account
-from tests.support.admin_jobs import LIST, staff_client, get_text
+from tests.support.admin_jobs import LIST, get_text, staff_client
 
 pytestmark = pytest.mark.django_db
 

@@ -19,10 +19,10 @@ from tests.support.admin_jobs import (
     LIST,
     RETRY,
     VIEW,
-    staff_client,
-    failed_job,
     create_admin_job,
+    failed_job,
     get_text,
+    staff_client,
 )
 
 pytestmark = pytest.mark.django_db

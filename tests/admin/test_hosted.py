@@ -13,7 +13,7 @@ from django_docraptor.states import EventKind
 from tests.apps.shop.documents import InvoicePDF
 from tests.apps.shop.models import Invoice
 from tests.support.admin_documents import LIST as INVOICES
-from tests.support.admin_jobs import LIST, VIEW, staff_client, confirm, job_url, get_text
+from tests.support.admin_jobs import LIST, VIEW, confirm, get_text, job_url, staff_client
 from tests.support.jobs import enqueue, run_until_finished
 from tests.test_hosted import fetch
 

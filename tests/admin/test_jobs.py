@@ -23,11 +23,11 @@ from tests.support.admin_jobs import (
     HOSTILE,
     LIST,
     RETRY,
-    staff_client,
-    failed_job,
     create_admin_job,
-    job_url,
+    failed_job,
     get_text,
+    job_url,
+    staff_client,
 )
 
 pytestmark = pytest.mark.django_db

@@ -23,8 +23,8 @@ from tests.apps.shop.models import Invoice
 from tests.support.admin_documents import (
     JOBS,
     LIST,
-    create_invoices,
     create_document_job,
+    create_invoices,
     invoice_url,
 )
 from tests.support.admin_jobs import staff_client

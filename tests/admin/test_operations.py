@@ -17,13 +17,13 @@ from tests.support.admin_jobs import (
     LIST,
     RETRY,
     VIEW,
-    staff_client,
     confirm,
-    failed_job,
     create_admin_job,
-    job_url,
     current_state,
+    failed_job,
     get_text,
+    job_url,
+    staff_client,
 )
 
 pytestmark = pytest.mark.django_db

@@ -13,7 +13,7 @@ from django.test.utils import CaptureQueriesContext
 from django_docraptor.admin.sources import load_sources, source_link
 from django_docraptor.models import RenderJob
 from tests.apps.shop.models import Invoice
-from tests.support.admin_jobs import LIST, VIEW, staff_client, create_admin_job, job_url, get_text
+from tests.support.admin_jobs import LIST, VIEW, create_admin_job, get_text, job_url, staff_client
 
 pytestmark = pytest.mark.django_db
 

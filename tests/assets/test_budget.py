@@ -7,7 +7,7 @@ from django.core.files.storage import InMemoryStorage
 
 from django_docraptor.assets import Budget, asset_url
 from django_docraptor.assets.files import stored_file
-from tests.support.assets import Write, make_budget, asset_error
+from tests.support.assets import Write, asset_error, make_budget
 
 
 def test_one_asset_is_limited(write_static: Write) -> None:

@@ -14,11 +14,11 @@ from django_docraptor.exceptions import ConfigurationError, DocRaptorError
 from tests.support.assets import (
     Stored,
     Write,
-    use_absolute_urls,
-    make_budget,
-    png_image,
     asset_error,
     data_uri,
+    make_budget,
+    png_image,
+    use_absolute_urls,
     use_media_dir,
 )
 

@@ -11,7 +11,7 @@ from django.core.files.storage import FileSystemStorage
 from django.core.management import call_command
 
 from django_docraptor.assets.files import find_static_file, stored_file
-from tests.support.assets import SECRET, Write, make_budget, asset_error
+from tests.support.assets import SECRET, Write, asset_error, make_budget
 
 
 def test_source_is_preferred_in_debug(write_static: Write, settings: Any) -> None:

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 
 from django_docraptor.assets import stylesheet_html
-from tests.support.assets import Write, make_budget, png_image, asset_error, data_uri
+from tests.support.assets import Write, asset_error, data_uri, make_budget, png_image
 
 
 def make_css(name: str, **changes: int) -> str:

@@ -22,8 +22,8 @@ from django_docraptor.exceptions import (
     UnknownOutcomeError,
 )
 from tests.support import socket_server as at
-from tests.support.client import ACCEPTED, REQUEST, make_client, download_error, status_error
-from tests.support.socket_server import SocketServer, respond, chunked, head
+from tests.support.client import ACCEPTED, REQUEST, download_error, make_client, status_error
+from tests.support.socket_server import SocketServer, chunked, head, respond
 
 # Requests.
 

@@ -29,14 +29,14 @@ from tests.support.client import (
     DOWNLOAD_ID,
     FORMS,
     REQUEST,
-    make_client,
+    all_text_of,
+    call_error,
     create_error,
     download_error,
-    call_error,
-    all_text_of,
+    make_client,
     status_error,
 )
-from tests.support.socket_server import SocketServer, respond, chunked, head
+from tests.support.socket_server import SocketServer, chunked, head, respond
 
 # Not sent.
 

@@ -25,11 +25,11 @@ from tests.support.client import (
     DOWNLOAD_ID,
     KEY,
     REQUEST,
-    make_client,
     create_error,
+    make_client,
     status_error,
 )
-from tests.support.socket_server import SocketServer, respond, head
+from tests.support.socket_server import SocketServer, head, respond
 
 
 def test_api_key_is_sent_by_basic_authentication():

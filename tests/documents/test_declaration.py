@@ -22,7 +22,7 @@ from django_docraptor.shortcuts import JobSpec
 from django_docraptor.states import State
 from tests.apps.shop.documents import Broken, InvoicePDF
 from tests.apps.shop.models import Invoice
-from tests.support.jobs import run_until_finished, event_kinds, read_file
+from tests.support.jobs import event_kinds, read_file, run_until_finished
 
 pytestmark = pytest.mark.django_db
 

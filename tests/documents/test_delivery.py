@@ -23,7 +23,7 @@ from django_docraptor.signals import delivery_due, document_completed
 from django_docraptor.states import EventKind, State
 from tests.apps.shop.documents import InvoicePDF
 from tests.apps.shop.models import Invoice
-from tests.support.jobs import run_until_finished, event_kinds, skip_time
+from tests.support.jobs import event_kinds, run_until_finished, skip_time
 from tests.support.threads import run_in_threads
 
 pytestmark = pytest.mark.django_db

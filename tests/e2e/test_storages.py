@@ -22,7 +22,7 @@ from moto.server import ThreadedMotoServer
 
 from django_docraptor import lifecycle
 from tests.support.crash import run_until_killed
-from tests.support.jobs import downloadable_job, enqueue, run_until_finished, read_file, skip_time
+from tests.support.jobs import downloadable_job, enqueue, read_file, run_until_finished, skip_time
 from tests.support.processes import wait_until
 
 pytestmark = pytest.mark.django_db(transaction=True)

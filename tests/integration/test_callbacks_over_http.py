@@ -8,7 +8,7 @@ from django_docraptor import lifecycle
 from django_docraptor.models import RenderJob
 from django_docraptor.sandbox import Fault, Sandbox
 from django_docraptor.states import State
-from tests.support.jobs import run_until_finished, enqueue, event_kinds
+from tests.support.jobs import enqueue, event_kinds, run_until_finished
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

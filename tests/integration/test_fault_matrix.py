@@ -1,41 +1,46 @@
-"""Every row of the fault matrix has a test that bears its name, in its own name or docstring.
-
-E enqueue, C claim, S submit, P poll, D download, F file, W callback, X everything at once.
-"""
-
-import ast
-import re
-from functools import cache
-from pathlib import Path
+"""The fault matrix of the documentation has a test for each fault, and a row for each marker."""
 
 import pytest
 
-TESTS = Path(__file__).resolve().parents[1]
-ROWS = {"E": 7, "C": 5, "S": 18, "P": 8, "D": 9, "F": 7, "W": 9, "X": 7}
-ROW = re.compile(r"(?<![A-Za-z0-9])[ECSPDFWX]\d+(?!\d)")
+from tests.fault_matrix import PAGE, names_column, read_faults, updated_page
+from tests.support.markers import names_by_code
+
+FAULTS = read_faults()
+MARKED = names_by_code("fault")
 
 
-def rows_of(test: ast.FunctionDef) -> set[str]:
-    """The rows that a test names."""
-    words = f"{test.name.replace('_', ' ')} {ast.get_docstring(test) or ''}"
-    return set(ROW.findall(words))
+@pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.code)
+def test_fault_has_its_tests(fault) -> None:
+    """The row's tests exist and are exactly those that are marked with its code."""
+    expected = sorted(MARKED.get(fault.code, []))
+    assert expected, f"no test is marked with @pytest.mark.fault({fault.code!r})"
+    assert list(fault.tests) == expected, (
+        f"update the last column (python -m tests.fault_matrix does it): {names_column(expected)}"
+    )
 
 
-@cache
-def named_rows() -> dict[str, list[str]]:
-    """Row → tests that name it."""
-    found: dict[str, list[str]] = {}
-    for file in TESTS.rglob("test_*.py"):
-        for node in ast.walk(ast.parse(file.read_text())):
-            if isinstance(node, ast.FunctionDef) and node.name.startswith("test_"):
-                for row in rows_of(node):
-                    found.setdefault(row, []).append(f"{file.stem}::{node.name}")
-    return found
+def test_every_marker_has_a_row() -> None:
+    """A code in a marker is a row of the table."""
+    assert set(MARKED) - {fault.code for fault in FAULTS} == set()
 
 
-@pytest.mark.parametrize(
-    "row", [f"{letter}{number}" for letter, most in ROWS.items() for number in range(1, most + 1)]
-)
-def test_row_has_a_test(row: str) -> None:
-    """Somebody who reads the matrix finds the test of each row."""
-    assert row in named_rows()
+def test_codes_are_unique_and_numbered() -> None:
+    """Each letter's codes are numbered from 1 without a gap."""
+    codes = [fault.code for fault in FAULTS]
+    letters = dict.fromkeys(code[0] for code in codes)
+    numbered = [
+        f"{letter}{number}"
+        for letter in letters
+        for number in range(1, sum(code[0] == letter for code in codes) + 1)
+    ]
+    assert codes == numbered
+
+
+def test_every_row_says_what_happens() -> None:
+    """Each row has a fault and an outcome in words."""
+    assert [fault.code for fault in FAULTS if not (fault.fault and fault.outcome)] == []
+
+
+def test_page_is_up_to_date() -> None:
+    """Rewriting the last column changes nothing."""
+    assert PAGE.read_text() == updated_page(), "run python -m tests.fault_matrix"

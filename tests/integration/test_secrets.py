@@ -16,7 +16,7 @@ from django_docraptor.hosted import HostedDocument
 from django_docraptor.models import Account, Heartbeat, RenderEvent, RenderJob
 from django_docraptor.sandbox import Fault, Sandbox
 from django_docraptor.states import FINAL_STATES
-from tests.support.jobs import run_until_finished, enqueue
+from tests.support.jobs import enqueue, run_until_finished
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

@@ -6,7 +6,7 @@ from django_docraptor import lifecycle
 from django_docraptor.models import RenderJob
 from django_docraptor.sandbox import Fault, Sandbox
 from django_docraptor.states import State
-from tests.support.jobs import run_until_finished, enqueue, event_kinds, skip_time
+from tests.support.jobs import enqueue, event_kinds, run_until_finished, skip_time
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -32,8 +32,8 @@ def test_callback_makes_a_queued_job_due(sandbox: Sandbox, documents_dir) -> Non
 @pytest.mark.fault("W1")
 def test_callback_during_a_poll_keeps_the_job_due(sandbox: Sandbox) -> None:
     """A poll with an older response does not postpone the job past the callback."""
-    from django_docraptor.lifecycle.polling import handle_status
     from django_docraptor.lifecycle.clients import client_for
+    from django_docraptor.lifecycle.polling import handle_status
 
     sandbox.change_settings(delay=30)
     job = enqueue()

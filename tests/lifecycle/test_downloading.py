@@ -19,13 +19,13 @@ from django_docraptor.models import RenderJob
 from django_docraptor.sandbox import Fault
 from django_docraptor.states import State
 from tests.support.jobs import (
-    downloadable_job,
-    files_below,
     WorkerKilled,
-    run_until_finished,
+    downloadable_job,
     enqueue,
     event_kinds,
+    files_below,
     read_file,
+    run_until_finished,
     skip_time,
 )
 
@@ -175,7 +175,7 @@ def test_full_disk_is_noticed_before_downloading(sandbox, documents_dir, setting
 @pytest.mark.fault("D9")
 def test_worker_without_lease_does_not_overwrite_file(sandbox, documents_dir) -> None:
     """A worker that lost its lease during the download stores nothing."""
-    from django_docraptor.lifecycle.downloading import download_and_store, claim_next_download
+    from django_docraptor.lifecycle.downloading import claim_next_download, download_and_store
 
     downloadable_job()
     stalled, _ = claim_next_download()

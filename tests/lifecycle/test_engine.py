@@ -6,7 +6,7 @@ import pytest
 
 from django_docraptor.sandbox import Sandbox
 from django_docraptor.states import State
-from tests.support.jobs import HTML, run_until_finished, enqueue, event_kinds, read_file
+from tests.support.jobs import HTML, enqueue, event_kinds, read_file, run_until_finished
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

@@ -14,13 +14,12 @@ from django_docraptor import lifecycle, shortcuts
 from django_docraptor.callback_urls import make_token
 from django_docraptor.client import RemoteStatus
 from django_docraptor.exceptions import CallError, RejectedError
-from django_docraptor.lifecycle.polling import publish_or_fail
-from django_docraptor.lifecycle.polling import handle_status
 from django_docraptor.lifecycle.clients import client_for
+from django_docraptor.lifecycle.polling import handle_status, publish_or_fail
 from django_docraptor.models import RenderJob
 from django_docraptor.sandbox import Fault, Sandbox
 from django_docraptor.states import ErrorCode, EventKind, State
-from tests.support.jobs import run_until_finished, enqueue, event_kinds
+from tests.support.jobs import enqueue, event_kinds, run_until_finished
 from tests.support.socket_server import SocketServer, respond
 from tests.support.threads import run_in_threads
 from tests.test_hosted import fetch

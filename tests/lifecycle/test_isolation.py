@@ -16,11 +16,11 @@ from django_docraptor.sandbox import Sandbox
 from django_docraptor.states import FINAL_STATES, State
 from tests.support.jobs import (
     WorkerKilled,
-    run_until_finished,
+    current_state,
     enqueue,
     event_kinds,
+    run_until_finished,
     skip_time,
-    current_state,
 )
 
 pytestmark = pytest.mark.django_db(transaction=True)

@@ -5,13 +5,13 @@ from statistics import fmean
 import pytest
 
 from django_docraptor import lifecycle
+from django_docraptor.lifecycle.clients import client_for
 from django_docraptor.lifecycle.pacing import poll_interval
 from django_docraptor.lifecycle.polling import handle_status
-from django_docraptor.lifecycle.clients import client_for
 from django_docraptor.models import RenderJob
 from django_docraptor.sandbox import Fault, Sandbox
 from django_docraptor.states import State
-from tests.support.jobs import run_until_finished, enqueue, event_kinds, skip_time
+from tests.support.jobs import enqueue, event_kinds, run_until_finished, skip_time
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

@@ -24,10 +24,10 @@ from hypothesis.stateful import (
 
 from django_docraptor import lifecycle, shortcuts, spool
 from django_docraptor.exceptions import CallError, DocRaptorError
-from django_docraptor.lifecycle.downloading import download_and_store, claim_next_download
+from django_docraptor.lifecycle.clients import client_for
+from django_docraptor.lifecycle.downloading import claim_next_download, download_and_store
 from django_docraptor.lifecycle.polling import handle_status, handle_status_error
 from django_docraptor.lifecycle.reconciliation import reconcile_account
-from django_docraptor.lifecycle.clients import client_for
 from django_docraptor.lifecycle.submission import (
     claim_for_slots,
     handle_create_error,
@@ -44,7 +44,7 @@ from django_docraptor.states import (
     EventKind,
     State,
 )
-from tests.support.jobs import run_until_finished, enqueue, read_file, skip_time
+from tests.support.jobs import enqueue, read_file, run_until_finished, skip_time
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

@@ -8,7 +8,7 @@ from django_docraptor.lifecycle.submission import claim_for_slots
 from django_docraptor.models import Account, RenderJob, querysets, seconds_from_now
 from django_docraptor.sandbox import Fault, Sandbox
 from django_docraptor.states import CIRCUIT_MAX_SECONDS, CIRCUIT_THRESHOLD, State
-from tests.support.jobs import run_until_finished, enqueue, skip_time
+from tests.support.jobs import enqueue, run_until_finished, skip_time
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

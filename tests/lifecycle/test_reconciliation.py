@@ -8,13 +8,13 @@ import pytest
 from django_docraptor import lifecycle, shortcuts
 from django_docraptor.client import Client, LogEntry
 from django_docraptor.lifecycle import submission
-from django_docraptor.lifecycle.reconciliation import MAX_PAGES
 from django_docraptor.lifecycle.clients import client_for
+from django_docraptor.lifecycle.reconciliation import MAX_PAGES
 from django_docraptor.models import RenderJob
 from django_docraptor.payloads import DocumentRequest
 from django_docraptor.sandbox import Fault, Sandbox
 from django_docraptor.states import State
-from tests.support.jobs import run_until_finished, enqueue, event_kinds, skip_time
+from tests.support.jobs import enqueue, event_kinds, run_until_finished, skip_time
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

@@ -11,15 +11,15 @@ from django_docraptor import lifecycle, shortcuts
 from django_docraptor.exceptions import NotSentError
 from django_docraptor.lifecycle.submission import (
     ClaimedBatch,
-    mark_accepted,
     claim_for_slots,
+    mark_accepted,
     prepare_batch,
     send_batch,
 )
 from django_docraptor.models import Account, RenderJob, seconds_from_now
 from django_docraptor.sandbox import Fault, Sandbox
 from django_docraptor.states import EventKind, State
-from tests.support.jobs import run_until_finished, enqueue, event_kinds, skip_time, current_state
+from tests.support.jobs import current_state, enqueue, event_kinds, run_until_finished, skip_time
 from tests.support.threads import run_in_threads
 
 pytestmark = pytest.mark.django_db(transaction=True)

@@ -3,7 +3,7 @@
 import pytest
 
 from django_docraptor.preflight import Severity
-from tests.support.preflight import problems_in, unordered_marks, content_error, slowdown
+from tests.support.preflight import content_error, problems_in, slowdown, unordered_marks
 
 
 @pytest.mark.parametrize(

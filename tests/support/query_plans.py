@@ -1,4 +1,4 @@
-"""Query plans: which statements a block runs, and which of them read a whole table."""
+"""Query plans: the statements that a block executes, and those that scan a large table."""
 
 import json
 import re
@@ -19,7 +19,7 @@ ALIAS = re.compile(rf'"({"|".join(LARGE)})" (?:AS )?"?(\w+)"?')
 
 @dataclass
 class CapturedPlans:
-    """What was run, and what of it reads more than it should."""
+    """Executed statements, and those that scan a large table."""
 
     statements: list[str] = field(default_factory=list)
     scans: list[str] = field(default_factory=list)
@@ -27,7 +27,7 @@ class CapturedPlans:
 
 @contextmanager
 def captured_plans() -> Iterator[CapturedPlans]:
-    """Have every statement of the block explained before it runs."""
+    """Explain every statement of the block before it is executed."""
     found, busy = CapturedPlans(), False
 
     def explain(execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:
@@ -53,7 +53,7 @@ def _ask(sql: str, params: Any) -> list[Any]:
 
 
 def _sqlite(sql: str, params: Any) -> Iterator[str]:
-    """A table that is read whole; or an index, without a LIMIT that ends it."""
+    """Yield scans of a table, or of an index without a LIMIT."""
     names = dict.fromkeys(LARGE) | {alias: None for _table, alias in ALIAS.findall(sql)}
     for *_ids, detail in _ask(f"EXPLAIN QUERY PLAN {sql}", params):
         kind, name, *using = detail.split(" ", 2)

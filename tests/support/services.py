@@ -1,4 +1,4 @@
-"""Which real services answer on this machine."""
+"""Detect running services."""
 
 import os
 import shutil
@@ -18,7 +18,7 @@ PACKAGES = ("mypy", "pyright")
 
 @cache
 def service_problem(name: str) -> str:
-    """One line that says what is missing and how to get it; blank if it is there."""
+    """Return what is missing and how to install it, or an empty string."""
     if name in COMMANDS:
         command, package = COMMANDS[name]
         return "" if shutil.which(command) else f"{command} is missing: apt-get install {package}"
@@ -29,4 +29,4 @@ def service_problem(name: str) -> str:
         with socket.create_connection(address, timeout=2):
             return ""
     except OSError as error:
-        return f"{name} does not answer on {address[0]}:{address[1]} ({error})"
+        return f"{name} is not running on {address[0]}:{address[1]} ({error})"

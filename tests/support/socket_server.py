@@ -1,12 +1,12 @@
-"""A raw-socket HTTP server whose behaviour is scripted, for faults that no framework can make.
+"""An HTTP server on raw sockets with scripted behaviour, for faults that no framework produces.
 
-Knows bytes and sockets. Knows nothing of DocRaptor or of the client under test.
+Knows nothing about DocRaptor or the client under test.
 
-    with SocketServer(answer(b"{}"), reset) as server:
+    with SocketServer(respond(b"{}"), reset) as server:
         Client(base_url=server.url, …)
 
-The first connection's first request meets the first behaviour, the next request the next one; the
-last behaviour stays. A behaviour is a function of one `Exchange`.
+Each request is handled by the next behaviour; the last one is repeated. A behaviour is a function
+of one `Exchange`.
 """
 
 import contextlib
@@ -24,7 +24,7 @@ from typing import Self
 
 @dataclass(frozen=True, slots=True)
 class Received:
-    """One request as it came."""
+    """One request as it was received."""
 
     method: str
     path: str
@@ -34,7 +34,7 @@ class Received:
 
 
 class Exchange:
-    """One request and the socket to answer it on."""
+    """One request and the socket of its connection."""
 
     def __init__(self, server: "SocketServer", sock: socket.socket, connection: int) -> None:
         self.server = server
@@ -42,7 +42,7 @@ class Exchange:
         self.connection = connection
 
     def read(self) -> Received | None:
-        """Read the whole request and put it on record; ``None`` at the end of the connection."""
+        """Read the whole request and record it; return None at the end of the connection."""
         head = self._read_head()
         if head is None:
             return None
@@ -100,7 +100,7 @@ Behaviour = Callable[[Exchange], bool | None]
 
 
 class SocketServer:
-    """Listens on a free port of 127.0.0.1 and follows its script.
+    """Listens on a free port of 127.0.0.1 and responds as scripted.
 
     Args:
         behaviours: what to do with each request.
@@ -173,19 +173,19 @@ class SocketServer:
 
 
 def _has_ended(sock: socket.socket) -> bool:
-    """Whether the client has closed, which must not use up a behaviour. TLS cannot tell."""
+    """Return whether the client has closed, which must not use a behaviour; unknown with TLS."""
     return not isinstance(sock, ssl.SSLSocket) and not sock.recv(1, socket.MSG_PEEK)
 
 
 def unused_port() -> int:
-    """A port of 127.0.0.1 where nobody listens."""
+    """Return an unused port of 127.0.0.1."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         return int(listener.getsockname()[1])
 
 
 @contextlib.contextmanager
 def unreachable() -> Iterator[str]:
-    """An address whose connections are never established: its backlog is full."""
+    """Yield a URL whose connections are never established, since its backlog is full."""
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         listener.listen(0)
@@ -206,7 +206,7 @@ def unreachable() -> Iterator[str]:
 
 
 def send_bytes(data: bytes, *, keep: bool = False) -> Behaviour:
-    """Read the request, send exactly these bytes; then close, unless told to keep."""
+    """Read the request, send exactly these bytes, and close the connection unless ``keep``."""
 
     def behave(exchange: Exchange) -> bool:
         if exchange.read() is None:
@@ -220,13 +220,13 @@ def send_bytes(data: bytes, *, keep: bool = False) -> Behaviour:
 def respond(
     body: bytes = b"", status: int = 200, headers: Mapping[str, str] | None = None
 ) -> Behaviour:
-    """Read the request and give a complete answer with a Content-Length; keep the connection."""
+    """Read the request, send a complete response with a length, and keep the connection."""
     lengths = {"Content-Length": str(len(body))}
     return send_bytes(head(status, lengths | dict(headers or {})) + body, keep=True)
 
 
 def head(status: int = 200, headers: Mapping[str, str] | None = None) -> bytes:
-    """A status line and headers, with the blank line at the end."""
+    """Return a status line and headers, with the blank line at the end."""
     lines = [
         f"HTTP/1.1 {status} X",
         *(f"{name}: {value}" for name, value in (headers or {}).items()),
@@ -235,7 +235,7 @@ def head(status: int = 200, headers: Mapping[str, str] | None = None) -> bytes:
 
 
 def chunked(*pieces: bytes, end: bool = True) -> bytes:
-    """A chunked body, its end left out on request."""
+    """Return a chunked body, without its end if ``end`` is false."""
     body = b"".join(b"%x\r\n%s\r\n" % (len(piece), piece) for piece in pieces)
     return body + (b"0\r\n\r\n" if end else b"")
 
@@ -258,12 +258,12 @@ def reset(exchange: Exchange) -> None:
 
 
 def close(exchange: Exchange) -> None:
-    """Read the whole request, then close without a word."""
+    """Read the whole request, then close without a response."""
     exchange.read()
 
 
 def hang(exchange: Exchange) -> None:
-    """Read the whole request and never answer."""
+    """Read the whole request and never respond."""
     exchange.read()
     exchange.hang()
 
@@ -275,7 +275,7 @@ def leave_body_unread(exchange: Exchange) -> None:
 
 
 def refuse_early(data: bytes) -> Behaviour:
-    """Answer after the head of the request, then read the rest."""
+    """Respond after the head of the request, then read the rest."""
 
     def behave(exchange: Exchange) -> None:
         exchange._read_head()
@@ -299,7 +299,7 @@ def stall(data: bytes) -> Behaviour:
 def drip(start: bytes, *, every: float, piece: bytes = b"x") -> Behaviour:
     """Send the start at once, then a piece at a time.
 
-    It ends after 5 s: a client that waits for it fails its test, and does not hang.
+    It ends after 5 s, so that a client that waits for the end fails instead of hanging.
     """
 
     def behave(exchange: Exchange) -> None:
@@ -313,9 +313,9 @@ def drip(start: bytes, *, every: float, piece: bytes = b"x") -> Behaviour:
 
 
 def send_endlessly(start: bytes, piece: bytes) -> Behaviour:
-    """Send the start, then the piece over and over, as fast as it is taken.
+    """Send the start, then the piece again and again, as fast as the client reads.
 
-    It ends at 64 MiB: a client that takes all of it fails its test, not the machine.
+    It ends at 64 MiB, so that a client that reads all of it fails without harm.
     """
 
     def behave(exchange: Exchange) -> None:

@@ -1,4 +1,4 @@
-"""Run something in several threads at once, each with a database connection of its own."""
+"""Run functions in threads, each with a separate database connection."""
 
 import threading
 from collections.abc import Callable, Iterator
@@ -13,14 +13,14 @@ from django_docraptor import lifecycle
 T = TypeVar("T")
 
 
-def run_in_threads(count: int, work: Callable[[], T]) -> list[T]:
-    """Call ``work`` in so many threads, started together; return what each returned."""
+def run_in_threads(count: int, function: Callable[[], T]) -> list[T]:
+    """Call ``function`` in so many threads, started together; return the results."""
     barrier = threading.Barrier(count)
 
     def run(_number: int) -> T:
         barrier.wait(10)
         try:
-            return work()
+            return function()
         finally:
             connections.close_all()
 
@@ -30,7 +30,7 @@ def run_in_threads(count: int, work: Callable[[], T]) -> list[T]:
 
 @contextmanager
 def background_worker() -> Iterator[None]:
-    """A worker in another thread, which runs the engine again and again until the block ends."""
+    """Run the engine again and again in another thread until the block ends."""
     stop = threading.Event()
 
     def run() -> None:

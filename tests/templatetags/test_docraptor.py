@@ -24,8 +24,8 @@ from django_docraptor.preflight import find_problems
 from django_docraptor.preflight.resources import Resource, visit_resources
 from django_docraptor.sandbox import Sandbox
 from django_docraptor.states import State
-from tests.support.assets import MANIFEST, Stored, png_image, data_uri
-from tests.support.jobs import run_until_finished, read_file
+from tests.support.assets import MANIFEST, Stored, data_uri, png_image
+from tests.support.jobs import read_file, run_until_finished
 from tests.support.sandbox_client import wait_until
 
 PAGE = """{% extends "base.html" %}{% load docraptor %}

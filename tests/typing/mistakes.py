@@ -64,14 +64,14 @@ def call_functions(user: AbstractBaseUser) -> None:
     """Call the functions with wrong arguments."""
     # A misspelt name | mypy: attr-defined | pyright: reportAttributeAccessIssue
     django_docraptor.enqeue(name="a.pdf", content="<p>")
-    # A misspelt keyword | mypy: call-arg, call-arg | pyright: reportCallIssue, reportCallIssue
+    # A misspelt keyword | mypy: call-arg | pyright: reportCallIssue
     enqueue(nmae="a.pdf", content="<p>")
     # Content that is not text | mypy: arg-type | pyright: reportArgumentType
     enqueue(name="a.pdf", content=3)
     # No name | mypy: call-arg | pyright: reportCallIssue
     enqueue(content="<p>")
-    # Positional arguments | mypy: call-arg, misc | pyright: reportCallIssue
-    enqueue("a.pdf", "<p>")
+    # Positional arguments | mypy: call-arg | pyright: reportCallIssue
+    enqueue("a.pdf")
     # A user's name instead of a user | mypy: arg-type | pyright: reportArgumentType
     enqueue(name="a.pdf", content="<p>", owner="ines")
     # Options that are not a mapping | mypy: arg-type | pyright: reportArgumentType
@@ -84,7 +84,7 @@ def call_functions(user: AbstractBaseUser) -> None:
     JobSpec(name="a.pdf", content="<p>", test="yes")
     # Keywords instead of specs | mypy: list-item | pyright: reportArgumentType
     enqueue_many([{"name": "a.pdf", "content": "<p>"}])
-    # Keywords instead of a spec | mypy: call-arg, call-arg | pyright: reportCallIssue
+    # Keywords instead of a spec | mypy: call-arg | pyright: reportCallIssue
     enqueue_or_update(name="a.pdf", content="<p>")
     # A path instead of a file | mypy: arg-type | pyright: reportArgumentType
     render_now("a.pdf", name="a.pdf", content="<p>")
@@ -99,22 +99,22 @@ def call_functions(user: AbstractBaseUser) -> None:
 def use_jobs(job: RenderJob, user: AbstractBaseUser, request: HttpRequest) -> None:
     """Use a job in wrong ways."""
     # A key instead of a job | mypy: arg-type | pyright: reportArgumentType
-    retry(job.pk.hex)
-    # The user as a positional argument | mypy: misc | pyright: reportCallIssue
+    retry(str(job.pk))
+    # The user as a positional argument | mypy: call-arg | pyright: reportCallIssue
     retry(job, user)
     # No timeout | mypy: call-arg | pyright: reportCallIssue
     wait_for_job(job)
     # No such column | mypy: attr-defined | pyright: reportAttributeAccessIssue
     print(job.file_name)
-    # Keywords instead of a spec | mypy: call-arg, call-arg | pyright: reportCallIssue
+    # Keywords instead of a spec | mypy: call-arg | pyright: reportCallIssue
     document_response(request, name="a.pdf", content="<p>")
-    # Arguments in the wrong order | mypy: arg-type, arg-type | pyright: reportArgumentType
+    # Arguments in the wrong order | mypy: arg-type | pyright: reportArgumentType
     mail.attach(job, EmailMessage())
 
 
 async def use_async() -> None:
     """Use the asynchronous functions in wrong ways."""
-    # A misspelt keyword | mypy: call-arg, call-arg | pyright: reportCallIssue, reportCallIssue
+    # A misspelt keyword | mypy: call-arg | pyright: reportCallIssue
     await aenqueue(nmae="a.pdf", content="<p>")
     # No await | mypy: attr-defined | pyright: reportAttributeAccessIssue
     print(aenqueue(name="a.pdf", content="<p>").state)
@@ -140,7 +140,7 @@ def use_documents(invoice: Invoice, group: Group, user: AbstractBaseUser) -> Non
     InvoicePDF.enqueue_many(invoice)
     # Sources of another model | mypy: list-item | pyright: reportArgumentType
     InvoicePDF.enqueue_many([group])
-    # A path instead of a file | mypy: call-overload | pyright: reportCallIssue, reportArgumentType
+    # A path instead of a file | mypy: call-overload | pyright: reportArgumentType, reportCallIssue
     InvoicePDF.render_now(invoice, "a.pdf")
     # Bytes are not text | mypy: assignment | pyright: reportAssignmentType
     text: str = InvoicePDF.render_now(invoice)
@@ -158,7 +158,7 @@ def use_documents(invoice: Invoice, group: Group, user: AbstractBaseUser) -> Non
     InvoiceReport.enqueue(invoice)
     # Filters that are not a mapping | mypy: arg-type | pyright: reportArgumentType
     InvoiceReport.enqueue(filters="total > 5")
-    # A source of another model | mypy: arg-type | pyright: reportArgumentType
+    # A source of another model | mypy: misc | pyright: reportArgumentType
     latest_document(group, InvoicePDF)
 
 
@@ -166,7 +166,7 @@ def use_documents(invoice: Invoice, group: Group, user: AbstractBaseUser) -> Non
 InvoicePDF.on_save(ownr=None)
 # No such field | mypy: attr-defined | pyright: reportAttributeAccessIssue
 InvoicePDF.on_save(when=lambda invoice: invoice.is_isued)
-# A function that returns no owner | mypy: arg-type | pyright: reportArgumentType
+# A function that returns no owner | mypy: arg-type, return-value | pyright: reportArgumentType
 InvoicePDF.on_save(owner=lambda invoice: "ines")
 # A source instead of a function | mypy: arg-type | pyright: reportArgumentType
 InvoicePDF.on(paid, get_source=Invoice())
