@@ -25,6 +25,7 @@ __all__ = [
     "DocumentView",
     "EnqueueOptions",
     "ErrorCode",
+    "EventKind",
     "ForbiddenError",
     "HealthReport",
     "HostedDocument",
@@ -135,7 +136,7 @@ _EXPORTS = {
         "retry",
     ],
     "signals": ["delivery_due", "document_completed", "document_failed", "document_submitted"],
-    "states": ["ErrorCode", "State"],
+    "states": ["ErrorCode", "EventKind", "State"],
     "views": ["DocumentMixin", "DocumentView"],
     "waiting": ["await_for_job", "wait_for_job"],
 }
@@ -217,7 +218,7 @@ if TYPE_CHECKING:
         document_failed,
         document_submitted,
     )
-    from django_docraptor.states import ErrorCode, State
+    from django_docraptor.states import ErrorCode, EventKind, State
     from django_docraptor.views import DocumentMixin, DocumentView
     from django_docraptor.waiting import await_for_job, wait_for_job
 

@@ -6,6 +6,8 @@ of a foreign key.
 
 import logging
 from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
 
 from django.db import models
 from django.db.models.functions import Now
@@ -42,13 +44,15 @@ class RenderEvent(models.Model):
     job = models.ForeignKey(
         "django_docraptor.RenderJob", on_delete=models.CASCADE, related_name="events"
     )
-    attempt = models.PositiveSmallIntegerField(default=0)
-    at = models.DateTimeField(db_default=Now())
-    kind = models.CharField(max_length=16)
-    from_state = models.CharField(max_length=16, blank=True)
-    to_state = models.CharField(max_length=16)
-    message = models.TextField(blank=True)
-    detail = models.JSONField(default=dict)
+    attempt: "models.PositiveSmallIntegerField[Any, int]" = models.PositiveSmallIntegerField(
+        default=0
+    )
+    at: "models.DateTimeField[Any, datetime]" = models.DateTimeField(db_default=Now())
+    kind: "models.CharField[Any, str]" = models.CharField(max_length=16)
+    from_state: "models.CharField[Any, str]" = models.CharField(max_length=16, blank=True)
+    to_state: "models.CharField[Any, str]" = models.CharField(max_length=16)
+    message: "models.TextField[Any, str]" = models.TextField(blank=True)
+    detail: "models.JSONField[Any, dict[str, Any]]" = models.JSONField(default=dict)
     # Set while the event's signal is not known to have been sent.
     signal_due_at = models.DateTimeField(null=True, blank=True)
 

@@ -10,7 +10,7 @@ import uuid
 from collections.abc import Callable, Mapping
 from copy import copy
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from django.conf import settings
 from django.contrib.auth.base_user import AbstractBaseUser
@@ -39,6 +39,19 @@ from django_docraptor.states import (
 )
 from django_docraptor.storage import DocumentFileField, get_document_storage
 
+if TYPE_CHECKING:
+    # Types of public columns, for type checkers that do not run django-stubs' plugin for mypy.
+    Key = models.UUIDField[Any, uuid.UUID]
+    Text = models.CharField[Any, str]
+    OptionalText = models.CharField[Any, str | None]
+    LongText = models.TextField[Any, str]
+    Flag = models.BooleanField[Any, bool]
+    Number = models.SmallIntegerField[Any, int]
+    OptionalNumber = models.PositiveIntegerField[Any, int | None]
+    OptionalBigNumber = models.PositiveBigIntegerField[Any, int | None]
+    Time = models.DateTimeField[Any, datetime]
+    OptionalTime = models.DateTimeField[Any, datetime | None]
+
 logger = logging.getLogger(__name__)
 ANY_ROW = Q()
 
@@ -50,19 +63,19 @@ class RenderJob(models.Model):
     ``claimed_at``, ``attempt_age`` and ``is_past_deadline`` are internal.
     """
 
-    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
-    account = models.CharField(_("account"), max_length=64, default="default")
-    document = models.CharField(_("document"), max_length=200, blank=True)
-    name = models.CharField(_("name"), max_length=200)
-    document_type = models.CharField(
+    id: "Key" = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    account: "Text" = models.CharField(_("account"), max_length=64, default="default")
+    document: "Text" = models.CharField(_("document"), max_length=200, blank=True)
+    name: "Text" = models.CharField(_("name"), max_length=200)
+    document_type: "Text" = models.CharField(
         _("type"), max_length=8, choices=[(kind.value, kind.value.upper()) for kind in DocumentType]
     )
-    test = models.BooleanField(_("test"), default=True)
-    priority = models.SmallIntegerField(_("priority"), default=0)
+    test: "Flag" = models.BooleanField(_("test"), default=True)
+    priority: "Number" = models.SmallIntegerField(_("priority"), default=0)
     content_type = models.ForeignKey(
         ContentType, on_delete=models.SET_NULL, null=True, blank=True, db_index=False
     )
-    object_id = models.CharField(max_length=64, blank=True)
+    object_id: "Text" = models.CharField(max_length=64, blank=True)
     source = GenericForeignKey("content_type", "object_id")
     owner = models.ForeignKey(
         settings.AUTH_USER_MODEL,
@@ -72,11 +85,11 @@ class RenderJob(models.Model):
         related_name="+",
         verbose_name=_("owner"),
     )
-    idempotency_key = models.CharField(
+    idempotency_key: "OptionalText" = models.CharField(
         _("idempotency key"), max_length=200, null=True, blank=True, unique=True
     )
 
-    state = models.CharField(_("state"), max_length=16, choices=State.choices)
+    state: "Text" = models.CharField(_("state"), max_length=16, choices=State.choices)
     due_at = models.DateTimeField(_("due at"), null=True, blank=True)
     lease_token = models.CharField(max_length=32, blank=True)
     deadline_at = models.DateTimeField(_("deadline"), null=True, blank=True)
@@ -85,39 +98,51 @@ class RenderJob(models.Model):
     # Incremented together with the input's when a newer request updates the job; a difference shows
     # that the two were not read together.
     revision = models.PositiveIntegerField(default=0)
-    attempt = models.PositiveSmallIntegerField(_("attempt"), default=0)
-    sent_at = models.DateTimeField(_("sent at"), null=True, blank=True)
-    status_id = models.CharField(_("status ID"), max_length=200, blank=True)
-    callback_at = models.DateTimeField(_("callback received at"), null=True, blank=True)
+    attempt: "Number" = models.PositiveSmallIntegerField(_("attempt"), default=0)
+    sent_at: "OptionalTime" = models.DateTimeField(_("sent at"), null=True, blank=True)
+    status_id: "Text" = models.CharField(_("status ID"), max_length=200, blank=True)
+    callback_at: "OptionalTime" = models.DateTimeField(
+        _("callback received at"), null=True, blank=True
+    )
     download_id = models.CharField(max_length=200, blank=True)
     download_attempts = models.PositiveSmallIntegerField(_("download attempts"), default=0)
 
-    error_code = models.CharField(_("error code"), max_length=32, blank=True)
-    errors = models.TextField(_("errors"), blank=True)
-    message = models.TextField(_("message"), blank=True)
-    number_of_pages = models.PositiveIntegerField(_("pages"), null=True, blank=True)
+    error_code: "Text" = models.CharField(_("error code"), max_length=32, blank=True)
+    errors: "LongText" = models.TextField(_("errors"), blank=True)
+    message: "LongText" = models.TextField(_("message"), blank=True)
+    number_of_pages: "OptionalNumber" = models.PositiveIntegerField(
+        _("pages"), null=True, blank=True
+    )
 
     # Alias in STORAGES of the file's storage; "" for the default document storage.
-    storage = models.CharField(_("storage"), max_length=64, blank=True)
+    storage: "Text" = models.CharField(_("storage"), max_length=64, blank=True)
     file = DocumentFileField(
         _("file"), storage=get_document_storage, upload_to="docraptor", max_length=255, blank=True
     )
     reserved_name = models.CharField(max_length=255, blank=True)
-    file_size = models.PositiveBigIntegerField(_("size"), null=True, blank=True)
-    sha256 = models.CharField("SHA-256", max_length=64, blank=True)
+    file_size: "OptionalBigNumber" = models.PositiveBigIntegerField(
+        _("size"), null=True, blank=True
+    )
+    sha256: "Text" = models.CharField("SHA-256", max_length=64, blank=True)
 
     # A hosted document stays at DocRaptor, at a URL that gives access to anyone.
-    hosted = models.BooleanField(_("hosted"), default=False)
-    hosted_expires_at = models.DateTimeField(_("public until"), null=True, blank=True)
-    public_url = models.TextField(_("public URL"), blank=True)
-    expired_at = models.DateTimeField(_("expired at"), null=True, blank=True)
+    hosted: "Flag" = models.BooleanField(_("hosted"), default=False)
+    hosted_expires_at: "OptionalTime" = models.DateTimeField(
+        _("public until"), null=True, blank=True
+    )
+    public_url: "LongText" = models.TextField(_("public URL"), blank=True)
+    expired_at: "OptionalTime" = models.DateTimeField(_("expired at"), null=True, blank=True)
 
-    created_at = models.DateTimeField(_("created at"), db_default=Now())
-    submitted_at = models.DateTimeField(_("accepted at"), null=True, blank=True)
-    rendered_at = models.DateTimeField(_("rendered at"), null=True, blank=True)
-    finished_at = models.DateTimeField(_("finished at"), null=True, blank=True)
+    created_at: "Time" = models.DateTimeField(_("created at"), db_default=Now())
+    submitted_at: "OptionalTime" = models.DateTimeField(_("accepted at"), null=True, blank=True)
+    rendered_at: "OptionalTime" = models.DateTimeField(_("rendered at"), null=True, blank=True)
+    finished_at: "OptionalTime" = models.DateTimeField(_("finished at"), null=True, blank=True)
 
-    objects = PrimaryDatabaseManager.from_queryset(RenderJobQuerySet)()
+    # Managers; their types are those of the querysets, whose methods they have.
+    events: "models.QuerySet[RenderEvent]"
+    objects: ClassVar[RenderJobQuerySet] = PrimaryDatabaseManager.from_queryset(  # type: ignore[assignment]
+        RenderJobQuerySet
+    )()
 
     class Meta:
         base_manager_name = "objects"
@@ -283,13 +308,7 @@ class RenderJob(models.Model):
                 transaction.on_commit(
                     lambda: event.send_signal(moved_job), using=using, robust=True
                 )
-        logger.info(
-            "Job %s: %s -> %s (attempt %s)",
-            self.pk,
-            from_state.value,
-            to_state.value,
-            self.attempt,
-        )
+        logger.info("Job %s: %s -> %s (attempt %s)", self.pk, from_state, to_state, self.attempt)
         return True
 
     @classmethod
