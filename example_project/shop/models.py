@@ -11,7 +11,7 @@ class Invoice(models.Model):
     number = models.CharField(max_length=20, unique=True)
     address = models.TextField()
     issued_on = models.DateField(null=True, blank=True, help_text="Leave empty for a draft.")
-    signature = models.FileField(upload_to="signatures", blank=True, help_text="An image.")
+    signature = models.FileField(upload_to="signatures", blank=True, help_text="Signature image.")
     pdf = models.FileField(upload_to="invoices", blank=True, editable=False)
 
     class Meta:

@@ -24,10 +24,15 @@ class Migration(migrations.Migration):
                 ),
                 ("number", models.CharField(max_length=20, unique=True)),
                 ("address", models.TextField()),
-                ("issued_on", models.DateField(blank=True, help_text="Empty: a draft.", null=True)),
+                (
+                    "issued_on",
+                    models.DateField(blank=True, help_text="Leave empty for a draft.", null=True),
+                ),
                 (
                     "signature",
-                    models.FileField(blank=True, help_text="An image.", upload_to="signatures"),
+                    models.FileField(
+                        blank=True, help_text="Signature image.", upload_to="signatures"
+                    ),
                 ),
                 ("pdf", models.FileField(blank=True, editable=False, upload_to="invoices")),
                 (
