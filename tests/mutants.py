@@ -1,33 +1,47 @@
-"""Break a guard, and see a named test fail: ``python -m tests.mutants``.
+"""Mutation testing: break each guard and check that a given test fails.
 
-Each mutation is made in a copy of the tree. Prints a table; exits 1 if a mutant survives.
+``python -m tests.mutants`` breaks each guard in a copy of the code, and prints a table; the exit
+status is 1 if a mutant survives. With ``--check`` it only checks that the code to break occurs once,
+and that the tests exist.
 """
 
+import argparse
+import ast
 import shutil
 import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[1]
+PACKAGE = ROOT / "django_docraptor"
 
 
 @dataclass(frozen=True)
 class Mutation:
-    """A guard, how to break it, and the test that must notice."""
+    """A guard, a way to break it, and the test that must fail.
+
+    Args:
+        name: what the broken code does, in the imperative.
+        file: the path in the package.
+        old: the code to break, which occurs once in the file.
+        new: the broken code.
+        test: a test or a file of tests, as pytest takes it.
+        extra_change: a second guard of the same case, which is broken together with the first.
+    """
 
     name: str
     file: str
     old: str
     new: str
     test: str
-    # A second guard that covers the same case, broken together with the first.
-    also: tuple[str, str] | None = None
+    extra_change: tuple[str, str] | None = None
 
 
-LIFE = "tests/lifecycle"
+LIFECYCLE = "tests/lifecycle"
 MUTATIONS = [
     Mutation(
         "drop the state from the UPDATE's WHERE",
@@ -41,24 +55,24 @@ MUTATIONS = [
         "models/jobs.py",
         "filter(pk=self.pk, state=from_state, attempt=self.attempt)",
         "filter(pk=self.pk, state=from_state)",
-        f"{LIFE}/test_submission.py::test_S16_a_late_answer_while_the_next_is_under_way",
+        f"{LIFECYCLE}/test_submission.py::test_response_for_an_old_attempt_does_not_settle_the_next",
     ),
     Mutation(
         "forget the lease token",
         "models/jobs.py",
         "rows = rows.filter(lease_token=self.lease_token)",
         "pass",
-        f"{LIFE}/test_polling.py::test_poll_never_holds_a_lease_after_it_ended",
+        f"{LIFECYCLE}/test_polling.py::test_poller_without_lease_saves_nothing",
     ),
     Mutation(
-        "claim without re-checking that the row is due",
+        "claim without checking again that the row is due",
         "models/querysets.py",
         "due = self.filter(pk__in=keys).due()",
         "due = self.filter(pk__in=keys)",
         "tests/models/test_querysets.py::test_claim_skips_a_row_changed_since_it_was_read",
     ),
     Mutation(
-        "claim a row that a callback has touched since it was read",
+        "claim a row that a callback has changed since it was read",
         "models/jobs.py",
         "            callback_at__isnull=self.callback_at is None,\n",
         "",
@@ -67,184 +81,191 @@ MUTATIONS = [
     Mutation(
         "claim the jobs of a paused account",
         "models/querysets.py",
-        "if not any(getattr(row, \"is_account_paused\", False) for row in rows):",
+        'if not any(getattr(row, "is_account_paused", False) for row in rows):',
         "if True:",
         "tests/models/test_querysets.py::test_claim_skips_paused_accounts",
     ),
     Mutation(
-        "keep a finished document without counting its download",
-        "lifecycle/downloading.py",
-        "\"download_attempts\": job.download_attempts + 1,",
-        "\"download_attempts\": job.download_attempts,",
-        f"{LIFE}/test_collection.py",
+        "keep a claim after polling without counting the download",
+        "lifecycle/transitions.py",
+        '"download_attempts": job.download_attempts + 1,',
+        '"download_attempts": job.download_attempts,',
+        f"{LIFECYCLE}/test_downloading.py",
     ),
     Mutation(
-        "post before the intent is committed",
+        "send before the intent is committed",
         "lifecycle/submission.py",
         ", durable=True",
         "",
-        f"{LIFE}/test_submission.py::test_prepare_is_no_part_of_a_transaction",
+        f"{LIFECYCLE}/test_submission.py::test_prepare_refuses_to_run_in_a_transaction",
     ),
     Mutation(
-        "send although the process stood still since the intent",
+        "send although the process was suspended since the intent",
         "lifecycle/submission.py",
-        "if time.monotonic() - self.intended_at > conf.deadline:",
+        "if time.monotonic() - self.committed_at > conf.deadline:",
         "if False:",
-        f"{LIFE}/test_submission.py::test_S16_a_worker_that_stood_still_sends_nothing",
+        f"{LIFECYCLE}/test_submission.py::test_worker_frozen_past_deadline_does_not_send",
     ),
     Mutation(
         "send again what may have been accepted",
         "lifecycle/submission.py",
-        "        unconfirmed(job, error)\n",
-        "        not_now(job, error)\n",
-        f"{LIFE}/test_submission.py::test_S5_S7_S8_S9_S10_the_answer_is_lost",
+        "        mark_unconfirmed(job, error)\n",
+        "        retry_submit_later(job, error)\n",
+        f"{LIFECYCLE}/test_submission.py::test_lost_create_response_is_found_by_tag",
     ),
     Mutation(
-        "a lapsed create goes back to pending",
-        "lifecycle/schedule.py",
-        "State.UNCONFIRMED,\n            kind=EventKind.UNCONFIRMED,",
-        "State.PENDING,\n            kind=EventKind.UNCONFIRMED,",
-        f"{LIFE}/test_crashes.py::test_C4_S1_S2_killed_while_submitting",
+        "return an interrupted create to pending",
+        "lifecycle/transitions.py",
+        "State.UNCONFIRMED,\n        kind=EventKind.UNCONFIRMED,\n        require_lease=True,\n"
+        '        note="The worker',
+        "State.PENDING,\n        kind=EventKind.UNCONFIRMED,\n        require_lease=True,\n"
+        '        note="The worker',
+        f"{LIFECYCLE}/test_crashes.py::test_worker_killed_while_submitting_never_creates_twice",
     ),
     Mutation(
-        "let a job's trouble stop its batch",
-        "lifecycle/pacing.py",
-        "except Exception as error:  # noqa: BLE001 - one job's trouble, whatever it is",
-        "except ZeroDivisionError as error:",
-        f"{LIFE}/test_alone.py::test_a_job_whose_answer_cannot_be_written",
+        "let an error of one job end its batch",
+        "lifecycle/isolation.py",
+        "    except Exception as error:\n",
+        "    except ZeroDivisionError as error:\n",
+        f"{LIFECYCLE}/test_isolation.py"
+        "::test_unsaveable_status_is_retried_a_bounded_number_of_times",
     ),
     Mutation(
-        "claim what has killed a worker together with others",
+        "claim a job that killed a worker together with others",
         "lifecycle/submission.py",
-        "if lapsed is not None and wanted > 0:",
+        "if interrupted is not None and count > 0:",
         "if False:",
-        f"{LIFE}/test_alone.py::test_a_template_that_kills_its_worker",
+        f"{LIFECYCLE}/test_isolation.py::test_template_that_kills_workers_fails_after_some_deaths",
     ),
     Mutation(
-        "send anew although a callback came while it waited",
+        "resubmit although a callback came while the job waited",
         "lifecycle/submission.py",
         "if job.attempt and job.callback_at:",
         "if False:",
-        f"{LIFE}/test_reconciliation.py::test_a_callback_before_the_next_attempt",
+        f"{LIFECYCLE}/test_reconciliation.py"
+        "::test_callback_for_a_missing_attempt_stops_the_resubmit",
     ),
     Mutation(
-        "intend to send whatever became known since the claim",
-        "lifecycle/submission.py",
-        "condition=NOT_PROVEN,",
+        "commit an intent although a callback came since the claim",
+        "lifecycle/transitions.py",
+        "            condition=NO_CALLBACK,\n",
         "",
-        f"{LIFE}/test_reconciliation.py::test_a_callback_between_claim_and_intent",
+        f"{LIFECYCLE}/test_reconciliation.py"
+        "::test_callback_between_claim_and_intent_stops_the_resubmit",
     ),
     Mutation(
-        "count downloads only where somebody lives to tell",
+        "count only downloads whose worker survived",
         "lifecycle/downloading.py",
-        "if not is_spooled and spent >= MAX_DOWNLOADS:",
+        "if not is_spooled and earlier_downloads >= MAX_DOWNLOADS:",
         "if False:",
-        f"{LIFE}/test_collection.py::test_workers_that_die_while_they_download",
+        f"{LIFECYCLE}/test_downloading.py::test_downloads_are_bounded_even_if_workers_die",
     ),
     Mutation(
-        "read where the router reads",
+        "read from the router's database",
         "models/managers.py",
         "rows if self._db else rows.using(router.db_for_write(self.model))",
         "rows",
         "tests/models/test_managers.py::test_engine_completes_jobs_despite_a_replica",
     ),
     Mutation(
-        "send an order that was renewed as it was before",
+        "send the input of a job as it was before an update",
         "lifecycle/composition.py",
-        "stored.refresh_from_db()",
+        "job_input.refresh_from_db()",
         "pass",
-        "tests/documents/test_triggers.py::test_a_renewed_order_is_sent_as_it_is_now",
+        "tests/documents/test_triggers.py::test_updated_job_is_sent_with_its_new_input",
     ),
     Mutation(
-        "give somebody's document to who saves",
+        "update another user's job",
         "shortcuts.py",
         "job.owner_id in (None, new_job.owner_id) and",
         "",
-        "tests/documents/test_triggers.py::test_nobody_loses_a_document_by_a_save",
+        "tests/documents/test_triggers.py::test_save_does_not_replace_another_users_job",
     ),
     Mutation(
-        "conclude absence from one early look",
+        "conclude from one early listing that an attempt is missing",
         "lifecycle/reconciliation.py",
         "window = 2 * max(conf.deadline, MAX_RENDER_SECONDS)",
         "window = 1",
-        f"{LIFE}/test_submission.py::test_S10_nothing_is_sent_twice_before_the_window_ends",
+        f"{LIFECYCLE}/test_submission.py"
+        "::test_job_is_not_resubmitted_before_confirmation_window_ends",
     ),
     Mutation(
         "resubmit although a callback proves acceptance",
         "lifecycle/reconciliation.py",
-        "if policy == HOLD or job.callback_at is not None:",
-        "if policy == HOLD:",
-        f"{LIFE}/test_hints.py::test_W3_proof_outweighs_the_log",
+        "if policy == FAIL or job.callback_at is not None:",
+        "if policy == FAIL:",
+        f"{LIFECYCLE}/test_callbacks.py::test_callback_without_log_entry_fails_the_job",
     ),
     Mutation(
-        "trust the callback: completed without asking",
+        "record each delivery of a callback",
         "lifecycle/callbacks.py",
         "callback_at__isnull=True)",
         ")",
-        f"{LIFE}/test_hints.py::test_W5_replay",
+        f"{LIFECYCLE}/test_callbacks.py::test_repeated_callback_changes_nothing",
     ),
     Mutation(
-        "a callback leaves a stale poll its lease",
+        "leave the lease to a poll that is older than the callback",
         "lifecycle/callbacks.py",
-        "due_at=Now(), lease_token=\"\")",
+        'due_at=Now(), lease_token="")',
         "due_at=Now())",
-        f"{LIFE}/test_hints.py::test_W1_a_poll_under_way_loses_no_wake_up",
+        f"{LIFECYCLE}/test_callbacks.py::test_callback_during_a_poll_keeps_the_job_due",
     ),
     Mutation(
-        "ignore Content-Length and a cut body's end",
+        "ignore the end of a truncated document",
         "spool.py",
         'return b"%PDF-" in head and b"%%EOF" in tail',
         'return b"%PDF-" in head',
-        f"{LIFE}/test_collection.py::test_D3_D4_never_half_a_document",
+        f"{LIFECYCLE}/test_downloading.py::test_truncated_download_is_never_stored",
     ),
     Mutation(
-        "store whatever came with status 200",
+        "store whatever has status 200",
         "spool.py",
         "if not IS_VALID_BY_TYPE[document_type](path):",
         "if False:",
-        f"{LIFE}/test_collection.py::test_D7_not_a_document",
+        f"{LIFECYCLE}/test_downloading.py"
+        "::test_response_that_is_not_a_document_is_kept_for_inspection",
     ),
     Mutation(
-        "download again although the spool has it",
+        "download again although the document is in the spool",
         "lifecycle/downloading.py",
-        "if not is_spooled and not fetch(job, path, spent):",
-        "if not fetch(job, path, spent):",
-        f"{LIFE}/test_collection.py::test_F1_storage_down",
+        "if not is_spooled and not download_to_spool(job, path, earlier_downloads):",
+        "if not download_to_spool(job, path, earlier_downloads):",
+        f"{LIFECYCLE}/test_downloading.py::test_storage_errors_cost_no_second_download",
     ),
     Mutation(
         "leave the file of a job that moved on",
         "lifecycle/downloading.py",
-        "        job.file.storage.delete(saved)\n",
+        "        job.file.storage.delete(stored_name)\n",
         "        pass\n",
-        f"{LIFE}/test_collection.py::test_F5_cancelled_while_saving",
+        f"{LIFECYCLE}/test_downloading.py::test_file_of_a_job_cancelled_while_saving_is_deleted",
     ),
     Mutation(
-        "do not remove what a killed save left",
+        "leave the file of a killed save",
         "lifecycle/downloading.py",
-        "            job.file.storage.delete(name)\n",
-        "            pass\n",
-        f"{LIFE}/test_crashes.py::test_D1_D2_F2_killed_while_collecting",
+        "                job.file.storage.delete(name)\n",
+        "                pass\n",
+        f"{LIFECYCLE}/test_crashes.py::test_worker_killed_while_downloading_is_resumed",
     ),
     Mutation(
-        "fail jobs for a rejected key",
+        "fail jobs because of a rejected API key",
         "lifecycle/submission.py",
-        "        back_to_pending(job, error, ACCOUNT_PAUSE_SECONDS, counted=False)\n",
+        "        return_to_pending(job, error, delay=ACCOUNT_PAUSE_SECONDS, counted=False)\n",
         "        fail(job, ErrorCode.REJECTED, error.message)\n",
-        f"{LIFE}/test_submission.py::test_S12_wrong_key_pauses_the_account",
+        f"{LIFECYCLE}/test_submission.py::test_401_pauses_the_account_and_keeps_its_jobs",
     ),
     Mutation(
-        "admit without counting what is in flight",
+        "admit jobs without counting those in flight",
         "lifecycle/submission.py",
-        "free = conf.max_in_flight - account.in_flight",
-        "free = conf.max_in_flight",
-        f"{LIFE}/test_submission.py::test_S17_two_processes_share_the_cap",
+        "free_slots = conf.max_in_flight - limits.in_flight",
+        "free_slots = conf.max_in_flight",
+        f"{LIFECYCLE}/test_submission.py::test_parallel_workers_share_the_in_flight_limit",
     ),
     Mutation(
         "follow redirects",
         "client/transport.py",
-        "allow_redirects=False",
-        "allow_redirects=True",
-        "tests/client/test_calls.py",
+        "                allow_redirects=False,\n",
+        "                allow_redirects=True,\n",
+        "tests/client/test_transport.py",
         ("def get_redirect_target", "def _unused"),
     ),
     Mutation(
@@ -252,31 +273,31 @@ MUTATIONS = [
         "client/transport.py",
         "session.trust_env = False",
         "session.trust_env = True",
-        "tests/client/test_calls.py",
+        "tests/client/test_transport.py",
     ),
     Mutation(
         "accept callback tokens of any signer",
         "callback_urls.py",
-        "job_id, _, attempt = _signer().unsign(token, max_age=TOKEN_MAX_AGE).partition(\"-\")",
-        "job_id, _, attempt = token.split(\".\")[0].partition(\"-\")",
+        'job_id, _, attempt = _signer().unsign(token, max_age=TOKEN_MAX_AGE).partition("-")',
+        'job_id, _, attempt = token.split(".")[0].partition("-")',
         "tests/test_callback_urls.py",
     ),
     Mutation(
-        "any logged-in user may download",
+        "let any user download",
         "models/jobs.py",
-        "return self.owner_id == user.pk or has_perm(\"django_docraptor.view_renderjob\")",
+        'return self.owner_id == user.pk or has_perm("django_docraptor.view_renderjob")',
         "return True",
         "tests/views/test_downloads.py",
     ),
     Mutation(
-        "bill a document again when its page is loaded again",
+        "bill a document again when its page is reloaded",
         "responses/idempotency.py",
-        "return replace(spec, idempotency_key=f\"{key}:{generation}\")",
+        'return replace(spec, idempotency_key=f"{key}:{generation}")',
         "return spec",
         "tests/responses/test_idempotency.py",
     ),
     Mutation(
-        "let an owner try again what may be on the bill",
+        "let an owner retry what may have been billed",
         "views/pages.py",
         "is_free = job.test or job.resume_state is not None or not job.may_have_been_billed",
         "is_free = True",
@@ -285,138 +306,167 @@ MUTATIONS = [
     Mutation(
         "run scripts in a preview",
         "views/documents.py",
-        "response[\"Content-Security-Policy\"] = PREVIEW_POLICY",
+        'response["Content-Security-Policy"] = PREVIEW_POLICY',
         "pass",
         "tests/views/test_documents.py",
     ),
     Mutation(
         "forget the signal that a dead process did not send",
-        "lifecycle/schedule.py",
-        "return sum((_lapsed_creates(), _unsent_signals()))",
-        "return _lapsed_creates()",
-        f"{LIFE}/test_crashes.py::test_killed_before_the_signal",
+        "lifecycle/recovery.py",
+        "return _recover_interrupted_creates() + _send_overdue_signals()",
+        "return _recover_interrupted_creates()",
+        f"{LIFECYCLE}/test_crashes.py::test_signal_is_sent_by_the_next_sweep_after_a_kill",
     ),
     Mutation(
-        "publish what was ordered as private",
+        "publish a private document",
         "lifecycle/submission.py",
         "client.create_hosted_async_doc if self.job.hosted else client.create_async_doc",
         "client.create_hosted_async_doc",
-        f"{LIFE}/test_hosting.py::test_a_private_job_is_not_hosted",
+        f"{LIFECYCLE}/test_hosting.py::test_job_is_not_hosted_by_hosting_options_alone",
     ),
     Mutation(
-        "fetch a hosted document",
+        "download a hosted document",
         "lifecycle/polling.py",
-        "        if job.hosted:\n            published",
-        "        if False:\n            published",
-        f"{LIFE}/test_hosting.py::test_completed",
+        "        if job.hosted:\n            publish_or_fail",
+        "        if False:\n            publish_or_fail",
+        f"{LIFECYCLE}/test_hosting.py::test_hosted_job_completes_without_a_download",
     ),
     Mutation(
-        "say that it has ended although DocRaptor was not reached",
+        "record a document as expired although DocRaptor was not reached",
         "lifecycle/hosting.py",
         "with suppress(NotFoundError):",
         "with suppress(Exception):",
-        f"{LIFE}/test_hosting.py::test_expire_fails",
+        f"{LIFECYCLE}/test_hosting.py::test_failed_expire_leaves_the_document_public",
     ),
     Mutation(
-        "let each of many end it",
+        "record each of several parallel expirations",
         "lifecycle/hosting.py",
         "filter(pk=job.pk, expired_at__isnull=True)",
         "filter(pk=job.pk)",
-        f"{LIFE}/test_hosting.py::test_expire_race",
+        f"{LIFECYCLE}/test_hosting.py::test_parallel_expires_record_one_event",
     ),
     Mutation(
-        "write to the usual storage",
+        "save every document in the default storage",
         "storage.py",
         "return storages[alias] if alias else get_document_storage()",
         "return get_document_storage()",
-        f"{LIFE}/test_collection.py::test_storage_of_a_job",
+        f"{LIFECYCLE}/test_downloading.py::test_job_uses_its_own_storage",
     ),
     Mutation(
-        "trust that a worker finds the same rows",
+        "assume that a worker finds the same rows",
         "admin/changelist_queries.py",
         "if is_same else None",
         "",
-        "tests/admin/test_changelist_queries.py::test_rows_that_depend_on_more",
+        "tests/admin/test_changelist_queries.py"
+        "::test_rows_that_depend_on_the_session_are_stored_as_keys",
     ),
     Mutation(
-        "find rows for whom it may no longer concern",
+        "render rows for a user who lost the permission",
         "admin/changelist_queries.py",
         "    if not (\n",
         "    if False and not (\n",
-        "tests/admin/test_changelist_queries.py::test_permission_lost",
+        "tests/admin/test_changelist_queries.py::test_lost_permission_fails_the_job",
     ),
     Mutation(
-        "prune a job without looking again whether it is finished",
+        "prune a job without checking again that it is finished",
         "retention.py",
         "yield _delete_jobs(old_jobs.filter(pk__in=keys))",
         "yield _delete_jobs(RenderJob.objects.filter(pk__in=keys))",
-        "tests/test_retention.py::test_a_job_that_is_retried_meanwhile_stays",
+        "tests/test_retention.py::test_prune_keeps_a_job_retried_meanwhile",
     ),
     Mutation(
         "prune a job without recording its file",
         "retention.py",
         "DiscardedFile.objects.bulk_create(discarded, ignore_conflicts=True)",
         "pass",
-        "tests/test_retention.py::test_killed",
+        "tests/test_retention.py::test_killed_prune_loses_no_file",
     ),
     Mutation(
         "forget a file that the storage did not delete",
         "retention.py",
         "DiscardedFile.objects.filter(pk__in=deleted).delete()",
         "DiscardedFile.objects.filter(pk__in=[file.name for file in files]).delete()",
-        "tests/test_retention.py::test_a_storage_that_fails",
+        "tests/test_retention.py::test_file_that_cannot_be_deleted_is_tried_again",
     ),
     Mutation(
-        "prune a job whose signal has still to be sent",
+        "prune a job whose signal was not sent",
         "retention.py",
         "        ~Exists(unsent),\n",
         "",
-        "tests/test_retention.py::test_a_job_waits_for_its_signal",
+        "tests/test_retention.py::test_prune_keeps_a_job_with_an_unsent_signal",
     ),
-]  # fmt: skip
+]
 
 
 def main() -> int:
-    """Try every mutation; return how many survived."""
-    survived = 0
+    """Check or run every mutant; return the exit status."""
+    parser = argparse.ArgumentParser(description="Break each guard and check that its test fails.")
+    parser.add_argument(
+        "--check", action="store_true", help="only check that the code and the tests exist"
+    )
+    options = parser.parse_args()
+    problems = [problem for mutation in MUTATIONS for problem in find_problems(mutation)]
+    for problem in problems:
+        print(problem)
+    if problems or options.check:
+        return 1 if problems else 0
+    return 1 if run_all() else 0
+
+
+def find_problems(mutation: Mutation) -> Iterator[str]:
+    """Yield what keeps a mutant from being made: the code to break, or its test, is missing."""
+    file = PACKAGE / mutation.file
+    text = file.read_text() if file.exists() else ""
+    for old in (mutation.old, *(mutation.extra_change or ())[:1]):
+        if (count := text.count(old)) != 1:
+            yield f"{mutation.name}: {old!r} occurs {count} times in {mutation.file}"
+    path, *names = mutation.test.split("::")
+    if not (ROOT / path).exists():
+        yield f"{mutation.name}: {path} does not exist"
+    elif names and names[-1] not in _function_names(ROOT / path):
+        yield f"{mutation.name}: {path} has no test {names[-1]}"
+
+
+def _function_names(path: Path) -> set[str]:
+    nodes = ast.walk(ast.parse(path.read_text()))
+    return {node.name for node in nodes if isinstance(node, ast.FunctionDef)}
+
+
+def run_all() -> int:
+    """Run every mutant, and return the number of survivors."""
+    survivors = 0
     for mutation in MUTATIONS:
         started = time.monotonic()
-        verdict = attempt(mutation)
-        survived += verdict != "killed"
-        print(
-            f"{verdict:<9} {time.monotonic() - started:5.1f} s  {mutation.name}  [{mutation.test}]"
-        )
-        sys.stdout.flush()
-    print(f"{len(MUTATIONS)} mutations, {survived} not killed")
-    return survived
+        verdict = run_mutant(mutation)
+        survivors += verdict != "killed"
+        seconds = time.monotonic() - started
+        print(f"{verdict:<9} {seconds:5.1f} s  {mutation.name}  [{mutation.test}]", flush=True)
+    print(f"{len(MUTATIONS)} mutants, {survivors} not killed")
+    return survivors
 
 
-def attempt(mutation: Mutation) -> str:
-    """Run the named test against the mutated copy."""
-    with tempfile.TemporaryDirectory() as copy:
+def run_mutant(mutation: Mutation) -> str:
+    """Run the test in a copy of the code with the broken guard."""
+    with tempfile.TemporaryDirectory() as directory:
+        copy = Path(directory)
         for name in ("django_docraptor", "tests"):
-            ignored = shutil.ignore_patterns("__pycache__")
-            shutil.copytree(ROOT / name, Path(copy) / name, ignore=ignored)
+            shutil.copytree(ROOT / name, copy / name, ignore=shutil.ignore_patterns("__pycache__"))
         shutil.copy(ROOT / "pyproject.toml", copy)
-        file = Path(copy) / "django_docraptor" / mutation.file
-        text = file.read_text()
-        if mutation.old not in text:
-            return "NOT FOUND"
-        text = text.replace(mutation.old, mutation.new)
-        file.write_text(text.replace(*mutation.also) if mutation.also else text)
-        command = [
-            sys.executable,
-            "-m",
-            "pytest",
-            "-q",
-            "-x",
-            "-p",
-            "no:cacheprovider",
-            mutation.test,
-        ]
-        done = subprocess.run(command, cwd=copy, capture_output=True, timeout=300, check=False)
-        return {0: "SURVIVED", 1: "killed"}.get(done.returncode, f"ERROR {done.returncode}")
+        file = copy / "django_docraptor" / mutation.file
+        text = file.read_text().replace(mutation.old, mutation.new)
+        if mutation.extra_change:
+            text = text.replace(*mutation.extra_change)
+        file.write_text(text)
+        options = ["-q", "-x", "-p", "no:cacheprovider"]
+        done = subprocess.run(
+            [sys.executable, "-m", "pytest", *options, mutation.test],
+            cwd=copy,
+            capture_output=True,
+            timeout=300,
+            check=False,
+        )
+    return {0: "SURVIVED", 1: "killed"}.get(done.returncode, f"ERROR {done.returncode}")
 
 
 if __name__ == "__main__":
-    sys.exit(1 if main() else 0)
+    sys.exit(main())

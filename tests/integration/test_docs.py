@@ -4,6 +4,7 @@ import os
 import re
 import subprocess
 import sys
+import textwrap
 from pathlib import Path
 
 import pytest
@@ -14,8 +15,14 @@ from django_docraptor import conf, signals, states
 ROOT = Path(__file__).resolve().parents[2]
 REFERENCE = ROOT / "docs" / "reference"
 PACKAGE = ROOT / "django_docraptor"
-PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").rglob("*.md"))]
-LINK = re.compile(r"\]\((?!https?://|#)([^)#]+)[^)]*\)")
+PAGES = [
+    *sorted(ROOT.glob("*.md")),
+    ROOT / "benchmarks" / "README.md",
+    ROOT / "example_project" / "README.md",
+    *sorted((ROOT / "docs").rglob("*.md")),
+]
+LINK = re.compile(r"\]\((?!https?://)([^)#]*)#?([^)]*)\)")
+FENCE = re.compile(r"^ *```.*?^ *```$", re.MULTILINE | re.DOTALL)
 
 
 def headings(page: str, level: int = 2) -> list[str]:
@@ -69,11 +76,26 @@ def test_commands_are_documented() -> None:
     assert sorted(headings("commands.md")) == sorted(file.stem for file in commands)
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def anchors(page: Path) -> set[str]:
+    """Return the anchors of a page's headings, as Sphinx and code hosts write them."""
+    titles = re.findall(r"^#+ (.+)$", FENCE.sub("", page.read_text()), re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", title).lower().replace(" ", "-") for title in titles}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_links_are_valid(page: Path) -> None:
-    """A relative link or image in the documentation is a file of this repository."""
-    missing = [link for link in LINK.findall(page.read_text()) if not (page.parent / link).exists()]
-    assert not missing
+    """A relative link or image is a file of this repository; its anchor is a heading."""
+    for path, anchor in LINK.findall(FENCE.sub("", page.read_text())):
+        target = page.parent / path if path else page
+        assert target.exists(), path
+        assert not anchor or anchor in anchors(target), f"{path}#{anchor}"
+
+
+def test_state_diagram_is_the_codes() -> None:
+    """The design shows the same diagram as the module of the states, line by line."""
+    diagram = (states.__doc__ or "").partition("``::\n\n")[2]
+    page = (ROOT / "docs" / "explanation" / "design.md").read_text()
+    assert f"```\n{textwrap.dedent(diagram)}```" in page
 
 
 def test_every_page_is_in_the_index() -> None:

@@ -27,7 +27,6 @@ plugins = mypy_django_plugin.main
 django_settings_module = tests.settings
 """
 
-pytestmark = pytest.mark.services("node", "mypy", "pyright")
 # Codes of the errors in a line, by file and line.
 Errors = Mapping[tuple[str, int], set[str]]
 
@@ -99,6 +98,7 @@ def expected_errors(checker: str) -> Errors:
     }
 
 
+@pytest.mark.services("node", "mypy", "pyright")
 @pytest.mark.parametrize("checker", ["mypy", "pyright"])
 def test_checker_finds_the_mistakes_and_nothing_else(
     checker: str, request: pytest.FixtureRequest
