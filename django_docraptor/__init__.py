@@ -80,6 +80,7 @@ __all__ = [
     "render_hosted_now",
     "render_now",
     "retry",
+    "run_step",
     "wait_for_job",
 ]
 
@@ -139,6 +140,7 @@ _EXPORTS = {
     "states": ["ErrorCode", "EventKind", "State"],
     "views": ["DocumentMixin", "DocumentView"],
     "waiting": ["await_for_job", "wait_for_job"],
+    "wakeups": ["run_step"],
 }
 _MODULES = {name: module for module, names in _EXPORTS.items() for name in names}
 
@@ -221,6 +223,7 @@ if TYPE_CHECKING:
     from django_docraptor.states import ErrorCode, EventKind, State
     from django_docraptor.views import DocumentMixin, DocumentView
     from django_docraptor.waiting import await_for_job, wait_for_job
+    from django_docraptor.wakeups import run_step
 
 else:  # hidden from type checkers, which would take any name for an Any
 

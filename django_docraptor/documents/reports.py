@@ -167,14 +167,16 @@ class QuerysetDocument(Document[Any], Generic[M]):
         ) -> SavedDocument: ...
 
         @classmethod
-        def render_now(cls, *args: Any, **kwargs: Any) -> Any: ...
+        def render_now(cls, *args: Any, **kwargs: Any) -> Any:
+            """Render a report synchronously, without a job."""
 
         @classmethod
         def preview_html(
             cls,
             source: QuerySet[M] | StoredQuery | None = None,
             **kwargs: Unpack[ReportOptions],
-        ) -> str: ...
+        ) -> str:
+            """Return the HTML that would be sent now."""
 
         @classmethod
         def spec(
@@ -183,7 +185,8 @@ class QuerysetDocument(Document[Any], Generic[M]):
             *,
             snapshot: bool = False,
             **kwargs: Unpack[ReportOptions],
-        ) -> JobSpec: ...
+        ) -> JobSpec:
+            """Return the JobSpec of a report."""
 
     @classmethod
     def _build(cls, source: Any, overrides: dict[str, Any]) -> "QuerysetDocument[M]":
