@@ -159,6 +159,7 @@ def test_callable_api_key_is_not_called() -> None:
 
 
 @pytest.mark.fault("W9")
+@pytest.mark.check("E005")
 def test_callback_url_must_use_https() -> None:
     """A callback URL without https is an error in production, and allowed while debugging."""
     wrong = RIGHT | {"CALLBACK_BASE_URL": "http://shop.example"}

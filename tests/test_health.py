@@ -1,28 +1,14 @@
 """The health report and its problems, and the banner in the admin."""
 
-import json
-from io import StringIO
-
 import pytest
-from django.core.management import call_command
 from django.urls import reverse
 
-from django_docraptor import health, lifecycle, shortcuts
+from django_docraptor import health, lifecycle
 from django_docraptor.models import Account, Heartbeat
 from django_docraptor.sandbox import Sandbox
 from tests.support.jobs import enqueue, run_until_finished, skip_time
 
 pytestmark = pytest.mark.django_db(transaction=True)
-
-
-def status(*arguments: str) -> tuple[str, int]:
-    """What the command prints, and its exit code."""
-    out = StringIO()
-    try:
-        call_command("docraptor_status", *arguments, stdout=out, no_color=True)
-    except SystemExit as stop:
-        return out.getvalue(), int(stop.code or 0)
-    return out.getvalue(), 0
 
 
 def test_idle_site_has_no_problem(sandbox: Sandbox, documents_dir) -> None:
@@ -32,7 +18,6 @@ def test_idle_site_has_no_problem(sandbox: Sandbox, documents_dir) -> None:
     assert found.lag == 0
     assert set(found.counts.values()) == {0}
     assert health.health_problems() == []
-    assert status()[1] == 0
 
 
 def test_waiting_job_without_any_tick_is_a_problem(sandbox: Sandbox) -> None:
@@ -42,10 +27,6 @@ def test_waiting_job_without_any_tick_is_a_problem(sandbox: Sandbox) -> None:
     (problem,) = health.health_problems()
     assert "5 min" in problem
     assert "the engine has never run" in problem
-    text, code = status()
-    assert code == 1
-    assert problem in text
-    assert status("--max-lag", "1000")[1] == 0
 
 
 def test_problem_distinguishes_missing_ticks_from_busy_workers(sandbox: Sandbox) -> None:
@@ -81,14 +62,6 @@ def test_paused_accounts_are_problems_with_reasons(sandbox: Sandbox) -> None:
     assert any(
         "other submits no new documents until" in text and "HTTP 503" in text for text in problems
     )
-
-
-def test_status_json(sandbox: Sandbox) -> None:
-    """Monitors get the same as JSON."""
-    shortcuts.enqueue(name="a", content="-")
-    found = json.loads(status("--json")[0])
-    assert found["counts"]["pending"] == 1
-    assert found["problems"] == []
 
 
 def test_admin_shows_the_problem_in_a_banner(sandbox: Sandbox, admin_client) -> None:

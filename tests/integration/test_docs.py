@@ -11,6 +11,7 @@ import pytest
 from django.dispatch import Signal
 
 from django_docraptor import conf, signals, states
+from tests.support.markers import names_by_code
 
 ROOT = Path(__file__).resolve().parents[2]
 REFERENCE = ROOT / "docs" / "reference"
@@ -46,16 +47,26 @@ def test_defaults_are_documented() -> None:
         assert f"`{default}`" in text.partition(f"## {key.upper()}\n")[2].partition("\n## ")[0]
 
 
-def test_checks_are_documented() -> None:
-    """Every check ID that the code can report has a heading."""
-    given = set()
+def check_ids() -> set[str]:
+    """Return every check ID that the code can report."""
+    ids = set()
     for file in [PACKAGE / "checks.py", *PACKAGE.glob("*/checks.py")]:
         text = file.read_text()
         for kind, number in re.findall(r"_(error|warning)\(\s*(?:document,\s*)?(\d+),", text):
-            given.add(f"django_docraptor.{kind[0].upper()}{int(number):03}")
-        given.update(re.findall(r'id="(django_docraptor\.[EW]\d+)"', text))
-    assert given
-    assert set(headings("checks.md")) == given
+            ids.add(f"django_docraptor.{kind[0].upper()}{int(number):03}")
+        ids.update(re.findall(r'id="(django_docraptor\.[EW]\d+)"', text))
+    assert ids
+    return ids
+
+
+def test_checks_are_documented() -> None:
+    """Every check ID that the code can report has a heading."""
+    assert set(headings("checks.md")) == check_ids()
+
+
+def test_checks_are_tested() -> None:
+    """Every check ID that the code can report is in the marker of a test, and no other."""
+    assert {f"django_docraptor.{number}" for number in names_by_code("check")} == check_ids()
 
 
 def test_states_and_error_codes_are_documented() -> None:
