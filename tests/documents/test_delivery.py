@@ -268,7 +268,7 @@ def test_previous_file_that_cannot_be_deleted_is_logged(
     job = make_completed_job()
     with django_capture_on_commit_callbacks(execute=True):
         assert delivered_document.deliver(job)
-    assert "stays in the storage" in caplog.text
+    assert "could not delete the replaced file" in caplog.text
     assert field_content(invoice).endswith(job.pk.hex.encode())
 
 

@@ -149,7 +149,7 @@ def test_queryset_and_filters_exclude_each_other(report) -> None:
 def test_other_sources_are_refused(report) -> None:
     """A source that is not a queryset of the report's model is refused."""
     for wrong in (Invoice(), [1], get_user_model().objects.all()):
-        with pytest.raises(ValidationError, match="Report is made from a queryset of Invoice"):
+        with pytest.raises(ValidationError, match="Report requires a queryset of Invoice"):
             report.enqueue(wrong)
 
 
