@@ -36,20 +36,24 @@ def test_package_is_typed() -> None:
     assert (PACKAGE / "py.typed").is_file()
 
 
-def test_dependencies() -> None:
-    """A project that installs us gets these, and no more."""
+def test_required_dependencies_are_few() -> None:
+    """The package requires these distributions and no others."""
     assert PYPROJECT["project"]["dependencies"] == [
         "django>=5.2",
-        "celery>=5.5",
         "requests>=2.32",
         "urllib3>=2.6.3",
-        "django-storages>=1.14.4",
     ]
 
 
-def test_extras() -> None:
-    """What only some projects need is asked for by name."""
-    assert set(PYPROJECT["project"]["optional-dependencies"]) == {"redis", "s3", "sandbox"}
+def test_optional_dependencies_are_extras() -> None:
+    """Distributions that only some projects need are extras."""
+    assert set(PYPROJECT["project"]["optional-dependencies"]) == {
+        "celery",
+        "django-tasks",
+        "redis",
+        "s3",
+        "sandbox",
+    }
 
 
 def test_init_imports_only_the_standard_library() -> None:

@@ -9,11 +9,12 @@ from celery.signals import before_task_publish
 from django.contrib.auth.models import User
 from django.urls import reverse
 
-from django_docraptor import lifecycle, shortcuts, tasks
+from django_docraptor import lifecycle, shortcuts, wakeups
 from django_docraptor.callback_urls import make_token
 from django_docraptor.client.failures import FailedResponse
 from django_docraptor.hosted import HostedDocument
 from django_docraptor.models import Account, Heartbeat, RenderEvent, RenderJob
+from django_docraptor.runners import Step
 from django_docraptor.sandbox import Fault, Sandbox
 from django_docraptor.states import FINAL_STATES
 from tests.support.jobs import enqueue, run_until_finished
@@ -74,7 +75,7 @@ def run_with_fault(sandbox: Sandbox, fault: Fault | None) -> RenderJob:
     if fault:
         sandbox.add_fault(fault)
     job = run_until_finished(enqueue(content=HTML, test=False))
-    Account.objects.update(paused_until=None, circuit_open_until=None, faults=0)
+    Account.objects.update(paused_until=None, circuit_open_until=None, failures=0)
     return job
 
 
@@ -109,7 +110,7 @@ def test_no_secret_is_written_anywhere(
     tokens = [make_token(job.pk, job.attempt) for job in jobs]
     for token in tokens:
         assert client.post(reverse("django_docraptor:callback", args=[token])).status_code == 204
-    tasks.ring(tasks.tick)
+    assert wakeups.notify(Step.DISPATCH)
     client.force_login(User.objects.create_superuser("admin"))
     pages = [client.get(reverse("admin:django_docraptor_renderjob_changelist"))]
     for job in jobs:
