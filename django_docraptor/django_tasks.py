@@ -5,6 +5,7 @@ with a database store a row for each message, so that messages are joined here, 
 :func:`perform` by its path: it must not move.
 """
 
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
@@ -13,12 +14,12 @@ from django.utils import timezone
 from django_docraptor import wakeups
 from django_docraptor.conf import conf
 from django_docraptor.models import RenderJob, SentWakeup
-from django_docraptor.runners import Step, find_task_backend, has_task_queue
-
-try:
-    from django.tasks import task
-except ImportError:
-    from django_tasks import task
+from django_docraptor.runners import (
+    Step,
+    find_task_backend,
+    has_task_queue,
+    import_django_tasks,
+)
 
 # Seconds for which a message that no worker has taken yet stands for all others of its step.
 JOIN_SECONDS = 5.0
@@ -30,10 +31,20 @@ WATCH_SECONDS = 15.0
 WATCH = "watch"
 
 
-@task(
-    backend=conf.django_tasks.get("backend", "default"),
-    queue_name=conf.django_tasks.get("queue_name", "default"),
-)
+def _task(function: Callable[[str], None]) -> Any:
+    """Make a function a task of the configured backend and queue.
+
+    Raises:
+        ImproperlyConfigured: TASKS has no such backend, or the backend no such queue.
+    """
+    return import_django_tasks().task(
+        function,
+        backend=conf.django_tasks.get("backend", "default"),
+        queue_name=conf.django_tasks.get("queue_name", "default"),
+    )
+
+
+@_task
 def perform(step: str) -> None:
     """Run one step in a worker."""
     # First the next look, and the end of the joining: a worker may be killed in the step.

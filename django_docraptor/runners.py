@@ -7,6 +7,7 @@ may name a class of its own, with the methods of :class:`Runner`, in ``DOCRAPTOR
 import os
 import sys
 from enum import StrEnum
+from importlib import import_module
 from typing import Any, Protocol
 
 from django.utils.module_loading import import_string
@@ -88,7 +89,7 @@ def get_runner() -> Runner:
 
 
 def default_runner_name() -> str:
-    """Return Celery's name if Celery has a broker, else django.tasks' if it has a worker's queue."""
+    """Return "celery" if it has a broker, else "django.tasks" if its backend has workers."""
     # A project that has a Celery app has imported Celery; the others are spared the time.
     if ("celery" in sys.modules or "CELERY_BROKER_URL" in os.environ) and _has_celery_broker():
         return "celery"
@@ -129,22 +130,22 @@ def has_task_queue() -> bool:
 
 def find_task_backend() -> Any:
     """Return the configured backend of django.tasks, or ``None`` if there is none."""
-    task_backends = _task_backends()
     try:
-        return task_backends[conf.django_tasks.get("backend", "default")]
-    except Exception:  # noqa: BLE001 - no such alias, or a backend that cannot be made
+        return import_django_tasks().task_backends[conf.django_tasks.get("backend", "default")]
+    except Exception:  # noqa: BLE001 - no library, no such alias, or a backend that cannot be made
         return None
 
 
-def _task_backends() -> Any:
+def import_django_tasks() -> Any:
+    """Return the module ``django.tasks``; before Django 6.0, its equal in the package django-tasks.
+
+    Raises:
+        ImportError: there is neither.
+    """
     try:
-        from django.tasks import task_backends
+        return import_module("django.tasks")
     except ImportError:
-        try:
-            from django_tasks import task_backends
-        except ImportError:
-            return {}
-    return task_backends
+        return import_module("django_tasks")
 
 
 def is_without_worker(backend: Any) -> bool:

@@ -26,6 +26,8 @@ class SiteRunner:
         apps: more installed apps.
         tasks: more settings.
         migrates: whether the apps have tables.
+        needs_tick: whether delayed tasks may be lost with a killed worker for minutes, so that
+            only a tick finds the due jobs.
     """
 
     broker: str = "files"
@@ -35,6 +37,7 @@ class SiteRunner:
     apps: list[str] = field(default_factory=list)
     tasks: dict[str, Any] = field(default_factory=dict)
     migrates: bool = False
+    needs_tick: bool = False
 
     @property
     def environment(self) -> dict[str, str]:
@@ -45,6 +48,11 @@ class SiteRunner:
         """Create the tables of the runner's own apps."""
         if self.migrates:
             site.run("django", "migrate", "-v", "0")
+
+    def start_tick(self, site: Site) -> None:
+        """Start the safety net that the documentation asks for, if this runner needs it."""
+        if self.needs_tick:
+            site.start("tick", "django", "docraptor_tick", "--loop", "--interval", "3")
 
     def start(self, site: Site) -> ManagedProcess:
         """Start a worker and wait until it is ready."""
@@ -92,6 +100,9 @@ def _rq(queue: str) -> SiteRunner:
         ready="Listening on",
         apps=["django_rq"],
         tasks={"TASKS": {"default": backend}, "RQ_QUEUES": {queue: {"URL": REDIS_URL}}},
+        # The lock of RQ's scheduler outlives a killed worker, and others try for it only every
+        # ten minutes.
+        needs_tick=True,
     )
 
 

@@ -5,6 +5,7 @@ import os
 
 from kombu.transport import TRANSPORT_ALIASES
 
+from tests.chaos.time_scale import DEADLINE, scale_states
 from tests.settings import *  # noqa: F403
 from tests.settings import DOCRAPTOR as ENGINE
 
@@ -27,6 +28,10 @@ CELERY_BEAT_SCHEDULE = {
         "options": {"expires": 10},
     }
 }
+# Leases and log checks in a thirtieth of their time.
+if os.environ.get("SITE_SCALE_TIME") == "1":
+    scale_states()
+    DOCRAPTOR |= {"DEADLINE": DEADLINE}
 # Apps, TASKS and RQ_QUEUES of a backend of django.tasks.
 globals().update(json.loads(os.environ.get("SITE_TASKS", "{}")))
 INSTALLED_APPS += json.loads(os.environ.get("SITE_APPS", "[]"))  # noqa: F405

@@ -1,6 +1,5 @@
 """The same story with each runner: documents complete, once each, whatever wakes the workers."""
 
-import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 
@@ -21,11 +20,11 @@ def start_runner(request: pytest.FixtureRequest, start_site) -> Iterator[StartRu
     with ExitStack() as stack:
         runner = stack.enter_context(site_runner(request.param))
 
-        def start(**engine: object) -> tuple[Site, SiteRunner]:
+        def start(*, scale_time: bool = False, **engine: object) -> tuple[Site, SiteRunner]:
             site = start_site(
                 "postgresql",
                 runner.broker,
-                environment=runner.environment,
+                environment=runner.environment | {"SITE_SCALE_TIME": str(int(scale_time))},
                 **{**runner.engine, **engine},
             )
             runner.prepare(site)
@@ -67,18 +66,21 @@ def test_lone_documents_complete_soon(start_runner: StartRunner) -> None:
     site.assert_consistent(jobs)
 
 
+def wait_for_creates(site: Site, count: int) -> None:
+    """Wait until DocRaptor has received so many create calls."""
+    wait_until("create calls", lambda: site.control.ledger.create_calls >= count, 60)
+
+
 @pytest.mark.fault("P7")
 def test_killed_workers_are_replaced(start_runner: StartRunner) -> None:
     """A worker that is killed three times with documents in progress renders none twice."""
-    site, runner = start_runner()
+    site, runner = start_runner(scale_time=True)
     worker = runner.start(site)
     jobs = site.enqueue(40)
-    for round_number in range(1, 4):
-        enough = 10 * round_number
-        wait_until("creates", lambda: site.control.ledger.create_calls >= min(40, enough), 60)  # noqa: B023
+    for count in (5, 15, 25):
+        wait_for_creates(site, count)
         worker.kill_all()
-        time.sleep(0.2)
         worker = runner.start(site)
-    # A create call that was interrupted is looked up when its lease of 180 s ends.
-    site.wait_for_all(240)
+    runner.start_tick(site)
+    site.wait_for_all(120)
     site.assert_consistent(jobs)

@@ -10,7 +10,15 @@ from typing import Any
 import psycopg
 import pymysql
 
-TABLES = ["renderevent", "renderinput", "renderjob", "discardedfile", "account", "heartbeat"]
+TABLES = [
+    "renderevent",
+    "renderinput",
+    "renderjob",
+    "discardedfile",
+    "account",
+    "heartbeat",
+    "sentwakeup",
+]
 
 
 class Database:
