@@ -59,8 +59,8 @@ def test_aenqueue_validates_its_arguments() -> None:
 
 def test_aenqueue_many_keeps_the_order() -> None:
     """The jobs are returned in the order of their specs."""
-    orders = [JobSpec(name=f"{number}.pdf", content=HTML) for number in range(3)]
-    jobs = asyncio.run(aenqueue_many(orders))
+    specs = [JobSpec(name=f"{number}.pdf", content=HTML) for number in range(3)]
+    jobs = asyncio.run(aenqueue_many(specs))
     assert [job.name for job in jobs] == ["0.pdf", "1.pdf", "2.pdf"]
 
 

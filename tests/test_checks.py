@@ -303,6 +303,36 @@ def test_limitation_of_the_runner_is_a_warning(options: dict[str, bool], limitat
     assert message.msg.startswith(f"The runner is 'celery'. {limitation}")
 
 
+@pytest.mark.check("W002")
+def test_queue_that_tasks_does_not_list_is_a_warning() -> None:
+    """A queue that the backend would refuse is named before anything is sent to it."""
+    backend = {"BACKEND": "tests.support.runners.RecordingTaskBackend", "QUEUES": ["default"]}
+    options = {"RUNNER": "django.tasks", "DJANGO_TASKS": {"queue_name": "documents"}}
+    with override_settings(DOCRAPTOR=RIGHT | options, TASKS={"default": backend}):
+        (message,) = checks.check_runner(None)
+    assert ids([message]) == ["W002"]
+    assert "does not list the queue 'documents'" in message.msg
+
+
+@pytest.mark.check("I001")
+def test_deployment_check_names_the_runner_in_force() -> None:
+    """The message names the runner and what it lacks, if anything."""
+    with celery_app(broker_url="amqp://127.0.0.1"):
+        (message,) = checks.check_runner_in_force(None)
+    assert ids([message]) == ["I001"]
+    assert message.msg == "The runner in force is 'celery'. It lacks nothing."
+    with override_settings(DOCRAPTOR=RIGHT | {"RUNNER": "none"}):
+        (message,) = checks.check_runner_in_force(None)
+    assert message.msg.startswith("The runner in force is 'none'. No queue wakes a worker")
+
+
+@pytest.mark.check("I001")
+def test_deployment_check_leaves_a_broken_runner_to_its_error() -> None:
+    """A runner that cannot be loaded is reported once, by E023."""
+    with override_settings(DOCRAPTOR=RIGHT | {"RUNNER": "tests.test_checks.BrokenRunner"}):
+        assert checks.check_runner_in_force(None) == []
+
+
 @pytest.mark.check("E023")
 @pytest.mark.parametrize("runner", ["shop.runners.Nowhere", "tests.test_checks.BrokenRunner"])
 def test_runner_that_cannot_be_loaded_is_an_error(runner: str) -> None:

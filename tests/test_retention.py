@@ -457,9 +457,9 @@ def test_file_in_a_missing_storage_is_tried_again(caplog) -> None:
         ({"public_url": "https://example.com/x", "hosted_expires_at": seconds_from_now(-60)}, 1),
         ({"public_url": ""}, 1),
     ],
-    ids=["for ever", "still", "no more", "ended"],
+    ids=["no expiry time", "not expired", "past its time", "expired"],
 )
-def test_a_public_document(columns: dict, jobs: int) -> None:
-    """A hosted document that is public keeps its row: without it nobody could end it."""
+def test_prune_keeps_a_public_document(columns: dict, jobs: int) -> None:
+    """A hosted document that is public keeps its row, without which it could not be expired."""
     finished_job(file=False, hosted=True, **columns)
     assert run().jobs == jobs

@@ -151,8 +151,8 @@ def test_parallel_batches_with_shared_keys_store_one_job_per_key() -> None:
     """Parallel batches with the same keys get the same job for each key."""
 
     def batch() -> list[uuid.UUID]:
-        orders = [JobSpec(**GOOD, idempotency_key=f"key-{number}") for number in range(5)]
-        return [job.pk for job in enqueue_many([*orders, JobSpec(**GOOD)])]
+        specs = [JobSpec(**GOOD, idempotency_key=f"key-{number}") for number in range(5)]
+        return [job.pk for job in enqueue_many([*specs, JobSpec(**GOOD)])]
 
     first, second, third = run_in_threads(3, batch)
     assert first[:5] == second[:5] == third[:5]
@@ -183,9 +183,9 @@ def test_enqueue_many_keeps_the_order() -> None:
 
 def test_enqueue_many_joins_equal_keys_in_one_call() -> None:
     """Specs with the same key share a job; equal specs without a key do not."""
-    order = JobSpec(**GOOD)
+    spec = JobSpec(**GOOD)
     keyed = [JobSpec(**GOOD, idempotency_key="a"), JobSpec(**GOOD, idempotency_key="a")]
-    jobs = enqueue_many([*keyed, order, order])
+    jobs = enqueue_many([*keyed, spec, spec])
     assert jobs[0].pk == jobs[1].pk
     assert len({job.pk for job in jobs}) == RenderJob.objects.count() == 3
 
@@ -207,14 +207,14 @@ def count_queries(count: int) -> int:
     """Return the number of queries for so many specs."""
     invoice = Invoice.objects.create(number="1")
     owner = get_user_model().objects.create(username=str(uuid.uuid4()))
-    orders = [
+    specs = [
         JobSpec(**GOOD, source=invoice, owner=owner, idempotency_key=str(uuid.uuid4()))
         for _ in range(count)
     ]
     with CaptureQueriesContext(
         connection,
     ) as queries:
-        enqueue_many(orders)
+        enqueue_many(specs)
     return len(queries)
 
 
@@ -231,11 +231,11 @@ def test_enqueue_many_works_in_batches() -> None:
 @pytest.mark.django_db(transaction=True)
 def test_enqueue_many_stores_thousands(settings) -> None:
     """Thousands of jobs are stored in one transaction, and found by their keys."""
-    orders = [JobSpec(**GOOD, idempotency_key=f"key-{number}") for number in range(3_000)]
+    specs = [JobSpec(**GOOD, idempotency_key=f"key-{number}") for number in range(3_000)]
     with transaction.atomic():
-        first = enqueue_many(orders)
+        first = enqueue_many(specs)
     assert RenderJob.objects.count() == 3_000
-    assert [job.pk for job in enqueue_many(orders)] == [job.pk for job in first]
+    assert [job.pk for job in enqueue_many(specs)] == [job.pk for job in first]
 
 
 # --- retry and cancel ------------------------------------------------------------------------
@@ -427,9 +427,9 @@ def test_enqueue_many_is_atomic(sandbox, django_user_model) -> None:
         JobSpec(name="a.pdf", content=HTML),
         JobSpec(name="b.pdf", content=HTML, owner=stale),
     )
-    for orders in ([good, bad], [bad]):
+    for specs in ([good, bad], [bad]):
         with pytest.raises(IntegrityError):
-            enqueue_many(orders)
+            enqueue_many(specs)
     assert RenderJob.objects.count() == 1
 
 
@@ -437,7 +437,7 @@ def test_enqueue_many_survives_a_key_stored_meanwhile(sandbox, monkeypatch) -> N
     """If another process stores a key first, its job is returned and the others are stored."""
     theirs = enqueue(name="a.pdf", content=HTML, idempotency_key="a")
     monkeypatch.setattr(shortcuts, "_find_existing_jobs", lambda specs: {})
-    orders = [JobSpec(name=f"{key}.pdf", content=HTML, idempotency_key=key) for key in "ab"]
-    found, made = enqueue_many(orders)
+    specs = [JobSpec(name=f"{key}.pdf", content=HTML, idempotency_key=key) for key in "ab"]
+    found, made = enqueue_many(specs)
     assert found.pk == theirs.pk
     assert RenderJob.objects.get(idempotency_key="b").pk == made.pk

@@ -45,8 +45,8 @@ pytestmark = pytest.mark.django_db
 )
 def test_search_finds_ids_keys_and_name_prefixes(client: Client, term: Any) -> None:
     """A job is found by its ID, its status ID, its whole key, or the start of its name."""
-    order = {"name": "invoice-77.pdf", "idempotency_key": "order-77"}
-    job = create_admin_job(State.QUEUED, order, status_id="0f3c-status")
+    options = {"name": "invoice-77.pdf", "idempotency_key": "order-77"}
+    job = create_admin_job(State.QUEUED, options, status_id="0f3c-status")
     create_admin_job(State.QUEUED, {"name": "invoice-8.pdf"}, status_id="other")
     found = client.get(LIST, {"q": term(job)}).context["cl"].result_list
     assert [row.pk for row in found] == [job.pk]
@@ -55,8 +55,8 @@ def test_search_finds_ids_keys_and_name_prefixes(client: Client, term: Any) -> N
 @pytest.mark.parametrize("term", ["0f3c", "order", "voice", "77"])
 def test_search_finds_no_parts(client: Client, term: str) -> None:
     """Parts of IDs, and text inside a name, are not searched, since that would scan all rows."""
-    order = {"name": "invoice-77.pdf", "idempotency_key": "order-77"}
-    create_admin_job(State.QUEUED, order, status_id="0f3c-status")
+    options = {"name": "invoice-77.pdf", "idempotency_key": "order-77"}
+    create_admin_job(State.QUEUED, options, status_id="0f3c-status")
     assert client.get(LIST, {"q": term}).context["cl"].result_list == []
 
 
@@ -81,9 +81,9 @@ def test_search_by_id_does_not_compare_names(client: Client) -> None:
 def test_filters_narrow_the_list(client: Client, query: dict[str, str], names: list[str]) -> None:
     """The list can be filtered, and shows the newest jobs first."""
     create_admin_job(
-        order={"name": "a.xlsx", "document_type": "xlsx", "document": "shop.InvoicePDF"}
+        options={"name": "a.xlsx", "document_type": "xlsx", "document": "shop.InvoicePDF"}
     )
-    create_admin_job(order={"name": "b.pdf", "test": True})
+    create_admin_job(options={"name": "b.pdf", "test": True})
     create_admin_job(State.FAILED, {"name": "c.pdf"})
     for age, name in enumerate(("c.pdf", "b.pdf", "a.xlsx")):
         at = timezone.now() - timedelta(hours=age)

@@ -65,7 +65,7 @@ def test_jobs_and_accounts_are_read_only() -> None:
 def test_deleting_an_owner_keeps_the_jobs() -> None:
     """An owner with jobs can be deleted in the admin, and the jobs are kept."""
     owner = User.objects.create_user("owner")
-    job = create_admin_job(order={"owner": owner})
+    job = create_admin_job(options={"owner": owner})
     root = Client()
     root.force_login(User.objects.create_superuser("root"))
     root.post(f"/admin/auth/user/{owner.pk}/delete/", {"post": "yes"})
@@ -78,9 +78,9 @@ def test_deleting_an_owner_keeps_the_jobs() -> None:
 def test_hostile_text_is_escaped(client: Client) -> None:
     """Names, errors, messages, options, content and sources are escaped."""
     source = Group.objects.create(name=HOSTILE)
-    order = {"name": HOSTILE, "content": HOSTILE, "source": source, "params": {"x": HOSTILE}}
+    options = {"name": HOSTILE, "content": HOSTILE, "source": source, "params": {"x": HOSTILE}}
     job = create_admin_job(
-        State.FAILED, order, errors=HOSTILE, message=HOSTILE, error_code=HOSTILE[:32]
+        State.FAILED, options, errors=HOSTILE, message=HOSTILE, error_code=HOSTILE[:32]
     )
     job.record_event(EventKind.STEP_FAILED, note=f"{HOSTILE}\n{HOSTILE}", detail={"body": HOSTILE})
     Account.pause("default", 60, HOSTILE)
@@ -128,7 +128,7 @@ def test_secrets_are_not_shown(client: Client) -> None:
 def test_content_is_escaped_and_cut(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     """The stored content is collapsed, escaped, and cut after its beginning."""
     monkeypatch.setattr(inputs, "MAX_CONTENT_SHOWN", 20)
-    job = create_admin_job(order={"content": "<b>beginning</b>" + "x" * 20 + "end"})
+    job = create_admin_job(options={"content": "<b>beginning</b>" + "x" * 20 + "end"})
     text = get_text(client, job_url(job))
     assert "&lt;b&gt;beginning&lt;/b&gt;xxxx</pre>" in text
     assert "Only the beginning is shown." in text
@@ -145,8 +145,8 @@ def test_job_without_input_has_a_page(client: Client) -> None:
 def test_input_follows_the_documents_rule(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     """The document's rule hides the input even from users who may view jobs; the error is shown."""
     invoice = Invoice.objects.create(number="2025-canary")
-    order = {"document": InvoicePDF.label, "content": "<p>canary</p>", "source": invoice}
-    job = failed_job(order={**order, "params": {"x": "canary"}}, errors="what broke")
+    options = {"document": InvoicePDF.label, "content": "<p>canary</p>", "source": invoice}
+    job = failed_job(options={**options, "params": {"x": "canary"}}, errors="what broke")
     assert "canary" in get_text(client, job_url(job))
 
     def only_ben(user: Any, job: RenderJob) -> bool:
@@ -162,7 +162,7 @@ def test_input_follows_the_documents_rule(client: Client, monkeypatch: pytest.Mo
 
 def test_failing_rule_hides_the_input(client: Client, caplog: Any) -> None:
     """If the rule raises, the page is shown without the input, and the error is logged."""
-    job = failed_job(order={"document": InvoicePDF.label, "content": "<p>canary</p>"})
+    job = failed_job(options={"document": InvoicePDF.label, "content": "<p>canary</p>"})
     with patch.object(InvoicePDF, "may_download", lambda user, job: job.source.number == "1"):
         text = get_text(client, job_url(job))
     assert "canary" not in text
@@ -173,7 +173,7 @@ def test_failing_rule_hides_the_input(client: Client, caplog: Any) -> None:
 def test_url_of_the_content_is_shown_without_its_password(client: Client) -> None:
     """A document from a URL shows the URL without the password in it."""
     job = create_admin_job(
-        order={"content": "", "url": "https://user:hunter2@shop.example/invoice"}
+        options={"content": "", "url": "https://user:hunter2@shop.example/invoice"}
     )
     text = get_text(client, job_url(job))
     assert "@shop.example/invoice" in text

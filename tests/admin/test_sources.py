@@ -21,7 +21,7 @@ pytestmark = pytest.mark.django_db
 def test_source_link_needs_the_view_permission(client: Client) -> None:
     """A source is named and linked for users who may view it; others see its model and key."""
     group = Group.objects.create(name="Wholesale")
-    job = create_admin_job(order={"source": group})
+    job = create_admin_job(options={"source": group})
     url = f"/admin/auth/group/{group.pk}/change/"
     insider = staff_client(VIEW, "view_group")
     for address in (LIST, job_url(job)):
@@ -33,7 +33,7 @@ def test_source_link_needs_the_view_permission(client: Client) -> None:
 def test_source_without_an_admin_is_not_linked() -> None:
     """A model without an admin is not linked, not even for a superuser."""
     invoice = Invoice.objects.create(number="2025-1")
-    create_admin_job(order={"source": invoice})
+    create_admin_job(options={"source": invoice})
     root = Client()
     root.force_login(User.objects.create_superuser("root"))
     assert f"invoice {invoice.pk}" in get_text(root, LIST)
@@ -42,7 +42,7 @@ def test_source_without_an_admin_is_not_linked() -> None:
 def test_source_without_an_admin_url_is_named(rf: Any) -> None:
     """A source whose admin page has no URL is named, not linked."""
     invoice = Invoice.objects.create(number="2025-1")
-    job = create_admin_job(order={"source": invoice})
+    job = create_admin_job(options={"source": invoice})
     request = rf.get("/")
     request.user = User.objects.create_superuser("root")
     site = AdminSite()
@@ -65,7 +65,7 @@ def test_source_hidden_by_its_admin_is_not_named(rf: Any) -> None:
     """A source is named only if its admin shows it to the user, whatever the number of sources."""
     numbers = ["2025-1", "hidden", "refused", "2025-2", "deleted"]
     invoices = [Invoice.objects.create(number=number) for number in numbers]
-    jobs = [create_admin_job(order={"source": invoice}) for invoice in invoices]
+    jobs = [create_admin_job(options={"source": invoice}) for invoice in invoices]
     gone = invoices[-1].pk
     invoices[-1].delete()
     jobs = [RenderJob.objects.select_related("content_type").get(pk=job.pk) for job in jobs]
@@ -91,7 +91,7 @@ def test_source_hidden_by_its_admin_is_not_named(rf: Any) -> None:
 def test_deleted_source_is_marked() -> None:
     """A deleted source does not break the page."""
     group = Group.objects.create(name="Wholesale")
-    job = create_admin_job(order={"source": group})
+    job = create_admin_job(options={"source": group})
     key = group.pk
     group.delete()
     insider = staff_client(VIEW, "view_group")

@@ -95,8 +95,8 @@ def test_parameter_chooses_the_document_type(invoice: Invoice) -> None:
 
 def test_spec_has_the_attributes_of_the_class(invoice: Invoice, locale_document) -> None:
     """The spec has the class's label, name, type, options and priority."""
-    order = locale_document.spec(invoice)
-    assert order == JobSpec(
+    spec = locale_document.spec(invoice)
+    assert spec == JobSpec(
         name=f"Place-{invoice.pk}.xlsx",
         document="tests.Place",
         document_type="xlsx",
@@ -108,10 +108,10 @@ def test_spec_has_the_attributes_of_the_class(invoice: Invoice, locale_document)
 
 def test_arguments_override_the_class(invoice: Invoice, locale_document) -> None:
     """An argument overrides the class's attribute."""
-    order = locale_document.spec(
+    spec = locale_document.spec(
         invoice, name="mine.pdf", document_type="pdf", priority=0, test=False
     )
-    assert (order.name, order.document_type, order.priority, order.test) == (
+    assert (spec.name, spec.document_type, spec.priority, spec.test) == (
         "mine.pdf",
         "pdf",
         0,
@@ -148,9 +148,9 @@ def test_source_of_another_model_is_refused(source: Any, given: str) -> None:
     """A source of another model is refused, with both models named, even if its key exists."""
     Invoice.objects.create(pk=1, number="17")
     said = f"InvoicePDF requires a source of model Invoice, not {given}"
-    for order in (InvoicePDF.enqueue, InvoicePDF.spec, InvoicePDF.preview_html):
+    for function in (InvoicePDF.enqueue, InvoicePDF.spec, InvoicePDF.preview_html):
         with pytest.raises(ValidationError, match=said) as caught:
-            order(source)
+            function(source)
         assert list(caught.value.message_dict) == ["source"]
     with pytest.raises(ValidationError, match=said):
         InvoicePDF.enqueue_many([Invoice.objects.get(), source])
@@ -227,8 +227,8 @@ def test_test_flag_of_class_and_call_override_the_setting(
 
 def test_requested_type_is_in_name_job_and_context(invoice: Invoice, locale_document) -> None:
     """A requested type is used in the name, the job and the template's context."""
-    order = locale_document.spec(invoice, document_type="pdf")
-    assert (order.name, order.document_type) == (f"Place-{invoice.pk}.pdf", "pdf")
+    spec = locale_document.spec(invoice, document_type="pdf")
+    assert (spec.name, spec.document_type) == (f"Place-{invoice.pk}.pdf", "pdf")
     assert (
         locale_document(invoice, requested_type="xls").get_base_context()["document_type"] == "xls"
     )

@@ -197,7 +197,7 @@ def test_document_without_a_field_is_not_delivered(invoice: Invoice) -> None:
     assert not InvoicePDF.deliver(InvoicePDF.enqueue(invoice))
 
 
-def test_older_document_spares_the_newer_file_in_an_overwriting_storage(
+def test_older_document_spares_a_newer_file_when_overwriting(
     make_completed_job: Finish,
     delivered_document,
     invoice: Invoice,

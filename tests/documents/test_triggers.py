@@ -37,8 +37,8 @@ def on_save() -> Iterator[Connect]:
     """Connect ``InvoicePDF.on_save`` for the duration of the test."""
     triggers: list[Trigger] = []
 
-    def connect(**order: Any) -> Trigger:
-        triggers.append(InvoicePDF.on_save(**order))
+    def connect(**options: Any) -> Trigger:
+        triggers.append(InvoicePDF.on_save(**options))
         return triggers[-1]
 
     yield connect
@@ -181,8 +181,8 @@ def test_save_does_not_update_another_document(on_save: Connect, other: dict[str
 
 def test_spec_without_a_source_is_never_updated() -> None:
     """Without a source each call stores another job."""
-    order = JobSpec(name="x.pdf", content="<p>x</p>")
-    assert enqueue_or_update(order) != enqueue_or_update(order)
+    spec = JobSpec(name="x.pdf", content="<p>x</p>")
+    assert enqueue_or_update(spec) != enqueue_or_update(spec)
 
 
 def test_snapshot_is_updated_by_the_next_save(on_save: Connect) -> None:
@@ -441,8 +441,8 @@ def test_worker_skips_jobs_locked_by_a_transaction(sandbox: Sandbox, on_save: Co
 def test_parallel_first_specs_store_one_job() -> None:
     """Two transactions that enqueue an object's first document at once store one job."""
     invoice = create_invoice()
-    order = InvoicePDF.spec(invoice)
-    run_in_threads(2, lambda: enqueue_or_update(order))
+    spec = InvoicePDF.spec(invoice)
+    run_in_threads(2, lambda: enqueue_or_update(spec))
     assert RenderJob.objects.count() == 1
 
 

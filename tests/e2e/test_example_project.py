@@ -387,9 +387,9 @@ def test_admin_generates_reports_and_reminders(shop):
     page = admin.get("/admin/shop/invoice/").text
     chosen = re.findall(r'name="_selected_action" value="(\d+)"', page)
     assert len(chosen) >= 5
-    order = {"action": "docraptor_shop_InvoiceReport", "_selected_action": chosen[-2:]}
+    action = {"action": "docraptor_shop_InvoiceReport", "_selected_action": chosen[-2:]}
     options = {"_form_token": "report", "document-document_type": "xlsx"}
-    assert "invoices.xlsx" in admin.post("/admin/shop/invoice/", **order, **options).text
+    assert "invoices.xlsx" in admin.post("/admin/shop/invoice/", **action, **options).text
     path = f"/admin/shop/invoice/{chosen[-1]}/documents/shop.Reminder/"
     answer = admin.post(path, _form_token="reminder", **{"document-pay_by": "2030-01-31"})
     assert "reminder-" in answer.text

@@ -125,8 +125,8 @@ from tests.apps.shop.documents import InvoicePDF
 from tests.apps.shop.models import Invoice
 
 @before_task_publish.connect
-def ring(**kwargs):
-    pathlib.Path(os.environ["TEST_SCRATCH"], "rung").touch()
+def record(**kwargs):
+    pathlib.Path(os.environ["TEST_SCRATCH"], "published").touch()
 
 @pytest.fixture
 def invoice(db):

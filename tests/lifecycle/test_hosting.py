@@ -27,9 +27,9 @@ from tests.test_hosted import fetch
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
-def hosted_job(**order) -> RenderJob:
+def hosted_job(**options) -> RenderJob:
     """Return a completed hosted job."""
-    return run_until_finished(enqueue(hosted=True, **order))
+    return run_until_finished(enqueue(hosted=True, **options))
 
 
 def test_hosted_job_completes_without_a_download(sandbox: Sandbox, documents_dir) -> None:

@@ -16,9 +16,9 @@ from tests.support.jobs import enqueue, event_kinds, run_until_finished, skip_ti
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
-def submitted_job(**order) -> RenderJob:
+def submitted_job(**options) -> RenderJob:
     """Return a job that DocRaptor has accepted."""
-    job = enqueue(**order)
+    job = enqueue(**options)
     lifecycle.submit()
     return RenderJob.objects.get(pk=job.pk, state=State.QUEUED)
 

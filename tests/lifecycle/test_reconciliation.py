@@ -19,10 +19,10 @@ from tests.support.jobs import enqueue, event_kinds, run_until_finished, skip_ti
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
-def lost_job(sandbox: Sandbox, **order):
+def lost_job(sandbox: Sandbox, **options):
     """Return a job whose create call was accepted while its response was lost."""
     sandbox.add_fault(Fault(on="create", action="reset", accept=True, times=1))
-    job = enqueue(**order)
+    job = enqueue(**options)
     lifecycle.submit()
     job.refresh_from_db()
     assert job.state == State.UNCONFIRMED
@@ -168,9 +168,9 @@ def test_log_is_read_only_as_far_as_needed(sandbox: Sandbox, documents_dir, monk
     assert asked == [1]
 
 
-def unlisted_job(sandbox: Sandbox, monkeypatch, **order: Any) -> RenderJob:
+def unlisted_job(sandbox: Sandbox, monkeypatch, **options: Any) -> RenderJob:
     """Return a job whose lost attempt never appeared in the log, and which is pending again."""
-    job = lost_job(sandbox, **order)
+    job = lost_job(sandbox, **options)
     monkeypatch.setattr(Client, "list_doc_logs", lambda *_arguments, **_options: [])
     skip_time(1400)
     lifecycle.reconcile()

@@ -97,7 +97,7 @@ def test_problem_has_file_and_line(declare_document: Any, tmp_path: Path) -> Non
     first, second, third = told.splitlines()
     assert first.startswith(f"{tmp_path / 'head.html'}:2: error: Line 5 of the content rendered")
     assert second.startswith(f"{tmp_path / 'bad.html'}:5: error: ")
-    # What a variable has brought is in the template, at a line that nobody knows.
+    # The value of a variable is located in the template, without a line.
     assert third.startswith(f"{tmp_path / 'bad.html'}: error: Line 8 of the content")
 
 

@@ -70,7 +70,7 @@ def test_heartbeat_keeps_the_wakeup() -> None:
     Heartbeat.claim_wakeup(30)
     before = Heartbeat.objects.get()
     Heartbeat.record("ticked_at")
-    pulse = Heartbeat.objects.get()
-    assert pulse.wakeup_at == before.wakeup_at
+    heartbeat = Heartbeat.objects.get()
+    assert heartbeat.wakeup_at == before.wakeup_at
     assert before.ticked_at is None
-    assert pulse.ticked_at is not None
+    assert heartbeat.ticked_at is not None

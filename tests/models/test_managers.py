@@ -52,5 +52,5 @@ def test_engine_completes_jobs_despite_a_replica(sandbox, documents_dir) -> None
 
 def test_idempotency_key_is_found_despite_a_replica(sandbox) -> None:
     """The second call with a key returns the first one's job."""
-    order = {"name": "a.pdf", "content": HTML, "idempotency_key": "a"}
-    assert shortcuts.enqueue(**order).pk == shortcuts.enqueue(**order).pk
+    options = {"name": "a.pdf", "content": HTML, "idempotency_key": "a"}
+    assert shortcuts.enqueue(**options).pk == shortcuts.enqueue(**options).pk

@@ -24,8 +24,8 @@ def test_claim_orders_by_priority_then_waiting_time(monkeypatch) -> None:
     for name, priority, seconds in [("c", 0, 9), ("b", 5, 1), ("a", 5, 2), ("d", 0, 8)]:
         job = enqueue(name=name, priority=priority)
         RenderJob.objects.filter(pk=job.pk).update(due_at=seconds_from_now(-seconds))
-    order = [RenderJob.objects.all().claim(limit=1, lease=60)[0].name for _ in range(4)]
-    assert order == ["a", "b", "c", "d"]
+    names = [RenderJob.objects.all().claim(limit=1, lease=60)[0].name for _ in range(4)]
+    assert names == ["a", "b", "c", "d"]
 
 
 def test_claim_takes_only_due_jobs() -> None:

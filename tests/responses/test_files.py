@@ -32,7 +32,7 @@ pytestmark = pytest.mark.django_db
         ("xlsx", "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"),
     ],
 )
-def test_document_response_headers(document_type: str, content_type: str) -> None:
+def test_document_response_has_safe_headers(document_type: str, content_type: str) -> None:
     """A document has its type, length and name, and is neither cached nor sniffed."""
     response = DocumentResponse(BytesIO(b"12345"), name="größe", document_type=document_type)
     assert response["Content-Type"] == content_type

@@ -26,10 +26,10 @@ def staff_client(*permissions: str) -> Client:
 
 
 def create_admin_job(
-    state: State = State.PENDING, order: dict[str, Any] | None = None, **columns: Any
+    state: State = State.PENDING, options: dict[str, Any] | None = None, **columns: Any
 ) -> Any:
     """Return a job in the given state, with columns as the engine would leave them."""
-    job = enqueue(**{"test": False, **(order or {})})
+    job = enqueue(**{"test": False, **(options or {})})
     if state in FINAL_STATES:
         columns = {"due_at": None, "finished_at": Now(), **columns}
     RenderJob.objects.filter(pk=job.pk).update(state=state, **columns)

@@ -91,8 +91,8 @@ def test_image_tag_takes_a_field() -> None:
     """The argument may be a field of an object."""
     storage = InMemoryStorage()
     storage.save("a.png", ContentFile(png_image()))
-    text = "{% load docraptor %}{% docraptor_image order.logo %}"
-    assert render(text, order={"logo": Stored("a.png", storage)}) == data_uri(
+    text = "{% load docraptor %}{% docraptor_image invoice.logo %}"
+    assert render(text, invoice={"logo": Stored("a.png", storage)}) == data_uri(
         "image/png", png_image()
     )
 
@@ -135,8 +135,8 @@ def test_error_has_tag_template_line_and_remedy(static_dir: Path) -> None:
 
 def test_unknown_variable_is_an_error() -> None:
     """An unknown variable is an error, unlike elsewhere in Django's templates."""
-    with pytest.raises(AssetError, match=r"docraptor_image order.logo.* the field has no file"):
-        render("{% load docraptor %}{% docraptor_image order.logo %}")
+    with pytest.raises(AssetError, match=r"docraptor_image invoice.logo.* the field has no file"):
+        render("{% load docraptor %}{% docraptor_image invoice.logo %}")
 
 
 @pytest.mark.parametrize("include", ['{% include "logo.html" %}', '{% include "logo.html" only %}'])
