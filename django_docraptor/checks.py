@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 from django.apps import AppConfig
 from django.conf import settings
-from django.core.checks import CheckMessage, Error, Warning, register
+from django.core.checks import CheckMessage, Error, Info, Warning, register
 from django.core.exceptions import ImproperlyConfigured, ValidationError
 from django.core.files.storage import FileSystemStorage
 from django.db import connections, router
@@ -20,7 +20,7 @@ from django.utils.module_loading import import_string
 
 from django_docraptor.conf import DOCRAPTOR_URL, Conf, conf, declared_settings
 from django_docraptor.models import RenderJob
-from django_docraptor.runners import broker_url, get_runner
+from django_docraptor.runners import broker_url, get_runner, runner_limitations
 from django_docraptor.storage import get_document_storage
 
 AppConfigs = Sequence[AppConfig] | None
@@ -175,7 +175,7 @@ def check_runner(app_configs: AppConfigs, **kwargs: Any) -> list[CheckMessage]:
     if conf.runner == "none":
         return []
     try:
-        runner = get_runner()
+        name, limitations = runner_limitations()
     except Exception as error:  # noqa: BLE001 - a project's own class may raise anything
         return [
             _error(
@@ -185,8 +185,20 @@ def check_runner(app_configs: AppConfigs, **kwargs: Any) -> list[CheckMessage]:
                 "remove the setting to use the first runner that has a queue.",
             )
         ]
-    messages = [_limitation(runner.name, text) for text in runner.limitations()]
-    return [*messages, *_redis_timeout()] if runner.name == "celery" else messages
+    messages = [_limitation(name, text) for text in limitations]
+    return [*messages, *_redis_timeout()] if name == "celery" else messages
+
+
+@register(deploy=True)
+def check_runner_in_force(app_configs: AppConfigs, **kwargs: Any) -> list[CheckMessage]:
+    """Name the runner in force, once it is loaded: ``check --deploy`` may take the time."""
+    try:
+        runner = get_runner()
+    except Exception:  # noqa: BLE001 - E023 reports it
+        return []
+    lacks = " ".join(runner.limitations()) or "It lacks nothing."
+    message = f"The runner in force is {runner.name!r}. {lacks}"
+    return [Info(message, id="django_docraptor.I001")]
 
 
 def _limitation(runner: str, text: str) -> CheckMessage:

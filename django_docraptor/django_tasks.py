@@ -16,6 +16,7 @@ from django_docraptor.conf import conf
 from django_docraptor.models import RenderJob, SentWakeup
 from django_docraptor.runners import (
     Step,
+    django_tasks_limitations,
     find_task_backend,
     has_task_queue,
     import_django_tasks,
@@ -101,11 +102,4 @@ class DjangoTasksRunner:
 
     def limitations(self) -> list[str]:
         """Return what the backend cannot do."""
-        backend: Any = find_task_backend()
-        if backend is None:
-            return ["TASKS has no such backend."]
-        if not has_task_queue():
-            return [f"{type(backend).__name__} hands no task to a worker."]
-        if not self.supports_delay:
-            return [f"{type(backend).__name__} cannot delay a task (run_after)."]
-        return []
+        return django_tasks_limitations()

@@ -6,6 +6,7 @@ may name a class of its own, with the methods of :class:`Runner`, in ``DOCRAPTOR
 
 import os
 import sys
+from collections.abc import Callable, Mapping
 from enum import StrEnum
 from importlib import import_module
 from typing import Any, Protocol
@@ -65,7 +66,7 @@ class NullRunner:
 
     def limitations(self) -> list[str]:
         """Return why jobs move only with a tick."""
-        return ["No queue wakes a worker: jobs move only while manage.py docraptor_tick runs."]
+        return null_limitations()
 
 
 RUNNERS = {
@@ -88,6 +89,21 @@ def get_runner() -> Runner:
     return runner
 
 
+def runner_limitations() -> tuple[str, list[str]]:
+    """Return the name of the runner in force, and one sentence for each thing that it lacks.
+
+    The package's own runners are not imported for that: they load the engine.
+
+    Raises:
+        ImportError: the runner's library is not installed, or there is no such class.
+    """
+    name = conf.runner or default_runner_name()
+    if name in LIMITATIONS:
+        return name, LIMITATIONS[name]()
+    runner = get_runner()
+    return runner.name, runner.limitations()
+
+
 def default_runner_name() -> str:
     """Return "celery" if it has a broker, else "django.tasks" if its backend has workers."""
     # A project that has a Celery app has imported Celery; the others are spared the time.
@@ -98,10 +114,13 @@ def default_runner_name() -> str:
 
 def _has_celery_broker() -> bool:
     try:
-        from celery import current_app
+        return can_send(_current_celery_app())
     except ImportError:
         return False
-    return can_send(current_app)
+
+
+def _current_celery_app() -> Any:
+    return import_module("celery").current_app
 
 
 def broker_url(app: Any) -> str:
@@ -125,7 +144,7 @@ def has_task_queue() -> bool:
     runs nothing: neither is a queue.
     """
     backend = find_task_backend()
-    return backend is not None and not is_without_worker(backend)
+    return backend is not None and not _is_without_worker(backend)
 
 
 def find_task_backend() -> Any:
@@ -148,7 +167,7 @@ def import_django_tasks() -> Any:
         return import_module("django_tasks")
 
 
-def is_without_worker(backend: Any) -> bool:
+def _is_without_worker(backend: Any) -> bool:
     """Return whether a backend is an ImmediateBackend or a DummyBackend, or derived from one."""
     without_worker = {
         f"{package}.backends.{kind}"
@@ -156,3 +175,51 @@ def is_without_worker(backend: Any) -> bool:
         for kind in ("immediate", "dummy")
     }
     return any(base.__module__ in without_worker for base in type(backend).__mro__)
+
+
+def celery_limitations() -> list[str]:
+    """Return what Celery lacks: a broker, or a queue at all.
+
+    Raises:
+        ImportError: Celery is not installed.
+    """
+    app = _current_celery_app()
+    if app.conf.task_always_eager:
+        return ["CELERY_TASK_ALWAYS_EAGER runs the engine in the process that enqueues."]
+    return [] if broker_url(app) else ["Celery has no broker."]
+
+
+def django_tasks_limitations() -> list[str]:
+    """Return what the backend of django.tasks lacks: a worker, the queue, or delays.
+
+    Raises:
+        ImportError: neither Django's nor the package's django.tasks is installed.
+    """
+    import_django_tasks()
+    backend = find_task_backend()
+    if backend is None:
+        return ["TASKS has no such backend."]
+    if _is_without_worker(backend):
+        return [f"{type(backend).__name__} hands no task to a worker."]
+    limitations = []
+    queue_name = conf.django_tasks.get("queue_name", "default")
+    if backend.queues and queue_name not in backend.queues:
+        limitations.append(f"TASKS does not list the queue {queue_name!r}: nothing can be sent.")
+    if not backend.supports_defer:
+        limitations.append(
+            f"{type(backend).__name__} cannot delay a task (run_after): run docraptor_tick beside "
+            "its workers."
+        )
+    return limitations
+
+
+def null_limitations() -> list[str]:
+    """Return why jobs move only with a tick."""
+    return ["No queue wakes a worker: jobs move only while manage.py docraptor_tick runs."]
+
+
+LIMITATIONS: Mapping[str, Callable[[], list[str]]] = {
+    "celery": celery_limitations,
+    "django.tasks": django_tasks_limitations,
+    "none": null_limitations,
+}

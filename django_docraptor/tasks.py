@@ -11,7 +11,7 @@ from celery import shared_task
 from celery.app.task import Task
 
 from django_docraptor import wakeups
-from django_docraptor.runners import Step, broker_url, can_send
+from django_docraptor.runners import Step, can_send, celery_limitations
 
 # Seconds after which an undelivered message is discarded: the next one does the same.
 MESSAGE_EXPIRES_SECONDS = 60
@@ -100,7 +100,4 @@ class CeleryRunner:
 
     def limitations(self) -> list[str]:
         """Return what is missing: a broker, or a queue at all."""
-        app = submit.app
-        if app.conf.task_always_eager:
-            return ["CELERY_TASK_ALWAYS_EAGER runs the engine in the process that enqueues."]
-        return [] if broker_url(app) else ["Celery has no broker."]
+        return celery_limitations()

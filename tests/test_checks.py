@@ -319,7 +319,7 @@ def test_deployment_check_names_the_runner_in_force() -> None:
     """The message names the runner and what it lacks, if anything."""
     with celery_app(broker_url="amqp://127.0.0.1"):
         (message,) = checks.check_runner_in_force(None)
-    assert ids([message]) == ["I001"]
+    assert message.id == "django_docraptor.I001"
     assert message.msg == "The runner in force is 'celery'. It lacks nothing."
     with override_settings(DOCRAPTOR=RIGHT | {"RUNNER": "none"}):
         (message,) = checks.check_runner_in_force(None)
