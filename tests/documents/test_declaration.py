@@ -49,12 +49,6 @@ def locale_document() -> Iterator[type[Document[Invoice]]]:
     registry.unregister(Place.label)
 
 
-@pytest.fixture
-def invoice() -> Invoice:
-    """The source of a document."""
-    return Invoice.objects.create(number="17", total=5)
-
-
 # --- declaring -------------------------------------------------------------------------------
 
 

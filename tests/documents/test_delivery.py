@@ -1,6 +1,5 @@
 """Copies of finished documents in a file field of their source."""
 
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -10,81 +9,17 @@ from django.core.files.base import ContentFile
 from django.core.files.storage import FileSystemStorage
 from django.db.models.signals import post_save
 
-from django_docraptor import lifecycle, registry
-from django_docraptor.documents import (
-    Document,
-    attach_latest_documents,
-    delivery,
-    latest_document,
-)
+from django_docraptor import lifecycle
+from django_docraptor.documents import delivery
 from django_docraptor.models import RenderJob, seconds_from_now
 from django_docraptor.sandbox import Sandbox
-from django_docraptor.signals import delivery_due, document_completed
 from django_docraptor.states import EventKind, State
 from tests.apps.shop.documents import InvoicePDF
 from tests.apps.shop.models import Invoice
-from tests.support.jobs import event_kinds, run_until_finished, skip_time
+from tests.support.jobs import MakeJob, event_kinds, run_until_finished, skip_time
 from tests.support.threads import run_in_threads
 
 pytestmark = pytest.mark.django_db
-
-Finish = Callable[[], RenderJob]
-
-
-@pytest.fixture
-def invoice() -> Invoice:
-    """A source without a file."""
-    return Invoice.objects.create(number="17", total=5)
-
-
-@pytest.fixture
-def media_dir(settings: Any, tmp_path: Path) -> Path:
-    """The directory of the field's own storage."""
-    location = tmp_path / "media"
-    settings.STORAGES = settings.STORAGES | {
-        "default": {
-            "BACKEND": "django.core.files.storage.FileSystemStorage",
-            "OPTIONS": {"location": location},
-        }
-    }
-    return location
-
-
-@pytest.fixture
-def delivered_document(documents_dir: Path, media_dir: Path) -> Iterator[type[Document[Invoice]]]:
-    """A document class that delivers to ``Invoice.pdf``."""
-
-    class Delivered(Document[Invoice]):
-        """Of the time of a test."""
-
-        model = Invoice
-        template_name = "shop/invoice.html"
-        deliver_to = "pdf"
-
-        def get_name(self) -> str:
-            return "invoice.pdf"
-
-    yield Delivered
-    registry.unregister(Delivered.label)
-    for signal in (document_completed, delivery_due):
-        signal.disconnect(dispatch_uid="django_docraptor.delivery")
-
-
-@pytest.fixture
-def make_completed_job(delivered_document, documents_dir: Path, invoice: Invoice) -> Finish:
-    """Return a function that makes a completed job whose signal was not sent."""
-
-    def make() -> RenderJob:
-        job = delivered_document.enqueue(invoice)
-        name = f"{job.pk.hex}.pdf"
-        documents_dir.mkdir(exist_ok=True)
-        (documents_dir / name).write_bytes(b"%PDF " + job.pk.hex.encode())
-        RenderJob.objects.filter(pk=job.pk).update(
-            state=State.COMPLETED, due_at=None, file=name, finished_at=seconds_from_now(0)
-        )
-        return RenderJob.objects.get(pk=job.pk)
-
-    return make
 
 
 def field_files(media_dir: Path) -> set[str]:
@@ -121,7 +56,7 @@ def test_document_is_copied_to_the_field(
 
 
 def test_delivery_updates_only_the_column(
-    make_completed_job: Finish, delivered_document, invoice: Invoice
+    make_completed_job: MakeJob, delivered_document, invoice: Invoice
 ) -> None:
     """The source is not saved: no signal is sent, and a concurrent change is kept."""
     job = make_completed_job()
@@ -139,7 +74,7 @@ def test_delivery_updates_only_the_column(
 
 
 def test_second_delivery_does_nothing(
-    make_completed_job: Finish, delivered_document, invoice: Invoice, media_dir: Path
+    make_completed_job: MakeJob, delivered_document, invoice: Invoice, media_dir: Path
 ) -> None:
     """A second delivery of the same document does nothing."""
     job = make_completed_job()
@@ -151,7 +86,7 @@ def test_second_delivery_does_nothing(
 
 
 def test_newer_document_replaces_an_older_one(
-    make_completed_job: Finish,
+    make_completed_job: MakeJob,
     delivered_document,
     invoice: Invoice,
     media_dir: Path,
@@ -171,7 +106,7 @@ def test_newer_document_replaces_an_older_one(
 
 
 def test_older_document_does_not_replace_a_newer_one(
-    make_completed_job: Finish, delivered_document, invoice: Invoice, media_dir: Path
+    make_completed_job: MakeJob, delivered_document, invoice: Invoice, media_dir: Path
 ) -> None:
     """A late delivery of an older document leaves the newer one's file."""
     older, newer = make_completed_job(), make_completed_job()
@@ -183,7 +118,7 @@ def test_older_document_does_not_replace_a_newer_one(
 
 
 def test_delivery_without_a_source_leaves_no_file(
-    make_completed_job: Finish, delivered_document, media_dir: Path, invoice: Invoice
+    make_completed_job: MakeJob, delivered_document, media_dir: Path, invoice: Invoice
 ) -> None:
     """If the source was deleted, nothing is delivered and no file is left."""
     job = make_completed_job()
@@ -198,7 +133,7 @@ def test_document_without_a_field_is_not_delivered(invoice: Invoice) -> None:
 
 
 def test_older_document_spares_a_newer_file_when_overwriting(
-    make_completed_job: Finish,
+    make_completed_job: MakeJob,
     delivered_document,
     invoice: Invoice,
     media_dir: Path,
@@ -241,7 +176,7 @@ def test_failed_delivery_is_retried(
 
 
 def test_delivery_of_a_dead_worker_is_made_by_a_sweep(
-    make_completed_job: Finish, invoice: Invoice
+    make_completed_job: MakeJob, invoice: Invoice
 ) -> None:
     """If a worker dies after completion, a later sweep delivers the document."""
     job = make_completed_job()
@@ -254,7 +189,7 @@ def test_delivery_of_a_dead_worker_is_made_by_a_sweep(
 
 
 def test_previous_file_that_cannot_be_deleted_is_logged(
-    make_completed_job: Finish,
+    make_completed_job: MakeJob,
     delivered_document,
     invoice: Invoice,
     media_dir: Path,
@@ -273,7 +208,7 @@ def test_previous_file_that_cannot_be_deleted_is_logged(
 
 
 def test_discarding_a_copy_spares_the_fields_file(
-    make_completed_job: Finish,
+    make_completed_job: MakeJob,
     delivered_document,
     invoice: Invoice,
     monkeypatch: pytest.MonkeyPatch,
@@ -288,14 +223,14 @@ def test_discarding_a_copy_spares_the_fields_file(
     assert field_content(invoice).endswith(job.pk.hex.encode())
 
 
-def test_source_of_a_removed_model_is_none(make_completed_job: Finish) -> None:
+def test_source_of_a_removed_model_is_none(make_completed_job: MakeJob) -> None:
     """A job of a removed app has no source."""
     job = make_completed_job()
     job.content_type = ContentType.objects.create(app_label="gone", model="thing")
     assert delivery.load_source(job) is None
 
 
-def test_failed_deliveries_are_bounded(make_completed_job: Finish, media_dir: Path) -> None:
+def test_failed_deliveries_are_bounded(make_completed_job: MakeJob, media_dir: Path) -> None:
     """After MAX_DELIVERIES failures no further one is scheduled."""
     job = make_completed_job()
     media_dir.write_text("a file where the directory should be")
@@ -307,7 +242,7 @@ def test_failed_deliveries_are_bounded(make_completed_job: Finish, media_dir: Pa
 
 
 def test_receiver_ignores_jobs_without_a_document(
-    make_completed_job: Finish, invoice: Invoice
+    make_completed_job: MakeJob, invoice: Invoice
 ) -> None:
     """Jobs without a document class are ignored."""
     job = make_completed_job()
@@ -319,7 +254,7 @@ def test_receiver_ignores_jobs_without_a_document(
 
 @pytest.mark.django_db(transaction=True)
 def test_parallel_deliveries_of_one_document_leave_one_file(
-    make_completed_job: Finish, delivered_document, invoice: Invoice, media_dir: Path
+    make_completed_job: MakeJob, delivered_document, invoice: Invoice, media_dir: Path
 ) -> None:
     """Two workers that deliver the same document leave one file and one event."""
     job = make_completed_job()
@@ -334,7 +269,7 @@ def test_parallel_deliveries_of_one_document_leave_one_file(
 
 @pytest.mark.django_db(transaction=True)
 def test_parallel_deliveries_keep_the_newer_document(
-    make_completed_job: Finish, delivered_document, invoice: Invoice, media_dir: Path
+    make_completed_job: MakeJob, delivered_document, invoice: Invoice, media_dir: Path
 ) -> None:
     """Of two documents delivered at once, the newer one's file is kept, and no other."""
     older, newer = make_completed_job(), make_completed_job()
@@ -345,51 +280,8 @@ def test_parallel_deliveries_keep_the_newer_document(
     assert field_files(media_dir) == {Path(invoice.pdf.name).name}
 
 
-# --- latest documents ------------------------------------------------------------------------
-
-
-def test_latest_document_is_the_newest_completed_one(
-    make_completed_job: Finish, delivered_document, invoice: Invoice
-) -> None:
-    """The latest document is the newest completed job of the class and the object."""
-    assert latest_document(invoice, delivered_document) is None
-    older, newer = make_completed_job(), make_completed_job()
-    RenderJob.objects.filter(pk=older.pk).update(created_at=seconds_from_now(-9))
-    delivered_document.enqueue(invoice)
-    assert latest_document(invoice, delivered_document) == newer
-    assert latest_document(invoice, InvoicePDF) is None
-    assert latest_document(Invoice.objects.create(number="18"), delivered_document) is None
-
-
-def test_attach_latest_documents_needs_two_queries(
-    make_completed_job: Finish,
-    delivered_document,
-    invoice: Invoice,
-    django_assert_max_num_queries: Any,
-) -> None:
-    """Each object gets its latest job or None, with two queries for all of them."""
-    older, newer = make_completed_job(), make_completed_job()
-    RenderJob.objects.filter(pk=older.pk).update(created_at=seconds_from_now(-9))
-    for number in range(20):
-        Invoice.objects.create(number=str(number))
-    invoices = Invoice.objects.order_by("pk")
-    with django_assert_max_num_queries(2):
-        attached = attach_latest_documents(invoices, delivered_document)
-    with django_assert_max_num_queries(0):
-        assert [one.latest_document for one in invoices] == [newer] + [None] * 20
-    assert attached == list(invoices)
-
-
-def test_attach_latest_documents_of_nothing_needs_no_query(
-    delivered_document, django_assert_max_num_queries: Any
-) -> None:
-    """Without objects there is no query."""
-    with django_assert_max_num_queries(0):
-        assert attach_latest_documents([], delivered_document) == []
-
-
 def test_delivery_replaces_an_uploaded_file(
-    make_completed_job: Finish, delivered_document, invoice: Invoice, media_dir: Path
+    make_completed_job: MakeJob, delivered_document, invoice: Invoice, media_dir: Path
 ) -> None:
     """A field that had another file gets the document."""
     invoice.pdf.save("draft.pdf", ContentFile(b"draft"))

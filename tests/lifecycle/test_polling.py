@@ -1,12 +1,9 @@
-"""Asking for a document's status, under every fault, and the schedule of polls."""
-
-from statistics import fmean
+"""Asking for a document's status, under every fault."""
 
 import pytest
 
 from django_docraptor import lifecycle
 from django_docraptor.lifecycle.clients import client_for
-from django_docraptor.lifecycle.pacing import poll_interval
 from django_docraptor.lifecycle.polling import handle_status
 from django_docraptor.models import RenderJob
 from django_docraptor.sandbox import Fault, Sandbox
@@ -180,22 +177,3 @@ def test_poller_without_lease_saves_nothing(sandbox: Sandbox) -> None:
     handle_status(stalled, remote)
     current.refresh_from_db()
     assert current.state == State.QUEUED
-
-
-@pytest.mark.parametrize(("render", "calls"), [(5, 6), (60, 20), (600, 40)])
-def test_poll_interval_needs_few_calls(render: float, calls: int) -> None:
-    """Polling needs few calls, and the wait after the end is a small share of the render time."""
-    seen = [_poll_render(render) for _ in range(400)]
-    assert fmean(made for made, _ in seen) <= calls
-    assert max(made for made, _ in seen) <= 1.2 * calls
-    assert fmean(wait for _, wait in seen) <= max(0.75, 0.11 * render)
-    assert max(wait for _, wait in seen) <= max(1.4, 0.22 * render)
-
-
-def _poll_render(render: float) -> tuple[int, float]:
-    """Return the calls until a render is seen to have ended, and the wait after its end."""
-    age, made = 0.0, 0
-    while age < render:
-        age += poll_interval(age)
-        made += 1
-    return made, age - render

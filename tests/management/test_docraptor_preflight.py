@@ -12,13 +12,10 @@ from django.core.management import CommandError, call_command
 from django_docraptor import registry
 from django_docraptor.documents import Document
 from django_docraptor.models import RenderJob
-from django_docraptor.preflight import find_problems
-from django_docraptor.preflight.locations import find_locations
 from django_docraptor.sandbox import Sandbox
 from tests.apps.shop.models import Invoice
 
 pytestmark = pytest.mark.django_db
-
 GOOD = "<h1>{{ source.number }}</h1>"
 PARTS = {
     "good.html": GOOD,
@@ -235,9 +232,3 @@ def test_json_has_locations_and_severity(declare_document: Any, tmp_path: Path) 
 def test_invalid_argument_is_explained(arguments: list[str], said: str) -> None:
     """The error says which argument is invalid."""
     failing_preflight(*arguments, failed=said)
-
-
-def test_short_url_is_not_found_inside_another() -> None:
-    """A URL is found as a whole, and not as a part of another."""
-    (problem,) = find_problems("<img src='go.png'>")
-    assert find_locations("head.html", problem) == []

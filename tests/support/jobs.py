@@ -13,6 +13,8 @@ from django_docraptor.models import Account, RenderEvent, RenderJob, seconds_fro
 from django_docraptor.states import FINAL_STATES, POLLED_STATES, EventKind, State
 
 HTML = "<h1>Hello</h1>"
+# A fixture that makes a job.
+MakeJob = Callable[[], RenderJob]
 
 
 class WorkerKilled(BaseException):
