@@ -50,7 +50,7 @@ $(STAMP): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import ensurepip' 2>/dev/null || { echo "Python cannot create virtual environments: apt-get install python3-venv"; exit 1; }
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --upgrade -c constraints.txt pip
-	$(BIN)/pip install --quiet -c constraints.txt -e '.[sandbox,s3,redis]' --group test --group lint
+	$(BIN)/pip install --quiet -c constraints.txt -e '.[celery,sandbox,s3,redis]' --group test --group lint
 	@touch $@
 
 system-libraries: $(STAMP)

@@ -1,4 +1,4 @@
-"""The admin for jobs and accounts: read-only, with retry, cancel and expire.
+"""Internal. The admin for jobs and accounts: read-only, with retry, cancel and expire.
 
 ``jobs``: the job list and the job page. ``changelist``: bounded counts and indexed search.
 ``display``: formatting of values. ``inputs``: the stored input. ``sources``: access to source

@@ -53,8 +53,11 @@ RUN_SECONDS = 5.0
 
 @dataclass
 class ClaimedBatch:
-    """Jobs claimed for free slots, whether there may be more, and whether a success must resume
-    the account.
+    """Jobs claimed for free slots.
+
+    Args:
+        has_more: whether there may be more of them.
+        needs_resume: whether a successful call must resume the account.
     """
 
     jobs: list[RenderJob]

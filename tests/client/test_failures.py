@@ -81,7 +81,7 @@ def test_create_to_an_invalid_url_was_not_sent(url):
 
 
 def test_create_with_a_missing_ca_bundle_was_not_sent(tmp_path):
-    """requests raises a plain OSError for a missing CA bundle, before it connects."""
+    """Requests raises a plain OSError for a missing CA bundle, before it connects."""
     missing = str(tmp_path / "none.pem")
     with pytest.raises(NotSentError, match=r"none\.pem"):
         make_client("https://127.0.0.1:1", ca_bundle=missing).create_async_doc(REQUEST)

@@ -169,13 +169,13 @@ def test_redirect_is_not_followed(status):
 @pytest.mark.fault("S14")
 @pytest.mark.parametrize("location", ["http://[bad", "nonsense://x", "http://"])
 def test_redirect_to_an_invalid_url_is_unknown(location):
-    """requests would raise InvalidURL, as for a URL of ours; but this call was sent."""
+    """Requests would raise InvalidURL, as for a URL of ours; but this call was sent."""
     error, _ = create_error(respond(b"", 307, {"Location": location}))
     assert type(error) is UnknownOutcomeError
 
 
 def test_redirect_with_an_endless_body_is_not_loaded():
-    """requests would load the whole body to see where the redirect leads."""
+    """Requests would load the whole body to see where the redirect leads."""
     pour = at.send_endlessly(head(307, {"Location": "/elsewhere"}), b"x" * 65536)
     tracemalloc.start()
     error, _ = create_error(pour)

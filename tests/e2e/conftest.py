@@ -49,9 +49,9 @@ def make_database(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MakeData
 def start_site(
     request: pytest.FixtureRequest, tmp_path: Path, make_database: MakeDatabase
 ) -> Iterator[StartSite]:
-    """Return a function that starts a site:
+    """Return a function that starts a site.
 
-    kinds of database and broker, then `Site`'s arguments.
+    It takes the kinds of database and broker, then `Site`'s arguments.
     """
     sites = request.node.stash.setdefault(SITES, [])
     with ExitStack() as stack:

@@ -48,10 +48,7 @@ def test_callback_during_a_poll_keeps_the_job_due(sandbox: Sandbox) -> None:
 
 @pytest.mark.fault("W3")
 def test_callback_makes_an_unconfirmed_job_due(sandbox: Sandbox, documents_dir) -> None:
-    """A callback proves that the attempt was accepted:
-
-    it is looked up at once and not sent again.
-    """
+    """A callback proves that the attempt was accepted: it is looked up at once, not sent again."""
     sandbox.add_fault(Fault(on="create", action="reset", accept=True, times=1))
     job = enqueue(test=True)
     lifecycle.submit()

@@ -63,7 +63,7 @@ def test_callback_to_an_allowed_host_is_sent(make_client):
 
 @pytest.mark.parametrize(("action", "count"), [("drop", 0), ("duplicate", 3)])
 def test_callback_is_dropped_or_duplicated(client, callback_server, sandbox, action, count):
-    """drop sends no callback, duplicate sends `count`."""
+    """Drop sends no callback, duplicate sends `count`."""
     sandbox.add_fault(Fault(on="callback", action=action, count=3, match="faulty"))
     client.create_and_finish(name="faulty", callback_url=callback_server.url + "/faulty")
     client.create_and_finish(name="plain", callback_url=callback_server.url + "/plain")

@@ -66,7 +66,7 @@ def test_error_has_a_retry_after_header(client, sandbox):
 @pytest.mark.parametrize("accept", [True, False])
 @pytest.mark.parametrize("action", ["reset", "close"])
 def test_create_loses_its_connection(client, sandbox, action, accept):
-    """reset sends RST and close sends FIN, before or after the document is accepted."""
+    """Reset sends RST and close sends FIN, before or after the document is accepted."""
     sandbox.add_fault(Fault(on="create", action=action, accept=accept))
     with pytest.raises(requests.ConnectionError) as caught:
         client.create()
@@ -94,7 +94,7 @@ def test_hang_ends_after_its_seconds(client, sandbox):
 
 
 def test_slow_response_is_unchanged(client, sandbox):
-    """slow delays the normal response."""
+    """Slow delays the normal response."""
     sandbox.add_fault(Fault(on="create", action="slow", seconds=0.2))
     started = time.monotonic()
     assert client.create().status_code == 200
@@ -197,7 +197,7 @@ def test_status_response_has_an_unknown_state(client, sandbox):
 
 @pytest.mark.parametrize("status", [403, 404, 500, 503])
 def test_status_call_fails_a_number_of_times(client, sandbox, status):
-    """times limits how often the fault is triggered."""
+    """Times limits how often the fault is triggered."""
     sandbox.add_fault(Fault(on="status", action="status", status_code=status, times=2))
     status_id = client.create().json()["status_id"]
     codes = [client.status(status_id).status_code for _ in range(3)]
@@ -243,7 +243,7 @@ def test_truncated_download_is_counted(client, sandbox, mode):
 
 
 def test_download_is_compressed_without_being_asked(client, sandbox):
-    """gzip sets Content-Encoding although the client asks for identity."""
+    """Gzip sets Content-Encoding although the client asks for identity."""
     sandbox.add_fault(Fault(on="download", action="gzip"))
     url = client.create_and_finish()["download_url"]
     connection, response = send_raw(sandbox, "GET", url.removeprefix(sandbox.url))
@@ -254,7 +254,7 @@ def test_download_is_compressed_without_being_asked(client, sandbox):
 
 
 def test_download_is_empty(client, sandbox):
-    """empty returns 200, the right type, and no bytes."""
+    """Empty returns 200, the right type, and no bytes."""
     sandbox.add_fault(Fault(on="download", action="empty"))
     response = client.send("GET", client.create_and_finish()["download_url"])
     assert response.headers["Content-Type"] == "application/pdf"
@@ -272,7 +272,7 @@ def test_download_has_the_wrong_type(client, sandbox):
 
 
 def test_download_is_a_gzip_bomb(client, sandbox):
-    """bomb sends a small part of its expanded size, and is valid gzip to the end."""
+    """Bomb sends a small part of its expanded size, and is valid gzip to the end."""
     size = 20 * 1024 * 1024 + 12345
     sandbox.add_fault(Fault(on="download", action="bomb", size_bytes=size))
     url = client.create_and_finish()["download_url"]
@@ -285,7 +285,7 @@ def test_download_is_a_gzip_bomb(client, sandbox):
 
 
 def test_download_is_endless(client, sandbox):
-    """endless sends bytes until the client stops reading, and the sandbox goes on."""
+    """Endless sends bytes until the client stops reading, and the sandbox goes on."""
     sandbox.add_fault(Fault(on="download", action="endless"))
     url = client.create_and_finish()["download_url"]
     with client.send("GET", url, stream=True) as response:
@@ -297,7 +297,7 @@ def test_download_is_endless(client, sandbox):
 
 
 def test_download_drips(client, sandbox):
-    """drip sends a byte at a time."""
+    """Drip sends a byte at a time."""
     sandbox.add_fault(Fault(on="download", action="drip", seconds=0.05))
     url = client.create_and_finish()["download_url"]
     started = time.monotonic()
@@ -321,7 +321,7 @@ def test_stop_ends_a_dripping_download(make_client):
 
 
 def test_list_of_logs_fails(client, sandbox):
-    """status and html apply to doc_logs.json, too."""
+    """Status and html apply to doc_logs.json, too."""
     sandbox.add_fault(
         Fault(on="logs", action="status", status_code=403, times=1), Fault(on="logs", action="html")
     )
@@ -332,7 +332,7 @@ def test_list_of_logs_fails(client, sandbox):
 
 
 def test_list_of_logs_omits_documents(client, sandbox):
-    """omit removes the matching documents from a number of lists."""
+    """Omit removes the matching documents from a number of lists."""
     client.create(tag="visible")
     client.create(tag="hidden:1")
     client.create(tag="hidden:2")
@@ -342,7 +342,7 @@ def test_list_of_logs_omits_documents(client, sandbox):
 
 
 def test_fault_with_match_does_not_affect_others(client, sandbox):
-    """match is a part of the tag or of the name."""
+    """Match is a part of the tag or of the name."""
     sandbox.add_fault(Fault(on="create", action="status", match="job:7"))
     codes = [client.create(tag=tag).status_code for tag in ("job:6", "job:7", "job:8")]
     assert codes == [200, 500, 200]

@@ -47,7 +47,7 @@ class Broker:
 
 
 @contextmanager
-def corner(kind: str, scratch: Path) -> Iterator[Broker]:
+def scratch_broker(kind: str, scratch: Path) -> Iterator[Broker]:
     """A namespace of one's own in a broker, for a while."""
     queue = f"docraptor-{uuid.uuid4().hex[:12]}"
     url, transport = {

@@ -30,8 +30,9 @@ def problems_in(html, **options):
 
 
 def slowdown(look: Callable[[int], object], count: int) -> float:
-    """How many times longer eight times as much takes: 8 where time goes with length, 64 with its
-    square.
+    """Return how many times longer an input of eight times the size takes.
+
+    It is 8 if the time grows with the size, and 64 if it grows with its square.
     """
     spent = []
     for size in (count, 8 * count):
