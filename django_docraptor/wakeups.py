@@ -86,9 +86,9 @@ def _warn_unavailable(error: Exception) -> None:
 def run_step(step: Step) -> None:
     """Run one step in a worker, then notify the next ones and schedule the next wake-up.
 
-    A step that claimed nothing notifies nobody: whoever made the rows due has already done so, and
-    if every message sent another, duplicates would multiply. The scheduled wake-up makes up for a
-    lost message.
+    A step that claimed nothing notifies no other: the process that made the rows due has already
+    done so, and if every message sent another, duplicates would multiply. The scheduled wake-up
+    makes up for a lost message.
     """
     # Celery does not check connections that CELERY_DB_REUSE_MAX keeps, nor do all task backends.
     close_old_connections()

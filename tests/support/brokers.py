@@ -1,4 +1,4 @@
-"""A corner of a broker for one site: nobody else's messages, and nothing left behind."""
+"""An isolated namespace in a broker for one site, deleted afterwards."""
 
 import json
 import uuid
@@ -16,7 +16,7 @@ HOST = "127.0.0.1"
 
 @dataclass(frozen=True, kw_only=True)
 class Broker:
-    """Where a site's messages go."""
+    """The broker of one site."""
 
     kind: str
     url: str
@@ -25,7 +25,7 @@ class Broker:
 
     @property
     def environment(self) -> dict[str, str]:
-        """What the site's settings read."""
+        """The variables that the site's settings read."""
         return {
             "TEST_BROKER": self.url,
             "SITE_QUEUE": self.queue,
@@ -33,7 +33,7 @@ class Broker:
         }
 
     def empty(self) -> None:
-        """Lose every message and whatever else the broker holds for this site."""
+        """Delete every message and all else that the broker has for this site."""
         if self.kind == "redis":
             with closing(redis.Redis(HOST)) as connection:
                 for key in connection.scan_iter(f"{self.transport['global_keyprefix']}*", 1000):
@@ -48,7 +48,7 @@ class Broker:
 
 @contextmanager
 def scratch_broker(kind: str, scratch: Path) -> Iterator[Broker]:
-    """A namespace of one's own in a broker, for a while."""
+    """Yield an isolated namespace of a broker, which is emptied afterwards."""
     queue = f"docraptor-{uuid.uuid4().hex[:12]}"
     url, transport = {
         "redis": (

@@ -1,4 +1,4 @@
-"""Scratch databases, made and dropped here, and read without Django."""
+"""Scratch databases, which are created, read without Django, and dropped."""
 
 import sqlite3
 import uuid
@@ -26,7 +26,7 @@ class Database:
 
     Args:
         kind: as in ``TEST_DATABASE``.
-        scratch: a directory for what the kind keeps in files.
+        scratch: a directory for files, such as SQLite's.
     """
 
     def __init__(self, kind: str, scratch: Path) -> None:
@@ -36,13 +36,13 @@ class Database:
 
     @property
     def environment(self) -> dict[str, str]:
-        """What ``tests.settings`` reads."""
+        """The variables that ``tests.settings`` reads."""
         names = {"postgresql": "POSTGRES_DB", "mariadb": "MARIADB_DB"}
         chosen = {names[self.kind]: self.name} if self.kind in names else {}
         return {"TEST_DATABASE": self.kind, "TEST_SCRATCH": str(self.scratch)} | chosen
 
     def query(self, sql: str, name: str | None = None) -> list[tuple[Any, ...]]:
-        """Run one statement on a connection of its own; return its rows."""
+        """Run one statement on a new connection; return its rows."""
         connection: Any
         if self.kind == "postgresql":
             connection = psycopg.connect(
@@ -60,14 +60,14 @@ class Database:
             return list(cursor.fetchall()) if cursor.description else []
 
     def create(self) -> None:
-        """Make it, empty."""
+        """Create the database, empty."""
         if self.kind == "postgresql":
             self.query(f"CREATE DATABASE {self.name}", "postgres")
         elif self.kind == "mariadb":
             self.query(f"CREATE DATABASE {self.name} CHARACTER SET utf8mb4", "mysql")
 
     def drop(self) -> None:
-        """Remove it, whoever is connected."""
+        """Drop the database, and disconnect its clients."""
         if self.kind == "postgresql":
             self.query(f"DROP DATABASE IF EXISTS {self.name} WITH (FORCE)", "postgres")
         elif self.kind == "mariadb":
@@ -79,7 +79,7 @@ class Database:
             self.query(f"DELETE FROM django_docraptor_{table}")
 
     def jobs(self) -> list[dict[str, Any]]:
-        """Every job's row; its key as 32 hexadecimal digits."""
+        """Return every job's row, with its ID as 32 hexadecimal digits."""
         columns = [
             *("id", "name", "state", "attempt", "file", "file_size", "sha256", "error_code"),
             *("errors", "created_at", "finished_at", "due_at"),
@@ -91,7 +91,7 @@ class Database:
 
 @contextmanager
 def scratch_database(kind: str, scratch: Path) -> Iterator[Database]:
-    """A database of one's own for a while."""
+    """Yield a database of this kind, which is dropped afterwards."""
     database = Database(kind, scratch)
     database.create()
     try:
