@@ -8,6 +8,7 @@ import pytest
 from django_docraptor.sandbox.faults import Fault
 from tests.e2e.site import Site
 from tests.support.brokers import Broker
+from tests.support.documents import document_name
 from tests.support.processes import wait_until
 from tests.support.socket_server import unused_port
 
@@ -92,8 +93,8 @@ def test_wakeups_alone_retry_refused_calls(start_site):
     """Without beat, wake-ups repeat a refused create call and a failed status call."""
     site = start_site("postgresql", "redis")
     busy = {"on": "create", "action": "status", "status_code": 403, "reason": "Too many documents."}
-    site.control.add_fault(Fault(**busy, match="document-0000", times=2))
-    site.control.add_fault(Fault(on="status", action="status", match="document-0001", times=1))
+    site.control.add_fault(Fault(**busy, match=document_name(0), times=2))
+    site.control.add_fault(Fault(on="status", action="status", match=document_name(1), times=1))
     site.start_workers()
     jobs = site.enqueue(3)
     site.wait_for_all(60)
