@@ -17,7 +17,7 @@ from django.utils.translation import gettext_lazy as _
 from django_docraptor import registry
 from django_docraptor.admin.enqueue import document_title
 from django_docraptor.admin.sources import load_sources
-from django_docraptor.documents.declaration import DocumentAdapter
+from django_docraptor.documents.adapter import DocumentAdapter
 from django_docraptor.models import RenderJob
 
 # Rows that are counted and paginated. Filters and search reach older ones.

@@ -3,6 +3,7 @@
 Projects import these names from ``django_docraptor``.
 
 ``declaration``  :class:`Document`: the declaration, and methods that generate it
+``adapter``      a document class as the lifecycle sees it
 ``triggers``     signals that enqueue a document
 ``delivery``     copy finished documents to a file field of their source
 ``latest``       the latest document of an object, and of many objects
@@ -11,7 +12,8 @@ Projects import these names from ``django_docraptor``.
 """
 
 from django_docraptor.documents import checks
-from django_docraptor.documents.declaration import Document, SourceGoneError
+from django_docraptor.documents.adapter import SourceGoneError
+from django_docraptor.documents.declaration import Document
 from django_docraptor.documents.latest import attach_latest_documents, latest_document
 from django_docraptor.documents.reports import QuerysetDocument, Rows
 from django_docraptor.documents.triggers import Trigger

@@ -15,7 +15,8 @@ from django.template.loader import get_template
 
 from django_docraptor import registry
 from django_docraptor.conf import duration_error
-from django_docraptor.documents.declaration import Document, DocumentAdapter
+from django_docraptor.documents.adapter import DocumentAdapter
+from django_docraptor.documents.declaration import Document
 from django_docraptor.job_specs import MAX_PRIORITY, locale_errors, storage_errors
 from django_docraptor.payloads import DocumentRequest, DocumentType, unknown_options
 

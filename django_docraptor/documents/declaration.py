@@ -20,7 +20,8 @@ from django.utils.functional import Promise
 
 from django_docraptor import registry
 from django_docraptor.client import SavedDocument
-from django_docraptor.documents.delivery import connect_receivers, deliver, load_source
+from django_docraptor.documents.adapter import DocumentAdapter
+from django_docraptor.documents.delivery import connect_receivers, deliver
 from django_docraptor.documents.triggers import S, Trigger, TriggerOptions
 from django_docraptor.job_specs import (
     DocumentOptions,
@@ -29,12 +30,8 @@ from django_docraptor.job_specs import (
     locale_errors,
     mapping_errors,
 )
-from django_docraptor.models import RenderInput, RenderJob
+from django_docraptor.models import RenderJob
 from django_docraptor.shortcuts import enqueue_many, render_spec
-
-
-class SourceGoneError(LookupError):
-    """The object that a document is generated from no longer exists."""
 
 
 class Document(Generic[S]):
@@ -406,42 +403,3 @@ def _instance(*, instance: Any = None, **kwargs: Any) -> Any:
 def _check_snapshot(content: str) -> None:
     if not content.strip():  # blank content would mean that a worker renders it
         raise ValidationError({"content": ["The template produced no output."]})
-
-
-class DocumentAdapter:
-    """Adapts a document class to what the lifecycle needs of a registered document."""
-
-    def __init__(self, document: type[Document[Any]]) -> None:
-        self.document = document
-
-    @property
-    def template_name(self) -> str:
-        """Return the name of the class's template, for messages."""
-        return self.document.template_name
-
-    @property
-    def retention(self) -> timedelta | None:
-        """Return the class's retention."""
-        return self.document.retention
-
-    def render(self, job: RenderJob, job_input: RenderInput) -> str:
-        """Return the HTML for a job.
-
-        Raises:
-            SourceGoneError: the source no longer exists. A template may raise anything.
-        """
-        source = load_source(job)
-        if job.object_id and source is None:
-            raise SourceGoneError(
-                f"The source {job.content_type} {job.object_id} no longer exists."
-            )
-        document = self.document(source, job_input.params, requested_type=job.document_type)
-        return document.render()
-
-    def may_download(self, user: AbstractBaseUser, job: RenderJob) -> bool:
-        """Return whether the class lets the user download the job."""
-        return self.document.may_download(user, job)
-
-    def deliver(self, job: RenderJob) -> None:
-        """Copy the file to the source's field, if ``deliver_to`` is set."""
-        self.document.deliver(job)

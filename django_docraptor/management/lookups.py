@@ -13,7 +13,7 @@ from django.db.models import Model, QuerySet
 
 from django_docraptor import registry
 from django_docraptor.documents import Document
-from django_docraptor.documents.declaration import DocumentAdapter
+from django_docraptor.documents.adapter import DocumentAdapter
 
 DocumentClass = type[Document[Any]]
 # Primary keys per query.

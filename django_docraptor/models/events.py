@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from django.db import models
+from django.db import models, transaction
 from django.db.models.functions import Now
 from django.dispatch import Signal
 from django.utils.translation import gettext_lazy as _
@@ -67,6 +67,12 @@ class RenderEvent(models.Model):
 
     def __str__(self) -> str:
         return f"{self.kind} ({self.job_id}, attempt {self.attempt})"
+
+    def send_signal_on_commit(self, job: models.Model, *, using: str) -> None:
+        """Send the event's signal, if it has one, after the current transaction commits."""
+        if self.signal_due_at is not None:
+            # A lambda, because Django's robust on_commit hooks need a callable with a name.
+            transaction.on_commit(lambda: self.send_signal(job), using=using, robust=True)
 
     def send_signal(self, job: models.Model) -> None:
         """Send the event's signal, then mark it as sent."""

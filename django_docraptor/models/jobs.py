@@ -274,8 +274,6 @@ class RenderJob(models.Model):
         commit. Only ``lifecycle.transitions`` calls this.
 
         Args:
-            to_state: the new state.
-            kind: kind of the event.
             require_lease: also require this object's lease token.
             note: full message of the event.
             detail: JSON details of the event.
@@ -287,9 +285,7 @@ class RenderJob(models.Model):
         Raises:
             ValueError: the transition is not allowed.
         """
-        from_state = State(self.state)
-        if not is_allowed(from_state, to_state):
-            raise ValueError(f"A job cannot move from {from_state.value} to {to_state.value}.")
+        from_state = self._state_before(to_state)
         if to_state in FINAL_STATES:
             changes |= {"due_at": None, "finished_at": Now()}
         changes = sanitize({"lease_token": "", "failures": 0, **changes, "state": to_state})
@@ -302,12 +298,7 @@ class RenderJob(models.Model):
                 return False
             self._apply(changes)
             event = self.record_event(kind, from_state=from_state, note=note, detail=detail)
-            if event.signal_due_at is not None:
-                moved_job = copy(self)
-                # A lambda, because Django's robust on_commit hooks need a callable with a name.
-                transaction.on_commit(
-                    lambda: event.send_signal(moved_job), using=using, robust=True
-                )
+            event.send_signal_on_commit(copy(self), using=using)
         logger.info("Job %s: %s -> %s (attempt %s)", self.pk, from_state, to_state, self.attempt)
         return True
 
@@ -328,7 +319,6 @@ class RenderJob(models.Model):
 
         Args:
             jobs: at least one job; all have the same state and lease token.
-            to_state: the new state.
             kind: kind of the events; it must not have a signal.
             condition: a further condition on the rows.
             changes: other columns to set in the same UPDATE, the same for all jobs.
@@ -339,12 +329,9 @@ class RenderJob(models.Model):
         Raises:
             ValueError: the transition is not allowed.
         """
-        from_state, lease_token = State(jobs[0].state), jobs[0].lease_token
-        if not is_allowed(from_state, to_state):
-            raise ValueError(f"A job cannot move from {from_state.value} to {to_state.value}.")
-        keys = [job.pk for job in jobs]
+        from_state, keys = jobs[0]._state_before(to_state), [job.pk for job in jobs]
         rows = RenderJob.objects.filter(
-            condition, pk__in=keys, state=from_state, lease_token=lease_token
+            condition, pk__in=keys, state=from_state, lease_token=jobs[0].lease_token
         )
         changes |= {"state": to_state, "lease_token": secrets.token_hex(16)}
         if rows.update(**changes) < len(keys):
@@ -353,17 +340,22 @@ class RenderJob(models.Model):
             jobs = [job for job in jobs if job.pk in moved_keys]
         for job in jobs:
             job._apply(changes)
+        states = {"from_state": from_state, "to_state": to_state}
         RenderEvent.objects.bulk_create(
-            RenderEvent(
-                job_id=job.pk,
-                attempt=job.attempt,
-                kind=kind,
-                from_state=from_state,
-                to_state=to_state,
-            )
-            for job in jobs
+            RenderEvent(job_id=job.pk, attempt=job.attempt, kind=kind, **states) for job in jobs
         )
         return jobs
+
+    def _state_before(self, to_state: State) -> State:
+        """Return this object's state, from which the job may move to the other.
+
+        Raises:
+            ValueError: the transition is not allowed.
+        """
+        from_state = State(self.state)
+        if not is_allowed(from_state, to_state):
+            raise ValueError(f"A job cannot move from {from_state.value} to {to_state.value}.")
+        return from_state
 
     def update_leased(self, **changes: Any) -> bool:
         """Update columns other than the state, if this object's lease is still valid.
