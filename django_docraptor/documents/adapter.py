@@ -1,0 +1,55 @@
+"""Internal. A document class as the lifecycle sees it."""
+
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+from django.contrib.auth.base_user import AbstractBaseUser
+
+from django_docraptor.documents.delivery import load_source
+from django_docraptor.models import RenderInput, RenderJob
+
+if TYPE_CHECKING:
+    from django_docraptor.documents.declaration import Document
+
+
+class SourceGoneError(LookupError):
+    """The object that a document is generated from no longer exists."""
+
+
+class DocumentAdapter:
+    """Adapts a document class to what the lifecycle needs of a registered document."""
+
+    def __init__(self, document: "type[Document[Any]]") -> None:
+        self.document = document
+
+    @property
+    def template_name(self) -> str:
+        """Return the name of the class's template, for messages."""
+        return self.document.template_name
+
+    @property
+    def retention(self) -> timedelta | None:
+        """Return the class's retention."""
+        return self.document.retention
+
+    def render(self, job: RenderJob, job_input: RenderInput) -> str:
+        """Return the HTML for a job.
+
+        Raises:
+            SourceGoneError: the source no longer exists. A template may raise anything.
+        """
+        source = load_source(job)
+        if job.object_id and source is None:
+            raise SourceGoneError(
+                f"The source {job.content_type} {job.object_id} no longer exists."
+            )
+        document = self.document(source, job_input.params, requested_type=job.document_type)
+        return document.render()
+
+    def may_download(self, user: AbstractBaseUser, job: RenderJob) -> bool:
+        """Return whether the class lets the user download the job."""
+        return self.document.may_download(user, job)
+
+    def deliver(self, job: RenderJob) -> None:
+        """Copy the file to the source's field, if ``deliver_to`` is set."""
+        self.document.deliver(job)
