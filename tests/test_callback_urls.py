@@ -40,7 +40,7 @@ def sign(value: str, *, age: int = 0, salt: str = CALLBACK_SALT, key: str | None
 
 @pytest.fixture
 def script_prefix() -> Iterator[str]:
-    """A path prefix, which WSGI tells a web process but not a worker."""
+    """A path prefix, which a web process knows from WSGI, but a worker does not."""
     before = get_script_prefix()
     set_script_prefix("/app/")
     yield "/app/"

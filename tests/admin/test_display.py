@@ -31,9 +31,6 @@ def test_state_badge_is_readable_without_colour(state: State) -> None:
     assert [strip_tags(state_badge(other)).partition(" ")[0] for other in State].count(sign) == 1
 
 
-# How values look
-
-
 @pytest.mark.parametrize(
     ("seconds", "text"),
     [

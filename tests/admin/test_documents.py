@@ -140,7 +140,7 @@ def test_documents_of_another_model_are_reported(monkeypatch: Any) -> None:
     class Wrong(DocumentAdminMixin, ModelAdmin):
         documents = [InvoicePDF, InvoiceList, Homeless, Reminder]
 
-    monkeypatch.setattr(Reminder, "model", None)  # it may be made from any object
+    monkeypatch.setattr(Reminder, "model", None)  # it accepts any object
     messages = Wrong(User, AdminSite()).check()
     assert [(message.id, message.obj) for message in messages] == [
         ("django_docraptor.E021", Wrong)
@@ -156,14 +156,14 @@ def test_documents_of_a_proxy_or_its_model_are_allowed() -> None:
     """An admin of a proxy may have the documents of its model, and the other way round."""
 
     class Reminded(Invoice):
-        """The same rows."""
+        """A proxy of the same rows."""
 
         class Meta:
             proxy = True
             app_label = "shop"
 
     class Final(Document[Reminded]):
-        """Of the proxy."""
+        """A document of the proxy."""
 
         model = Reminded
 

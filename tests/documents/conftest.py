@@ -39,7 +39,7 @@ def delivered_document(documents_dir: Path, media_dir: Path) -> Iterator[type[Do
     """A document class that delivers to ``Invoice.pdf``."""
 
     class Delivered(Document[Invoice]):
-        """Of the time of a test."""
+        """Registered during the test."""
 
         model = Invoice
         template_name = "shop/invoice.html"

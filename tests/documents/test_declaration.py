@@ -66,7 +66,7 @@ def test_class_without_template_is_not_registered() -> None:
     """A base class without a template is not registered."""
 
     class Base(Document[Invoice]):
-        """What documents share."""
+        """A base class of documents."""
 
     assert Base.label == ""
     assert not [label for label in registry.all_documents() if label.endswith(".Base")]
@@ -158,7 +158,7 @@ def test_source_may_be_a_proxy_or_a_lazy_object(
     """A proxy counts as its model, and a lazy object as the object in it."""
 
     class Reminded(Invoice):
-        """The same rows."""
+        """A proxy of the same rows."""
 
         class Meta:
             proxy = True

@@ -23,8 +23,8 @@ from tests.support.jobs import run_until_finished
 pytestmark = pytest.mark.django_db
 
 MANY = 50_000
-# What the rows may cost, in bytes, and the parts that Django's templates join, as a multiple of
-# the HTML. Measured: 0.7 MB and 8.2. All instances at once would be some 30 MB more.
+# The memory for the rows, in bytes, and for the parts that Django's templates join, as a multiple
+# of the HTML. Measured: 0.7 MB and 8.2. All instances at once would need some 30 MB more.
 ROWS_BOUND = 2 * 1024 * 1024
 PARTS_BOUND = 10
 
@@ -34,7 +34,7 @@ def report() -> Iterator[type[QuerysetDocument[Invoice]]]:
     """A report over invoices."""
 
     class Report(QuerysetDocument[Invoice]):
-        """Of the time of a test."""
+        """Registered during the test."""
 
         model = Invoice
         template_name = "shop/report.html"
@@ -127,7 +127,7 @@ def test_queryset_may_be_of_a_proxy(report) -> None:
     """A proxy counts as its model, both ways."""
 
     class Reminded(Invoice):
-        """The same rows."""
+        """A proxy of the same rows."""
 
         class Meta:
             proxy = True

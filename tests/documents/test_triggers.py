@@ -51,7 +51,7 @@ def recording_document() -> Iterator[type[Document[Invoice]]]:
     """A document that each save enqueues, and that records the totals that workers render."""
 
     class Totals(Document[Invoice]):
-        """Of the time of a test."""
+        """Registered during the test."""
 
         model = Invoice
         template_name = "shop/invoice.html"

@@ -1,4 +1,4 @@
-"""The query plans of ``tests/integration/test_query_plans.py``, as PostgreSQL makes them."""
+"""The query plans of ``tests/integration/test_query_plans.py``, on PostgreSQL."""
 
 from pathlib import Path
 

@@ -117,7 +117,7 @@ def test_every_page_is_in_the_index() -> None:
         assert name == "index" or name in index, name
 
 
-# What the page on tests leaves to its reader, and what a reader would not want to happen.
+# What the page leaves to its reader, and a record of what must not be published.
 READER = """
 import os, pathlib
 from celery.signals import before_task_publish

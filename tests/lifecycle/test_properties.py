@@ -167,7 +167,7 @@ class JobMachine(RuleBasedStateMachine):
 
     @rule(worker=st.integers(1, 2), steps=st.integers(1, 6))
     def step(self, worker: int, steps: int) -> None:
-        """A worker goes on, perhaps after others have taken its place."""
+        """A worker goes on, perhaps after another one has claimed its jobs."""
         for _ in range(steps):
             if worker in self.workers and next(self.workers[worker], "done") == "done":
                 del self.workers[worker]
@@ -244,7 +244,7 @@ class JobMachine(RuleBasedStateMachine):
             assert state == job.state
 
     def teardown(self) -> None:
-        """However it stands now, everything ends when the engine goes on undisturbed."""
+        """Every job finishes when the engine goes on without faults."""
         self.sandbox.clear_faults()
         for _ in range(60):
             if not RenderJob.objects.active().exists():

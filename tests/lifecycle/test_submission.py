@@ -149,7 +149,7 @@ def test_worker_killed_after_accept_is_recovered_by_tag(sandbox: Sandbox, docume
     job = enqueue(test=False)
     (claimed,) = claim_for_slots("default", 10).jobs
     (item,) = prepare_batch([claimed])
-    lifecycle_client(item.job).create_async_doc(item.request)  # and then nothing more
+    lifecycle_client(item.job).create_async_doc(item.request)  # the worker dies here
     skip_time(181)
     job = run_until_finished(job)
     assert job.state == State.COMPLETED

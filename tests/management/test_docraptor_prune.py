@@ -101,7 +101,7 @@ def test_max_seconds_starts_no_new_batch(documents_dir: Path) -> None:
 
 
 def test_undeleted_file_fails_the_command(documents_dir: Path, settings: Any) -> None:
-    """If a file was not deleted, the command reports the result and fails, so that cron tells."""
+    """If a file was not deleted, the command reports the result and fails, so that cron mails."""
     use_storage(settings, "tests.support.retention.ReadOnlyStorage", location=documents_dir)
     finished_job()
     with pytest.raises(CommandError, match=r"failed to delete 1 files.*next run will try again"):

@@ -10,8 +10,6 @@ from django_docraptor.preflight import check_content
 from tests.support.document_requests import make_request, validation_messages
 from tests.support.preflight import content_error
 
-# Relative addresses and size: certain to fail.
-
 
 def test_size_limit_is_in_bytes():
     """The limit is in bytes of UTF-8, and inclusive."""

@@ -6,8 +6,6 @@ from django.core.files.storage import Storage, default_storage
 from django_docraptor.preflight import Severity
 from tests.support.preflight import problems_in
 
-# Files of this site.
-
 
 def test_missing_static_file_is_a_warning(settings):
     """A URL below STATIC_URL without a file is a warning, since another host may have it."""

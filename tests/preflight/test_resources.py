@@ -93,7 +93,7 @@ def test_file_url_is_refused_whatever_the_baseurl():
         assert "File system access is not allowed" in message
 
 
-# Places.
+# Locations.
 
 
 def test_problem_has_its_location():

@@ -71,7 +71,7 @@ def test_private_host_is_allowed_for_the_sandbox(settings, base_url, count):
     assert len(find_problems('<img src="http://localhost/a.png">')) == count
 
 
-# Signed addresses.
+# Signed URLs.
 
 
 @pytest.mark.parametrize(

@@ -65,9 +65,6 @@ def use_media_dir(settings: Any, location: Path) -> None:
     settings.STORAGES = settings.STORAGES | {"default": default}
 
 
-# Addresses.
-
-
 def use_absolute_urls(settings: Any, base: str = "https://shop.example") -> None:
     """Make the tags write URLs."""
     settings.DOCRAPTOR = settings.DOCRAPTOR | {"ASSETS": "absolute", "ASSETS_BASE_URL": base}

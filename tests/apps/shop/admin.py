@@ -1,4 +1,4 @@
-"""Invoices in the admin, with their documents: free ones, billed ones, and with options."""
+"""Invoices in the admin with documents: free, billed, and with options."""
 
 from django import forms
 from django.contrib import admin
@@ -9,32 +9,32 @@ from django_docraptor.models import RenderJob
 from tests.apps.shop.documents import InvoicePDF
 from tests.apps.shop.models import Invoice
 
-# A site of its own: in the tests of the jobs' admin, invoices have no admin page.
+# A separate site, since invoices have no admin page in the tests of the jobs' admin.
 site = admin.AdminSite(name="shop")
 site.register(RenderJob, RenderJobAdmin)
 
 
 class Reminder(Document[Invoice]):
-    """A letter that is billed."""
+    """A billed document."""
 
     model = Invoice
     template_name = "shop/invoice.html"
     test = False
 
     def get_name(self) -> str:
-        """Too long if the number is as long as it may be."""
+        """Return a name that is too long if the number has its maximum length."""
         return f"{self.source.number * 5}.pdf"
 
 
 class Period(forms.Form):
-    """What a statement is about."""
+    """The options of a statement."""
 
     since = forms.DateField()
     document_type = forms.ChoiceField(choices=[("pdf", "PDF"), ("xlsx", "XLSX")], initial="pdf")
 
 
 class Statement(Document[Invoice]):
-    """A document with options, free."""
+    """A free document with options."""
 
     model = Invoice
     template_name = "shop/invoice.html"
@@ -42,14 +42,14 @@ class Statement(Document[Invoice]):
 
 
 class InvoiceList(QuerysetDocument[Invoice]):
-    """One table of many invoices."""
+    """A report over invoices."""
 
     model = Invoice
     template_name = "shop/invoices.html"
 
 
 class BilledList(InvoiceList):
-    """One table of many invoices that is billed, with options."""
+    """A billed report over invoices, with options."""
 
     test = False
     form_class = Period

@@ -1,4 +1,4 @@
-"""Documents that the tests make."""
+"""Documents of the shop."""
 
 from django_docraptor.documents import Document
 from tests.apps.shop.models import Invoice

@@ -1,4 +1,4 @@
-"""A model that documents are made from."""
+"""The source of the shop's documents."""
 
 from decimal import Decimal
 
@@ -6,7 +6,7 @@ from django.db import models
 
 
 class Invoice(models.Model):
-    """Something that a customer gets."""
+    """An invoice, with a field for its document."""
 
     # Types, for pyright: it does not run django-stubs' plugin for mypy.
     number: "models.CharField[str, str]" = models.CharField(max_length=50)
