@@ -13,8 +13,9 @@ from celery.app.task import Task
 from django_docraptor import wakeups
 from django_docraptor.runners import Step, can_send, celery_limitations
 
-# Seconds after which an undelivered message is discarded: the next one does the same.
-MESSAGE_EXPIRES_SECONDS = 60
+# Seconds after which an undelivered message is discarded: the next one does the same. The worker
+# compares it with its own clock, so it must exceed any difference between the clocks of two hosts.
+MESSAGE_EXPIRES_SECONDS = 3600
 PUBLISH_OPTIONS: dict[str, Any] = {
     "ignore_result": True,
     "retry": True,

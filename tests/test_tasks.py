@@ -4,6 +4,7 @@ import logging
 import socket
 import time
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from celery import Celery
@@ -83,6 +84,13 @@ def test_message_carries_nothing_but_a_name(published: list[Message]) -> None:
     assert message.headers["expires"] is not None
     assert message.headers["eta"] is None
     assert message.headers["ignore_result"] is True
+
+
+def test_message_outlives_a_difference_between_clocks(published: list[Message]) -> None:
+    """A worker whose clock is half an hour ahead of the sender's does not discard the message."""
+    wakeups.notify(Step.SUBMIT)
+    expires = datetime.fromisoformat(str(published[0].headers["expires"]))
+    assert expires - datetime.now(UTC) > timedelta(minutes=30)
 
 
 def test_delayed_message_has_an_eta(published: list[Message]) -> None:

@@ -66,7 +66,7 @@ STORAGES = {
 CELERY_BROKER_URL = os.environ.get("CELERY_BROKER_URL", "")
 CELERY_BROKER_TRANSPORT_OPTIONS = {"socket_timeout": 5, "socket_connect_timeout": 5}
 CELERY_BEAT_SCHEDULE = {
-    "docraptor": {"task": "django_docraptor.tick", "schedule": 5, "options": {"expires": 10}},
+    "docraptor": {"task": "django_docraptor.tick", "schedule": 5, "options": {"expires": 3600}},
 }
 
 DOCRAPTOR = {

@@ -66,7 +66,7 @@ CELERY_BEAT_SCHEDULE = (
         "docraptor": {
             "task": "django_docraptor.tick",
             "schedule": 1.0,
-            "options": {"expires": 10},
+            "options": {"expires": 3600},
         }
     }
 )

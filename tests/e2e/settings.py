@@ -25,7 +25,7 @@ CELERY_BEAT_SCHEDULE = {
     "docraptor": {
         "task": "django_docraptor.tick",
         "schedule": 2.0,
-        "options": {"expires": 10},
+        "options": {"expires": 3600},
     }
 }
 # Leases and log checks in a thirtieth of their time.
