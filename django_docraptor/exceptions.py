@@ -106,7 +106,11 @@ class UnknownOutcomeError(CallError):
 
 
 class ResponseError(CallError):
-    """DocRaptor, or a proxy in front of it, returned an error status."""
+    """DocRaptor, or a proxy in front of it, returned an error status.
+
+    Of this class itself: a redirect, and 408, 421 and 425, which say that the request was not
+    processed (``sent`` is then ``Sent.NO`` for a create).
+    """
 
     code = "response"
     sent_by_default = Sent.YES
@@ -126,7 +130,7 @@ class ForbiddenError(ResponseError):
 
 
 class NotFoundError(ResponseError):
-    """404: the status or download does not exist."""
+    """404: the status or download does not exist, or (``retryable``) a proxy does not know it."""
 
     code = "not_found"
 

@@ -40,6 +40,11 @@ REDACTED: Final = "[redacted]"
 # A download ID is a bearer secret, like its URL: anyone who has it can download the document.
 DOWNLOAD_ID: Final = re.compile(r"(/(?:download|expire)/)[^/?#\s\"'<>&]+")
 
+# Not documented by DocRaptor. By HTTP's definition the request was not processed: it did not arrive
+# completely in time (408), it reached a server that does not serve the host (421), or the server
+# does not risk a replayed request (425).
+NOT_PROCESSED: Final = frozenset({408, 421, 425})
+
 # Raised before the first byte of the request is sent. In urllib3, NewConnectionError and
 # NameResolutionError are ConnectTimeoutErrors. InvalidHeader is not included: a response can cause
 # it, too.
@@ -151,11 +156,11 @@ def response_error(response: FailedResponse, *, is_create: bool, redact: Redacto
     """Return the error for an error response.
 
     On a create, 403 also means "too many simultaneous requests" (DocRaptor: 30 by default), so it
-    is retryable; on other calls it is final. A 5xx on a create does not tell whether it was
-    accepted.
+    is retryable; on other calls it is final if DocRaptor gives a reason. A 5xx on a create does not
+    tell whether it was accepted.
     """
-    error_class, options = _error_class(response.status, is_create)
     text = response.text
+    error_class, options = _error_class(response.status, is_create, _is_structured(text))
     if 300 <= response.status < 400:
         host = _redirect_host(response)
         message = f"DocRaptor returned a redirect{host}, which is not followed."
@@ -171,18 +176,25 @@ def response_error(response: FailedResponse, *, is_create: bool, redact: Redacto
     )
 
 
-def _error_class(status: int, is_create: bool) -> tuple[type[CallError], dict[str, Any]]:
+def _error_class(
+    status: int, is_create: bool, is_structured: bool
+) -> tuple[type[CallError], dict[str, Any]]:
     not_accepted: dict[str, Any] = {"sent": Sent.NO} if is_create else {}
+    # If nothing is created, only DocRaptor's own refusal is final. The page of a CDN, firewall or
+    # proxy says nothing about the document.
+    is_foreign = not is_create and not is_structured
     if status == 401:
         return UnauthorizedError, {}
     if status == 403:
-        return ForbiddenError, {"retryable": is_create, **not_accepted}
+        return ForbiddenError, {"retryable": is_create or is_foreign, **not_accepted}
     if status == 404:
-        return NotFoundError, {}
+        return NotFoundError, {"retryable": is_foreign}
     if status == 429:
         return RateLimitError, not_accepted
+    if status in NOT_PROCESSED:
+        return ResponseError, {"retryable": True, **not_accepted}
     if 400 <= status < 500:
-        return RejectedError, {}
+        return RejectedError, {"retryable": is_foreign}
     if 500 <= status < 600:
         return ServerError, {}
     # A redirect or a non-standard status may come from an intermediary.
@@ -212,6 +224,11 @@ def _was_not_sent(chain: list[BaseException], url: str) -> bool:
         return url.lower().startswith("https:")
     # requests loads certificates before connecting, and wraps all network errors.
     return isinstance(outermost, OSError) and not isinstance(outermost, requests.RequestException)
+
+
+def _is_structured(text: str) -> bool:
+    """Return whether the body has messages in XML or JSON, as DocRaptor's own errors do."""
+    return any(any(True for _message in parse(text)) for parse in (_xml_messages, _json_messages))
 
 
 def _error_messages(text: str) -> list[str]:

@@ -12,8 +12,6 @@ from django_docraptor.client import RemoteStatus
 from django_docraptor.exceptions import (
     CallError,
     DocRaptorError,
-    ForbiddenError,
-    NotFoundError,
     UnauthorizedError,
 )
 from django_docraptor.lifecycle.clients import call_concurrently, client_for
@@ -146,8 +144,7 @@ def handle_status_error(job: RenderJob, error: DocRaptorError) -> None:
 
 
 def _max_failures(error: DocRaptorError) -> int:
-    is_refused = isinstance(error, (ForbiddenError, NotFoundError))
-    is_refused = is_refused or (isinstance(error, CallError) and not error.retryable)
+    is_refused = isinstance(error, CallError) and not error.retryable
     return MAX_STATUS_REFUSALS if is_refused else MAX_STATUS_FAILURES
 
 

@@ -17,6 +17,7 @@ from django_docraptor.exceptions import (
     NotSentError,
     RateLimitError,
     RejectedError,
+    ResponseError,
     Sent,
     ServerError,
     UnauthorizedError,
@@ -282,6 +283,9 @@ def test_refused_status_call_was_not_sent():
         (401, UnauthorizedError, Sent.YES, True),
         (403, ForbiddenError, Sent.NO, True),
         (404, NotFoundError, Sent.YES, False),
+        (408, ResponseError, Sent.NO, True),
+        (421, ResponseError, Sent.NO, True),
+        (425, ResponseError, Sent.NO, True),
         (409, RejectedError, Sent.YES, False),
         (413, RejectedError, Sent.YES, False),
         (422, RejectedError, Sent.YES, False),
@@ -304,15 +308,46 @@ def test_create_error_depends_on_the_status_code(status, kind, sent, retryable):
         (401, UnauthorizedError, True),
         (403, ForbiddenError, False),
         (404, NotFoundError, False),
+        (421, ResponseError, True),
+        (425, ResponseError, True),
         (429, RateLimitError, True),
         (500, ServerError, True),
     ],
 )
 def test_status_and_download_errors_depend_on_the_status_code(status, kind, retryable):
-    """A 403 response is final if nothing is created."""
-    for error in (status_error(respond(b"", status)), download_error(respond(b"", status))):
-        assert type(error) is kind
-        assert error.retryable is retryable
+    """A 403 response is final if nothing is created and DocRaptor gives a reason."""
+    for body in (b"<errors><error>No</error></errors>", b'{"errors": ["No"]}', b'{"error": "No"}'):
+        answer = respond(body, status)
+        for error in (status_error(answer), download_error(answer)):
+            assert type(error) is kind
+            assert error.retryable is retryable
+
+
+@pytest.mark.fault("P9")
+@pytest.mark.parametrize("status", [400, 403, 404, 410])
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"<html><head><title>Attention Required!</title></head></html>",
+        b"<h1>Not found</h1>",
+        b"Forbidden",
+        b"<Error><Code>AccessDenied</Code></Error>",
+        b"<errors><error>Cut",
+        b"",
+    ],
+)
+def test_page_of_an_intermediary_is_no_verdict(status, body):
+    """An error without DocRaptor's structure is retryable if nothing is created."""
+    for error in (status_error(respond(body, status)), download_error(respond(body, status))):
+        assert error.status == status
+        assert error.retryable
+
+
+@pytest.mark.parametrize("status", [400, 404, 413, 422])
+def test_page_of_an_intermediary_ends_a_create(status):
+    """A create call is not repeated because of a page that may come from an intermediary."""
+    error, _ = create_error(respond(b"<title>Request Entity Too Large</title>", status))
+    assert (error.sent, error.retryable) == (Sent.YES, False)
 
 
 @pytest.mark.fault("S13")

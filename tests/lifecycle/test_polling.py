@@ -7,7 +7,7 @@ from django_docraptor.lifecycle.clients import client_for
 from django_docraptor.lifecycle.polling import handle_status
 from django_docraptor.models import RenderJob
 from django_docraptor.sandbox import Fault, Sandbox
-from django_docraptor.states import State
+from django_docraptor.states import MAX_STATUS_FAILURES, MAX_STATUS_REFUSALS, State
 from tests.support.jobs import enqueue, event_kinds, run_until_finished, skip_time
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -89,6 +89,42 @@ def test_repeated_404_fails_the_job(sandbox: Sandbox) -> None:
     job = run_until_finished(job)
     assert (job.state, job.error_code) == (State.FAILED, "status_unavailable")
     assert sandbox.ledger.status_calls == 5
+
+
+@pytest.mark.fault("P9")
+@pytest.mark.parametrize("code", [403, 404])
+@pytest.mark.parametrize("body", ["html", "empty", "garbage"])
+def test_page_of_a_cdn_does_not_fail_the_job(
+    sandbox: Sandbox, documents_dir, code: int, body: str
+) -> None:
+    """A 403 or 404 page of a CDN is retried for as long as a 5xx, and the job completes."""
+    job = submitted_job()
+    times = MAX_STATUS_FAILURES - 1
+    sandbox.add_fault(
+        Fault(on="status", action="status", status_code=code, body=body, times=times)
+    )
+    assert run_until_finished(job).state == State.COMPLETED
+    assert sandbox.ledger.status_calls == MAX_STATUS_FAILURES
+
+
+@pytest.mark.fault("P9")
+def test_endless_page_of_a_cdn_fails_the_job(sandbox: Sandbox) -> None:
+    """A CDN's page that does not go away fails the job in the end; a retry resumes it unbilled."""
+    job = submitted_job()
+    sandbox.add_fault(Fault(on="status", action="status", status_code=403, body="html"))
+    job = run_until_finished(job)
+    assert (job.error_code, job.resume_state) == ("status_unavailable", State.QUEUED)
+    assert sandbox.ledger.status_calls == MAX_STATUS_FAILURES
+
+
+@pytest.mark.fault("P3")
+@pytest.mark.parametrize("body", ["xml", "json"])
+def test_repeated_refusal_by_docraptor_fails_the_job(sandbox: Sandbox, body: str) -> None:
+    """After five structured 403 responses the job fails, because DocRaptor itself refuses."""
+    job = submitted_job()
+    sandbox.add_fault(Fault(on="status", action="status", status_code=403, body=body))
+    assert run_until_finished(job).error_code == "status_unavailable"
+    assert sandbox.ledger.status_calls == MAX_STATUS_REFUSALS
 
 
 @pytest.mark.fault("P4")

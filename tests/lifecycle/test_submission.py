@@ -316,6 +316,36 @@ def test_repeated_403_fails_the_job(sandbox: Sandbox, settings) -> None:
     assert creates(sandbox) == 4
 
 
+@pytest.mark.fault("S19")
+@pytest.mark.parametrize("code", [408, 421, 425])
+@pytest.mark.parametrize("body", ["xml", "html"])
+def test_unprocessed_create_is_sent_again(
+    sandbox: Sandbox, documents_dir, code: int, body: str
+) -> None:
+    """A create call that was not processed is sent again after `Retry-After`; one create."""
+    sandbox.add_fault(
+        Fault(
+            on="create",
+            action="status",
+            status_code=code,
+            body=body,
+            accept=False,
+            retry_after=300,
+            times=1,
+        )
+    )
+    job = enqueue(test=False)
+    lifecycle.submit()
+    assert current_state(job) == State.PENDING
+    skip_time(290)
+    assert lifecycle.submit() == 0
+    skip_time(15)
+    assert lifecycle.submit() == 1
+    assert run_until_finished(job).state == State.COMPLETED
+    assert event_kinds(job).count("not_accepted") == 1
+    assert len(sandbox.ledger.accepted()) == 1
+
+
 @pytest.mark.fault("S12")
 def test_401_pauses_the_account_and_keeps_its_jobs(
     sandbox: Sandbox, documents_dir, settings
