@@ -4,6 +4,7 @@ The IDs are listed in docs/reference/checks.md.
 """
 
 import difflib
+import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -282,3 +283,28 @@ def _is_served() -> bool:
     # Without MEDIA_URL, base_url is "/" or the script prefix.
     has_url = storage.base_url not in (None, "/", get_script_prefix())
     return has_url and Path(storage.location).resolve().is_relative_to(root)
+
+
+@register
+def check_spool(app_configs: AppConfigs, **kwargs: Any) -> list[CheckMessage]:
+    """Check that a document of the maximum size fits into the spool directory."""
+    if any(_type_errors()):
+        return []
+    path, size = conf.spool_path.absolute(), conf.max_document_bytes
+    # It may not have been created yet.
+    existing = next(part for part in (path, *path.parents) if part.exists())
+    try:
+        total = shutil.disk_usage(existing).total
+    except OSError:
+        return []
+    if total >= size:
+        return []
+    return [
+        _warning(
+            7,
+            f"The spool directory is on a file system of {total:,} bytes, but MAX_DOCUMENT_BYTES "
+            f"allows documents of {size:,}.",
+            "Set DOCRAPTOR['SPOOL_DIR'] to a directory on a larger disk, or lower "
+            "DOCRAPTOR['MAX_DOCUMENT_BYTES'].",
+        )
+    ]

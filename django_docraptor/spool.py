@@ -7,6 +7,7 @@ Files of killed workers and failed jobs are removed when they are old.
 """
 
 import hashlib
+import io
 import os
 import re
 import shutil
@@ -15,20 +16,35 @@ import zipfile
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, cast
 
 from django_docraptor.conf import conf
 from django_docraptor.exceptions import DocRaptorError, NotADocumentError
 
 # A PDF's header is within the first 1,024 bytes, and its end marker near the end.
 HEAD_BYTES, TAIL_BYTES = 1024, 2048
+# The end of a PDF: where its last cross-reference table or stream begins. Bytes after the marker
+# are what remains of an incremental update that was cut.
+PDF_END = re.compile(rb"startxref\s+(\d{1,15})\s+%%EOF[\s\x00]*\Z")
+XREF_TABLE, XREF_STREAM = re.compile(rb"\s*xref\s"), re.compile(rb"\s*\d+\s+\d+\s+obj\b")
+# A cross-reference stream names its type within this many bytes.
+XREF_BYTES = 64 * 1024
+# What may precede the first tag of a page: a byte order mark, and whitespace.
+PAGE_PADDING = b"\xef\xbb\xbf \t\r\n"
+# Media types of pages and of error messages.
+PAGE_TYPES = frozenset(
+    {"text/html", "application/xhtml+xml", "application/json", "application/xml", "text/xml"}
+)
 # Characters of the file that an error message quotes.
 EXCERPT_LENGTH = 200
+ZIP_SIGNATURE = b"PK"
 OLE_SIGNATURE = bytes.fromhex("D0CF11E0")
 # Seconds after which an abandoned partial download, and an unstored document, is removed.
 PARTIAL_MAX_AGE, DOCUMENT_MAX_AGE = 24 * 3600, 30 * 24 * 3600
 # Minimum seconds between two cleanups in a process.
 CLEANUP_INTERVAL = 3600
+# Free space in bytes that a download needs before its size is known.
+RESERVE_BYTES = 1024 * 1024
 # Other files in the directory are left alone.
 SPOOL_FILE_NAME = re.compile(
     r"[0-9a-f]{32}-\d+\.(pdf|xlsx?)(\.bad|(?P<partial>\.part\.\w+))?|(?P<temporary>now-\w+)"
@@ -68,19 +84,34 @@ def path_for(name: str) -> Path:
     return get_directory() / Path(name).name
 
 
-def ensure_free_space() -> None:
-    """Check the free space before a download is used up.
+def ensure_free_space(size: int | None = None) -> None:
+    """Check that a document fits on the spool's disk.
+
+    Args:
+        size: its size in bytes; ``None`` if it is not known yet.
 
     Raises:
-        SpoolError: a document of the maximum size might not fit.
+        SpoolError: it does not fit.
     """
+    needed = RESERVE_BYTES if size is None else size
     free = shutil.disk_usage(get_directory()).free
-    if free < conf.max_document_bytes:
+    if free < needed:
         raise SpoolError(
-            f"The spool directory has only {free:,} bytes free, less than MAX_DOCUMENT_BYTES "
-            f"({conf.max_document_bytes:,}): free up space, or set DOCRAPTOR['SPOOL_DIR'] to a "
-            "larger disk."
+            f"The spool directory has only {free:,} bytes free, but the document needs "
+            f"{needed:,}: free up space, or set DOCRAPTOR['SPOOL_DIR'] to a larger disk."
         )
+
+
+class PartialFile(io.BufferedWriter):
+    """A partial file. The client tells it the size of the document, before the first byte."""
+
+    def announce(self, size: int) -> None:
+        """Check that a document of this size fits.
+
+        Raises:
+            SpoolError: it does not.
+        """
+        ensure_free_space(size)
 
 
 @contextmanager
@@ -88,8 +119,8 @@ def open_partial(path: Path, token: str) -> Iterator[BinaryIO]:
     """Open a partial file to download into; delete it if the block raises."""
     partial = _partial_path(path, token)
     try:
-        with open(partial, "wb", opener=_open_private) as file:
-            yield file
+        with PartialFile(io.FileIO(partial, "wb", opener=_open_private)) as file:
+            yield cast(BinaryIO, file)
             file.flush()
             os.fsync(file.fileno())
     except BaseException:
@@ -103,7 +134,12 @@ def _open_private(path: str, flags: int) -> int:
 
 
 def finalize(
-    path: Path, token: str, document_type: str, *, redact: Callable[[str], str] = str
+    path: Path,
+    token: str,
+    document_type: str,
+    *,
+    content_type: str = "",
+    redact: Callable[[str], str] = str,
 ) -> None:
     """Verify a partial file and give it its final name. Arguments as for `verify`.
 
@@ -112,7 +148,7 @@ def finalize(
     """
     partial = _partial_path(path, token)
     try:
-        verify(partial, document_type, redact=redact)
+        verify(partial, document_type, content_type=content_type, redact=redact)
     except NotADocumentError as error:
         partial.replace(_rejected_path(path))
         raise NotADocumentError(
@@ -176,23 +212,35 @@ def size_and_sha256(path: Path) -> tuple[int, str]:
     return path.stat().st_size, sha256
 
 
-def verify(path: Path, document_type: str, *, redact: Callable[[str], str] = str) -> None:
+def verify(
+    path: Path,
+    document_type: str,
+    *,
+    content_type: str = "",
+    redact: Callable[[str], str] = str,
+) -> None:
     """Check that a file is a complete document of the given type.
 
     Args:
         path: the file.
         document_type: ``pdf``, ``xls`` or ``xlsx``.
+        content_type: the ``Content-Type`` of the response, if it had one.
         redact: removes secrets from the quoted excerpt.
 
     Raises:
-        NotADocumentError: it is not; the message quotes its beginning.
+        NotADocumentError: it is not; the message says why, and quotes its beginning.
     """
     if not path.stat().st_size:
         raise NotADocumentError("DocRaptor sent an empty file.")
-    if not IS_VALID_BY_TYPE[document_type](path):
+    media_type = content_type.partition(";")[0].strip().lower()
+    if media_type in PAGE_TYPES:
+        problem = f"its content type is {media_type}"
+    else:
+        problem = FIND_PROBLEM_BY_TYPE[document_type](path)
+    if problem:
         raise NotADocumentError(
-            f"DocRaptor did not send a complete {document_type.upper()} document. The file has "
-            f"{path.stat().st_size:,} bytes and begins with “{_excerpt(path, redact)}”."
+            f"DocRaptor did not send a complete {document_type.upper()} document: {problem}. The "
+            f"file has {path.stat().st_size:,} bytes and begins with “{_excerpt(path, redact)}”."
         )
 
 
@@ -203,26 +251,51 @@ def _read_head_and_tail(path: Path) -> tuple[bytes, bytes]:
         return head, file.read(TAIL_BYTES)
 
 
-def _is_pdf(path: Path) -> bool:
+def _pdf_problem(path: Path) -> str:
+    """Return why a file is not a whole PDF, or an empty string."""
     head, tail = _read_head_and_tail(path)
-    return b"%PDF-" in head and b"%%EOF" in tail
+    start = head.find(b"%PDF-")
+    if start < 0:
+        return "it has no PDF header"
+    if head[:start].lstrip(PAGE_PADDING).startswith(b"<"):
+        return "it is a page that contains a PDF header"
+    end = PDF_END.search(tail)
+    if end is None:
+        return "it does not end with “startxref”, an offset and “%%EOF”, so it was cut"
+    # Readers accept bytes before the header, and count from there or from the file's beginning.
+    if not any(_has_xref(path, int(end[1]) + shift) for shift in {0, start}):
+        return "its end does not refer to a cross-reference table, so it is damaged"
+    return ""
 
 
-def _is_xlsx(path: Path) -> bool:
+def _has_xref(path: Path, offset: int) -> bool:
+    """Return whether a cross-reference table or stream of a PDF begins at the offset."""
+    with path.open("rb") as file:
+        file.seek(offset)
+        data = file.read(XREF_BYTES)
+    is_stream = XREF_STREAM.match(data) and b"/XRef" in data
+    return bool(is_stream or XREF_TABLE.match(data))
+
+
+def _xlsx_problem(path: Path) -> str:
     try:
-        return zipfile.is_zipfile(path)
+        is_whole = zipfile.is_zipfile(path)
     except zipfile.BadZipFile:  # multi-disk archive: some Python versions raise here
-        return False
+        is_whole = False
+    if not _read_head_and_tail(path)[0].startswith(ZIP_SIGNATURE):
+        return "it has no ZIP header"
+    return "" if is_whole else "it is not a whole ZIP archive"
 
 
-def _is_xls(path: Path) -> bool:
-    return _read_head_and_tail(path)[0].startswith(OLE_SIGNATURE)
+def _xls_problem(path: Path) -> str:
+    head = _read_head_and_tail(path)[0]
+    return "" if head.startswith(OLE_SIGNATURE) else "it has no OLE header"
 
 
-IS_VALID_BY_TYPE: dict[str, Callable[[Path], bool]] = {
-    "pdf": _is_pdf,
-    "xlsx": _is_xlsx,
-    "xls": _is_xls,
+FIND_PROBLEM_BY_TYPE: dict[str, Callable[[Path], str]] = {
+    "pdf": _pdf_problem,
+    "xlsx": _xlsx_problem,
+    "xls": _xls_problem,
 }
 
 

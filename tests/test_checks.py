@@ -1,5 +1,6 @@
 """System checks: each mistake gives its own check ID, with a hint."""
 
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -435,3 +436,25 @@ def test_documents_outside_of_the_media_root_give_no_message(tmp_path: Path) -> 
 def test_invalid_storage_is_not_reported_here(storage: dict[str, object], tmp_path: Path) -> None:
     """A storage that cannot be created is reported by Django, not by this check."""
     assert storage_ids({"docraptor": storage}, tmp_path) == []
+
+
+def spool_ids(**docraptor: object) -> list[str]:
+    """Return the check IDs that check_spool finds."""
+    with override_settings(DOCRAPTOR=RIGHT | docraptor):
+        return ids(checks.check_spool(None))
+
+
+@pytest.mark.check("W007")
+def test_small_spool_disk_is_a_warning(tmp_path: Path) -> None:
+    """A document of the maximum size should fit on the spool's disk, even if nothing exists yet."""
+    total = shutil.disk_usage(tmp_path).total
+    spool = tmp_path / "deep" / "spool"
+    assert spool_ids(SPOOL_DIR=spool, MAX_DOCUMENT_BYTES=total + 1) == ["W007"]
+    assert spool_ids(SPOOL_DIR=spool, MAX_DOCUMENT_BYTES=total) == []
+    assert not spool.parent.exists()
+
+
+@pytest.mark.check("W007")
+def test_invalid_spool_settings_are_not_reported_here() -> None:
+    """Settings of a wrong type are reported by E003, not by this check."""
+    assert spool_ids(SPOOL_DIR=7) == spool_ids(MAX_DOCUMENT_BYTES="much") == []

@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import shutil
 import time
 import zipfile
 from io import BytesIO
@@ -11,9 +12,10 @@ import pytest
 
 from django_docraptor import spool
 from django_docraptor.exceptions import NotADocumentError
+from tests.support.documents import append_update, pdf_bytes
 
 TOKEN = "token"
-PDF = b"%PDF-1.7\n" + b"x" * 5000 + b"\n%%EOF\n"
+PDF = pdf_bytes(5000)
 XLS = bytes.fromhex("D0CF11E0A1B11AE1") + b"x" * 1000
 
 
@@ -155,6 +157,101 @@ def test_finalize_refuses_a_truncated_document(path: Path, kind: str, kept: floa
         spool.finalize(path, TOKEN, kind)
 
 
+@pytest.mark.fault("D4")
+@pytest.mark.parametrize("kept", [0.1, 0.5, 0.9, 0.99])
+def test_finalize_refuses_a_pdf_cut_inside_an_update(path: Path, kept: float) -> None:
+    """A PDF that was cut inside an incremental update is rejected, the whole one is not."""
+    updated = append_update(PDF)
+    update = updated[len(PDF) :]
+    write(path, PDF + update[: int(len(update) * kept)])
+    with pytest.raises(NotADocumentError, match="it was cut"):
+        spool.finalize(path, TOKEN, "pdf")
+    write(path, updated)
+    spool.finalize(path, TOKEN, "pdf")
+
+
+@pytest.mark.fault("D7")
+@pytest.mark.parametrize(
+    ("data", "problem"),
+    [
+        (b"<html>%PDF-1.7 and %%EOF</html>", "is a page"),
+        (b"<!DOCTYPE html><pre>\n" + PDF, "is a page"),
+        (b"\xef\xbb\xbf\n<html>" + PDF, "is a page"),
+        (b"%PDF-1.7 and %%EOF", "it was cut"),
+        (b"%PDF-1.7\nstartxref\n0\n%%EOF\n", "cross-reference table"),
+        (b"%PDF-1.7\nstartxref\n99999\n%%EOF\n", "cross-reference table"),
+        (b"%PDF-1.7\n1 0 obj\n<<>>\nendobj\nstartxref\n9\n%%EOF\n", "cross-reference table"),
+        (PDF + b"<!-- served by a proxy -->", "it was cut"),
+        (PDF[:60] + PDF[80:], "cross-reference table"),
+    ],
+)
+def test_verify_says_why_a_file_is_not_a_pdf(path: Path, data: bytes, problem: str) -> None:
+    """What has a PDF's markers without being a PDF is rejected, and the error says why."""
+    path.write_bytes(data)
+    with pytest.raises(NotADocumentError, match=problem):
+        spool.verify(path, "pdf")
+
+
+@pytest.mark.fault("D7")
+@pytest.mark.parametrize(
+    "content_type", ["text/html", "Text/HTML; charset=utf-8", "application/json", "application/xml"]
+)
+def test_verify_refuses_the_content_type_of_a_page(path: Path, content_type: str) -> None:
+    """What the server calls a page or a message is not a document."""
+    path.write_bytes(PDF)
+    with pytest.raises(NotADocumentError, match="its content type is "):
+        spool.verify(path, "pdf", content_type=content_type)
+
+
+@pytest.mark.parametrize(
+    "content_type", ["", "application/pdf", "application/octet-stream", "binary/octet-stream"]
+)
+def test_verify_accepts_other_content_types(path: Path, content_type: str) -> None:
+    """A file server may know only that it serves a file."""
+    path.write_bytes(PDF)
+    spool.verify(path, "pdf", content_type=content_type)
+
+
+@pytest.mark.parametrize("end", [b"", b"\n", b"\r\n", b" \n\n", b"\x00" * 100, b"\n" * 1000])
+@pytest.mark.parametrize("has_xref_stream", [False, True])
+def test_verify_accepts_whole_pdfs(path: Path, end: bytes, has_xref_stream: bool) -> None:
+    """A PDF with a table or a stream of references is accepted, with and without an update."""
+    pdf = pdf_bytes(100, has_xref_stream=has_xref_stream).rstrip() + end
+    for data in (pdf, append_update(pdf)):
+        path.write_bytes(data)
+        spool.verify(path, "pdf")
+
+
+def test_verify_accepts_a_linearized_pdf(path: Path) -> None:
+    """A linearized PDF is accepted, whose first part has an end of its own; that part is not."""
+    first = (
+        b"%PDF-1.7\n1 0 obj\n<< /Linearized 1 >>\nendobj\nxref\n0 1\n"
+        b"0000000000 65535 f \ntrailer\n<< /Size 2 >>\nstartxref\n0\n%%EOF\n"
+    )
+    rest = b"2 0 obj\n<< >>\nendobj\n"
+    end = b"startxref\n%d\n%%%%EOF\n" % first.index(b"xref")
+    path.write_bytes(first + rest + end)
+    spool.verify(path, "pdf")
+    path.write_bytes(first)
+    with pytest.raises(NotADocumentError, match="cross-reference table"):
+        spool.verify(path, "pdf")
+
+
+def test_verify_accepts_weasyprint(path: Path) -> None:
+    """A PDF of WeasyPrint is accepted, compressed or not."""
+    weasyprint = pytest.importorskip("weasyprint")
+    for options in ({}, {"pdf_version": "1.4"}, {"uncompressed_pdf": True}):
+        path.write_bytes(weasyprint.HTML(string="<h1>Hello</h1>").write_pdf(**options))
+        spool.verify(path, "pdf")
+
+
+def test_verify_refuses_a_page_before_an_archive(path: Path) -> None:
+    """A page with a ZIP archive at its end is not a workbook."""
+    path.write_bytes(HTML + xlsx())
+    with pytest.raises(NotADocumentError, match="ZIP header"):
+        spool.verify(path, "xlsx")
+
+
 def test_verify_accepts_leading_bytes(path: Path) -> None:
     """A PDF header is accepted in the first 1,024 bytes, as by PDF readers, and no later."""
     path.write_bytes(b" " * 1000 + PDF)
@@ -254,16 +351,35 @@ def test_size_and_sha256_match_the_content(path: Path) -> None:
 
 
 @pytest.mark.fault("D8")
-def test_full_disk_is_an_error(path: Path, settings) -> None:
-    """A disk without space for a document of the maximum size is an error."""
-    settings.DOCRAPTOR = settings.DOCRAPTOR | {"MAX_DOCUMENT_BYTES": 1}
-    spool.ensure_free_space()
+def test_full_disk_is_an_error(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A disk without space for a document is an error, and one of unknown size needs a reserve."""
     stat = os.statvfs(path.parent)
-    settings.DOCRAPTOR = settings.DOCRAPTOR | {
-        "MAX_DOCUMENT_BYTES": stat.f_frsize * stat.f_blocks + 1
-    }
+    spool.ensure_free_space(1)
     with pytest.raises(spool.SpoolError, match="SPOOL_DIR"):
+        spool.ensure_free_space(stat.f_frsize * stat.f_blocks + 1)
+    usage = shutil.disk_usage(path.parent)
+    enough = usage._replace(free=spool.RESERVE_BYTES)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _path: enough)
+    spool.ensure_free_space()
+    short = usage._replace(free=spool.RESERVE_BYTES - 1)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _path: short)
+    with pytest.raises(spool.SpoolError, match="bytes free"):
         spool.ensure_free_space()
+
+
+@pytest.mark.fault("D8")
+def test_small_document_needs_little_space(path: Path, monkeypatch, settings) -> None:
+    """A document fits on a disk that is smaller than the maximum size of a document."""
+    settings.DOCRAPTOR = settings.DOCRAPTOR | {"MAX_DOCUMENT_BYTES": 200 * 1024 * 1024}
+    usage = shutil.disk_usage(path.parent)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _path: usage._replace(free=150 * 1024 * 1024))
+    spool.ensure_free_space()
+    with spool.open_partial(path, TOKEN) as file:
+        file.announce(len(PDF))
+        with pytest.raises(spool.SpoolError, match="SPOOL_DIR"):
+            file.announce(151 * 1024 * 1024)
+        file.write(PDF)
+    spool.finalize(path, TOKEN, "pdf")
 
 
 def test_default_directory_of_another_user_is_refused(settings, tmp_path, monkeypatch) -> None:

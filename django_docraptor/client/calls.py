@@ -31,6 +31,7 @@ MEBIBYTE: Final = 1024 * 1024
 MAX_RESPONSE_BYTES: Final = MEBIBYTE
 MAX_LISTING_BYTES: Final = 10 * MEBIBYTE
 MAX_PER_PAGE: Final = 100
+PARTIAL_CONTENT: Final = 206
 
 T = TypeVar("T")
 
@@ -234,8 +235,14 @@ class Client:
 
     def _save(self, response: ApiResponse, target: BinaryIO) -> SavedDocument:
         headers = response.raw_response.headers
+        if response.raw_response.status_code == PARTIAL_CONTENT:
+            raise response.unusable_error("it has only a part of the document")
         expected = _expected_size(headers)
         self._check_size(expected or 0)
+        # A file of ours checks that there is room for the document.
+        announce = getattr(target, "announce", None)
+        if announce and expected:
+            announce(expected)
         digest = hashlib.sha256()
         size = 0
         for chunk in response.chunks():

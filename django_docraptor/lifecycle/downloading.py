@@ -125,12 +125,13 @@ def download_to_spool(job: RenderJob, path: Path, earlier_downloads: int) -> boo
         spool.ensure_free_space()
         client = client_for(job.account)
         with spool.open_partial(path, job.lease_token) as file:
-            client.download(job.download_id, file)
+            saved = client.download(job.download_id, file)
         spool.finalize(
             path,
             job.lease_token,
             job.document_type,
             redact=lambda text: client.redact(text, job.download_id),
+            content_type=getattr(saved, "content_type", ""),  # a custom client may return nothing
         )
     except Exception as error:  # noqa: BLE001 - a custom client may raise anything
         handle_download_error(job, error, earlier_downloads)

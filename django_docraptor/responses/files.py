@@ -68,11 +68,12 @@ class DocumentResponse(FileResponse):
         target = cast(BinaryIO, file)
         document_type = spec.document_type
         try:
-            render_spec(target, spec)
+            saved = render_spec(target, spec)
             file.flush()
             spool.verify(
                 Path(file.name),
                 document_type,
+                content_type=saved.content_type,
                 redact=lambda text: client_for(spec.account).redact(text),
             )
             file.seek(0)

@@ -136,6 +136,23 @@ def _empty(fault: Fault, response: Response, stopping: threading.Event) -> Respo
     return response
 
 
+def _partial(fault: Fault, response: Response, stopping: threading.Event) -> Response:
+    length = response.content_length or 0
+    keep = length // 2 if fault.keep_bytes is None else min(fault.keep_bytes, length)
+    response = _with_body(
+        response, fault_bodies.truncated(response.iter_encoded(), keep, error=None)
+    )
+    response.status_code = HTTPStatus.PARTIAL_CONTENT
+    response.content_length = keep
+    response.headers["Content-Range"] = f"bytes 0-{max(keep - 1, 0)}/{length}"
+    return response
+
+
+def _as_page(fault: Fault, response: Response, stopping: threading.Event) -> Response:
+    response.content_type = "text/html; charset=utf-8"
+    return response
+
+
 def _endless(fault: Fault, response: Response, stopping: threading.Event) -> Response:
     return _with_body(response, fault_bodies.endless(stopping))
 
@@ -172,4 +189,6 @@ MODIFIERS: dict[str, Modifier] = {
     "empty": _empty,
     "endless": _endless,
     "drip": _drip,
+    "partial": _partial,
+    "as_page": _as_page,
 }

@@ -16,7 +16,8 @@ RESPONSE_ACTIONS = frozenset(
 ACTIONS: dict[str, frozenset[str]] = {
     "create": RESPONSE_ACTIONS | {"no_id", "callback_first"},
     "status": RESPONSE_ACTIONS | {"unknown_state"},
-    "download": RESPONSE_ACTIONS | {"gzip", "empty", "bomb", "endless", "drip", "wrong_type"},
+    "download": RESPONSE_ACTIONS
+    | {"gzip", "empty", "bomb", "endless", "drip", "wrong_type", "partial", "as_page"},
     "logs": RESPONSE_ACTIONS | {"omit"},
     "callback": frozenset({"drop", "duplicate", "late", "to_get"}),
     "render": frozenset({"fail", "stall", "slow"}),
@@ -24,7 +25,7 @@ ACTIONS: dict[str, frozenset[str]] = {
 # The call takes effect and its response is broken; all other actions replace the call.
 ACTIONS_WITH_EFFECT = frozenset(
     {"slow", "cut", "no_id", "callback_first", "gzip", "empty", "bomb", "endless", "drip"}
-    | {"wrong_type", "unknown_state", "omit"}
+    | {"wrong_type", "partial", "as_page", "unknown_state", "omit"}
 )
 DEFAULT_SECONDS = {"hang": 60.0, "drip": 1.0, "late": 5.0, "slow": 1.0}
 DEFAULT_STATUS_CODES = {"status": 500, "redirect": 307}
@@ -96,7 +97,7 @@ class Fault:
     state: str = ""
     # cut: how the length is declared and the body ends.
     mode: str = "length"
-    # cut: number of bytes sent; None: half of them.
+    # cut, partial: number of bytes sent; None: half of them.
     keep_bytes: int | None = None
     # redirect: the URL to redirect to.
     location: str = ""

@@ -3,7 +3,8 @@
 import shutil
 import struct
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -18,6 +19,7 @@ from django_docraptor.lifecycle.downloading import download_and_store, storage_n
 from django_docraptor.models import RenderJob
 from django_docraptor.sandbox import Fault
 from django_docraptor.states import State
+from tests.support.documents import pdf_bytes
 from tests.support.jobs import (
     WorkerKilled,
     downloadable_job,
@@ -28,6 +30,7 @@ from tests.support.jobs import (
     run_until_finished,
     skip_time,
 )
+from tests.support.socket_server import SocketServer, head, send_bytes
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -158,18 +161,94 @@ def test_response_that_is_not_a_document_is_kept_for_inspection(
 
 @pytest.mark.fault("D8")
 def test_full_disk_is_noticed_before_downloading(sandbox, documents_dir, settings) -> None:
-    """A download is not started unless the spool's disk has room for it."""
-    free = shutil.disk_usage(documents_dir.parent).free
-    roomy = settings.DOCRAPTOR
+    """A download is not started unless the spool's disk has a little room."""
     job = downloadable_job()
-    settings.DOCRAPTOR = roomy | {"MAX_DOCUMENT_BYTES": free * 2}
-    lifecycle.download()
+    with free_bytes(spool.RESERVE_BYTES - 1):
+        lifecycle.download()
     job.refresh_from_db()
     assert (job.state, job.download_attempts) == (State.DOWNLOADING, 0)
     assert "bytes free" in job.errors
     assert sandbox.ledger.download_calls == 0
-    settings.DOCRAPTOR = roomy
     assert run_until_finished(job).state == State.COMPLETED
+
+
+@pytest.mark.fault("D8")
+def test_document_larger_than_the_disk_is_noticed_before_its_first_byte(
+    sandbox, documents_dir
+) -> None:
+    """A document that does not fit is not received, and is downloaded once there is room."""
+    sandbox.change_settings(canned_bytes=3_000_000)
+    job = downloadable_job()
+    with free_bytes(2_000_000):
+        for _ in range(5):
+            lifecycle.download()
+            skip_time(301)
+    job.refresh_from_db()
+    assert (job.state, job.download_attempts) == (State.DOWNLOADING, 0)
+    assert "needs 3,000,000" in job.errors
+    assert files_below(spool.get_directory()) == []
+    assert run_until_finished(job).state == State.COMPLETED
+    assert len(sandbox.ledger.accepted()) == 1
+
+
+@pytest.mark.fault("D8")
+def test_small_document_is_stored_from_a_small_disk(sandbox, documents_dir, settings) -> None:
+    """A disk smaller than MAX_DOCUMENT_BYTES is enough for a small document."""
+    settings.DOCRAPTOR = settings.DOCRAPTOR | {"MAX_DOCUMENT_BYTES": 200 * 1024 * 1024}
+    with free_bytes(150 * 1024 * 1024):
+        assert run_until_finished(enqueue()).state == State.COMPLETED
+    assert sandbox.ledger.download_calls == 1
+
+
+@contextmanager
+def free_bytes(free: int) -> Iterator[None]:
+    """Pretend that every disk has this much space left."""
+    usage = shutil.disk_usage("/")._replace(free=free)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(shutil, "disk_usage", lambda _path: usage)
+        yield
+
+
+@pytest.mark.fault("D3")
+@pytest.mark.parametrize("keep", [None, 1_000_000])
+def test_partial_response_is_refused(sandbox, documents_dir, keep: int | None) -> None:
+    """A 206 response is not the document, even if it has all of its bytes."""
+    sandbox.add_fault(Fault(on="download", action="partial", keep_bytes=keep))
+    job = run_until_finished(enqueue())
+    assert (job.state, job.error_code) == (State.FAILED, "download_failed")
+    assert "only a part of the document" in job.errors
+    assert not files_below(documents_dir)
+    sandbox.clear_faults()
+    assert shortcuts.retry(job)
+    assert run_until_finished(job).state == State.COMPLETED
+    assert len(sandbox.ledger.accepted()) == 1
+
+
+@pytest.mark.fault("D7")
+def test_document_with_the_content_type_of_a_page_is_refused(sandbox, documents_dir) -> None:
+    """A response that calls itself a page is not stored, whatever its bytes are."""
+    sandbox.add_fault(Fault(on="download", action="as_page"))
+    job = run_until_finished(enqueue())
+    assert (job.state, job.error_code) == (State.FAILED, "not_a_document")
+    assert "its content type is text/html" in job.errors
+    assert not files_below(documents_dir)
+
+
+@pytest.mark.fault("D3", "D4")
+@pytest.mark.parametrize("difference", [-100, 100])
+def test_length_that_differs_from_the_body_is_refused(
+    sandbox, documents_dir, settings, difference: int
+) -> None:
+    """A body that is shorter or longer than its Content-Length is never stored."""
+    body = pdf_bytes(5000)
+    length = {"Content-Length": len(body) - difference, "Content-Type": "application/pdf"}
+    job = downloadable_job()
+    with SocketServer(*[send_bytes(head(200, length) + body)] * 3) as server:
+        settings.DOCRAPTOR = settings.DOCRAPTOR | {"BASE_URL": server.url}
+        job = run_until_finished(job)
+    assert job.state == State.FAILED
+    assert job.error_code in ("download_failed", "not_a_document")
+    assert not files_below(documents_dir)
 
 
 @pytest.mark.fault("D9")

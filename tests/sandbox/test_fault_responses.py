@@ -271,6 +271,26 @@ def test_download_has_the_wrong_type(client, sandbox):
     )
 
 
+@pytest.mark.parametrize(("keep", "expected"), [(None, 0.5), (10, 10), (10**9, 1.0)])
+def test_download_is_partial(client, sandbox, keep, expected):
+    """Partial returns 206, the range, and that part of the file."""
+    url = client.create_and_finish()["download_url"]
+    whole = client.send("GET", url).content
+    sandbox.add_fault(Fault(on="download", action="partial", keep_bytes=keep))
+    response = client.send("GET", url)
+    length = int(expected * len(whole)) if isinstance(expected, float) else expected
+    assert (response.status_code, response.content) == (206, whole[:length])
+    assert response.headers["Content-Range"] == f"bytes 0-{length - 1}/{len(whole)}"
+
+
+def test_download_has_the_content_type_of_a_page(client, sandbox):
+    """as_page returns the file as text/html."""
+    sandbox.add_fault(Fault(on="download", action="as_page"))
+    response = client.send("GET", client.create_and_finish()["download_url"])
+    assert response.headers["Content-Type"].startswith("text/html")
+    assert (response.status_code, response.content[:5]) == (200, b"%PDF-")
+
+
 def test_download_is_a_gzip_bomb(client, sandbox):
     """Bomb sends a small part of its expanded size, and is valid gzip to the end."""
     size = 20 * 1024 * 1024 + 12345
