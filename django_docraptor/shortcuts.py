@@ -91,8 +91,8 @@ def enqueue(**kwargs: Unpack[EnqueueOptions]) -> RenderJob:
         source: the model instance the document is generated from.
         owner: the user who may download it.
         priority: jobs with a higher number are submitted first.
-        idempotency_key: at most one job ever has it; another call with the same key returns the
-            existing job.
+        idempotency_key: at most one job of the account ever has it; another call with the same
+            key and account returns the existing job.
         account: name passed to an ``API_KEY`` callable.
         language: language code for rendering; default: the current language.
         time_zone: time zone name for rendering, such as ``"Europe/Vienna"``; default: the current
@@ -104,7 +104,7 @@ def enqueue(**kwargs: Unpack[EnqueueOptions]) -> RenderJob:
         hosted_download_limit: number of downloads after which it expires; ``None``: unlimited.
 
     Returns:
-        The job, or the existing one with the same idempotency key.
+        The job, or the account's existing one with the same idempotency key.
 
     Raises:
         TypeError: a keyword is unknown, or there is no name.
@@ -126,11 +126,9 @@ def enqueue_many(specs: Iterable[JobSpec]) -> list[RenderJob]:
     for spec in specs:
         validate_spec(spec)
     existing_jobs = _find_existing_jobs(specs)
-    # Specs with the same idempotency key share a job; the others are told apart by their index.
-    job_keys = [
-        index if spec.idempotency_key is None else spec.idempotency_key
-        for index, spec in enumerate(specs)
-    ]
+    # Specs of an account with the same idempotency key share a job; the others are told apart by
+    # their index.
+    job_keys = [_account_key(spec) or index for index, spec in enumerate(specs)]
     new_jobs: dict[object, tuple[RenderJob, RenderInput]] = {}
     context = EnqueueContext()
     for job_key, spec in zip(job_keys, specs, strict=True):
@@ -226,10 +224,11 @@ def _update_pending_job(job: RenderJob, new_job: RenderJob, new_input: RenderInp
 
 
 def retry(job: RenderJob, *, by: AnyUser | None = None) -> bool:
-    """Retry a failed job: resume where DocRaptor still has the document, or start a new attempt.
+    """Retry a failed job: resume the attempt that DocRaptor has accepted, or start a new one.
 
     The history is kept. A new attempt is billed, unless it is a test document; see
-    ``job.resume_state``.
+    ``job.resume_state``. A resumed one is not: if DocRaptor no longer has it, the job fails with
+    ``document_gone``, and only another retry starts a new attempt.
 
     Returns:
         Whether the job was still failed.
@@ -310,13 +309,21 @@ def _describe_actor(user: AnyUser | None) -> str:
     return f"by {name}" if name else ""
 
 
+def _account_key(item: JobSpec | RenderJob) -> tuple[str, str] | None:
+    """Return the idempotency key with its account: those of two accounts have nothing in common."""
+    key = item.idempotency_key
+    return None if key is None else (item.account, key)
+
+
 def _find_existing_jobs(specs: list[JobSpec]) -> dict[object, RenderJob]:
-    keys = [spec.idempotency_key for spec in specs if spec.idempotency_key is not None]
+    pairs = [pair for pair in map(_account_key, specs) if pair]
     existing_jobs: dict[object, RenderJob] = {}
-    for start in range(0, len(keys), KEY_BATCH_SIZE):
-        batch = keys[start : start + KEY_BATCH_SIZE]
-        jobs = RenderJob.objects.filter(idempotency_key__in=batch)
-        existing_jobs |= {job.idempotency_key: job for job in jobs}
+    for start in range(0, len(pairs), KEY_BATCH_SIZE):
+        accounts, keys = map(set, zip(*pairs[start : start + KEY_BATCH_SIZE], strict=True))
+        # This may also find pairs that are not asked for: another account's job has another key
+        # in the result.
+        jobs = RenderJob.objects.filter(account__in=accounts, idempotency_key__in=keys)
+        existing_jobs |= {_account_key(job): job for job in jobs}
     return existing_jobs
 
 
@@ -333,9 +340,10 @@ def _insert_jobs(
             with transaction.atomic(using=router.db_for_write(RenderJob)):  # all or none
                 partial_results = [_insert_jobs({key: pair}) for key, pair in new_jobs.items()]
             return {key: job for jobs in partial_results for key, job in jobs.items()}
-        job_key = next(iter(new_jobs))
-        job = RenderJob.objects.filter(idempotency_key=job_key).first()
-        if job is None or job.idempotency_key != job_key:  # a spec without a key has its index
+        ((job_key, (new_job, _input)),) = new_jobs.items()
+        pair = {"account": new_job.account, "idempotency_key": new_job.idempotency_key}
+        job = RenderJob.objects.filter(**pair).first()
+        if job is None or _account_key(job) != job_key:  # a spec without a key has its index
             raise
         return {job_key: job}
     for job, _input in new_jobs.values():

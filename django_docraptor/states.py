@@ -20,8 +20,8 @@ Each arrow is a function of ``lifecycle.transitions``::
     fail                  any unfinished state  ─► FAILED       a permanent error, or a limit
     mark_cancelled        any unfinished state  ─► CANCELLED    a person cancelled it
     retry_from_start      FAILED                ─► PENDING      a person retried it: a new attempt
-    resume_polling        FAILED                ─► QUEUED       … DocRaptor still has the attempt
-    resume_download       FAILED                ─► DOWNLOADING  … DocRaptor still has the document
+    resume_polling        FAILED                ─► QUEUED       … DocRaptor accepted the attempt
+    resume_download       FAILED                ─► DOWNLOADING  … DocRaptor finished the document
 """
 
 from collections.abc import Mapping
@@ -72,7 +72,7 @@ TRANSITIONS: Mapping[State, frozenset[State]] = {
     State.WORKING: frozenset({State.DOWNLOADING, State.COMPLETED, State.FAILED, State.CANCELLED}),
     State.DOWNLOADING: frozenset({State.COMPLETED, State.FAILED, State.CANCELLED}),
     State.COMPLETED: frozenset(),
-    # A retry starts a new attempt, or resumes one that DocRaptor still has.
+    # A retry resumes the attempt that DocRaptor has accepted, or starts a new one.
     State.FAILED: frozenset({State.PENDING, State.QUEUED, State.DOWNLOADING}),
     State.CANCELLED: frozenset(),
 }
@@ -91,31 +91,29 @@ class ErrorCode(StrEnum):
     TIMED_OUT = "timed_out"
     STATUS_UNAVAILABLE = "status_unavailable"
     DOWNLOAD_REFUSED = "download_refused"
+    DOCUMENT_GONE = "document_gone"
     DOWNLOAD_FAILED = "download_failed"
     NOT_A_DOCUMENT = "not_a_document"
     DOCUMENT_TOO_LARGE = "document_too_large"
     STORAGE_ERROR = "storage_error"
 
 
-# Failures after which DocRaptor still has the document: a retry resumes in this state and is not
-# billed.
+# Failures of an attempt that DocRaptor has accepted, and may have billed: a retry resumes it in
+# this state and is not billed. After a refused download the status is asked first, because only a
+# refusal after that shows that the document is gone.
 RESUME_STATES: Mapping[str, State] = {
+    ErrorCode.SUBMIT_UNCONFIRMED: State.QUEUED,  # if a late response has brought the status_id
+    ErrorCode.TIMED_OUT: State.QUEUED,
     ErrorCode.STATUS_UNAVAILABLE: State.QUEUED,
+    ErrorCode.DOWNLOAD_REFUSED: State.QUEUED,
     ErrorCode.DOWNLOAD_FAILED: State.DOWNLOADING,
     ErrorCode.NOT_A_DOCUMENT: State.DOWNLOADING,
     ErrorCode.DOCUMENT_TOO_LARGE: State.DOWNLOADING,
     ErrorCode.STORAGE_ERROR: State.DOWNLOADING,
 }
 
-# Failures whose attempt DocRaptor may have finished and billed without our knowledge.
-POSSIBLY_BILLED_CODES: frozenset[str] = frozenset(
-    {
-        ErrorCode.SUBMIT_UNCONFIRMED,
-        ErrorCode.TIMED_OUT,
-        ErrorCode.STATUS_UNAVAILABLE,
-        ErrorCode.DOWNLOAD_REFUSED,
-    }
-)
+# Failures whose attempt DocRaptor may have finished and billed.
+POSSIBLY_BILLED_CODES: frozenset[str] = frozenset(RESUME_STATES) | {ErrorCode.DOCUMENT_GONE}
 
 
 class EventKind(TextChoices):

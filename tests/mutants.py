@@ -346,6 +346,13 @@ MUTATIONS = [
         f"{LIFECYCLE}/test_retries.py",
     ),
     Mutation(
+        "give one account's job to another that uses its idempotency key",
+        "shortcuts.py",
+        "return None if key is None else (item.account, key)",
+        'return None if key is None else ("", key)',
+        "tests/test_shortcuts.py::test_accounts_share_no_idempotency_keys",
+    ),
+    Mutation(
         "run scripts in a preview",
         "views/documents.py",
         'response["Content-Security-Policy"] = PREVIEW_POLICY',

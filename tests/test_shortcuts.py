@@ -274,7 +274,9 @@ def test_retry_starts_a_new_attempt() -> None:
         ({"error_code": ErrorCode.STORAGE_ERROR, "download_id": "d"}, State.DOWNLOADING),
         ({"error_code": ErrorCode.DOWNLOAD_FAILED, "download_id": "d"}, State.DOWNLOADING),
         ({"error_code": ErrorCode.STATUS_UNAVAILABLE, "status_id": "s"}, State.QUEUED),
-        ({"error_code": ErrorCode.TIMED_OUT, "status_id": "s"}, State.PENDING),
+        ({"error_code": ErrorCode.TIMED_OUT, "status_id": "s"}, State.QUEUED),
+        ({"error_code": ErrorCode.DOWNLOAD_REFUSED, "status_id": "s"}, State.QUEUED),
+        ({"error_code": ErrorCode.DOCUMENT_GONE, "status_id": "s"}, State.PENDING),
     ],
 )
 def test_retry_resumes_what_docraptor_has(columns: dict[str, str], state: State) -> None:
@@ -414,6 +416,42 @@ def test_idempotency_keys_are_compared_exactly(sandbox, other: str) -> None:
     first = enqueue(name="alice.pdf", content=HTML, idempotency_key="link-aB3")
     second = enqueue(name="bob.pdf", content=HTML, idempotency_key=other)
     assert (second.name, second.pk == first.pk) == ("bob.pdf", False)
+
+
+@pytest.mark.parametrize("other", ["b", "A", "a ", "ä"])
+def test_accounts_share_no_idempotency_keys(sandbox, other: str) -> None:
+    """Two accounts that use the same key get a job each, and each gets its own again."""
+    jobs = {
+        account: enqueue(name=f"{account}.pdf", content=HTML, idempotency_key="1", account=account)
+        for account in ("a", other)
+    }
+    assert len({job.pk for job in jobs.values()}) == 2
+    for account, job in jobs.items():
+        again = enqueue(name="again.pdf", content=HTML, idempotency_key="1", account=account)
+        assert (again.pk, again.account, again.name) == (job.pk, account, f"{account}.pdf")
+
+
+def test_enqueue_many_keeps_the_keys_of_accounts_apart(sandbox) -> None:
+    """A batch finds the jobs of its own accounts, though all pairs have known parts."""
+    for account, key in (("a", "1"), ("b", "2")):
+        enqueue(name=f"{account}-{key}.pdf", content=HTML, idempotency_key=key, account=account)
+    pairs = [(account, key) for account in "ab" for key in "12"] * 2
+    jobs = enqueue_many(
+        JobSpec(name=f"{account}-{key}.pdf", content=HTML, idempotency_key=key, account=account)
+        for account, key in pairs
+    )
+    assert [(job.account, job.idempotency_key) for job in jobs] == pairs
+    assert [job.name for job in jobs] == [f"{account}-{key}.pdf" for account, key in pairs]
+    assert RenderJob.objects.count() == 4
+
+
+def test_key_stored_meanwhile_by_another_account_is_not_taken(sandbox, monkeypatch) -> None:
+    """If two accounts store the same key at once, each has its own job."""
+    enqueue(name="a.pdf", content=HTML, idempotency_key="1", account="a")
+    theirs = enqueue(name="b.pdf", content=HTML, idempotency_key="1", account="b")
+    monkeypatch.setattr(shortcuts, "_find_existing_jobs", lambda specs: {})
+    (job,) = enqueue_many([JobSpec(**GOOD, idempotency_key="1", account="b")])
+    assert (job.pk, RenderJob.objects.count()) == (theirs.pk, 2)
 
 
 @pytest.mark.django_db(transaction=True)

@@ -36,8 +36,9 @@ NOT_BILLED = Outcome(
     code="not_billed",
     title=_("Not billed"),
     text=_(
-        "DocRaptor still has the attempt. The job continues from there, without creating a new "
-        "document."
+        "DocRaptor has accepted the attempt. The job continues from there, without creating a new "
+        "document. If DocRaptor no longer has it, the job fails again, and you decide about a new "
+        "one."
     ),
     style="success",
 )

@@ -25,6 +25,7 @@ from django_docraptor.exceptions import (
 from django_docraptor.lifecycle.clients import client_for
 from django_docraptor.lifecycle.pacing import backoff_delay
 from django_docraptor.lifecycle.postponement import pause_account_and_postpone, postpone
+from django_docraptor.lifecycle.refusals import code_of_refused_download
 from django_docraptor.lifecycle.transitions import (
     download_fields,
     fail,
@@ -155,7 +156,7 @@ def handle_download_error(job: RenderJob, error: Exception, earlier_downloads: i
         fail(job, ErrorCode.DOCUMENT_TOO_LARGE, str(error))
     elif isinstance(error, CallError) and not error.retryable and earlier_downloads:
         message = f"DocRaptor does not allow another download: {error}"
-        fail(job, ErrorCode.DOWNLOAD_REFUSED, message)
+        fail(job, code_of_refused_download(job, error), message)
     elif job.download_attempts >= MAX_DOWNLOADS:
         is_invalid = isinstance(error, NotADocumentError)
         code = ErrorCode.NOT_A_DOCUMENT if is_invalid else ErrorCode.DOWNLOAD_FAILED

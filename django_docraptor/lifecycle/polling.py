@@ -18,6 +18,7 @@ from django_docraptor.lifecycle.clients import call_concurrently, client_for
 from django_docraptor.lifecycle.isolation import isolate_errors
 from django_docraptor.lifecycle.pacing import poll_interval
 from django_docraptor.lifecycle.postponement import pause_account_and_postpone, postpone
+from django_docraptor.lifecycle.refusals import code_of_refused_status
 from django_docraptor.lifecycle.transitions import (
     fail,
     mark_published,
@@ -138,7 +139,7 @@ def handle_status_error(job: RenderJob, error: DocRaptorError) -> None:
         pause_account_and_postpone(job, error)
     elif job.failures + 1 >= _max_failures(error):
         message = f"DocRaptor no longer returns the status of this document: {error}"
-        fail(job, ErrorCode.STATUS_UNAVAILABLE, message)
+        fail(job, code_of_refused_status(job, error), message)
     else:
         postpone(job, error, delay=getattr(error, "retry_after", None) or None)
 

@@ -80,12 +80,19 @@ def mark_accepted(job: RenderJob, status_id: str) -> bool:
 
 
 def _record_late_response(job: RenderJob, status_id: str) -> None:
-    """Record a late response for an earlier attempt: it may be billed in addition."""
+    """Record a response that came after the job had moved on: it may be billed in addition.
+
+    If the job has failed with this attempt, it gets the status_id, so that a retry asks for the
+    document instead of paying for another one.
+    """
     current = RenderJob.objects.filter(pk=job.pk).first()
     if current is not None and current.status_id == status_id:  # known from DocRaptor's log
         return
     logger.warning("Job %s: ignored a late response for attempt %s", job.pk, job.attempt)
     if current is not None:
+        # A row of a later attempt, or of one whose status_id is known, does not match.
+        given_up = RenderJob.objects.filter(pk=job.pk, state=State.FAILED, attempt=job.attempt)
+        given_up.filter(status_id="").update(status_id=status_id)
         current.record_event(
             EventKind.LATE_RESPONSE,
             note=f"DocRaptor accepted attempt {job.attempt} after the job had moved on.",
@@ -293,12 +300,12 @@ def retry_from_start(job: RenderJob, note: str) -> bool:
 
 
 def resume_polling(job: RenderJob, note: str) -> bool:
-    """Return a failed job to QUEUED: DocRaptor still has the attempt."""
+    """Return a failed job to QUEUED: DocRaptor has accepted the attempt, and is asked for it."""
     return _retry(job, State.QUEUED, note)
 
 
 def resume_download(job: RenderJob, note: str) -> bool:
-    """Return a failed job to DOWNLOADING: DocRaptor still has the document."""
+    """Return a failed job to DOWNLOADING: DocRaptor has finished the document."""
     return _retry(job, State.DOWNLOADING, note)
 
 

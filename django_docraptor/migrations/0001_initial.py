@@ -1,4 +1,4 @@
-"""All tables; and idempotency keys that are compared byte by byte on MariaDB and MySQL."""
+"""All tables; and keys and accounts that are compared byte by byte on MariaDB and MySQL."""
 
 import uuid
 
@@ -9,11 +9,16 @@ from django.db import migrations, models
 
 import django_docraptor.storage
 
-KEY_COLUMN = "ALTER TABLE django_docraptor_renderjob MODIFY idempotency_key varchar(200) {} NULL"
+# What a key identifies its job by; and the accounts, so that both columns compare alike.
+EXACT_COLUMNS = (
+    ("django_docraptor_renderjob", "idempotency_key varchar(200) {} NULL"),
+    ("django_docraptor_renderjob", "account varchar(64) {} NOT NULL"),
+    ("django_docraptor_account", "name varchar(64) {} NOT NULL"),
+)
 
 
 def compare_keys_exactly(apps, schema_editor):
-    """Tell keys apart that differ by case or accent, which the default collations do not."""
+    """Tell keys and accounts apart that differ by case or accent, unlike default collations."""
     connection = schema_editor.connection
     if connection.vendor != "mysql":
         return
@@ -21,7 +26,9 @@ def compare_keys_exactly(apps, schema_editor):
         collation = "utf8mb4_nopad_bin"
     else:
         collation = "utf8mb4_0900_bin" if connection.mysql_version >= (8, 0, 17) else "utf8mb4_bin"
-    schema_editor.execute(KEY_COLUMN.format(f"CHARACTER SET utf8mb4 COLLATE {collation}"))
+    exact = f"CHARACTER SET utf8mb4 COLLATE {collation}"
+    for table, column in EXACT_COLUMNS:
+        schema_editor.execute(f"ALTER TABLE {table} MODIFY {column.format(exact)}")
 
 
 class Migration(migrations.Migration):
@@ -135,11 +142,7 @@ class Migration(migrations.Migration):
                 (
                     "idempotency_key",
                     models.CharField(
-                        blank=True,
-                        max_length=200,
-                        null=True,
-                        unique=True,
-                        verbose_name="idempotency key",
+                        blank=True, max_length=200, null=True, verbose_name="idempotency key"
                     ),
                 ),
                 (
@@ -379,6 +382,14 @@ class Migration(migrations.Migration):
         migrations.AddIndex(
             model_name="renderjob",
             index=models.Index(fields=["document", "finished_at"], name="docraptor_job_document"),
+        ),
+        migrations.AddConstraint(
+            model_name="renderjob",
+            constraint=models.UniqueConstraint(
+                fields=("idempotency_key", "account"),
+                name="docraptor_job_key",
+                opclasses=["varchar_pattern_ops", "varchar_ops"],
+            ),
         ),
         migrations.AddConstraint(
             model_name="renderjob",

@@ -85,8 +85,8 @@ class RenderJob(models.Model):
         related_name="+",
         verbose_name=_("owner"),
     )
-    idempotency_key: "OptionalText" = models.CharField(
-        _("idempotency key"), max_length=200, null=True, blank=True, unique=True
+    idempotency_key: "OptionalText" = models.CharField(  # noqa: DJ001 - unlike "", NULLs may repeat
+        _("idempotency key"), max_length=200, null=True, blank=True
     )
 
     state: "Text" = models.CharField(_("state"), max_length=16, choices=State.choices)
@@ -164,6 +164,13 @@ class RenderJob(models.Model):
             models.Index(fields=["document", "finished_at"], name="docraptor_job_document"),
         ]
         constraints = [
+            # The key comes first: people search for it alone. The operator class lets PostgreSQL
+            # find keys by their beginning, too, whatever the collation is.
+            models.UniqueConstraint(
+                name="docraptor_job_key",
+                fields=["idempotency_key", "account"],
+                opclasses=["varchar_pattern_ops", "varchar_ops"],
+            ),
             models.CheckConstraint(
                 name="docraptor_job_final_iff_not_due",
                 condition=Q(state__in=sorted(FINAL_STATES), due_at__isnull=True)
@@ -247,15 +254,15 @@ class RenderJob(models.Model):
     @property
     def resume_state(self) -> State | None:
         """The state in which a retry resumes the failed attempt; ``None`` for a new attempt."""
-        state = RESUME_STATES.get(self.error_code)
-        if self.state != State.FAILED or state is None:
+        if self.state != State.FAILED or self.error_code not in RESUME_STATES:
             return None
-        remote_id = self.download_id if state == State.DOWNLOADING else self.status_id
-        return state if remote_id else None
+        if RESUME_STATES[self.error_code] == State.DOWNLOADING and self.download_id:
+            return State.DOWNLOADING
+        return State.QUEUED if self.status_id else None
 
     @property
     def may_have_been_billed(self) -> bool:
-        """Whether the failed attempt may have been billed although no document was stored."""
+        """Whether DocRaptor may have billed the failed attempt, though its document is missing."""
         return self.state == State.FAILED and self.error_code in POSSIBLY_BILLED_CODES
 
     def move(

@@ -105,14 +105,20 @@ class TestOperationPermission:
         ),
         (lambda: failed_job(test=True), "Free", "Test documents are rendered again", 0),
         (
-            lambda: failed_job(ErrorCode.TIMED_OUT, test=True),
+            lambda: failed_job(ErrorCode.TIMED_OUT),
+            "Not billed",
+            "If DocRaptor no longer has it, the job fails again",
+            0,
+        ),
+        (
+            lambda: failed_job(ErrorCode.DOCUMENT_GONE, test=True),
             "Free",
             "Test documents are rendered again",
             0,
         ),
         (lambda: failed_job(), "Billed", "billed as a new one", 1),
         (
-            lambda: failed_job(ErrorCode.TIMED_OUT),
+            lambda: failed_job(ErrorCode.DOCUMENT_GONE),
             "May be billed twice",
             "may have been billed already",
             1,
@@ -169,7 +175,7 @@ def test_outdated_confirmation_asks_again(client: Client) -> None:
     """If the costs have changed since the question, it is repeated and nothing is done."""
     job = failed_job(ErrorCode.DOWNLOAD_FAILED, download_id="d")
     fingerprint = client.get(job_url(job, "retry")).context["plan"].fingerprint
-    RenderJob.objects.filter(pk=job.pk).update(error_code=ErrorCode.TIMED_OUT)
+    RenderJob.objects.filter(pk=job.pk).update(error_code=ErrorCode.DOCUMENT_GONE)
     response = client.post(job_url(job, "retry"), {"fingerprint": fingerprint})
     said = response.content.decode()
     assert "The jobs have changed since this page was shown" in said
@@ -242,7 +248,7 @@ def test_cancel_of_a_finished_job_is_refused(client: Client, state: State) -> No
 
 def test_retry_action_asks_first(client: Client) -> None:
     """The action lists each job under its outcome, and says how many documents are billed."""
-    first, second, free = failed_job(), failed_job(ErrorCode.TIMED_OUT), failed_job(test=True)
+    first, second, free = failed_job(), failed_job(ErrorCode.DOCUMENT_GONE), failed_job(test=True)
     done = create_admin_job(State.COMPLETED)
     chosen = [job.pk for job in (first, second, free, done)]
     response = client.post(LIST, {"action": "retry_selected", "_selected_action": chosen})

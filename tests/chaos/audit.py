@@ -25,6 +25,7 @@ EXPECTED_FAILURES = (
     ErrorCode.REJECTED,
     ErrorCode.TIMED_OUT,
     ErrorCode.DOWNLOAD_REFUSED,
+    ErrorCode.DOCUMENT_GONE,
 )
 # Events that allow a second accepted attempt: a retry by a person, or proof that the first was not
 # accepted.

@@ -15,6 +15,8 @@ from tests.chaos.site import Site
 from tests.support.documents import document_name
 
 BATCH_SIZE = 25
+# The sandbox never finishes a stalled document, so that each retry would end in the same way.
+MAX_RETRIES_OF_ATTEMPT = 5
 # Failures that an operator retries once the cause is fixed.
 RETRYABLE_CODES = {str(code) for code in RESUME_STATES} | {str(ErrorCode.SUBMIT_FAILED)}
 REVIEWED_CODES = sorted(RETRYABLE_CODES | {str(ErrorCode.SUBMIT_UNCONFIRMED)})
@@ -74,7 +76,9 @@ class Operator(threading.Thread):
         self.site = site
         self.stop_event = threading.Event()
         self.retried: Counter[str] = Counter()
-        # Attempts that DocRaptor has accepted; the operator does not retry them.
+        self.retries_by_tag: Counter[str] = Counter()
+        # Attempts that the operator does not retry: unconfirmed ones that DocRaptor has accepted,
+        # and those retried in vain.
         self.left_failed: set[str] = set()
         self.unreviewed = 0
 
@@ -98,10 +102,12 @@ class Operator(threading.Thread):
         accepted = {entry.tag for entry in self.site.control.ledger.entries}
         for key, attempt, code in failed:
             tag = _tag((key, attempt))
-            if code == ErrorCode.SUBMIT_UNCONFIRMED and tag in accepted:
+            is_doubtful = code == ErrorCode.SUBMIT_UNCONFIRMED and tag in accepted
+            if is_doubtful or self.retries_by_tag[tag] >= MAX_RETRIES_OF_ATTEMPT:
                 self.left_failed.add(tag)
             elif self.site.post(f"/retry/{uuid.UUID(str(key))}/{attempt}/")["retried"]:
                 self.retried[str(code)] += 1
+                self.retries_by_tag[tag] += 1
         self.unreviewed = 0
 
 

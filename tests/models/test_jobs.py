@@ -187,10 +187,19 @@ def test_update_leased_refuses_the_state() -> None:
     ("columns", "resumes"),
     [
         ({"error_code": ErrorCode.STORAGE_ERROR, "download_id": "d"}, State.DOWNLOADING),
-        ({"error_code": ErrorCode.STORAGE_ERROR, "status_id": "s"}, None),
+        ({"error_code": ErrorCode.STORAGE_ERROR, "status_id": "s"}, State.QUEUED),
+        ({"error_code": ErrorCode.STORAGE_ERROR}, None),
         ({"error_code": ErrorCode.STATUS_UNAVAILABLE, "status_id": "s"}, State.QUEUED),
         ({"error_code": ErrorCode.STATUS_UNAVAILABLE, "download_id": "d"}, None),
+        ({"error_code": ErrorCode.TIMED_OUT, "status_id": "s"}, State.QUEUED),
+        (
+            {"error_code": ErrorCode.DOWNLOAD_REFUSED, "status_id": "s", "download_id": "d"},
+            State.QUEUED,
+        ),
+        ({"error_code": ErrorCode.SUBMIT_UNCONFIRMED}, None),
+        ({"error_code": ErrorCode.DOCUMENT_GONE, "status_id": "s", "download_id": "d"}, None),
         ({"error_code": ErrorCode.RENDER_FAILED, "status_id": "s", "download_id": "d"}, None),
+        ({"error_code": ErrorCode.REJECTED, "status_id": "s"}, None),
         ({"error_code": "", "status_id": "s"}, None),
     ],
 )
@@ -207,8 +216,10 @@ def test_unfinished_job_has_no_resume_state() -> None:
 
 @pytest.mark.parametrize("reason", sorted(ErrorCode))
 def test_may_have_been_billed_depends_on_the_error_code(reason: str) -> None:
-    """Only a failed job with one of these error codes may have been billed."""
+    """Only a failed job that DocRaptor accepted, or may have accepted, may have been billed."""
     codes = {"submit_unconfirmed", "timed_out", "status_unavailable", "download_refused"}
+    codes |= {"document_gone", "download_failed", "not_a_document", "document_too_large"}
+    codes |= {"storage_error"}
     assert create_job(State.FAILED, error_code=reason).may_have_been_billed == (reason in codes)
     assert not create_job(State.QUEUED, error_code=reason).may_have_been_billed
 
