@@ -131,6 +131,43 @@ MUTATIONS = [
         "::test_unsaveable_status_is_retried_a_bounded_number_of_times",
     ),
     Mutation(
+        "drop an outcome because of one database error",
+        "lifecycle/isolation.py",
+        "for delay in RETRY_DELAYS:",
+        "for delay in ():",
+        f"{LIFECYCLE}/test_isolation.py"
+        "::test_outcome_of_a_create_is_saved_again_after_a_database_error",
+    ),
+    Mutation(
+        "save an outcome again without undoing the failed write",
+        "lifecycle/isolation.py",
+        "        _reset(job, snapshot)\n        time",
+        "        time",
+        f"{LIFECYCLE}/test_isolation.py"
+        "::test_outcome_of_a_poll_is_saved_again_after_a_database_error",
+    ),
+    Mutation(
+        "let the slowest call of a batch delay the others' outcomes",
+        "lifecycle/clients.py",
+        "for future in as_completed(futures):",
+        "for future in futures:",
+        f"{LIFECYCLE}/test_isolation.py::test_slow_create_does_not_delay_the_other_outcomes",
+    ),
+    Mutation(
+        "count every create of a batch that meets an outage",
+        "lifecycle/submission.py",
+        " and not batch.has_failed:",
+        ":",
+        f"{LIFECYCLE}/test_rate_control.py::test_outage_during_a_batch_is_one_failure",
+    ),
+    Mutation(
+        "count no outage at all",
+        "lifecycle/submission.py",
+        "            Account.record_failure(job.account, str(outcome))\n",
+        "",
+        f"{LIFECYCLE}/test_rate_control.py::test_outage_during_several_batches_opens_the_circuit",
+    ),
+    Mutation(
         "claim a job that killed a worker together with others",
         "lifecycle/submission.py",
         "if interrupted is not None and count > 0:",

@@ -6,7 +6,7 @@ HTTP calls run in threads; the database is used only by the calling thread.
 import logging
 import os
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from functools import lru_cache
 from typing import TypeVar
 
@@ -85,7 +85,8 @@ def call_concurrently(
     """Call a function for each job concurrently.
 
     Yields:
-        Each job with its result or its error.
+        Each job with its result or its error, in the order of completion: a slow call does not
+        delay the others.
     """
 
     def call_or_error(job: RenderJob) -> R | DocRaptorError:
@@ -101,4 +102,11 @@ def call_concurrently(
     if len(jobs) == 1:
         yield jobs[0], call_or_error(jobs[0])
         return
-    yield from zip(jobs, _executor(os.getpid()).map(call_or_error, jobs), strict=True)
+    executor = _executor(os.getpid())
+    futures = {executor.submit(call_or_error, job): job for job in jobs}
+    try:
+        for future in as_completed(futures):
+            yield futures[future], future.result()
+    finally:  # the caller has failed: what has not begun is not sent
+        for future in futures:
+            future.cancel()

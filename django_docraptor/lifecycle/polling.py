@@ -6,6 +6,7 @@ A worker never sleeps or waits for a render: an unfinished job gets a later ``du
 import logging
 import time
 from dataclasses import dataclass
+from functools import partial
 from urllib.parse import urlsplit
 
 from django_docraptor.client import RemoteStatus
@@ -15,7 +16,7 @@ from django_docraptor.exceptions import (
     UnauthorizedError,
 )
 from django_docraptor.lifecycle.clients import call_concurrently, client_for
-from django_docraptor.lifecycle.isolation import isolate_errors
+from django_docraptor.lifecycle.isolation import save_outcome
 from django_docraptor.lifecycle.pacing import poll_interval
 from django_docraptor.lifecycle.postponement import pause_account_and_postpone, postpone
 from django_docraptor.lifecycle.refusals import code_of_refused_status
@@ -73,17 +74,24 @@ def poll(limit: int = BATCH_SIZE, *, keep_rendered: bool = False) -> PollResult:
         for job, outcome in call_concurrently(
             lambda job: client_for(job.account).get_status(job.status_id), jobs
         ):
-            if isinstance(outcome, DocRaptorError):
-                handle_status_error(job, outcome)
-                continue
             keep_claim = keep_rendered and result.rendered_job is None
-            with isolate_errors(job, handle_status_error):
-                handle_status(job, outcome, keep_claim=keep_claim)
+            save = partial(handle_outcome, outcome=outcome, keep_claim=keep_claim)
+            save_outcome(job, save, handle_status_error)
             if keep_claim and job.state == State.DOWNLOADING:
                 result.rendered_job = job
         if len(jobs) < limit or time.monotonic() > stop:
             break
     return result
+
+
+def handle_outcome(
+    job: RenderJob, *, outcome: RemoteStatus | DocRaptorError, keep_claim: bool
+) -> None:
+    """Act on the status, or on the error, that the status call returned."""
+    if isinstance(outcome, DocRaptorError):
+        handle_status_error(job, outcome)
+    else:
+        handle_status(job, outcome, keep_claim=keep_claim)
 
 
 def handle_status(job: RenderJob, remote: RemoteStatus, *, keep_claim: bool = False) -> None:

@@ -6,12 +6,13 @@ enough for all unconfirmed attempts of an account.
 
 from collections.abc import Iterator
 from datetime import datetime, timedelta
+from functools import partial
 
 from django_docraptor.client import LogEntry
 from django_docraptor.conf import conf
 from django_docraptor.exceptions import CallError, DocRaptorError, UnauthorizedError
 from django_docraptor.lifecycle.clients import client_for
-from django_docraptor.lifecycle.isolation import isolate_errors
+from django_docraptor.lifecycle.isolation import save_outcome
 from django_docraptor.lifecycle.postponement import pause_account_and_postpone, postpone
 from django_docraptor.lifecycle.transitions import (
     fail,
@@ -66,13 +67,18 @@ def reconcile_account(jobs: list[RenderJob], account: str) -> None:
     except DocRaptorError as caught:
         error = caught
     for job in jobs:
-        with isolate_errors(job, handle_log_error):
-            if entry := log.get(job.tag):
-                handle_log_entry(job, entry)
-            elif error is not None:  # only a complete listing proves that an attempt is missing
-                handle_log_error(job, error)
-            else:
-                handle_missing_entry(job)
+        settle_job = partial(settle, entry=log.get(job.tag), error=error)
+        save_outcome(job, settle_job, handle_log_error)
+
+
+def settle(job: RenderJob, *, entry: LogEntry | None, error: DocRaptorError | None) -> None:
+    """Act on what the log says, or does not say, about an attempt."""
+    if entry:
+        handle_log_entry(job, entry)
+    elif error is not None:  # only a complete listing proves that an attempt is missing
+        handle_log_error(job, error)
+    else:
+        handle_missing_entry(job)
 
 
 def iter_log_pages(account: str, *, since: datetime) -> Iterator[list[LogEntry]]:

@@ -6,6 +6,7 @@ simply sent again.
 
 import time
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from django.db import router, transaction
@@ -29,7 +30,7 @@ from django_docraptor.lifecycle.composition import (
     add_tag_and_callback,
     compose_request,
 )
-from django_docraptor.lifecycle.isolation import isolate_errors
+from django_docraptor.lifecycle.isolation import save_outcome
 from django_docraptor.lifecycle.pacing import backoff_delay
 from django_docraptor.lifecycle.postponement import pause_account, postpone
 from django_docraptor.lifecycle.transitions import (
@@ -46,6 +47,8 @@ from django_docraptor.payloads import DocumentRequest
 from django_docraptor.states import ACCOUNT_PAUSE_SECONDS, LEASE_SECONDS, ErrorCode, State
 
 BATCH_SIZE = 16
+# Failed creates that count for the circuit breaker.
+SERVICE_FAILURES = (ServerError, UnknownOutcomeError, NotSentError)
 # Seconds after which a run leaves the remaining jobs to the next one, so that it does not occupy
 # a worker for long.
 RUN_SECONDS = 5.0
@@ -58,11 +61,14 @@ class ClaimedBatch:
     Args:
         has_more: whether there may be more of them.
         needs_resume: whether a successful call must resume the account.
+        has_failed: whether a failure of the service was counted: one outage meets all calls of a
+            batch, and is one failure for the circuit breaker.
     """
 
     jobs: list[RenderJob]
     has_more: bool = False
     needs_resume: bool = False
+    has_failed: bool = False
 
 
 @dataclass
@@ -157,14 +163,21 @@ def send_batch(batch: ClaimedBatch) -> None:
         lambda job: prepared[job.pk].send_create(),
         [attempt.job for attempt in prepared.values()],
     )
-    needs_resume = batch.needs_resume
     for job, outcome in calls:
-        with isolate_errors(job, handle_create_error):
-            if isinstance(outcome, DocRaptorError):
-                needs_resume |= handle_create_error(job, outcome)
-            elif mark_accepted(job, outcome) and needs_resume:
-                Account.resume(job.account)
-                needs_resume = False
+        save = partial(handle_outcome, outcome=outcome, batch=batch)
+        save_outcome(job, save, handle_create_error)
+
+
+def handle_outcome(job: RenderJob, *, outcome: str | DocRaptorError, batch: ClaimedBatch) -> None:
+    """Act on the status_id, or on the error, that the create call returned."""
+    if isinstance(outcome, DocRaptorError):
+        if isinstance(outcome, SERVICE_FAILURES) and not batch.has_failed:
+            Account.record_failure(job.account, str(outcome))
+            batch.has_failed = batch.needs_resume = True
+        handle_create_error(job, outcome)
+    elif mark_accepted(job, outcome) and batch.needs_resume:
+        Account.resume(job.account)
+        batch.needs_resume = False
 
 
 def prepare_batch(jobs: list[RenderJob]) -> list[PreparedAttempt]:
@@ -208,17 +221,11 @@ def compose_or_fail(job: RenderJob) -> DocumentRequest | None:
     return None
 
 
-def handle_create_error(job: RenderJob, error: DocRaptorError) -> bool:
+def handle_create_error(job: RenderJob, error: DocRaptorError) -> None:
     """Handle a failed create.
 
     Unless it was certainly not sent or certainly rejected, the outcome is unknown.
-
-    Returns:
-        Whether it counts as a failure of the service.
     """
-    is_service_failure = isinstance(error, (ServerError, UnknownOutcomeError, NotSentError))
-    if is_service_failure:
-        Account.record_failure(job.account, str(error))
     if isinstance(error, UnauthorizedError):
         pause_account(job, error)
         return_to_pending(job, error, delay=ACCOUNT_PAUSE_SECONDS, counted=False)
@@ -230,7 +237,6 @@ def handle_create_error(job: RenderJob, error: DocRaptorError) -> bool:
         fail(job, ErrorCode.REJECTED, error.message)
     else:
         mark_unconfirmed(job, error)
-    return is_service_failure
 
 
 def _is_rejection(error: CallError) -> bool:

@@ -1,18 +1,20 @@
 """An error of one job does not affect the other jobs of its batch."""
 
 import json
+import time
 from contextlib import suppress
 from typing import Any
 
 import pytest
+from django.db import InterfaceError, OperationalError, connection, transaction
 
 from django_docraptor import lifecycle, registry
 from django_docraptor.client import Client
 from django_docraptor.client.parsing import LogEntry, RemoteStatus, require_id
 from django_docraptor.exceptions import RateLimitError
-from django_docraptor.lifecycle import polling, submission
+from django_docraptor.lifecycle import isolation, polling, submission
 from django_docraptor.models import RenderJob
-from django_docraptor.sandbox import Sandbox
+from django_docraptor.sandbox import Fault, Sandbox
 from django_docraptor.states import FINAL_STATES, State
 from tests.support.jobs import (
     WorkerKilled,
@@ -22,6 +24,7 @@ from tests.support.jobs import (
     run_until_finished,
     skip_time,
 )
+from tests.support.threads import run_in_threads
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -96,6 +99,180 @@ def test_unsaveable_create_response_is_found_by_tag(
     monkeypatch.undo()
     assert run_until_finished(broken).state == State.COMPLETED
     assert len(sandbox.ledger.accepted()) == 2
+
+
+def saved_while_one_call_waits(call: Any, state: State, count: int) -> Any:
+    """Return a call that, for the slow document, waits until the others' outcomes are saved."""
+
+    def slow_call(client: Client, argument: Any) -> Any:
+        if getattr(argument, "name", argument).startswith("slow"):
+            try:
+                for _ in range(100):
+                    if RenderJob.objects.filter(state=state).count() == count:
+                        break
+                    time.sleep(0.05)
+                else:
+                    raise AssertionError("the other outcomes were not saved")
+            finally:
+                connection.close()
+            if argument == "slow-id":
+                return RemoteStatus(status="completed", download_id="d")
+        return call(client, argument)
+
+    return slow_call
+
+
+@pytest.mark.fault("S20")
+def test_slow_create_does_not_delay_the_other_outcomes(
+    sandbox: Sandbox, documents_dir, monkeypatch
+) -> None:
+    """The status IDs of the others are saved while one create call is still waiting."""
+    create = saved_while_one_call_waits(Client.create_async_doc, State.QUEUED, 5)
+    monkeypatch.setattr(Client, "create_async_doc", create)
+    jobs = [enqueue(name=name) for name in ("slow", "a", "b", "c", "d", "e")]
+    lifecycle.submit()
+    assert [current_state(job) for job in jobs] == [State.QUEUED] * 6
+    assert len(sandbox.ledger.accepted()) == 6
+
+
+def test_slow_status_does_not_delay_the_other_outcomes(
+    sandbox: Sandbox, documents_dir, monkeypatch
+) -> None:
+    """The statuses of the others are saved while one status call is still waiting."""
+    jobs = [enqueue() for _ in range(4)]
+    lifecycle.submit()
+    RenderJob.objects.filter(pk=jobs[0].pk).update(status_id="slow-id")
+    get_status = saved_while_one_call_waits(Client.get_status, State.DOWNLOADING, 3)
+    monkeypatch.setattr(Client, "get_status", get_status)
+    skip_time(10)
+    lifecycle.poll()
+    assert [current_state(job) for job in jobs] == [State.DOWNLOADING] * 4
+
+
+class FailingStatements:
+    """Makes the first statements with a text and a parameter fail, as a deadlock does.
+
+    Args:
+        times: how many of them fail.
+    """
+
+    def __init__(self, text: str, parameter: str, times: int, error: Any = OperationalError):
+        self.text, self.parameter, self.times, self.error = text, parameter, times, error
+        self.seen = 0
+
+    def __call__(self, execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:
+        if sql.startswith(self.text) and self.parameter in map(str, params or ()):
+            self.seen += 1
+            if self.seen <= self.times:
+                raise self.error("deadlock detected")
+        return execute(sql, params, many, context)
+
+
+@pytest.mark.fault("S20")
+@pytest.mark.parametrize("error", [OperationalError, InterfaceError])
+@pytest.mark.parametrize("text", ["UPDATE", "INSERT"])
+@pytest.mark.parametrize("times", [1, 3])
+def test_outcome_of_a_create_is_saved_again_after_a_database_error(
+    sandbox: Sandbox, documents_dir, monkeypatch, text: str, times: int, error: Any
+) -> None:
+    """A passing database error loses no status ID, of this job or another of the batch."""
+    monkeypatch.setattr(isolation, "RETRY_DELAYS", (0.001,) * 3)
+    jobs = [enqueue(test=False) for _ in range(4)]
+    parameter = "queued" if text == "UPDATE" else "accepted"
+    failing = FailingStatements(text, parameter, times, error)
+    with connection.execute_wrapper(failing):
+        lifecycle.submit()
+    assert failing.seen == len(jobs) + times
+    for job in jobs:
+        job.refresh_from_db()
+        assert (job.state, bool(job.status_id)) == (State.QUEUED, True)
+        assert event_kinds(job) == ["enqueued", "submitting", "accepted"]
+    assert len(sandbox.ledger.accepted()) == len(jobs)
+
+
+@pytest.mark.parametrize("keep_rendered", [False, True])
+def test_outcome_of_a_poll_is_saved_again_after_a_database_error(
+    sandbox: Sandbox, documents_dir, monkeypatch, keep_rendered: bool
+) -> None:
+    """A passing error between the row's update and its event leaves no trace in the job."""
+    monkeypatch.setattr(isolation, "RETRY_DELAYS", (0.001,))
+    job = enqueue()
+    lifecycle.submit()
+    skip_time(10)
+    with connection.execute_wrapper(FailingStatements("INSERT", "rendered", 1)):
+        result = lifecycle.poll(keep_rendered=keep_rendered)
+    assert current_state(job) == State.DOWNLOADING
+    assert event_kinds(job) == ["enqueued", "submitting", "accepted", "rendered"]
+    assert bool(result.rendered_job) == keep_rendered
+
+
+def test_outcome_of_a_log_check_is_saved_again_after_a_database_error(
+    sandbox: Sandbox, documents_dir, monkeypatch
+) -> None:
+    """A passing error while the log's answer is saved does not end the step."""
+    monkeypatch.setattr(isolation, "RETRY_DELAYS", (0.001,))
+    sandbox.add_fault(Fault(on="create", action="reset", accept=True))
+    jobs = [enqueue(test=False) for _ in range(3)]
+    lifecycle.submit()
+    skip_time(11)
+    with connection.execute_wrapper(FailingStatements("UPDATE", "queued", 1)):
+        lifecycle.reconcile()
+    assert [current_state(job) for job in jobs] == [State.QUEUED] * 3
+
+
+def test_lasting_database_error_ends_the_step(sandbox: Sandbox, documents_dir, monkeypatch) -> None:
+    """The repetitions are bounded; what was accepted is found in the log, and sent once."""
+    monkeypatch.setattr(isolation, "RETRY_DELAYS", (0.001,) * 3)
+    jobs = [enqueue(test=False) for _ in range(2)]
+    failing = FailingStatements("UPDATE", "queued", 1000)
+    with connection.execute_wrapper(failing), pytest.raises(OperationalError):
+        lifecycle.submit()
+    assert failing.seen == 4
+    skip_time(181)
+    assert [run_until_finished(job).state for job in jobs] == [State.COMPLETED] * 2
+    assert len(sandbox.ledger.accepted()) == 2
+
+
+def end_session() -> None:
+    """End the session of this thread's connection, as the restart of a database does."""
+    session = connection.connection
+    if connection.vendor == "postgresql":
+        sql = f"SELECT pg_terminate_backend({session.info.backend_pid})"
+    else:
+        sql = f"KILL {session.thread_id()}"
+    run_in_threads(1, lambda: connection.cursor().execute(sql))
+
+
+@pytest.mark.skipif(connection.vendor == "sqlite", reason="SQLite has no connection to lose")
+def test_lost_connection_is_opened_again(sandbox: Sandbox, documents_dir, monkeypatch) -> None:
+    """If the connection dies before an outcome is saved, another one is opened for it."""
+    monkeypatch.setattr(isolation, "RETRY_DELAYS", (0.001,) * 2)
+    jobs = [enqueue(test=False) for _ in range(4)]
+    closed: list[bool] = []
+
+    def close(execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:
+        if not closed and sql.startswith("UPDATE") and "queued" in map(str, params or ()):
+            closed.append(True)
+            end_session()
+        return execute(sql, params, many, context)
+
+    with connection.execute_wrapper(close):
+        lifecycle.submit()
+    assert closed
+    assert [current_state(job) for job in jobs] == [State.QUEUED] * 4
+
+
+def test_database_error_in_a_transaction_is_not_repeated(sandbox: Sandbox) -> None:
+    """A broken transaction of the caller is not continued."""
+    job, calls = enqueue(), []
+
+    def save(job: RenderJob) -> None:
+        calls.append(job)
+        raise OperationalError("deadlock detected")
+
+    with pytest.raises(OperationalError), transaction.atomic():
+        isolation.save_outcome(job, save, lambda job, error: None)
+    assert len(calls) == 1
 
 
 def test_overlong_status_id_is_discarded() -> None:

@@ -4,7 +4,13 @@ import pytest
 from django.db.models.functions import Now
 
 from django_docraptor import lifecycle, shortcuts
-from django_docraptor.lifecycle.submission import claim_for_slots
+from django_docraptor.exceptions import NotSentError
+from django_docraptor.lifecycle.submission import (
+    claim_for_slots,
+    handle_outcome,
+    prepare_batch,
+    send_batch,
+)
 from django_docraptor.models import Account, RenderJob, querysets, seconds_from_now
 from django_docraptor.sandbox import Fault, Sandbox
 from django_docraptor.states import CIRCUIT_MAX_SECONDS, CIRCUIT_THRESHOLD, State
@@ -37,6 +43,42 @@ def test_circuit_opens_after_repeated_faults(sandbox: Sandbox, documents_dir, se
     assert "503" in account.pause_reason
     waiting = RenderJob.objects.filter(state=State.PENDING)
     assert set(waiting.values_list("due_at", flat=True)) == {account.circuit_open_until}
+
+
+@pytest.mark.parametrize("action", ["status", "reset"])
+def test_outage_during_a_batch_is_one_failure(sandbox: Sandbox, action: str) -> None:
+    """Sixteen creates of one batch that meet the same outage do not open the circuit."""
+    code = 503 if action == "status" else None
+    sandbox.add_fault(Fault(on="create", action=action, status_code=code, accept=False))
+    jobs = [enqueue() for _ in range(16)]
+    send_batch(claim_for_slots("default", 16))
+    assert sandbox.ledger.create_calls == len(jobs)
+    account = Account.objects.get()
+    assert (account.failures, account.circuit_open_until) == (1, None)
+
+
+def test_outage_during_several_batches_opens_the_circuit(sandbox: Sandbox, settings) -> None:
+    """Batches that fail one after the other open the circuit, however small they are."""
+    settings.DOCRAPTOR = settings.DOCRAPTOR | {"MAX_IN_FLIGHT": 100}
+    sandbox.add_fault(Fault(on="create", action="status", status_code=502, accept=False))
+    for _ in range(CIRCUIT_THRESHOLD + 1):
+        enqueue()
+        enqueue()
+        send_batch(claim_for_slots("default", 16))
+    assert sandbox.ledger.create_calls == 2 * CIRCUIT_THRESHOLD
+    assert Account.objects.get().failures == CIRCUIT_THRESHOLD
+
+
+def test_success_in_a_batch_ends_the_failures(sandbox: Sandbox) -> None:
+    """A batch that DocRaptor accepts in part, in whatever order, counts as no outage."""
+    Account.objects.create(name="default", failures=CIRCUIT_THRESHOLD - 1)
+    good, bad = [enqueue() for _ in range(2)]
+    batch = claim_for_slots("default", 16)
+    prepare_batch(batch.jobs)
+    jobs = {job.pk: job for job in batch.jobs}
+    handle_outcome(jobs[bad.pk], outcome=NotSentError("refused"), batch=batch)
+    handle_outcome(jobs[good.pk], outcome="id", batch=batch)
+    assert Account.objects.get().failures == 0
 
 
 def test_half_open_circuit_allows_one_create(sandbox: Sandbox, documents_dir) -> None:
