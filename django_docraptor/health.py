@@ -10,10 +10,10 @@ from datetime import datetime
 from typing import Any
 
 from django.db.models import Count, Min
-from django.db.models.functions import Now
 
 from django_docraptor.conf import conf
 from django_docraptor.models import Account, Heartbeat, RenderJob
+from django_docraptor.models.clock import Now
 from django_docraptor.states import ACTIVE_STATES, State
 
 # Minimum seconds between two heartbeats of the same kind from one process.

@@ -19,7 +19,6 @@ from typing import Any, TypeVar
 
 from django.db import OperationalError, connections, router, transaction
 from django.db.models import Exists, Model, OuterRef, ProtectedError, Q, QuerySet, RestrictedError
-from django.db.models.functions import Now
 
 from django_docraptor import registry, spool
 from django_docraptor.conf import conf
@@ -30,6 +29,7 @@ from django_docraptor.models import (
     RenderJob,
     seconds_from_now,
 )
+from django_docraptor.models.clock import Now
 from django_docraptor.states import FINAL_STATES, State
 from django_docraptor.storage import get_storage
 

@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 from django.core.files.base import ContentFile
 from django.db import OperationalError, connection, models
-from django.db.models.functions import Now
 
 from django_docraptor import registry, retention, shortcuts
 from django_docraptor.models import (
@@ -19,6 +18,7 @@ from django_docraptor.models import (
     RenderJob,
     seconds_from_now,
 )
+from django_docraptor.models.clock import Now
 from django_docraptor.retention import (
     PruneResult,
     RetentionLimit,

@@ -4,11 +4,10 @@ import argparse
 import statistics
 import time
 
-from django.db.models.functions import Now
-
 from benchmarks.cost.metrics import Metric, Result
 from benchmarks.cost.site import Site
 from django_docraptor.models import RenderInput, RenderJob, insert_jobs
+from django_docraptor.models.clock import Now
 from django_docraptor.shortcuts import JobSpec, enqueue, enqueue_many
 from django_docraptor.states import State
 from tests.support.documents import document_html, document_name

@@ -8,7 +8,6 @@ from typing import Any
 
 from django.contrib.auth.models import User
 from django.core.files.base import ContentFile
-from django.db.models.functions import Now
 from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
@@ -17,6 +16,7 @@ from django_docraptor import lifecycle, retention
 from django_docraptor.client import RemoteStatus
 from django_docraptor.lifecycle import polling, submission
 from django_docraptor.models import RenderJob, seconds_from_now
+from django_docraptor.models.clock import Now
 from django_docraptor.states import LEASE_SECONDS, POLLED_STATES, State
 from django_docraptor.storage import document_storage
 from tests.support import history

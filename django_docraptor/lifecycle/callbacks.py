@@ -7,10 +7,10 @@ import uuid
 
 from django.db import router, transaction
 from django.db.models import Case, DateTimeField, F, Subquery, Value, When
-from django.db.models.functions import Now
 
 from django_docraptor.health import record_heartbeat
 from django_docraptor.models import RenderEvent, RenderJob
+from django_docraptor.models.clock import Now
 from django_docraptor.states import EventKind, State
 
 POLL_NOW_STATES = (State.QUEUED, State.WORKING, State.UNCONFIRMED)

@@ -8,11 +8,11 @@ never in logs or events.
 from contextlib import suppress
 
 from django.db import router, transaction
-from django.db.models.functions import Now
 
 from django_docraptor.exceptions import NotFoundError
 from django_docraptor.lifecycle.clients import client_for
 from django_docraptor.models import RenderJob
+from django_docraptor.models.clock import Now
 from django_docraptor.states import EventKind
 
 # Columns that change when a document is published or expires.

@@ -1,9 +1,8 @@
 """Internal. Recover what dead workers have left: creates of unknown outcome and unsent signals."""
 
-from django.db.models.functions import Now
-
 from django_docraptor.lifecycle.transitions import mark_interrupted
 from django_docraptor.models import SIGNAL_LEASE_SECONDS, RenderEvent, RenderJob, seconds_from_now
+from django_docraptor.models.clock import Now
 from django_docraptor.states import State
 
 BATCH_SIZE = 100

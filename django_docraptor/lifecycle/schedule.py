@@ -8,11 +8,11 @@ from typing import Any
 
 from django.db import connections, router
 from django.db.models import QuerySet, Subquery
-from django.db.models.functions import Now
 from django.utils.dateparse import parse_datetime
 from django.utils.timezone import is_naive, make_aware
 
 from django_docraptor.models import Heartbeat, RenderEvent, RenderJob
+from django_docraptor.models.clock import Now, offset_minutes
 from django_docraptor.states import ACTIVE_STATES, State
 
 
@@ -60,7 +60,7 @@ class Schedule:
 def read_schedule() -> Schedule:
     """Read the schedule by one query: a few index lookups, however many jobs there are."""
     connection = connections[router.db_for_write(RenderJob)]
-    columns, sql, params = _schedule_query(connection.alias)
+    columns, sql, params = _schedule_query(connection.alias, offset_minutes(connection))
     with connection.cursor() as cursor:
         cursor.execute(sql, params)
         row = cursor.fetchone()
@@ -81,11 +81,12 @@ def read_schedule() -> Schedule:
 
 
 @cache
-def _schedule_query(using: str) -> tuple[tuple[str, ...], str, tuple[Any, ...]]:
+def _schedule_query(using: str, _offset: int) -> tuple[tuple[str, ...], str, tuple[Any, ...]]:
     """Return the schedule query: column names, SQL and parameters.
 
     The query runs after every step and never changes. Compiling it takes ten times as long as
-    running it, so it is compiled once per process.
+    running it, so it is compiled once per process, and again when the zone in which the database
+    stores times changes its offset.
     """
     jobs, pending, downloading = RenderJob.objects, State.PENDING, State.DOWNLOADING
     times = {

@@ -10,10 +10,10 @@ from datetime import datetime
 from typing import Any
 
 from django.db import models, transaction
-from django.db.models.functions import Now
 from django.dispatch import Signal
 from django.utils.translation import gettext_lazy as _
 
+from django_docraptor.models.clock import Now
 from django_docraptor.models.managers import PrimaryDatabaseManager
 from django_docraptor.signals import (
     delivery_due,

@@ -6,11 +6,11 @@ from dataclasses import replace
 
 from django.core.exceptions import ValidationError
 from django.db.models import Q
-from django.db.models.functions import Now
 
 from django_docraptor.conf import conf
 from django_docraptor.job_specs import JobSpec
 from django_docraptor.models import RenderJob
+from django_docraptor.models.clock import Now
 from django_docraptor.payloads import merge_options, options_to_json
 from django_docraptor.states import State
 

@@ -4,13 +4,13 @@ import uuid
 from typing import Any
 
 from django.contrib.auth.views import redirect_to_login
-from django.db.models.functions import Now
 from django.http import Http404, HttpRequest, HttpResponseBase, HttpResponseRedirect
 from django.shortcuts import get_object_or_404, render
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_safe
 
 from django_docraptor.models import RenderJob
+from django_docraptor.models.clock import Now
 from django_docraptor.responses import download_response, may_download
 from django_docraptor.responses.permissions import has_permission
 from django_docraptor.responses.return_urls import safe_return_url

@@ -139,3 +139,10 @@ def test_imports_inside_functions_are_found(tmp_path) -> None:
     file = tmp_path / "module.py"
     file.write_text("def f():\n    import celery.app\n    from . import models\n")
     assert list(imported_modules(file)) == [("celery.app", 0), (".models", 1)]
+
+
+@pytest.mark.parametrize("path", APP_FILES, ids=file_id)
+def test_only_the_clock_uses_the_now_of_django(path: Path) -> None:
+    """Django's Now is the session's local time on some databases; models.clock has ours."""
+    if file_id(path) != "models/clock.py":
+        assert "django.db.models.functions.Now" not in {module for module, _ in imported_modules(path)}

@@ -11,13 +11,13 @@ from typing import Any
 import pytest
 from django.contrib.auth.models import User
 from django.db import connection
-from django.db.models.functions import Now
 from django.test import Client
 from django.urls import reverse
 
 from django_docraptor import health, lifecycle
 from django_docraptor.lifecycle import submission
 from django_docraptor.models import Account, RenderEvent, RenderInput, RenderJob, seconds_from_now
+from django_docraptor.models.clock import Now
 from django_docraptor.retention import prune, retention_limits
 from django_docraptor.sandbox import Sandbox
 from django_docraptor.states import POLLED_STATES, State

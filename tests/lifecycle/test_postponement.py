@@ -3,10 +3,10 @@
 from collections.abc import Callable
 
 import pytest
-from django.db.models.functions import Now
 
 from django_docraptor import lifecycle
 from django_docraptor.models import Account, RenderJob, seconds_from_now
+from django_docraptor.models.clock import Now
 from django_docraptor.sandbox import Fault, Sandbox
 from django_docraptor.states import ACCOUNT_PAUSE_SECONDS, State
 from tests.support.jobs import enqueue, event_kinds

@@ -1,7 +1,6 @@
 """Fairness between jobs, and the circuit that opens when DocRaptor is down."""
 
 import pytest
-from django.db.models.functions import Now
 
 from django_docraptor import lifecycle, shortcuts
 from django_docraptor.exceptions import NotSentError
@@ -12,6 +11,7 @@ from django_docraptor.lifecycle.submission import (
     send_batch,
 )
 from django_docraptor.models import Account, RenderJob, querysets, seconds_from_now
+from django_docraptor.models.clock import Now
 from django_docraptor.sandbox import Fault, Sandbox
 from django_docraptor.states import CIRCUIT_MAX_SECONDS, CIRCUIT_THRESHOLD, State
 from tests.support.jobs import enqueue, run_until_finished, skip_time

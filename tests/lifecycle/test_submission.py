@@ -5,7 +5,6 @@ from typing import Any
 
 import pytest
 from django.db import connection
-from django.db.models.functions import Now
 
 from django_docraptor import lifecycle, shortcuts
 from django_docraptor.exceptions import NotSentError
@@ -17,6 +16,7 @@ from django_docraptor.lifecycle.submission import (
     send_batch,
 )
 from django_docraptor.models import Account, RenderJob, seconds_from_now
+from django_docraptor.models.clock import Now
 from django_docraptor.sandbox import Fault, Sandbox
 from django_docraptor.states import EventKind, State
 from tests.support.jobs import current_state, enqueue, event_kinds, run_until_finished, skip_time

@@ -4,9 +4,9 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from django.db.models.functions import Now
 
 from django_docraptor.models import Account, RenderJob, seconds_from_now
+from django_docraptor.models.clock import Now
 from django_docraptor.states import POLLED_STATES, State
 from tests.apps.shop.models import Invoice
 from tests.support.jobs import create_job, enqueue, read_row, skip_time

@@ -3,11 +3,11 @@
 import re
 from typing import Any
 
-from django.db.models.functions import Now
 from django.test import Client
 from django.utils.html import strip_tags
 
 from django_docraptor.models import RenderJob
+from django_docraptor.models.clock import Now
 from django_docraptor.states import State
 from tests.apps.shop.documents import InvoicePDF
 from tests.apps.shop.models import Invoice

@@ -3,10 +3,10 @@
 from typing import Any
 
 from django.contrib.auth.models import Permission, User
-from django.db.models.functions import Now
 from django.test import Client
 
 from django_docraptor.models import RenderJob
+from django_docraptor.models.clock import Now
 from django_docraptor.states import FINAL_STATES, ErrorCode, State
 from tests.support.jobs import enqueue
 

@@ -1,0 +1,62 @@
+"""The database's clock, on a session in local time and on a connection with a time zone."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+
+import pytest
+from django.db import connection
+
+from django_docraptor.lifecycle import read_schedule
+from django_docraptor.models import Heartbeat, RenderJob, seconds_from_now
+from django_docraptor.models.clock import Now
+from tests.support.jobs import enqueue
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@pytest.fixture(params=["UTC", "Asia/Tokyo", "America/St_Johns", "Etc/GMT+12"])
+def _connection_time_zone(request: pytest.FixtureRequest) -> Iterator[None]:
+    """The zone in which Django stores times: ``DATABASES[…]["TIME_ZONE"]``."""
+    if connection.vendor == "postgresql" and request.param != "UTC":
+        pytest.skip("PostgreSQL stores times with their zone")
+
+    def set_time_zone(name: str | None) -> None:
+        connection.close()
+        connection.settings_dict["TIME_ZONE"] = name
+        for cached in ("timezone", "timezone_name"):
+            connection.__dict__.pop(cached, None)
+
+    set_time_zone(None if request.param == "UTC" else request.param)
+    yield
+    set_time_zone(None)
+
+
+def seconds_since(time: datetime | None) -> float:
+    """Return how long ago a time was, by this process's clock."""
+    assert time is not None
+    return (datetime.now(UTC) - time).total_seconds()
+
+
+@pytest.mark.usefixtures("_connection_time_zone")
+def test_now_is_the_present_however_times_are_stored() -> None:
+    """What the database writes as now, Django reads as now."""
+    Heartbeat.objects.create(pk=Heartbeat.KEY, ticked_at=Now(), wakeup_at=seconds_from_now(60))
+    heartbeat = Heartbeat.objects.get()
+    assert seconds_since(heartbeat.ticked_at) == pytest.approx(0, abs=30)
+    assert seconds_since(heartbeat.wakeup_at) == pytest.approx(-60, abs=30)
+    assert seconds_since(read_schedule().now) == pytest.approx(0, abs=30)
+
+
+@pytest.mark.usefixtures("_connection_time_zone")
+def test_now_compares_with_times_that_python_writes() -> None:
+    """A row that Python made due a second ago is due, and one of the next minute is not."""
+    job = enqueue()
+    for seconds, is_due in ((-1, True), (60, False)):
+        due_at = datetime.fromtimestamp(datetime.now(UTC).timestamp() + seconds, UTC)
+        RenderJob.objects.filter(pk=job.pk).update(due_at=due_at)
+        assert RenderJob.objects.due().exists() is is_due
+
+
+def test_jobs_are_created_now() -> None:
+    """The column's default follows the same clock."""
+    assert seconds_since(enqueue().created_at) == pytest.approx(0, abs=30)
