@@ -86,6 +86,7 @@ def test_message_carries_nothing_but_a_name(published: list[Message]) -> None:
     assert message.headers["ignore_result"] is True
 
 
+@pytest.mark.fault("C7")
 def test_message_outlives_a_difference_between_clocks(published: list[Message]) -> None:
     """A worker whose clock is half an hour ahead of the sender's does not discard the message."""
     wakeups.notify(Step.SUBMIT)
