@@ -96,12 +96,14 @@ def _callback_url() -> Iterator[CheckMessage]:
 def _option_errors() -> Iterator[CheckMessage]:
     if not conf.defaults:  # avoid the import at startup
         return
+    from django_docraptor.job_specs import check_engine_options
     from django_docraptor.payloads import DocumentRequest, unknown_options
 
     try:
         request = DocumentRequest.from_options(
             name="check", document_type="pdf", content="-", url="", test=True, options=conf.defaults
         )
+        check_engine_options(request)
     except (ValidationError, TypeError) as error:
         yield _error(
             6,

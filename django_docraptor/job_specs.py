@@ -22,6 +22,7 @@ from django.utils import timezone, translation
 from django.utils.translation import check_for_language
 
 from django_docraptor.conf import conf
+from django_docraptor.docraptor_api import MAX_TAG_LENGTH
 from django_docraptor.models import RenderInput, RenderJob
 from django_docraptor.payloads import DocumentRequest, merge_options, options_to_json
 from django_docraptor.preflight import check_content
@@ -30,8 +31,10 @@ from django_docraptor.storage import document_storage_aliases
 
 # Placeholder for content that a worker renders, so that everything else can be validated now.
 PLACEHOLDER_CONTENT: Final = "<html></html>"
-# Limit of a smallint in every database.
+# Limit of a smallint in every database; attempts are counted in one, too.
 MAX_PRIORITY: Final = 32767
+# Characters that are left for a project's tag after the attempt's own, "<32 digits>:<attempt> ".
+MAX_PROJECT_TAG_LENGTH: Final = MAX_TAG_LENGTH - len(f"{uuid.UUID(int=0).hex}:{MAX_PRIORITY} ")
 # Length of the `storage` column.
 MAX_STORAGE_ALIAS_LENGTH: Final = 64
 # Fields that become DocRaptor options of hosted documents.
@@ -277,6 +280,7 @@ def build_job(spec: JobSpec, context: EnqueueContext) -> tuple[RenderJob, Render
     """
     content = spec.content or (PLACEHOLDER_CONTENT if spec.document else "")
     request = build_request(spec, content, context)
+    check_engine_options(request)
     if not spec.document or spec.content:
         check_content(request, max_bytes=context.max_content_bytes)
     expires_at = request.hosted_expires_at if spec.hosted else None
@@ -317,6 +321,30 @@ def build_request(spec: JobSpec, content: str, context: EnqueueContext) -> Docum
         test=context.test_mode if spec.test is None else spec.test,
         options=context.merged_options(spec),
     )
+
+
+def check_engine_options(request: DocumentRequest, *, has_job: bool = True) -> None:
+    """Check the options that the engine sets itself, or adds to.
+
+    Args:
+        has_job: whether the document is a job's, whose tag identifies each attempt.
+
+    Raises:
+        ValidationError: ``callback_url`` is set, or ``tag`` does not fit beside the job's own.
+    """
+    if request.callback_url:
+        message = (
+            "callback_url is not an option: the engine sets its own for each attempt, from "
+            "DOCRAPTOR['CALLBACK_BASE_URL']. Connect to the signal document_completed instead."
+        )
+        raise ValidationError({"callback_url": [message]})
+    length = len(request.tag or "")
+    if has_job and length > MAX_PROJECT_TAG_LENGTH:
+        message = (
+            f"tag has {length} characters, but only {MAX_PROJECT_TAG_LENGTH} are left beside the "
+            "job's own tag, by which an attempt is found in DocRaptor's log."
+        )
+        raise ValidationError({"tag": [message]})
 
 
 def _build_input(job: RenderJob, spec: JobSpec, context: EnqueueContext) -> RenderInput:

@@ -21,6 +21,7 @@ from django_docraptor.job_specs import (
     JobSpec,
     build_job,
     build_request,
+    check_engine_options,
     spec_from_keywords,
     validate_spec,
 )
@@ -300,6 +301,7 @@ def render_spec(target: BinaryIO, spec: JobSpec) -> SavedDocument:
         message = "render_now() cannot create a hosted document. Use render_hosted_now() instead."
         raise ValidationError({"hosted": [message]})
     request = build_request(spec, spec.content, EnqueueContext())
+    check_engine_options(request, has_job=False)
     check_content(request, max_bytes=conf.max_content_bytes)
     return client_for(spec.account).create_doc(request, target)
 

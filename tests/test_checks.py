@@ -179,6 +179,8 @@ def test_callback_url_must_use_https() -> None:
         {"javascript": "yes"},
         {"anything": object()},
         {"prince_options": "print"},
+        {"callback_url": "https://shop.example/ready"},
+        {"tag": "t" * 162},
     ],
 )
 def test_invalid_defaults_are_reported(defaults: dict[str, object]) -> None:

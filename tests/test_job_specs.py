@@ -4,6 +4,7 @@ The tests call enqueue(), to see that a refused spec leaves nothing behind.
 """
 
 from datetime import UTC, datetime, timedelta, timezone
+from io import BytesIO
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -16,7 +17,8 @@ from django.utils.functional import SimpleLazyObject
 
 from django_docraptor.models import RenderEvent, RenderInput, RenderJob
 from django_docraptor.payloads import PrinceOptions
-from django_docraptor.shortcuts import enqueue
+from django_docraptor.sandbox import Sandbox
+from django_docraptor.shortcuts import enqueue, render_now
 from django_docraptor.states import State
 from tests.apps.shop.models import Invoice
 from tests.support.jobs import HTML
@@ -47,6 +49,8 @@ BAD: list[tuple[str, dict[str, Any]]] = [
     ("test", {"test": "yes"}),
     ("anything", {"options": {"anything": object()}}),
     ("tag", {"options": {"tag": "t" * 201}}),
+    ("tag", {"options": {"tag": "t" * 162}}),
+    ("callback_url", {"options": {"callback_url": "https://shop.example/ready"}}),
     ("test", {"options": {"test": False}}),
     ("prince_options", {"options": {"prince_options": {"key_bits": 41}}}),
     ("hosted_expires_at", {"options": {"hosted_expires_at": NAIVE}}),
@@ -213,3 +217,41 @@ def test_language_is_blank_if_translations_are_off() -> None:
     with translation.override(None):
         enqueue(**GOOD)
     assert RenderInput.objects.get().language == ""
+
+
+@pytest.mark.parametrize("where", ["options", "defaults"])
+def test_callback_url_of_the_project_is_refused(settings, where: str) -> None:
+    """A callback URL would be replaced by the engine's own, so it is refused with the reason."""
+    options = {"callback_url": "https://shop.example/ready"}
+    if where == "defaults":
+        settings.DOCRAPTOR = settings.DOCRAPTOR | {"DEFAULTS": options}
+        options = {}
+    for refuse in (enqueue, lambda **given: render_now(BytesIO(), **given)):
+        with pytest.raises(ValidationError) as caught:
+            refuse(**GOOD, options=options)
+        (message,) = caught.value.message_dict["callback_url"]
+        assert "the engine sets its own" in message
+        assert "document_completed" in message
+    assert not RenderJob.objects.exists()
+
+
+def test_default_callback_url_can_be_unset(settings) -> None:
+    """None means *not set*, as for every option."""
+    settings.DOCRAPTOR = settings.DOCRAPTOR | {"DEFAULTS": {"callback_url": "https://a.example"}}
+    assert enqueue(**GOOD, options={"callback_url": None}).pk
+
+
+def test_tag_that_does_not_fit_beside_the_jobs_own_is_refused() -> None:
+    """The message names the length that is left; a tag of that length is accepted."""
+    with pytest.raises(ValidationError) as caught:
+        enqueue(**GOOD, options={"tag": "é" * 162})
+    (message,) = caught.value.message_dict["tag"]
+    assert "162 characters" in message
+    assert "161" in message
+    assert enqueue(**GOOD, options={"tag": "é" * 161}).pk
+
+
+def test_tag_of_a_synchronous_document_may_be_longer(sandbox: Sandbox) -> None:
+    """A synchronous document has no tag of ours, so that DocRaptor's whole length is left."""
+    render_now(BytesIO(), **GOOD, options={"tag": "t" * 200})
+    assert sandbox.ledger.accepted()[0].tag == "t" * 200

@@ -17,7 +17,13 @@ from django_docraptor import registry
 from django_docraptor.conf import duration_error
 from django_docraptor.documents.adapter import DocumentAdapter
 from django_docraptor.documents.declaration import Document
-from django_docraptor.job_specs import MAX_PRIORITY, locale_errors, storage_errors
+from django_docraptor.documents.reports import QuerysetDocument
+from django_docraptor.job_specs import (
+    MAX_PRIORITY,
+    check_engine_options,
+    locale_errors,
+    storage_errors,
+)
 from django_docraptor.payloads import DocumentRequest, DocumentType, unknown_options
 
 DocumentClass = type[Document[Any]]
@@ -71,6 +77,7 @@ def _type(document: DocumentClass) -> Iterator[CheckMessage]:
 def _options(document: DocumentClass) -> Iterator[CheckMessage]:
     try:
         request = DocumentRequest.from_options(name="check", content="-", options=document.options)
+        check_engine_options(request)
     except (ValidationError, TypeError, ValueError, AttributeError) as error:
         hint = "Use the option names and values of DocRaptor's API documentation."
         yield _error(document, 11, f".options is invalid: {error}", hint)

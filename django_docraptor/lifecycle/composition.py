@@ -11,8 +11,8 @@ from django_docraptor import registry
 from django_docraptor.assets import AssetError
 from django_docraptor.callback_urls import callback_url
 from django_docraptor.conf import conf
-from django_docraptor.docraptor_api import MAX_TAG_LENGTH
 from django_docraptor.exceptions import ConfigurationError, DocRaptorError
+from django_docraptor.job_specs import check_engine_options
 from django_docraptor.models import RenderInput, RenderJob
 from django_docraptor.payloads import DocumentRequest
 from django_docraptor.preflight import check_content
@@ -58,6 +58,7 @@ def compose_request(job: RenderJob) -> DocumentRequest:
             test=job.test,
             options=job_input.options,
         )
+        check_engine_options(request)
         check_content(request, max_bytes=conf.max_content_bytes, template=_template_name(job))
     except ValidationError as error:
         raise CompositionError(ErrorCode.INVALID_REQUEST, _format_errors(error)) from error
@@ -66,7 +67,7 @@ def compose_request(job: RenderJob) -> DocumentRequest:
 
 def add_tag_and_callback(request: DocumentRequest, job: RenderJob) -> DocumentRequest:
     """Return the request with the current attempt's tag and callback URL."""
-    tag = f"{job.tag} {request.tag or ''}".strip()[:MAX_TAG_LENGTH]
+    tag = f"{job.tag} {request.tag or ''}".strip()
     return replace(request, tag=tag, callback_url=callback_url(job.pk, job.attempt) or None)
 
 

@@ -15,7 +15,7 @@ from django_docraptor.lifecycle.submission import (
     prepare_batch,
     send_batch,
 )
-from django_docraptor.models import Account, RenderJob, seconds_from_now
+from django_docraptor.models import Account, RenderInput, RenderJob, seconds_from_now
 from django_docraptor.models.clock import Now
 from django_docraptor.sandbox import Fault, Sandbox
 from django_docraptor.states import EventKind, State
@@ -579,6 +579,30 @@ def test_create_tag_has_job_id_attempt_and_project_tag(sandbox: Sandbox, setting
     job = enqueue(options={"tag": "march"})
     lifecycle.submit()
     assert sandbox.ledger.accepted()[0].tag == f"{job.pk.hex}:1 march"
+
+
+def test_longest_tag_is_sent_whole_with_the_highest_attempt(sandbox: Sandbox) -> None:
+    """A tag that was accepted is never cut, whatever the number of the attempt."""
+    job = enqueue(options={"tag": "t" * 161})
+    RenderJob.objects.update(attempt=32766)
+    lifecycle.submit()
+    (entry,) = sandbox.ledger.accepted()
+    assert entry.tag == f"{job.pk.hex}:32767 {'t' * 161}"
+    assert len(entry.tag) == 200
+
+
+@pytest.mark.parametrize(
+    "options", [{"tag": "t" * 190}, {"callback_url": "https://shop.example/ready"}], ids=list
+)
+def test_stored_option_of_the_engine_fails_its_job_only(sandbox: Sandbox, options) -> None:
+    """A row that was not validated fails, and the others of its batch are sent."""
+    wrong, right = enqueue(), enqueue()
+    RenderInput.objects.filter(pk=wrong.pk).update(options=options)
+    lifecycle.submit()
+    wrong.refresh_from_db()
+    assert (wrong.state, wrong.error_code) == (State.FAILED, "invalid_request")
+    (entry,) = sandbox.ledger.accepted()
+    assert entry.tag.startswith(right.pk.hex)
 
 
 @pytest.mark.fault("W2")
