@@ -161,6 +161,13 @@ MUTATIONS = [
         f"{LIFECYCLE}/test_rate_control.py::test_outage_during_a_batch_is_one_failure",
     ),
     Mutation(
+        "compose any number of bytes for one batch",
+        "lifecycle/submission.py",
+        "                stop = 0.0",
+        "                pass",
+        f"{LIFECYCLE}/test_submission.py::test_batch_is_bounded_by_bytes",
+    ),
+    Mutation(
         "count no outage at all",
         "lifecycle/submission.py",
         "            Account.record_failure(job.account, str(outcome))\n",
@@ -275,6 +282,27 @@ MUTATIONS = [
         "    if False:\n",
         f"{LIFECYCLE}/test_downloading.py"
         "::test_response_that_is_not_a_document_is_kept_for_inspection",
+    Mutation(
+        "give a job the status_id, and so the file, of another",
+        "lifecycle/transitions.py",
+        "        _fail_shared_status_id(job, status_id, other[0])\n        return False\n",
+        "        pass\n",
+        f"{LIFECYCLE}/test_reconciliation.py::test_shared_status_id_is_not_shared_by_jobs",
+    ),
+    Mutation(
+        "end the step if a storage returns an unusable name",
+        "lifecycle/downloading.py",
+        "if problem := stored_name_problem(stored_name):",
+        "if problem := '':",
+        f"{LIFECYCLE}/test_downloading.py::test_name_that_the_row_cannot_have_fails_the_job",
+    ),
+    Mutation(
+        "end the step if the database lacks a character",
+        "models/text.py",
+        "            if not is_unstorable(error):\n",
+        "            if error:\n",
+        f"{LIFECYCLE}/test_unstorable_text.py::test_rejection_is_stored_without_the_characters",
+    ),
     ),
     Mutation(
         "download again although the document is in the spool",
@@ -286,8 +314,8 @@ MUTATIONS = [
     Mutation(
         "leave the file of a job that moved on",
         "lifecycle/downloading.py",
-        "        job.file.storage.delete(stored_name)\n",
-        "        pass\n",
+        "        delete_stored(job, stored_name)\n    spool.discard(path)\n",
+        "        pass\n    spool.discard(path)\n",
         f"{LIFECYCLE}/test_downloading.py::test_file_of_a_job_cancelled_while_saving_is_deleted",
     ),
     Mutation(

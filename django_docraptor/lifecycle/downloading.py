@@ -10,6 +10,7 @@ from pathlib import Path
 
 from django.core.exceptions import ImproperlyConfigured, SuspiciousFileOperation
 from django.core.files import File
+from django.db import DatabaseError
 
 from django_docraptor import spool
 from django_docraptor.exceptions import (
@@ -33,6 +34,7 @@ from django_docraptor.lifecycle.transitions import (
     storage_name_for,
 )
 from django_docraptor.models import RenderJob, seconds_from_now
+from django_docraptor.models.text import is_unstorable, sanitize
 from django_docraptor.states import (
     LEASE_SECONDS,
     MAX_DOWNLOADS,
@@ -50,6 +52,9 @@ RUN_SECONDS = 5.0
 QUICK_DOWNLOAD_SECONDS = 10.0
 # Errors raised before anything was downloaded.
 NOTHING_DOWNLOADED_ERRORS = (NotSentError, RateLimitError, ConfigurationError, spool.SpoolError)
+# Characters of a storage's name that an error quotes, and the error if a character is the problem.
+MAX_QUOTED_NAME = 500
+UNSTORABLE_NAME = "The storage returned a name that the database cannot store: {}."
 # Configuration errors, which do not go away by waiting.
 PERMANENT_STORAGE_ERRORS = (SuspiciousFileOperation, ImproperlyConfigured)
 
@@ -131,8 +136,8 @@ def download_to_spool(job: RenderJob, path: Path, earlier_downloads: int) -> boo
             path,
             job.lease_token,
             job.document_type,
-            redact=lambda text: client.redact(text, job.download_id),
             content_type=getattr(saved, "content_type", ""),  # a custom client may return nothing
+            redact=lambda text: client.redact(text, job.download_id),
         )
     except Exception as error:  # noqa: BLE001 - a custom client may raise anything
         handle_download_error(job, error, earlier_downloads)
@@ -178,6 +183,7 @@ def store_file(job: RenderJob, path: Path, name: str, *, may_have_file: bool) ->
     """Save the spooled file to the storage, then complete the job."""
     try:
         size, sha256 = spool.size_and_sha256(path)
+        stored_name: object
         # Open first: another worker that completes the job deletes the spool file.
         with path.open("rb") as file:
             if may_have_file:  # what a killed worker may have left under the reserved name
@@ -188,7 +194,25 @@ def store_file(job: RenderJob, path: Path, name: str, *, may_have_file: bool) ->
     except Exception as error:  # noqa: BLE001 - storages raise whatever their library raises
         postpone_or_fail(job, StorageError(error), ErrorCode.STORAGE_ERROR)
     else:
-        confirm_stored(job, path, stored_name, size, sha256)
+        if problem := stored_name_problem(stored_name):
+            # A file without a name of its own is most likely under the one that was asked for.
+            fail_stored(job, problem, str(stored_name or name))
+        else:
+            confirm_stored(job, path, str(stored_name), size, sha256)
+
+
+def stored_name_problem(name: object) -> str:
+    """Return why the row cannot refer to a file by the name that a storage returned, or ""."""
+    returned = ascii(name)[:MAX_QUOTED_NAME]
+    if not isinstance(name, str) or not name:
+        return f"The storage returned {returned} instead of the file's name."
+    limit = RenderJob._meta.get_field("file").max_length or 0
+    if len(name) > limit:
+        return (
+            f"The storage returned a name of {len(name)} characters, but the database has room for "
+            f"{limit}: {returned}."
+        )
+    return "" if sanitize(name) == name else UNSTORABLE_NAME.format(returned)
 
 
 class StorageError(DocRaptorError):
@@ -202,11 +226,35 @@ class StorageError(DocRaptorError):
 
 def confirm_stored(job: RenderJob, path: Path, stored_name: str, size: int, sha256: str) -> None:
     """Complete the job with the stored file. If the job has moved on, delete the file."""
-    is_completed = mark_completed(job, file=stored_name, size=size, sha256=sha256)
+    try:
+        is_completed = mark_completed(job, file=stored_name, size=size, sha256=sha256)
+    except (DatabaseError, UnicodeEncodeError) as error:
+        if not is_unstorable(error):
+            raise
+        fail_stored(job, UNSTORABLE_NAME.format(ascii(stored_name)), stored_name)
+        return
     if not is_completed and not _is_referenced(job, stored_name):
         logger.warning("Job %s moved on while its file was stored: deleting the file", job.pk)
-        job.file.storage.delete(stored_name)
+        delete_stored(job, stored_name)
     spool.discard(path)
+
+
+def fail_stored(job: RenderJob, problem: str, stored_name: str) -> None:
+    """Fail a job whose stored file the row cannot refer to, and delete that file.
+
+    A retry stores the spooled file again.
+    """
+    fail(job, ErrorCode.STORAGE_ERROR, problem)
+    if not _is_referenced(job, stored_name):
+        delete_stored(job, stored_name)
+
+
+def delete_stored(job: RenderJob, stored_name: str) -> None:
+    """Delete a file that no row refers to. On failure an unused file remains."""
+    try:
+        job.file.storage.delete(stored_name)
+    except Exception:
+        logger.exception("Job %s: could not delete the stored file %r", job.pk, stored_name)
 
 
 def _is_referenced(job: RenderJob, stored_name: str) -> bool:

@@ -15,6 +15,7 @@ from django.db import InterfaceError, OperationalError, connections, router
 
 from django_docraptor.exceptions import DocRaptorError, UnknownOutcomeError
 from django_docraptor.models import RenderJob
+from django_docraptor.models.text import is_unstorable
 
 logger = logging.getLogger(__name__)
 
@@ -43,9 +44,9 @@ def save_outcome(job: RenderJob, save: Save, on_error: ErrorHandler) -> None:
     snapshot = copy(job)
     try:
         _save_repeatedly(job, save)
-    except PASSING_ERRORS:
-        raise
     except Exception as error:
+        if isinstance(error, PASSING_ERRORS) and not is_unstorable(error):
+            raise
         logger.exception("Job %s: unexpected error", job.pk)
         message = f"{type(error).__name__} while the response was saved. The log has the details."
         failure = UnknownOutcomeError(message, retryable=True)
@@ -63,8 +64,10 @@ def _save_repeatedly(job: RenderJob, save: Save) -> None:
         try:
             save(job)
         except PASSING_ERRORS as error:
-            if connections[router.db_for_write(RenderJob)].in_atomic_block:
-                raise  # a transaction of the caller, which cannot go on
+            is_nested = connections[router.db_for_write(RenderJob)].in_atomic_block
+            # A transaction of the caller cannot go on; some drivers call a bad value such an error.
+            if is_nested or is_unstorable(error):
+                raise
             logger.warning("Job %s: the outcome is saved again after %s", job.pk, error)
         else:
             return

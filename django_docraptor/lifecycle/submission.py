@@ -42,11 +42,13 @@ from django_docraptor.lifecycle.transitions import (
     return_to_pending,
 )
 from django_docraptor.models import Account, RenderJob
-from django_docraptor.models.querysets import RenderJobQuerySet
+from django_docraptor.models.querysets import RenderJobQuerySet, set_small_contents
 from django_docraptor.payloads import DocumentRequest
 from django_docraptor.states import ACCOUNT_PAUSE_SECONDS, LEASE_SECONDS, ErrorCode, State
 
 BATCH_SIZE = 16
+# Bytes of HTML that a batch has in memory; beyond them, jobs are left to the next batch.
+MAX_BATCH_BYTES = 32 * 1024 * 1024
 # Failed creates that count for the circuit breaker.
 SERVICE_FAILURES = (ServerError, UnknownOutcomeError, NotSentError)
 # Seconds after which a run leaves the remaining jobs to the next one, so that it does not occupy
@@ -123,9 +125,10 @@ def claim_for_slots(account: str, limit: int) -> ClaimedBatch:
         pending = RenderJob.objects.filter(state=State.PENDING).with_account_limits(account)
         # The account is locked, and so are the rows if the database has row locks: no other
         # process can change them.
-        candidates = pending.select_related("input").lock_available("self").most_urgent(limit)
+        candidates = pending.with_input().lock_available("self").most_urgent(limit)
         if not candidates:
             return ClaimedBatch([])
+        set_small_contents(candidates)
         limits: Any = candidates[0]  # every row carries the account's annotations
         if limits.circuit_open_until:
             pending.postpone(limits.circuit_open_until)
@@ -159,6 +162,7 @@ def claim_interrupted(pending: RenderJobQuerySet, job: RenderJob) -> list[Render
 def send_batch(batch: ClaimedBatch) -> None:
     """Compose the requests, commit the intents, send the create calls and write the outcomes."""
     prepared = {attempt.job.pk: attempt for attempt in prepare_batch(batch.jobs)}
+    batch.has_more |= len(prepared) < len(batch.jobs)  # some may have been released
     calls = call_concurrently(
         lambda job: prepared[job.pk].send_create(),
         [attempt.job for attempt in prepared.values()],
@@ -187,12 +191,16 @@ def prepare_batch(jobs: list[RenderJob]) -> list[PreparedAttempt]:
         The attempts whose intent is committed.
     """
     requests: dict[RenderJob, DocumentRequest] = {}
+    sizes: list[int] = []
     stop = time.monotonic() + RUN_SECONDS
     for job in jobs:
         if requests and time.monotonic() > stop:  # slow templates: release the rest in time
             job.update_leased(lease_token="", due_at=Now())
         elif request := compose_or_fail(job):
             requests[job] = request
+            sizes.append(len(request.content.encode(errors="replace")))
+            if sum(sizes) + max(sizes) > MAX_BATCH_BYTES:
+                stop = 0.0  # at once: the next document may be as large as the largest
     with transaction.atomic(using=router.db_for_write(RenderJob), durable=True):
         return [
             PreparedAttempt(job, add_tag_and_callback(requests[job], job))

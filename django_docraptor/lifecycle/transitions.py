@@ -6,12 +6,13 @@ in ``states``.
 """
 
 import logging
+import uuid
 from collections.abc import Iterable
 from itertools import groupby
 from typing import Any
 
 from django.db.models import Case, DateTimeField, Q, When
-from django.db.models.functions import Coalesce, Now
+from django.db.models.functions import Coalesce
 
 from django_docraptor.client import RemoteStatus
 from django_docraptor.conf import conf
@@ -19,6 +20,7 @@ from django_docraptor.exceptions import CallError
 from django_docraptor.lifecycle.pacing import poll_interval
 from django_docraptor.lifecycle.postponement import error_details
 from django_docraptor.models import RenderJob, seconds_from_now
+from django_docraptor.models.clock import Now
 from django_docraptor.states import LEASE_SECONDS, LOG_CHECK_AGES, ErrorCode, EventKind, State
 from django_docraptor.storage import storage_name
 
@@ -57,8 +59,13 @@ def mark_accepted(job: RenderJob, status_id: str) -> bool:
     """Save the status_id, however late it comes: the attempt number guards it, not the lease.
 
     The row may be SUBMITTING or, if the response was late or DocRaptor's log lists the attempt,
-    UNCONFIRMED. If the job has moved on, the response is recorded in its history.
+    UNCONFIRMED. If the job has moved on, the response is recorded in its history. If another job
+    has the status_id, this one fails: it must not get the other's document.
     """
+    others = RenderJob.objects.filter(status_id=status_id).exclude(pk=job.pk)
+    if other := others.order_by().values_list("pk", flat=True)[:1]:
+        _fail_shared_status_id(job, status_id, other[0])
+        return False
     has_callback = When(callback_at__isnull=False, then=Now())
     first_poll = seconds_from_now(poll_interval(0))
     for state in (State.SUBMITTING, State.UNCONFIRMED):
@@ -77,6 +84,26 @@ def mark_accepted(job: RenderJob, status_id: str) -> bool:
             return True
     _record_late_response(job, status_id)
     return False
+
+
+def _fail_shared_status_id(job: RenderJob, status_id: str, other: uuid.UUID) -> None:
+    """Fail a job that was given the status_id of another: a person decides."""
+    errors = (
+        f"DocRaptor gave this attempt the status_id of another job, {other}. It is unknown which "
+        "document is its own. Look for it in DocRaptor's log: a retry creates and bills another."
+    )
+    logger.error("Job %s: DocRaptor gave it the status_id of job %s", job.pk, other)
+    for state in (State.SUBMITTING, State.UNCONFIRMED):
+        job.state = state
+        if job.move(
+            State.FAILED,
+            kind=EventKind.FAILED,
+            note=errors,
+            detail={"reason": ErrorCode.SUBMIT_UNCONFIRMED.value, "status_id": status_id},
+            error_code=ErrorCode.SUBMIT_UNCONFIRMED.value,
+            errors=errors,
+        ):
+            return
 
 
 def _record_late_response(job: RenderJob, status_id: str) -> None:

@@ -4,11 +4,11 @@ from datetime import datetime
 
 from django.db import connections, models, router
 from django.db.models import F, Q
-from django.db.models.functions import Now
 from django.utils.translation import gettext_lazy as _
 
-from django_docraptor.models.clock import seconds_from_now
+from django_docraptor.models.clock import Now, seconds_from_now
 from django_docraptor.models.managers import PrimaryDatabaseManager
+from django_docraptor.models.text import write_texts
 from django_docraptor.states import CIRCUIT_BASE_SECONDS, CIRCUIT_MAX_SECONDS, CIRCUIT_THRESHOLD
 
 
@@ -67,8 +67,13 @@ class Account(models.Model):
     @classmethod
     def pause(cls, name: str, seconds: float, reason: str) -> None:
         """Pause an account: no calls are made, and its jobs wait."""
-        cls.objects.update_or_create(
-            pk=name, defaults={"paused_until": seconds_from_now(seconds), "pause_reason": reason}
+        until = seconds_from_now(seconds)
+        write_texts(
+            reason,
+            lambda text: cls.objects.update_or_create(
+                pk=name, defaults={"paused_until": until, "pause_reason": text}
+            ),
+            using=router.db_for_write(cls),
         )
 
     @classmethod
@@ -83,8 +88,12 @@ class Account(models.Model):
             # Without a limit, 2.0**exponent would overflow after days of failures.
             exponent = min(account.failures - CIRCUIT_THRESHOLD, 16)
             seconds = min(CIRCUIT_MAX_SECONDS, CIRCUIT_BASE_SECONDS * 2.0**exponent)
-            cls.objects.filter(pk=name).update(
-                circuit_open_until=seconds_from_now(seconds), pause_reason=reason
+            until = seconds_from_now(seconds)
+            rows = cls.objects.filter(pk=name)
+            write_texts(
+                reason,
+                lambda text: rows.update(circuit_open_until=until, pause_reason=text),
+                using=router.db_for_write(cls),
             )
 
     @classmethod

@@ -18,17 +18,16 @@ from django.contrib.contenttypes.fields import GenericForeignKey
 from django.contrib.contenttypes.models import ContentType
 from django.db import models, router, transaction
 from django.db.models import Q
-from django.db.models.functions import Now
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from django_docraptor.docraptor_api import DocumentType
-from django_docraptor.models.clock import seconds_from_now
+from django_docraptor.models.clock import Now, seconds_from_now
 from django_docraptor.models.events import SIGNAL_LEASE_SECONDS, SIGNALS_BY_KIND, RenderEvent
 from django_docraptor.models.managers import PrimaryDatabaseManager
 from django_docraptor.models.querysets import RenderJobQuerySet
-from django_docraptor.models.text import sanitize
+from django_docraptor.models.text import sanitize, write_texts
 from django_docraptor.states import (
     FINAL_STATES,
     POSSIBLY_BILLED_CODES,
@@ -54,6 +53,13 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 ANY_ROW = Q()
+# Columns with text of DocRaptor, of a template or a storage, which may lose a character. In an ID
+# or a file's name, each character counts.
+EXTERNAL_TEXT_COLUMNS = frozenset({"errors", "message"})
+
+
+def _external_texts(changes: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: changes[name] for name in EXTERNAL_TEXT_COLUMNS & changes.keys()}
 
 
 class RenderJob(models.Model):
@@ -300,12 +306,22 @@ class RenderJob(models.Model):
         if require_lease:
             rows = rows.filter(lease_token=self.lease_token)
         using = router.db_for_write(RenderJob)
-        with transaction.atomic(using=using, savepoint=False):
-            if not rows.update(**changes):
-                return False
-            self._apply(changes)
-            event = self.record_event(kind, from_state=from_state, note=note, detail=detail)
-            event.send_signal_on_commit(copy(self), using=using)
+
+        def write(texts: dict[str, Any]) -> bool:
+            columns = changes | _external_texts(texts)
+            with transaction.atomic(using=using, savepoint=False):
+                if not rows.update(**columns):
+                    return False
+                self._apply(columns)
+                event = self._insert_event(
+                    kind, from_state=from_state, note=texts["note"], detail=texts["detail"]
+                )
+                event.send_signal_on_commit(copy(self), using=using)
+            return True
+
+        texts = {"note": note, "detail": detail or {}, **_external_texts(changes)}
+        if not write_texts(texts, write, using=using):
+            return False
         logger.info("Job %s: %s -> %s (attempt %s)", self.pk, from_state, to_state, self.attempt)
         return True
 
@@ -379,10 +395,14 @@ class RenderJob(models.Model):
             pk=self.pk, state=self.state, attempt=self.attempt, lease_token=self.lease_token
         )
         changes = sanitize(changes)
-        updated = bool(rows.update(**changes))
-        if updated:
-            self._apply(changes)
-        return updated
+
+        def write(texts: dict[str, Any]) -> bool:
+            updated = bool(rows.update(**changes | texts))
+            if updated:
+                self._apply(changes | texts)
+            return updated
+
+        return write_texts(_external_texts(changes), write, using=router.db_for_write(RenderJob))
 
     def record_event(
         self,
@@ -393,6 +413,15 @@ class RenderJob(models.Model):
         detail: Mapping[str, Any] | None = None,
     ) -> RenderEvent:
         """Record an event for the job in its current state."""
+        return write_texts(
+            {"note": note, "detail": detail or {}},
+            lambda texts: self._insert_event(kind, from_state=from_state, **texts),
+            using=router.db_for_write(RenderEvent),
+        )
+
+    def _insert_event(
+        self, kind: EventKind, *, from_state: State | None, note: str, detail: Mapping[str, Any]
+    ) -> RenderEvent:
         signal = SIGNALS_BY_KIND.get(kind)
         has_receivers = signal is not None and signal.has_listeners(RenderJob)
         return RenderEvent.objects.create(
@@ -401,8 +430,8 @@ class RenderJob(models.Model):
             kind=kind,
             from_state=from_state or self.state,
             to_state=self.state,
-            message=sanitize(note),
-            detail=sanitize(detail or {}),
+            message=note,
+            detail=detail,
             signal_due_at=seconds_from_now(SIGNAL_LEASE_SECONDS) if has_receivers else None,
         )
 

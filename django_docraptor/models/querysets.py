@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, Self
 
 from django.contrib.contenttypes.models import ContentType
 from django.db import connections, models, router, transaction
-from django.db.models import Count, Exists, OuterRef, Q, Subquery
-from django.db.models.functions import Coalesce, Now
+from django.db.models import Case, Count, Exists, F, OuterRef, Q, Subquery, When
+from django.db.models.functions import Coalesce, Length, Now
 
 from django_docraptor.models.accounts import Account
 from django_docraptor.models.clock import seconds_from_now
@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 FAIR_SHARE = 1 / 8
 # Earlier than any `due_at`.
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+# Characters up to which the content of an input is loaded together with its job.
+SMALL_CONTENT = 64 * 1024
 # States in which a job occupies, or may occupy, one of DocRaptor's slots.
 SLOT_STATES = (State.SUBMITTING, State.UNCONFIRMED, State.QUEUED, State.WORKING)
 # States in which jobs wait while their account is paused. Not SUBMITTING: the outcome of a create
@@ -42,6 +44,14 @@ def _count_subquery(rows: models.QuerySet[Any]) -> Coalesce:
     """Return the number of rows as a subquery."""
     counted = rows.values("account").annotate(count=Count("pk")).values("count")
     return Coalesce(Subquery(counted), 0)
+
+
+def set_small_contents(jobs: "list[RenderJob]") -> None:
+    """Set the small contents that ``with_input`` has loaded on the jobs' inputs."""
+    for job in jobs:
+        content = vars(job).pop("small_content", None)
+        if content is not None:
+            job.input.content = content
 
 
 class RenderJobQuerySet(models.QuerySet["RenderJob"]):
@@ -95,6 +105,16 @@ class RenderJobQuerySet(models.QuerySet["RenderJob"]):
         """Return the jobs of one source object."""
         content_type = ContentType.objects.get_for_model(source)
         return self.filter(content_type=content_type, object_id=str(source.pk))
+
+    def with_input(self) -> Self:
+        """Return the jobs with their inputs, for :func:`set_small_contents`.
+
+        Large content stays in the database until it is read, so that a batch of it does not fill
+        the memory.
+        """
+        small = Case(When(content_length__lte=SMALL_CONTENT, then=F("input__content")))
+        jobs = self.select_related("input").defer("input__content")
+        return jobs.alias(content_length=Length("input__content")).annotate(small_content=small)
 
     def not_started(self) -> Self:
         """Return the pending jobs that were never sent and that no worker has claimed."""

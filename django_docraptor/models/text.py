@@ -1,7 +1,17 @@
 """Internal. Make external text acceptable to every database."""
 
-from collections.abc import Mapping
-from typing import Any
+import re
+from collections.abc import Callable, Mapping
+from contextlib import nullcontext
+from typing import Any, Final, TypeVar
+
+from django.db import DatabaseError, DataError, connections, transaction
+
+R = TypeVar("R")
+# Errors of MySQL and MariaDB for a character that a column, or a comparison with it, does not have.
+UNSTORABLE_CODES: Final = frozenset({1267, 1366, 3854, 3988})
+# Characters outside the Basic Multilingual Plane.
+ASTRAL: Final = re.compile("[\U00010000-\U0010ffff]")
 
 
 def sanitize(value: Any) -> Any:
@@ -9,11 +19,65 @@ def sanitize(value: Any) -> Any:
 
     PostgreSQL rejects NUL, and every database rejects lone surrogates; JSON may contain both.
     """
+    return _replace_in_strings(value, _without_invalid)
+
+
+def write_texts(texts: Any, write: Callable[[Any], R], *, using: str) -> R:
+    """Write external texts. If the database lacks a character, write them again without it.
+
+    A table of MySQL in ``utf8`` has no emoji, and one in ``latin1`` has few letters. Only the error
+    says so: then what is outside the Basic Multilingual Plane is replaced by U+FFFD, and at last
+    whatever is not ASCII by a question mark.
+
+    Args:
+        texts: a string, or mappings and lists of strings.
+        write: writes the texts that it is given; it may be called several times.
+        using: alias of the database.
+    """
+    texts = sanitize(texts)
+    for replace in (_without_astral, _without_non_ascii):
+        reduced = _replace_in_strings(texts, replace)
+        if reduced == texts:
+            continue
+        is_nested = connections[using].in_atomic_block  # the error would end the transaction
+        try:
+            with transaction.atomic(using=using) if is_nested else nullcontext():
+                return write(texts)
+        except (DatabaseError, UnicodeEncodeError) as error:
+            if not is_unstorable(error):
+                raise
+        texts = reduced
+    return write(texts)
+
+
+def is_unstorable(error: Exception) -> bool:
+    """Return whether the database rejected a value, whatever class the driver gives the error."""
+    code = error.args[0] if error.args else None
+    return isinstance(error, (DataError, UnicodeEncodeError)) or code in UNSTORABLE_CODES
+
+
+def _replace_in_strings(value: Any, replace: Callable[[str], str]) -> Any:
+    """Replace the strings of a value, and of the mappings and lists in it."""
     if isinstance(value, str):
-        clean = value.replace("\x00", "\ufffd").encode("utf-8", "replace").decode()
-        return value if clean == value else clean
+        replaced = replace(value)
+        return value if replaced == value else replaced
     if isinstance(value, Mapping):
-        return {sanitize(key): sanitize(item) for key, item in value.items()}
+        return {
+            _replace_in_strings(key, replace): _replace_in_strings(item, replace)
+            for key, item in value.items()
+        }
     if isinstance(value, list):
-        return [sanitize(item) for item in value]
+        return [_replace_in_strings(item, replace) for item in value]
     return value
+
+
+def _without_invalid(text: str) -> str:
+    return text.replace("\x00", "\ufffd").encode("utf-8", "replace").decode()
+
+
+def _without_astral(text: str) -> str:
+    return ASTRAL.sub("\ufffd", text)
+
+
+def _without_non_ascii(text: str) -> str:
+    return text.encode("ascii", "replace").decode()

@@ -11,7 +11,7 @@ from typing import Any, BinaryIO
 import pytest
 from django.core.exceptions import SuspiciousFileOperation
 from django.core.files.storage import FileSystemStorage
-from django.db import OperationalError, connection
+from django.db import DataError, OperationalError, connection
 
 from django_docraptor import lifecycle, shortcuts, spool
 from django_docraptor.client import Client
@@ -19,6 +19,7 @@ from django_docraptor.lifecycle.downloading import download_and_store, storage_n
 from django_docraptor.models import RenderJob
 from django_docraptor.sandbox import Fault
 from django_docraptor.states import State
+from tests.support.databases import rejecting
 from tests.support.documents import pdf_bytes
 from tests.support.jobs import (
     WorkerKilled,
@@ -565,3 +566,96 @@ def test_row_deleted_while_storing_leaves_no_file(sandbox, documents_dir, monkey
     monkeypatch.setattr(FileSystemStorage, "_save", save)
     download_and_store(kept)
     assert files_below(documents_dir) == files_below(spool.get_directory()) == []
+
+
+class OddNameStorage(FileSystemStorage):
+    """A storage that saves a file and returns `returned`, or the result of calling it."""
+
+    returned: Any = None
+
+    def save(self, name, content, max_length=None):
+        saved = super().save(name, content, max_length)
+        returned = type(self).returned
+        return returned(self, saved) if callable(returned) else returned
+
+
+def long_name(storage: FileSystemStorage, saved: str) -> str:
+    """Move the file to a name of 300 characters, and return it."""
+    name = f"{'x' * 148}/{'y' * 151}"
+    target = Path(storage.path(name))
+    target.parent.mkdir(parents=True, exist_ok=True)
+    Path(storage.path(saved)).rename(target)
+    return name
+
+
+@pytest.mark.fault("F8")
+@pytest.mark.parametrize(
+    ("returned", "quoted"),
+    [
+        (None, "None"),
+        ("", "''"),
+        (42, "42"),
+        (b"docraptor/a.pdf", "b'docraptor/a.pdf'"),
+        (Path("docraptor/a.pdf"), "PosixPath"),
+        (long_name, "a name of 300 characters"),
+        ("half \ud83d a pair.pdf", "cannot store"),
+        ("a \x00 NUL.pdf", "cannot store"),
+    ],
+)
+def test_name_that_the_row_cannot_have_fails_the_job(
+    sandbox, use_storage, monkeypatch, returned: object, quoted: str
+) -> None:
+    """A storage's unusable name fails that job with the reason, and the step goes on."""
+    location = use_storage(OddNameStorage)
+    monkeypatch.setattr(OddNameStorage, "returned", returned)
+    jobs = [downloadable_job() for _ in range(3)]
+    assert lifecycle.download() == 3
+    for job in jobs:
+        job.refresh_from_db()
+        assert (job.state, job.error_code) == (State.FAILED, "storage_error")
+        assert "The storage returned" in job.errors
+        assert quoted in job.errors
+        assert len(job.errors) < 1000
+    if returned is None or returned is long_name:
+        assert not files_below(location)
+    monkeypatch.setattr(OddNameStorage, "returned", lambda _storage, saved: saved)
+    for job in jobs:
+        assert shortcuts.retry(job)
+        assert run_until_finished(job).state == State.COMPLETED
+    assert sandbox.ledger.download_calls == len(sandbox.ledger.accepted()) == 3
+
+
+@pytest.mark.fault("F8")
+def test_name_that_the_database_rejects_fails_the_job(sandbox, use_storage, monkeypatch) -> None:
+    """A name with a character that the database lacks fails the job, and its file is deleted."""
+    location = use_storage(OddNameStorage)
+
+    def odd_name(storage: FileSystemStorage, saved: str) -> str:
+        Path(storage.path(saved)).rename(storage.path("\U0001f600.pdf"))
+        return "\U0001f600.pdf"
+
+    monkeypatch.setattr(OddNameStorage, "returned", odd_name)
+    job = downloadable_job()
+    with rejecting("\U0001f600", DataError(1366, "Incorrect string value")):
+        lifecycle.download()
+    job.refresh_from_db()
+    assert (job.state, job.error_code) == (State.FAILED, "storage_error")
+    assert r"\U0001f600" in job.errors
+    assert not files_below(location)
+
+
+@pytest.mark.fault("F8")
+def test_unusable_name_of_a_file_that_cannot_be_deleted_fails_the_job(
+    sandbox, use_storage, monkeypatch
+) -> None:
+    """A storage that cannot delete the file either does not stop the step."""
+    use_storage(OddNameStorage)
+    monkeypatch.setattr(OddNameStorage, "returned", None)
+
+    def delete(storage: FileSystemStorage, name: str) -> None:
+        raise PermissionError("no DeleteObject")
+
+    monkeypatch.setattr(OddNameStorage, "delete", delete)
+    downloadable_job()
+    assert lifecycle.download() == 1
+    assert RenderJob.objects.get().error_code == "storage_error"

@@ -14,7 +14,7 @@ from django_docraptor.models import RenderJob
 from django_docraptor.payloads import DocumentRequest
 from django_docraptor.sandbox import Fault, Sandbox
 from django_docraptor.states import State
-from tests.support.jobs import enqueue, event_kinds, run_until_finished, skip_time
+from tests.support.jobs import enqueue, event_kinds, read_file, run_until_finished, skip_time
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -251,3 +251,43 @@ def test_response_after_confirmation_by_log_is_not_late(sandbox: Sandbox, monkey
     job.refresh_from_db()
     assert job.state == State.QUEUED
     assert "late_response" not in event_kinds(job)
+
+
+@pytest.mark.fault("S21")
+def test_shared_status_id_is_not_shared_by_jobs(sandbox, documents_dir, monkeypatch) -> None:
+    """Of two jobs with one status_id, the second is never given the first one's file."""
+    create, given = Client.create_async_doc, []
+
+    def same_id(client: Client, request: DocumentRequest) -> str:
+        given.append(create(client, request))
+        return given[0 if len(given) == 2 else -1]
+
+    monkeypatch.setattr(Client, "create_async_doc", same_id)
+    first, second, third = (enqueue(test=False, name=f"{name}.pdf") for name in "abc")
+    lifecycle.submit(limit=1)
+    monkeypatch.undo()
+    jobs = [run_until_finished(job) for job in (first, second, third)]
+    assert sorted(job.state for job in jobs) == [State.COMPLETED, State.COMPLETED, State.FAILED]
+    [failed] = [job for job in jobs if job.state == State.FAILED]
+    assert (failed.error_code, failed.file.name, failed.status_id) == ("submit_unconfirmed", "", "")
+    assert "status_id of another job" in failed.errors
+    for job in jobs:
+        assert job is failed or job.name.encode() in read_file(job)
+    assert len(sandbox.ledger.accepted()) == 3
+
+
+@pytest.mark.fault("S21")
+def test_status_id_of_another_job_in_the_log_fails_the_job(
+    sandbox, documents_dir, monkeypatch
+) -> None:
+    """A log that lists an attempt with another job's status_id does not give it that file."""
+    done = run_until_finished(enqueue())
+    sandbox.add_fault(Fault(on="create", action="reset", accept=True, times=1))
+    job = enqueue(test=False)
+    lifecycle.submit()
+    job.refresh_from_db()
+    entry = LogEntry(tag=job.tag, status_id=done.status_id, success=True)
+    monkeypatch.setattr(Client, "list_doc_logs", lambda _client, page=1, **_: [entry][: page == 1])
+    job = run_until_finished(job)
+    assert (job.state, job.error_code, job.file.name) == (State.FAILED, "submit_unconfirmed", "")
+    assert str(done.pk) in job.errors

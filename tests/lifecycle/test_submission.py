@@ -5,9 +5,11 @@ from typing import Any
 
 import pytest
 from django.db import connection
+from django.test.utils import CaptureQueriesContext
 
-from django_docraptor import lifecycle, shortcuts
+from django_docraptor import lifecycle, registry, shortcuts
 from django_docraptor.exceptions import NotSentError
+from django_docraptor.lifecycle import submission
 from django_docraptor.lifecycle.submission import (
     ClaimedBatch,
     claim_for_slots,
@@ -554,6 +556,62 @@ def test_prepare_returns_jobs_that_exceed_its_time_budget(sandbox: Sandbox, monk
         enqueue()
     assert len(prepare_batch(claim_for_slots("default", 10).jobs)) == 1
     assert RenderJob.objects.not_started().due().count() == 2
+
+
+class Report:
+    """A document whose template renders a hundred thousand bytes."""
+
+    retention = None
+    template_name = "report.html"
+
+    def render(self, job: RenderJob, stored: Any) -> str:
+        return "é" * 50_000
+
+    def deliver(self, job: RenderJob) -> None:
+        """Nothing."""
+
+
+@pytest.mark.parametrize("content", ["x" * 100_000, "é" * 50_000, ""])
+def test_batch_is_bounded_by_bytes(sandbox: Sandbox, monkeypatch, content: str) -> None:
+    """A batch holds so many bytes of HTML, stored or rendered; the next one follows at once."""
+    monkeypatch.setattr(submission, "MAX_BATCH_BYTES", 400_000)
+    registry.register("tests.Report", Report())
+    batches: list[list[int]] = []
+
+    def prepare(jobs: list[RenderJob]) -> Any:
+        attempts = prepare_batch(jobs)
+        batches.append([len(attempt.request.content.encode()) for attempt in attempts])
+        return attempts
+
+    monkeypatch.setattr(submission, "prepare_batch", prepare)
+    document = {} if content else {"document": "tests.Report"}
+    jobs = [enqueue(content=content, **document) for _ in range(10)]
+    try:
+        lifecycle.submit()
+    finally:
+        registry.unregister("tests.Report")
+    assert batches == [[100_000] * 4, [100_000] * 4, [100_000] * 2]
+    assert [current_state(job) for job in jobs] == [State.QUEUED] * 10
+    assert len(sandbox.ledger.accepted()) == 10
+
+
+def test_document_beyond_the_bytes_of_a_batch_is_sent_alone(sandbox: Sandbox, monkeypatch) -> None:
+    """A document that is larger than a whole batch may be is sent all the same."""
+    monkeypatch.setattr(submission, "MAX_BATCH_BYTES", 1000)
+    jobs = [enqueue(content="x" * 5000) for _ in range(3)]
+    lifecycle.submit()
+    assert [current_state(job) for job in jobs] == [State.QUEUED] * 3
+
+
+def test_claim_leaves_large_content_in_the_database(sandbox: Sandbox) -> None:
+    """Small content is read together with its job, large content when its turn comes."""
+    large, small = enqueue(content="x" * 100_000), enqueue(content="small")
+    claimed = {job.pk: job for job in claim_for_slots("default", 16).jobs}
+    assert claimed[large.pk].input.get_deferred_fields() == {"content"}
+    with CaptureQueriesContext(connection) as queries:
+        assert claimed[small.pk].input.content == "small"
+    assert len(queries) == 0
+    assert len(claimed[large.pk].input.content) == 100_000
 
 
 def test_send_skips_a_cancelled_job(sandbox: Sandbox) -> None:

@@ -3,6 +3,8 @@
 from collections.abc import Callable
 
 import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 
 from django_docraptor import states
 from django_docraptor.client import RemoteStatus
@@ -69,3 +71,42 @@ def test_arrow_needs_the_lease(function: str, from_state: State, to_state: State
     RenderJob.objects.filter(pk=job.pk).update(lease_token="theirs")
     assert bool(CALLS[function](job)) == (function in NEED_NO_LEASE)
     assert read_row(job)["state"] == (to_state if function in NEED_NO_LEASE else from_state)
+
+
+OTHER_STATES = [State.QUEUED, State.DOWNLOADING, State.COMPLETED, State.FAILED]
+
+
+@pytest.mark.parametrize("state", [State.SUBMITTING, State.UNCONFIRMED])
+@pytest.mark.parametrize("other_state", OTHER_STATES)
+def test_status_id_of_another_job_fails_the_job(state: State, other_state: State) -> None:
+    """A job that is given the status_id of another job fails without it, whatever the lease."""
+    other = create_job(other_state, status_id="theirs")
+    before = read_row(other)
+    job = create_job(state, lease_token="lost")
+    job.lease_token = "mine"
+    assert not transitions.mark_accepted(job, "theirs")
+    job.refresh_from_db()
+    assert (job.state, job.error_code, job.status_id) == (State.FAILED, "submit_unconfirmed", "")
+    assert str(other.pk) in job.errors
+    assert (job.resume_state, job.may_have_been_billed) == (None, True)
+    assert read_row(other) == before
+    assert event_kinds(job) == ["enqueued", "failed"]
+
+
+def test_late_status_id_of_another_job_is_not_saved() -> None:
+    """A late response with the status_id of another job changes nothing."""
+    create_job(State.COMPLETED, status_id="theirs")
+    job = create_job(State.FAILED, error_code=ErrorCode.SUBMIT_UNCONFIRMED)
+    before = read_row(job)
+    assert not transitions.mark_accepted(job, "theirs")
+    assert read_row(job) == before
+
+
+def test_own_status_id_is_accepted_once() -> None:
+    """A job's own status_id is no other's, and looking for another costs one query."""
+    job = create_job(State.SUBMITTING)
+    with CaptureQueriesContext(connection) as queries:
+        assert transitions.mark_accepted(job, "mine")
+    assert sum("status_id" in q["sql"] and q["sql"].startswith("SELECT") for q in queries) == 1
+    assert not transitions.mark_accepted(job, "mine")
+    assert read_row(job)["state"] == State.QUEUED

@@ -9,6 +9,7 @@ from typing import Any
 
 import psycopg
 import pymysql
+from django.db import connection
 
 TABLES = [
     "renderevent",
@@ -98,3 +99,16 @@ def scratch_database(kind: str, scratch: Path) -> Iterator[Database]:
         yield database
     finally:
         database.drop()
+
+
+@contextmanager
+def rejecting(text: str, error: Exception) -> Iterator[None]:
+    """Reject every write with a text in its parameters, as a table without the character does."""
+
+    def reject(execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:
+        if sql.startswith(("INSERT", "UPDATE")) and any(text in str(param) for param in params):
+            raise error
+        return execute(sql, params, many, context)
+
+    with connection.execute_wrapper(reject):
+        yield
