@@ -262,27 +262,6 @@ MUTATIONS = [
         f"{LIFECYCLE}/test_downloading.py::test_truncated_download_is_never_stored",
     ),
     Mutation(
-        "store a document that was cut inside an incremental update",
-        "spool.py",
-        r"%%EOF[\s\x00]*\Z",
-        "%%EOF",
-        "tests/test_spool.py::test_finalize_refuses_a_pdf_cut_inside_an_update",
-    ),
-    Mutation(
-        "store a part of a document",
-        "client/calls.py",
-        "if response.raw_response.status_code == PARTIAL_CONTENT:",
-        "if False:",
-        f"{LIFECYCLE}/test_downloading.py::test_partial_response_is_refused",
-    ),
-    Mutation(
-        "store whatever has status 200",
-        "spool.py",
-        "    if problem:\n",
-        "    if False:\n",
-        f"{LIFECYCLE}/test_downloading.py"
-        "::test_response_that_is_not_a_document_is_kept_for_inspection",
-    Mutation(
         "give a job the status_id, and so the file, of another",
         "lifecycle/transitions.py",
         "        _fail_shared_status_id(job, status_id, other[0])\n        return False\n",
@@ -303,6 +282,27 @@ MUTATIONS = [
         "            if error:\n",
         f"{LIFECYCLE}/test_unstorable_text.py::test_rejection_is_stored_without_the_characters",
     ),
+    Mutation(
+        "store a document that was cut inside an incremental update",
+        "spool.py",
+        r"%%EOF[\s\x00]*\Z",
+        "%%EOF",
+        "tests/test_spool.py::test_finalize_refuses_a_pdf_cut_inside_an_update",
+    ),
+    Mutation(
+        "store a part of a document",
+        "client/calls.py",
+        "if response.raw_response.status_code == PARTIAL_CONTENT:",
+        "if False:",
+        f"{LIFECYCLE}/test_downloading.py::test_partial_response_is_refused",
+    ),
+    Mutation(
+        "store whatever has status 200",
+        "spool.py",
+        "    if problem:\n",
+        "    if False:\n",
+        f"{LIFECYCLE}/test_downloading.py"
+        "::test_response_that_is_not_a_document_is_kept_for_inspection",
     ),
     Mutation(
         "download again although the document is in the spool",

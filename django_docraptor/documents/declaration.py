@@ -22,7 +22,7 @@ from django_docraptor import registry
 from django_docraptor.client import SavedDocument
 from django_docraptor.documents.adapter import DocumentAdapter
 from django_docraptor.documents.delivery import connect_receivers, deliver
-from django_docraptor.documents.triggers import S, Trigger, TriggerOptions
+from django_docraptor.documents.triggers import Condition, S, Trigger, TriggerOptions
 from django_docraptor.job_specs import (
     DocumentOptions,
     JobSpec,
@@ -300,7 +300,7 @@ class Document(Generic[S]):
         signal: Signal,
         *,
         sender: Any = None,
-        when: Callable[[S], bool] | None = None,
+        when: Condition[S] | None = None,
         get_source: Callable[..., S | None] | None = None,
         **kwargs: Unpack[TriggerOptions[S]],
     ) -> Trigger:
@@ -309,7 +309,9 @@ class Document(Generic[S]):
         Args:
             signal: the signal.
             sender: as for ``Signal.connect``.
-            when: called with the source; returns whether to enqueue.
+            when: called with the source, and with the keywords ``created`` and ``update_fields``
+                of ``post_save`` if it takes them (for other signals ``False`` and ``None``);
+                returns whether to enqueue.
             get_source: returns the source for the signal's arguments; default: their ``instance``.
             kwargs: as for :meth:`enqueue`; a function is called with the source.
 
@@ -328,7 +330,7 @@ class Document(Generic[S]):
 
     @classmethod
     def on_save(
-        cls, when: Callable[[S], bool] | None = None, **kwargs: Unpack[TriggerOptions[S]]
+        cls, when: Condition[S] | None = None, **kwargs: Unpack[TriggerOptions[S]]
     ) -> Trigger:
         """Enqueue a document whenever an object of ``model`` is saved.
 

@@ -8,7 +8,9 @@ propagates to the caller of ``save()``: silently losing a document would be wors
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Final, Generic, TypedDict, TypeVar
+from functools import cached_property
+from inspect import Parameter, signature
+from typing import Any, Final, Generic, Protocol, TypeAlias, TypedDict, TypeVar
 
 from django.contrib.auth.base_user import AbstractBaseUser
 from django.db import router, transaction
@@ -20,8 +22,39 @@ from django_docraptor.models import RenderJob
 from django_docraptor.shortcuts import enqueue_or_update
 
 S = TypeVar("S", bound="Model | None")
+S_contra = TypeVar("S_contra", bound="Model | None", contravariant=True)
 # Module of the model classes that migrations create.
 MIGRATION_MODULE: Final = "__fake__"
+# Arguments of `post_save` that `when` may take, and their values for a signal that has none.
+SAVE_ARGUMENTS: Final[Mapping[str, Any]] = {"created": False, "update_fields": None}
+
+
+class SaveCondition(Protocol[S_contra]):
+    """A ``when`` that takes both keywords."""
+
+    def __call__(
+        self, source: S_contra, /, *, created: bool, update_fields: frozenset[str] | None
+    ) -> bool:
+        """Return whether to enqueue."""
+
+
+class CreatedCondition(Protocol[S_contra]):
+    """A ``when`` that takes ``created``."""
+
+    def __call__(self, source: S_contra, /, *, created: bool) -> bool:
+        """Return whether to enqueue."""
+
+
+class FieldsCondition(Protocol[S_contra]):
+    """A ``when`` that takes ``update_fields``."""
+
+    def __call__(self, source: S_contra, /, *, update_fields: frozenset[str] | None) -> bool:
+        """Return whether to enqueue."""
+
+
+Condition: TypeAlias = (
+    Callable[[S], bool] | SaveCondition[S] | CreatedCondition[S] | FieldsCondition[S]
+)
 
 
 class TriggerOptions(TypedDict, Generic[S], total=False):
@@ -56,7 +89,7 @@ class Trigger:
     sender: Any
     model: type[Model]
     get_source: Callable[..., Any]
-    when: Callable[[Any], bool] | None
+    when: Callable[..., bool] | None
     build_spec: Callable[..., JobSpec]
     overrides: Mapping[str, Any] = field(default_factory=dict)
 
@@ -79,8 +112,24 @@ class Trigger:
         source = self.get_source(**kwargs)
         if not isinstance(source, self.model) or not _is_in_write_database(source):
             return
-        if self.when is None or self.when(source):
+        if self.when is None or self.when(source, **self._save_arguments(kwargs)):
             self.enqueue(source)
+
+    def _save_arguments(self, sent: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the keywords for ``when``: what the save was, as far as it takes them."""
+        return {name: sent.get(name, SAVE_ARGUMENTS[name]) for name in self._accepted_arguments}
+
+    @cached_property
+    def _accepted_arguments(self) -> set[str]:
+        try:
+            first, *others = signature(self.when or bool).parameters.values()
+        except (TypeError, ValueError):  # no signature, or no parameters
+            return set()
+        by_name = (Parameter.POSITIONAL_OR_KEYWORD, Parameter.KEYWORD_ONLY)
+        accepted = {item.name for item in others if item.kind in by_name}
+        if any(item.kind == Parameter.VAR_KEYWORD for item in (first, *others)):
+            accepted |= SAVE_ARGUMENTS.keys()
+        return accepted & SAVE_ARGUMENTS.keys() - {first.name}  # the first one is the source
 
     def enqueue(self, source: Model) -> None:
         """Enqueue in the source's transaction, or after its commit if jobs are in another database.

@@ -1,5 +1,7 @@
 """Signals that enqueue documents: once per transaction, and never with an old state."""
 
+import functools
+import operator
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -218,6 +220,66 @@ def test_on_save_respects_when(on_save: Connect) -> None:
     assert not RenderJob.objects.exists()
     create_invoice(total=4)
     assert RenderJob.objects.count() == 1
+
+
+def accept_new(invoice: Invoice, created: bool) -> bool:
+    """Accept an object that is created."""
+    return created
+
+
+def accept_total(invoice: Invoice, *, update_fields: frozenset[str] | None) -> bool:
+    """Accept a save of the total, alone or with everything else."""
+    return update_fields is None or "total" in update_fields
+
+
+class AcceptAll:
+    """Accept what was created, or saved in part."""
+
+    def __call__(self, invoice: Invoice, **save: Any) -> bool:
+        return bool(save["created"] or save["update_fields"])
+
+
+@pytest.mark.parametrize(
+    ("when", "accepted"),
+    [
+        (lambda invoice: invoice.total > 0, [True, True, True, True]),
+        (lambda invoice, created: created, [True, False, False, False]),
+        (lambda invoice, *, created, update_fields: not created, [False, True, True, True]),
+        (lambda created: created.total > 0, [True, True, True, True]),
+        (lambda created, **save: created.total > 0 and len(save) == 1, [True, True, True, True]),
+        (lambda invoice, created=True: created, [True, False, False, False]),
+        (lambda invoice, created=True, /: created, [True, True, True, True]),
+        (accept_new, [True, False, False, False]),
+        (accept_total, [True, True, True, False]),
+        (functools.partial(accept_total), [True, True, True, False]),
+        (AcceptAll(), [True, False, True, True]),
+        (operator.attrgetter("total"), [True, True, True, True]),
+    ],
+)
+def test_when_is_told_what_the_save_was(on_save: Connect, when: Any, accepted: list[bool]) -> None:
+    """``when`` gets the keywords that it takes, of a new object, a whole save and partial ones."""
+    on_save(when=when, params=lambda invoice: {"save": len(seen)})
+    seen: list[bool] = []
+    invoice = Invoice(number="1", total=5)
+    for update_fields in (None, None, ["total"], ["number"]):
+        before = RenderJob.objects.count()
+        invoice.save(update_fields=update_fields)
+        seen.append(RenderJob.objects.count() > before)
+    assert seen == accepted
+
+
+def test_when_of_a_signal_without_these_keywords_gets_neutral_ones() -> None:
+    """A signal that is not about a save has neither created an object nor named its fields."""
+    paid, calls = Signal(), []
+
+    def accept(invoice: Invoice, **save: Any) -> bool:
+        calls.append(save)
+        return False
+
+    trigger = InvoicePDF.on(paid, when=accept)
+    paid.send(Invoice, instance=create_invoice())
+    trigger.disconnect()
+    assert calls == [{"created": False, "update_fields": None}]
 
 
 def test_disconnected_trigger_enqueues_nothing(on_save: Connect) -> None:

@@ -179,6 +179,28 @@ def owner_of(invoice: Invoice) -> AbstractBaseUser | None:
     return None
 
 
+def is_new(invoice: Invoice, *, created: bool) -> bool:
+    """Accept an invoice that is created."""
+    return created
+
+
+def has_new_total(invoice: Invoice, update_fields: frozenset[str] | None) -> bool:
+    """Accept a save of the total."""
+    return update_fields is None or "total" in update_fields
+
+
+def is_relevant(
+    invoice: Invoice, *, created: bool, update_fields: frozenset[str] | None = None
+) -> bool:
+    """Accept a save that changes the document."""
+    return created or has_new_total(invoice, update_fields)
+
+
+def is_any(invoice: Invoice, **save: object) -> bool:
+    """Accept every save."""
+    return bool(save) or invoice.total > 0
+
+
 def paid_invoice(**kwargs: Any) -> Invoice | None:
     """Find the source in a signal's arguments."""
     invoice = kwargs["invoice"]
@@ -187,6 +209,11 @@ def paid_invoice(**kwargs: Any) -> Invoice | None:
 
 InvoicePDF.on_save()
 InvoicePDF.on_save(when=lambda invoice: invoice.total > 0, owner=owner_of)
+InvoicePDF.on_save(when=is_new)
+InvoicePDF.on_save(when=has_new_total)
+InvoicePDF.on_save(is_relevant)
+InvoicePDF.on(paid, when=is_relevant)
+InvoicePDF.on(paid, when=is_any)
 InvoicePDF.on_save(name=lambda invoice: f"{invoice.number}.pdf", priority=3, snapshot=True)
 InvoicePDF.on(paid, get_source=paid_invoice, params=lambda invoice: {"number": invoice.number})
 trigger = InvoicePDF.on(paid, sender=Invoice, options={"strict": "html"}, owner=None)

@@ -162,10 +162,24 @@ def use_documents(invoice: Invoice, group: Group, user: AbstractBaseUser) -> Non
     latest_document(group, InvoicePDF)
 
 
+def is_changed(invoice: Invoice, *, changed: bool) -> bool:
+    """Take a keyword that no save has."""
+    return changed
+
+
+def is_new_group(group: Group, *, created: bool) -> bool:
+    """Take a source of another model."""
+    return created
+
+
 # A misspelt keyword | mypy: call-arg | pyright: reportCallIssue
 InvoicePDF.on_save(ownr=None)
 # No such field | mypy: attr-defined | pyright: reportAttributeAccessIssue
 InvoicePDF.on_save(when=lambda invoice: invoice.is_isued)
+# A keyword that no save has | mypy: arg-type | pyright: reportArgumentType
+InvoicePDF.on_save(when=is_changed)
+# A condition for another model | mypy: arg-type | pyright: reportArgumentType
+InvoicePDF.on_save(when=is_new_group)
 # A function that returns no owner | mypy: arg-type, return-value | pyright: reportArgumentType
 InvoicePDF.on_save(owner=lambda invoice: "ines")
 # A source instead of a function | mypy: arg-type | pyright: reportArgumentType
