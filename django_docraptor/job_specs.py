@@ -7,27 +7,28 @@ import uuid
 from collections.abc import Iterable, Iterator, Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field, fields
-from datetime import UTC, datetime
+from datetime import datetime
 from difflib import get_close_matches
 from typing import Any, Final, Required, TypedDict
-from zoneinfo import ZoneInfo
 
 from django.contrib.auth import get_user_model
 from django.contrib.auth.models import AbstractBaseUser
 from django.contrib.contenttypes.models import ContentType
 from django.core.exceptions import ValidationError
 from django.db import models
-from django.db.models.functions import Now
 from django.utils import timezone, translation
 from django.utils.translation import check_for_language
 
 from django_docraptor.conf import conf
 from django_docraptor.docraptor_api import MAX_TAG_LENGTH
 from django_docraptor.models import RenderInput, RenderJob
+from django_docraptor.models.clock import Now
+from django_docraptor.models.sources import can_restore_key, source_key
 from django_docraptor.payloads import DocumentRequest, merge_options, options_to_json
 from django_docraptor.preflight import check_content
 from django_docraptor.states import State
 from django_docraptor.storage import document_storage_aliases
+from django_docraptor.time_zones import is_zone_text, zone_to_text
 
 # Placeholder for content that a worker renders, so that everything else can be validated now.
 PLACEHOLDER_CONTENT: Final = "<html></html>"
@@ -200,29 +201,29 @@ def locale_errors(language: object, time_zone: object) -> Iterator[tuple[str, st
     """Yield an error for an unknown language or time zone; ``None`` is valid."""
     if language is not None and not (isinstance(language, str) and check_for_language(language)):
         yield "language", f"{language!r} is not a language code that Django knows."
-    if time_zone is not None and not _is_time_zone(time_zone):
-        yield "time_zone", f"{time_zone!r} is not a time zone name such as 'Europe/Vienna'."
+    if time_zone is not None and not is_zone_text(time_zone):
+        yield (
+            "time_zone",
+            f"{time_zone!r} is not a time zone name such as 'Europe/Vienna', nor an offset such as "
+            "'+02:00'.",
+        )
 
 
-def _is_time_zone(key: object) -> bool:
-    try:
-        return isinstance(key, str) and ZoneInfo(key).key == key
-    except (KeyError, ValueError, OSError):  # unknown key, invalid path, or a directory
-        return False
-
-
-def _text_errors(name: str, value: object, *, blank: bool) -> Iterator[tuple[str, str]]:
+def _text_errors(
+    name: str, value: object, *, blank: bool, called: str = ""
+) -> Iterator[tuple[str, str]]:
     column: Any = RenderJob._meta.get_field(name)
     limit: int = column.max_length
+    called = called or name
     if not isinstance(value, str):
-        yield name, f"{name} must be a string, not {type(value).__name__}."
+        yield name, f"{called} must be a string, not {type(value).__name__}."
     elif not value.strip() and not (blank and not value):
-        yield name, f"{name} must not be blank."
+        yield name, f"{called} must not be blank."
     elif len(value) > limit:
-        yield name, f"{name} has {len(value)} characters, but at most {limit} are allowed."
+        yield name, f"{called} has {len(value)} characters, but at most {limit} are allowed."
     elif "\x00" in value or not _is_encodable(value):
         problem = "contains a NUL character or a lone surrogate, which databases do not accept"
-        yield name, f"{name} {problem}."
+        yield name, f"{called} {problem}."
 
 
 def _is_encodable(value: str) -> bool:
@@ -241,7 +242,7 @@ class EnqueueContext:
         self.test_mode = conf.test_mode
         self.max_content_bytes = conf.max_content_bytes
         self.language = translation.get_language() or ""
-        self.time_zone = _current_time_zone_key()
+        self.time_zone = zone_to_text(timezone.get_current_timezone())
         self._defaults = conf.defaults
         self._merged_by_id: dict[int, dict[str, Any]] = {}
 
@@ -348,6 +349,13 @@ def check_engine_options(request: DocumentRequest, *, has_job: bool = True) -> N
 
 
 def _build_input(job: RenderJob, spec: JobSpec, context: EnqueueContext) -> RenderInput:
+    time_zone = spec.time_zone or context.time_zone
+    if not time_zone and spec.document and not spec.content:
+        message = (
+            "The current time zone has neither a name nor a fixed offset, so a worker cannot "
+            "restore it. Pass time_zone, such as 'Europe/Vienna'."
+        )
+        raise ValidationError({"time_zone": [message]})
     return RenderInput(
         job_id=job.pk,
         content=spec.content,
@@ -355,7 +363,8 @@ def _build_input(job: RenderJob, spec: JobSpec, context: EnqueueContext) -> Rend
         options=context.merged_options(spec),
         params=_json_params(spec),
         language=spec.language or context.language,
-        time_zone=spec.time_zone or context.time_zone,
+        time_zone=time_zone,
+        source_model=_proxy_label(spec.source),
     )
 
 
@@ -363,10 +372,9 @@ def _owner_fields(owner: AbstractBaseUser | None) -> dict[str, Any]:
     return {} if owner is None else {"owner": owner}
 
 
-def _current_time_zone_key() -> str:
-    """Return the name of the current time zone, or "" (the default zone) if it has none."""
-    zone = timezone.get_current_timezone()
-    return "UTC" if zone == UTC else getattr(zone, "key", "")
+def _proxy_label(source: models.Model | None) -> str:
+    """Return the label of a source's class if it is a proxy: a content type has no proxies."""
+    return source._meta.label if source is not None and source._meta.proxy else ""
 
 
 def _source_fields(source: models.Model | None) -> dict[str, Any]:
@@ -374,7 +382,21 @@ def _source_fields(source: models.Model | None) -> dict[str, Any]:
         return {}
     if source.pk is None or source._state.adding:
         raise ValidationError({"source": ["The source must be saved first."]})
-    object_id = str(source.pk)
-    if errors := [message for _, message in _text_errors("object_id", object_id, blank=False)]:
+    object_id = source_key(source)
+    if errors := list(_key_errors(source, object_id)):
         raise ValidationError({"source": errors})
     return {"content_type": ContentType.objects.get_for_model(source), "object_id": object_id}
+
+
+def _key_errors(source: models.Model, key: str) -> Iterator[str]:
+    """Yield an error if a worker could not find the object by the stored text of its key."""
+    called = f"The primary key of the source ({source._meta.label})"
+    if can_restore_key(source):
+        errors = _text_errors("object_id", key, blank=False, called=called)
+        yield from (message for _name, message in errors)
+    else:
+        yield (
+            f"{called} is {source.pk!r}, which cannot be stored as text, such as a composite key. "
+            "Pass its parts as params of a document without a model, and load the object in "
+            "get_context()."
+        )

@@ -20,6 +20,7 @@ from django_docraptor.models import RenderInput, RenderJob
 from django_docraptor.responses import CONTENT_TYPES
 from django_docraptor.states import State
 from django_docraptor.storage import add_extension
+from django_docraptor.time_zones import text_to_zone
 
 __all__ = ["AttachmentError", "attach", "build_message", "document_url", "notify_owner"]
 
@@ -126,8 +127,8 @@ def build_message(job: RenderJob, owner: AbstractBaseUser) -> EmailMultiAlternat
     """Return the message to the owner, in the job's language and time zone."""
     stored = RenderInput.objects.filter(pk=job.pk).only("language", "time_zone").first()
     language = (stored.language if stored else "") or settings.LANGUAGE_CODE
-    zone = timezone.override((stored.time_zone if stored else "") or None)
-    with translation.override(language), zone:
+    zone = text_to_zone(stored.time_zone) if stored and stored.time_zone else None
+    with translation.override(language), timezone.override(zone):
         return _compose(job, owner)
 
 

@@ -31,19 +31,29 @@ class RegisteredDocument(Protocol):
 
 
 _documents: dict[str, RegisteredDocument] = {}
+# Where the documents of each label were declared; more than one place is a mistake.
+_origins: dict[str, list[str]] = {}
 
 
-def register(label: str, document: RegisteredDocument) -> None:
+def register(label: str, document: RegisteredDocument, origin: str = "") -> None:
     """Register a document under its label.
 
     A later registration replaces an earlier one, as on a code reload.
+
+    Args:
+        label: the label.
+        document: the document.
+        origin: module and name of its class, for messages.
     """
     _documents[label] = document
+    others = [place for place in _origins.get(label, []) if place != origin]
+    _origins[label] = [*others, origin] if origin else others
 
 
 def unregister(label: str) -> None:
     """Remove a document from the registry."""
     _documents.pop(label, None)
+    _origins.pop(label, None)
 
 
 def get(label: str) -> RegisteredDocument:
@@ -64,6 +74,14 @@ def get(label: str) -> RegisteredDocument:
 def find(label: str) -> RegisteredDocument | None:
     """Return the document registered under a label, or ``None``."""
     return _documents.get(label)
+
+
+def origins(label: str) -> list[str]:
+    """Return where the documents of a label were declared, the one in use last.
+
+    There is more than one place if two classes have the same label.
+    """
+    return list(_origins.get(label, []))
 
 
 def all_documents() -> Mapping[str, RegisteredDocument]:

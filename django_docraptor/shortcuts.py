@@ -67,7 +67,14 @@ IDENTITY_FIELDS: Final = (
 MAX_CANDIDATES: Final = 20
 # Fields of a pending job that a newer request updates.
 UPDATABLE_JOB_FIELDS: Final = ("name", "priority", "owner_id", "storage", "hosted_expires_at")
-UPDATABLE_INPUT_FIELDS: Final = ("content", "url", "options", "language", "time_zone")
+UPDATABLE_INPUT_FIELDS: Final = (
+    "content",
+    "url",
+    "options",
+    "language",
+    "time_zone",
+    "source_model",
+)
 # How a failed job goes on, by its `resume_state`.
 RETRY_TRANSITIONS: Final[Mapping[State | None, Callable[[RenderJob, str], bool]]] = {
     State.QUEUED: resume_polling,
@@ -96,7 +103,8 @@ def enqueue(**kwargs: Unpack[EnqueueOptions]) -> RenderJob:
             key and account returns the existing job.
         account: name passed to an ``API_KEY`` callable.
         language: language code for rendering; default: the current language.
-        time_zone: time zone name for rendering, such as ``"Europe/Vienna"``; default: the current
+        time_zone: time zone name, such as ``"Europe/Vienna"``, or offset from UTC, such as
+            ``"+02:00"``, for rendering; default: the current
             time zone.
         storage: alias in ``STORAGES`` for the file; blank for the default document storage.
         hosted: whether DocRaptor hosts the document at a **public** URL, ``job.public_url``,

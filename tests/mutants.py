@@ -93,6 +93,27 @@ MUTATIONS = [
         f"{LIFECYCLE}/test_downloading.py",
     ),
     Mutation(
+        "take a passing fault in a template for final",
+        "lifecycle/composition.py",
+        "if isinstance(error, PASSING_ERRORS) or names & TIME_LIMIT_ERRORS:",
+        "if False:",
+        f"{LIFECYCLE}/test_composition.py::test_passing_fault_is_tried_again",
+    ),
+    Mutation(
+        "render a template with a passing fault for ever",
+        "lifecycle/submission.py",
+        "    if failures < conf.max_submit_failures:\n        postpone(job, error)\n",
+        "    if True:\n        postpone(job, error)\n",
+        f"{LIFECYCLE}/test_composition.py::test_repeated_passing_fault_fails_the_job",
+    ),
+    Mutation(
+        "render more templates after a time limit",
+        "lifecycle/submission.py",
+        "if job is not jobs[0] and time.monotonic() > stop:",
+        "if requests and time.monotonic() > stop:",
+        f"{LIFECYCLE}/test_composition.py::test_slow_fault_releases_the_rest_of_the_batch",
+    ),
+    Mutation(
         "send before the intent is committed",
         "lifecycle/submission.py",
         ", durable=True",
@@ -415,7 +436,7 @@ MUTATIONS = [
         "shortcuts.py",
         "return None if key is None else (item.account, key)",
         'return None if key is None else ("", key)',
-        "tests/test_shortcuts.py::test_accounts_share_no_idempotency_keys",
+        "tests/test_shortcuts.py::test_enqueue_many_keeps_the_keys_of_accounts_apart",
     ),
     Mutation(
         "run scripts in a preview",

@@ -200,13 +200,13 @@ def test_current_language_and_time_zone_are_stored() -> None:
         (ZoneInfo("Etc/GMT-2"), "Etc/GMT-2"),
         (ZoneInfo("UTC"), "UTC"),
         (UTC, "UTC"),
-        (timezone(timedelta(hours=2)), ""),
-        (django_timezone.get_fixed_timezone(90), ""),
+        (timezone(timedelta(hours=2)), "+02:00"),
+        (django_timezone.get_fixed_timezone(90), "+01:30"),
     ],
     ids=str,
 )
 def test_time_zone_is_stored_by_its_key(zone: Any, key: str) -> None:
-    """A time zone is stored by its key; one without a key means the project's default."""
+    """A time zone is stored by its key; one without a key by its offset."""
     with django_timezone.override(zone):
         enqueue(**GOOD)
     assert RenderInput.objects.get().time_zone == key

@@ -15,6 +15,7 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 
 from django_docraptor.models import RenderEvent, RenderJob
+from django_docraptor.models.text import summary_line
 from django_docraptor.payloads import DocumentRequest, PrinceOptions
 from django_docraptor.states import EventKind, State
 
@@ -177,10 +178,8 @@ def _transition(event: RenderEvent) -> SafeString:
 
 
 def _summary(message: str) -> str:
-    first = message.strip().partition("\n")[0]
-    if len(first) <= MAX_SUMMARY_LENGTH:
-        return first
-    return f"{first[: MAX_SUMMARY_LENGTH - 1]}…"
+    line = summary_line(message)
+    return line if len(line) <= MAX_SUMMARY_LENGTH else f"{line[: MAX_SUMMARY_LENGTH - 1]}…"
 
 
 def _details(event: RenderEvent) -> str:

@@ -16,6 +16,7 @@ from django.utils.translation import gettext as _
 from django_docraptor.admin.display import EMPTY_VALUE, public_badge, state_badge
 from django_docraptor.admin.enqueue import DocumentClass, document_title
 from django_docraptor.models import RenderJob, RenderJobQuerySet
+from django_docraptor.models.sources import source_key
 from django_docraptor.responses import may_download
 from django_docraptor.states import State
 
@@ -74,7 +75,7 @@ def attach_latest_jobs(
         for job in _latest_jobs(objects, [document.label for document in documents]):
             jobs.setdefault(job.object_id, []).append(job)
     for source in objects:
-        latest = LatestJobs(jobs=jobs.get(str(source.pk), []), request=request)
+        latest = LatestJobs(jobs=jobs.get(source_key(source), []), request=request)
         setattr(source, LATEST_JOBS_ATTRIBUTE, latest)
 
 
@@ -88,7 +89,7 @@ def _latest_jobs(objects: list[Model], labels: list[str]) -> RenderJobQuerySet:
     jobs = RenderJob.objects.filter(
         document__in=labels,
         content_type=ContentType.objects.get_for_model(objects[0]),
-        object_id__in=[str(source.pk) for source in objects],
+        object_id__in=[source_key(source) for source in objects],
     )
     return jobs.defer("errors", "message").annotate(rank=rank).filter(rank=1)
 

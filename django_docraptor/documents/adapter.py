@@ -3,9 +3,10 @@
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
+from django.apps import apps
 from django.contrib.auth.base_user import AbstractBaseUser
 
-from django_docraptor.documents.delivery import load_source
+from django_docraptor.documents.delivery import load_source, source_model
 from django_docraptor.models import RenderInput, RenderJob
 
 if TYPE_CHECKING:
@@ -38,7 +39,8 @@ class DocumentAdapter:
         Raises:
             SourceGoneError: the source no longer exists. A template may raise anything.
         """
-        source = load_source(job)
+        model = apps.get_model(label) if (label := job_input.source_model) else source_model(job)
+        source = load_source(job, self.document.model_as_declared(model) if model else None)
         if job.object_id and source is None:
             raise SourceGoneError(
                 f"The source {job.content_type} {job.object_id} no longer exists."

@@ -3,10 +3,12 @@
 Check IDs continue those of ``django_docraptor.checks``.
 """
 
-from collections.abc import Iterator
+import difflib
+from collections.abc import Iterator, Mapping
 from datetime import timedelta
-from typing import Any
+from typing import Any, Final
 
+from django.apps import apps
 from django.core.checks import CheckMessage, Error, Warning, register
 from django.core.exceptions import FieldDoesNotExist, ValidationError
 from django.db.models import FileField, Model
@@ -27,6 +29,26 @@ from django_docraptor.job_specs import (
 from django_docraptor.payloads import DocumentRequest, DocumentType, unknown_options
 
 DocumentClass = type[Document[Any]]
+# Attributes that nothing reads here, such as those of Django's views, and what they should be.
+OTHER_NAMES: Final[Mapping[str, str]] = {
+    "template": "template_name",
+    "template_names": "template_name",
+    "get_template": "template_name",
+    "get_template_name": "template_name",
+    "get_template_names": "template_name",
+    "name": "get_name",
+    "filename": "get_name",
+    "file_name": "get_name",
+    "get_filename": "get_name",
+    "get_file_name": "get_name",
+    "context": "get_context",
+    "context_data": "get_context",
+    "get_context_data": "get_context",
+}
+# Public names of `Document` that can be misspelt; those that are shorter resemble too many others.
+MIN_NAME_LENGTH: Final = 7
+# How similar a name must be to one of `Document` to count as misspelt.
+SIMILARITY: Final = 0.85
 
 
 def _error(document: DocumentClass, number: int, message: str, hint: str) -> Error:
@@ -36,21 +58,91 @@ def _error(document: DocumentClass, number: int, message: str, hint: str) -> Err
 
 @register
 def check_documents(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
-    """Check every registered class, or those of the given apps."""
+    """Check every registered class, or those of the given apps; of base classes, their names."""
     labels = None if app_configs is None else {config.label for config in app_configs}
-    return [
+    registered = [
         message
         for label, adapter in registry.all_documents().items()
         if isinstance(adapter, DocumentAdapter)
         and (labels is None or label.partition(".")[0] in labels)
         for message in check_document(adapter.document)
     ]
+    bases = [
+        message
+        for document in _base_classes(Document)
+        if labels is None or _app_label(document) in labels
+        for message in _attributes(document)
+    ]
+    return registered + bases
+
+
+def _base_classes(document: DocumentClass) -> Iterator[DocumentClass]:
+    """Yield a class's subclasses that are not registered because they have no template."""
+    for subclass in document.__subclasses__():
+        if not subclass.label and not _is_own(subclass):
+            yield subclass
+        yield from _base_classes(subclass)
+
+
+def _app_label(document: DocumentClass) -> str:
+    config = apps.get_containing_app_config(document.__module__)
+    return config.label if config else ""
+
+
+def _is_own(cls: type) -> bool:
+    """Return whether a class is this package's."""
+    return cls.__module__.partition(".")[0] == "django_docraptor"
 
 
 def check_document(document: DocumentClass) -> list[CheckMessage]:
     """Check one class."""
-    checks = (_template, _type, _options, _model, _deliver_to, _defaults, _hosted, _storage)
+    checks = (
+        *(_label, _template, _type, _options, _model, _deliver_to, _defaults, _hosted, _storage),
+        _attributes,
+    )
     return [message for check in checks for message in check(document)]
+
+
+def _label(document: DocumentClass) -> Iterator[CheckMessage]:
+    *others, used = registry.origins(document.label) or [""]
+    if others:
+        yield _error(
+            document,
+            24,
+            f" is declared more than once as {document.label}, in {', '.join(others)} and {used}. "
+            f"Workers render all of their jobs with {used}.",
+            "Rename the other class, or import the one class instead of declaring it again.",
+        )
+
+
+def _attributes(document: DocumentClass) -> Iterator[CheckMessage]:
+    """Report attributes that nothing reads, because they have another name here.
+
+    Only those of the class itself; those of its base classes are reported there.
+    """
+    for name in vars(document):
+        right = OTHER_NAMES.get(name) or _similar_name(name)
+        if right and not _is_declared(document, right):
+            yield Warning(
+                f"{document.__name__}.{name} is not an attribute that documents use.",
+                hint=f"Did you mean {right}{'()' if right.startswith('get_') else ''}?",
+                obj=document,
+                id="django_docraptor.W008",
+            )
+
+
+def _similar_name(name: str) -> str:
+    """Return the public name that this one misspells, or an empty string."""
+    public = [known for known in dir(QuerysetDocument) if not known.startswith("_")]
+    names = [known for known in public if len(known) >= MIN_NAME_LENGTH]
+    if name.startswith("_") or name in public or name.removesuffix("s") in public:
+        return ""
+    return next(iter(difflib.get_close_matches(name, names, n=1, cutoff=SIMILARITY)), "")
+
+
+def _is_declared(document: DocumentClass, name: str) -> bool:
+    """Return whether the class or a base class of the project has the right name as well."""
+    return any(vars(cls).get(name) for cls in document.__mro__ if not _is_own(cls))
 
 
 def _template(document: DocumentClass) -> Iterator[CheckMessage]:

@@ -3,9 +3,10 @@
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from collections.abc import Set as AbstractSet
 from contextlib import contextmanager
+from copy import copy
 from datetime import datetime, timedelta
 from io import BytesIO
-from typing import Any, BinaryIO, ClassVar, Generic, Unpack, overload
+from typing import Any, BinaryIO, ClassVar, Generic, Unpack, cast, overload
 
 from django.apps import apps
 from django.contrib.auth.base_user import AbstractBaseUser
@@ -32,6 +33,7 @@ from django_docraptor.job_specs import (
 )
 from django_docraptor.models import RenderJob
 from django_docraptor.shortcuts import enqueue_many, render_spec
+from django_docraptor.time_zones import text_to_zone
 
 
 class Document(Generic[S]):
@@ -95,11 +97,13 @@ class Document(Generic[S]):
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
+        cls.label = ""
         if cls.template_name:
             app = apps.get_containing_app_config(cls.__module__) if apps.apps_ready else None
             app_label = app.label if app else cls.__module__.partition(".")[0]
             cls.label = f"{app_label}.{cls.__name__}"
-            registry.register(cls.label, DocumentAdapter(cls))
+            origin = f"{cls.__module__}.{cls.__qualname__}"
+            registry.register(cls.label, DocumentAdapter(cls), origin)
         if cls.label and cls.deliver_to:
             connect_receivers()
 
@@ -124,7 +128,7 @@ class Document(Generic[S]):
         return self.language
 
     def get_time_zone(self) -> str | None:
-        """Return the name of the document's time zone; ``None`` for the current one."""
+        """Return the document's time zone, a name or an offset; ``None`` for the current one."""
         return self.time_zone
 
     def get_idempotency_key(self) -> str | None:
@@ -142,17 +146,27 @@ class Document(Generic[S]):
     def get_context(self) -> Mapping[str, Any]:
         """Return the template context. Called in the worker.
 
-        ``source``, ``params`` and ``document_type`` are always present.
+        ``source``, ``params`` and ``document_type`` are always present, and so is the source as
+        ``object`` and under its model's name, such as ``invoice``.
         """
         return {}
 
     def get_base_context(self) -> dict[str, Any]:
         """Return the context that is always present; ``get_context`` overrides it."""
         return {
+            **dict.fromkeys(self._model_names(), self.source),
+            "object": self.source,
             "source": self.source,
             "params": self.params,
             "document_type": self.get_document_type(),
         }
+
+    def _model_names(self) -> Iterator[str]:
+        """Yield the names of the source's model, and of the declared one if it has another."""
+        for model in (self.source.__class__, self.model):
+            meta = getattr(model, "_meta", None)
+            if self.source is not None and meta is not None:
+                yield meta.model_name
 
     def render(self) -> str:
         """Return the HTML."""
@@ -247,6 +261,7 @@ class Document(Generic[S]):
         **kwargs: Unpack[DocumentOptions],
     ) -> str:
         """Return the HTML that would be sent now, in the document's language and time zone."""
+        cls._require_template()
         overrides: dict[str, Any] = {**kwargs}
         document = cls._build(source, overrides)
         with document._activate_locale(overrides):
@@ -272,6 +287,7 @@ class Document(Generic[S]):
         **kwargs: Unpack[DocumentOptions],
     ) -> JobSpec:
         """Return the JobSpec of one document: the class's declarations and the given overrides."""
+        cls._require_template(in_worker=not snapshot)
         overrides: dict[str, Any] = {**kwargs}
         document = cls._build(source, overrides)
         with document._activate_locale(overrides) as locale:
@@ -322,6 +338,8 @@ class Document(Generic[S]):
             TypeError: a keyword is unknown.
         """
         check_keywords(f"{cls.__name__}.on()", kwargs, cls._keywords | {"snapshot"})
+        if not cls.label and cls.render is Document.render:
+            raise ImproperlyConfigured(f"{cls.__name__}.on() needs {cls.__name__}.template_name.")
         get_source = get_source or _instance
         model = cls.model or Model
         trigger = Trigger(signal, sender, model, get_source, when, cls.spec, {**kwargs})
@@ -351,7 +369,48 @@ class Document(Generic[S]):
         params = {} if params is None else params
         if errors := dict([*mapping_errors("params", params), *cls._source_errors(source)]):
             raise ValidationError(errors)
-        return cls(source, params, requested_type=overrides.get("document_type", ""))
+        return cls(
+            cls._as_declared(source), params, requested_type=overrides.get("document_type", "")
+        )
+
+    @classmethod
+    def _require_template(cls, *, in_worker: bool = False) -> None:
+        """Require a template, unless the class overrides ``render()`` and no worker renders it.
+
+        Raises:
+            ValidationError: it has none.
+        """
+        if not cls.template_name and (in_worker or cls.render is Document.render):
+            message = (
+                f"{cls.__name__} has no template_name. Set it in the class; without one, the class "
+                "is a base class for documents."
+            )
+            raise ValidationError({"document": [message]})
+
+    @classmethod
+    def model_as_declared(cls, model: type[Model]) -> type[Model]:
+        """Return the class as which an object of ``model`` is rendered.
+
+        This is ``cls.model`` if that is a proxy of the same table, so that its methods are there.
+        """
+        declared = cls.model
+        if declared is None or issubclass(model, declared):
+            return model
+        is_same_table = model._meta.concrete_model is declared._meta.concrete_model
+        return declared if is_same_table else model
+
+    @classmethod
+    def _as_declared(cls, source: S) -> S:
+        """Return the source, as an object of the class that the worker will load."""
+        given: Any = source.__class__
+        if cls.model is None or cls.model_as_declared(given) is given:
+            return source
+        declared: Any = cls.model_as_declared(given)
+        if type(source) is not given:  # a lazy object: a copy is what it wraps
+            source = copy(source)
+        view = declared.__new__(declared)
+        view.__dict__ = source.__dict__  # the same object, with the methods of the proxy
+        return cast("S", view)
 
     @classmethod
     def accepts_model(cls, model: type) -> bool:
@@ -393,7 +452,9 @@ class Document(Generic[S]):
             raise ValidationError(errors)
         with (
             translation.override(language or translation.get_language()),
-            timezone.override(time_zone or timezone.get_current_timezone()),
+            timezone.override(
+                text_to_zone(time_zone) if time_zone else timezone.get_current_timezone()
+            ),
         ):
             yield {"language": language, "time_zone": time_zone}
 

@@ -64,15 +64,24 @@ def record_failure(job: RenderJob, error: Exception) -> None:
         RenderEvent.objects.filter(pk=event.pk).update(signal_due_at=due)
 
 
-def load_source(job: RenderJob) -> Model | None:
-    """Return a job's source from the primary database: a replica may lag behind."""
+def source_model(job: RenderJob) -> type[Model] | None:
+    """Return the model of a job's source, which is never a proxy; ``None`` if there is none."""
     if not job.content_type_id:
         return None
-    model = ContentType.objects.get_for_id(job.content_type_id).model_class()
+    return ContentType.objects.get_for_id(job.content_type_id).model_class()
+
+
+def load_source(job: RenderJob, model: type[Model] | None = None) -> Model | None:
+    """Return a job's source from the primary database: a replica may lag behind.
+
+    Args:
+        model: the class of the object, such as a proxy of the source's model.
+    """
+    model = model or source_model(job)
     if model is None:
         return None
     rows = model._base_manager.using(router.db_for_write(model))
-    return rows.filter(pk=job.object_id).first()
+    return rows.filter(pk=model._meta.pk.to_python(job.object_id)).first()
 
 
 def deliver(job: RenderJob, field_name: str) -> bool:

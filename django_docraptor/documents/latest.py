@@ -9,6 +9,7 @@ from django.db.models.functions import RowNumber
 
 from django_docraptor.documents.declaration import Document
 from django_docraptor.models import RenderJob, RenderJobQuerySet
+from django_docraptor.models.sources import source_key
 from django_docraptor.states import State
 
 M = TypeVar("M", bound=Model)
@@ -37,7 +38,7 @@ def attach_latest_documents(
     objects = list(sources)
     latest_jobs = _latest_jobs(objects, document) if objects else {}
     for source in objects:
-        setattr(source, attribute, latest_jobs.get(str(source.pk)))
+        setattr(source, attribute, latest_jobs.get(source_key(source)))
     return objects
 
 
@@ -50,6 +51,6 @@ def _latest_jobs(sources: list[M], document: type[Document[M]]) -> dict[str, Ren
     rank = Window(RowNumber(), partition_by=F("object_id"), order_by=latest_first)
     jobs = _completed_jobs(document).filter(
         content_type=ContentType.objects.get_for_model(sources[0]),
-        object_id__in=[str(source.pk) for source in sources],
+        object_id__in=[source_key(source) for source in sources],
     )
     return {job.object_id: job for job in jobs.annotate(rank=rank).filter(rank=1)}

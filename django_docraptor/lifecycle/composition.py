@@ -2,9 +2,11 @@
 
 import traceback
 from dataclasses import replace
+from typing import Final
 
 from django.conf import settings
 from django.core.exceptions import ValidationError
+from django.db import InterfaceError, OperationalError
 from django.utils import timezone, translation
 
 from django_docraptor import registry
@@ -17,14 +19,29 @@ from django_docraptor.models import RenderInput, RenderJob
 from django_docraptor.payloads import DocumentRequest
 from django_docraptor.preflight import check_content
 from django_docraptor.states import ErrorCode
+from django_docraptor.time_zones import text_to_zone
+
+# Database errors that may pass: a deadlock, a lock or statement timeout, a serialization failure, a
+# lost connection. Some drivers also report lasting ones so; these fail after MAX_SUBMIT_FAILURES.
+PASSING_ERRORS: Final = (OperationalError, InterfaceError)
+# Exceptions of queues that end a task in time, by name: no queue is imported here.
+TIME_LIMIT_ERRORS: Final = frozenset(
+    {"billiard.exceptions.SoftTimeLimitExceeded", "rq.timeouts.JobTimeoutException"}
+)
 
 
 class CompositionError(DocRaptorError):
-    """The request of a job cannot be composed; nothing was sent."""
+    """The request of a job cannot be composed; nothing was sent.
 
-    def __init__(self, error_code: ErrorCode, message: str) -> None:
+    Args:
+        retryable: whether it may succeed later.
+    """
+
+    def __init__(self, error_code: ErrorCode, message: str, *, retryable: bool = False) -> None:
         super().__init__(message)
+        self.code = error_code.value
         self.error_code = error_code
+        self.retryable = retryable
 
 
 def compose_request(job: RenderJob) -> DocumentRequest:
@@ -74,11 +91,11 @@ def add_tag_and_callback(request: DocumentRequest, job: RenderJob) -> DocumentRe
 def _render_content(job: RenderJob, job_input: RenderInput) -> str:
     if not job.document or job_input.content:
         return job_input.content
-    time_zone = timezone.override(job_input.time_zone or None)
+    zone = job_input.time_zone
     # Without a stored language, LANGUAGE_CODE is used.
     language = translation.override(job_input.language or settings.LANGUAGE_CODE)
     try:
-        with language, time_zone:
+        with language, timezone.override(text_to_zone(zone) if zone else None):
             return registry.get(job.document).render(job, job_input)
     except ConfigurationError as error:
         raise CompositionError(ErrorCode.CONFIGURATION_ERROR, str(error)) from error
@@ -86,7 +103,21 @@ def _render_content(job: RenderJob, job_input: RenderInput) -> str:
         raise CompositionError(ErrorCode.TEMPLATE_ERROR, str(error)) from error
     except Exception as error:
         traceback_text = "".join(traceback.format_exception(error))
-        raise CompositionError(ErrorCode.TEMPLATE_ERROR, traceback_text) from error
+        raise CompositionError(
+            ErrorCode.TEMPLATE_ERROR, traceback_text, retryable=is_passing(error)
+        ) from error
+
+
+def is_passing(error: BaseException | None) -> bool:
+    """Return whether an error is a fault that passes, or has one as its stated cause."""
+    seen: list[BaseException] = []  # `raise error from error` is its own cause
+    while error is not None and error not in seen:
+        names = {f"{cls.__module__}.{cls.__qualname__}" for cls in type(error).__mro__}
+        if isinstance(error, PASSING_ERRORS) or names & TIME_LIMIT_ERRORS:
+            return True
+        seen.append(error)
+        error = error.__cause__
+    return False
 
 
 def _template_name(job: RenderJob) -> str:

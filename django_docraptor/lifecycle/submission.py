@@ -5,12 +5,13 @@ simply sent again.
 """
 
 import time
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
-from django.db import router, transaction
-from django.db.models.functions import Now
+from django.db import Error as AnyDatabaseError
+from django.db import connections, router, transaction
 
 from django_docraptor.conf import conf
 from django_docraptor.exceptions import (
@@ -42,6 +43,7 @@ from django_docraptor.lifecycle.transitions import (
     return_to_pending,
 )
 from django_docraptor.models import Account, RenderJob
+from django_docraptor.models.clock import Now
 from django_docraptor.models.querysets import RenderJobQuerySet, set_small_contents
 from django_docraptor.payloads import DocumentRequest
 from django_docraptor.states import ACCOUNT_PAUSE_SECONDS, LEASE_SECONDS, ErrorCode, State
@@ -194,7 +196,7 @@ def prepare_batch(jobs: list[RenderJob]) -> list[PreparedAttempt]:
     sizes: list[int] = []
     stop = time.monotonic() + RUN_SECONDS
     for job in jobs:
-        if requests and time.monotonic() > stop:  # slow templates: release the rest in time
+        if job is not jobs[0] and time.monotonic() > stop:  # slow templates: release the rest
             job.update_leased(lease_token="", due_at=Now())
         elif request := compose_or_fail(job):
             requests[job] = request
@@ -223,10 +225,25 @@ def compose_or_fail(job: RenderJob) -> DocumentRequest | None:
         client_for(job.account)
         return compose_request(job)
     except CompositionError as error:
-        fail(job, error.error_code, str(error))
+        if error.retryable:
+            retry_composition_later(job, error)
+        else:
+            fail(job, error.error_code, str(error))
     except ConfigurationError as error:
         postpone(job, error, delay=ACCOUNT_PAUSE_SECONDS, counted=False)
     return None
+
+
+def retry_composition_later(job: RenderJob, error: CompositionError) -> None:
+    """Postpone a job whose template met a passing fault, or fail it after MAX_SUBMIT_FAILURES."""
+    for connection in connections.all(initialized_only=True):  # the fault may have broken one
+        with suppress(AnyDatabaseError):  # a driver may refuse to close it twice
+            connection.close_if_unusable_or_obsolete()
+    failures = job.failures + 1
+    if failures < conf.max_submit_failures:
+        postpone(job, error)
+    else:
+        fail(job, error.error_code, f"Gave up after {failures} tries. The last one:\n\n{error}")
 
 
 def handle_create_error(job: RenderJob, error: DocRaptorError) -> None:

@@ -3,10 +3,10 @@
 import uuid
 
 import django.db.models.deletion
-import django.db.models.functions.datetime
 from django.conf import settings
 from django.db import migrations, models
 
+import django_docraptor.models.clock
 import django_docraptor.storage
 
 # What a key identifies its job by; and the accounts, so that both columns compare alike.
@@ -233,8 +233,7 @@ class Migration(migrations.Migration):
                 (
                     "created_at",
                     models.DateTimeField(
-                        db_default=django.db.models.functions.datetime.Now(),
-                        verbose_name="created at",
+                        db_default=django_docraptor.models.clock.Now(), verbose_name="created at"
                     ),
                 ),
                 (
@@ -314,6 +313,7 @@ class Migration(migrations.Migration):
                 ("params", models.JSONField(default=dict)),
                 ("language", models.CharField(blank=True, max_length=35)),
                 ("time_zone", models.CharField(blank=True, max_length=64)),
+                ("source_model", models.CharField(blank=True, max_length=255)),
                 ("revision", models.PositiveIntegerField(default=0)),
             ],
             options={
@@ -332,7 +332,7 @@ class Migration(migrations.Migration):
                     ),
                 ),
                 ("attempt", models.PositiveSmallIntegerField(default=0)),
-                ("at", models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),
+                ("at", models.DateTimeField(db_default=django_docraptor.models.clock.Now())),
                 ("kind", models.CharField(max_length=16)),
                 ("from_state", models.CharField(blank=True, max_length=16)),
                 ("to_state", models.CharField(max_length=16)),

@@ -24,7 +24,10 @@ class RenderInput(models.Model):
     options = models.JSONField(default=dict)
     params = models.JSONField(default=dict)
     language = models.CharField(max_length=35, blank=True)
+    # A name, or an offset such as "+02:00".
     time_zone = models.CharField(max_length=64, blank=True)
+    # Label of the source's class if it is a proxy.
+    source_model = models.CharField(max_length=255, blank=True)
     revision = models.PositiveIntegerField(default=0)
 
     objects = PrimaryDatabaseManager["RenderInput"]()

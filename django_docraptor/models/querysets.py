@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any, Self
 from django.contrib.contenttypes.models import ContentType
 from django.db import connections, models, router, transaction
 from django.db.models import Case, Count, Exists, F, OuterRef, Q, Subquery, When
-from django.db.models.functions import Coalesce, Length, Now
+from django.db.models.functions import Coalesce, Length
 
 from django_docraptor.models.accounts import Account
-from django_docraptor.models.clock import seconds_from_now
+from django_docraptor.models.clock import Now, seconds_from_now
+from django_docraptor.models.sources import source_key
 from django_docraptor.states import (
     ACTIVE_STATES,
     CIRCUIT_THRESHOLD,
@@ -104,7 +105,7 @@ class RenderJobQuerySet(models.QuerySet["RenderJob"]):
     def for_source(self, source: models.Model) -> Self:
         """Return the jobs of one source object."""
         content_type = ContentType.objects.get_for_model(source)
-        return self.filter(content_type=content_type, object_id=str(source.pk))
+        return self.filter(content_type=content_type, object_id=source_key(source))
 
     def with_input(self) -> Self:
         """Return the jobs with their inputs, for :func:`set_small_contents`.

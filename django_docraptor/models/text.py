@@ -1,4 +1,4 @@
-"""Internal. Make external text acceptable to every database."""
+"""Internal. Make external text acceptable to every database, and summarize errors in one line."""
 
 import re
 from collections.abc import Callable, Mapping
@@ -12,6 +12,10 @@ R = TypeVar("R")
 UNSTORABLE_CODES: Final = frozenset({1267, 1366, 3854, 3988})
 # Characters outside the Basic Multilingual Plane.
 ASTRAL: Final = re.compile("[\U00010000-\U0010ffff]")
+
+TRACEBACK: Final = "Traceback (most recent call last):"
+# What each line of an exception group starts with, by which its tracebacks are indented.
+GROUP_MARGIN: Final = re.compile(r"^ *[+|] ?", re.MULTILINE)
 
 
 def sanitize(value: Any) -> Any:
@@ -81,3 +85,19 @@ def _without_astral(text: str) -> str:
 
 def _without_non_ascii(text: str) -> str:
     return text.encode("ascii", "replace").decode()
+
+
+def summary_line(text: str) -> str:
+    """Return the line of an error that says what happened.
+
+    It is the first line, but of a traceback the one that names the exception, at its end. If the
+    exception's message has several lines, this is the first of them.
+    """
+    lines = text.strip().splitlines()
+    starts = [number for number, line in enumerate(lines) if line.strip(" +|").endswith(TRACEBACK)]
+    if not starts:
+        return lines[0] if lines else ""
+    end = lines[starts[-1] + 1 :]
+    if "Group" in lines[starts[0]]:
+        end = GROUP_MARGIN.sub("", "\n".join(end)).splitlines()
+    return next((line.strip() for line in end if line.strip() and line[0] != " "), lines[-1])

@@ -194,6 +194,16 @@ def test_history_lists_events_in_order(client: Client) -> None:
     assert lines[2].details == "x" * 300
 
 
+def test_history_summarizes_a_traceback_by_its_exception(client: Client) -> None:
+    """The line shows the exception; the folded details have the traceback."""
+    job = create_admin_job(State.FAILED, error_code="template_error")
+    note = 'Traceback (most recent call last):\n  File "a.py", line 1\nValueError: no total\n'
+    job.record_event(EventKind.FAILED, note=note)
+    line = client.get(job_url(job)).context["history"][-1]
+    assert line.summary == "ValueError: no total"
+    assert line.details == note.strip()
+
+
 def test_history_is_bounded(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     """Of a long history the last events are shown."""
     monkeypatch.setattr(jobs, "MAX_HISTORY_LINES", 2)

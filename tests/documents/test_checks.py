@@ -1,7 +1,10 @@
 """System checks of document classes: each mistake gives its own check ID, with a hint."""
 
+import importlib
+import sys
 from collections.abc import Callable, Iterator
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -21,17 +24,18 @@ Declare = Callable[..., type[Document[Any]]]
 @pytest.fixture
 def declare_document() -> Iterator[Declare]:
     """Return a function that declares a document with some attributes."""
-    labels: list[str] = []
+    documents: list[type[Document[Any]]] = []
 
     def make(**attributes: Any) -> type[Document[Any]]:
         body = {"model": Invoice, "template_name": "shop/invoice.html", **attributes}
         document: type[Document[Any]] = type("Checked", (Document,), body)
-        labels.append(document.label)
+        documents.append(document)
         return document
 
     yield make
-    for label in labels:
-        registry.unregister(label)
+    for document in documents:
+        registry.unregister(document.label)
+        document.label = "gone"  # the class stays until it is garbage-collected
     for signal in (document_completed, delivery_due):  # connected by `deliver_to`
         signal.disconnect(dispatch_uid="django_docraptor.delivery")
 
@@ -88,6 +92,115 @@ def test_each_mistake_has_its_check_id(
         f"django_docraptor.{number}" for number in expected
     ]
     assert all(message.hint and message.msg.startswith("Checked.") for message in messages)
+
+
+@pytest.fixture
+def write_module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Any]]:
+    """Return a function that writes modules of a package and imports them."""
+    monkeypatch.syspath_prepend(tmp_path)
+    labels = set(registry.all_documents())
+
+    def write(name: str, code: str) -> Any:
+        path = tmp_path / "warehouse" / f"{name}.py"
+        path.parent.mkdir(exist_ok=True)
+        (path.parent / "__init__.py").touch()
+        path.write_text(f"from django_docraptor import Document\n{code}")
+        return importlib.import_module(f"warehouse.{name}")
+
+    yield write
+    for label in set(registry.all_documents()) - labels:
+        registry.unregister(label)
+    for name in [name for name in sys.modules if name.partition(".")[0] == "warehouse"]:
+        del sys.modules[name]
+
+
+LISTING = "class Listing(Document):\n    template_name = 'shop/invoice.html'\n"
+
+
+@pytest.mark.check("E024")
+@pytest.mark.parametrize("first", ["documents", "reports"])
+def test_two_classes_of_one_label_are_reported(
+    write_module: Callable[..., Any], first: str
+) -> None:
+    """Two classes of one name in two modules are an error, which names both and the one in use."""
+    second = {"documents": "reports", "reports": "documents"}[first]
+    for name in (first, second):
+        write_module(name, LISTING)
+    (message,) = check_documents(None)
+    assert message.id == "django_docraptor.E024"
+    assert f"warehouse.{first}.Listing and warehouse.{second}.Listing" in message.msg
+    assert message.msg.endswith(f"with warehouse.{second}.Listing.")
+    registry.unregister("warehouse.Listing")
+    assert check_documents(None) == []
+
+
+@pytest.mark.check("E024")
+def test_two_nested_classes_of_one_label_are_reported(write_module: Callable[..., Any]) -> None:
+    """Two classes of one name in one module have one label, too."""
+    nested = "".join(f"    {line}\n" for line in LISTING.splitlines())
+    write_module("documents", f"class A:\n{nested}\nclass B:\n{nested}")
+    (message,) = check_documents(None)
+    assert "warehouse.documents.A.Listing and warehouse.documents.B.Listing" in message.msg
+
+
+def test_reloaded_class_is_not_reported(write_module: Callable[..., Any]) -> None:
+    """A reload declares the same class again, and so does a class of another app."""
+    module = write_module("documents", LISTING)
+    importlib.reload(module)
+    write_module("reports", LISTING.replace("Listing", "Other"))
+    assert check_documents(None) == []
+    assert registry.origins("warehouse.Listing") == ["warehouse.documents.Listing"]
+
+
+@pytest.mark.check("W008")
+@pytest.mark.parametrize(
+    ("attributes", "name", "right"),
+    [
+        ({"template_name": "", "template": "shop/invoice.html"}, "template", "template_name"),
+        ({"template_name": "", "tempalte_name": "a.html"}, "tempalte_name", "template_name"),
+        ({"filename": "a.pdf"}, "filename", "get_name()"),
+        ({"get_filename": lambda self: "a.pdf"}, "get_filename", "get_name()"),
+        ({"get_context_data": lambda self: {}}, "get_context_data", "get_context()"),
+        ({"get_contxt": lambda self: {}}, "get_contxt", "get_context()"),
+        ({"option": {}}, "option", "options"),
+    ],
+)
+def test_attribute_that_nothing_reads_is_reported(
+    declare_document: Declare, attributes: dict[str, Any], name: str, right: str
+) -> None:
+    """An attribute that has another name here is reported with that name."""
+    document = declare_document(**attributes)
+    messages = check_documents(None) if not document.label else check_document(document)
+    assert [(message.id, message.obj) for message in messages] == [
+        ("django_docraptor.W008", document)
+    ]
+    assert messages[0].msg == f"Checked.{name} is not an attribute that documents use."
+    assert messages[0].hint == f"Did you mean {right}?"
+
+
+@pytest.mark.parametrize(
+    "attributes",
+    [
+        {"template": "a.html"},  # beside template_name
+        {"get_context": lambda self: {}, "get_context_data": lambda self: {}},
+        {"get_name": lambda self: "a.pdf", "filename": "a.pdf"},
+        {"languages": ["de", "en"], "document_types": ["pdf"], "currency": "EUR", "_optoins": {}},
+    ],
+)
+def test_own_attributes_are_not_reported(
+    declare_document: Declare, attributes: dict[str, Any]
+) -> None:
+    """An attribute beside the right one is the class's own, and so is one of another name."""
+    assert check_document(declare_document(**attributes)) == []
+
+
+@pytest.mark.check("W008")
+def test_inherited_mistake_is_reported_once(declare_document: Declare) -> None:
+    """The attribute of a base class is reported for that class alone."""
+    base = declare_document(filename="a.pdf")
+    derived: type[Document[Any]] = type("Checked", (base,), {})
+    assert [message.id for message in check_document(base)] == ["django_docraptor.W008"]
+    assert check_document(derived) == []
 
 
 @pytest.mark.check("W005")

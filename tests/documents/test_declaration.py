@@ -1,14 +1,17 @@
 """Document classes: labels, job specs, rendering, permissions."""
 
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
+from datetime import timezone as fixed_zone
 from io import BytesIO
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 from django.contrib.auth import get_user_model
 from django.contrib.auth.models import User
-from django.core.exceptions import ValidationError
+from django.core.exceptions import ImproperlyConfigured, ValidationError
+from django.db.models.signals import post_save
 from django.test import Client
 from django.test.utils import isolate_apps
 from django.utils import timezone, translation
@@ -16,13 +19,15 @@ from django.utils.functional import SimpleLazyObject
 
 from django_docraptor import lifecycle, registry, shortcuts
 from django_docraptor.documents import Document
+from django_docraptor.lifecycle.composition import compose_request
 from django_docraptor.models import RenderInput, RenderJob
 from django_docraptor.sandbox import Sandbox
 from django_docraptor.shortcuts import JobSpec
 from django_docraptor.states import State
 from tests.apps.shop.documents import Broken, InvoicePDF
-from tests.apps.shop.models import Invoice
+from tests.apps.shop.models import Invoice, OverdueInvoice
 from tests.support.jobs import event_kinds, read_file, run_until_finished
+from tests.test_time_zones import Shifted
 
 pytestmark = pytest.mark.django_db
 
@@ -230,7 +235,11 @@ def test_requested_type_is_in_name_job_and_context(invoice: Invoice, locale_docu
 
 @pytest.mark.parametrize(
     ("place_of", "message"),
-    [({"language": "klingon"}, "klingon"), ({"time_zone": "Mars/Olympus"}, "Mars")],
+    [
+        ({"language": "klingon"}, "klingon"),
+        ({"time_zone": "Mars/Olympus"}, "Mars"),
+        ({"time_zone": "+25:00"}, r"'\+25:00' is not .* an offset such as '\+02:00'"),
+    ],
 )
 def test_invalid_language_or_time_zone_is_rejected(
     invoice: Invoice, place_of, message: str
@@ -275,7 +284,157 @@ def test_snapshot_is_not_rendered_by_the_worker(
     assert sandbox.ledger.create_calls == 1
 
 
+def test_class_without_template_cannot_be_enqueued(invoice: Invoice) -> None:
+    """The class and what it lacks are named; a base class of documents is not a document."""
+
+    class Untitled(Document[Invoice]):
+        """Its author has forgotten the template."""
+
+    class Emptied(InvoicePDF):
+        """A document is not registered as its base class."""
+
+        template_name = ""
+
+    for document in (Untitled, Emptied):
+        for function in (document.enqueue, document.preview_html, document.render_now):
+            with pytest.raises(ValidationError, match=rf"{document.__name__} has no template_name"):
+                function(invoice)
+    with pytest.raises(ImproperlyConfigured, match=r"Untitled\.on\(\) needs .*template_name"):
+        Untitled.on(post_save, sender=Invoice)
+    assert not RenderJob.objects.exists()
+
+
+def test_class_that_renders_without_template_makes_snapshots(invoice: Invoice) -> None:
+    """A class that overrides `render()` needs no template unless a worker renders it."""
+
+    class Plain(Document[Invoice]):
+        """No template."""
+
+        def render(self) -> str:
+            return f"<p>{self.source.number}</p>"
+
+    assert Plain.preview_html(invoice) == "<p>17</p>"
+    job = Plain.enqueue(invoice, snapshot=True)
+    assert RenderInput.objects.get(pk=job.pk).content == "<p>17</p>"
+    with pytest.raises(ValidationError, match="Plain has no template_name"):
+        Plain.enqueue(invoice)
+
+
 # --- rendering -------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def reminder_document(tmp_path, settings) -> Iterator[type[Document[Any]]]:
+    """A document whose template calls a method of a proxy, and prints a time."""
+    (tmp_path / "reminder.html").write_text(
+        "<p>{{ source.reminder }}</p>{% load tz %}{{ params.at|date:'H:i' }}"
+    )
+    settings.TEMPLATES = [settings.TEMPLATES[0] | {"DIRS": [tmp_path]}]
+
+    class Reminder(Document[Any]):
+        """Registered during the test."""
+
+        model = OverdueInvoice
+        template_name = "reminder.html"
+
+        def get_context(self) -> dict[str, Any]:
+            return {"params": {"at": datetime(2026, 1, 1, 12, tzinfo=UTC)}}
+
+    yield Reminder
+    registry.unregister(Reminder.label)
+
+
+def rendered_by_worker(job: RenderJob) -> str:
+    """Return the HTML that a worker would send for a job, without language and time zone."""
+    with timezone.override(None), translation.override("en"):
+        return compose_request(RenderJob.objects.select_related("input").get(pk=job.pk)).content
+
+
+@pytest.mark.parametrize("declared", [OverdueInvoice, Invoice, None])
+@pytest.mark.parametrize("given", [OverdueInvoice, Invoice])
+def test_worker_renders_a_proxy_as_the_preview_does(
+    invoice: Invoice, reminder_document, declared: Any, given: Any
+) -> None:
+    """A proxy's methods work in the worker if the class declares it or the source is one."""
+    reminder_document.model = declared
+    source = given.objects.get(pk=invoice.pk)
+    job = reminder_document.enqueue(source)
+    html = reminder_document.preview_html(source)
+    assert rendered_by_worker(job) == html
+    is_proxy = OverdueInvoice in (declared, given)
+    assert html == ("<p>Please pay 17</p>12:00" if is_proxy else "<p></p>12:00")
+    assert list(RenderJob.objects.for_source(invoice)) == [job]
+
+
+def test_source_without_its_proxy_is_loaded_as_the_declared_proxy(
+    invoice: Invoice, reminder_document
+) -> None:
+    """A lazy object, and a job that was enqueued by the label, have the proxy's methods."""
+    lazy = SimpleLazyObject(lambda: invoice)
+    html = reminder_document.preview_html(lazy)
+    assert html == "<p>Please pay 17</p>12:00"
+    assert rendered_by_worker(reminder_document.enqueue(lazy)) == html
+    label = reminder_document.label
+    job = shortcuts.enqueue(name="a.pdf", document=label, source=invoice)
+    assert rendered_by_worker(job) == html
+
+
+@pytest.mark.parametrize(
+    ("zone", "time"),
+    [
+        (fixed_zone(timedelta(hours=2)), "14:00"),
+        (fixed_zone(timedelta(hours=-9, minutes=-30)), "02:30"),
+        (timezone.get_fixed_timezone(345), "17:45"),
+        (ZoneInfo("Asia/Tokyo"), "21:00"),
+    ],
+    ids=str,
+)
+def test_worker_renders_in_the_time_zone_of_the_preview(
+    invoice: Invoice, reminder_document, zone: Any, time: str
+) -> None:
+    """The time zone is that in which the job was enqueued, also if it is a fixed offset."""
+    with timezone.override(zone):
+        html = reminder_document.preview_html(invoice)
+        job = reminder_document.enqueue(invoice)
+    assert html.endswith(time)
+    assert rendered_by_worker(job) == html
+
+
+def test_offset_can_be_requested(invoice: Invoice, reminder_document) -> None:
+    """An offset is a time zone of a class and of a call."""
+    reminder_document.time_zone = "+05:30"
+    for options, time in (({}, "17:30"), ({"time_zone": "-01:00"}, "11:00")):
+        html = reminder_document.preview_html(invoice, **options)
+        assert html.endswith(time)
+        assert rendered_by_worker(reminder_document.enqueue(invoice, **options)) == html
+
+
+def test_time_zone_that_cannot_be_stored_is_refused(invoice: Invoice, reminder_document) -> None:
+    """A time zone without name and with daylight saving is refused if a worker needs it."""
+    with timezone.override(Shifted(has_summer=True)):
+        with pytest.raises(ValidationError, match="neither a name nor a fixed offset") as caught:
+            reminder_document.enqueue(invoice)
+        assert list(caught.value.message_dict) == ["time_zone"]
+        assert reminder_document.enqueue(invoice, time_zone="Europe/Vienna")
+        assert reminder_document.enqueue(invoice, snapshot=True)
+
+
+def test_context_has_the_source_under_its_usual_names(invoice: Invoice) -> None:
+    """The source is also `object` and named after its model, as in Django's detail views."""
+    context = InvoicePDF(invoice).get_base_context()
+    assert [context[name] for name in ("source", "object", "invoice")] == [invoice] * 3
+    overdue = OverdueInvoice.objects.get(pk=invoice.pk)
+    context = InvoicePDF(overdue).get_base_context()
+    assert context["overdueinvoice"] is context["invoice"] is overdue
+    assert InvoicePDF(None).get_base_context()["object"] is None  # type: ignore[arg-type]
+
+
+def test_get_context_overrides_the_names_of_the_source(
+    invoice: Invoice, monkeypatch: pytest.MonkeyPatch, locale_document
+) -> None:
+    """What the class gives is not replaced by the source."""
+    monkeypatch.setattr(InvoicePDF, "get_context", lambda self: {"source": "mine", "invoice": 1})
+    assert "<h1>Invoice </h1>" in InvoicePDF(invoice).render()
 
 
 def test_render_has_source_and_params(invoice: Invoice) -> None:
@@ -389,15 +548,15 @@ def test_may_download_decides_for_users_who_are_logged_in(
 
 
 @pytest.mark.django_db(transaction=True)
-def test_fixed_offset_does_not_fail_the_document(
+def test_worker_restores_a_fixed_offset(
     sandbox: Sandbox, locale_document, invoice: Invoice
 ) -> None:
-    """A fixed offset, which no worker can find by name, is replaced by the project's time zone."""
+    """A fixed offset, which has no name, is restored."""
     with timezone.override(timezone.get_fixed_timezone(90)):
         job = locale_document.enqueue(invoice)
     lifecycle.submit()
     assert RenderJob.objects.get(pk=job.pk).state == State.QUEUED
-    assert locale_document.rendered[0][1] == "UTC"
+    assert locale_document.rendered[0][1] == "UTC+01:30"
 
 
 @pytest.mark.django_db(transaction=True)

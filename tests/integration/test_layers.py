@@ -14,7 +14,7 @@ DESIGN = ROOT.parent / "docs" / "explanation" / "design.md"
 # The rows of the design's table, top first. A name is a module or a package of the app. The package
 # itself is in none: it imports the public names from every layer, when they are first used.
 ROWS: list[set[str]] = [
-    {"exceptions", "signals", "states", "docraptor_api"},
+    {"exceptions", "signals", "states", "docraptor_api", "time_zones"},
     {"conf", "payloads"},
     {"client", "storage", "callback_urls", "spool", "assets", "runners"},
     {"preflight"},
@@ -145,4 +145,6 @@ def test_imports_inside_functions_are_found(tmp_path) -> None:
 def test_only_the_clock_uses_the_now_of_django(path: Path) -> None:
     """Django's Now is the session's local time on some databases; models.clock has ours."""
     if file_id(path) != "models/clock.py":
-        assert "django.db.models.functions.Now" not in {module for module, _ in imported_modules(path)}
+        assert "django.db.models.functions.Now" not in {
+            module for module, _ in imported_modules(path)
+        }

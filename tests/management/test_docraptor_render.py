@@ -218,6 +218,9 @@ def test_failed_job_is_summarised_in_one_line() -> None:
     """The line has the name, the error code and the first line; for a cancelled job its state."""
     job = RenderJob(name="a.pdf", error_code="rejected", errors="first\nsecond")
     assert failure_line(job) == "a.pdf: rejected: first"
+    errors = 'Traceback (most recent call last):\n  File "a.py", line 1\nValueError: no total\n'
+    job = RenderJob(name="a.pdf", error_code="template_error", errors=errors)
+    assert failure_line(job) == "a.pdf: template_error: ValueError: no total"
     assert failure_line(RenderJob(name="a.pdf", state=State.CANCELLED)) == "a.pdf: cancelled"
 
 

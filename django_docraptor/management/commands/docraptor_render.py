@@ -25,6 +25,7 @@ from django_docraptor.management.lookups import (
 )
 from django_docraptor.management.progress import print_progress
 from django_docraptor.models import RenderJob
+from django_docraptor.models.text import summary_line
 from django_docraptor.states import State
 
 # Seconds: between two queries, between two rounds of the engine, and in total.
@@ -188,8 +189,8 @@ def job_querysets(jobs: list[RenderJob]) -> Iterator[Any]:
 
 def failure_line(job: RenderJob) -> str:
     """Return a line about a failed or cancelled job."""
-    first_line = job.errors.strip().partition("\n")[0]
-    return f"{job.name}: {job.error_code or job.state}{': ' if first_line else ''}{first_line}"
+    reason = summary_line(job.errors)
+    return f"{job.name}: {job.error_code or job.state}{': ' if reason else ''}{reason}"
 
 
 def copy_result(job: RenderJob, directory: Path) -> str:
