@@ -4,10 +4,9 @@ from datetime import datetime
 
 from django.db import models
 from django.db.models import Exists, Q
-from django.db.models.functions import Now
 from django.utils.translation import gettext_lazy as _
 
-from django_docraptor.models.clock import seconds_from_now
+from django_docraptor.models.clock import Now, seconds_from_now
 from django_docraptor.models.events import RenderEvent
 from django_docraptor.models.jobs import RenderJob
 from django_docraptor.models.managers import PrimaryDatabaseManager

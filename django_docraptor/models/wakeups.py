@@ -4,10 +4,9 @@ For queues that store a row for each message: one message stands for all others 
 """
 
 from django.db import models
-from django.db.models.functions import Now
 from django.utils.translation import gettext_lazy as _
 
-from django_docraptor.models.clock import seconds_from_now
+from django_docraptor.models.clock import Now, seconds_from_now
 from django_docraptor.models.managers import PrimaryDatabaseManager
 
 

@@ -100,9 +100,7 @@ def test_page_of_a_cdn_does_not_fail_the_job(
     """A 403 or 404 page of a CDN is retried for as long as a 5xx, and the job completes."""
     job = submitted_job()
     times = MAX_STATUS_FAILURES - 1
-    sandbox.add_fault(
-        Fault(on="status", action="status", status_code=code, body=body, times=times)
-    )
+    sandbox.add_fault(Fault(on="status", action="status", status_code=code, body=body, times=times))
     assert run_until_finished(job).state == State.COMPLETED
     assert sandbox.ledger.status_calls == MAX_STATUS_FAILURES
 
