@@ -6,7 +6,6 @@ from typing import Final
 
 from django.conf import settings
 from django.core.exceptions import ValidationError
-from django.db import InterfaceError, OperationalError
 from django.utils import timezone, translation
 
 from django_docraptor import registry
@@ -15,15 +14,13 @@ from django_docraptor.callback_urls import callback_url
 from django_docraptor.conf import conf
 from django_docraptor.exceptions import ConfigurationError, DocRaptorError
 from django_docraptor.job_specs import check_engine_options
+from django_docraptor.lifecycle.isolation import PASSING_ERRORS
 from django_docraptor.models import RenderInput, RenderJob
 from django_docraptor.payloads import DocumentRequest
 from django_docraptor.preflight import check_content
 from django_docraptor.states import ErrorCode
 from django_docraptor.time_zones import text_to_zone
 
-# Database errors that may pass: a deadlock, a lock or statement timeout, a serialization failure, a
-# lost connection. Some drivers also report lasting ones so; these fail after MAX_SUBMIT_FAILURES.
-PASSING_ERRORS: Final = (OperationalError, InterfaceError)
 # Exceptions of queues that end a task in time, by name: no queue is imported here.
 TIME_LIMIT_ERRORS: Final = frozenset(
     {"billiard.exceptions.SoftTimeLimitExceeded", "rq.timeouts.JobTimeoutException"}

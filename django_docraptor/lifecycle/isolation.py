@@ -22,7 +22,8 @@ logger = logging.getLogger(__name__)
 Save = Callable[[RenderJob], object]
 ErrorHandler = Callable[[RenderJob, DocRaptorError], object]
 
-# A deadlock, a serialization failure, a lock timeout, a lost connection.
+# Database errors that may pass: a deadlock, a lock or statement timeout, a serialization failure, a
+# lost connection. Some drivers also report lasting ones so; each repetition is bounded.
 PASSING_ERRORS = (InterfaceError, OperationalError)
 # Seconds before each repetition: the first ones for conflicts, the last ones for a restart.
 RETRY_DELAYS = (0.05, 0.2, 1.0, 2.0, 4.0)
