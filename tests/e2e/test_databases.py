@@ -65,10 +65,11 @@ def run_suite(
 
 
 @pytest.mark.fault("X4")
+@pytest.mark.timeout(660)
 @pytest.mark.parametrize("kind", SERVERS)
 def test_engine_tests_pass_on_each_database(kind, suite_runs):
     """The tests that pass on SQLite pass on the servers, too."""
-    assert suite_runs[kind].popen.wait(240) == 0, suite_runs[kind].tail
+    assert suite_runs[kind].popen.wait(600) == 0, suite_runs[kind].tail
     [counts] = ElementTree.parse(suite_runs[kind].log.with_name(REPORT)).iter("testsuite")
     assert int(counts.get("tests", 0)) > 100
     assert [counts.get(word) for word in ("errors", "failures", "skipped")] == ["0", "0", "0"]
