@@ -261,9 +261,9 @@ class Document(Generic[S]):
         **kwargs: Unpack[DocumentOptions],
     ) -> str:
         """Return the HTML that would be sent now, in the document's language and time zone."""
-        cls._require_template()
         overrides: dict[str, Any] = {**kwargs}
         document = cls._build(source, overrides)
+        cls._require_template()
         with document._activate_locale(overrides):
             return document.render()
 
@@ -287,9 +287,9 @@ class Document(Generic[S]):
         **kwargs: Unpack[DocumentOptions],
     ) -> JobSpec:
         """Return the JobSpec of one document: the class's declarations and the given overrides."""
-        cls._require_template(in_worker=not snapshot)
         overrides: dict[str, Any] = {**kwargs}
         document = cls._build(source, overrides)
+        cls._require_template(in_worker=not snapshot)
         with document._activate_locale(overrides) as locale:
             values: dict[str, Any] = {
                 "document": cls.label,
