@@ -17,6 +17,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 @pytest.fixture(params=["UTC", "Asia/Tokyo", "America/St_Johns", "Etc/GMT+12"])
 def _connection_time_zone(request: pytest.FixtureRequest) -> Iterator[None]:
     """The zone in which Django stores times: ``DATABASES[…]["TIME_ZONE"]``."""
+
     def set_time_zone(name: str | None) -> None:
         connection.close()
         connection.settings_dict["TIME_ZONE"] = name
