@@ -1,6 +1,7 @@
 """The keywords of everything that enqueues: one truth, and a TypeError for each that is unknown."""
 
 import asyncio
+import inspect
 import re
 from collections.abc import Callable
 from dataclasses import MISSING, fields
@@ -121,8 +122,9 @@ def test_reference_lists_the_keywords_of_documents() -> None:
 
 def test_docstring_describes_the_keywords() -> None:
     """The docstring of ``enqueue`` describes each keyword, in the order of the fields."""
-    arguments = (enqueue.__doc__ or "").partition("Args:")[2].partition("Returns:")[0]
-    described = re.findall(r"^        (\w+): ", arguments, re.MULTILINE)
+    # Python 3.13 removes a docstring's indentation, which getdoc() does on every version.
+    arguments = (inspect.getdoc(enqueue) or "").partition("Args:")[2].partition("Returns:")[0]
+    described = re.findall(r"^    (\w+): ", arguments, re.MULTILINE)
     assert sorted(described) == sorted(field.name for field in fields(JobSpec))
 
 
