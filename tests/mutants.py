@@ -118,7 +118,7 @@ MUTATIONS = [
         "lifecycle/submission.py",
         ", durable=True",
         "",
-        f"{LIFECYCLE}/test_submission.py::test_prepare_refuses_to_run_in_a_transaction",
+        f"{LIFECYCLE}/test_submission_batches.py::test_prepare_refuses_to_run_in_a_transaction",
     ),
     Mutation(
         "send although the process was suspended since the intent",
@@ -186,7 +186,7 @@ MUTATIONS = [
         "lifecycle/submission.py",
         "                stop = 0.0",
         "                pass",
-        f"{LIFECYCLE}/test_submission.py::test_batch_is_bounded_by_bytes",
+        f"{LIFECYCLE}/test_submission_batches.py::test_batch_is_bounded_by_bytes",
     ),
     Mutation(
         "count no outage at all",
