@@ -16,13 +16,15 @@ class DocRaptorConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        """Import the checks, and every other app's ``documents`` module.
+        """Import the checks and every other app's ``documents`` module; connect the receiver.
 
         The package's own ``documents`` is not imported: it loads the engine, which a project
         without documents does not need.
         """
         from django_docraptor import checks  # noqa: F401 - models must be loaded first
+        from django_docraptor.discarded_files import connect_receiver
 
+        connect_receiver()
         for config in apps.get_app_configs():
             if config.name != self.name and module_has_submodule(config.module, "documents"):
                 import_module(f"{config.name}.documents")

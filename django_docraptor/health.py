@@ -4,7 +4,7 @@ For the status command, the admin and health checks. Nothing here changes a job.
 """
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
@@ -12,7 +12,13 @@ from typing import Any
 from django.db.models import Count, Min
 
 from django_docraptor.conf import conf
-from django_docraptor.models import Account, Heartbeat, RenderJob
+from django_docraptor.models import (
+    Account,
+    DiscardedFile,
+    Heartbeat,
+    RenderJob,
+    seconds_from_now,
+)
 from django_docraptor.models.clock import Now
 from django_docraptor.states import ACTIVE_STATES, State
 
@@ -20,6 +26,8 @@ from django_docraptor.states import ACTIVE_STATES, State
 HEARTBEAT_INTERVAL = 15.0
 # Default seconds by which a job may be overdue before it is a problem: several ticks.
 DEFAULT_MAX_LAG = 60.0
+# Seconds after which a file that should have been deleted is a problem.
+MAX_FILE_AGE = 24 * 3600.0
 
 _last_recorded: dict[str, float] = {}
 
@@ -40,10 +48,16 @@ class HealthReport:
     seconds_since_callback: float | None
     #: Accounts that are paused or submit nothing new, with the reason.
     restricted_accounts: Mapping[str, str]
+    #: Files of jobs that were deleted more than a day ago, which the storage has not deleted.
+    undeleted_files: int = 0
 
     def problems(self, max_lag: float = DEFAULT_MAX_LAG) -> list[str]:
         """Return one sentence per problem; empty if there is none."""
-        return [*self.lateness_problems(max_lag), *self._account_problems()]
+        return [
+            *self.lateness_problems(max_lag),
+            *self._account_problems(),
+            *self._file_problems(),
+        ]
 
     def to_json(self) -> dict[str, Any]:
         """Return the report as JSON-serializable data."""
@@ -74,6 +88,14 @@ class HealthReport:
     def _account_problems(self) -> list[str]:
         return [f"Account {name} {text}" for name, text in self.restricted_accounts.items()]
 
+    def _file_problems(self) -> Iterator[str]:
+        if count := self.undeleted_files:
+            files = "1 file of a deleted job" if count == 1 else f"{count} files of deleted jobs"
+            yield (
+                f"{files} could not be removed from the storage for more than a day. Allow this "
+                "site to delete there; the log has the storage's error."
+            )
+
 
 def health_report() -> HealthReport:
     """Read the state of the queue and the engine from the database."""
@@ -95,6 +117,9 @@ def health_report() -> HealthReport:
         seconds_since_worker=_seconds_since(heartbeat.worked_at, now),
         seconds_since_callback=_seconds_since(heartbeat.called_back_at, now),
         restricted_accounts=_restricted_accounts(),
+        undeleted_files=DiscardedFile.objects.filter(
+            discarded_at__lt=seconds_from_now(-MAX_FILE_AGE)
+        ).count(),
     )
 
 

@@ -1,9 +1,7 @@
 """Internal. Delete finished jobs after their retention period.
 
-Transactions are short, because the engine runs meanwhile. The transaction that deletes a row also
-inserts its file into ``DiscardedFile``. The file is deleted after the commit, then its entry. So a
-crash at any point leaves no COMPLETED row without its file and no forgotten file: the next run
-continues the list. Deleting a file twice is harmless, and so are concurrent runs.
+Transactions are short, because the engine runs meanwhile. ``discarded_files`` deletes the files: a
+crash at any point leaves no COMPLETED row without its file and no forgotten file.
 
 Never deleted are unfinished jobs, jobs with an unsent signal, and jobs whose hosted document is
 still public: without its row it could not be expired.
@@ -12,7 +10,6 @@ still public: without its row it could not be expired.
 import logging
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, TypeVar
@@ -20,7 +17,7 @@ from typing import Any, TypeVar
 from django.db import OperationalError, connections, router, transaction
 from django.db.models import Exists, Model, OuterRef, ProtectedError, Q, QuerySet, RestrictedError
 
-from django_docraptor import registry, spool
+from django_docraptor import discarded_files, registry
 from django_docraptor.conf import conf
 from django_docraptor.models import (
     DiscardedFile,
@@ -31,7 +28,6 @@ from django_docraptor.models import (
 )
 from django_docraptor.models.clock import Now
 from django_docraptor.states import FINAL_STATES, State
-from django_docraptor.storage import get_storage
 
 logger = logging.getLogger(__name__)
 
@@ -40,8 +36,6 @@ T = TypeVar("T")
 BATCH_SIZE = 200
 # Attempts at a transaction that the database aborts.
 MAX_TRIES = 3
-# Concurrent calls to the storage: each takes tens of milliseconds on S3.
-DELETE_THREADS = 8
 # Number of undeletable files after which a run stops deleting rows.
 MAX_FAILED_FILES = 100
 
@@ -148,7 +142,7 @@ def prune(
     Yields:
         The result of each batch. The caller may stop at any time.
     """
-    earlier_names = [file.name for file in DiscardedFile.objects.all()]
+    earlier_keys = list(discarded_files.deletable_files().values_list("pk", flat=True))
     failed_files = 0
     for limit in limits:
         for result in _prune_document(limit, batch_size):
@@ -156,8 +150,8 @@ def prune(
             yield result
             if failed_files >= MAX_FAILED_FILES:
                 return
-    for first in range(0, len(earlier_names), batch_size):
-        files = DiscardedFile.objects.filter(pk__in=earlier_names[first : first + batch_size])
+    for first in range(0, len(earlier_keys), batch_size):
+        files = DiscardedFile.objects.filter(pk__in=earlier_keys[first : first + batch_size])
         yield _delete_files(list(files))
 
 
@@ -254,46 +248,19 @@ def _delete_rows(rows: QuerySet[RenderJob]) -> tuple[int, list[DiscardedFile]]:
     with transaction.atomic(using=using):
         jobs = list(
             rows.select_for_update(skip_locked=can_skip_locked).values_list(
-                "pk", "storage", "file", "reserved_name"
+                "pk", *discarded_files.FILE_COLUMNS
             )
         )
-        files = {(name, alias) for _key, alias, *names in jobs for name in names if name}
-        discarded = [DiscardedFile(name=name, storage=alias) for name, alias in sorted(files)]
-        DiscardedFile.objects.bulk_create(discarded, ignore_conflicts=True)
-        RenderJob.objects.filter(pk__in=[key for key, *_rest in jobs]).only("pk").delete()
-    return len(jobs), discarded
+        recorded = discarded_files.record_files(columns for _key, *columns in jobs)
+        with discarded_files.files_recorded():
+            RenderJob.objects.filter(pk__in=[key for key, *_rest in jobs]).only("pk").delete()
+    return len(jobs), recorded
 
 
 def _delete_files(files: Sequence[DiscardedFile]) -> PruneResult:
-    """Delete files, then their entries."""
-    spool.remove(file.name for file in files)
-    with ThreadPoolExecutor(max_workers=DELETE_THREADS) as pool:
-        results = list(pool.map(_delete_file, files))
-    deleted = [file.name for file, is_deleted in zip(files, results, strict=True) if is_deleted]
-    DiscardedFile.objects.filter(pk__in=deleted).delete()
-    return PruneResult(files=len(deleted), failed_files=len(files) - len(deleted))
-
-
-def _delete_file(file: DiscardedFile) -> bool:
-    """Delete a file. Some storages raise if it does not exist.
-
-    Returns:
-        Whether it no longer exists.
-    """
-    try:
-        get_storage(file.storage).delete(file.name)
-    except Exception as error:  # noqa: BLE001 - storages raise whatever their library raises
-        if _may_exist(file):
-            logger.warning("Could not delete the file %s: %s", file.name, error)
-            return False
-    return True
-
-
-def _may_exist(file: DiscardedFile) -> bool:
-    try:
-        return bool(get_storage(file.storage).exists(file.name))
-    except Exception:  # noqa: BLE001 - as above, or the storage alias no longer exists
-        return True
+    """Delete files and count them."""
+    deleted = discarded_files.delete_files(files)
+    return PruneResult(files=deleted, failed_files=len(files) - deleted)
 
 
 def _none_if_forever(age: timedelta | None) -> timedelta | None:

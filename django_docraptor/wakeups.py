@@ -8,12 +8,13 @@ import logging
 import time
 from dataclasses import dataclass
 
-from django.db import close_old_connections, router, transaction
+from django.db import close_old_connections, router
 
-from django_docraptor import lifecycle
+from django_docraptor import discarded_files, lifecycle
 from django_docraptor.conf import conf
 from django_docraptor.health import record_heartbeat
 from django_docraptor.models import Heartbeat, RenderJob
+from django_docraptor.models.commits import on_commit_once
 from django_docraptor.runners import Step, get_runner
 from django_docraptor.states import POLLED_STATES, State
 
@@ -56,12 +57,7 @@ def notify_on_commit(step: Step) -> None:
     if conf.runner == "none":
         return
     using = router.db_for_write(RenderJob)
-    connection = transaction.get_connection(using)
-    notification = _PendingNotification(step)
-    # Django drops a hook when its savepoint rolls back. A hook that is still registered belongs to
-    # an enclosing or released savepoint, so it runs whenever our rows are committed.
-    if not any(hook == notification for _, hook, *_ in connection.run_on_commit):
-        transaction.on_commit(notification, using=using, robust=True)
+    on_commit_once(_PendingNotification(step), using=using)
 
 
 @dataclass(frozen=True)
@@ -126,7 +122,7 @@ def _poll() -> None:
 
 
 def tick() -> None:
-    """Run the safety net: recover abandoned work, then notify the steps that are due.
+    """Run the safety net: recover abandoned work, notify the steps that are due, delete files.
 
     If there is nothing to do, this is a single UPDATE.
     """
@@ -136,6 +132,7 @@ def tick() -> None:
     record_heartbeat("worked_at")
     record_heartbeat("ticked_at")
     dispatch()
+    discarded_files.delete_due_files()
 
 
 def dispatch() -> None:

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any, cast
 
 from django.contrib.contenttypes.models import ContentType
-from django.core.files.storage import Storage
 from django.db import router, transaction
 from django.db.models import F, FileField, Model, Q
 
@@ -149,17 +148,19 @@ def _update_field(job: RenderJob, source: Model, field: FileField, name: str) ->
         rows.update(**{field.attname: name})
         job.record_event(EventKind.DELIVERED, detail={"field": field.name, "file": name})
         if old_name and old_name != name:
-            storage = field.storage
             transaction.on_commit(
-                lambda: _delete(storage, old_name, job), using=rows.db, robust=True
+                lambda: _delete_replaced(field, old_name, job), using=rows.db, robust=True
             )
     return True
 
 
-def _delete(storage: Storage, name: str, job: RenderJob) -> None:
-    """Delete the replaced file. On failure an unused file remains."""
+def _delete_replaced(field: FileField, name: str, job: RenderJob) -> None:
+    """Delete the replaced file, unless another row uses it. On failure an unused file remains."""
+    rows = field.model._base_manager.using(router.db_for_write(field.model))
+    jobs = RenderJob.objects.filter(content_type_id=job.content_type_id, object_id=job.object_id)
     try:
-        storage.delete(name)
+        if not (rows.filter(**{field.attname: name}).exists() or jobs.filter(file=name).exists()):
+            field.storage.delete(name)
     except Exception:
         logger.exception("Job %s: could not delete the replaced file", job.pk)
 

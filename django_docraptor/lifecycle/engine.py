@@ -1,5 +1,6 @@
 """Internal. Run the whole engine by one call: for a management command, cron or a test."""
 
+from django_docraptor.discarded_files import delete_due_files
 from django_docraptor.lifecycle.downloading import download
 from django_docraptor.lifecycle.polling import poll
 from django_docraptor.lifecycle.reconciliation import reconcile
@@ -11,6 +12,7 @@ def run_once() -> int:
     """Run every step once.
 
     Returns:
-        The number of jobs and signals that were processed.
+        The number of jobs, signals and files that were processed.
     """
-    return sum((recover(), reconcile(), poll().claimed, download(), submit()))
+    steps = (recover(), reconcile(), poll().claimed, download(), submit(), delete_due_files())
+    return sum(steps)

@@ -75,18 +75,6 @@ class Migration(migrations.Migration):
             },
         ),
         migrations.CreateModel(
-            name="DiscardedFile",
-            fields=[
-                ("name", models.CharField(max_length=255, primary_key=True, serialize=False)),
-                ("storage", models.CharField(blank=True, max_length=64)),
-            ],
-            options={
-                "verbose_name": "discarded file",
-                "verbose_name_plural": "discarded files",
-                "base_manager_name": "objects",
-            },
-        ),
-        migrations.CreateModel(
             name="Heartbeat",
             fields=[
                 (
@@ -292,6 +280,35 @@ class Migration(migrations.Migration):
                 "verbose_name": "sent wake-up",
                 "verbose_name_plural": "sent wake-ups",
                 "base_manager_name": "objects",
+            },
+        ),
+        migrations.CreateModel(
+            name="DiscardedFile",
+            fields=[
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("name", models.CharField(max_length=255)),
+                ("storage", models.CharField(blank=True, max_length=64)),
+                ("may_be_missing", models.BooleanField(default=False)),
+                (
+                    "discarded_at",
+                    models.DateTimeField(db_default=django_docraptor.models.clock.Now()),
+                ),
+                ("due_at", models.DateTimeField(db_default=django_docraptor.models.clock.Now())),
+                ("failures", models.PositiveSmallIntegerField(default=0)),
+            ],
+            options={
+                "verbose_name": "discarded file",
+                "verbose_name_plural": "discarded files",
+                "base_manager_name": "objects",
+                "indexes": [models.Index(fields=["due_at"], name="docraptor_file_due")],
+                "constraints": [
+                    models.UniqueConstraint(fields=("name", "storage"), name="docraptor_file_name")
+                ],
             },
         ),
         migrations.CreateModel(

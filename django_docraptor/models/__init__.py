@@ -11,6 +11,7 @@ A project may use :class:`RenderJob` and read its ``events`` and ``input``; the 
 ``heartbeat``   the engine's last signs of life and its next wake-up
 ``wakeups``     wake-ups that were sent and that no worker has received yet
 ``files``       files of deleted jobs
+``commits``     run a function once after the current transaction
 ``sources``     the primary key of a source as text
 ``clock``       times by the database's clock
 ``managers``    a manager that reads from the primary database

@@ -3,14 +3,21 @@
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
+from django_docraptor.models.clock import Now
 from django_docraptor.models.managers import PrimaryDatabaseManager
 
 
 class DiscardedFile(models.Model):
-    """A stored file whose job was deleted; ``retention`` deletes it. Internal."""
+    """A stored file whose job was deleted; ``discarded_files`` deletes it. Internal."""
 
-    name = models.CharField(max_length=255, primary_key=True)
+    name = models.CharField(max_length=255)
     storage = models.CharField(max_length=64, blank=True)
+    # Whether the name was only reserved: there may be no file, and deleting a missing one can have
+    # effects, such as a marker in a bucket with versions.
+    may_be_missing = models.BooleanField(default=False)
+    discarded_at = models.DateTimeField(db_default=Now())
+    due_at = models.DateTimeField(db_default=Now())
+    failures = models.PositiveSmallIntegerField(default=0)
 
     objects = PrimaryDatabaseManager["DiscardedFile"]()
 
@@ -18,6 +25,10 @@ class DiscardedFile(models.Model):
         base_manager_name = "objects"
         verbose_name = _("discarded file")
         verbose_name_plural = _("discarded files")
+        indexes = [models.Index(fields=["due_at"], name="docraptor_file_due")]
+        constraints = [
+            models.UniqueConstraint(fields=["name", "storage"], name="docraptor_file_name")
+        ]
 
     def __str__(self) -> str:
         return self.name

@@ -8,6 +8,7 @@ from django.utils.translation import gettext_lazy as _
 
 from django_docraptor.models.clock import Now, seconds_from_now
 from django_docraptor.models.events import RenderEvent
+from django_docraptor.models.files import DiscardedFile
 from django_docraptor.models.jobs import RenderJob
 from django_docraptor.models.managers import PrimaryDatabaseManager
 
@@ -77,7 +78,9 @@ class Heartbeat(models.Model):
         """
         unfinished = RenderJob.objects.active()
         unsent = RenderEvent.objects.filter(signal_due_at__isnull=False)
-        idle = cls.objects.filter(~Exists(unfinished), ~Exists(unsent), pk=cls.KEY)
+        files = DiscardedFile.objects.filter(due_at__lte=Now())
+        is_idle = ~Exists(unfinished) & ~Exists(unsent) & ~Exists(files)
+        idle = cls.objects.filter(is_idle, pk=cls.KEY)
         return bool(idle.update(**dict.fromkeys(columns, Now())))
 
     @classmethod

@@ -105,6 +105,29 @@ def test_newer_document_replaces_an_older_one(
     assert field_content(invoice).endswith(newer.pk.hex.encode())
 
 
+@pytest.mark.parametrize("user", ["another invoice", "the job itself"])
+def test_replaced_file_is_kept_if_another_row_uses_it(
+    make_completed_job: MakeJob,
+    delivered_document,
+    invoice: Invoice,
+    media_dir: Path,
+    django_capture_on_commit_callbacks: Any,
+    user: str,
+) -> None:
+    """A copied invoice, or a job in the same storage, may use the file that is replaced."""
+    older, newer = make_completed_job(), make_completed_job()
+    RenderJob.objects.filter(pk=older.pk).update(created_at=seconds_from_now(-9))
+    delivered_document.deliver(older)
+    invoice.refresh_from_db()
+    if user == "another invoice":
+        Invoice.objects.create(number="18", pdf=invoice.pdf.name)
+    else:
+        RenderJob.objects.filter(pk=older.pk).update(file=invoice.pdf.name)
+    with django_capture_on_commit_callbacks(execute=True):
+        delivered_document.deliver(newer)
+    assert len(field_files(media_dir)) == 2
+
+
 def test_older_document_does_not_replace_a_newer_one(
     make_completed_job: MakeJob, delivered_document, invoice: Invoice, media_dir: Path
 ) -> None:

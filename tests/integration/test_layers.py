@@ -19,7 +19,7 @@ ROWS: list[set[str]] = [
     {"client", "storage", "callback_urls", "spool", "assets", "runners"},
     {"preflight"},
     {"models"},
-    {"registry", "health", "job_specs"},
+    {"registry", "health", "job_specs", "discarded_files"},
     {"lifecycle", "retention"},
     {"wakeups"},
     {"tasks", "django_tasks", "shortcuts"},

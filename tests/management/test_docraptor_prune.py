@@ -148,14 +148,14 @@ def test_invalid_argument_is_explained(arguments: list[str], message: str) -> No
 
 def test_interrupted_run_can_be_continued(documents_dir: Path, monkeypatch: Any) -> None:
     """After Ctrl-C the result is printed, and the next run deletes the rest."""
-    from django_docraptor import retention
+    from django_docraptor import discarded_files
 
     def interrupt(name: str) -> bool:
         raise KeyboardInterrupt
 
     finished_job()
     with monkeypatch.context() as patch:
-        patch.setattr(retention, "_delete_file", interrupt)
+        patch.setattr(discarded_files, "_delete_file", interrupt)
         assert prune("--older-than", "1").endswith("Interrupted; more may remain.\n")
     assert len(files_below(documents_dir)) == 1
     assert "1 files" in prune("--older-than", "1")

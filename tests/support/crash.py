@@ -32,7 +32,7 @@ ENGINE_POINTS = {
 PRUNE_POINTS = {
     "before_delete": ("django.db.models.query.QuerySet", "delete", "before"),
     "after_delete": ("django_docraptor.retention", "_delete_rows", "after"),
-    "after_file": ("django_docraptor.retention", "_delete_file", "after"),
+    "after_file": ("django_docraptor.discarded_files", "_delete_file", "after"),
 }
 KILLED = 137
 

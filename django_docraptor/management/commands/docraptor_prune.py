@@ -15,6 +15,7 @@ from django.core.management.base import BaseCommand, CommandError
 
 from django_docraptor import registry
 from django_docraptor.conf import MAX_DURATION, conf
+from django_docraptor.discarded_files import deletable_files
 from django_docraptor.management.arguments import non_negative_number, seconds
 from django_docraptor.management.progress import print_progress
 from django_docraptor.models import RenderJob
@@ -87,7 +88,8 @@ class Command(BaseCommand):
         """
         older_than, inputs = options["older_than"], options["inputs_older_than"]
         labels = [find_label(label) for label in dict.fromkeys(options["document"])]
-        if not (older_than is not None or inputs is not None or has_retention_policy(labels)):
+        has_policy = older_than is not None or inputs is not None or has_retention_policy(labels)
+        if not (has_policy or deletable_files().exists()):
             raise CommandError(
                 "No retention is configured, so all jobs are kept. Set DOCRAPTOR['RETENTION'] = "
                 '{"jobs": timedelta(days=365)}, or use --older-than DAYS.'

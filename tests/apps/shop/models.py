@@ -3,6 +3,9 @@
 from datetime import date
 from decimal import Decimal
 
+from django.conf import settings
+from django.contrib.contenttypes.fields import GenericRelation
+from django.contrib.contenttypes.models import ContentType
 from django.db import models
 
 
@@ -46,3 +49,37 @@ class ShopDayReport(DayReport):
 
     def __str__(self) -> str:
         return f"{self.shop} {self.day}"
+
+
+class Line(models.Model):
+    """A line of an invoice."""
+
+    invoice = models.ForeignKey(Invoice, on_delete=models.CASCADE, related_name="lines")
+    text = models.CharField(max_length=50)
+
+    def __str__(self) -> str:
+        return self.text
+
+
+class Label(models.Model):
+    """A label of any number of invoices."""
+
+    invoices = models.ManyToManyField(Invoice, related_name="labels")
+    text = models.CharField(max_length=50)
+
+    def __str__(self) -> str:
+        return self.text
+
+
+class Subscription(models.Model):
+    """A subscription whose jobs are deleted with it, and which is deleted with its customer."""
+
+    customer = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE)
+    jobs = GenericRelation("django_docraptor.RenderJob")
+
+    def __str__(self) -> str:
+        return f"Subscription {self.pk}"
+
+    def content_type(self) -> ContentType:
+        """Return the model's content type."""
+        return ContentType.objects.get_for_model(self)

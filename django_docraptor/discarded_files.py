@@ -1,0 +1,190 @@
+"""Internal. Delete the files of deleted jobs, whoever deletes the row.
+
+The transaction that deletes a row also inserts its file into ``DiscardedFile``, so a rollback keeps
+both. The file is deleted after the commit, then its entry. A crash in between, or a storage that
+refuses, leaves the entry: ticks and ``docraptor_prune`` continue the list. Deleting a file twice is
+harmless, and so are concurrent runs.
+"""
+
+import logging
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+from itertools import groupby
+from typing import Any, Final
+
+from django.db import router
+from django.db.models import F, Q, QuerySet
+from django.db.models.signals import pre_delete
+
+from django_docraptor import spool
+from django_docraptor.models import DiscardedFile, RenderJob, seconds_from_now
+from django_docraptor.models.clock import Now
+from django_docraptor.models.commits import on_commit_once
+from django_docraptor.states import FINAL_STATES, STORE_LEASE_SECONDS
+from django_docraptor.storage import get_storage
+
+logger = logging.getLogger(__name__)
+
+# Concurrent calls to the storage: each takes tens of milliseconds on S3.
+DELETE_THREADS: Final = 8
+# Files that are deleted before the time is checked again, and seconds after which the remaining
+# ones are left to a later run: a request may wait for them.
+BATCH_SIZE, RUN_SECONDS = 32, 2.0
+# Seconds until a file that the storage did not delete is tried again, doubled each time.
+RETRY_SECONDS, MAX_RETRY_SECONDS = 300.0, 86400.0
+# Columns of a job that say which files it has or may have.
+FILE_COLUMNS: Final = ("storage", "file", "reserved_name", "state")
+
+# Whether the files of the rows that are being deleted are already recorded.
+_are_recorded: ContextVar[bool] = ContextVar("are_recorded", default=False)
+
+
+def connect_receiver() -> None:
+    """Record the files of every job that Django deletes: by itself, in a queryset or a cascade."""
+    pre_delete.connect(
+        _record_files_of_row, sender=RenderJob, dispatch_uid="django_docraptor.discarded_files"
+    )
+
+
+def _record_files_of_row(instance: RenderJob, using: str, **kwargs: Any) -> None:
+    """Record the files that the row has now: the object may have been read earlier."""
+    if _are_recorded.get() or using != router.db_for_write(RenderJob):
+        return
+    if instance.is_public:
+        logger.warning(
+            "Job %s is deleted, but its hosted document stays public at DocRaptor. Call expire() "
+            "before you delete such a job.",
+            instance.pk,
+        )
+    rows = RenderJob.objects.filter(pk=instance.pk).select_for_update()
+    if record_files(rows.values_list(*FILE_COLUMNS)):
+        on_commit_once(_DeletionAfterCommit(), using=using)
+
+
+def record_files(rows: Iterable[tuple[Any, ...]]) -> list[DiscardedFile]:
+    """Record the files of jobs that the current transaction deletes.
+
+    Args:
+        rows: the FILE_COLUMNS of each job.
+    """
+    files = {}
+    for alias, file, reserved_name, state in rows:
+        if file:
+            files[file, alias] = DiscardedFile(name=file, storage=alias)
+        if reserved_name and reserved_name != file:
+            # A worker that is storing the file at this moment may yet save and then lose it.
+            delay = 0 if state in FINAL_STATES else STORE_LEASE_SECONDS
+            files[reserved_name, alias] = DiscardedFile(
+                name=reserved_name,
+                storage=alias,
+                may_be_missing=True,
+                due_at=seconds_from_now(delay),
+            )
+    recorded = [files[key] for key in sorted(files)]
+    DiscardedFile.objects.bulk_create(recorded, ignore_conflicts=True)
+    return recorded
+
+
+@contextmanager
+def files_recorded() -> Iterator[None]:
+    """Delete rows whose files were recorded by the caller, all by one statement."""
+    token = _are_recorded.set(True)
+    try:
+        yield
+    finally:
+        _are_recorded.reset(token)
+
+
+@dataclass(frozen=True)
+class _DeletionAfterCommit:
+    """Deletes files after the commit; equal to any other, so that a transaction has only one."""
+
+    def __call__(self) -> None:
+        try:
+            # The latest first: they are most likely this transaction's.
+            delete_due_files(order="-id")
+        except Exception:  # the transaction is committed, so its caller must not see an error
+            logger.exception("Could not delete files of deleted jobs; the next tick tries again")
+
+
+def delete_due_files(*, order: str = "due_at") -> int:
+    """Delete the files that are due, as many as a short time allows.
+
+    Returns:
+        The number of files that no longer exist.
+    """
+    deleted, stop = 0, time.monotonic() + RUN_SECONDS
+    due = DiscardedFile.objects.filter(due_at__lte=Now()).order_by(order)
+    while (files := list(due[:BATCH_SIZE])) and time.monotonic() < stop:
+        deleted += delete_files(files)  # none of them is due any more
+    return deleted
+
+
+def deletable_files() -> QuerySet[DiscardedFile]:
+    """Return the files that may be deleted now, also those that the storage refused just before."""
+    return DiscardedFile.objects.filter(Q(due_at__lte=Now()) | Q(failures__gt=0))
+
+
+def delete_files(files: Sequence[DiscardedFile]) -> int:
+    """Delete files, then their entries; postpone those that the storage does not delete.
+
+    Returns:
+        The number of files that no longer exist.
+    """
+    spool.remove(file.name for file in files)
+    if len(files) == 1:
+        results = [_delete_file(files[0])]
+    else:
+        with ThreadPoolExecutor(max_workers=DELETE_THREADS) as pool:
+            results = list(pool.map(_delete_file, files))
+    outcomes = list(zip(files, results, strict=True))
+    deleted = [file for file, is_deleted in outcomes if is_deleted]
+    _entries(deleted).delete()
+    remaining = sorted((file for file, is_deleted in outcomes if not is_deleted), key=_failures)
+    for failures, alike in groupby(remaining, _failures):
+        delay = min(MAX_RETRY_SECONDS, RETRY_SECONDS * 2.0 ** min(failures, 16))
+        _entries(list(alike)).update(failures=F("failures") + 1, due_at=seconds_from_now(delay))
+    return len(deleted)
+
+
+def _failures(file: DiscardedFile) -> int:
+    return file.failures
+
+
+def _entries(files: Sequence[DiscardedFile]) -> QuerySet[DiscardedFile]:
+    """Return the rows of files, which may have been inserted without reading their keys."""
+    names_by_alias: dict[str, list[str]] = {}
+    for file in files:
+        names_by_alias.setdefault(file.storage, []).append(file.name)
+    conditions = [
+        Q(storage=alias, name__in=names) for alias, names in sorted(names_by_alias.items())
+    ]
+    return DiscardedFile.objects.filter(Q(*conditions, _connector=Q.OR) if files else Q(pk=None))
+
+
+def _delete_file(file: DiscardedFile) -> bool:
+    """Delete a file. Some storages raise if it does not exist.
+
+    Returns:
+        Whether it no longer exists.
+    """
+    try:
+        storage = get_storage(file.storage)
+        if not file.may_be_missing or storage.exists(file.name):
+            storage.delete(file.name)
+    except Exception as error:  # noqa: BLE001 - storages raise whatever their library raises
+        if _may_exist(file):
+            logger.warning("Could not delete the file %s: %s", file.name, error)
+            return False
+    return True
+
+
+def _may_exist(file: DiscardedFile) -> bool:
+    try:
+        return bool(get_storage(file.storage).exists(file.name))
+    except Exception:  # noqa: BLE001 - as above, or the storage alias no longer exists
+        return True
