@@ -187,6 +187,10 @@ class Conf:
     max_in_flight = Setting(30, _positive_number(int))
     #: Consecutive failed submissions after which a job fails.
     max_submit_failures = Setting(20, _positive_number(int))
+    #: Seconds from the first of consecutive failures until a job gives up: 3 days.
+    retry_for: Setting[float] = Setting(
+        259_200, _positive_number(int, float, maximum=MAX_DURATION.total_seconds())
+    )
     #: What to do if an attempt's outcome is unknown and DocRaptor's log never lists it.
     unconfirmed: Setting[str | None] = Setting(None, _unconfirmed_policy)
     #: Directory for downloaded files until the storage has them.

@@ -163,6 +163,11 @@ class Migration(migrations.Migration):
                         default=0, verbose_name="consecutive failures"
                     ),
                 ),
+                (
+                    "failing_since",
+                    models.DateTimeField(blank=True, null=True, verbose_name="failing since"),
+                ),
+                ("refused_since", models.DateTimeField(blank=True, null=True)),
                 ("revision", models.PositiveIntegerField(default=0)),
                 ("attempt", models.PositiveSmallIntegerField(default=0, verbose_name="attempt")),
                 ("sent_at", models.DateTimeField(blank=True, null=True, verbose_name="sent at")),

@@ -53,6 +53,8 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 ANY_ROW = Q()
+# Columns of a job whose last step succeeded.
+NO_FAILURES: Mapping[str, Any] = {"failures": 0, "failing_since": None, "refused_since": None}
 # Columns with text of DocRaptor, of a template or a storage, which may lose a character. In an ID
 # or a file's name, each character counts.
 EXTERNAL_TEXT_COLUMNS = frozenset({"errors", "message"})
@@ -66,7 +68,8 @@ class RenderJob(models.Model):
     """One document to be generated. Read it freely, but change it only through ``shortcuts``.
 
     ``move()``, ``move_all()``, ``update_leased()``, ``record_event()``, ``unchanged_q``,
-    ``claimed_at``, ``attempt_age`` and ``is_past_deadline`` are internal.
+    ``claimed_at``, ``attempt_age``, ``failing_seconds``, ``refused_seconds`` and
+    ``is_past_deadline`` are internal.
     """
 
     id: "Key" = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
@@ -99,7 +102,11 @@ class RenderJob(models.Model):
     due_at = models.DateTimeField(_("due at"), null=True, blank=True)
     lease_token = models.CharField(max_length=32, blank=True)
     deadline_at = models.DateTimeField(_("deadline"), null=True, blank=True)
+    # Consecutive failures; since when; and since when DocRaptor itself has refused without another
+    # failure in between. Only time decides; the number is the exponent of the back-off.
     failures = models.PositiveSmallIntegerField(_("consecutive failures"), default=0)
+    failing_since = models.DateTimeField(_("failing since"), null=True, blank=True)
+    refused_since = models.DateTimeField(null=True, blank=True)
 
     # Incremented together with the input's when a newer request updates the job; a difference shows
     # that the two were not read together.
@@ -246,9 +253,22 @@ class RenderJob(models.Model):
     @property
     def attempt_age(self) -> float:
         """Seconds between sending the current attempt and claiming this object."""
-        if self.claimed_at is None or self.sent_at is None:
+        return self._seconds_since(self.sent_at)
+
+    @property
+    def failing_seconds(self) -> float:
+        """Seconds between the first of the consecutive failures and claiming this object."""
+        return self._seconds_since(self.failing_since)
+
+    @property
+    def refused_seconds(self) -> float:
+        """Seconds between the first of the consecutive refusals and claiming this object."""
+        return self._seconds_since(self.refused_since)
+
+    def _seconds_since(self, time: datetime | None) -> float:
+        if self.claimed_at is None or time is None:
             return 0.0
-        return (self.claimed_at - self.sent_at).total_seconds()
+        return (self.claimed_at - time).total_seconds()
 
     @property
     def is_past_deadline(self) -> bool:
@@ -301,7 +321,7 @@ class RenderJob(models.Model):
         from_state = self._state_before(to_state)
         if to_state in FINAL_STATES:
             changes |= {"due_at": None, "finished_at": Now()}
-        changes = sanitize({"lease_token": "", "failures": 0, **changes, "state": to_state})
+        changes = sanitize({"lease_token": "", **NO_FAILURES, **changes, "state": to_state})
         rows = RenderJob.objects.filter(pk=self.pk, state=from_state, attempt=self.attempt)
         if require_lease:
             rows = rows.filter(lease_token=self.lease_token)
