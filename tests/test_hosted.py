@@ -48,7 +48,8 @@ def test_production_document_must_be_requested(sandbox: Sandbox) -> None:
 def test_document_ends_after_its_download_limit(sandbox: Sandbox) -> None:
     """After the last allowed download the URL gets 404."""
     options = {"hosted_download_limit": 1}
-    url = render_hosted_now(name="hello.pdf", content=HTML, options=options).public_url
+    hosted = render_hosted_now(name="hello.pdf", content=HTML, test=False, options=options)
+    url = hosted.public_url
     assert [fetch(url)[0], fetch(url)[0]] == [200, 404]
 
 

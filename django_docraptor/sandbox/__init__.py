@@ -7,6 +7,7 @@ It communicates with the application only over HTTP and imports nothing from it:
 
 from typing import TYPE_CHECKING, Any
 
+from django_docraptor.sandbox import recorded
 from django_docraptor.sandbox.faults import Fault, FaultError
 from django_docraptor.sandbox.ledger import ApiCall, Ledger, LedgerEntry
 from django_docraptor.sandbox.remote import RemoteSandbox, RemoteSandboxError
@@ -25,6 +26,7 @@ __all__ = [
     "RemoteSandboxError",
     "Sandbox",
     "SettingError",
+    "recorded",
 ]
 
 

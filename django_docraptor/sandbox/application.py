@@ -5,6 +5,7 @@ Turns a request into the response that DocRaptor would give. `server` handles so
 """
 
 import threading
+import time
 import uuid
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
@@ -13,7 +14,7 @@ from werkzeug.exceptions import HTTPException
 from werkzeug.routing import Map, Rule
 from werkzeug.wrappers import Request, Response
 
-from django_docraptor.sandbox import fault_responses, responses
+from django_docraptor.sandbox import fault_responses, recorded, responses
 from django_docraptor.sandbox.callbacks import CallbackSender
 from django_docraptor.sandbox.canned import canned_pdf, canned_xlsx
 from django_docraptor.sandbox.documents import COMPLETED, Document, DocumentStore
@@ -27,11 +28,13 @@ from django_docraptor.sandbox.request_parsing import get_api_key, parse_options,
 from django_docraptor.sandbox.responses import ApiError
 from django_docraptor.sandbox.settings import Settings
 
-Listing = Callable[[list[Document], Mapping[str, str]], object]
+Listing = Callable[[list[Document], Mapping[str, str], Settings], object]
 
 # DocRaptor's documentation and its clients' examples use this key.
 SHARED_TEST_KEY = "YOUR_API_KEY_HERE"
 UNLIMITED = 1 << 62
+# Whatever the call allows.
+HOSTED_TEST_DOWNLOADS = 5
 
 ROUTES = Map(
     [
@@ -68,14 +71,17 @@ class Application:
         Raises:
             DropConnectionError: a fault ends the connection.
         """
+        started = time.monotonic()
         self.store.record_call(to_api_call(request))
         try:
             response = self._dispatch(request)
         except ApiError as error:
             response = responses.xml_error_response(error.status, error.reasons)
-        except HTTPException as error:
-            response = responses.xml_error_response(error.code or 500, [error.name])
+        except HTTPException:
+            # Not the API but the web site answers other paths and methods, whatever the key.
+            response = responses.marketing_page()
         response.headers.setdefault("X-Request-Id", str(uuid.uuid4()))
+        response.headers.setdefault("X-Runtime", f"{time.monotonic() - started:.6f}")
         return response
 
     def _dispatch(self, request: Request) -> Response:
@@ -107,7 +113,7 @@ class Application:
         required_key = self.settings.api_key
         is_valid = required_key in (None, key) or (key == SHARED_TEST_KEY and test)
         if not key or not is_valid:
-            raise ApiError(401, "Unauthorized: the API key is missing or wrong")
+            raise ApiError(401, recorded.BAD_KEY)
         return key
 
     def _get_document(self, request: Request, document_id: str) -> Document | None:
@@ -121,13 +127,18 @@ class Application:
         self, request: Request, *, asynchronous: bool = False, hosted: bool = False
     ) -> Response:
         self.store.increment("create_calls")
-        options = parse_options(request)
+        try:
+            options = parse_options(request)
+        except ApiError:
+            self._authenticate(request, test=True)
+            raise
         self._authenticate(request, test=options.test)
         document = Document(
             options=options,
             asynchronous=asynchronous or options.asynchronous,
-            hosted=hosted,
-            base_url=request.host_url.rstrip("/"),
+            hosted=hosted or options.hosted,
+            base_url=self.settings.download_url_base or request.host_url.rstrip("/"),
+            ip_address=request.remote_addr or "",
         )
         fault = self._trigger_fault("create", document)
         if fault is not None and not fault.takes_effect:
@@ -146,7 +157,7 @@ class Application:
             self.store.add_rejected(document, reasons)
             raise ApiError(422, *reasons)
         if not self.store.accept(document, self.settings.max_concurrent):
-            raise ApiError(403, "Too many simultaneous documents. Please try again later.")
+            raise ApiError(403, recorded.TOO_MANY_REQUESTS)
 
     def _create_response(self, document: Document) -> Response:
         if document.asynchronous:
@@ -199,7 +210,7 @@ class Application:
         if fault is not None and not fault.takes_effect:
             return self._with_fault(fault, lambda: Response(b""))
         if document is None or document.download_id != download_id:
-            raise ApiError(error_status, "Invalid download id")
+            raise ApiError(error_status, recorded.BAD_DOWNLOAD_KEY)
         # Count the download first: a response that gets lost counts, too.
         response = self._take_download(document, fault, error_status)
         return self._with_fault(fault, lambda: response)
@@ -208,10 +219,10 @@ class Application:
         self, document: Document, fault: Fault | None, error_status: int
     ) -> Response:
         if document.state != COMPLETED:
-            raise ApiError(error_status, "The document is not finished")
+            raise ApiError(error_status, "The requested document has not completed.")
         output = self.store.take_download(document, self._download_limit(document))
         if output is None:
-            raise ApiError(error_status, "The document cannot be downloaded any more")
+            raise ApiError(error_status, recorded.BAD_DOWNLOAD_KEY)
         if fault is not None and fault.action == "wrong_type":
             output = _output_of_other_type(document.options, output)
         return responses.file_response(output, document.options.name)
@@ -222,13 +233,15 @@ class Application:
             return self.settings.download_limit
         if options.hosted_expires_at and options.hosted_expires_at <= datetime.now(UTC):
             return 0
+        if options.test:
+            return HOSTED_TEST_DOWNLOADS
         limit = options.hosted_download_limit
         return UNLIMITED if limit is None else limit
 
     def _expire(self, request: Request, download_id: str) -> Response:
         document = self._get_document(request, download_id)
         if document is None or not document.hosted or document.download_id != download_id:
-            raise ApiError(400, "Invalid download id")
+            raise ApiError(400, recorded.BAD_DOWNLOAD_KEY)
         self.store.expire(document)
         return responses.json_response({"status": "expired"})
 
@@ -253,7 +266,7 @@ class Application:
         listed = self._without_omitted(visible)
         fault = self.faults.trigger("logs", *_fault_labels(listed), actions=RESPONSE_ACTIONS)
         return self._with_fault(
-            fault, lambda: responses.json_response(listing(listed, request.args))
+            fault, lambda: responses.json_response(listing(listed, request.args, self.settings))
         )
 
     def _without_omitted(self, documents: list[Document]) -> list[Document]:
@@ -274,7 +287,7 @@ def _fault_labels(documents: list[Document]) -> list[str]:
 
 def _status_response(document: Document | None, status_id: str) -> Response:
     if document is None or document.status_id != status_id or not document.asynchronous:
-        raise ApiError(404, "Invalid status id")
+        raise ApiError(403, recorded.FOREIGN_STATUS)
     return responses.json_response(responses.status_data(document))
 
 

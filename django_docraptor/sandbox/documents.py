@@ -32,12 +32,16 @@ class Document:
     hosted: bool = False
     # URL by which the client reached the sandbox, for the download URL.
     base_url: str = ""
+    # Address that the create call came from.
+    ip_address: str = ""
     accepted: bool = True
     # Two unrelated opaque strings, as at DocRaptor.
     status_id: str = field(default_factory=lambda: str(uuid.uuid4()))
     download_id: str = field(default_factory=lambda: uuid.uuid4().hex)
     state: str = QUEUED
     reasons: tuple[str, ...] = ()
+    # What rendering complained of without failing.
+    warnings: tuple[str, ...] = ()
     created_at: datetime = field(default_factory=lambda: datetime.now(UTC))
     started_at: datetime | None = None
     finished_at: datetime | None = None
@@ -61,6 +65,11 @@ class Document:
         """Whether the document finished without a file, in whatever state."""
         return self.finished_at is not None and self.state != COMPLETED
 
+    @property
+    def billed(self) -> bool:
+        """Whether DocRaptor bills the document: accepted, no test, and not failed."""
+        return self.accepted and not self.options.test and not self.has_failed
+
     def ledger_entry(self) -> LedgerEntry:
         """Return the document's ledger entry."""
         return LedgerEntry(
@@ -71,7 +80,7 @@ class Document:
             asynchronous=self.asynchronous,
             hosted=self.hosted,
             status_id=self.status_id,
-            billed=self.accepted and not self.options.test and not self.has_failed,
+            billed=self.billed,
             state=self.state,
             created_at=self.created_at,
             finished_at=self.finished_at,
@@ -160,6 +169,8 @@ class DocumentStore:
         with self._lock:
             document.accepted = False
             self._add(document)
+            # The log says so: nothing was read and nothing was made of it.
+            document.input_size = 0
             self._finish(document, FAILED, tuple(reasons))
 
     def _add(self, document: Document) -> None:
@@ -174,6 +185,14 @@ class DocumentStore:
             if document in self._active:
                 document.state = WORKING
                 document.started_at = datetime.now(UTC)
+
+    def is_beyond(self, document: Document, limit: int) -> bool:
+        """Return whether `limit` billed documents were accepted before this production document."""
+        with self._lock:
+            if document.options.test or document not in self._active:
+                return False
+            earlier = self._documents[: self._documents.index(document)]
+            return sum(other.billed for other in earlier) >= limit
 
     def fail(self, document: Document, reasons: tuple[str, ...], state: str = FAILED) -> None:
         """Mark a document as failed, or as another final state that stands for a failure."""

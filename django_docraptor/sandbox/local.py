@@ -33,6 +33,10 @@ class Sandbox:
         list_unfinished: bool = True,
         canned_bytes: int = 0,
         callback_hosts: tuple[str, ...] = (),
+        other_time_forms: str = "ignore",
+        download_url_base: str = "",
+        document_limit: int | None = None,
+        refusal: str = "",
         synchronous_limit: float = 60.0,
         asynchronous_limit: float = 600.0,
     ) -> None:
@@ -49,6 +53,10 @@ class Sandbox:
             list_unfinished=list_unfinished,
             canned_bytes=canned_bytes,
             callback_hosts=callback_hosts,
+            other_time_forms=other_time_forms,
+            download_url_base=download_url_base,
+            document_limit=document_limit,
+            refusal=refusal,
             synchronous_limit=synchronous_limit,
             asynchronous_limit=asynchronous_limit,
         )

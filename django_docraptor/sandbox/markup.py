@@ -1,4 +1,4 @@
-"""Parse HTML with the standard library: tables, relative URLs and unclosed tags."""
+"""Parse HTML with the standard library: tables, relative URLs and malformed tags."""
 
 import re
 from collections.abc import Sequence
@@ -9,9 +9,22 @@ VOID_ELEMENTS = frozenset(
     {"area", "base", "br", "col", "embed", "hr", "img", "input", "link", "meta", "source"}
     | {"track", "wbr"}
 )
+# Their content has elements of its own.
+FOREIGN_ELEMENTS = frozenset({"svg", "math"})
+OTHER_ELEMENTS = """
+a abbr acronym address article aside audio b bdi bdo big blockquote body button canvas caption
+center cite code colgroup data datalist dd del details dfn dialog dir div dl dt em fieldset
+figcaption figure font footer form frame frameset h1 h2 h3 h4 h5 h6 head header hgroup html i
+iframe ins kbd label legend li main map mark marquee menu meter nav noframes noscript object ol
+optgroup option output p param picture pre progress q rp rt ruby s samp script search section
+select slot small span strike strong style sub summary sup table tables tbody td template textarea
+tfoot th thead time title tr tt u ul var video
+"""
+KNOWN_ELEMENTS = VOID_ELEMENTS | FOREIGN_ELEMENTS | frozenset(OTHER_ELEMENTS.split())
 URL_ATTRIBUTES = {"img": "src", "script": "src", "link": "href", "iframe": "src", "source": "src"}
 CSS_URL = re.compile(r"url\(\s*['\"]?\s*([^'\")\s]+)", re.IGNORECASE)
-ABSOLUTE_URL = re.compile(r"[a-z][a-z0-9+.-]*:|//|#", re.IGNORECASE)
+# Without a base URL, a protocol-relative URL names no scheme and so no server.
+ABSOLUTE_URL = re.compile(r"[a-z][a-z0-9+.-]*:|#", re.IGNORECASE)
 
 Attributes = Sequence[tuple[str, str | None]]
 
@@ -83,24 +96,35 @@ class _UrlReader(HTMLParser):
             self.urls += CSS_URL.findall(data)
 
 
-class _BalanceReader(HTMLParser):
+class _FaultReader(HTMLParser):
+    """Find the first fault, in the words of libxml2, which DocRaptor quotes."""
+
     def __init__(self) -> None:
         super().__init__(convert_charrefs=True)
         self.open_tags: list[str] = []
-        self.mismatched_tag = ""
+        self.fault = ""
 
     def handle_starttag(self, tag: str, attrs: Attributes) -> None:
+        self._check_tag(tag)
         if tag not in VOID_ELEMENTS:
             self.open_tags.append(tag)
 
     def handle_startendtag(self, tag: str, attrs: Attributes) -> None:
-        """Ignore self-closing tags."""
+        self._check_tag(tag)
+
+    def _check_tag(self, tag: str) -> None:
+        is_foreign = not FOREIGN_ELEMENTS.isdisjoint(self.open_tags)
+        # A custom element's name has a hyphen.
+        if not (tag in KNOWN_ELEMENTS or "-" in tag or is_foreign):
+            self.fault = self.fault or f"Tag {tag} invalid"
 
     def handle_endtag(self, tag: str) -> None:
-        if tag in VOID_ELEMENTS or self.mismatched_tag:
+        if tag in VOID_ELEMENTS or self.fault:
             return
-        if not self.open_tags or self.open_tags.pop() != tag:
-            self.mismatched_tag = tag
+        if not self.open_tags:
+            self.fault = f"Unexpected end tag : {tag}"
+        elif (opened := self.open_tags.pop()) != tag:
+            self.fault = f"Opening and ending tag mismatch: {opened} and {tag}"
 
 
 def extract_tables(html: str) -> list[Table]:
@@ -125,9 +149,11 @@ def _is_absolute(url: str) -> bool:
     return ABSOLUTE_URL.match(url.strip()) is not None
 
 
-def first_unclosed_tag(html: str) -> str:
-    """Return the first tag that is not closed where it should be, or an empty string."""
-    reader = _BalanceReader()
+def first_fault(html: str) -> str:
+    """Return the first unknown, misplaced or unclosed tag as a sentence, or an empty string."""
+    reader = _FaultReader()
     reader.feed(html)
     reader.close()
-    return reader.mismatched_tag or (reader.open_tags[-1] if reader.open_tags else "")
+    if reader.open_tags and not reader.fault:
+        return f"Premature end of data in tag {reader.open_tags[-1]}"
+    return reader.fault

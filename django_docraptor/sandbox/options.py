@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from django_docraptor.sandbox.markup import find_relative_urls, first_unclosed_tag
+from django_docraptor.sandbox import recorded
+from django_docraptor.sandbox.markup import find_relative_urls, first_fault
 
 DOCUMENT_TYPES = ("pdf", "xls", "xlsx")
 MAX_TEXT_LENGTH = 200
@@ -21,7 +22,8 @@ FORM_KEY = re.compile(r"doc\[(\w+)\](?:\[(\w+)\])?")
 class Options:
     """Options of one create call. Unknown options are ignored, as DocRaptor does."""
 
-    name: str
+    # None: the call did not name the document, which DocRaptor accepts.
+    given_name: str | None
     document_type: str
     content: str
     url: str
@@ -31,11 +33,19 @@ class Options:
     ignore_resource_errors: bool
     javascript: bool
     referrer: str
+    # Added to the User-Agent with which the sandbox fetches `url`.
+    user_agent_token: str
     callback_url: str
     asynchronous: bool
+    hosted: bool
     hosted_download_limit: int | None
     hosted_expires_at: datetime | None
     prince_options: dict[str, Any]
+
+    @property
+    def name(self) -> str:
+        """The document's name; empty if it has none."""
+        return self.given_name or ""
 
     @property
     def content_sha256(self) -> str:
@@ -65,7 +75,7 @@ def options_from_form(form: Mapping[str, str]) -> Options:
 def _parse_options(data: Mapping[str, Any]) -> Options:
     prince = data.get("prince_options")
     return Options(
-        name=_string(data, "name"),
+        given_name=None if data.get("name") is None else str(data["name"]),
         document_type=_string(data, "document_type") or _string(data, "type"),
         content=_string(data, "document_content"),
         url=_string(data, "document_url"),
@@ -77,8 +87,10 @@ def _parse_options(data: Mapping[str, Any]) -> Options:
         ignore_resource_errors=_boolean(data, "ignore_resource_errors", True),
         javascript=_boolean(data, "javascript", False),
         referrer=_string(data, "referrer"),
+        user_agent_token=_string(data, "user_agent_token"),
         callback_url=_string(data, "callback_url"),
         asynchronous=_boolean(data, "async", False),
+        hosted=_boolean(data, "hosted", False),
         hosted_download_limit=_integer(data, "hosted_download_limit"),
         hosted_expires_at=_time(data, "hosted_expires_at"),
         prince_options=prince if isinstance(prince, dict) else {},
@@ -124,34 +136,33 @@ def parse_time(text: str) -> datetime:
 def validation_errors(options: Options) -> list[str]:
     """Return DocRaptor's error messages for these options; empty if they are valid."""
     return [
-        *_name_errors(options.name),
+        *_name_errors(options.given_name),
         *_type_errors(options.document_type),
         *_tag_errors(options.tag),
         *_content_errors(options),
     ]
 
 
-def _name_errors(name: str) -> list[str]:
-    errors = [] if name.strip() else ["Name can't be blank"]
-    if len(name) > MAX_TEXT_LENGTH:
-        errors.append(f"Name is too long (maximum is {MAX_TEXT_LENGTH} characters)")
-    return errors
+def _name_errors(name: str | None) -> list[str]:
+    """Return the errors of a name, which may be missing but not blank."""
+    if name is None:
+        return []
+    errors = [] if name.strip() else [recorded.NAME_BLANK]
+    return errors if len(name) <= MAX_TEXT_LENGTH else [*errors, recorded.NAME_TOO_LONG]
 
 
 def _type_errors(document_type: str) -> list[str]:
     if not document_type:
-        return ["Document type can't be blank"]
+        return [recorded.TYPE_BLANK]
     if document_type not in DOCUMENT_TYPES:
-        return ["Document type is not included in the list"]
+        return [recorded.TYPE_UNKNOWN]
     if document_type == "xls":
         return ["The sandbox does not support xls. Please use xlsx."]
     return []
 
 
 def _tag_errors(tag: str) -> list[str]:
-    if len(tag) > MAX_TEXT_LENGTH:
-        return [f"Tag is too long (maximum is {MAX_TEXT_LENGTH} characters)"]
-    return []
+    return [recorded.TAG_TOO_LONG] if len(tag) > MAX_TEXT_LENGTH else []
 
 
 def _content_errors(options: Options) -> list[str]:
@@ -159,7 +170,7 @@ def _content_errors(options: Options) -> list[str]:
         return [] if options.url else ["Document content can't be blank"]
     errors = []
     if not options.prince_options.get("baseurl") and find_relative_urls(options.content):
-        errors.append("File system access is not allowed")
-    if options.strict == "html" and (tag := first_unclosed_tag(options.content)):
-        errors.append(f"Document Malformed: <{tag}> is not closed properly")
+        errors.append(recorded.FILE_ACCESS)
+    if options.strict == "html" and (fault := first_fault(options.content)):
+        errors.append(recorded.malformed(fault))
     return errors

@@ -9,6 +9,8 @@ from collections.abc import Collection
 from http.client import HTTPConnection, HTTPException, HTTPResponse, HTTPSConnection
 from urllib.parse import SplitResult, urlsplit
 
+from django_docraptor.sandbox import recorded
+
 TIMEOUT_SECONDS = 10.0
 MAX_RESPONSE_BYTES = 64 * 1024
 MAX_SOURCE_BYTES = 20 * 1024 * 1024
@@ -73,19 +75,21 @@ def _connect(parts: SplitResult) -> HTTPConnection:
     return connection_class(parts.hostname or "", parts.port, timeout=TIMEOUT_SECONDS)
 
 
-def fetch_document_url(url: str, referrer: str = "") -> str:
+def fetch_document_url(url: str, referrer: str = "", user_agent_token: str = "") -> str:
     """Return the HTML at a `document_url` of this machine.
 
     Raises:
         FetchError: the URL is on another machine, or its HTML cannot be fetched.
     """
-    reason = "Error downloading document content from supplied url."
+    reason = recorded.SOURCE_ERROR
     if urlsplit(url).scheme == "https":
         reason = f"SSL {reason}"
     if not is_allowed_url(url):
         raise FetchError(f"{reason} The sandbox only fetches URLs of its own machine.")
     try:
         headers = {"Referer": referrer} if referrer else {}
+        if user_agent_token:
+            headers["User-Agent"] = f"{USER_AGENT} {user_agent_token}"
         status, body = send_request("GET", url, headers=headers, limit=MAX_SOURCE_BYTES + 1)
     except (OSError, HTTPException, ValueError) as error:
         raise FetchError(reason) from error

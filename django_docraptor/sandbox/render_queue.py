@@ -5,6 +5,7 @@ Decides when a document is rendered and which fault affects it. Handles no reque
 
 import logging
 
+from django_docraptor.sandbox import recorded
 from django_docraptor.sandbox.callbacks import CallbackSender
 from django_docraptor.sandbox.documents import Document, DocumentStore
 from django_docraptor.sandbox.faults import Fault, FaultList
@@ -14,9 +15,6 @@ from django_docraptor.sandbox.scheduler import Scheduler
 from django_docraptor.sandbox.settings import Settings
 
 logger = logging.getLogger(__name__)
-
-UNKNOWN_ERROR = "Document creation failed due to unknown reasons."
-TIMEOUT_ERROR = "Timeout trying to create {} from document content."
 
 
 class RenderQueue:
@@ -66,11 +64,19 @@ class RenderQueue:
 
     def _start_and_validate(self, document: Document) -> bool:
         self._store.start(document)
-        reasons = validation_errors(document.options)
+        reasons = self._refusals(document) or validation_errors(document.options)
         if reasons:
             # Late validation: the asynchronous create call has already returned 200.
             self._store.fail(document, tuple(reasons))
         return not reasons
+
+    def _refusals(self, document: Document) -> list[str]:
+        """Return why the account may not have this document; empty if it may."""
+        if self._settings.refusal:
+            return [self._settings.refusal]
+        limit = self._settings.document_limit
+        is_over = limit is not None and self._store.is_beyond(document, limit)
+        return [recorded.OVER_LIMIT] if is_over else []
 
     def _trigger_fault(self, document: Document) -> Fault | None:
         return self._faults.trigger("render", document.options.tag, document.options.name)
@@ -94,7 +100,7 @@ class RenderQueue:
         self._callback_sender.schedule(document)
 
     def _time_out(self, document: Document) -> None:
-        self._store.fail(document, (TIMEOUT_ERROR.format(document.options.document_type),))
+        self._store.fail(document, (recorded.timeout(document.options.document_type),))
 
     def _render(self, document: Document, fault: Fault | None) -> None:
         if fault is not None and fault.action == "fail":
@@ -107,6 +113,6 @@ class RenderQueue:
         except Exception:
             # A renderer may raise any exception, but the document must finish.
             logger.exception("Rendering failed")
-            self._store.fail(document, (UNKNOWN_ERROR,))
+            self._store.fail(document, (recorded.UNKNOWN_REASONS,))
         else:
             self._store.complete(document, output)

@@ -28,7 +28,7 @@ def render(options: Options, settings: Settings) -> Output:
     """
     try:
         if options.url and not options.content:
-            content = fetch_document_url(options.url, options.referrer)
+            content = fetch_document_url(options.url, options.referrer, options.user_agent_token)
             options = replace(options, content=content)
         return _render(options, settings)
     except (FetchError, PdfError, NoTableError) as error:

@@ -37,6 +37,16 @@ def _escape(text: str) -> str:
     return escape(text.translate(CONTROL_CHARACTERS))
 
 
+def marketing_page() -> Response:
+    """Return what DocRaptor's web site shows for an unknown address: a page for people."""
+    text = (
+        "<!DOCTYPE html>\n<html lang=en><head><meta charset=utf-8><title>DocRaptor: HTML to PDF"
+        "</title></head><body><h1>Page not found</h1><p>This is the sandbox's stand-in for"
+        " DocRaptor's web site. Only the API's own paths and methods exist here.</p></body></html>"
+    )
+    return Response(text, 404, content_type="text/html; charset=utf-8")
+
+
 def json_response(data: object, status: int = 200) -> Response:
     """Return a JSON response."""
     return Response(json.dumps(data), status, content_type="application/json; charset=utf-8")
@@ -93,9 +103,10 @@ def log_entry(document: Document) -> dict[str, Any]:
     return {
         "id": document.download_id,
         "status_id": document.status_id,
-        "name": options.name,
+        "name": options.given_name,
         "document_type": options.document_type,
         "document_url": options.url or None,
+        "ip_address": document.ip_address,
         "test": options.test,
         "tag": options.tag or None,
         "success": document.state == COMPLETED,
@@ -105,10 +116,10 @@ def log_entry(document: Document) -> dict[str, Any]:
         "created_at": _format_time(document.created_at),
         "generation_time": _generation_seconds(document),
         "input_size": document.input_size,
-        "output_size": document.output_size or None,
+        "output_size": document.output_size,
         "prince_options": options.prince_options,
         "validation_errors": "\n".join(document.reasons) or None,
-        "generation_log": None,
+        "generation_log": "\n".join(_generation_log(document)),
     }
 
 
@@ -116,6 +127,17 @@ def doc_entry(document: Document) -> dict[str, Any]:
     """Return the document's entry in docs.json."""
     entry = log_entry(document)
     return {key: entry[key] for key in ("id", "name", "document_type", "test", "created_at")}
+
+
+def _generation_log(document: Document) -> list[str]:
+    """Return Prince's messages: type, place and text, separated by bars."""
+    if document.started_at is None:
+        return []
+    lines = ["msg|inf||Loading document..."]
+    lines += [f"msg|wrn||{warning}" for warning in document.warnings]
+    if document.state == COMPLETED:
+        return [*lines, "msg|inf||Converting document..."]
+    return [*lines, *(f"msg|err||{reason}" for reason in document.reasons)]
 
 
 def _format_time(time: datetime) -> str:

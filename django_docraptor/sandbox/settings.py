@@ -3,6 +3,8 @@
 from dataclasses import dataclass, fields
 
 RENDERERS = ("weasyprint", "canned")
+OTHER_TIME_FORMS = ("ignore", "empty", "reject")
+CHOICES = {"renderer": RENDERERS, "other_time_forms": OTHER_TIME_FORMS}
 
 # An int is a valid number of seconds; a bool is not.
 NUMBER = (int, float)
@@ -15,6 +17,10 @@ TYPES: dict[str, tuple[type, ...]] = {
     "list_unfinished": (bool,),
     "canned_bytes": (int,),
     "callback_hosts": (tuple, list),
+    "other_time_forms": (str,),
+    "download_url_base": (str,),
+    "document_limit": (int, type(None)),
+    "refusal": (str,),
     "synchronous_limit": NUMBER,
     "asynchronous_limit": NUMBER,
 }
@@ -44,6 +50,15 @@ class Settings:
     canned_bytes: int = 0
     # Hosts that callbacks may be sent to, in addition to this machine.
     callback_hosts: tuple[str, ...] = ()
+    # What a log does with a time in another form than DocRaptor's `2015-01-01 00:00:00 UTC`.
+    # ignore: no filter. empty: an empty page. reject: 400.
+    other_time_forms: str = "ignore"
+    # Beginning of download URLs, such as http://docraptor.com; empty: as the client calls us.
+    download_url_base: str = ""
+    # Documents that the account's plan allows; more fail. Test documents do not count.
+    document_limit: int | None = None
+    # Why all documents fail, such as `recorded.ACCOUNT_CANCELED`; empty: they do not.
+    refusal: str = ""
     # Seconds after which DocRaptor kills a document.
     synchronous_limit: float = 60.0
     asynchronous_limit: float = 600.0
@@ -77,5 +92,5 @@ def _check(name: str, value: object) -> None:
         raise SettingError(f"{name}: {value!r} is not of type {expected}")
     if isinstance(value, NUMBER) and value < 0:
         raise SettingError(f"{name}: {value!r} is below zero")
-    if name == "renderer" and value not in RENDERERS:
-        raise SettingError(f"renderer: {value!r} is not one of {', '.join(RENDERERS)}")
+    if name in CHOICES and value not in CHOICES[name]:
+        raise SettingError(f"{name}: {value!r} is not one of {', '.join(CHOICES[name])}")

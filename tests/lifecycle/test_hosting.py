@@ -34,7 +34,7 @@ def hosted_job(**options) -> RenderJob:
 
 def test_hosted_job_completes_without_a_download(sandbox: Sandbox, documents_dir) -> None:
     """A hosted document is public at the row's URL, and is neither downloaded nor stored."""
-    job = hosted_job(hosted_download_limit=1)
+    job = hosted_job(hosted_download_limit=1, test=False)
     assert job.state == State.COMPLETED
     assert (job.file.name, job.file_size, job.number_of_pages) == ("", None, 1)
     assert job.is_public

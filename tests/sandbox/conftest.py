@@ -68,6 +68,7 @@ class _CallbackHandler(_Handler):
 class _PageHandler(_Handler):
     def do_GET(self):
         self.server.paths.append(self.path)
+        self.server.agents.append(self.headers["User-Agent"])
         self.send_response(200 if self.path == "/source" else 302)
         self.send_header("Location", "/source")
         body = b"<p>fetched</p>"
@@ -98,7 +99,7 @@ def callback_server():
 
 @pytest.fixture
 def web_page():
-    """A server with a page at /source and redirects to it; records the requested `paths`."""
+    """A server with a page at /source and redirects to it; records `paths` and `agents`."""
     with _serve(_PageHandler) as server:
-        server.paths = []
+        server.paths, server.agents = [], []
         yield server

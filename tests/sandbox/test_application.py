@@ -2,6 +2,8 @@
 
 import threading
 import xml.etree.ElementTree as ElementTree
+from datetime import UTC
+from email.utils import parsedate_to_datetime
 
 import pytest
 
@@ -27,10 +29,13 @@ def test_synchronous_create_returns_the_file(client):
     assert "filename*=UTF-8''Rechnung%20" in response.headers["Content-Disposition"]
 
 
-def test_every_response_has_a_request_id(client):
-    """Successes and errors have the header X-Request-Id."""
-    for response in (client.create("/docs"), client.status("unknown")):
-        assert response.headers["X-Request-Id"]
+@pytest.mark.parametrize("path", ["/docs.json", "/status/unknown", "/no-such-path"])
+def test_every_response_has_date_request_id_and_runtime(client, path):
+    """Successes, errors and pages of the web site have DocRaptor's headers."""
+    headers = client.send("GET", path).headers
+    assert parsedate_to_datetime(headers["Date"]).tzinfo is UTC
+    assert headers["X-Request-Id"]
+    assert float(headers["X-Runtime"]) >= 0
 
 
 def test_async_option_makes_a_document_asynchronous(client):
@@ -67,7 +72,7 @@ def test_status_and_download_ids_are_not_interchangeable(client):
     status_id = client.create().json()["status_id"]
     download_id = client.finish(status_id)["download_id"]
     assert status_id != download_id
-    assert client.status(download_id).status_code == 404
+    assert client.status(download_id).status_code == 403
     assert client.send("GET", f"/download/{status_id}").status_code == 400
 
 
@@ -236,11 +241,21 @@ def test_only_hosted_documents_can_be_expired(client):
     assert client.send("GET", f"/hosted/{plain}").status_code == 404
 
 
-def test_unknown_paths_and_methods_get_xml_errors(client):
-    """404 and 405 have XML bodies, too."""
-    assert client.send("GET", "/nothing").status_code == 404
-    assert xml_errors(client.send("GET", "/nothing"))
-    assert client.send("GET", "/docs").status_code == 405
+@pytest.mark.parametrize("auth", [None, ("a-key", ""), ("wrong", "")])
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        *(("GET", "/nothing"), ("GET", "/docs"), ("POST", "/v2/async_docs"), ("GET", "/")),
+        *(("PUT", "/status/1"), ("POST", "/download/1"), ("GET", "/expire/1"), ("GET", "/docs/")),
+    ],
+)
+def test_wrong_path_or_method_gets_the_web_site(client, sandbox, method, path, auth):
+    """The web site answers what is not the API's: 404, as HTML, whatever the key."""
+    sandbox.change_settings(api_key="a-key")
+    response = client.send(method, path, auth=auth)
+    assert response.status_code == 404
+    assert response.headers["Content-Type"].startswith("text/html")
+    assert "<h1>" in response.text
 
 
 def test_calls_are_recorded_without_credentials(client, sandbox):

@@ -15,11 +15,14 @@ GOOD = {"name": "a", "type": "pdf", "document_content": "<p>x</p>"}
 
 
 @pytest.mark.parametrize(
-    ("change", "starts"),
+    ("change", "expected"),
     [
         ({}, []),
         ({"name": "x" * 200, "tag": "x" * 200}, []),
-        ({"name": None}, ["Name can't be blank"]),
+        ({"name": None}, []),
+        ({"name": ""}, ["Name can't be blank"]),
+        ({"name": "invoices/2026/11.pdf"}, []),
+        ({"type": None}, ["Document type can't be blank"]),
         ({"name": "x" * 201}, ["Name is too long (maximum is 200 characters)"]),
         ({"type": ""}, ["Document type can't be blank"]),
         ({"type": "odt"}, ["Document type is not included in the list"]),
@@ -27,16 +30,32 @@ GOOD = {"name": "a", "type": "pdf", "document_content": "<p>x</p>"}
         ({"document_content": ""}, ["Document content can't be blank"]),
         ({"document_content": "", "document_url": "http://localhost/"}, []),
         ({"document_content": "<p>x"}, []),
-        ({"document_content": "<p>x", "strict": "html"}, ["Document Malformed: <p> is not closed"]),
-        ({"document_content": "<i><b>x</i></b>", "strict": "html"}, ["Document Malformed: <i>"]),
+        (
+            {"document_content": "<p>x", "strict": "html"},
+            ["Document Malformed: Premature end of data in tag p"],
+        ),
+        (
+            {"document_content": "<i><b>x</i></b>", "strict": "html"},
+            ["Document Malformed: Opening and ending tag mismatch: b and i"],
+        ),
+        (
+            {"document_content": "<p>x</p></b>", "strict": "html"},
+            ["Document Malformed: Unexpected end tag : b"],
+        ),
+        (
+            {"document_content": "<p><herp>x</herp></p>", "strict": "html"},
+            ["Document Malformed: Tag herp invalid"],
+        ),
+        ({"document_content": "<herp>x</herp>"}, []),
+        ({"document_content": "<my-tag>x</my-tag>", "strict": "html"}, []),
+        ({"document_content": "<svg><path d=''/><g></g></svg>", "strict": "html"}, []),
         ({"document_content": "<p>a<br>b<hr/></p>", "strict": "html"}, []),
     ],
 )
-def test_validation_errors_match_docraptor(change, starts):
+def test_validation_errors_match_docraptor(change, expected):
     """Each invalid option has its error, and valid options have none."""
     errors = validation_errors(options_from_json(GOOD | change))
-    assert len(errors) == len(starts)
-    assert all(error.startswith(start) for error, start in zip(errors, starts, strict=True))
+    assert errors == expected
 
 
 @pytest.mark.parametrize(
@@ -48,7 +67,8 @@ def test_validation_errors_match_docraptor(change, starts):
         ("<style>p { background: url('a.png') }</style>", True),
         ("<p style='background: url(a.png)'>", True),
         ("<base href='https://a.test/'><img src='/logo.png'>", False),
-        ("<img src='https://a.test/x.png'><img src='//a.test/x.png'>", False),
+        ("<img src='https://a.test/x.png'>", False),
+        ("<img src='//a.test/x.png'>", True),
         ("<img src='data:image/png;base64,AA=='><a href='/page'>x</a><img>", False),
         ("<style>use { fill: url(#gradient) }</style>", False),
     ],
