@@ -17,9 +17,9 @@ from django.utils import timezone, translation
 from django_docraptor.callback_urls import build_absolute_url
 from django_docraptor.exceptions import ConfigurationError, DocRaptorError
 from django_docraptor.models import RenderInput, RenderJob
+from django_docraptor.names import file_name
 from django_docraptor.responses import CONTENT_TYPES
 from django_docraptor.states import State
-from django_docraptor.storage import add_extension
 from django_docraptor.time_zones import text_to_zone
 
 __all__ = ["AttachmentError", "attach", "build_message", "document_url", "notify_owner"]
@@ -58,13 +58,8 @@ def attach(message: EmailMessage, job: RenderJob, *, max_bytes: int = MAX_ATTACH
     if job.state != State.COMPLETED or not job.file:
         raise AttachmentError(f"Job {job.pk} is {job.state}; only a completed job has a document.")
     content = _read(job, max_bytes)
-    message.attach(_attachment_name(job), content, CONTENT_TYPES[job.document_type])
-
-
-def _attachment_name(job: RenderJob) -> str:
-    """Return the file name on one line: a line break would end the header."""
-    name = " ".join(add_extension(job.name, job.document_type).split())
-    return "".join(letter for letter in name if letter.isprintable())
+    name = file_name(job.name, job.document_type)
+    message.attach(name, content, CONTENT_TYPES[job.document_type])
 
 
 def _read(job: RenderJob, max_bytes: int) -> bytes:

@@ -1,18 +1,23 @@
-"""Internal. Choose the storage and the name of a document's file.
+"""Internal. Choose the storage of a document's file, and ask it for an expiring URL.
 
 A job may name an alias of ``STORAGES``. Otherwise the alias ``"docraptor"`` is used if it exists,
-or else ``"default"``. Knows only Django's storage API, no third-party storage.
+or else ``"default"``. Imports no third-party storage; knows the options with which those of
+django-storages sign URLs.
 """
 
-import uuid
-from datetime import datetime
+import logging
+from collections.abc import Iterator
+from datetime import timedelta
 from typing import Any
+from urllib.parse import parse_qsl, urlsplit
 
 from django.core.files.storage import Storage, storages
 from django.core.signals import setting_changed
 from django.db.models import FileField
 from django.db.models.fields.files import FieldFile
 from django.utils.functional import LazyObject, empty
+
+logger = logging.getLogger(__name__)
 
 DOCUMENT_STORAGE_ALIAS = "docraptor"
 
@@ -83,16 +88,49 @@ def _reset_document_storage(*, setting: str, **kwargs: Any) -> None:
 setting_changed.connect(_reset_document_storage, dispatch_uid="django_docraptor.storage")
 
 
-def add_extension(name: str, document_type: str) -> str:
-    """Return the name with the document type's extension."""
-    extension = f".{document_type}"
-    return name if name.lower().endswith(extension) else name + extension
+def signed_url(storage: Any, name: str, *, disposition: str, seconds: int) -> str:
+    """Return an expiring URL of a file, which is served with the given Content-Disposition header.
 
+    Args:
+        storage: may sign URLs with its own parameters.
+        name: of the file.
+        disposition: with the name for the reader; a storage's own name is a number.
+        seconds: until the URL expires.
 
-def storage_name(job_id: uuid.UUID, attempt: int, extension: str, created_at: datetime) -> str:
-    """Return the storage name of an attempt's file.
-
-    It is the same on every retry and contains no user input. The name can be derived from the
-    job's ID: the storage itself must be private.
+    Returns:
+        Blank if the storage's URLs are permanent, or do not carry the header: then stream the file.
     """
-    return f"docraptor/{created_at:%Y/%m}/{job_id.hex}-{attempt}.{extension}"
+    if not getattr(storage, "querystring_auth", True):  # django-storages' option for signed URLs
+        return ""
+    # Its S3 storage does not sign URLs of a custom domain without a CloudFront key.
+    if getattr(storage, "custom_domain", None) and not getattr(storage, "cloudfront_signer", True):
+        return ""
+    for options in _url_options(storage, disposition, seconds):
+        try:
+            url = storage.url(name, **options)
+        except TypeError:  # the storage has other options
+            continue
+        except Exception:
+            logger.exception("The storage could not sign a URL; the file is streamed")
+            return ""
+        if disposition in dict(parse_qsl(urlsplit(url).query)).values():
+            return str(url)
+    return ""
+
+
+def _url_options(storage: Any, disposition: str, seconds: int) -> Iterator[dict[str, Any]]:
+    """Yield the options of ``url()`` for S3, CloudFront, Azure and Google Cloud Storage."""
+    azure = {"parameters": {"content_disposition": disposition}, "expire": seconds}
+    if hasattr(storage, "azure_container"):
+        yield azure
+        return
+    # CloudFront passes the parameter on as it is, boto3 translates it.
+    key = "response-content-disposition" if _has_domain(storage) else "ResponseContentDisposition"
+    yield {"parameters": {key: disposition}, "expire": seconds}
+    yield azure
+    google = {"response_disposition": disposition, "expiration": timedelta(seconds=seconds)}
+    yield {"parameters": google}
+
+
+def _has_domain(storage: Any) -> bool:
+    return bool(getattr(storage, "custom_domain", None))

@@ -44,6 +44,27 @@ class Mutation:
 LIFECYCLE = "tests/lifecycle"
 MUTATIONS = [
     Mutation(
+        "name a copy in a field without the job's ID",
+        "names.py",
+        "start = posixpath.join(directory, job_id.hex)",
+        'start = posixpath.join(directory, "copy")',
+        "tests/documents/test_delivery.py::test_copies_of_two_documents_are_two_files",
+    ),
+    Mutation(
+        "delete a replaced file that another row uses",
+        "documents/delivery.py",
+        "if not _is_used(source, name, job):",
+        "if True:",
+        "tests/documents/test_delivery.py::test_replaced_file_that_a_copied_row_uses_is_kept",
+    ),
+    Mutation(
+        "redirect to a URL that never expires",
+        "storage.py",
+        "if disposition in dict(parse_qsl(urlsplit(url).query)).values():",
+        "if True:",
+        "tests/responses/test_files.py::test_other_files_are_streamed",
+    ),
+    Mutation(
         "drop the state from the UPDATE's WHERE",
         "models/jobs.py",
         "filter(pk=self.pk, state=from_state, attempt=self.attempt)",

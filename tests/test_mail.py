@@ -69,7 +69,8 @@ def test_attach_adds_the_document(job: RenderJob) -> None:
     ("name", "shown"),
     [
         ("a\n\nSGVsbG8gZXZpbA==\n.pdf", "a SGVsbG8gZXZpbA== .pdf"),
-        ("a\nBcc: x\n\n.pdf", "a Bcc: x .pdf"),
+        ("a\nBcc: x\n\n.pdf", "a Bcc- x .pdf"),
+        ("FV 17/11/2026.pdf", "FV 17-11-2026.pdf"),
         ("a\r\nb\x00\x7f\x85\u2028c\u202efdp", "a b cfdp.pdf"),
         ("Rechnung \u00e4\u00f6\n\n\u20ac.pdf", "Rechnung \u00e4\u00f6 \u20ac.pdf"),
     ],

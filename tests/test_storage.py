@@ -1,10 +1,7 @@
-"""Which storage documents are saved in, and under which name."""
+"""Which storage documents are saved in, and the URLs that it signs."""
 
 import copy
 import pickle
-import re
-import uuid
-from datetime import UTC, datetime
 
 import pytest
 from django.core.files.storage import (
@@ -20,13 +17,10 @@ from django_docraptor.storage import (
     document_storage,
     document_storage_aliases,
     get_document_storage,
-    storage_name,
 )
 
-JOB = uuid.UUID("6f1c1d1e-6c5b-4a86-9f5e-0d5b1b6f9a11")
 MEMORY = {"BACKEND": "django.core.files.storage.InMemoryStorage"}
 DISK = {"BACKEND": "django.core.files.storage.FileSystemStorage"}
-AT = datetime(2031, 2, 3, tzinfo=UTC)
 
 
 def storage_class() -> type:
@@ -90,20 +84,3 @@ def test_storage_is_not_in_migrations() -> None:
     """A migration names the callable, not a storage with its location."""
     *_, kwargs = RenderJob._meta.get_field("file").deconstruct()
     assert kwargs["storage"] is get_document_storage
-
-
-def test_storage_name_has_date_job_id_and_attempt() -> None:
-    """The name has the year and month, the job ID and the attempt."""
-    assert storage_name(JOB, 2, "pdf", AT) == f"docraptor/2031/02/{JOB.hex}-2.pdf"
-
-
-def test_storage_name_differs_by_attempt() -> None:
-    """Two attempts never overwrite each other's file."""
-    assert storage_name(JOB, 1, "pdf", AT) != storage_name(JOB, 2, "pdf", AT)
-
-
-def test_storage_name_is_plain() -> None:
-    """A storage has nothing to replace in the name, so it is saved as it was reserved."""
-    name = storage_name(JOB, 32767, "xlsx", AT)
-    assert re.fullmatch(r"[a-z0-9/.-]+", name)
-    assert len(name) < RenderJob._meta.get_field("file").max_length

@@ -5,9 +5,7 @@ it. A failure is recorded as an event that is due again.
 """
 
 import logging
-import os
 import traceback
-from pathlib import Path
 from typing import Any, cast
 
 from django.contrib.contenttypes.models import ContentType
@@ -17,16 +15,14 @@ from django.db.models import F, FileField, Model, Q
 from django_docraptor import registry
 from django_docraptor.lifecycle.pacing import backoff_delay
 from django_docraptor.models import SIGNAL_LEASE_SECONDS, RenderEvent, RenderJob, seconds_from_now
+from django_docraptor.names import STORAGE_PREFIX, copy_name, file_name
 from django_docraptor.signals import delivery_due, document_completed
 from django_docraptor.states import EventKind
-from django_docraptor.storage import add_extension
 
 logger = logging.getLogger(__name__)
 
 # Give up after this many tries, which span more than an hour of storage downtime.
 MAX_DELIVERIES = 20
-# Hex digits of the job ID in a delivered file's name, which make it unique.
-ID_DIGITS = 12
 
 
 def connect_receivers() -> None:
@@ -123,9 +119,8 @@ def _should_deliver(job: RenderJob) -> bool:
 
 def _store_copy(job: RenderJob, source: Model, field: FileField) -> str:
     """Store a copy, named after the job's ID: a storage may overwrite files of the same name."""
-    copy_name = Path(add_extension(job.name, job.document_type)).name
-    root, extension = os.path.splitext(field.generate_filename(source, copy_name))
-    name = f"{root}-{job.pk.hex[:ID_DIGITS]}{extension}"
+    path = field.generate_filename(source, file_name(job.name, job.document_type))
+    name = copy_name(job.pk, path, field.max_length)
     with job.file.open("rb") as file:
         return str(field.storage.save(name, file, max_length=field.max_length))
 
@@ -149,20 +144,33 @@ def _update_field(job: RenderJob, source: Model, field: FileField, name: str) ->
         job.record_event(EventKind.DELIVERED, detail={"field": field.name, "file": name})
         if old_name and old_name != name:
             transaction.on_commit(
-                lambda: _delete_replaced(field, old_name, job), using=rows.db, robust=True
+                lambda: _delete_replaced(source, field, old_name, job), using=rows.db, robust=True
             )
     return True
 
 
-def _delete_replaced(field: FileField, name: str, job: RenderJob) -> None:
-    """Delete the replaced file, unless another row uses it. On failure an unused file remains."""
-    rows = field.model._base_manager.using(router.db_for_write(field.model))
-    jobs = RenderJob.objects.filter(content_type_id=job.content_type_id, object_id=job.object_id)
+def _delete_replaced(source: Model, field: FileField, name: str, job: RenderJob) -> None:
+    """Delete the replaced file, unless a row uses it. On failure an unused file remains."""
     try:
-        if not (rows.filter(**{field.attname: name}).exists() or jobs.filter(file=name).exists()):
+        if not _is_used(source, name, job):
             field.storage.delete(name)
     except Exception:
         logger.exception("Job %s: could not delete the replaced file", job.pk)
+
+
+def _is_used(source: Model, name: str, job: RenderJob) -> bool:
+    """Return whether a row refers to a file: a copy of the source, another field of it, or a job.
+
+    Columns of other models are not known. One storage may hold the files of all of them.
+    """
+    columns = [column for column in source._meta.get_fields() if isinstance(column, FileField)]
+    uses = Q(*((column.attname, name) for column in columns), _connector=Q.OR)
+    if _table(source).filter(uses).exists():
+        return True
+    jobs = RenderJob.objects.filter(file=name)
+    if not name.startswith(f"{STORAGE_PREFIX}/"):  # no job of another object has it
+        jobs = jobs.filter(content_type_id=job.content_type_id, object_id=job.object_id)
+    return jobs.exists()
 
 
 def _delete_unused(source: Model, field: FileField, name: str) -> None:
@@ -172,4 +180,8 @@ def _delete_unused(source: Model, field: FileField, name: str) -> None:
 
 
 def _rows(source: Model) -> Any:
-    return type(source)._base_manager.using(source._state.db).filter(pk=source.pk)
+    return _table(source).filter(pk=source.pk)
+
+
+def _table(source: Model) -> Any:
+    return type(source)._base_manager.using(source._state.db)

@@ -21,8 +21,8 @@ from django_docraptor.lifecycle.pacing import poll_interval
 from django_docraptor.lifecycle.postponement import error_details
 from django_docraptor.models import RenderJob, seconds_from_now
 from django_docraptor.models.clock import Now
+from django_docraptor.names import storage_name
 from django_docraptor.states import LEASE_SECONDS, LOG_CHECK_AGES, ErrorCode, EventKind, State
-from django_docraptor.storage import storage_name
 
 logger = logging.getLogger(__name__)
 

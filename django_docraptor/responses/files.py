@@ -2,20 +2,21 @@
 
 import logging
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
 from pathlib import Path
-from typing import Any, BinaryIO, Final, Self, cast
+from typing import BinaryIO, Final, Self, cast
 
+from asgiref.sync import sync_to_async
 from django.http import FileResponse, Http404, HttpResponseBase, HttpResponseRedirect
 from django.utils.cache import add_never_cache_headers
-from django.utils.http import content_disposition_header
 
 from django_docraptor import spool
 from django_docraptor.job_specs import JobSpec
 from django_docraptor.lifecycle.clients import client_for
 from django_docraptor.models import RenderJob
+from django_docraptor.names import content_disposition
 from django_docraptor.shortcuts import render_spec
-from django_docraptor.storage import add_extension
+from django_docraptor.storage import signed_url
 
 logger = logging.getLogger(__name__)
 
@@ -31,6 +32,9 @@ SIGNED_URL_SECONDS = 60
 class DocumentResponse(FileResponse):
     """Stream a finished document under its name, without caching or content sniffing.
 
+    Under ASGI, too, no more than a block of it is in memory: Django itself would read the whole
+    file before it sends the first byte.
+
     Args:
         file: open for reading, positioned at its start; closed after the response.
         name: any text; encoded as in RFC 6266.
@@ -38,17 +42,32 @@ class DocumentResponse(FileResponse):
         as_attachment: whether the browser saves the file instead of showing it.
     """
 
+    # Bytes read, and sent, at once. Under ASGI each read is a change of threads.
+    block_size = 64 * 1024
+
     def __init__(
         self, file: BinaryIO, *, name: str, document_type: str, as_attachment: bool = False
     ) -> None:
-        super().__init__(
-            file,
-            as_attachment=as_attachment,
-            filename=add_extension(name, document_type),
-            content_type=CONTENT_TYPES[document_type],
+        super().__init__(file, content_type=CONTENT_TYPES[document_type])
+        self["Content-Disposition"] = content_disposition(
+            name, document_type, as_attachment=as_attachment
         )
         self["X-Content-Type-Options"] = "nosniff"
         add_never_cache_headers(self)
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        """Yield the blocks as an ASGI server sends them, each read in the request's thread."""
+        if self.is_async:  # a middleware has put an asynchronous iterator in the file's place
+            async for block in super().__aiter__():
+                yield block
+            return
+        blocks = iter(cast("Iterator[bytes]", self.streaming_content))
+
+        def read() -> bytes | None:
+            return next(blocks, None)
+
+        while (read_block := await sync_to_async(read)()) is not None:
+            yield read_block
 
     @classmethod
     def render_now(cls, spec: JobSpec, *, as_attachment: bool = False) -> Self:
@@ -112,21 +131,8 @@ def download_response(job: RenderJob, *, as_attachment: bool = True) -> HttpResp
 
 
 def _signed_url(job: RenderJob, *, as_attachment: bool) -> str:
-    """Return an expiring URL; blank if the storage's URLs are permanent."""
-    storage = job.file.storage
-    if not getattr(storage, "querystring_auth", True):  # django-storages' option for signed URLs
-        return ""
-    # Its S3 storage does not sign URLs of a custom domain without a CloudFront key.
-    if getattr(storage, "custom_domain", None) and not getattr(storage, "cloudfront_signer", True):
-        return ""
-    sign: Callable[..., str] = storage.url
-    disposition = content_disposition_header(
-        as_attachment, add_extension(job.name, job.document_type)
+    """Return an expiring URL under which the file has its name; blank if there is none."""
+    disposition = content_disposition(job.name, job.document_type, as_attachment=as_attachment)
+    return signed_url(
+        job.file.storage, str(job.file.name), disposition=disposition, seconds=SIGNED_URL_SECONDS
     )
-    options: dict[str, Any]
-    for options in ({"parameters": {"ResponseContentDisposition": disposition}}, {}):
-        try:
-            return sign(job.file.name, expire=SIGNED_URL_SECONDS, **options)
-        except TypeError:  # the storage does not have this option
-            continue
-    return ""

@@ -49,7 +49,7 @@ def test_document_is_copied_to_the_field(
     """The document is copied to the field under upload_to, and the job keeps its own file."""
     job = run_until_finished(delivered_document.enqueue(invoice))
     assert field_content(invoice).startswith(b"%PDF-")
-    assert invoice.pdf.name == f"invoices/invoice-{job.pk.hex[:12]}.pdf"
+    assert invoice.pdf.name == f"invoices/{job.pk.hex}-invoice.pdf"
     assert (media_dir / invoice.pdf.name).is_file()
     assert job.file.storage.exists(job.file.name)
     assert event_kinds(job)[-1] == "delivered"
@@ -101,7 +101,7 @@ def test_newer_document_replaces_an_older_one(
     assert len(field_files(media_dir)) == 2
     for hook in hooks:
         hook()
-    assert field_files(media_dir) == {f"invoice-{newer.pk.hex[:12]}.pdf"}
+    assert field_files(media_dir) == {f"{newer.pk.hex}-invoice.pdf"}
     assert field_content(invoice).endswith(newer.pk.hex.encode())
 
 
@@ -172,6 +172,98 @@ def test_older_document_spares_a_newer_file_when_overwriting(
         older, invoice, field, delivery._store_copy(older, invoice, field)
     )
     assert field_content(invoice).endswith(newer.pk.hex.encode())
+
+
+@pytest.mark.parametrize("ending", ["17", "18"])
+@pytest.mark.parametrize("upload_to", ["invoices", lambda invoice, name: "archive/invoice.pdf"])
+@pytest.mark.fault("F10")
+def test_copies_of_two_documents_are_two_files(
+    make_completed_job: MakeJob,
+    delivered_document,
+    invoice: Invoice,
+    media_dir: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    ending: str,
+    upload_to: Any,
+) -> None:
+    """A storage that overwrites and cuts names has a file for each row, also of one name."""
+    field = Invoice._meta.get_field("pdf")
+    monkeypatch.setattr(field, "storage", FileSystemStorage(media_dir, allow_overwrite=True))
+    monkeypatch.setattr(field, "upload_to", upload_to)
+    first, second = make_completed_job(), make_completed_job()
+    other = Invoice.objects.create(number="18")
+    for job, source, end in ((first, invoice, "17"), (second, other, ending)):
+        RenderJob.objects.filter(pk=job.pk).update(name="x" * 180 + end, object_id=source.pk)
+        assert delivered_document.deliver(RenderJob.objects.get(pk=job.pk))
+    assert len(field_files(media_dir)) == 2
+    assert field_content(invoice).endswith(first.pk.hex.encode())
+    assert field_content(other).endswith(second.pk.hex.encode())
+
+
+def test_copy_keeps_the_whole_name(
+    make_completed_job: MakeJob, delivered_document, invoice: Invoice
+) -> None:
+    """A slash in the name is no directory."""
+    job = make_completed_job()
+    job.name = "FV 17/11/2026.pdf"
+    assert delivered_document.deliver(job)
+    invoice.refresh_from_db()
+    assert invoice.pdf.name == f"invoices/{job.pk.hex}-FV_17-11-2026.pdf"
+
+
+def test_field_without_room_for_a_unique_name_is_told(
+    make_completed_job: MakeJob,
+    delivered_document,
+    media_dir: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """No file is saved under a name that is not unique; the history has the remedy."""
+    monkeypatch.setattr(Invoice._meta.get_field("pdf"), "max_length", 30)
+    job = make_completed_job()
+    delivery.handle_delivery(job=job)
+    assert "Raise the field's max_length" in job.events.get(kind="delivery_failed").message
+    assert field_files(media_dir) == set()
+
+
+def test_replaced_file_that_a_copied_row_uses_is_kept(
+    make_completed_job: MakeJob,
+    delivered_document,
+    invoice: Invoice,
+    media_dir: Path,
+    django_capture_on_commit_callbacks: Any,
+) -> None:
+    """A row that was copied refers to the same file, which a re-issue does not delete."""
+    first = make_completed_job()
+    assert delivered_document.deliver(first)
+    invoice.refresh_from_db()
+    copied = Invoice.objects.create(number="copy", pdf=invoice.pdf.name)
+    second = make_completed_job()
+    RenderJob.objects.filter(pk=first.pk).update(created_at=seconds_from_now(-9))
+    with django_capture_on_commit_callbacks(execute=True):
+        assert delivered_document.deliver(second)
+    assert field_content(copied).endswith(first.pk.hex.encode())
+    assert field_content(invoice).endswith(second.pk.hex.encode())
+
+
+def test_replaced_file_of_a_job_is_kept(
+    make_completed_job: MakeJob,
+    delivered_document,
+    invoice: Invoice,
+    documents_dir: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    django_capture_on_commit_callbacks: Any,
+) -> None:
+    """A project may have put a job's own file into the field."""
+    field = Invoice._meta.get_field("pdf")
+    monkeypatch.setattr(field, "storage", FileSystemStorage(documents_dir))
+    older, newer = make_completed_job(), make_completed_job()
+    name = f"docraptor/2026/11/{older.pk.hex}-1.pdf"
+    older.file.storage.save(name, ContentFile(b"%PDF"))
+    RenderJob.objects.filter(pk=older.pk).update(file=name, created_at=seconds_from_now(-9))
+    Invoice.objects.update(pdf=name)
+    with django_capture_on_commit_callbacks(execute=True):
+        assert delivered_document.deliver(newer)
+    assert (documents_dir / name).read_bytes() == b"%PDF"
 
 
 # --- failures and races ----------------------------------------------------------------------

@@ -19,8 +19,11 @@ from django.contrib.auth import get_user_model
 from django.core.files.storage import FileSystemStorage
 from django.db import connection
 from moto.server import ThreadedMotoServer
+from storages.backends.s3 import S3Storage
 
 from django_docraptor import lifecycle
+from tests.apps.shop.documents import InvoicePDF
+from tests.apps.shop.models import Invoice
 from tests.support.crash import run_until_killed
 from tests.support.jobs import downloadable_job, enqueue, read_file, run_until_finished, skip_time
 from tests.support.processes import wait_until
@@ -143,6 +146,23 @@ def test_s3_download_is_refused_to_others(sandbox, bucket, client):
     response = client.get(run_until_finished(enqueue(owner=owner)).get_absolute_url())
     assert response.status_code == 404
     assert not response.has_header("Location")
+
+
+@pytest.mark.fault("F10")
+def test_s3_copies_of_two_documents_are_two_objects(sandbox, bucket, settings, monkeypatch):
+    """S3 overwrites by default; names that differ after 90 characters are two objects."""
+    field = Invoice._meta.get_field("pdf")
+    options = s3_storage(bucket.url)["OPTIONS"] | {"file_overwrite": True}
+    monkeypatch.setattr(field, "storage", S3Storage(**options))
+    monkeypatch.setattr(InvoicePDF, "deliver_to", "pdf")
+    for ending in ("one", "two"):
+        invoice = Invoice.objects.create(number=ending)
+        job = run_until_finished(InvoicePDF.enqueue(invoice, name="x" * 90 + ending))
+        assert InvoicePDF.deliver(job)
+        invoice.refresh_from_db()
+        with invoice.pdf.open("rb") as file:
+            assert file.read() == read_file(job)
+    assert sum(key.startswith("invoices/") for key in object_keys(bucket.client)) == 2
 
 
 @pytest.mark.fault("F2")

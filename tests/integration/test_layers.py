@@ -16,7 +16,7 @@ DESIGN = ROOT.parent / "docs" / "explanation" / "design.md"
 ROWS: list[set[str]] = [
     {"exceptions", "signals", "states", "docraptor_api", "time_zones"},
     {"conf", "payloads"},
-    {"client", "storage", "callback_urls", "spool", "assets", "runners"},
+    {"client", "storage", "names", "callback_urls", "spool", "assets", "runners"},
     {"preflight"},
     {"models"},
     {"registry", "health", "job_specs", "discarded_files"},

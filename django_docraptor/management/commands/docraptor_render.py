@@ -2,7 +2,6 @@
 
 import argparse
 import itertools
-import re
 import time
 from argparse import ArgumentParser
 from collections.abc import Iterator
@@ -26,12 +25,13 @@ from django_docraptor.management.lookups import (
 from django_docraptor.management.progress import print_progress
 from django_docraptor.models import RenderJob
 from django_docraptor.models.text import summary_line
+from django_docraptor.names import file_name
 from django_docraptor.states import State
 
 # Seconds: between two queries, between two rounds of the engine, and in total.
 POLL_SECONDS, ROUND_SECONDS, DEFAULT_TIMEOUT = 0.5, 0.2, 900.0
-# Width of the progress bar; maximum bytes of a file name without its extension.
-BAR_WIDTH, MAX_STEM_BYTES = 30, 150
+# Width of the progress bar.
+BAR_WIDTH = 30
 
 
 class Command(BaseCommand):
@@ -203,8 +203,8 @@ def copy_result(job: RenderJob, directory: Path) -> str:
 def copy_file(job: RenderJob, directory: Path) -> Path:
     """Copy the file to an unused name and return its path.
 
-    The job's name is untrusted: only its last path segment is used, with unsafe characters
-    replaced. Existing files and links are never overwritten.
+    The job's name is untrusted, and made a single path segment. Existing files and links are never
+    overwritten.
     """
     paths = _paths(job, directory)
     while True:
@@ -223,15 +223,6 @@ def copy_file(job: RenderJob, directory: Path) -> Path:
 
 
 def _paths(job: RenderJob, directory: Path) -> Iterator[Path]:
-    stem, extension = _stem(job), f".{job.document_type}"
-    yield directory / f"{stem}{extension}"
+    yield directory / file_name(job.name, job.document_type)
     for number in itertools.count(2):
-        yield directory / f"{stem}-{number}{extension}"
-
-
-def _stem(job: RenderJob) -> str:
-    name, extension = job.name, f".{job.document_type}"
-    name = name[: -len(extension)] if name.lower().endswith(extension) else name
-    last = name.replace("\\", "/").rpartition("/")[2].strip()
-    safe = re.sub(r"[^-\w.]", "_", last).lstrip(".-")
-    return safe.encode()[:MAX_STEM_BYTES].decode(errors="ignore") or "document"
+        yield directory / file_name(job.name, job.document_type, suffix=f"-{number}")
