@@ -7,7 +7,7 @@ import uuid
 from collections.abc import Iterable, Iterator, Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field, fields
-from datetime import datetime
+from datetime import datetime, timedelta
 from difflib import get_close_matches
 from typing import Any, Final, Required, TypedDict
 
@@ -19,7 +19,7 @@ from django.db import models
 from django.utils import timezone, translation
 from django.utils.translation import check_for_language
 
-from django_docraptor.conf import conf
+from django_docraptor.conf import MAX_DURATION, conf
 from django_docraptor.docraptor_api import MAX_TAG_LENGTH
 from django_docraptor.models import RenderInput, RenderJob
 from django_docraptor.models.clock import Now
@@ -59,6 +59,7 @@ class JobOptions(TypedDict, total=False):
     hosted: bool
     hosted_expires_at: datetime | None
     hosted_download_limit: int | None
+    reuse: timedelta | None
 
 
 class EnqueueOptions(JobOptions, total=False):
@@ -104,6 +105,7 @@ class JobSpec:
     hosted: bool = False
     hosted_expires_at: datetime | None = None
     hosted_download_limit: int | None = None
+    reuse: timedelta | None = None
 
 
 SPEC_FIELDS: Final = frozenset(spec_field.name for spec_field in fields(JobSpec))
@@ -155,6 +157,7 @@ def _field_errors(spec: JobSpec) -> Iterator[tuple[str, str]]:
     yield from locale_errors(spec.language, spec.time_zone)
     yield from storage_errors(spec.storage)
     yield from _hosting_errors(spec)
+    yield from _reuse_errors(spec)
     priority = spec.priority
     if not isinstance(priority, int) or isinstance(priority, bool):
         yield "priority", f"priority must be an integer, not {type(priority).__name__}."
@@ -197,6 +200,21 @@ def _hosting_errors(spec: JobSpec) -> Iterator[tuple[str, str]]:
             yield name, f"{name} requires hosted=True."
 
 
+def _reuse_errors(spec: JobSpec) -> Iterator[tuple[str, str]]:
+    reuse = spec.reuse
+    if reuse is None:
+        return
+    if not isinstance(reuse, timedelta):
+        given = f"{type(reuse).__name__} ({reuse!r})"[:200]
+        yield "reuse", f"reuse must be a timedelta, such as timedelta(hours=1), not {given}."
+    elif reuse < timedelta(0) or MAX_DURATION < reuse < timedelta.max:
+        yield (
+            "reuse",
+            f"reuse must be between timedelta(0), which means never, and {MAX_DURATION.days} days, "
+            f"or timedelta.max, not {reuse!r}.",
+        )
+
+
 def locale_errors(language: object, time_zone: object) -> Iterator[tuple[str, str]]:
     """Yield an error for an unknown language or time zone; ``None`` is valid."""
     if language is not None and not (isinstance(language, str) and check_for_language(language)):
@@ -235,9 +253,14 @@ def _is_encodable(value: str) -> bool:
 
 
 class EnqueueContext:
-    """Values shared by all specs of one call, computed once."""
+    """Values shared by all specs of one call, computed once.
 
-    def __init__(self) -> None:
+    Args:
+        by_trigger: whether a signal asks for the documents.
+    """
+
+    def __init__(self, *, by_trigger: bool = False) -> None:
+        self.by_trigger = by_trigger
         self.now = Now()
         self.test_mode = conf.test_mode
         self.max_content_bytes = conf.max_content_bytes
@@ -279,6 +302,8 @@ def build_job(spec: JobSpec, context: EnqueueContext) -> tuple[RenderJob, Render
     Raises:
         ValidationError: a field is invalid.
     """
+    if spec.reuse and (errors := dict(_reusability_errors(spec))):
+        raise ValidationError(errors)
     content = spec.content or (PLACEHOLDER_CONTENT if spec.document else "")
     request = build_request(spec, content, context)
     check_engine_options(request)
@@ -306,6 +331,29 @@ def build_job(spec: JobSpec, context: EnqueueContext) -> tuple[RenderJob, Render
         **_source_fields(spec.source),
     )
     return job, _build_input(job, spec, context)
+
+
+def _reusability_errors(spec: JobSpec) -> Iterator[tuple[str, str]]:
+    """Yield an error if there is no earlier document that a job could reuse."""
+    if spec.source is None:
+        yield (
+            "reuse",
+            f"reuse={spec.reuse!r} needs a source: it compares the document with the latest one of "
+            "the same object. Without a source, pass an idempotency_key instead.",
+        )
+    if spec.hosted:
+        yield (
+            "reuse",
+            f"reuse={spec.reuse!r} does not go with hosted=True: expiring one document would take "
+            "the other's. Pass reuse=None.",
+        )
+
+
+def _reuse_window(spec: JobSpec, context: EnqueueContext) -> timedelta | None:
+    """Return how old a reused document may be; ``None``: none is reused."""
+    if spec.reuse is None:
+        return MAX_DURATION if context.by_trigger and not spec.hosted else None
+    return min(spec.reuse, MAX_DURATION) or None
 
 
 def build_request(spec: JobSpec, content: str, context: EnqueueContext) -> DocumentRequest:
@@ -365,6 +413,8 @@ def _build_input(job: RenderJob, spec: JobSpec, context: EnqueueContext) -> Rend
         language=spec.language or context.language,
         time_zone=time_zone,
         source_model=_proxy_label(spec.source),
+        reuse=_reuse_window(spec, context),
+        by_trigger=context.by_trigger,
     )
 
 

@@ -111,6 +111,9 @@ def enqueue(**kwargs: Unpack[EnqueueOptions]) -> RenderJob:
             instead of storing a file here.
         hosted_expires_at: aware datetime at which the hosted document expires; ``None``: never.
         hosted_download_limit: number of downloads after which it expires; ``None``: unlimited.
+        reuse: a ``timedelta``. If the latest document of the same source is not older and the
+            request for it was the same, nothing is sent and billed: the job gets a copy of its
+            file. ``None`` and ``timedelta(0)``: make a new document.
 
     Returns:
         The job, or the account's existing one with the same idempotency key.
@@ -131,7 +134,10 @@ def enqueue_many(specs: Iterable[JobSpec]) -> list[RenderJob]:
     Raises:
         ValidationError: raised for the first invalid spec; nothing was saved.
     """
-    specs = list(specs)
+    return _enqueue_all(list(specs), EnqueueContext())
+
+
+def _enqueue_all(specs: list[JobSpec], context: EnqueueContext) -> list[RenderJob]:
     for spec in specs:
         validate_spec(spec)
     existing_jobs = _find_existing_jobs(specs)
@@ -139,7 +145,6 @@ def enqueue_many(specs: Iterable[JobSpec]) -> list[RenderJob]:
     # their index.
     job_keys = [_account_key(spec) or index for index, spec in enumerate(specs)]
     new_jobs: dict[object, tuple[RenderJob, RenderInput]] = {}
-    context = EnqueueContext()
     for job_key, spec in zip(job_keys, specs, strict=True):
         if job_key not in existing_jobs and job_key not in new_jobs:
             new_jobs[job_key] = build_job(spec, context)
@@ -147,7 +152,7 @@ def enqueue_many(specs: Iterable[JobSpec]) -> list[RenderJob]:
     return [jobs[job_key] for job_key in job_keys]
 
 
-def enqueue_or_update(spec: JobSpec) -> RenderJob:
+def enqueue_or_update(spec: JobSpec, *, by_trigger: bool = False) -> RenderJob:
     """Enqueue the document of an object, or update its pending job.
 
     So one document shows the state that the transaction commits. If no worker has started the
@@ -156,11 +161,18 @@ def enqueue_or_update(spec: JobSpec) -> RenderJob:
     job belongs to another owner, or is a snapshot and this spec is not. The row stays locked until
     the transaction ends, so no worker renders uncommitted data.
 
+    Args:
+        spec: the document.
+        by_trigger: whether a signal asks for it. If it is the same as the latest one, that one's
+            file is copied, whatever its age (unless the spec's ``reuse`` says otherwise), and
+            ``document_completed`` is not sent again.
+
     Raises:
         ValidationError: a field is invalid; nothing was saved.
     """
     validate_spec(spec)
-    new_job, new_input = build_job(spec, EnqueueContext())
+    context = EnqueueContext(by_trigger=by_trigger)
+    new_job, new_input = build_job(spec, context)
     with transaction.atomic(using=router.db_for_write(RenderJob)):
         _lock_source(spec.source)
         job = _find_latest_job(new_job, new_input, spec.source)
@@ -170,7 +182,7 @@ def enqueue_or_update(spec: JobSpec) -> RenderJob:
             and _update_pending_job(job, new_job, new_input)
         ):
             return job
-        return enqueue_many([spec])[0]
+        return _enqueue_all([spec], context)[0]
 
 
 def _lock_source(source: models.Model | None) -> None:

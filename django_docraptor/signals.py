@@ -14,6 +14,6 @@ document_submitted = Signal()
 document_completed = Signal()
 # The job failed: see `job.error_code` and `job.errors`.
 document_failed = Signal()
-# Delivery to the source's file field failed and is due again; this package's own receiver retries
-# it.
+# Delivery to the source's file field failed and is due again, or the document is unchanged;
+# this package's own receiver delivers it.
 delivery_due = Signal()

@@ -13,6 +13,7 @@ Each arrow is a function of ``lifecycle.transitions``::
     mark_interrupted      SUBMITTING            ─► UNCONFIRMED  … or the worker has died
     resubmit_unconfirmed  UNCONFIRMED           ─► PENDING      never accepted: submitted again
     fail_unconfirmed      UNCONFIRMED, PENDING  ─► FAILED       the outcome stays unknown
+    mark_reused           PENDING               ─► COMPLETED    the same request has a document
     mark_working          QUEUED                ─► WORKING      DocRaptor is rendering it
     mark_rendered         QUEUED, WORKING       ─► DOWNLOADING  DocRaptor has finished it
     mark_completed        DOWNLOADING           ─► COMPLETED    the verified file is stored
@@ -60,7 +61,8 @@ ACTIVE_STATES: frozenset[State] = frozenset(State) - FINAL_STATES
 POLLED_STATES: frozenset[State] = frozenset({State.QUEUED, State.WORKING})
 
 TRANSITIONS: Mapping[State, frozenset[State]] = {
-    State.PENDING: frozenset({State.SUBMITTING, State.FAILED, State.CANCELLED}),
+    # A job whose document exists already gets a copy of its file.
+    State.PENDING: frozenset({State.SUBMITTING, State.COMPLETED, State.FAILED, State.CANCELLED}),
     State.SUBMITTING: frozenset(
         {State.QUEUED, State.UNCONFIRMED, State.PENDING, State.FAILED, State.CANCELLED}
     ),
@@ -129,6 +131,10 @@ class EventKind(TextChoices):
     WORKING = "working", _("working")
     RENDERED = "rendered", _("rendered")
     COMPLETED = "completed", _("completed")
+    REUSED = "reused", _("an earlier document was reused")
+    UNCHANGED = "unchanged", _("the document is unchanged")
+    HELD = "held", _("held")
+    RELEASED = "released", _("released")
     FAILED = "failed", _("failed")
     CANCELLED = "cancelled", _("cancelled")
     RETRIED = "retried", _("retried")

@@ -306,8 +306,8 @@ MUTATIONS = [
     Mutation(
         "give a job the status_id, and so the file, of another",
         "lifecycle/transitions.py",
-        "        _fail_shared_status_id(job, status_id, other[0])\n        return False\n",
-        "        pass\n",
+        "        _fail_shared_status_id(job, status_id, error)\n        return False\n",
+        "        is_accepted = job.move(State.QUEUED, kind=EventKind.ACCEPTED)\n",
         f"{LIFECYCLE}/test_reconciliation.py::test_shared_status_id_is_not_shared_by_jobs",
     ),
     Mutation(

@@ -68,6 +68,9 @@ class Document(Generic[S]):
     hosted_lifetime: ClassVar[timedelta | None] = None
     #: Number of downloads after which a hosted document expires; ``None``: unlimited.
     hosted_download_limit: ClassVar[int | None] = None
+    #: Age up to which an unchanged document of the same object is reused instead of being made, and
+    #: billed, again; ``None``: never, but for a signal's at any age; ``timedelta(0)``: never.
+    reuse: ClassVar[timedelta | None] = None
     #: How long finished jobs and their files are kept; ``None``: ``DOCRAPTOR["RETENTION"]``;
     #: ``timedelta.max``: forever.
     retention: ClassVar[timedelta | None] = None
@@ -300,6 +303,7 @@ class Document(Generic[S]):
                 "priority": cls.priority,
                 "test": cls.test,
                 "storage": cls.storage,
+                "reuse": cls.reuse,
                 **locale,
             }
             if overrides.get("hosted", cls.hosted):

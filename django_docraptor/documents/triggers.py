@@ -7,7 +7,7 @@ propagates to the caller of ``save()``: silently losing a document would be wors
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import cached_property
 from inspect import Parameter, signature
 from typing import Any, Final, Generic, Protocol, TypeAlias, TypedDict, TypeVar
@@ -78,6 +78,7 @@ class TriggerOptions(TypedDict, Generic[S], total=False):
     hosted: bool | Callable[[S], bool]
     hosted_expires_at: datetime | Callable[[S], datetime | None] | None
     hosted_download_limit: int | Callable[[S], int | None] | None
+    reuse: timedelta | Callable[[S], timedelta | None] | None
     snapshot: bool | Callable[[S], bool]
 
 
@@ -149,7 +150,7 @@ class Trigger:
             name: value(source) if callable(value) else value
             for name, value in self.overrides.items()
         }
-        enqueue_or_update(self.build_spec(source, **overrides))
+        enqueue_or_update(self.build_spec(source, **overrides), by_trigger=True)
 
 
 def _is_in_write_database(source: Model) -> bool:

@@ -34,6 +34,7 @@ from django_docraptor.lifecycle.composition import (
 from django_docraptor.lifecycle.isolation import save_outcome
 from django_docraptor.lifecycle.pacing import backoff_delay
 from django_docraptor.lifecycle.postponement import pause_account, postpone
+from django_docraptor.lifecycle.reuse import Copy, make_copies, take_reusable
 from django_docraptor.lifecycle.transitions import (
     begin_attempts,
     fail,
@@ -163,7 +164,8 @@ def claim_interrupted(pending: RenderJobQuerySet, job: RenderJob) -> list[Render
 
 def send_batch(batch: ClaimedBatch) -> None:
     """Compose the requests, commit the intents, send the create calls and write the outcomes."""
-    prepared = {attempt.job.pk: attempt for attempt in prepare_batch(batch.jobs)}
+    copies: list[Copy] = []
+    prepared = {attempt.job.pk: attempt for attempt in prepare_batch(batch.jobs, copies)}
     batch.has_more |= len(prepared) < len(batch.jobs)  # some may have been released
     calls = call_concurrently(
         lambda job: prepared[job.pk].send_create(),
@@ -172,6 +174,7 @@ def send_batch(batch: ClaimedBatch) -> None:
     for job, outcome in calls:
         save = partial(handle_outcome, outcome=outcome, batch=batch)
         save_outcome(job, save, handle_create_error)
+    make_copies(copies)
 
 
 def handle_outcome(job: RenderJob, *, outcome: str | DocRaptorError, batch: ClaimedBatch) -> None:
@@ -186,8 +189,12 @@ def handle_outcome(job: RenderJob, *, outcome: str | DocRaptorError, batch: Clai
         batch.needs_resume = False
 
 
-def prepare_batch(jobs: list[RenderJob]) -> list[PreparedAttempt]:
+def prepare_batch(jobs: list[RenderJob], copies: list[Copy] | None = None) -> list[PreparedAttempt]:
     """Compose the requests and commit the intents to send them; fail jobs that cannot be composed.
+
+    Args:
+        jobs: as they were claimed.
+        copies: the jobs that get a copy of an earlier file are added here.
 
     Returns:
         The attempts whose intent is committed.
@@ -203,6 +210,9 @@ def prepare_batch(jobs: list[RenderJob]) -> list[PreparedAttempt]:
             sizes.append(len(request.content.encode(errors="replace")))
             if sum(sizes) + max(sizes) > MAX_BATCH_BYTES:
                 stop = 0.0  # at once: the next document may be as large as the largest
+    to_copy = take_reusable(requests)
+    if copies is not None:
+        copies += to_copy
     with transaction.atomic(using=router.db_for_write(RenderJob), durable=True):
         return [
             PreparedAttempt(job, add_tag_and_callback(requests[job], job))

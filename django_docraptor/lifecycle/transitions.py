@@ -6,12 +6,13 @@ in ``states``.
 """
 
 import logging
-import uuid
 from collections.abc import Iterable
+from contextlib import suppress
 from itertools import groupby
 from typing import Any
 
-from django.db.models import Case, DateTimeField, Q, When
+from django.db import IntegrityError, router, transaction
+from django.db.models import Case, CharField, DateTimeField, Q, Value, When
 from django.db.models.functions import Coalesce
 
 from django_docraptor.client import RemoteStatus
@@ -36,9 +37,11 @@ def begin_attempts(jobs: Iterable[RenderJob]) -> list[RenderJob]:
         The jobs whose claim was still valid, and for which no callback has arrived since.
     """
     begun: list[RenderJob] = []
-    for (attempt, failures), alike in groupby(jobs, lambda job: (job.attempt, job.failures)):
-        begun += RenderJob.move_all(
-            list(alike),
+    for (attempt, failures), group in groupby(jobs, lambda job: (job.attempt, job.failures)):
+        alike = list(group)
+        hashes = {job.pk: job.request_hash for job in alike}
+        moved = RenderJob.move_all(
+            alike,
             State.SUBMITTING,
             kind=EventKind.SUBMITTING,
             condition=NO_CALLBACK,
@@ -51,8 +54,18 @@ def begin_attempts(jobs: Iterable[RenderJob]) -> list[RenderJob]:
             download_id="",
             download_attempts=0,
             deadline_at=seconds_from_now(conf.deadline),
+            request_hash=_value_by_key(hashes),
         )
+        for job in moved:
+            job.request_hash = hashes[job.pk]
+        begun += moved
     return begun
+
+
+def _value_by_key(values: dict[Any, str]) -> Case:
+    """Return the value of each row, so that one statement writes them all."""
+    cases = (When(pk=key, then=Value(value)) for key, value in values.items())
+    return Case(*cases, default=Value(""), output_field=CharField())
 
 
 def mark_accepted(job: RenderJob, status_id: str) -> bool:
@@ -62,10 +75,18 @@ def mark_accepted(job: RenderJob, status_id: str) -> bool:
     UNCONFIRMED. If the job has moved on, the response is recorded in its history. If another job
     has the status_id, this one fails: it must not get the other's document.
     """
-    others = RenderJob.objects.filter(status_id=status_id).exclude(pk=job.pk)
-    if other := others.order_by().values_list("pk", flat=True)[:1]:
-        _fail_shared_status_id(job, status_id, other[0])
+    try:
+        with transaction.atomic(using=router.db_for_write(RenderJob)):
+            is_accepted = _save_status_id(job, status_id)
+    except IntegrityError as error:  # the index knows both, even if they come at the same time
+        _fail_shared_status_id(job, status_id, error)
         return False
+    if not is_accepted:
+        _record_late_response(job, status_id)
+    return is_accepted
+
+
+def _save_status_id(job: RenderJob, status_id: str) -> bool:
     has_callback = When(callback_at__isnull=False, then=Now())
     first_poll = seconds_from_now(poll_interval(0))
     for state in (State.SUBMITTING, State.UNCONFIRMED):
@@ -82,12 +103,19 @@ def mark_accepted(job: RenderJob, status_id: str) -> bool:
             errors="",
         ):
             return True
-    _record_late_response(job, status_id)
     return False
 
 
-def _fail_shared_status_id(job: RenderJob, status_id: str, other: uuid.UUID) -> None:
-    """Fail a job that was given the status_id of another: a person decides."""
+def _fail_shared_status_id(job: RenderJob, status_id: str, error: IntegrityError) -> None:
+    """Fail a job that was given the status_id of another: a person decides.
+
+    Raises:
+        IntegrityError: no other job has it, so the error is about something else.
+    """
+    others = RenderJob.objects.filter(status_id=status_id).exclude(pk=job.pk)
+    other = others.order_by().values_list("pk", flat=True).first()
+    if other is None:
+        raise error
     errors = (
         f"DocRaptor gave this attempt the status_id of another job, {other}. It is unknown which "
         "document is its own. Look for it in DocRaptor's log: a retry creates and bills another."
@@ -119,7 +147,8 @@ def _record_late_response(job: RenderJob, status_id: str) -> None:
     if current is not None:
         # A row of a later attempt, or of one whose status_id is known, does not match.
         given_up = RenderJob.objects.filter(pk=job.pk, state=State.FAILED, attempt=job.attempt)
-        given_up.filter(status_id="").update(status_id=status_id)
+        with suppress(IntegrityError), transaction.atomic(using=given_up.db):  # another's, too
+            given_up.filter(status_id="").update(status_id=status_id)
         current.record_event(
             EventKind.LATE_RESPONSE,
             note=f"DocRaptor accepted attempt {job.attempt} after the job had moved on.",
@@ -286,6 +315,34 @@ def mark_published(job: RenderJob, remote: RemoteStatus) -> bool:
         public_url=remote.download_url,
         number_of_pages=remote.number_of_pages,
         message=remote.message,
+        rendered_at=Now(),
+        error_code="",
+        errors="",
+    )
+
+
+def mark_reused(job: RenderJob, twin: RenderJob, *, file: str, kind: EventKind) -> bool:
+    """Complete a job of which nothing was sent, with its own copy of another's file.
+
+    Args:
+        twin: the completed job of the same request.
+        file: the name that the storage gave the copy.
+        kind: REUSED, or UNCHANGED if a signal asked for a document that is the same as before.
+    """
+    return job.move(
+        State.COMPLETED,
+        kind=kind,
+        require_lease=True,
+        note=f"The request is the same as that of job {twin.pk}. Its file was copied, and nothing "
+        "was sent to DocRaptor.",
+        detail={"job": str(twin.pk), "size": twin.file_size, "sha256": twin.sha256},
+        request_hash=twin.request_hash,
+        file=file,
+        reserved_name="",
+        file_size=twin.file_size,
+        sha256=twin.sha256,
+        number_of_pages=twin.number_of_pages,
+        message=twin.message,
         rendered_at=Now(),
         error_code="",
         errors="",

@@ -12,7 +12,13 @@ from django_docraptor.conf import conf
 from django_docraptor.models import Account, RenderEvent, RenderJob
 from django_docraptor.states import EventKind
 
-FINAL_KINDS = (EventKind.COMPLETED, EventKind.FAILED, EventKind.CANCELLED)
+FINAL_KINDS = (
+    EventKind.COMPLETED,
+    EventKind.REUSED,
+    EventKind.UNCHANGED,
+    EventKind.FAILED,
+    EventKind.CANCELLED,
+)
 ERROR_KINDS = (EventKind.NOT_ACCEPTED, EventKind.UNCONFIRMED, EventKind.STEP_FAILED)
 # Maximum characters of an error: DocRaptor's messages may quote the document.
 MAX_ERROR_LENGTH = 200

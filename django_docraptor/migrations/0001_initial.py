@@ -1,4 +1,4 @@
-"""All tables; and keys and accounts that are compared byte by byte on MariaDB and MySQL."""
+"""All tables; and keys, accounts and IDs that are compared byte by byte on MariaDB and MySQL."""
 
 import uuid
 
@@ -7,18 +7,20 @@ from django.conf import settings
 from django.db import migrations, models
 
 import django_docraptor.models.clock
+import django_docraptor.models.columns
 import django_docraptor.storage
 
-# What a key identifies its job by; and the accounts, so that both columns compare alike.
+# What identifies a job; and the accounts, so that both columns compare alike.
 EXACT_COLUMNS = (
     ("django_docraptor_renderjob", "idempotency_key varchar(200) {} NULL"),
     ("django_docraptor_renderjob", "account varchar(64) {} NOT NULL"),
+    ("django_docraptor_renderjob", "status_id varchar(200) {} NULL"),
     ("django_docraptor_account", "name varchar(64) {} NOT NULL"),
 )
 
 
 def compare_keys_exactly(apps, schema_editor):
-    """Tell keys and accounts apart that differ by case or accent, unlike default collations."""
+    """Tell keys apart that differ by case or accent, unlike default collations."""
     connection = schema_editor.connection
     if connection.vendor != "mysql":
         return
@@ -168,12 +170,16 @@ class Migration(migrations.Migration):
                     models.DateTimeField(blank=True, null=True, verbose_name="failing since"),
                 ),
                 ("refused_since", models.DateTimeField(blank=True, null=True)),
+                ("held_at", models.DateTimeField(blank=True, null=True, verbose_name="held since")),
                 ("revision", models.PositiveIntegerField(default=0)),
                 ("attempt", models.PositiveSmallIntegerField(default=0, verbose_name="attempt")),
                 ("sent_at", models.DateTimeField(blank=True, null=True, verbose_name="sent at")),
+                ("request_hash", models.CharField(blank=True, max_length=64)),
                 (
                     "status_id",
-                    models.CharField(blank=True, max_length=200, verbose_name="status ID"),
+                    django_docraptor.models.columns.BlankAsNullField(
+                        blank=True, max_length=200, null=True, verbose_name="status ID"
+                    ),
                 ),
                 (
                     "callback_at",
@@ -336,6 +342,8 @@ class Migration(migrations.Migration):
                 ("language", models.CharField(blank=True, max_length=35)),
                 ("time_zone", models.CharField(blank=True, max_length=64)),
                 ("source_model", models.CharField(blank=True, max_length=255)),
+                ("reuse", models.DurationField(blank=True, null=True)),
+                ("by_trigger", models.BooleanField(default=False)),
                 ("revision", models.PositiveIntegerField(default=0)),
             ],
             options={
@@ -399,10 +407,6 @@ class Migration(migrations.Migration):
         ),
         migrations.AddIndex(
             model_name="renderjob",
-            index=models.Index(fields=["status_id"], name="docraptor_job_status_id"),
-        ),
-        migrations.AddIndex(
-            model_name="renderjob",
             index=models.Index(fields=["document", "finished_at"], name="docraptor_job_document"),
         ),
         migrations.AddConstraint(
@@ -411,6 +415,12 @@ class Migration(migrations.Migration):
                 fields=("idempotency_key", "account"),
                 name="docraptor_job_key",
                 opclasses=["varchar_pattern_ops", "varchar_ops"],
+            ),
+        ),
+        migrations.AddConstraint(
+            model_name="renderjob",
+            constraint=models.UniqueConstraint(
+                fields=("status_id",), name="docraptor_job_status_id"
             ),
         ),
         migrations.AddConstraint(

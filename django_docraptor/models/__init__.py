@@ -15,6 +15,7 @@ A project may use :class:`RenderJob` and read its ``events`` and ``input``; the 
 ``sources``     the primary key of a source as text
 ``clock``       times by the database's clock
 ``managers``    a manager that reads from the primary database
+``columns``     a column that Django does not have
 ``text``        text that every database accepts; an error in one line
 
 No HTTP and no queue here.

@@ -28,6 +28,10 @@ logger = logging.getLogger(__name__)
 SIGNALS_BY_KIND: Mapping[str, Signal] = {
     EventKind.ACCEPTED: document_submitted,
     EventKind.COMPLETED: document_completed,
+    EventKind.REUSED: document_completed,
+    # A trigger's document that is the same as before: only delivery looks at it, because a receiver
+    # of document_completed that saves the source would ask for it again, and so on.
+    EventKind.UNCHANGED: delivery_due,
     EventKind.FAILED: document_failed,
     EventKind.DELIVERY_FAILED: delivery_due,
 }

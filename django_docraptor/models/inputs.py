@@ -28,6 +28,10 @@ class RenderInput(models.Model):
     time_zone = models.CharField(max_length=64, blank=True)
     # Label of the source's class if it is a proxy.
     source_model = models.CharField(max_length=255, blank=True)
+    # Age up to which an earlier document of the same request is used instead of a new one.
+    reuse = models.DurationField(null=True, blank=True)
+    # Asked for by a signal: if nothing has changed, nobody need be told.
+    by_trigger = models.BooleanField(default=False)
     revision = models.PositiveIntegerField(default=0)
 
     objects = PrimaryDatabaseManager["RenderInput"]()

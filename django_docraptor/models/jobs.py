@@ -24,6 +24,7 @@ from django.utils.translation import gettext_lazy as _
 
 from django_docraptor.docraptor_api import DocumentType
 from django_docraptor.models.clock import Now, seconds_from_now
+from django_docraptor.models.columns import BlankAsNullField
 from django_docraptor.models.events import SIGNAL_LEASE_SECONDS, SIGNALS_BY_KIND, RenderEvent
 from django_docraptor.models.managers import PrimaryDatabaseManager
 from django_docraptor.models.querysets import RenderJobQuerySet
@@ -107,13 +108,17 @@ class RenderJob(models.Model):
     failures = models.PositiveSmallIntegerField(_("consecutive failures"), default=0)
     failing_since = models.DateTimeField(_("failing since"), null=True, blank=True)
     refused_since = models.DateTimeField(null=True, blank=True)
+    # Set while the job waits for a person, who releases it; see `lifecycle.brake`.
+    held_at: "OptionalTime" = models.DateTimeField(_("held since"), null=True, blank=True)
 
     # Incremented together with the input's when a newer request updates the job; a difference shows
     # that the two were not read together.
     revision = models.PositiveIntegerField(default=0)
     attempt: "Number" = models.PositiveSmallIntegerField(_("attempt"), default=0)
     sent_at: "OptionalTime" = models.DateTimeField(_("sent at"), null=True, blank=True)
-    status_id: "Text" = models.CharField(_("status ID"), max_length=200, blank=True)
+    # SHA-256 of what the latest attempt asked for; see `lifecycle.reuse`.
+    request_hash = models.CharField(max_length=64, blank=True)
+    status_id: "Text" = BlankAsNullField(_("status ID"), max_length=200)
     callback_at: "OptionalTime" = models.DateTimeField(
         _("callback received at"), null=True, blank=True
     )
@@ -173,7 +178,6 @@ class RenderJob(models.Model):
             models.Index(fields=["state", "created_at"], name="docraptor_job_state"),
             models.Index(fields=["created_at"], name="docraptor_job_created"),
             models.Index(fields=["content_type", "object_id"], name="docraptor_job_source"),
-            models.Index(fields=["status_id"], name="docraptor_job_status_id"),
             models.Index(fields=["document", "finished_at"], name="docraptor_job_document"),
         ]
         constraints = [
@@ -184,6 +188,8 @@ class RenderJob(models.Model):
                 fields=["idempotency_key", "account"],
                 opclasses=["varchar_pattern_ops", "varchar_ops"],
             ),
+            # Two jobs with one status_id would share a document.
+            models.UniqueConstraint(name="docraptor_job_status_id", fields=["status_id"]),
             models.CheckConstraint(
                 name="docraptor_job_final_iff_not_due",
                 condition=Q(state__in=sorted(FINAL_STATES), due_at__isnull=True)
@@ -321,7 +327,8 @@ class RenderJob(models.Model):
         from_state = self._state_before(to_state)
         if to_state in FINAL_STATES:
             changes |= {"due_at": None, "finished_at": Now()}
-        changes = sanitize({"lease_token": "", **NO_FAILURES, **changes, "state": to_state})
+        reset = {"lease_token": "", "held_at": None, **NO_FAILURES}
+        changes = sanitize({**reset, **changes, "state": to_state})
         rows = RenderJob.objects.filter(pk=self.pk, state=from_state, attempt=self.attempt)
         if require_lease:
             rows = rows.filter(lease_token=self.lease_token)

@@ -61,7 +61,7 @@ def recording_document() -> Iterator[type[Document[Invoice]]]:
 
         def render(self) -> str:
             self.rendered.append(int(self.source.total))
-            return "<p>total</p>"
+            return f"<p>{self.source.total}</p>"
 
     trigger = Totals.on_save()
     yield Totals

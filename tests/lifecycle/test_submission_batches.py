@@ -80,8 +80,8 @@ def test_batch_is_bounded_by_bytes(sandbox: Sandbox, monkeypatch, content: str) 
     registry.register("tests.Report", Report())
     batches: list[list[int]] = []
 
-    def prepare(jobs: list[RenderJob]) -> Any:
-        attempts = prepare_batch(jobs)
+    def prepare(jobs: list[RenderJob], *args: Any) -> Any:
+        attempts = prepare_batch(jobs, *args)
         batches.append([len(attempt.request.content.encode()) for attempt in attempts])
         return attempts
 
