@@ -274,7 +274,8 @@ def test_copy_of_a_killed_worker_is_replaced(sandbox: Sandbox, documents_dir: Pa
     job = InvoicePDF.enqueue(invoice, reuse=DAY)
     copies: list[reuse.Copy] = []
     prepare_batch(claim_for_slots("default", 10).jobs, copies)
-    assert copies[0].job.file.storage.save(copies[0].job.reserved_name, made.file)
+    with made.file.open("rb") as file:
+        assert copies[0].job.file.storage.save(copies[0].job.reserved_name, file)
     skip_time(901)
     assert run_until_finished(job).state == State.COMPLETED
     assert len(files_below(documents_dir)) == 2
