@@ -3,8 +3,9 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/installed
-# Run each test file in one process: its tests share servers that take seconds to start.
-PARALLEL ?= -n auto --maxprocesses 4 --dist loadfile
+# Run each test file in one process: its tests share servers that take seconds to start. Four
+# processes on two cores, because many tests wait.
+PARALLEL ?= -n 4 --dist loadfile
 PANGO := apt-get install libpango-1.0-0 libpangoft2-1.0-0 libharfbuzz-subset0
 
 .PHONY: demo serve test matrix chaos bench mutants lint docs help clean system-libraries

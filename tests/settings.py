@@ -1,4 +1,7 @@
-"""Settings of the tests' project; ``TEST_DATABASE`` is sqlite, postgresql or mariadb."""
+"""Settings of the tests' project.
+
+``TEST_DATABASE`` is sqlite, postgresql, mariadb (driver PyMySQL) or mysqlclient (that driver).
+"""
 
 import json
 import os
@@ -74,6 +77,10 @@ _engines = {
         # A server in local time, as many are: the engine must not depend on the session's zone.
         "OPTIONS": {"init_command": "SET time_zone = '+02:00'"},
     },
+}
+# The other driver, and tables of `utf8`, which stores three bytes per character: no emoji.
+_engines["mysqlclient"] = _engines["mariadb"] | {
+    "TEST": {"CHARSET": "utf8mb3", "COLLATION": "utf8mb3_general_ci"}
 }
 _chosen = os.environ.get("TEST_DATABASE", "sqlite")
 if _chosen == "mariadb":

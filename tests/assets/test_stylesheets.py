@@ -46,6 +46,7 @@ def test_url_out_of_the_static_directories_is_refused(write_static: Write, url: 
         assert "in 'css/a.css'" in asset_error(make_css, "css/a.css")
 
 
+@pytest.mark.slow
 def test_import_bomb_is_limited(write_static: Write) -> None:
     """Ten imports of ten imports and so on end at the limit."""
     for depth in range(9):

@@ -38,7 +38,7 @@ def metrics(tmp_path_factory):
         env=os.environ | {"BENCH_JSON": str(path)},
         capture_output=True,
         text=True,
-        timeout=280,
+        timeout=290,
         check=False,
     )
     assert not done.returncode, done.stdout + done.stderr
@@ -110,6 +110,7 @@ def test_simulated_render_is_noticed_after_its_end():
     assert mean_calls([observed]) == 5
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "database",
     ["sqlite", pytest.param("postgresql", marks=pytest.mark.services("postgresql"))],

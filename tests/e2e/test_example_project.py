@@ -267,6 +267,7 @@ def test_demo_reports_a_missing_library(tmp_path):
     assert processes_of(tmp_path) == []
 
 
+@pytest.mark.slow
 def test_demo_ends_at_its_deadline(tmp_path):
     """If documents take too long, the demo ends and lists the unfinished ones."""
     done = run(tmp_path, "-m", "example_project.demo", "--delay=60", "--deadline=20")
@@ -284,6 +285,7 @@ def test_demo_refuses_a_directory_in_use(shop):
     ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_interrupted_demo_stops_everything(tmp_path, number, code):
     """After Ctrl-C no process is left."""
@@ -293,6 +295,7 @@ def test_interrupted_demo_stops_everything(tmp_path, number, code):
     assert processes_of(tmp_path) == []
 
 
+@pytest.mark.slow
 def test_demo_reports_a_killed_worker(tmp_path):
     """The demo prints the end of the worker's log, fails, and leaves no process."""
     command = Command(tmp_path, "-m", "example_project.demo", "--delay=60")

@@ -11,6 +11,8 @@ import psycopg
 import pymysql
 from django.db import connection
 
+# MariaDB with PyMySQL, and with mysqlclient.
+MARIADB_KINDS = ("mariadb", "mysqlclient")
 TABLES = [
     "renderevent",
     "renderinput",
@@ -38,7 +40,7 @@ class Database:
     @property
     def environment(self) -> dict[str, str]:
         """The variables that ``tests.settings`` reads."""
-        names = {"postgresql": "POSTGRES_DB", "mariadb": "MARIADB_DB"}
+        names = dict.fromkeys(MARIADB_KINDS, "MARIADB_DB") | {"postgresql": "POSTGRES_DB"}
         chosen = {names[self.kind]: self.name} if self.kind in names else {}
         return {"TEST_DATABASE": self.kind, "TEST_SCRATCH": str(self.scratch)} | chosen
 
@@ -49,7 +51,7 @@ class Database:
             connection = psycopg.connect(
                 host="127.0.0.1", user="postgres", dbname=name or self.name, autocommit=True
             )
-        elif self.kind == "mariadb":
+        elif self.kind in MARIADB_KINDS:
             connection = pymysql.connect(
                 host="127.0.0.1", user="root", database=name or self.name, autocommit=True
             )
@@ -64,14 +66,14 @@ class Database:
         """Create the database, empty."""
         if self.kind == "postgresql":
             self.query(f"CREATE DATABASE {self.name}", "postgres")
-        elif self.kind == "mariadb":
+        elif self.kind in MARIADB_KINDS:
             self.query(f"CREATE DATABASE {self.name} CHARACTER SET utf8mb4", "mysql")
 
     def drop(self) -> None:
         """Drop the database, and disconnect its clients."""
         if self.kind == "postgresql":
             self.query(f"DROP DATABASE IF EXISTS {self.name} WITH (FORCE)", "postgres")
-        elif self.kind == "mariadb":
+        elif self.kind in MARIADB_KINDS:
             self.query(f"DROP DATABASE IF EXISTS {self.name}", "mysql")
 
     def empty(self) -> None:

@@ -14,6 +14,8 @@ COMMANDS = {
 }
 # Python packages of the dependency group "lint".
 PACKAGES = ("mypy", "pyright")
+# The C driver of MariaDB and MySQL: its package needs a compiler.
+DRIVER = "MySQLdb"
 
 
 @cache
@@ -22,6 +24,9 @@ def service_problem(name: str) -> str:
     if name in COMMANDS:
         command, package = COMMANDS[name]
         return "" if shutil.which(command) else f"{command} is missing: apt-get install {package}"
+    if name == "mysqlclient":
+        advice = "apt-get install gcc pkg-config libmariadb-dev; pip install --group mysqlclient"
+        return "" if find_spec(DRIVER) else f"mysqlclient is missing: {advice}"
     if name in PACKAGES:
         return "" if find_spec(name) else f"{name} is missing: pip install --group lint"
     address = (os.environ.get(f"{name.upper()}_HOST", "127.0.0.1"), PORTS[name])
