@@ -153,7 +153,7 @@ class Conf:
     base_url = Setting(DOCRAPTOR_URL, _url)
     #: Public URL of this site, for callbacks; "" means polling only.
     callback_base_url = Setting("", _optional_url)
-    #: Seconds: connect, create_read, sync_read, status_read, download_read, total.
+    #: Seconds: connect, create_read, sync_read, status_read, download_read; total: a whole call.
     timeout: Setting[Mapping[str, float]] = Setting(
         {},
         _mapping_of(

@@ -144,6 +144,7 @@ class Client:
             path=f"/download/{quoted}",
             log_path="/download/…",
             read_timeout=self.timeouts.download_read,
+            total=self.timeouts.total,
             new_connection=True,
             redact=self._redactor_with(download_id, quoted),
         )
@@ -162,6 +163,7 @@ class Client:
             path=f"/expire/{quoted}",
             log_path="/expire/…",
             read_timeout=self.timeouts.status_read,
+            total=self.timeouts.status_total,
             redact=self._redactor_with(download_id, quoted),
         )
         with self._transport.call(call):
@@ -205,6 +207,7 @@ class Client:
             path=path,
             log_path=log_path,
             read_timeout=self.timeouts.status_read,
+            total=self.timeouts.status_total,
             redact=self._redact,
             **options,
         )
@@ -216,6 +219,7 @@ class Client:
             path=path,
             log_path=path,
             read_timeout=read_timeout,
+            total=self.timeouts.total,
             redact=self._redact,
             is_create=True,
             new_connection=True,

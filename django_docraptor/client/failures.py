@@ -117,8 +117,8 @@ def network_error(
     """Return the error for a call without a response: certainly not sent, or unknown.
 
     Based on urllib3's exception classes ("fairly sure that the server did not receive the
-    request") and measurements of every case. A hanging TLS handshake looks like a read timeout and
-    counts as unknown.
+    request") and measurements of every case. A TLS handshake that the read timeout ends looks like
+    a missing response and counts as unknown.
     """
     chain = list(_exception_chain(failure))
     cause = _describe(chain)
@@ -126,6 +126,20 @@ def network_error(
         return NotSentError(redact(f"The request was not sent: {cause}."))
     doubt = ", and DocRaptor may have accepted the request" if is_create else ""
     return UnknownOutcomeError(redact(f"No response was received{doubt}: {cause}."))
+
+
+def overdue_error(reason: str, *, is_sent: bool, is_create: bool) -> CallError:
+    """Return the error for a call that its time limit ended before there was a response.
+
+    Args:
+        reason: what had not happened in time.
+        is_sent: the connection was established, so that something may have been sent.
+        is_create: the call may be billed.
+    """
+    if not is_sent:
+        return NotSentError(f"The request was not sent: {reason}.")
+    doubt = ", and DocRaptor may have accepted the request" if is_create else ""
+    return UnknownOutcomeError(f"No response was received{doubt}: {reason}.")
 
 
 def unusable_error(

@@ -22,6 +22,7 @@ from requests.auth import AuthBase
 
 from django_docraptor import __version__
 from django_docraptor.client import failures
+from django_docraptor.client.time_limits import LimitedAdapter, Phase, TimeLimit
 from django_docraptor.exceptions import CallError
 
 logger = logging.getLogger(__name__)
@@ -54,8 +55,7 @@ class Timeouts:
             would bill documents that are never received.
         status_read: the same for status, listings and expiry.
         download_read: the same for a download.
-        total: from the start of a call to the end of the body. The headers are limited only by the
-            other timeouts, per socket read.
+        total: for a whole create or download, from the connection to the end of the body.
     """
 
     connect: float = 5
@@ -65,6 +65,11 @@ class Timeouts:
     download_read: float = 60
     total: float = 120
 
+    @property
+    def status_total(self) -> float:
+        """Seconds for a whole status, listing or expiry call, whose response is small."""
+        return min(self.total, self.connect + 2 * self.status_read)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Call:
@@ -73,6 +78,7 @@ class Call:
     Args:
         log_path: the path without IDs, for logs.
         read_timeout: seconds for each read of the socket.
+        total: seconds for the whole call.
         redact: removes this call's secrets from messages.
         is_create: the call may be billed, so it matters whether it was sent.
         new_connection: do not reuse a connection. A kept-alive connection may close as the request
@@ -83,6 +89,7 @@ class Call:
     path: str = field(repr=False)
     log_path: str
     read_timeout: float
+    total: float
     redact: failures.Redactor
     is_create: bool = False
     new_connection: bool = False
@@ -95,13 +102,11 @@ class ApiResponse:
     """A successful response whose body is not yet read.
 
     Args:
-        deadline: time limit for reading, on the monotonic clock.
-        total: the total timeout in seconds, for messages.
+        limit: the call's time limit, which is running.
     """
 
     raw_response: requests.Response
-    deadline: float
-    total: float
+    limit: TimeLimit
     call: Call
 
     def chunks(self) -> Iterator[bytes]:
@@ -137,17 +142,17 @@ class ApiResponse:
         )
 
     def _read(self) -> bytes:
-        # read1 instead of iter_content, which waits for a whole chunk: with a trickling body the
-        # deadline would never be checked.
+        # read1 instead of iter_content, which waits for a whole chunk.
         try:
             chunk: bytes = self.raw_response.raw.read1(CHUNK_BYTES, decode_content=True)
         except NETWORK_ERRORS as failure:
             reason = failures.describe(failure)
         else:
-            if time.monotonic() < self.deadline:
+            # A connection that was shut down looks like the end of a body without a length.
+            if not self.limit.has_passed:
                 return chunk
-            reason = f"it was not received within {self.total:g} seconds"
-        raise self.unusable_error(reason)
+            reason = ""
+        raise self.unusable_error(self.limit.reason if self.limit.has_passed else reason)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -178,14 +183,10 @@ class Transport:
         outcome = "-"
         session = thread_session("new" if call.new_connection else "pooled")
         try:
-            response = self._send(session, call)
-            outcome = str(response.status_code)
-            with response:
+            with TimeLimit(call.total) as limit, self._send(session, call, limit) as response:
+                outcome = str(response.status_code)
                 self._check(response, call)
-                total = self.timeouts.total
-                yield ApiResponse(
-                    raw_response=response, deadline=started + total, total=total, call=call
-                )
+                yield ApiResponse(raw_response=response, limit=limit, call=call)
         except CallError as error:
             outcome = f"{outcome} {error.code}"
             raise
@@ -195,28 +196,46 @@ class Transport:
             seconds = time.monotonic() - started
             logger.debug("%s %s: %s in %.3f s", call.method, call.log_path, outcome, seconds)
 
-    def _send(self, session: requests.Session, call: Call) -> requests.Response:
-        url = self.base_url + call.path
+    def _send(self, session: requests.Session, call: Call, limit: TimeLimit) -> requests.Response:
+        failure: BaseException | None = None
         try:
-            return session.request(
-                call.method,
-                url,
-                params=dict(call.params) or None,
-                data=call.body,
-                headers=_headers(call),
-                auth=self.auth,
-                timeout=(self.timeouts.connect, min(call.read_timeout, self.timeouts.total)),
-                allow_redirects=False,
-                stream=True,
-                # Per request: requests lets the environment override the session's settings.
-                verify=self.verify,
-                proxies=self.proxies,
+            response = self._request(session, call)
+        except NETWORK_ERRORS as caught:
+            failure = caught
+        if limit.has_passed:
+            if failure is None:  # headers that were cut look like whole ones
+                response.close()
+            raise failures.overdue_error(
+                limit.reason,
+                is_sent=limit.phase is not Phase.CONNECTING,
+                is_create=call.is_create,
             )
-        except NETWORK_ERRORS as failure:
-            error = failures.network_error(
-                failure, url=url, is_create=call.is_create, redact=call.redact
+        if failure is not None:
+            raise failures.network_error(
+                failure,
+                url=self.base_url + call.path,
+                is_create=call.is_create,
+                redact=call.redact,
             )
-        raise error
+        limit.phase = Phase.RECEIVING
+        return response
+
+    def _request(self, session: requests.Session, call: Call) -> requests.Response:
+        connect, read = self.timeouts.connect, call.read_timeout
+        return session.request(
+            call.method,
+            self.base_url + call.path,
+            params=dict(call.params) or None,
+            data=call.body,
+            headers=_headers(call),
+            auth=self.auth,
+            timeout=(min(connect, call.total), min(read, call.total)),
+            allow_redirects=False,
+            stream=True,
+            # Per request: requests lets the environment override the session's settings.
+            verify=self.verify,
+            proxies=self.proxies,
+        )
 
     def _check(self, response: requests.Response, call: Call) -> None:
         if 200 <= response.status_code < 300:
@@ -242,6 +261,8 @@ def new_session() -> requests.Session:
     """Create a session that ignores the environment, stores no cookies and never retries."""
     session = _Session()
     session.trust_env = False  # netrc would replace our credentials
+    for scheme in ("https://", "http://"):
+        session.mount(scheme, LimitedAdapter())
     session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
     session.headers.update({"User-Agent": USER_AGENT, "Accept-Encoding": "identity"})
     return session
