@@ -193,6 +193,8 @@ class Conf:
     )
     #: What to do if an attempt's outcome is unknown and DocRaptor's log never lists it.
     unconfirmed: Setting[str | None] = Setting(None, _unconfirmed_policy)
+    #: Send a free test document if nothing else can show that an attempt was not accepted.
+    probe = Setting(True, _instance_of(bool))
     #: Directory for downloaded files until the storage has them.
     spool_dir: Setting[str | Path] = Setting("", _instance_of(str, Path))
     #: Maximum size of a downloaded document, in bytes.

@@ -150,7 +150,7 @@ class EventKind(TextChoices):
 LEASE_SECONDS: Mapping[State, float] = {
     State.PENDING: 120,
     State.SUBMITTING: 180,
-    State.UNCONFIRMED: 120,
+    State.UNCONFIRMED: 240,
     State.QUEUED: 60,
     State.WORKING: 60,
     State.DOWNLOADING: 240,
@@ -159,10 +159,13 @@ STORE_LEASE_SECONDS: float = 900
 
 # Seconds after which DocRaptor terminates an asynchronous document.
 MAX_RENDER_SECONDS: float = 600
-# Seconds after `sent_at` at which DocRaptor's log is checked for an unconfirmed attempt. After
-# twice the deadline (or twice MAX_RENDER_SECONDS, if longer), an attempt that a complete listing
-# does not contain was never accepted.
+# Seconds beyond those for DocRaptor's queue and for its log, until it lists an attempt for certain.
+LOG_MARGIN_SECONDS: float = 300
+# Seconds after `sent_at` at which DocRaptor's log is checked for an unconfirmed attempt.
 LOG_CHECK_AGES: tuple[float, ...] = (10, 30, 120, 300)
+# Seconds between two checks at most; and after a probe that was not accepted.
+MAX_LOG_CHECK_INTERVAL: float = 1800
+PROBE_RETRY_SECONDS: float = 120
 # Seconds for which an unconfirmed attempt counts towards MAX_IN_FLIGHT.
 UNCONFIRMED_SLOT_SECONDS: float = 60
 

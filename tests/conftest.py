@@ -8,6 +8,7 @@ import pytest
 from celery.signals import before_task_publish
 
 from django_docraptor.sandbox import Sandbox
+from tests.support.jobs import sandbox_offsets
 from tests.support.services import service_problem
 
 
@@ -31,6 +32,7 @@ def _session_sandbox() -> Iterator[Sandbox]:
 def sandbox(_session_sandbox: Sandbox, settings: Any, tmp_path: Any) -> Iterator[Sandbox]:
     """A running sandbox that the settings point to."""
     _session_sandbox.reset()
+    sandbox_offsets[_session_sandbox] = 0.0
     settings.DOCRAPTOR = settings.DOCRAPTOR | {
         "BASE_URL": _session_sandbox.url,
         "RUNNER": "none",
@@ -44,6 +46,7 @@ def sandbox(_session_sandbox: Sandbox, settings: Any, tmp_path: Any) -> Iterator
         },
     }
     yield _session_sandbox
+    sandbox_offsets.clear()
     _session_sandbox.reset()
 
 

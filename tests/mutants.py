@@ -144,9 +144,9 @@ MUTATIONS = [
     Mutation(
         "send although the process was suspended since the intent",
         "lifecycle/submission.py",
-        "if time.monotonic() - self.committed_at > conf.deadline:",
+        "if time.monotonic() - self.committed_at > LEASE_SECONDS[State.SUBMITTING]:",
         "if False:",
-        f"{LIFECYCLE}/test_submission.py::test_worker_frozen_past_deadline_does_not_send",
+        f"{LIFECYCLE}/test_submission.py::test_worker_frozen_past_its_lease_does_not_send",
     ),
     Mutation(
         "send again what may have been accepted",
@@ -270,16 +270,16 @@ MUTATIONS = [
     Mutation(
         "conclude from one early listing that an attempt is missing",
         "lifecycle/reconciliation.py",
-        "window = 2 * max(conf.deadline, MAX_RENDER_SECONDS)",
-        "window = 1",
+        "return job.attempt_age >= decision_age()",
+        "return job.attempt_age >= 1",
         f"{LIFECYCLE}/test_submission.py"
         "::test_job_is_not_resubmitted_before_confirmation_window_ends",
     ),
     Mutation(
         "resubmit although a callback proves acceptance",
         "lifecycle/reconciliation.py",
-        "if policy == FAIL or job.callback_at is not None:",
-        "if policy == FAIL:",
+        "if conf.unconfirmed == FAIL or job.callback_at is not None:",
+        "if conf.unconfirmed == FAIL:",
         f"{LIFECYCLE}/test_callbacks.py::test_callback_without_log_entry_fails_the_job",
     ),
     Mutation(

@@ -5,7 +5,7 @@ Every call is made once; its error tells whether it may be repeated.
 """
 
 from django_docraptor.client.calls import Client
-from django_docraptor.client.parsing import LogEntry, RemoteStatus, SavedDocument
+from django_docraptor.client.parsing import LogEntry, LogPage, RemoteStatus, SavedDocument
 from django_docraptor.client.transport import Timeouts
 
-__all__ = ["Client", "LogEntry", "RemoteStatus", "SavedDocument", "Timeouts"]
+__all__ = ["Client", "LogEntry", "LogPage", "RemoteStatus", "SavedDocument", "Timeouts"]

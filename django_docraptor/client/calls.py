@@ -16,7 +16,12 @@ from requests.auth import HTTPBasicAuth
 
 from django_docraptor.client import parsing
 from django_docraptor.client.failures import Redactor
-from django_docraptor.client.parsing import MAX_ID_LENGTH, LogEntry, RemoteStatus, SavedDocument
+from django_docraptor.client.parsing import (
+    MAX_ID_LENGTH,
+    LogPage,
+    RemoteStatus,
+    SavedDocument,
+)
 from django_docraptor.client.transport import (
     ApiResponse,
     Call,
@@ -29,7 +34,8 @@ from django_docraptor.payloads import DocumentRequest
 
 MEBIBYTE: Final = 1024 * 1024
 MAX_RESPONSE_BYTES: Final = MEBIBYTE
-MAX_LISTING_BYTES: Final = 10 * MEBIBYTE
+# Each entry of the log has the whole log of its document's generation.
+MAX_LISTING_BYTES: Final = 16 * MEBIBYTE
 MAX_PER_PAGE: Final = 100
 PARTIAL_CONTENT: Final = 206
 
@@ -169,7 +175,7 @@ class Client:
         with self._transport.call(call):
             pass
 
-    def list_docs(self, *, page: int = 1, per_page: int = MAX_PER_PAGE) -> list[LogEntry]:
+    def list_docs(self, *, page: int = 1, per_page: int = MAX_PER_PAGE) -> LogPage:
         """List created documents, newest first. Paginated like `list_doc_logs`."""
         return self._get_listing("/docs.json", _page_params(page, per_page))
 
@@ -180,11 +186,13 @@ class Client:
         end: datetime | None = None,
         page: int = 1,
         per_page: int = MAX_PER_PAGE,
-    ) -> list[LogEntry]:
+    ) -> LogPage:
         """List all attempts, including failed ones, newest first.
 
         Args:
-            start: aware datetime of the earliest attempt, rounded down to full seconds.
+            start: aware datetime of the earliest attempt, rounded down to full seconds. A service
+                that misreads it, or ``end``, lists other attempts without an error: such a listing
+                never proves that an attempt is missing.
             end: aware datetime of the latest attempt, rounded up to full seconds.
             page: 1 or more. The listing ends at the first **empty** page; a short page is not
                 necessarily the last, because the service may return fewer entries than requested.
@@ -232,10 +240,16 @@ class Client:
                 response, MAX_RESPONSE_BYTES, lambda body: parse(parsing.parse_object(body))
             )
 
-    def _get_listing(self, path: str, params: Mapping[str, str]) -> list[LogEntry]:
+    def _get_listing(self, path: str, params: Mapping[str, str]) -> LogPage:
         call = self._status_call("GET", path, log_path=path, params=params)
         with self._transport.call(call) as response:
-            return _parse_body(response, MAX_LISTING_BYTES, parsing.parse_listing)
+            entries = _parse_body(response, MAX_LISTING_BYTES, parsing.parse_listing)
+            served_at = parsing.parse_time(response.raw_response.headers.get("Date"))
+        redacted = (
+            replace(entry, validation_errors=self._redact(entry.validation_errors))
+            for entry in entries
+        )
+        return LogPage(redacted, served_at=served_at)
 
     def _save(self, response: ApiResponse, target: BinaryIO) -> SavedDocument:
         headers = response.raw_response.headers
@@ -323,7 +337,8 @@ def _page_params(page: int, per_page: int) -> dict[str, str]:
 def _to_utc(value: datetime) -> str:
     if value.utcoffset() is None:
         raise ValueError(f"{value!r} must be an aware datetime")
-    return value.astimezone(UTC).isoformat(timespec="seconds")
+    # The documented form. What the service makes of another one is unknown.
+    return f"{value.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
 
 
 def _expected_size(headers: Mapping[str, str]) -> int | None:

@@ -4,7 +4,7 @@ Knows the shape of response bodies, nothing about HTTP. Raises ValueError for an
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -69,6 +69,7 @@ class LogEntry:
     ``success`` and ``test`` are ``None`` if not reported; ``created_at`` is aware.
     """
 
+    id: str = ""
     tag: str = ""
     status_id: str = ""
     success: bool | None = None
@@ -82,15 +83,33 @@ class LogEntry:
     def from_json(cls, data: Mapping[str, Any]) -> Self:
         """Parse one entry; missing fields stay blank."""
         return cls(
+            id=_parse_id(data.get("id")),
             tag=_parse_text(data.get("tag")),
             status_id=_parse_id(data.get("status_id")),
             success=_parse_bool(data.get("success")),
             name=_parse_text(data.get("name")),
-            created_at=_parse_time(data.get("created_at")),
+            created_at=parse_time(data.get("created_at")),
             document_type=_parse_text(data.get("document_type")),
             test=_parse_bool(data.get("test")),
             validation_errors=_parse_text(data.get("validation_errors")),
         )
+
+
+class LogPage(list[LogEntry]):
+    """A page of a listing.
+
+    Args:
+        entries: newest first, if the service keeps its word.
+        served_at: the time of the response by the service's own clock, its header ``Date``;
+            ``None`` if that is missing or invalid.
+    """
+
+    def __init__(
+        self, entries: Iterable[LogEntry] = (), *, served_at: datetime | None = None
+    ) -> None:
+        """Create a page."""
+        super().__init__(entries)
+        self.served_at = served_at
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -193,7 +212,8 @@ def _last_segment(url: str) -> str:
         return ""
 
 
-def _parse_time(value: object) -> datetime | None:
+def parse_time(value: object) -> datetime | None:
+    """Return the time, aware and UTC if it names no other zone, or ``None``."""
     if not isinstance(value, str):
         return None
     for parse in (datetime.fromisoformat, parsedate_to_datetime, _parse_ruby_time):

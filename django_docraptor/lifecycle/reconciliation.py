@@ -1,19 +1,31 @@
 """Internal. UNCONFIRMED → QUEUED, PENDING or FAILED: find out whether a create was accepted.
 
-DocRaptor has no idempotency keys, but its log lists every attempt with its tag. One listing is
-enough for all unconfirmed attempts of an account.
+DocRaptor has no idempotency keys, but its log lists every attempt with its tag. One reading of the
+log is enough for all unconfirmed attempts of an account. `evidence` says what proves that DocRaptor
+did not accept an attempt; here is what follows.
 """
 
-from collections.abc import Iterator
-from datetime import datetime, timedelta
+from datetime import timedelta
 from functools import partial
 
 from django_docraptor.client import LogEntry
 from django_docraptor.conf import conf
 from django_docraptor.exceptions import CallError, DocRaptorError, UnauthorizedError
-from django_docraptor.lifecycle.clients import client_for
+from django_docraptor.lifecycle.account_log import AccountLog
+from django_docraptor.lifecycle.evidence import (
+    DAY,
+    decision_age,
+    elapsed_since,
+    later_attempt,
+    latest_arrival,
+    missing_evidence,
+    reaches_past,
+    sent_time,
+    settled_age,
+)
 from django_docraptor.lifecycle.isolation import save_outcome
 from django_docraptor.lifecycle.postponement import pause_account_and_postpone, postpone
+from django_docraptor.lifecycle.probes import send_probe
 from django_docraptor.lifecycle.transitions import (
     fail,
     fail_unconfirmed,
@@ -21,21 +33,28 @@ from django_docraptor.lifecycle.transitions import (
     resubmit_unconfirmed,
 )
 from django_docraptor.models import RenderJob, seconds_from_now
+from django_docraptor.models.jobs import NO_FAILURES
 from django_docraptor.states import (
     LEASE_SECONDS,
     LOG_CHECK_AGES,
-    MAX_RENDER_SECONDS,
+    MAX_LOG_CHECK_INTERVAL,
     MAX_RESUBMITS,
+    PROBE_RETRY_SECONDS,
     ErrorCode,
     EventKind,
     State,
 )
 
 BATCH_SIZE = 100
-MAX_PAGES = 50
-CLOCK_MARGIN = timedelta(minutes=5)
+# How far a listing is read back before an attempt that it need only show.
+LOOK_MARGIN = timedelta(minutes=5)
+# DocRaptor's header Date has no fractions, and its clock need not tick with the database's.
+CLOCK_SECONDS = 5.0
 # Values of DOCRAPTOR["UNCONFIRMED"].
 FAIL, RESUBMIT = "fail", "resubmit"
+# What a decision to send again rests on. An outage, in which neither the create nor the log
+# worked, does not count towards MAX_RESUBMITS.
+PROOF, NO_PROOF, OUTAGE = "proof", "none", "unreadable"
 
 
 def reconcile(limit: int = BATCH_SIZE) -> int:
@@ -52,105 +71,183 @@ def reconcile(limit: int = BATCH_SIZE) -> int:
 
 
 def reconcile_account(jobs: list[RenderJob], account: str) -> None:
-    """Settle the jobs that the account's log lists.
+    """Settle the jobs that the account's log lists, or that it proves not to be accepted.
 
     The others are checked again, or follow the policy.
     """
-    log: dict[str, LogEntry] = {}
-    since = min(job.sent_at for job in jobs if job.sent_at) - CLOCK_MARGIN
-    error: DocRaptorError | None = None
-    try:
-        for entries in iter_log_pages(account, since=since):
-            log |= {entry.tag.partition(" ")[0]: entry for entry in entries if entry.tag}
-            if all(job.tag in log for job in jobs):
-                break
-    except DocRaptorError as caught:
-        error = caught
+    log = AccountLog(account)
+    log.read(partial(is_enough, jobs))
+    unlisted = [job for job in jobs if is_old(job) and log.find(job.tag) is None]
+    look_again([job for job in unlisted if not missing_evidence(job, log)], log)
     for job in jobs:
-        settle_job = partial(settle, entry=log.get(job.tag), error=error)
-        save_outcome(job, settle_job, handle_log_error)
+        save_outcome(job, partial(settle, log=log), handle_unexpected_error)
+    if any(needs_probe(job, log) for job in jobs):
+        send_probe(account, valid_seconds=settled_age().total_seconds() + PROBE_RETRY_SECONDS)
 
 
-def settle(job: RenderJob, *, entry: LogEntry | None, error: DocRaptorError | None) -> None:
-    """Act on what the log says, or does not say, about an attempt."""
-    if entry:
-        handle_log_entry(job, entry)
-    elif error is not None:  # only a complete listing proves that an attempt is missing
-        handle_log_error(job, error)
-    else:
-        handle_missing_entry(job)
-
-
-def iter_log_pages(account: str, *, since: datetime) -> Iterator[list[LogEntry]]:
-    """Yield the pages of the account's log since a time.
-
-    Raises:
-        DocRaptorError: the listing is incomplete.
-    """
-    client = client_for(account)
-    for page in range(1, MAX_PAGES + 1):
-        entries = client.list_doc_logs(start=since, page=page, per_page=100)
-        if not entries:
-            return
-        yield entries
-    raise CallError(
-        f"DocRaptor's log has more than {MAX_PAGES * 100:,} entries since {since}.", retryable=True
+def is_enough(jobs: list[RenderJob], log: AccountLog) -> bool:
+    """Return whether the log was read far enough: each job is found, or the log is past it."""
+    return all(
+        log.find(job.tag) or reaches_past(job, log, margin=DAY if is_old(job) else LOOK_MARGIN)
+        for job in jobs
     )
 
 
-def handle_log_entry(job: RenderJob, entry: LogEntry) -> None:
-    """Settle an attempt that the log lists: continue with its status_id, or fail the job."""
-    if entry.status_id:
-        mark_accepted(job, entry.status_id)
-    elif entry.success:
-        message = (
-            "DocRaptor's log lists this attempt as successful but without a status_id, so it "
-            "cannot be downloaded."
-        )
-        fail(job, ErrorCode.SUBMIT_UNCONFIRMED, message)
+def is_old(job: RenderJob) -> bool:
+    """Return whether an attempt is old enough to be decided if it is not listed."""
+    return job.attempt_age >= decision_age()
+
+
+def look_again(jobs: list[RenderJob], log: AccountLog) -> None:
+    """Look in a filtered listing for attempts that seem to be missing: it may know better."""
+    times = [time for job in jobs if (time := sent_time(job, log)) is not None]
+    if not times:
+        return
+    try:
+        log.find_in_period([job.tag for job in jobs], min(times) - DAY, max(times) + DAY)
+    except DocRaptorError as error:
+        log.error = error
+
+
+def settle(job: RenderJob, *, log: AccountLog) -> None:
+    """Act on what the log says, or does not say, about an attempt."""
+    entry = log.find(job.tag)
+    if isinstance(log.error, UnauthorizedError) and entry is None:
+        pause_account_and_postpone(job, log.error)
+    elif entry is not None:
+        handle_log_entry(job, entry)
+    elif not is_old(job):
+        check_later(job, log.error, log=log)
+    elif missing := missing_evidence(job, log):
+        handle_doubt(job, log, missing)
     else:
+        handle_proof(job)
+
+
+def handle_log_entry(job: RenderJob, entry: LogEntry) -> None:
+    """Settle an attempt that the log lists: continue with its status_id, or fail the job.
+
+    An unfinished attempt may be listed without success, so only a reason is a verdict.
+    """
+    if entry.success is False and entry.validation_errors:
+        code = ErrorCode.RENDER_FAILED if entry.status_id else ErrorCode.REJECTED
+        fail(job, code, entry.validation_errors)
+    elif entry.status_id:
+        mark_accepted(job, entry.status_id)
+    elif not is_old(job):
+        check_later(job)
+    elif entry.success is False:
         message = "DocRaptor's log lists this attempt as failed without a reason."
         fail(job, ErrorCode.RENDER_FAILED, message)
-
-
-def handle_missing_entry(job: RenderJob) -> None:
-    """Handle an attempt that a complete listing does not contain.
-
-    Check again, and decide when even the longest render must have ended.
-    """
-    window = 2 * max(conf.deadline, MAX_RENDER_SECONDS)
-    if job.attempt_age < window:
-        schedule_log_check(job, window)
-    elif may_resubmit(job):
-        resubmit_unconfirmed(job)
     else:
-        age = f"{job.attempt_age:.0f} s"
-        fail_unconfirmed(job, f"DocRaptor's log did not list this attempt {age} after it was sent.")
+        message = "DocRaptor's log lists this attempt without a status_id: it cannot be downloaded."
+        fail(job, ErrorCode.SUBMIT_UNCONFIRMED, message)
 
 
-def schedule_log_check(job: RenderJob, window: float) -> None:
-    """Check the log again at the attempt's next age in LOG_CHECK_AGES, or when the window ends."""
-    ages = [age for age in (*LOG_CHECK_AGES, window) if age > job.attempt_age]
-    due_at = seconds_from_now(min(ages) - job.attempt_age + 0.1)
-    job.update_leased(failures=0, lease_token="", due_at=due_at)
+def handle_proof(job: RenderJob) -> None:
+    """Handle an attempt that DocRaptor certainly did not accept."""
+    reason = (
+        f"DocRaptor's log proves {job.attempt_age:.0f} s after this attempt that it is missing."
+    )
+    if may_resubmit(job):
+        resubmit_unconfirmed(job, reason, evidence=PROOF)
+    else:
+        fail_unconfirmed(job, reason, is_proven=True)
 
 
-def may_resubmit(job: RenderJob) -> bool:
-    """Return whether policy and history allow another attempt without a person's decision."""
-    policy = conf.unconfirmed or (RESUBMIT if job.test else FAIL)
-    if policy == FAIL or job.callback_at is not None:
-        return False
-    return job.events.filter(kind=EventKind.NEVER_ACCEPTED).count() < MAX_RESUBMITS
+def handle_doubt(job: RenderJob, log: AccountLog, missing: str) -> None:
+    """Handle an attempt that is neither listed nor proven to be missing.
 
-
-def handle_log_error(job: RenderJob, error: DocRaptorError) -> None:
-    """Handle a failed listing: postpone, and finally leave the decision to a person."""
-    if isinstance(error, UnauthorizedError):
-        pause_account_and_postpone(job, error)
-    elif isinstance(error, CallError) and not error.retryable:
-        fail_unconfirmed(job, f"DocRaptor's log cannot be read: {error}.")
-    elif job.attempt_age > 4 * conf.deadline:
-        reason = f"DocRaptor's log could not be read for {job.attempt_age:.0f} s: {error}."
+    A free document is sent again; during an outage later, because the log may be readable soon.
+    Others are checked again until patience ends, and then follow the policy.
+    """
+    is_outage = isinstance(log.error, CallError) and log.error.retryable
+    is_over = job.attempt_age >= conf.retry_for
+    is_free = job.test and job.attempt_age >= decision_age() * (2 if is_outage else 1)
+    reason = (
+        f"DocRaptor's log did not settle within {job.attempt_age:.0f} s whether it accepted this "
+        f"attempt: {missing.rstrip('.')}."
+    )
+    if not may_resubmit(job, is_outage=is_outage):
+        is_over |= log.error is None  # a proof would change nothing
+    elif is_free or (is_over and conf.unconfirmed == RESUBMIT):
+        resubmit_unconfirmed(job, reason, evidence=OUTAGE if is_outage else NO_PROOF)
+        return
+    if is_over:
         fail_unconfirmed(job, reason)
     else:
+        check_later(job, log.error, log=log)
+
+
+def may_resubmit(job: RenderJob, *, is_outage: bool = False) -> bool:
+    """Return whether policy and history allow another attempt without a person's decision.
+
+    Args:
+        job: an unconfirmed job.
+        is_outage: the log cannot be read, either: the attempts are bounded by time instead.
+    """
+    if conf.unconfirmed == FAIL or job.callback_at is not None:
+        return False
+    details = job.events.filter(kind=EventKind.NEVER_ACCEPTED).values_list("detail", flat=True)
+    outages = sum(detail.get("evidence") == OUTAGE for detail in details)
+    if is_outage:
+        return bool(outages * decision_age() < conf.retry_for)
+    return bool(len(details) - outages < MAX_RESUBMITS)
+
+
+def handle_unexpected_error(job: RenderJob, error: DocRaptorError) -> None:
+    """Check the log again, until patience ends, after an outcome that could not be saved."""
+    if job.attempt_age >= conf.retry_for:
+        fail_unconfirmed(job, str(error))
+    else:
+        check_later(job, error)
+
+
+def check_later(
+    job: RenderJob, error: DocRaptorError | None = None, *, log: AccountLog | None = None
+) -> None:
+    """Check the log again.
+
+    Args:
+        job: an unconfirmed job.
+        error: why the log was not read as far as needed.
+        log: as far as it was read.
+    """
+    delay = seconds_to_next_check(job, log)
+    if error is None:
+        job.update_leased(**NO_FAILURES, lease_token="", due_at=seconds_from_now(delay))
+    elif is_old(job):
+        postpone(job, error, delay=delay)
+    else:
         postpone(job, error)
+
+
+def seconds_to_next_check(job: RenderJob, log: AccountLog | None) -> float:
+    """Return when to check the log again: at certain ages, and when evidence may be complete."""
+    age = job.attempt_age
+    delays = [planned - age for planned in (*LOG_CHECK_AGES, decision_age()) if planned > age]
+    if is_old(job):
+        delays.append(max(age / 4, PROBE_RETRY_SECONDS))
+    if log is not None and log.error is None:
+        later = later_attempt(job, log)
+        if later is not None:
+            seconds = (settled_age() - elapsed_since(later[1], job)).total_seconds()
+            delays.append(seconds + CLOCK_SECONDS)
+        elif needs_probe(job, log):
+            delays.append(PROBE_RETRY_SECONDS)
+    delays = [delay for delay in delays if delay > 0] or [PROBE_RETRY_SECONDS]
+    return min(*delays, MAX_LOG_CHECK_INTERVAL) + 0.1
+
+
+def needs_probe(job: RenderJob, log: AccountLog) -> bool:
+    """Return whether a job waits only for a later attempt in the log."""
+    return (
+        conf.probe
+        and not job.test
+        and job.state == State.UNCONFIRMED
+        and log.error is None
+        and log.find(job.tag) is None
+        and job.attempt_age >= latest_arrival().total_seconds()
+        and later_attempt(job, log) is None
+        and may_resubmit(job)
+    )

@@ -95,7 +95,7 @@ class PreparedAttempt:
                 attempt may have been sent meanwhile.
             CallError: the call failed.
         """
-        if time.monotonic() - self.committed_at > conf.deadline:
+        if time.monotonic() - self.committed_at > LEASE_SECONDS[State.SUBMITTING]:
             raise NotSentError(
                 "The worker was suspended before it could send this attempt. Nothing was sent."
             )

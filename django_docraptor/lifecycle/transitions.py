@@ -203,24 +203,35 @@ def mark_interrupted(job: RenderJob) -> bool:
     )
 
 
-def resubmit_unconfirmed(job: RenderJob) -> bool:
-    """Return an attempt that DocRaptor never accepted to PENDING, to be sent again."""
+def resubmit_unconfirmed(job: RenderJob, reason: str, *, evidence: str) -> bool:
+    """Return an attempt that DocRaptor did not accept, or that is free, to PENDING.
+
+    Args:
+        reason: why it is sent again.
+        evidence: what the decision rests on, for counting: ``proof``, ``none`` or ``unreadable``.
+    """
     return job.move(
         State.PENDING,
         kind=EventKind.NEVER_ACCEPTED,
         require_lease=True,
-        note=f"DocRaptor's log did not list this attempt {job.attempt_age:.0f} s after it was "
-        "sent. It will be submitted again.",
+        note=f"{reason} It will be submitted again.",
+        detail={"evidence": evidence},
         due_at=Now(),
     )
 
 
-def fail_unconfirmed(job: RenderJob, reason: str) -> bool:
-    """Fail a job whose outcome cannot be settled.
+def fail_unconfirmed(job: RenderJob, reason: str, *, is_proven: bool = False) -> bool:
+    """Fail a job whose outcome cannot be settled, or whose attempt may not be repeated.
 
     A person decides, because a retry may be billed again.
+
+    Args:
+        reason: why.
+        is_proven: it is proven that DocRaptor did not accept the attempt.
     """
-    if job.callback_at:
+    if is_proven and not job.callback_at:
+        advice = "So it was not accepted, and a retry is not billed twice."
+    elif job.callback_at:
         advice = (
             "DocRaptor sent a callback, so the document was created, but its status_id is unknown. "
             "Look for it in DocRaptor's log: a retry creates and bills another one."

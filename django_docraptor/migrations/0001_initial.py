@@ -69,6 +69,8 @@ class Migration(migrations.Migration):
                         blank=True, null=True, verbose_name="submissions suspended until"
                     ),
                 ),
+                ("probe_tag", models.CharField(blank=True, max_length=64)),
+                ("probed_at", models.DateTimeField(blank=True, null=True)),
             ],
             options={
                 "verbose_name": "account",

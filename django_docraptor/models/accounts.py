@@ -9,7 +9,12 @@ from django.utils.translation import gettext_lazy as _
 from django_docraptor.models.clock import Now, seconds_from_now
 from django_docraptor.models.managers import PrimaryDatabaseManager
 from django_docraptor.models.text import write_texts
-from django_docraptor.states import CIRCUIT_BASE_SECONDS, CIRCUIT_MAX_SECONDS, CIRCUIT_THRESHOLD
+from django_docraptor.states import (
+    CIRCUIT_BASE_SECONDS,
+    CIRCUIT_MAX_SECONDS,
+    CIRCUIT_THRESHOLD,
+    PROBE_RETRY_SECONDS,
+)
 
 
 class Account(models.Model):
@@ -29,6 +34,10 @@ class Account(models.Model):
     circuit_open_until = models.DateTimeField(
         _("submissions suspended until"), null=True, blank=True
     )
+    # The latest probe (lifecycle.probes): a test document that dates DocRaptor's log. Blank if it
+    # was not accepted.
+    probe_tag = models.CharField(max_length=64, blank=True)
+    probed_at = models.DateTimeField(null=True, blank=True)
 
     objects = PrimaryDatabaseManager["Account"]()
 
@@ -102,6 +111,30 @@ class Account(models.Model):
         cls.objects.filter(cls.NEEDS_RESUME, pk=name).update(
             paused_until=None, circuit_open_until=None, failures=0, pause_reason=""
         )
+
+    @classmethod
+    def claim_probe(cls, name: str, tag: str, valid_seconds: float) -> bool:
+        """Record that a probe is about to be sent, if one may be.
+
+        Args:
+            name: the account's name.
+            tag: the probe's tag.
+            valid_seconds: how long the previous probe excludes another.
+
+        Returns:
+            Whether it may be sent.
+        """
+        is_over = Q(probed_at__isnull=True) | Q(probed_at__lte=seconds_from_now(-valid_seconds))
+        has_failed = Q(probe_tag="", probed_at__lte=seconds_from_now(-PROBE_RETRY_SECONDS))
+        is_ahead = Q(probed_at__gt=Now())  # the database's clock was set back
+        is_open = Q(circuit_open_until__isnull=False, circuit_open_until__gt=Now())
+        rows = cls.objects.filter(is_over | has_failed | is_ahead, ~is_open, pk=name)
+        return bool(rows.update(probe_tag=tag, probed_at=Now()))
+
+    @classmethod
+    def drop_probe(cls, name: str, tag: str) -> None:
+        """Forget a probe that was not accepted: another may be sent soon."""
+        cls.objects.filter(pk=name, probe_tag=tag).update(probe_tag="")
 
     @classmethod
     def paused_until_by_name(cls) -> dict[str, datetime]:

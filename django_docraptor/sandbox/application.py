@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 
 from werkzeug.exceptions import HTTPException
+from werkzeug.http import http_date
 from werkzeug.routing import Map, Rule
 from werkzeug.wrappers import Request, Response
 
@@ -82,6 +83,7 @@ class Application:
             response = responses.marketing_page()
         response.headers.setdefault("X-Request-Id", str(uuid.uuid4()))
         response.headers.setdefault("X-Runtime", f"{time.monotonic() - started:.6f}")
+        response.headers.setdefault("Date", http_date(self.settings.now()))
         return response
 
     def _dispatch(self, request: Request) -> Response:
@@ -139,6 +141,7 @@ class Application:
             hosted=hosted or options.hosted,
             base_url=self.settings.download_url_base or request.host_url.rstrip("/"),
             ip_address=request.remote_addr or "",
+            created_at=self.settings.now(),
         )
         fault = self._trigger_fault("create", document)
         if fault is not None and not fault.takes_effect:

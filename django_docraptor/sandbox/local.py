@@ -39,6 +39,7 @@ class Sandbox:
         refusal: str = "",
         synchronous_limit: float = 60.0,
         asynchronous_limit: float = 600.0,
+        clock_offset: float = 0.0,
     ) -> None:
         """Configure a sandbox; `Settings` describes the arguments after `port`.
 
@@ -59,6 +60,7 @@ class Sandbox:
             refusal=refusal,
             synchronous_limit=synchronous_limit,
             asynchronous_limit=asynchronous_limit,
+            clock_offset=clock_offset,
         )
         self._initial_settings = asdict(self._settings)
         self._host, self._port = host, port

@@ -83,7 +83,11 @@ class Handler(WSGIRequestHandler):
         chunked = has_no_length and not closes and self.request_version == "HTTP/1.1"
         if has_no_length and not chunked:
             response.headers["Connection"] = "close"
-        self.send_response(response.status_code)
+        # Not `send_response`, which adds the time of this host's clock.
+        self.log_request(response.status_code)
+        self.send_response_only(response.status_code)
+        self.send_header("Server", self.version_string())
+        response.headers.setdefault("Date", self.date_time_string())
         for name, value in response.headers:
             # `send_header` itself ends the connection after `Connection: close`.
             self.send_header(name, value)

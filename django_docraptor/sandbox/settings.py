@@ -1,6 +1,7 @@
 """The sandbox's settings and their validation."""
 
 from dataclasses import dataclass, fields
+from datetime import UTC, datetime, timedelta
 
 RENDERERS = ("weasyprint", "canned")
 OTHER_TIME_FORMS = ("ignore", "empty", "reject")
@@ -23,7 +24,12 @@ TYPES: dict[str, tuple[type, ...]] = {
     "refusal": (str,),
     "synchronous_limit": NUMBER,
     "asynchronous_limit": NUMBER,
+    "clock_offset": NUMBER,
 }
+# Settings that may be negative.
+SIGNED = ("clock_offset",)
+# Ten years: times beyond the calendar cannot be written.
+MAX_CLOCK_OFFSET = 315_576_000
 
 
 class SettingError(ValueError):
@@ -62,6 +68,12 @@ class Settings:
     # Seconds after which DocRaptor kills a document.
     synchronous_limit: float = 60.0
     asynchronous_limit: float = 600.0
+    # Seconds by which its clock (the header Date, and created_at) is ahead of this host's.
+    clock_offset: float = 0.0
+
+    def now(self) -> datetime:
+        """Return the time by the sandbox's clock."""
+        return datetime.now(UTC) + timedelta(seconds=self.clock_offset)
 
     def __post_init__(self) -> None:
         """Check the settings.
@@ -90,7 +102,9 @@ def _check(name: str, value: object) -> None:
     if not isinstance(value, types) or (isinstance(value, bool) and bool not in types):
         expected = " or ".join(type_.__name__ for type_ in types)
         raise SettingError(f"{name}: {value!r} is not of type {expected}")
-    if isinstance(value, NUMBER) and value < 0:
+    if isinstance(value, NUMBER) and value < 0 and name not in SIGNED:
         raise SettingError(f"{name}: {value!r} is below zero")
     if name in CHOICES and value not in CHOICES[name]:
         raise SettingError(f"{name}: {value!r} is not one of {', '.join(CHOICES[name])}")
+    if name == "clock_offset" and not abs(value) <= MAX_CLOCK_OFFSET:  # type: ignore[arg-type]
+        raise SettingError(f"{name}: {value!r} is more than ten years")

@@ -122,8 +122,8 @@ def test_list_doc_logs_sends_period_and_page():
             make_client(server.url).list_doc_logs(start=start, end=start, page=2, per_page=50) == []
         )
     assert server.requests[0].path == (
-        "/doc_logs.json?page=2&per_page=50&search%5Bstart%5D=2026-01-02T02%3A04%3A05%2B00%3A00"
-        "&search%5Bend%5D=2026-01-02T02%3A04%3A06%2B00%3A00"
+        "/doc_logs.json?page=2&per_page=50&search%5Bstart%5D=2026-01-02+02%3A04%3A05+UTC"
+        "&search%5Bend%5D=2026-01-02+02%3A04%3A06+UTC"
     )
 
 

@@ -103,7 +103,7 @@ def test_log_entries_are_read_tolerantly():
     moment = dt.datetime(2026, 1, 2, 3, 4, 5, tzinfo=dt.UTC)
     assert entries == [
         LogEntry(tag="t:1", status_id="s1", success=True, created_at=moment),
-        LogEntry(success=False),
+        LogEntry(id="7", success=False),
         LogEntry(created_at=moment, test=False),
         LogEntry(created_at=moment),
         LogEntry(),

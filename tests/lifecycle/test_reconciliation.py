@@ -7,16 +7,34 @@ import pytest
 
 from django_docraptor import lifecycle, shortcuts
 from django_docraptor.client import Client, LogEntry
+from django_docraptor.conf import conf
 from django_docraptor.lifecycle import submission
+from django_docraptor.lifecycle.account_log import MAX_ENTRIES, PAGE_SIZES
 from django_docraptor.lifecycle.clients import client_for
-from django_docraptor.lifecycle.reconciliation import MAX_PAGES
-from django_docraptor.models import RenderJob
+from django_docraptor.models import Account, RenderJob
 from django_docraptor.payloads import DocumentRequest
 from django_docraptor.sandbox import Fault, Sandbox
-from django_docraptor.states import State
-from tests.support.jobs import enqueue, event_kinds, read_file, run_until_finished, skip_time
+from django_docraptor.states import MAX_RESUBMITS, State
+from tests.support.jobs import (
+    current_state,
+    enqueue,
+    event_kinds,
+    read_file,
+    run_until_finished,
+    skip_time,
+)
 
 pytestmark = pytest.mark.django_db(transaction=True)
+
+
+# What makes the log unreadable: an outage, a refusal, a wrong route, the page of a firewall.
+UNREADABLE = [
+    pytest.param(Fault(on="logs", action="status", status_code=502), id="502"),
+    pytest.param(Fault(on="logs", action="status", status_code=403), id="403"),
+    pytest.param(Fault(on="logs", action="status", status_code=404), id="404"),
+    pytest.param(Fault(on="logs", action="status", status_code=403, body="html"), id="page"),
+    pytest.param(Fault(on="logs", action="html"), id="html"),
+]
 
 
 def lost_job(sandbox: Sandbox, **options):
@@ -52,31 +70,62 @@ def test_attempt_on_a_later_page_of_the_log_is_found(sandbox: Sandbox, documents
 
 
 @pytest.mark.fault("S18")
-@pytest.mark.parametrize("code", [403, 404])
-def test_forbidden_log_fails_the_job(sandbox: Sandbox, code: int) -> None:
-    """If the log may not be read, even a test document's job fails instead of being sent again."""
-    job = lost_job(sandbox, test=True)
-    sandbox.add_fault(Fault(on="logs", action="status", status_code=code))
-    job = run_until_finished(job)
+@pytest.mark.parametrize("fault", UNREADABLE)
+def test_production_job_with_an_unreadable_log_fails_in_the_end(
+    sandbox: Sandbox, fault: Fault
+) -> None:
+    """If the log can never be read, a person decides after RETRY_FOR."""
+    job = lost_job(sandbox, test=False)
+    sandbox.add_fault(fault)
+    skip_time(conf.retry_for - 3600)
+    lifecycle.reconcile()
+    assert current_state(job) == State.UNCONFIRMED
+    skip_time(7200)
+    lifecycle.reconcile()
+    job.refresh_from_db()
     assert job.error_code == "submit_unconfirmed"
     assert "cannot be read" in job.errors
     assert len(sandbox.ledger.accepted()) == 1
 
 
 @pytest.mark.fault("S18")
-def test_unreachable_log_fails_the_job(sandbox: Sandbox) -> None:
-    """If the log can never be read, the job fails in the end."""
-    job = lost_job(sandbox, test=True)
-    sandbox.add_fault(Fault(on="logs", action="status", status_code=500))
-    job = run_until_finished(job, rounds=60)
-    assert job.error_code == "submit_unconfirmed"
+@pytest.mark.parametrize("fault", UNREADABLE)
+@pytest.mark.parametrize("policy", [None, "resubmit"])
+def test_test_job_with_an_unreadable_log_is_sent_again(
+    sandbox: Sandbox, documents_dir, settings, fault: Fault, policy: str | None
+) -> None:
+    """A test document is free: it is sent again although the log can never be read."""
+    settings.DOCRAPTOR = settings.DOCRAPTOR | {"UNCONFIRMED": policy}
+    sandbox.add_fault(Fault(on="create", action="reset", accept=False, times=1), fault)
+    job = run_until_finished(enqueue(test=True))
+    assert (job.state, job.attempt) == (State.COMPLETED, 2)
+    assert "cannot be read" in job.events.get(kind="never_accepted").message
+
+
+@pytest.mark.fault("S18")
+def test_test_job_outlasts_an_outage_of_hours(sandbox: Sandbox, documents_dir) -> None:
+    """During an outage, the resubmits of a free document are bounded by time, not by number."""
+    outage = [
+        Fault(on=on, action="status", status_code=502, accept=False) for on in ("create", "logs")
+    ]
+    sandbox.add_fault(*outage)
+    job = enqueue(test=True)
+    for _ in range(12):
+        lifecycle.run_once()
+        Account.objects.update(circuit_open_until=None)
+        skip_time(1200)
+    job.refresh_from_db()
+    assert (job.state, job.attempt > MAX_RESUBMITS + 1) == (State.UNCONFIRMED, True)
+    sandbox.clear_faults()
+    assert run_until_finished(job).state == State.COMPLETED
+    assert len(sandbox.ledger.accepted(job.pk.hex)) == 1
 
 
 @pytest.mark.fault("S18")
 def test_truncated_listing_does_not_prove_absence(sandbox: Sandbox, documents_dir) -> None:
     """A truncated listing does not prove that an attempt is missing."""
     job = lost_job(sandbox, test=True)
-    sandbox.add_fault(Fault(on="logs", action="cut", mode="close", times=2))
+    sandbox.add_fault(Fault(on="logs", action="cut", mode="close", times=len(PAGE_SIZES)))
     skip_time(2000)
     lifecycle.reconcile()
     job.refresh_from_db()
@@ -146,7 +195,7 @@ def test_listed_attempt_is_found_in_a_long_log(
     shown.refresh_from_db()
     hidden.refresh_from_db()
     assert (shown.state, hidden.state) == (State.QUEUED, State.UNCONFIRMED)
-    assert asked == list(range(1, MAX_PAGES + 1))
+    assert asked == list(range(1, MAX_ENTRIES // 100 + 1))
     assert "more than 5,000 entries" in hidden.errors
     assert run_until_finished(hidden).state == State.COMPLETED
     assert len(sandbox.ledger.accepted()) == 2
@@ -222,7 +271,7 @@ def test_short_deadline_does_not_shorten_the_confirmation_window(
     settings.DOCRAPTOR = settings.DOCRAPTOR | {"DEADLINE": 60}
     job = lost_job(sandbox, test=True)
     monkeypatch.setattr(Client, "list_doc_logs", lambda *_arguments, **_options: [])
-    for _ in range(11):
+    for _ in range(9):
         skip_time(100)
         lifecycle.reconcile()
     job.refresh_from_db()

@@ -26,7 +26,9 @@ CALLS: dict[str, Callable[[RenderJob], object]] = {
     "return_to_pending": lambda job: transitions.return_to_pending(job, ERROR, delay=9),
     "mark_unconfirmed": lambda job: transitions.mark_unconfirmed(job, ERROR),
     "mark_interrupted": transitions.mark_interrupted,
-    "resubmit_unconfirmed": transitions.resubmit_unconfirmed,
+    "resubmit_unconfirmed": lambda job: transitions.resubmit_unconfirmed(
+        job, "It is not listed.", evidence="proof"
+    ),
     "fail_unconfirmed": lambda job: transitions.fail_unconfirmed(job, "It is not listed."),
     "mark_reused": lambda job: transitions.mark_reused(
         job, RenderJob(request_hash="h"), file="a", kind=EventKind.REUSED

@@ -10,9 +10,12 @@ from django.db.models import F
 
 from django_docraptor import lifecycle, shortcuts
 from django_docraptor.models import Account, RenderEvent, RenderJob, seconds_from_now
+from django_docraptor.sandbox import Sandbox
 from django_docraptor.states import FINAL_STATES, POLLED_STATES, EventKind, State
 
 HTML = "<h1>Hello</h1>"
+# Sandboxes whose clocks follow the simulated time, each with its `clock_offset`.
+sandbox_offsets: dict[Sandbox, float] = {}
 # A fixture that makes a job.
 MakeJob = Callable[[], RenderJob]
 
@@ -29,13 +32,22 @@ def enqueue(**options: Any) -> RenderJob:
 
 
 def skip_time(seconds: float) -> None:
-    """Simulate that `seconds` have passed, for unfinished jobs, pauses and signals."""
+    """Simulate that `seconds` have passed: for jobs, accounts, signals and the sandbox."""
     past = timedelta(seconds=seconds)
     RenderJob.objects.active().update(
-        due_at=F("due_at") - past, sent_at=F("sent_at") - past, deadline_at=F("deadline_at") - past
+        due_at=F("due_at") - past, deadline_at=F("deadline_at") - past
     )
-    Account.objects.update(paused_until=F("paused_until") - past)
+    RenderJob.objects.update(sent_at=F("sent_at") - past, submitted_at=F("submitted_at") - past)
+    Account.objects.update(paused_until=F("paused_until") - past, probed_at=F("probed_at") - past)
     RenderEvent.objects.update(signal_due_at=F("signal_due_at") - past)
+    advance_sandboxes(seconds)
+
+
+def advance_sandboxes(seconds: float) -> None:
+    """Simulate that `seconds` have passed at the sandbox: what it has listed so far gets older."""
+    for sandbox in sandbox_offsets:
+        sandbox_offsets[sandbox] += seconds
+        sandbox.change_settings(clock_offset=sandbox_offsets[sandbox])
 
 
 def run_until_finished(
@@ -67,14 +79,18 @@ def downloadable_job(**options: Any) -> RenderJob:
 
 
 def _make_due(job: RenderJob) -> None:
-    """Make the job due, end all pauses, and age the attempt by two minutes."""
+    """Make the job due, end all pauses, and age all attempts by two minutes."""
     minutes = timedelta(minutes=2)
     RenderJob.objects.filter(pk=job.pk).active().update(
-        due_at=F("due_at") - timedelta(hours=1),
-        sent_at=F("sent_at") - minutes,
-        deadline_at=F("deadline_at") - minutes,
+        due_at=F("due_at") - timedelta(hours=1), deadline_at=F("deadline_at") - minutes
     )
-    Account.objects.update(paused_until=None, circuit_open_until=None)
+    RenderJob.objects.update(
+        sent_at=F("sent_at") - minutes, submitted_at=F("submitted_at") - minutes
+    )
+    Account.objects.update(
+        paused_until=None, circuit_open_until=None, probed_at=F("probed_at") - minutes
+    )
+    advance_sandboxes(minutes.total_seconds())
 
 
 def current_state(job: RenderJob) -> str:

@@ -1,0 +1,43 @@
+"""Internal. The probe: a free test document that dates DocRaptor's log of a quiet account.
+
+An attempt that is not listed is only proven to be missing if a later one is. If nobody sends one,
+this module does. It is no job: it has no row, no file, no callback, and nobody asks for its status.
+"""
+
+import logging
+import secrets
+
+from django_docraptor.exceptions import DocRaptorError
+from django_docraptor.lifecycle.account_log import PROBE_TAG_PREFIX
+from django_docraptor.lifecycle.clients import client_for
+from django_docraptor.models import Account
+from django_docraptor.payloads import DocumentRequest
+
+logger = logging.getLogger(__name__)
+
+
+def send_probe(account: str, *, valid_seconds: float) -> bool:
+    """Send a probe, unless the account has a recent one or its circuit is open.
+
+    Args:
+        account: the account's name.
+        valid_seconds: how long a probe is waited for before another may be sent.
+
+    Returns:
+        Whether DocRaptor accepted a probe.
+    """
+    tag = f"{PROBE_TAG_PREFIX}{secrets.token_hex(8)}"
+    # First the row: two workers send one probe, and its time is before the call.
+    if not Account.claim_probe(account, tag, valid_seconds):
+        return False
+    request = DocumentRequest(
+        name="probe", content="<p>Probe</p>", test=True, tag=f"{tag} django-docraptor"
+    )
+    try:
+        client_for(account).create_async_doc(request)
+    except DocRaptorError as error:
+        logger.info("Account %s: the probe failed: %s", account, error)
+        Account.drop_probe(account, tag)
+        return False
+    logger.info("Account %s: sent the probe %s", account, tag)
+    return True
