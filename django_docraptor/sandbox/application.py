@@ -7,8 +7,8 @@ Turns a request into the response that DocRaptor would give. `server` handles so
 import threading
 import time
 import uuid
-from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
+from collections.abc import Callable, Collection, Mapping
+from datetime import timedelta
 
 from werkzeug.exceptions import HTTPException
 from werkzeug.http import http_date
@@ -20,8 +20,9 @@ from django_docraptor.sandbox.callbacks import CallbackSender
 from django_docraptor.sandbox.canned import canned_pdf, canned_xlsx
 from django_docraptor.sandbox.documents import COMPLETED, Document, DocumentStore
 from django_docraptor.sandbox.fault_bodies import DropConnectionError
-from django_docraptor.sandbox.faults import RESPONSE_ACTIONS, Fault, FaultList
+from django_docraptor.sandbox.faults import LOG_ACTIONS, RESPONSE_ACTIONS, Fault, FaultList
 from django_docraptor.sandbox.listing import list_doc_logs, list_docs
+from django_docraptor.sandbox.log_faults import LogView, distort, labels
 from django_docraptor.sandbox.options import Options, validation_errors
 from django_docraptor.sandbox.output import Output
 from django_docraptor.sandbox.render_queue import RenderQueue
@@ -29,7 +30,7 @@ from django_docraptor.sandbox.request_parsing import get_api_key, parse_options,
 from django_docraptor.sandbox.responses import ApiError
 from django_docraptor.sandbox.settings import Settings
 
-Listing = Callable[[list[Document], Mapping[str, str], Settings], object]
+Listing = Callable[[LogView, Mapping[str, str], Settings], object]
 
 # DocRaptor's documentation and its clients' examples use this key.
 SHARED_TEST_KEY = "YOUR_API_KEY_HERE"
@@ -119,9 +120,20 @@ class Application:
         return key
 
     def _get_document(self, request: Request, document_id: str) -> Document | None:
+        """Return the document if it exists and belongs to the account of the request's key."""
+        key = self._authenticate(request, test=True)
         document = self.store.find(document_id)
-        self._authenticate(request, test=document is not None and document.options.test)
-        return document
+        return document if document is not None and self._owns(key, document) else None
+
+    def _owns(self, key: str, document: Document) -> bool:
+        """Return whether a key and the document belong to one account.
+
+        If any key is valid, each is an account. Otherwise, there are two: the one with the valid
+        key, which may have had others before, and the one that the world shares.
+        """
+        if self.settings.api_key is None:
+            return key == document.api_key
+        return (key == SHARED_TEST_KEY) == (document.api_key == SHARED_TEST_KEY)
 
     # Create calls
 
@@ -134,14 +146,15 @@ class Application:
         except ApiError:
             self._authenticate(request, test=True)
             raise
-        self._authenticate(request, test=options.test)
+        key = self._authenticate(request, test=options.test)
         document = Document(
             options=options,
             asynchronous=asynchronous or options.asynchronous,
             hosted=hosted or options.hosted,
             base_url=self.settings.download_url_base or request.host_url.rstrip("/"),
             ip_address=request.remote_addr or "",
-            created_at=self.settings.now(),
+            api_key=key,
+            clock_offset=timedelta(seconds=self.settings.clock_offset),
         )
         fault = self._trigger_fault("create", document)
         if fault is not None and not fault.takes_effect:
@@ -152,6 +165,9 @@ class Application:
             self.render_queue.render_now(document)
         else:
             self.render_queue.add(document)
+        if fault is not None and fault.action == "same_id" and document.asynchronous:
+            other = self.store.status_id_before(document) or document.status_id
+            return responses.json_response({"status_id": other})
         return self._with_fault(fault, lambda: self._create_response(document))
 
     def _accept(self, document: Document) -> None:
@@ -183,8 +199,22 @@ class Application:
             return make_response()
         return fault_responses.apply(fault, make_response, self.stopping)
 
-    def _trigger_fault(self, on: str, document: Document | None) -> Fault | None:
-        return self.faults.trigger(on, *_fault_labels([document] if document else []))
+    def _trigger_fault(
+        self, on: str, *documents: Document | None, actions: Collection[str] = ()
+    ) -> Fault | None:
+        texts = [text for document in documents if document for text in labels(document)]
+
+        def concerns(fault: Fault) -> bool:
+            return fault.action != "not_yet" or self._is_fresh(documents[0], fault.delay)
+
+        return self.faults.trigger(on, *texts, actions=actions, concerns=concerns)
+
+    def _is_fresh(self, document: Document | None, seconds: float) -> bool:
+        """Return whether the document was completed less than `seconds` ago."""
+        if document is None or document.state != COMPLETED or document.finished_at is None:
+            return False
+        age = self.settings.now() - document.finished_at - document.clock_offset
+        return age < timedelta(seconds=seconds)
 
     # Status and download
 
@@ -192,12 +222,18 @@ class Application:
         self.store.increment("status_calls")
         document = self._get_document(request, status_id)
         fault = self._trigger_fault("status", document)
-        return self._with_fault(fault, lambda: _status_response(document, status_id))
+
+        def respond() -> Response:
+            if document is None or document.status_id != status_id or not document.asynchronous:
+                raise ApiError(403, recorded.FOREIGN_STATUS)
+            return responses.json_response(responses.status_data(document))
+
+        return self._with_fault(fault, respond)
 
     def _download(self, request: Request, download_id: str) -> Response:
         # Without credentials, this is the `download_url`; its ID is the permission.
         if get_api_key(request):
-            self._get_document(request, download_id)
+            self._authenticate(request, test=True)
         return self._download_response(download_id, 400)
 
     def _hosted_download(self, request: Request, download_id: str) -> Response:
@@ -234,7 +270,7 @@ class Application:
         options = document.options
         if not document.hosted:
             return self.settings.download_limit
-        if options.hosted_expires_at and options.hosted_expires_at <= datetime.now(UTC):
+        if options.hosted_expires_at and options.hosted_expires_at <= self.settings.now():
             return 0
         if options.test:
             return HOSTED_TEST_DOWNLOADS
@@ -243,10 +279,13 @@ class Application:
 
     def _expire(self, request: Request, download_id: str) -> Response:
         document = self._get_document(request, download_id)
+        fault = self._trigger_fault("expire", document)
+        if fault is not None and not fault.takes_effect:
+            return self._with_fault(fault, lambda: Response(b""))
         if document is None or not document.hosted or document.download_id != download_id:
             raise ApiError(400, recorded.BAD_DOWNLOAD_KEY)
         self.store.expire(document)
-        return responses.json_response({"status": "expired"})
+        return self._with_fault(fault, lambda: responses.json_response({"status": "expired"}))
 
     # Lists
 
@@ -258,40 +297,24 @@ class Application:
 
     def _list_response(self, request: Request, listing: Listing) -> Response:
         key = self._authenticate(request, test=True)
-        # Everyone knows the shared test key, so it must not reveal other people's documents.
-        tests_only = key == SHARED_TEST_KEY and self.settings.api_key not in (None, key)
         visible = [
             document
             for document in self.store.latest_first()
-            if (document.options.test or not tests_only)
-            and (document.finished_at or self.settings.list_unfinished)
+            if self._owns(key, document) and (document.finished_at or self.settings.list_unfinished)
         ]
-        listed = self._without_omitted(visible)
-        fault = self.faults.trigger("logs", *_fault_labels(listed), actions=RESPONSE_ACTIONS)
+        view = distort(visible, self._log_faults(visible), self.settings.now())
+        fault = self._trigger_fault("logs", *view.documents, actions=RESPONSE_ACTIONS)
         return self._with_fault(
-            fault, lambda: responses.json_response(listing(listed, request.args, self.settings))
+            fault, lambda: responses.json_response(listing(view, request.args, self.settings))
         )
 
-    def _without_omitted(self, documents: list[Document]) -> list[Document]:
-        fault = self.faults.trigger("logs", *_fault_labels(documents), actions={"omit"})
-        return [
-            document
-            for document in documents
-            if fault is None or not fault.matches(*_fault_labels([document]))
-        ]
-
-
-def _fault_labels(documents: list[Document]) -> list[str]:
-    """Return the texts that a fault's `match` is compared with."""
-    return [
-        text for document in documents for text in (document.options.tag, document.options.name)
-    ]
-
-
-def _status_response(document: Document | None, status_id: str) -> Response:
-    if document is None or document.status_id != status_id or not document.asynchronous:
-        raise ApiError(403, recorded.FOREIGN_STATUS)
-    return responses.json_response(responses.status_data(document))
+    def _log_faults(self, documents: list[Document]) -> list[Fault]:
+        """Return the faults of content that this read triggers, at most one of each action."""
+        found = (
+            self._trigger_fault("logs", *documents, actions={action})
+            for action in sorted(LOG_ACTIONS)
+        )
+        return [fault for fault in found if fault is not None]
 
 
 def _output_of_other_type(options: Options, output: Output) -> Output:

@@ -7,7 +7,7 @@ import threading
 import uuid
 from collections import Counter, deque
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from django_docraptor.sandbox.ledger import ApiCall, Ledger, LedgerEntry
 from django_docraptor.sandbox.options import Options
@@ -32,6 +32,10 @@ class Document:
     hosted: bool = False
     # URL by which the client reached the sandbox, for the download URL.
     base_url: str = ""
+    # Key of the create call, which says whose document it is.
+    api_key: str = field(default="", repr=False)
+    # By which the service's clock was ahead of this machine's when it made the document.
+    clock_offset: timedelta = timedelta()
     # Address that the create call came from.
     ip_address: str = ""
     accepted: bool = True
@@ -59,6 +63,11 @@ class Document:
     def download_url(self) -> str:
         """URL of the file. Unless the document is hosted, it is secret."""
         return f"{self.base_url}/{'hosted' if self.hosted else 'download'}/{self.download_id}"
+
+    @property
+    def logged_at(self) -> datetime:
+        """When the document was created, by the service's clock."""
+        return self.created_at + self.clock_offset
 
     @property
     def has_failed(self) -> bool:
@@ -149,6 +158,13 @@ class DocumentStore:
         with self._lock:
             return self._by_id.get(document_id)
 
+    def status_id_before(self, document: Document) -> str:
+        """Return the status ID of the asynchronous document accepted before; empty if none."""
+        with self._lock:
+            earlier = self._documents[: self._documents.index(document)]
+            found = (other for other in reversed(earlier) if other.accepted and other.asynchronous)
+            return next((other.status_id for other in found), "")
+
     def accept(self, document: Document, limit: int) -> bool:
         """Add a document unless `limit` documents are in progress.
 
@@ -193,6 +209,11 @@ class DocumentStore:
                 return False
             earlier = self._documents[: self._documents.index(document)]
             return sum(other.billed for other in earlier) >= limit
+
+    def warn(self, document: Document, warnings: tuple[str, ...]) -> None:
+        """Remember what rendering complained of."""
+        with self._lock:
+            document.warnings = warnings
 
     def fail(self, document: Document, reasons: tuple[str, ...], state: str = FAILED) -> None:
         """Mark a document as failed, or as another final state that stands for a failure."""

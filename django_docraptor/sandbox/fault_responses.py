@@ -13,7 +13,20 @@ from werkzeug.wrappers import Response
 from django_docraptor.sandbox import fault_bodies
 from django_docraptor.sandbox.fault_bodies import DropConnectionError
 from django_docraptor.sandbox.faults import Fault
-from django_docraptor.sandbox.responses import html_response, json_response, xml_error_response
+from django_docraptor.sandbox.responses import (
+    cdn_response,
+    html_response,
+    json_response,
+    xml_error_response,
+)
+
+
+class SlowHeadResponse(Response):
+    """A response whose status line and headers come a byte at a time."""
+
+    # Seconds between two bytes.
+    head_interval: float = 0.0
+
 
 GARBAGE = b"\xff\xfe\x00\xc3\x28 kaputt \x80\x81"
 
@@ -53,6 +66,8 @@ def _error_response(fault: Fault) -> Response:
     status_code, reasons = fault.effective_status_code, fault.reason.split("\n")
     if fault.body == "json":
         return json_response({"errors": reasons}, status_code)
+    if fault.body == "cdn":
+        return cdn_response(status_code, _reason_phrase(status_code))
     if fault.body == "html":
         return html_response(status_code, f"{status_code} {_reason_phrase(status_code)}")
     if fault.body == "garbage":
@@ -125,7 +140,7 @@ def _gzip(fault: Fault, response: Response, stopping: threading.Event) -> Respon
 
 
 def _bomb(fault: Fault, response: Response, stopping: threading.Event) -> Response:
-    response = _with_body(response, fault_bodies.gzip_bomb(fault.size_bytes))
+    response = _with_body(response, fault_bodies.gzip_bomb(fault.byte_count))
     response.headers["Content-Encoding"] = "gzip"
     return response
 
@@ -165,6 +180,19 @@ def _drip(fault: Fault, response: Response, stopping: threading.Event) -> Respon
     return response
 
 
+def _drip_headers(fault: Fault, response: Response, stopping: threading.Event) -> Response:
+    # A header is no body: the server's handler writes it, and asks the response how.
+    slow = SlowHeadResponse(response.response, response.status_code, response.headers)
+    slow.head_interval = fault.delay
+    return slow
+
+
+def _no_download_id(fault: Fault, response: Response, stopping: threading.Event) -> Response:
+    data = json.loads(response.get_data())
+    data.pop("download_id", None)
+    return json_response(data)
+
+
 def _with_body(response: Response, body: Iterable[bytes]) -> Response:
     """Return the response with another body of unknown length."""
     headers = [item for item in response.headers if item[0].lower() != "content-length"]
@@ -173,6 +201,7 @@ def _with_body(response: Response, body: Iterable[bytes]) -> Response:
 
 REPLACEMENTS: dict[str, Replacement] = {
     "status": _status,
+    "not_yet": _status,
     "html": _html,
     "reset": _reset,
     "close": _close,
@@ -189,6 +218,8 @@ MODIFIERS: dict[str, Modifier] = {
     "empty": _empty,
     "endless": _endless,
     "drip": _drip,
+    "drip_headers": _drip_headers,
+    "no_download_id": _no_download_id,
     "partial": _partial,
     "as_page": _as_page,
 }

@@ -5,35 +5,54 @@
 
 import random
 import threading
-from collections.abc import Collection
-from dataclasses import MISSING, asdict, dataclass, fields
+import time
+from collections.abc import Callable, Collection
+from dataclasses import MISSING, asdict, dataclass, field, fields
 from typing import Any
 
 # Faults of an HTTP response, available for every call.
 RESPONSE_ACTIONS = frozenset(
-    {"status", "html", "reset", "close", "hang", "slow", "cut", "redirect"}
+    {"status", "html", "reset", "close", "hang", "slow", "cut", "redirect", "empty", "drip"}
+    | {"drip_headers"}
 )
+# Faults of what the log contains; one read may trigger one of each.
+LOG_ACTIONS = frozenset({"omit", "patchy", "late", "misread", "heavy", "shift"})
 ACTIONS: dict[str, frozenset[str]] = {
-    "create": RESPONSE_ACTIONS | {"no_id", "callback_first"},
-    "status": RESPONSE_ACTIONS | {"unknown_state"},
+    "create": RESPONSE_ACTIONS | {"no_id", "same_id", "callback_first"},
+    "status": RESPONSE_ACTIONS | {"unknown_state", "no_download_id"},
     "download": RESPONSE_ACTIONS
-    | {"gzip", "empty", "bomb", "endless", "drip", "wrong_type", "partial", "as_page"},
-    "logs": RESPONSE_ACTIONS | {"omit"},
+    | {"gzip", "bomb", "endless", "wrong_type", "partial", "as_page", "not_yet"},
+    "logs": RESPONSE_ACTIONS | LOG_ACTIONS,
+    "expire": RESPONSE_ACTIONS,
     "callback": frozenset({"drop", "duplicate", "late", "to_get"}),
-    "render": frozenset({"fail", "stall", "slow"}),
+    "render": frozenset({"fail", "stall", "slow", "warn"}),
 }
 # The call takes effect and its response is broken; all other actions replace the call.
 ACTIONS_WITH_EFFECT = frozenset(
-    {"slow", "cut", "no_id", "callback_first", "gzip", "empty", "bomb", "endless", "drip"}
-    | {"wrong_type", "partial", "as_page", "unknown_state", "omit"}
+    {"slow", "cut", "empty", "drip", "drip_headers", "no_id", "same_id", "callback_first"}
+    | {"gzip", "bomb", "endless", "wrong_type", "partial", "as_page"}
+    | {"unknown_state", "no_download_id", *LOG_ACTIONS}
 )
-DEFAULT_SECONDS = {"hang": 60.0, "drip": 1.0, "late": 5.0, "slow": 1.0}
-DEFAULT_STATUS_CODES = {"status": 500, "redirect": 307}
+DEFAULT_SECONDS = {
+    "hang": 60.0,
+    "drip": 1.0,
+    "drip_headers": 1.0,
+    "late": 5.0,
+    "slow": 1.0,
+    "not_yet": 5.0,
+    "misread": 86_400.0,
+}
+DEFAULT_STATUS_CODES = {"status": 500, "redirect": 307, "not_yet": 400}
+DEFAULT_BYTES = {"bomb": 1 << 30, "heavy": 1 << 16}
 DEFAULT_STATES = {"fail": "failed", "unknown_state": "paused"}
-BODY_TYPES = ("xml", "html", "json", "garbage", "empty")
+BODY_TYPES = ("xml", "html", "cdn", "json", "garbage", "empty")
 CUT_MODES = ("length", "chunked", "close", "reset")
-CHOICES = {"on": tuple(ACTIONS), "body": BODY_TYPES, "mode": CUT_MODES}
-NOT_NEGATIVE = ("times", "after", "seconds", "retry_after", "keep_bytes", "count", "size_bytes")
+WINDOWS = ("empty", "all", "other")
+CHOICES = {"on": tuple(ACTIONS), "body": BODY_TYPES, "mode": CUT_MODES, "window": WINDOWS}
+SHARES = ("rate", "share")
+NOT_NEGATIVE = (
+    *("times", "after", "lasts", "seconds", "retry_after", "keep_bytes", "count", "size_bytes"),
+)
 
 NUMBER = (int, float)
 TYPES: dict[str, tuple[type, ...]] = {
@@ -42,6 +61,7 @@ TYPES: dict[str, tuple[type, ...]] = {
     "match": (str,),
     "times": (int, type(None)),
     "after": (int,),
+    "lasts": (*NUMBER, type(None)),
     "rate": NUMBER,
     "accept": (bool, type(None)),
     "seconds": (*NUMBER, type(None)),
@@ -54,7 +74,10 @@ TYPES: dict[str, tuple[type, ...]] = {
     "keep_bytes": (int, type(None)),
     "location": (str,),
     "count": (int,),
-    "size_bytes": (int,),
+    "size_bytes": (int, type(None)),
+    "window": (str,),
+    "share": NUMBER,
+    "offset": (int,),
 }
 
 
@@ -66,7 +89,7 @@ class FaultError(ValueError):
 class Fault:
     """A fault to inject, and when.
 
-    `on`: create, status, download, logs, callback or render. `action`: see ACTIONS.
+    `on`: create, status, download, logs, expire, callback or render. `action`: see ACTIONS.
     """
 
     on: str
@@ -77,21 +100,24 @@ class Fault:
     times: int | None = None
     # Number of matching calls to skip first.
     after: int = 0
+    # Seconds after which it is over, counted from when it is added; None: never.
+    lasts: float | None = None
     # Share of the matching calls that trigger it.
     rate: float = 1.0
     # Whether the call takes effect anyway (the document is accepted, the download is counted).
     # None: the action's default, see ACTIONS_WITH_EFFECT.
     accept: bool | None = None
-    # Seconds. hang: before the connection is closed. slow, late: before continuing. drip: between
-    # two bytes.
+    # Seconds. hang: before the connection is closed. slow, late: before continuing, or before the
+    # log shows a document. drip, drip_headers: between two bytes. not_yet: after completion.
+    # misread: by which the log's window is too late.
     seconds: float | None = None
-    # status: the status code. redirect: 301 to 308.
+    # status, not_yet: the status code. redirect: 301 to 308.
     status_code: int | None = None
-    # status: type of the body, see BODY_TYPES.
+    # status, not_yet: type of the body, see BODY_TYPES.
     body: str = "xml"
-    # status, fail: the text; several reasons are separated by newlines.
+    # status, not_yet, fail, warn: the text; several reasons are separated by newlines.
     reason: str = "Failure requested by a sandbox fault."
-    # status: the Retry-After header, in seconds.
+    # status, not_yet: the Retry-After header, in seconds.
     retry_after: int | None = None
     # unknown_state: state in the response. fail: final state, such as "killed".
     state: str = ""
@@ -103,8 +129,14 @@ class Fault:
     location: str = ""
     # duplicate: number of callbacks.
     count: int = 2
-    # bomb: number of bytes after decompression.
-    size_bytes: int = 1 << 30
+    # bomb: number of bytes after decompression. heavy: of each line's generation_log.
+    size_bytes: int | None = None
+    # misread: the documents in the log instead of those asked for.
+    window: str = "empty"
+    # patchy: share of the documents that are missing, chosen anew for each read.
+    share: float = 0.5
+    # shift: documents by which each page begins too late (or, if negative, too early).
+    offset: int = 1
 
     def __post_init__(self) -> None:
         """Check the fields.
@@ -123,8 +155,9 @@ class Fault:
         self._check_bounds()
 
     def _check_bounds(self) -> None:
-        if not 0 <= self.rate <= 1:
-            _raise_invalid("rate", self.rate, "between 0 and 1")
+        for name in SHARES:
+            if not 0 <= getattr(self, name) <= 1:
+                _raise_invalid(name, getattr(self, name), "between 0 and 1")
         if self.status_code is not None and not 200 <= self.status_code <= 599:
             _raise_invalid("status_code", self.status_code, "between 200 and 599")
         if self.action == "redirect" and not self.location:
@@ -159,6 +192,11 @@ class Fault:
         return self.status_code
 
     @property
+    def byte_count(self) -> int:
+        """Size in bytes, or the action's default."""
+        return DEFAULT_BYTES.get(self.action, 0) if self.size_bytes is None else self.size_bytes
+
+    @property
     def reported_state(self) -> str:
         """State in the status response, or the action's default."""
         return self.state or DEFAULT_STATES.get(self.action, "")
@@ -179,9 +217,9 @@ class Fault:
         for name in data:
             if name not in TYPES:
                 raise FaultError(f"{name}: unknown field; valid fields are {', '.join(TYPES)}")
-        for field in fields(cls):
-            if field.default is MISSING and field.name not in data:
-                raise FaultError(f"{field.name}: this field is required")
+        for required in fields(cls):
+            if required.default is MISSING and required.name not in data:
+                raise FaultError(f"{required.name}: this field is required")
         return cls(**data)
 
 
@@ -197,13 +235,16 @@ def _raise_invalid(name: str, value: object, expected: str) -> None:
 @dataclass(slots=True)
 class _PlannedFault:
     fault: Fault
+    added: float = field(default_factory=time.monotonic)
     matched: int = 0
     triggered: int = 0
 
     def should_trigger(self) -> bool:
         """Count a matching call, and return whether it triggers the fault."""
-        self.matched += 1
         fault = self.fault
+        if fault.lasts is not None and time.monotonic() - self.added >= fault.lasts:
+            return False
+        self.matched += 1
         is_exhausted = fault.times is not None and self.triggered >= fault.times
         if self.matched <= fault.after or is_exhausted:
             return False
@@ -232,19 +273,31 @@ class FaultList:
         with self._lock:
             self._planned = []
 
-    def trigger(self, on: str, *labels: str, actions: Collection[str] = ()) -> Fault | None:
+    def trigger(
+        self,
+        on: str,
+        *labels: str,
+        actions: Collection[str] = (),
+        concerns: Callable[[Fault], bool] = lambda fault: True,
+    ) -> Fault | None:
         """Return the fault that this call triggers, if any, and count it.
 
         Args:
             on: the call, or callback or render.
             *labels: tags and names of the documents concerned.
             actions: only these actions, if given.
+            concerns: whether a fault concerns this call; all others do not count it.
         """
         with self._lock:
             for planned in self._planned:
                 fault = planned.fault
                 is_candidate = fault.on == on and (not actions or fault.action in actions)
-                if is_candidate and fault.matches(*labels) and planned.should_trigger():
+                if (
+                    is_candidate
+                    and fault.matches(*labels)
+                    and concerns(fault)
+                    and planned.should_trigger()
+                ):
                     return fault
         return None
 

@@ -26,6 +26,8 @@ ACCOUNT_SUSPENDED = (
 UNKNOWN_REASONS = "Document creation failed due to unknown reasons."
 FILE_ACCESS = "File system access is not allowed"
 SOURCE_ERROR = "Error downloading document content from supplied url."
+# DocRaptor documents the limit, not its text.
+HOSTED_TOO_LARGE = "Hosted documents can be at most 100 MB."
 # One fault, two texts.
 JAVASCRIPT_ERROR = (
     "[Javascript Error] ReferenceError: Can't find variable: herp\n[Javascript Error] document:642"

@@ -16,6 +16,8 @@ from django_docraptor.sandbox.settings import Settings
 
 logger = logging.getLogger(__name__)
 
+MAX_HOSTED_BYTES = 100 * 1024 * 1024
+
 
 class RenderQueue:
     """Render the documents of one sandbox in a few threads."""
@@ -106,6 +108,8 @@ class RenderQueue:
         if fault is not None and fault.action == "fail":
             self._store.fail(document, tuple(fault.reason.split("\n")), fault.reported_state)
             return
+        if fault is not None and fault.action == "warn":
+            self._store.warn(document, tuple(fault.reason.split("\n")))
         try:
             output = render(document.options, self._settings)
         except RenderError as error:
@@ -115,4 +119,7 @@ class RenderQueue:
             logger.exception("Rendering failed")
             self._store.fail(document, (recorded.UNKNOWN_REASONS,))
         else:
-            self._store.complete(document, output)
+            if document.hosted and output.size > MAX_HOSTED_BYTES:
+                self._store.fail(document, (recorded.HOSTED_TOO_LARGE,))
+            else:
+                self._store.complete(document, output)

@@ -58,6 +58,18 @@ def html_response(status: int, title: str) -> Response:
     return Response(text, status, content_type="text/html")
 
 
+def cdn_response(status: int, phrase: str) -> Response:
+    """Return the page of a content delivery network that stands before the service."""
+    text = (
+        f"<!DOCTYPE html>\n<html lang=en-US><head><title>{status} {_escape(phrase)} | "
+        "api.docraptor.com</title></head><body><h1>Sorry, you have been blocked</h1>"
+        f"<p>Error code {status}</p><p>Ray ID: <code>8f2c0d5e7a1b4c3d</code></p></body></html>"
+    )
+    response = Response(text, status, content_type="text/html; charset=UTF-8")
+    response.headers["CF-RAY"] = "8f2c0d5e7a1b4c3d-FRA"
+    return response
+
+
 def file_response(output: Output, name: str) -> Response:
     """Return a document as a streamed download."""
     response = Response(output.chunks(), content_type=output.content_type)
@@ -81,9 +93,10 @@ def status_data(document: Document) -> dict[str, Any]:
         return {"status": document.state, "message": message}
     if document.state != COMPLETED:
         return {"status": document.state, "validation_errors": "\n".join(document.reasons)}
+    finished_at = document.finished_at + document.clock_offset
     return {
         "status": document.state,
-        "message": f"Completed at {document.finished_at:%a %b %d %H:%M:%S +0000 %Y}",
+        "message": f"Completed at {finished_at:%a %b %d %H:%M:%S +0000 %Y}",
         **download_data(document),
     }
 
@@ -113,7 +126,7 @@ def log_entry(document: Document) -> dict[str, Any]:
         "javascript": options.javascript,
         "async": document.asynchronous,
         "strict": options.strict,
-        "created_at": _format_time(document.created_at),
+        "created_at": _format_time(document.logged_at),
         "generation_time": _generation_seconds(document),
         "input_size": document.input_size,
         "output_size": document.output_size,

@@ -40,6 +40,8 @@ class Handler(WSGIRequestHandler):
     timeout = 75
     # Head and body are written separately; Nagle's algorithm would delay the body by 40 ms.
     disable_nagle_algorithm = True
+    # Seconds between two bytes of the head.
+    _head_interval = 0.0
 
     def run_wsgi(self) -> None:
         """Handle one request; Werkzeug calls this for every method."""
@@ -93,8 +95,23 @@ class Handler(WSGIRequestHandler):
             self.send_header(name, value)
         if chunked:
             self.send_header("Transfer-Encoding", "chunked")
+        self._head_interval = getattr(response, "head_interval", 0.0)
         self.end_headers()
         return chunked
+
+    def flush_headers(self) -> None:
+        """Write the status line and the headers, a byte at a time if a fault says so."""
+        if not self._head_interval:
+            super().flush_headers()
+            return
+        buffer: list[bytes] = vars(self)["_headers_buffer"]
+        head = b"".join(buffer)
+        buffer.clear()
+        server = cast("Server", self.server)
+        for number in range(len(head)):
+            self.wfile.write(head[number : number + 1])
+            if server.wait_for_stop(self._head_interval):
+                raise DropConnectionError
 
     def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
         """Log one line, without the query, which may contain an API key."""
@@ -152,6 +169,10 @@ class Server(ThreadedWSGIServer):
         if request.path.startswith(PREFIX):
             return self._control_api.handle(request)
         return self._application.handle(request)
+
+    def wait_for_stop(self, seconds: float) -> bool:
+        """Wait, and return whether the sandbox is stopping."""
+        return self._application.stopping.wait(seconds)
 
     def _is_allowed_host(self, request: Request) -> bool:
         """Return whether the Host header is allowed.

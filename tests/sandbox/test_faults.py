@@ -5,6 +5,7 @@ import pytest
 from django_docraptor.sandbox import Fault, FaultError
 from django_docraptor.sandbox.fault_responses import MODIFIERS, REPLACEMENTS
 from django_docraptor.sandbox.faults import ACTIONS, FaultList
+from django_docraptor.sandbox.log_faults import DISTORTIONS
 
 
 @pytest.mark.parametrize(
@@ -46,9 +47,10 @@ def test_fault_survives_json():
 
 def test_every_action_is_implemented():
     """Every action that a fault may have is implemented."""
-    elsewhere = {"callback_first", "wrong_type", "omit"}
-    answers = {action for on in ("create", "status", "download", "logs") for action in ACTIONS[on]}
-    assert answers == set(REPLACEMENTS) | set(MODIFIERS) | elsewhere
+    elsewhere = {"callback_first", "same_id", "wrong_type"}
+    calls = ("create", "status", "download", "logs", "expire")
+    answers = {action for on in calls for action in ACTIONS[on]}
+    assert answers == set(REPLACEMENTS) | set(MODIFIERS) | set(DISTORTIONS) | elsewhere
 
 
 def trigger_times(faults, times, *labels):
