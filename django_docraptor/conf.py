@@ -7,7 +7,7 @@ and defaults; `checks` reports invalid values.
 import os
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, Final, Generic, TypeVar, cast, overload
@@ -21,6 +21,15 @@ ErrorMessage = str | None
 
 DOCRAPTOR_URL: Final = "https://api.docraptor.com"
 MEBIBYTE: Final = 1024 * 1024
+# Names of the preflight's rules.
+PREFLIGHT_RULES: Final = (
+    "content-size",
+    "expired-url",
+    "misnested-tag",
+    "missing-file",
+    "private-host",
+    "relative-url",
+)
 # Limit so that every database can add it to, or subtract it from, the current time.
 MAX_DURATION: Final = timedelta(days=36_500)
 # Limit for timeouts, in seconds: what the operating system's timers accept.
@@ -107,6 +116,16 @@ def duration_error(value: object) -> ErrorMessage:
 
 def _unconfirmed_policy(value: object) -> ErrorMessage:
     return None if value in (None, "fail", "resubmit") else 'must be "fail", "resubmit" or None'
+
+
+def preflight_rules_error(value: object) -> ErrorMessage:
+    """Return why a value does not name rules of the preflight, or ``None``."""
+    if not isinstance(value, (list, tuple, set, frozenset)):
+        return f"must be a list of rules, not {type(value).__name__}"
+    for name in value:
+        if name not in PREFLIGHT_RULES:
+            return f"has the unknown rule {name!r}; the rules are {', '.join(PREFLIGHT_RULES)}"
+    return None
 
 
 def _asset_mode(value: object) -> ErrorMessage:
@@ -201,6 +220,8 @@ class Conf:
     max_document_bytes = Setting(200 * MEBIBYTE, _positive_number(int))
     #: Maximum size of the HTML, in bytes.
     max_content_bytes = Setting(20 * MEBIBYTE, _positive_number(int))
+    #: Names of the preflight's rules that are turned off.
+    preflight_ignore: Setting[Collection[str]] = Setting((), preflight_rules_error)
     #: Output of the template tags: ``"inline"`` (data: URIs) or ``"absolute"`` (URLs).
     assets = Setting("inline", _asset_mode)
     #: Public URL of this site, for ``"absolute"`` assets.

@@ -19,6 +19,7 @@ from django.db import models
 from django.utils import timezone, translation
 from django.utils.translation import check_for_language
 
+from django_docraptor import registry
 from django_docraptor.conf import MAX_DURATION, conf
 from django_docraptor.docraptor_api import MAX_TAG_LENGTH
 from django_docraptor.models import RenderInput, RenderJob
@@ -308,7 +309,11 @@ def build_job(spec: JobSpec, context: EnqueueContext) -> tuple[RenderJob, Render
     request = build_request(spec, content, context)
     check_engine_options(request)
     if not spec.document or spec.content:
-        check_content(request, max_bytes=context.max_content_bytes)
+        check_content(
+            request,
+            max_bytes=context.max_content_bytes,
+            ignore=registry.preflight_ignore(spec.document),
+        )
     expires_at = request.hosted_expires_at if spec.hosted else None
     if expires_at is not None and expires_at <= timezone.now():
         message = f"hosted_expires_at must be in the future, not {expires_at.isoformat()}."

@@ -3,7 +3,7 @@
 A registered document renders a job's content. It knows nothing about queueing.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import timedelta
 from typing import Protocol
 
@@ -87,3 +87,13 @@ def origins(label: str) -> list[str]:
 def all_documents() -> Mapping[str, RegisteredDocument]:
     """Return all registered documents by label."""
     return dict(_documents)
+
+
+def preflight_ignore(label: str) -> Collection[str]:
+    """Return the rules of the preflight that the document of a label turns off; none without one.
+
+    Args:
+        label: of a registered document; blank, or unknown, for none.
+    """
+    rules: Collection[str] = getattr(_documents.get(label), "preflight_ignore", ())
+    return rules

@@ -12,7 +12,7 @@ from django.core.exceptions import ValidationError
 from django.db import IntegrityError, models, router, transaction
 from django.db.models import F, Q
 
-from django_docraptor import lifecycle, wakeups
+from django_docraptor import lifecycle, registry, wakeups
 from django_docraptor.client import SavedDocument
 from django_docraptor.conf import conf
 from django_docraptor.job_specs import (
@@ -322,7 +322,8 @@ def render_spec(target: BinaryIO, spec: JobSpec) -> SavedDocument:
         raise ValidationError({"hosted": [message]})
     request = build_request(spec, spec.content, EnqueueContext())
     check_engine_options(request, has_job=False)
-    check_content(request, max_bytes=conf.max_content_bytes)
+    ignore = registry.preflight_ignore(spec.document)
+    check_content(request, max_bytes=conf.max_content_bytes, ignore=ignore)
     return client_for(spec.account).create_doc(request, target)
 
 

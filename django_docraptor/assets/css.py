@@ -1,6 +1,8 @@
 """Internal. Find and replace URLs in CSS. Reads no files."""
 
+import dataclasses
 import re
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
@@ -18,6 +20,9 @@ _TOKEN = re.compile(
     | url\( \s* (?: (?P<d>{_STRING}) | (?P<e>{_BARE}) ) \s* \)
     | (?P<string> {_STRING} | {_UNCLOSED} )
     | (?P<escape> \\[^a-z] )
+    | @ (?P<rule> media | supports | container | namespace | (?:-moz-)?document ) \b
+      (?P<prelude> [^{{}};]* )
+    | (?P<brace> [{{}}] )
     """,
     re.IGNORECASE | re.DOTALL | re.VERBOSE,
 )
@@ -33,17 +38,37 @@ class Reference:
         is_import: whether it belongs to an ``@import``.
         conditions: conditions of the ``@import``, such as media.
         start: offset in the text.
+        rank: the least that the enclosing conditional rules were given.
     """
 
     url: str
     is_import: bool
     conditions: str
     start: int
+    rank: int = sys.maxsize
 
 
-def references(css: str) -> Iterator[Reference]:
-    """Yield every ``url()`` and ``@import`` outside comments and strings."""
-    return (reference for match in _TOKEN.finditer(css) if (reference := _reference(match)))
+def references(css: str, rank_rule: Callable[[str, str], int] | None = None) -> Iterator[Reference]:
+    """Yield every ``url()`` and ``@import`` outside comments and strings.
+
+    The URL of a ``@namespace`` is a name, and is not yielded.
+
+    Args:
+        css: the text.
+        rank_rule: gives a rank to a conditional rule, by its name (``media``) and its conditions.
+    """
+    pending, ranks = sys.maxsize, [sys.maxsize]
+    for match in _TOKEN.finditer(css):
+        if match["rule"]:
+            if rank_rule and match["rule"].lower() != "namespace":
+                pending = rank_rule(match["rule"].lower(), match["prelude"].strip())
+        elif match["brace"] == "{":
+            ranks.append(min(ranks[-1], pending))
+            pending = sys.maxsize
+        elif match["brace"]:
+            del ranks[max(1, len(ranks) - 1) :]
+        elif reference := _reference(match):
+            yield dataclasses.replace(reference, rank=ranks[-1])
 
 
 def replace(css: str, change: Callable[[Reference], str | None]) -> str:

@@ -1,5 +1,6 @@
 """Internal. A document class as the lifecycle sees it."""
 
+from collections.abc import Collection
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +28,11 @@ class DocumentAdapter:
     def template_name(self) -> str:
         """Return the name of the class's template, for messages."""
         return self.document.template_name
+
+    @property
+    def preflight_ignore(self) -> Collection[str]:
+        """Return the rules of the preflight that the class turns off."""
+        return self.document.preflight_ignore
 
     @property
     def retention(self) -> timedelta | None:

@@ -16,7 +16,7 @@ from django.template import TemplateDoesNotExist, TemplateSyntaxError
 from django.template.loader import get_template
 
 from django_docraptor import registry
-from django_docraptor.conf import duration_error
+from django_docraptor.conf import duration_error, preflight_rules_error
 from django_docraptor.documents.adapter import DocumentAdapter
 from django_docraptor.documents.declaration import Document
 from django_docraptor.documents.reports import QuerysetDocument
@@ -237,6 +237,8 @@ def _value_errors(document: DocumentClass) -> Iterator[tuple[str, str]]:
         yield "hosted_download_limit", f"It must be an integer of at least 1, not {limit!r}."
     if document.retention is not None and (problem := duration_error(document.retention)):
         yield "retention", f"it {problem}."
+    if problem := preflight_rules_error(document.preflight_ignore):
+        yield "preflight_ignore", f"it {problem}."
 
 
 def _hosted(document: DocumentClass) -> Iterator[CheckMessage]:

@@ -1,6 +1,6 @@
 """Internal. The document class: template, options, and methods that generate documents."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from collections.abc import Set as AbstractSet
 from contextlib import contextmanager
 from copy import copy
@@ -74,6 +74,8 @@ class Document(Generic[S]):
     #: How long finished jobs and their files are kept; ``None``: ``DOCRAPTOR["RETENTION"]``;
     #: ``timedelta.max``: forever.
     retention: ClassVar[timedelta | None] = None
+    #: Names of the preflight's rules that are turned off, such as ``{"relative-url"}``.
+    preflight_ignore: ClassVar[Collection[str]] = frozenset()
     #: Name in the admin; blank: derived from the class name.
     verbose_name: ClassVar[str | Promise] = ""
     #: Form that the admin shows first; its cleaned data become the parameters.

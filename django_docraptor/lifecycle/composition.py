@@ -73,7 +73,12 @@ def compose_request(job: RenderJob) -> DocumentRequest:
             options=job_input.options,
         )
         check_engine_options(request)
-        check_content(request, max_bytes=conf.max_content_bytes, template=_template_name(job))
+        check_content(
+            request,
+            max_bytes=conf.max_content_bytes,
+            template=_template_name(job),
+            ignore=registry.preflight_ignore(job.document),
+        )
     except ValidationError as error:
         raise CompositionError(ErrorCode.INVALID_REQUEST, _format_errors(error)) from error
     return request

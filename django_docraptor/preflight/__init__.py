@@ -3,7 +3,7 @@
 Nothing is fetched or executed.
 """
 
-from django_docraptor.preflight.inspection import check_content, find_problems
-from django_docraptor.preflight.problems import Problem, Severity
+from django_docraptor.preflight.inspection import check_content, find_problems, options_of
+from django_docraptor.preflight.problems import Problem, Rule, Severity
 
-__all__ = ["Problem", "Severity", "check_content", "find_problems"]
+__all__ = ["Problem", "Rule", "Severity", "check_content", "find_problems", "options_of"]

@@ -1,9 +1,10 @@
 """Internal. Find problems in a document's HTML, and reject what is certain to fail."""
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from datetime import UTC, datetime
 from functools import lru_cache
+from typing import Any
 from urllib.parse import urlsplit
 
 from django.core.exceptions import ValidationError
@@ -11,37 +12,43 @@ from django.core.exceptions import ValidationError
 from django_docraptor.conf import conf
 from django_docraptor.payloads import DocumentRequest
 from django_docraptor.preflight import local_files, nesting, resources, url_checks
-from django_docraptor.preflight.problems import Problem, Severity
+from django_docraptor.preflight.loading import Engine
+from django_docraptor.preflight.problems import Problem, Rule, Severity
 
 logger = logging.getLogger(__name__)
 
 # Maximum number of reported problems: with more, the template is at fault, not a line.
 MAX_REPORTED = 10
 
-Diagnosis = tuple[Severity, str]
+Diagnosis = tuple[Rule, Severity, str]
 
 
-def check_content(request: DocumentRequest, *, max_bytes: int, template: str = "") -> None:
-    """Reject content that DocRaptor would reject, before it costs anything.
+def check_content(
+    request: DocumentRequest, *, max_bytes: int, template: str = "", ignore: Collection[str] = ()
+) -> None:
+    """Reject content, or a URL of it, that DocRaptor would reject, before it costs anything.
 
     Possible problems are logged once. Scripts are not run, so resources they load are not checked.
 
     Args:
-        request: the request with the content and its options.
-        max_bytes: maximum size in UTF-8.
+        request: the request with the content, or its URL, and the options.
+        max_bytes: maximum size of the content in UTF-8.
         template: name of the rendered template, for messages.
+        ignore: names of rules that the document turns off.
 
     Raises:
         ValidationError: under ``content``, one message for each error, such as a relative resource
             URL without ``baseurl``, to which DocRaptor would respond "File system access is not
-            allowed".
+            allowed"; under ``url``, why DocRaptor cannot fetch it.
     """
+    if request.url:
+        check_url(request.url, test=request.test, ignore=ignore)
     problems = find_problems(
         request.content,
-        baseurl=request.prince_options.baseurl or "",
-        strict=request.strict or "",
+        **options_of(request),
         max_bytes=max_bytes,
         template=template,
+        ignore=ignore,
     )
     errors = [problem.message for problem in problems if problem.severity == Severity.ERROR]
     if errors:
@@ -52,39 +59,91 @@ def check_content(request: DocumentRequest, *, max_bytes: int, template: str = "
         _log_once(problem.message)
 
 
+def options_of(request: DocumentRequest) -> dict[str, Any]:
+    """Return the options of a request that :func:`find_problems` takes."""
+    prince = request.prince_options
+    return {
+        "baseurl": prince.baseurl or "",
+        "strict": request.strict or "",
+        "javascript": bool(request.javascript or prince.javascript),
+        "media": prince.media or "print",
+        "iframes": bool(prince.iframes),
+        "author_style": not prince.no_author_style,
+    }
+
+
+def check_url(url: str, *, test: bool, ignore: Collection[str] = ()) -> None:
+    """Reject the URL of a document's content as a link in HTML is rejected.
+
+    Args:
+        url: absolute.
+        test: whether it is a test document: only these may be on a private host that the sandbox
+            can reach. A production document is meant for DocRaptor.
+        ignore: names of rules that the document turns off.
+
+    Raises:
+        ValidationError: under ``url``, why DocRaptor cannot fetch it.
+    """
+    inspection = _Inspection(allow_private=test and _is_sandbox(), ignore=ignore)
+    shown = resources.shorten_url(url)
+    messages = [
+        f"url {shown} {problem}{_NAMED.format(rule=rule)}"
+        for rule, _severity, problem in inspection.diagnose_host("", url)
+        if inspection.applies(rule)
+    ]
+    if messages:
+        raise ValidationError({"url": messages})
+
+
 def find_problems(
     html: str,
     *,
     baseurl: str = "",
     strict: str = "",
+    javascript: bool = False,
+    media: str = "print",
+    iframes: bool = False,
+    author_style: bool = True,
     max_bytes: int | None = None,
     allow_private: bool | None = None,
     template: str = "",
     now: datetime | None = None,
+    ignore: Collection[str] = (),
 ) -> list[Problem]:
     """Return errors and warnings in document order.
+
+    What is never loaded in print is no problem, such as a favicon; what is perhaps loaded is a
+    warning.
 
     Args:
         html: the document's content.
         baseurl: the prince option of that name, the base of relative URLs.
         strict: ``"html"`` also checks for unclosed tags.
+        javascript: whether scripts are run, by DocRaptor's option or the prince option.
+        media: the prince option of that name: the type of media whose styles apply.
+        iframes: the prince option of that name: whether frames are loaded.
+        author_style: whether the document's own styles apply.
         max_bytes: maximum size in UTF-8; ``None`` for any size.
         allow_private: whether private hosts are reachable; default: if ``DOCRAPTOR["BASE_URL"]`` is
             on this machine (the sandbox).
         template: name of the rendered template, for messages.
         now: time at which signed URLs must be valid; default: the current time.
+        ignore: names of rules to turn off, beside those of ``DOCRAPTOR["PREFLIGHT_IGNORE"]``.
     """
-    if too_large := _size_problem(html, max_bytes):
-        return [too_large]
     inspection = _Inspection(
         baseurl=baseurl,
         allow_private=_is_sandbox() if allow_private is None else allow_private,
         template=template,
-        now=now or datetime.now(UTC),
+        now=now,
+        ignore=ignore,
     )
-    resources.visit_resources(html, inspection.check_resource)
-    tags = inspection.check_nesting(html) if strict == "html" else ()
-    return sorted([*inspection.problems, *tags], key=lambda problem: problem.line)
+    if inspection.applies(Rule.CONTENT_SIZE) and (problem := _size_problem(html, max_bytes)):
+        return [problem]
+    engine = Engine(javascript=javascript, media=media, iframes=iframes, author_style=author_style)
+    resources.visit_resources(html, inspection.check_resource, engine)
+    if strict == "html" and inspection.applies(Rule.MISNESTED_TAG):
+        inspection.problems += inspection.check_nesting(html)
+    return sorted(inspection.problems, key=lambda problem: problem.line)
 
 
 @lru_cache(maxsize=256)
@@ -118,24 +177,40 @@ def _size_problem(html: str, max_bytes: int | None) -> Problem | None:
         url="",
         message=message,
         severity=Severity.ERROR,
+        rule=Rule.CONTENT_SIZE,
     )
 
 
 class _Inspection:
     """Inspects one document."""
 
-    def __init__(self, *, baseurl: str, allow_private: bool, template: str, now: datetime) -> None:
+    def __init__(
+        self,
+        *,
+        allow_private: bool,
+        ignore: Collection[str],
+        baseurl: str = "",
+        template: str = "",
+        now: datetime | None = None,
+    ) -> None:
         self.baseurl = baseurl
         self.allow_private = allow_private
         self.subject = f"the content rendered from {template}" if template else "content"
-        self.now = now
+        self.now = now or datetime.now(UTC)
+        self.ignored = {*ignore, *conf.preflight_ignore}
         self.problems: list[Problem] = []
+
+    def applies(self, rule: Rule) -> bool:
+        """Return whether neither the project nor the document has turned the rule off."""
+        return rule not in self.ignored
 
     def check_resource(self, resource: resources.Resource) -> None:
         """Record the first problem with a resource."""
-        diagnosis = next(self._diagnose(resource), None)
-        if diagnosis:
-            severity, problem = diagnosis
+        found = (diagnosis for diagnosis in self._diagnose(resource) if self.applies(diagnosis[0]))
+        if diagnosis := next(found, None):
+            rule, severity, problem = diagnosis
+            if severity == Severity.ERROR and not resource.is_certain:
+                severity, problem = Severity.WARNING, problem + _UNCERTAIN
             location = f"Line {resource.line} of {self.subject}"
             self.problems.append(
                 Problem(
@@ -144,8 +219,10 @@ class _Inspection:
                     tag=resource.tag,
                     attribute=resource.attribute,
                     url=resource.url,
-                    message=f"{location}: {resource.excerpt()} {problem}",
+                    message=f"{location}: {resource.excerpt()} {problem}"
+                    + _NAMED.format(rule=rule),
                     severity=severity,
+                    rule=rule,
                 )
             )
 
@@ -159,27 +236,39 @@ class _Inspection:
                 attribute="",
                 url="",
                 message=f"Line {tag.line} of {self.subject}: {tag.message}, which DocRaptor "
-                'rejects with strict="html". Fix the tags, or remove strict.',
+                'rejects with strict="html". Fix the tags, or remove strict.'
+                + _NAMED.format(rule=Rule.MISNESTED_TAG),
                 severity=Severity.ERROR,
+                rule=Rule.MISNESTED_TAG,
             )
 
     def _diagnose(self, resource: resources.Resource) -> Iterator[Diagnosis]:
         url = resource.url
         base = self.baseurl if url_checks.is_relative(resource.base or ".") else resource.base
         if url_checks.is_relative(url) and (url_checks.is_file_url(url) or not base):
-            yield Severity.ERROR, _NOT_ABSOLUTE
+            yield Rule.RELATIVE_URL, Severity.ERROR, _NOT_ABSOLUTE
+        if url_checks.resolve_http_url(base, url) is None:
+            return
+        yield from self.diagnose_host(base, url)
+        if missing := local_files.missing_file(url):
+            yield Rule.MISSING_FILE, Severity.WARNING, _MISSING.format(missing=missing[:160])
+
+    def diagnose_host(self, base: str, url: str) -> Iterator[Diagnosis]:
+        """Yield why DocRaptor cannot fetch an http(s) URL."""
         parts = url_checks.resolve_http_url(base, url)
         if parts is None:
             return
         if parts.hostname and url_checks.is_private(parts.hostname) and not self.allow_private:
-            yield Severity.ERROR, _PRIVATE.format(host=parts.hostname[:120])
+            problem = _PRIVATE.format(host=parts.hostname[:120])
+            yield Rule.PRIVATE_HOST, Severity.ERROR, problem
         expires_at = url_checks.signed_url_expiry(parts)
         if expires_at and expires_at <= self.now:
-            yield Severity.ERROR, _EXPIRED.format(until=expires_at)
-        if missing := local_files.missing_file(url):
-            yield Severity.WARNING, _MISSING.format(missing=missing[:160])
+            yield Rule.EXPIRED_URL, Severity.ERROR, _EXPIRED.format(until=expires_at)
 
 
+# What ends each message: how to turn its rule off.
+_NAMED = " ({rule})"
+_UNCERTAIN = " It is not known whether it is loaded in print."
 _NOT_ABSOLUTE = (
     'is not an absolute URL: DocRaptor would respond "File system access is not allowed". Use an '
     "https:// URL, or set prince_options baseurl to the URL it is relative to."

@@ -11,6 +11,17 @@ class Severity(StrEnum):
     WARNING = "warning"
 
 
+class Rule(StrEnum):
+    """The kinds of problems. ``PREFLIGHT_IGNORE`` and ``Document.preflight_ignore`` name them."""
+
+    CONTENT_SIZE = "content-size"
+    EXPIRED_URL = "expired-url"
+    MISNESTED_TAG = "misnested-tag"
+    MISSING_FILE = "missing-file"
+    PRIVATE_HOST = "private-host"
+    RELATIVE_URL = "relative-url"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Problem:
     """A problem in a document's HTML.
@@ -24,6 +35,7 @@ class Problem:
         message: location, problem and remedy, without the query string of a URL, which may be
             signed.
         severity: whether the document fails.
+        rule: name of the rule, by which it can be turned off.
     """
 
     line: int
@@ -33,3 +45,4 @@ class Problem:
     url: str
     message: str
     severity: Severity
+    rule: str

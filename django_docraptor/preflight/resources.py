@@ -1,26 +1,22 @@
 """Internal. Find the URLs that HTML loads: images, scripts, stylesheets, and URLs in CSS."""
 
-import re
-from collections.abc import Callable, Iterator, Mapping
+from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
 from django_docraptor.assets import css
+from django_docraptor.preflight.loading import (
+    FALLBACK,
+    Engine,
+    Loaded,
+    of_import,
+    of_rule,
+    of_style,
+    resource_urls,
+)
 from django_docraptor.preflight.parser import MAX_TAG_NAME_LENGTH, TolerantParser
 
-_RESOURCES: Final[Mapping[str, tuple[str, ...]]] = {
-    "img": ("src", "srcset"),
-    "script": ("src",),
-    "source": ("src", "srcset"),
-    "iframe": ("src",),
-    "embed": ("src",),
-    "object": ("data",),
-    "video": ("src", "poster"),
-    "audio": ("src",),
-    "track": ("src",),
-    "image": ("href", "xlink:href"),
-}
-_LINKED: Final = frozenset({"stylesheet", "icon"})
 # Maximum characters of a base URL (scheme and host matter); it is parsed for each resource.
 MAX_BASE_LENGTH: Final = 300
 
@@ -29,9 +25,10 @@ Attributes = list[tuple[str, str | None]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Resource:
-    """A URL and its location.
+    """A URL that is loaded, and its location.
 
     Args:
+        is_certain: whether it is surely loaded; if not, it depends on what is not known here.
         in_css: whether it is in a style element or attribute.
         base: href of the preceding ``<base>``, truncated to ``MAX_BASE_LENGTH``; blank without one.
     """
@@ -43,6 +40,7 @@ class Resource:
     url: str
     in_css: bool
     base: str
+    is_certain: bool
 
     def excerpt(self) -> str:
         """Return the shortened HTML around the URL."""
@@ -62,48 +60,84 @@ def shorten_url(url: str) -> str:
     return url if len(url) <= 120 else f"{url[:119]}…"
 
 
-def visit_resources(html: str, callback: Callable[[Resource], None]) -> None:
-    """Call ``callback`` for every resource in the HTML, in order."""
-    parser = _ResourceParser(callback)
+def visit_resources(html: str, callback: Callable[[Resource], None], engine: Engine) -> None:
+    """Call ``callback`` for every resource that the HTML loads, in order."""
+    parser = _ResourceParser(callback, engine)
     parser.feed(html)
     parser.close()
 
 
 class _ResourceParser(TolerantParser):
-    def __init__(self, callback: Callable[[Resource], None]) -> None:
+    def __init__(self, callback: Callable[[Resource], None], engine: Engine) -> None:
         super().__init__()
         self.callback = callback
-        self.in_style = False
+        self.engine = engine
+        #: Whether the current style element applies; None outside of one.
+        self.style: Loaded | None = None
         self.base = ""
+        #: The open element whose content is not displayed, and how many of it are nested.
+        self.inert, self.depth = "", 0
+        #: Numbers of open elements whose content may not be displayed.
+        self.fallbacks: Counter[str] = Counter()
 
     def handle_starttag(self, tag: str, attrs: Attributes) -> None:
-        self.in_style = tag == "style"
-        if not attrs:
+        if self.inert:
+            self.depth += tag == self.inert == "template"
             return
-        values = {name: value for name, value in attrs if value}
-        if tag == "base":
-            self.base = self.base or values.get("href", "").strip()[:MAX_BASE_LENGTH]
-        for name, url in _resource_urls(tag, values):
-            self._report(tag, name, url)
-        if style := values.get("style"):
-            for reference in css.references(style):
-                self._report(tag, "style", reference.url, in_css=True)
+        # The first of two attributes of one name counts.
+        values = {name: value or "" for name, value in reversed(attrs)}
+        self.style = of_style(values, self.engine) if tag == "style" else None
+        if attrs:
+            self._visit_attributes(tag, values)
+        if self.engine.is_inert(tag):
+            self.inert, self.depth = tag, 1
+        elif tag in FALLBACK:
+            self.fallbacks[tag] += 1
 
     def handle_endtag(self, tag: str) -> None:
-        if tag == "style":
-            self.in_style = False
+        self.style = None
+        if self.inert:
+            self.depth -= tag == self.inert
+            self.inert = self.inert if self.depth else ""
+        elif self.fallbacks[tag] > 1:
+            self.fallbacks[tag] -= 1
+        else:
+            del self.fallbacks[tag]
 
     def handle_data(self, data: str) -> None:
-        if self.in_style:
+        if self.style and not self.inert:
             lines = start = 0
-            for reference in css.references(data):
+            for reference in css.references(data, self._rank_rule):
                 lines += data.count("\n", start, reference.start)
                 start = reference.start
-                self._report("style", "", reference.url, in_css=True, lines=lines)
+                imported = of_import(reference.conditions, self.engine)
+                loaded = min(self.style, reference.rank, imported)
+                self._report("style", "", reference.url, loaded, in_css=True, lines=lines)
+
+    def _visit_attributes(self, tag: str, values: dict[str, str]) -> None:
+        if tag == "base":
+            self.base = self.base or values.get("href", "").strip()[:MAX_BASE_LENGTH]
+        for name, url, loaded in resource_urls(tag, values, self.engine):
+            self._report(tag, name, url, loaded)
+        if (style := values.get("style")) and self.engine.author_style:
+            for reference in css.references(style):
+                self._report(tag, "style", reference.url, Loaded.SURELY, in_css=True)
+
+    def _rank_rule(self, name: str, conditions: str) -> int:
+        return of_rule(name, conditions, self.engine)
 
     def _report(
-        self, tag: str, attribute: str, url: str, *, in_css: bool = False, lines: int = 0
+        self,
+        tag: str,
+        attribute: str,
+        url: str,
+        loaded: int,
+        *,
+        in_css: bool = False,
+        lines: int = 0,
     ) -> None:
+        if not url or loaded == Loaded.NEVER:
+            return
         line, offset = self.getpos()
         resource = Resource(
             line=line + lines,
@@ -113,23 +147,6 @@ class _ResourceParser(TolerantParser):
             url=url,
             in_css=in_css,
             base=self.base,
+            is_certain=loaded >= Loaded.SURELY and not self.fallbacks,
         )
         self.callback(resource)
-
-
-def _resource_urls(tag: str, values: Mapping[str, str]) -> Iterator[tuple[str, str]]:
-    for name in _RESOURCES.get(tag, ()):
-        if name == "srcset":
-            yield from ((name, url) for url in _srcset_urls(values.get(name, "")))
-        elif name in values:
-            yield name, values[name]
-    if tag == "link" and _LINKED & set(values.get("rel", "").lower().split()):
-        yield "href", values.get("href", "")
-    if tag == "input" and values.get("type", "").lower() == "image":
-        yield "src", values.get("src", "")
-
-
-def _srcset_urls(srcset: str) -> Iterator[str]:
-    """Yield the URLs of a srcset. Split at ", " only, because a data: URI contains commas."""
-    for candidate in re.split(r",\s+", srcset.strip()):
-        yield from candidate.split()[:1]

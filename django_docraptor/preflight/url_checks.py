@@ -3,9 +3,10 @@
 import ipaddress
 import re
 import socket
+import unicodedata
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
-from urllib.parse import SplitResult, parse_qs, urljoin, urlsplit
+from urllib.parse import SplitResult, parse_qs, unquote, urljoin, urlsplit
 
 # At least two letters: C:\logo.png is a file, not a URL.
 _SCHEME = re.compile(r"[a-z][a-z0-9+.-]+:", re.IGNORECASE)
@@ -13,6 +14,8 @@ _SCHEME = re.compile(r"[a-z][a-z0-9+.-]+:", re.IGNORECASE)
 _NUMERIC_IPV4 = re.compile(r"[a-fx.]*[0-9][0-9a-fx.]*", re.IGNORECASE)
 # No valid host is this long, and urlsplit() needs quadratic time to normalize one.
 _OVERLONG_HOST = re.compile(r"[^?#]*?/[\t\r\n]*/[^/?#]{512}")
+# IPv6 addresses that gateways translate to the IPv4 address in their last 32 bits.
+_NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
 _PRIVATE_ENDINGS = (".local", ".localhost", ".internal", ".lan", ".home.arpa", ".localdomain")
 
 
@@ -46,11 +49,17 @@ def resolve_http_url(base: str, url: str) -> SplitResult | None:
 
 def is_private(host: str) -> bool:
     """Return whether the host is reachable only from this machine or network."""
-    host = host.rstrip(".").lower()
+    host = _as_resolved(host)
     address = _address(host)
     if address is not None:
         return not address.is_global or address.is_multicast
     return "." not in host or host.endswith(_PRIVATE_ENDINGS)
+
+
+def _as_resolved(host: str) -> str:
+    """Return the host as clients resolve it: decoded, in plain letters and digits."""
+    plain = unicodedata.normalize("NFKC", unquote(host)).replace("\u3002", ".")
+    return plain.rstrip(".").lower()
 
 
 def is_loopback(host: str) -> bool:
@@ -66,8 +75,14 @@ def _address(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
         address = ipaddress.ip_address(host.partition("%")[0])
     except (ValueError, OSError):
         return None
-    mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
-    return mapped or address
+    return _embedded(address) or address if address.version == 6 else address
+
+
+def _embedded(address: ipaddress.IPv6Address) -> ipaddress.IPv4Address | None:
+    """Return the IPv4 address that an IPv6 address stands for, if any."""
+    if address in _NAT64:
+        return ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
+    return address.ipv4_mapped or address.sixtofour
 
 
 def signed_url_expiry(parts: SplitResult) -> datetime | None:

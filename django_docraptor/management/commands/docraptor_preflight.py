@@ -23,7 +23,7 @@ from django_docraptor.management.lookups import (
     queryset_of,
 )
 from django_docraptor.payloads import DocumentRequest, merge_options
-from django_docraptor.preflight import Problem, Severity, find_problems
+from django_docraptor.preflight import Problem, Severity, find_problems, options_of
 from django_docraptor.preflight.locations import Location, find_locations, template_path
 
 # Maximum number of objects listed on a line.
@@ -168,10 +168,11 @@ def inspect_document(
             locations=(_error_location(document, error),),
         )
         return
+    options = options_of(request) | ({"strict": "html"} if strict else {})
     problems = find_problems(
         request.content,
-        baseurl=request.prince_options.baseurl or "",
-        strict="html" if strict else request.strict or "",
+        **options,
+        ignore=document.preflight_ignore,
         max_bytes=conf.max_content_bytes,
         allow_private=False,  # private hosts that the sandbox allows fail at DocRaptor
         template=document.template_name,
