@@ -58,6 +58,8 @@ class CallError(DocRaptorError):
     """
 
     code = "call_failed"
+    # Internal: which API key the call used, as a hash.
+    key_hash = ""
     retryable_by_default = False
     sent_by_default = Sent.MAYBE
 

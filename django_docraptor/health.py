@@ -16,6 +16,7 @@ from django_docraptor.models import (
     Account,
     DiscardedFile,
     Heartbeat,
+    Pause,
     RenderJob,
     seconds_from_now,
 )
@@ -30,6 +31,30 @@ DEFAULT_MAX_LAG = 60.0
 MAX_FILE_AGE = 24 * 3600.0
 
 _last_recorded: dict[str, float] = {}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Restriction:
+    """Why jobs of an account wait, and until when. The reason is for people, without secrets."""
+
+    account: str
+    reason: str
+    since: datetime | None
+    until: datetime
+    #: Whether a key of the account makes no calls at all; otherwise documents that DocRaptor has
+    #: accepted go on.
+    stops_all: bool = False
+    #: Consecutive failures of the service that opened the circuit, or 0.
+    failures: int = 0
+
+    def __str__(self) -> str:
+        until = f"until {self.until:%H:%M:%S} UTC"
+        if self.failures:
+            return (
+                f"submits no new documents {until} after {self.failures} consecutive failures: "
+                f"{self.reason}"
+            )
+        return f"is paused {until}: {self.reason}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,8 +132,8 @@ def health_report() -> HealthReport:
     rows = unfinished.values("state").order_by()
     for row in rows.annotate(count=Count("pk"), first_due_at=Min("due_at")):
         counts[State(row["state"])] = row["count"]
-        if row["state"] != State.PENDING or _has_free_slot():
-            lag = max(lag, (now - row["first_due_at"]).total_seconds())
+        if row["first_due_at"] < now:
+            lag = max(lag, _lag(State(row["state"]), now))
     return HealthReport(
         now=now,
         counts={str(state): count for state, count in counts.items()},
@@ -143,8 +168,29 @@ def record_heartbeat(column: str) -> None:
         Heartbeat.record(column)
 
 
-def _has_free_slot() -> bool:
-    return RenderJob.objects.count_in_flight("default") < conf.max_in_flight
+def _lag(state: State, now: datetime) -> float:
+    """Return the seconds by which the most overdue job of a state is late.
+
+    Jobs of a paused account are not late, nor are pending ones while their account has no free
+    slot.
+    """
+    due = RenderJob.objects.filter(state=state).due().values_list("account").order_by()
+    pauses = Pause.objects.active()
+    if state != State.PENDING:
+        pauses = pauses.filter(creates_only=False)
+    paused = set(pauses.values_list("account", flat=True))
+    return max(
+        (
+            (now - first_due_at).total_seconds()
+            for account, first_due_at in due.annotate(first_due_at=Min("due_at"))
+            if account not in paused and (state != State.PENDING or _has_free_slot(account))
+        ),
+        default=0.0,
+    )
+
+
+def _has_free_slot(account: str) -> bool:
+    return RenderJob.objects.count_in_flight(account) < conf.max_in_flight
 
 
 def _read_heartbeat() -> tuple[Heartbeat, datetime]:
@@ -155,17 +201,37 @@ def _read_heartbeat() -> tuple[Heartbeat, datetime]:
     return heartbeat, heartbeat.now
 
 
+def restrictions() -> list[Restriction]:
+    """Return why the jobs of accounts wait: pauses, and circuits that are open."""
+    pauses = [
+        Restriction(
+            account=pause.account,
+            reason=pause.reason,
+            since=pause.since,
+            until=pause.paused_until,
+            stops_all=not pause.creates_only,
+        )
+        for pause in Pause.objects.told()
+    ]
+    circuits = [
+        Restriction(
+            account=account.name,
+            reason=account.pause_reason,
+            since=None,
+            until=account.circuit_open_until,
+            failures=account.failures,
+        )
+        for account in Account.with_open_circuit()
+        if account.circuit_open_until is not None
+    ]
+    return sorted([*pauses, *circuits], key=lambda restriction: restriction.account)
+
+
 def _restricted_accounts() -> dict[str, str]:
-    return {account.name: _restriction_message(account) for account in Account.restricted()}
-
-
-def _restriction_message(account: Account) -> str:
-    if getattr(account, "is_paused", False):
-        return f"is paused until {account.paused_until:%H:%M:%S} UTC: {account.pause_reason}"
-    return (
-        f"submits no new documents until {account.circuit_open_until:%H:%M:%S} UTC after "
-        f"{account.failures} consecutive failures: {account.pause_reason}"
-    )
+    texts: dict[str, list[str]] = {}
+    for restriction in restrictions():
+        texts.setdefault(restriction.account, []).append(str(restriction))
+    return {account: "\nIt ".join(lines) for account, lines in texts.items()}
 
 
 def _seconds_since(moment: datetime | None, now: datetime) -> float | None:

@@ -281,6 +281,20 @@ def cancel(job: RenderJob, *, by: AnyUser | None = None) -> bool:
     return False
 
 
+def resume_account(account: str) -> lifecycle.Resumed:
+    """Let an account go on at once after a pause, or after failures of DocRaptor.
+
+    Args:
+        account: its name.
+
+    Returns:
+        Whether there was anything to end, and how many of its jobs are due now.
+    """
+    result = lifecycle.resume(account)
+    wakeups.notify_on_commit(Step.DISPATCH)
+    return result
+
+
 def expire(job: RenderJob, *, by: AnyUser | None = None) -> bool:
     """Expire a hosted document now: its public URL stops working.
 

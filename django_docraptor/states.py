@@ -13,6 +13,8 @@ Each arrow is a function of ``lifecycle.transitions``::
     mark_interrupted      SUBMITTING            ─► UNCONFIRMED  … or the worker has died
     resubmit_unconfirmed  UNCONFIRMED           ─► PENDING      never accepted: submitted again
     fail_unconfirmed      UNCONFIRMED, PENDING  ─► FAILED       the outcome stays unknown
+    return_refused        UNCONFIRMED           ─► PENDING      refused because of the account
+                          QUEUED, WORKING       ─► PENDING      … by the status
     mark_reused           PENDING               ─► COMPLETED    the same request has a document
     mark_working          QUEUED                ─► WORKING      DocRaptor is rendering it
     mark_rendered         QUEUED, WORKING       ─► DOWNLOADING  DocRaptor has finished it
@@ -69,9 +71,18 @@ TRANSITIONS: Mapping[State, frozenset[State]] = {
     State.UNCONFIRMED: frozenset({State.QUEUED, State.PENDING, State.FAILED, State.CANCELLED}),
     # A hosted document is not downloaded: it is complete at DocRaptor.
     State.QUEUED: frozenset(
-        {State.WORKING, State.DOWNLOADING, State.COMPLETED, State.FAILED, State.CANCELLED}
+        {
+            State.WORKING,
+            State.DOWNLOADING,
+            State.COMPLETED,
+            State.PENDING,
+            State.FAILED,
+            State.CANCELLED,
+        }
     ),
-    State.WORKING: frozenset({State.DOWNLOADING, State.COMPLETED, State.FAILED, State.CANCELLED}),
+    State.WORKING: frozenset(
+        {State.DOWNLOADING, State.COMPLETED, State.PENDING, State.FAILED, State.CANCELLED}
+    ),
     State.DOWNLOADING: frozenset({State.COMPLETED, State.FAILED, State.CANCELLED}),
     State.COMPLETED: frozenset(),
     # A retry resumes the attempt that DocRaptor has accepted, or starts a new one.
@@ -127,6 +138,7 @@ class EventKind(TextChoices):
     ACCEPTED = "accepted", _("accepted")
     NOT_ACCEPTED = "not_accepted", _("not accepted")
     UNCONFIRMED = "unconfirmed", _("unconfirmed")
+    REFUSED = "refused", _("account refused")
     NEVER_ACCEPTED = "never_accepted", _("never accepted by DocRaptor")
     WORKING = "working", _("working")
     RENDERED = "rendered", _("rendered")
@@ -174,7 +186,11 @@ MAX_STATUS_FAILURES = 20
 MAX_STATUS_REFUSALS = 5
 MAX_STORAGE_FAILURES = 15
 MAX_RESUBMITS = 2
+# Seconds for which a key makes no calls after a 401; for which an account creates nothing after
+# DocRaptor has refused all of its documents; for which it is told that no key could be read.
 ACCOUNT_PAUSE_SECONDS: float = 600
+ACCOUNT_REFUSAL_SECONDS: float = 3600
+NO_KEY_SECONDS: float = 120
 # Consecutive creates that fail before the circuit opens; then the seconds without creates, doubled
 # each time.
 CIRCUIT_THRESHOLD = 5

@@ -27,6 +27,9 @@ MIN_DELAY, MAX_DELAY = 0.3, 60.0
 RECHECK_DELAY = 0.5
 # Notifications sent at once for rendered documents; more would only fill the broker.
 MAX_DOWNLOAD_NOTIFICATIONS = 4
+# Seconds until another check if due jobs were left because of a pause: this process may not call
+# their account, another one or a corrected key may.
+PAUSED_DELAY = 5.0
 # Minimum seconds between two warnings about an unavailable broker.
 WARNING_INTERVAL = 60.0
 
@@ -158,7 +161,8 @@ def schedule_wakeup(schedule: lifecycle.Schedule) -> None:
     if schedule.next_due_at is None:
         return
     seconds = (schedule.next_due_at - schedule.now).total_seconds()
-    delay = min(MAX_DELAY, max(MIN_DELAY, seconds + 0.02)) if seconds > 0 else RECHECK_DELAY
+    recheck = RECHECK_DELAY if schedule.pause_ends_at is None else PAUSED_DELAY
+    delay = min(MAX_DELAY, max(MIN_DELAY, seconds + 0.02)) if seconds > 0 else recheck
     if Heartbeat.has_wakeup_within(schedule.now, schedule.wakeup_at, delay):
         return
     if Heartbeat.claim_wakeup(delay):

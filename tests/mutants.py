@@ -101,9 +101,9 @@ MUTATIONS = [
     ),
     Mutation(
         "claim the jobs of a paused account",
-        "models/querysets.py",
-        'if not any(getattr(row, "is_account_paused", False) for row in rows):',
-        "if True:",
+        "lifecycle/accounts.py",
+        '    if not any(getattr(row, "is_account_paused", False) for row in rows):\n',
+        "    if True:\n",
         "tests/models/test_querysets.py::test_claim_skips_paused_accounts",
     ),
     Mutation(
@@ -370,7 +370,7 @@ MUTATIONS = [
     Mutation(
         "fail jobs because of a rejected API key",
         "lifecycle/submission.py",
-        "        return_to_pending(job, error, delay=ACCOUNT_PAUSE_SECONDS, counted=False)\n",
+        "        return_to_pending(job, error, delay=0, counted=False)\n",
         "        fail(job, ErrorCode.REJECTED, error.message)\n",
         f"{LIFECYCLE}/test_submission.py::test_401_pauses_the_account_and_keeps_its_jobs",
     ),

@@ -136,7 +136,7 @@ def test_async_wait_for_several_jobs(sandbox: Sandbox, documents_dir) -> None:
     ("fault", "view"),
     [
         (None, "download"),
-        (Fault(on="render", action="fail", reason="Over document limit."), "status"),
+        (Fault(on="render", action="fail", reason="Document Malformed: tag."), "status"),
     ],
 )
 def test_async_view_of_the_docs_works(

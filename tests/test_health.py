@@ -6,7 +6,7 @@ from django.urls import reverse
 from django_docraptor import health, lifecycle
 from django_docraptor.models import Account, Heartbeat
 from django_docraptor.sandbox import Sandbox
-from tests.support.jobs import enqueue, run_until_finished, skip_time
+from tests.support.jobs import enqueue, pause_account, run_until_finished, skip_time
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -53,7 +53,7 @@ def test_job_that_waits_for_a_slot_is_not_late(sandbox: Sandbox, settings) -> No
 
 def test_paused_accounts_are_problems_with_reasons(sandbox: Sandbox) -> None:
     """A paused account and an open circuit are problems, with their reasons."""
-    Account.pause("default", 600, "Unauthorized")
+    pause_account("default", "Unauthorized")
     for _ in range(5):
         Account.lock("other")
         Account.record_failure("other", "HTTP 503")

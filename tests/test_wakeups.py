@@ -7,11 +7,11 @@ import pytest
 from django.db import transaction
 
 from django_docraptor import lifecycle, wakeups
-from django_docraptor.models import Account, Heartbeat, RenderJob, seconds_from_now
+from django_docraptor.models import Heartbeat, RenderJob, seconds_from_now
 from django_docraptor.runners import Step
 from django_docraptor.sandbox import Sandbox
 from django_docraptor.states import ACTIVE_STATES, FINAL_STATES, State
-from tests.support.jobs import enqueue, skip_time
+from tests.support.jobs import enqueue, pause_account, skip_time
 from tests.support.runners import RECORDING_RUNNER, RecordingRunner
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -355,7 +355,7 @@ def test_submit_schedules_a_wakeup_after_it_sent_a_job(runner, engine: Sandbox) 
 def test_submit_for_a_paused_account_does_not_notify_itself(runner, engine: Sandbox) -> None:
     """Jobs of a paused account wait for the end of the pause."""
     enqueue()
-    Account.pause("default", 600, "HTTP 401")
+    pause_account("default", "HTTP 401")
     runner.sent.clear()
     wakeups.run_step(Step.SUBMIT)
     assert runner.steps() == ["dispatch"]

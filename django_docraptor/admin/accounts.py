@@ -1,32 +1,72 @@
-"""Internal. The admin for accounts: read-only."""
+"""Internal. The admin for accounts: why their jobs wait, and the button that ends it."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
-from django.contrib import admin
+from django.contrib import admin, messages
 from django.db import models
+from django.db.models import Exists, OuterRef, QuerySet
 from django.http import HttpRequest
+from django.utils.translation import gettext_lazy as _
+from django.utils.translation import ngettext
 
-from django_docraptor.models import Account
+from django_docraptor.admin.display import EMPTY_VALUE
+from django_docraptor.health import restrictions
+from django_docraptor.models import Account, Pause
+from django_docraptor.shortcuts import resume_account
 
 if TYPE_CHECKING:
     AccountModelAdmin = admin.ModelAdmin[Account]
 else:
     AccountModelAdmin = admin.ModelAdmin
 
+RESUME_PERMISSION = "django_docraptor.resume_account"
+
 
 @admin.register(Account)
 class AccountAdmin(AccountModelAdmin):
     """Shows which accounts are paused, until when and why. Only the engine changes them."""
 
-    list_display = ["name", "paused_until", "circuit_open_until", "pause_reason"]
-    fields = ["name", "paused_until", "circuit_open_until", "failures", "pause_reason"]
+    list_display = ["name", "is_paused", "circuit_open_until", "waiting_because"]
+    fields = ["name", "waiting_because", "circuit_open_until", "failures"]
+    readonly_fields = ["waiting_because"]
+    actions = ["resume_selected"]
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Account]:
+        """Return the accounts, with whether they are paused."""
+        pauses = Pause.objects.told().filter(account=OuterRef("pk"))
+        return super().get_queryset(request).annotate(has_pause=Exists(pauses))
+
+    @admin.display(description=_("paused"), boolean=True)
+    def is_paused(self, account: Account) -> bool:
+        """Return whether a key of the account makes no calls."""
+        return bool(getattr(account, "has_pause", False))
+
+    @admin.display(description=_("jobs wait because"), empty_value=EMPTY_VALUE)
+    def waiting_because(self, account: Account) -> str:
+        """Return why the account's jobs wait, one reason per line."""
+        if not (self.is_paused(account) or account.circuit_open_until):
+            return ""
+        return "\n".join(str(each) for each in restrictions() if each.account == account.pk)
+
+    @admin.action(permissions=["resume"], description=_("Resume now"))
+    def resume_selected(self, request: HttpRequest, queryset: QuerySet[Account]) -> None:
+        """End the pauses of the selected accounts, whose waiting jobs are due at once."""
+        due = sum(resume_account(account.pk).due for account in queryset)
+        message = ngettext(
+            "Resumed: %(count)d job is due now.", "Resumed: %(count)d jobs are due now.", due
+        )
+        self.message_user(request, message % {"count": due}, messages.SUCCESS)
+
+    def has_resume_permission(self, request: HttpRequest) -> bool:
+        """Return whether the user may end a pause."""
+        return bool(cast(Any, request.user).has_perm(RESUME_PERMISSION))
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         """Return False: an account is created by its first job."""
         return False
 
     def has_change_permission(self, request: HttpRequest, obj: models.Model | None = None) -> bool:
-        """Return False: a pause ends by itself or with the next successful call."""
+        """Return False: a pause ends by itself, with the next successful call, or by resuming."""
         return False
 
     def has_delete_permission(self, request: HttpRequest, obj: models.Model | None = None) -> bool:

@@ -28,8 +28,8 @@ from django_docraptor.admin.inputs import load_stored_input, may_read
 from django_docraptor.admin.operations import CANCEL, EXPIRE, RETRY, Operation, Plan
 from django_docraptor.admin.sources import load_sources, source_link
 from django_docraptor.exceptions import DocRaptorError
-from django_docraptor.health import health_report
-from django_docraptor.models import Account, RenderJob
+from django_docraptor.health import health_report, restrictions
+from django_docraptor.models import RenderJob
 from django_docraptor.states import State
 
 OPERATIONS = (RETRY, CANCEL, EXPIRE)
@@ -182,7 +182,7 @@ class RenderJobAdmin(JobModelAdmin):
         """Show the list below warnings about overdue jobs and paused accounts."""
         context = {
             "lateness": health_report().lateness_problems(),
-            "restricted_accounts": Account.restricted(),
+            "restrictions": restrictions(),
             "max_counted": MAX_COUNTED,
         }
         return super().changelist_view(request, {**context, **(extra_context or {})})

@@ -10,11 +10,13 @@ UPDATE. A step may run at any time, in any number of processes, and may be kille
 ``recover``     recovers interrupted creates and unsent signals
 ``expire``      expires a hosted document
 ``run_once``    runs every step once
+``resume``      ends the pauses of an account
 
 The steps decide and do not call each other; ``transitions`` has one function for each arrow of the
 state diagram, and nothing else moves a job.
 """
 
+from django_docraptor.lifecycle.accounts import Resumed, resume
 from django_docraptor.lifecycle.callbacks import record_callback
 from django_docraptor.lifecycle.downloading import download, download_and_store
 from django_docraptor.lifecycle.engine import run_once
@@ -27,6 +29,7 @@ from django_docraptor.lifecycle.submission import submit
 
 __all__ = [
     "PollResult",
+    "Resumed",
     "Schedule",
     "download",
     "download_and_store",
@@ -36,6 +39,7 @@ __all__ = [
     "reconcile",
     "record_callback",
     "recover",
+    "resume",
     "run_once",
     "submit",
 ]

@@ -9,10 +9,11 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from itertools import pairwise
+from typing import Any
 
 from django_docraptor.client import LogEntry, LogPage
 from django_docraptor.exceptions import CallError, DocRaptorError
-from django_docraptor.lifecycle.clients import client_for
+from django_docraptor.lifecycle.clients import KeyedClient, open_client
 from django_docraptor.models import Account, RenderJob
 
 # Entries per page: an entry may be large, so a page that cannot be received is asked for in parts.
@@ -79,11 +80,11 @@ class AccountLog:
         Raises:
             DocRaptorError: it was not read as far as needed.
         """
-        client = client_for(self.account)
+        keyed = open_client(self.account)
         self.entries, self._served = [], []
         keys: set[object] = set()
         for number in range(1, MAX_ENTRIES // size + 1):
-            page = client.list_doc_logs(page=number, per_page=size)
+            page = list_page(keyed, page=number, per_page=size)
             # Entries that were added meanwhile move others to the next page: they come twice.
             self._add(page, [entry for entry in page if (entry.id or entry) not in keys])
             keys.update(entry.id or entry for entry in page)
@@ -107,11 +108,11 @@ class AccountLog:
         Raises:
             DocRaptorError: it cannot be read at present.
         """
-        client = client_for(self.account)
+        keyed = open_client(self.account)
         stop = time.monotonic() + FILTERED_SECONDS
         for number in range(1, MAX_FILTERED_PAGES + 1):
             try:
-                page = client.list_doc_logs(start=start, end=end, page=number)
+                page = list_page(keyed, start=start, end=end, page=number)
             except CallError as error:
                 if error.retryable:
                     raise
@@ -151,6 +152,15 @@ class AccountLog:
         known = self._by_tag.get(tag)
         if known is None or not known.status_id:
             self._by_tag[tag] = entry
+
+
+def list_page(keyed: KeyedClient, **options: Any) -> LogPage:
+    """Return a page of the log.
+
+    Raises:
+        DocRaptorError: it cannot be read at present.
+    """
+    return keyed.call(lambda client: client.list_doc_logs(**options))
 
 
 def attempt_tag(entry: LogEntry) -> str:

@@ -1,12 +1,13 @@
 """Internal. Clients for DocRaptor, one per account and process, and concurrent calls.
 
-HTTP calls run in threads; the database is used only by the calling thread.
+HTTP calls run in threads; the database, and so the API keys, are read only by the calling thread.
 """
 
 import logging
 import os
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import TypeVar
 
@@ -15,16 +16,38 @@ from django.utils.module_loading import import_string
 from django_docraptor.client import Client, Timeouts
 from django_docraptor.conf import conf
 from django_docraptor.exceptions import (
+    CallError,
     ConfigurationError,
     DocRaptorError,
     UnknownOutcomeError,
 )
-from django_docraptor.models import RenderJob
+from django_docraptor.models import RenderJob, hash_key
 
 logger = logging.getLogger(__name__)
 
 R = TypeVar("R")
 MAX_THREADS = 16
+
+
+@dataclass(frozen=True, slots=True)
+class KeyedClient:
+    """An account's client, and which of its keys the client uses."""
+
+    account: str
+    key_hash: str
+    client: Client = field(repr=False)
+
+    def call(self, function: Callable[[Client], R]) -> R:
+        """Call a function with the client.
+
+        Raises:
+            CallError: the call failed; it says which key was used.
+        """
+        try:
+            return function(self.client)
+        except CallError as error:
+            error.key_hash = self.key_hash
+            raise
 
 
 def client_for(account: str) -> Client:
@@ -33,9 +56,18 @@ def client_for(account: str) -> Client:
     Raises:
         ConfigurationError: there is no API key, or the client class cannot be instantiated.
     """
+    return open_client(account).client
+
+
+def open_client(account: str) -> KeyedClient:
+    """Read the account's key, and return its client.
+
+    Raises:
+        ConfigurationError: there is no API key, or the client class cannot be instantiated.
+    """
     key = conf.get_api_key(account)
     try:
-        return _build_client(
+        client = _build_client(
             os.getpid(),
             conf.client,
             key,
@@ -50,6 +82,7 @@ def client_for(account: str) -> Client:
         raise ConfigurationError(
             f"DOCRAPTOR['CLIENT'] ({conf.client}) cannot be instantiated: {type(error).__name__}."
         ) from error
+    return KeyedClient(account, hash_key(key), client)
 
 
 @lru_cache(maxsize=16)

@@ -15,15 +15,14 @@ from django.db import DatabaseError
 from django_docraptor import spool
 from django_docraptor.exceptions import (
     CallError,
-    ConfigurationError,
     DocRaptorError,
     DocumentTooLargeError,
     NotADocumentError,
     NotSentError,
     RateLimitError,
-    UnauthorizedError,
 )
-from django_docraptor.lifecycle.clients import client_for
+from django_docraptor.lifecycle.account_refusals import concerns_account
+from django_docraptor.lifecycle.accounts import connect, most_urgent, release
 from django_docraptor.lifecycle.pacing import backoff_delay
 from django_docraptor.lifecycle.postponement import pause_account_and_postpone, postpone
 from django_docraptor.lifecycle.refusals import code_of_refused_download
@@ -51,7 +50,7 @@ RUN_SECONDS = 5.0
 # A download that takes less leaves enough of its lease to store the file.
 QUICK_DOWNLOAD_SECONDS = 10.0
 # Errors raised before anything was downloaded.
-NOTHING_DOWNLOADED_ERRORS = (NotSentError, RateLimitError, ConfigurationError, spool.SpoolError)
+NOTHING_DOWNLOADED_ERRORS = (NotSentError, RateLimitError, spool.SpoolError)
 # Characters of a storage's name that an error quotes, and the error if a character is the problem.
 MAX_QUOTED_NAME = 500
 UNSTORABLE_NAME = "The storage returned a name that the database cannot store: {}."
@@ -80,7 +79,7 @@ def claim_next_download() -> tuple[RenderJob, bool] | None:
         The job, and whether an earlier download had been started.
     """
     due = RenderJob.objects.filter(state=State.DOWNLOADING)
-    for job in due.most_urgent(1):
+    for job in most_urgent(due, 1):
         may_have_file = bool(job.reserved_name)
         lease = LEASE_SECONDS[State.DOWNLOADING]
         if due.claim_jobs([job], lease=lease, **download_fields(job)):
@@ -126,18 +125,21 @@ def download_to_spool(job: RenderJob, path: Path, earlier_downloads: int) -> boo
     Returns:
         Whether the document is there.
     """
+    keyed = connect(job.account)
+    if keyed is None:
+        release(job, download_attempts=earlier_downloads)
+        return False
     try:
         spool.remove_stale()
         spool.ensure_free_space()
-        client = client_for(job.account)
         with spool.open_partial(path, job.lease_token) as file:
-            saved = client.download(job.download_id, file)
+            saved = keyed.call(lambda client: client.download(job.download_id, file))
         spool.finalize(
             path,
             job.lease_token,
             job.document_type,
             content_type=getattr(saved, "content_type", ""),  # a custom client may return nothing
-            redact=lambda text: client.redact(text, job.download_id),
+            redact=lambda text: keyed.client.redact(text, job.download_id),
         )
     except Exception as error:  # noqa: BLE001 - a custom client may raise anything
         handle_download_error(job, error, earlier_downloads)
@@ -151,7 +153,7 @@ def handle_download_error(job: RenderJob, error: Exception, earlier_downloads: i
     Args:
         earlier_downloads: number of downloads started before this one.
     """
-    if isinstance(error, UnauthorizedError):
+    if concerns_account(error):
         job.update_leased(download_attempts=earlier_downloads)
         pause_account_and_postpone(job, error)
     elif isinstance(error, NOTHING_DOWNLOADED_ERRORS):

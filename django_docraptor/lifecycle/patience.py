@@ -25,8 +25,8 @@ from django_docraptor.exceptions import (
     ResponseError,
     Sent,
     ServerError,
-    UnauthorizedError,
 )
+from django_docraptor.lifecycle.account_refusals import concerns_account
 from django_docraptor.models import RenderJob
 from django_docraptor.spool import SpoolError
 from django_docraptor.states import ACCOUNT_PAUSE_SECONDS, ErrorCode
@@ -72,7 +72,7 @@ class Kind(StrEnum):
     UNREADABLE = "unreadable"
     # The request, the document or the settings are invalid.
     VERDICT = "verdict"
-    # The API key was rejected.
+    # The API key was rejected, or DocRaptor refuses all of the account's documents.
     ACCOUNT = "account"
     # The storage, the disk or the database failed.
     OURS = "ours"
@@ -184,7 +184,7 @@ def kind_of(stage: Stage, error: Exception) -> Kind:
 
 
 def _kind_of_call(stage: Stage, error: CallError) -> Kind:
-    if isinstance(error, UnauthorizedError):
+    if concerns_account(error):
         return Kind.ACCOUNT
     if isinstance(error, NotSentError):
         return Kind.NOT_SENT

@@ -5,6 +5,7 @@ A worker never sleeps or waits for a render: an unfinished job gets a later ``du
 
 import logging
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from urllib.parse import urlsplit
@@ -13,9 +14,15 @@ from django_docraptor.client import RemoteStatus
 from django_docraptor.exceptions import (
     CallError,
     DocRaptorError,
-    UnauthorizedError,
 )
-from django_docraptor.lifecycle.clients import call_concurrently, client_for
+from django_docraptor.lifecycle.account_refusals import concerns_account, is_account_refusal
+from django_docraptor.lifecycle.accounts import (
+    claim,
+    connect_all,
+    pause_refused,
+    release,
+)
+from django_docraptor.lifecycle.clients import KeyedClient, call_concurrently
 from django_docraptor.lifecycle.isolation import save_outcome
 from django_docraptor.lifecycle.pacing import poll_interval
 from django_docraptor.lifecycle.postponement import pause_account_and_postpone, postpone
@@ -25,6 +32,7 @@ from django_docraptor.lifecycle.transitions import (
     mark_published,
     mark_rendered,
     mark_working,
+    return_refused,
 )
 from django_docraptor.models import RenderJob, seconds_from_now
 from django_docraptor.states import (
@@ -69,11 +77,14 @@ def poll(limit: int = BATCH_SIZE, *, keep_rendered: bool = False) -> PollResult:
     """
     result, stop = PollResult(), time.monotonic() + RUN_SECONDS
     due = RenderJob.objects.filter(state__in=POLLED_STATES)
-    while jobs := due.claim(limit=limit, lease=LEASE_SECONDS[State.QUEUED]):
+    while jobs := claim(due, limit=limit, lease=LEASE_SECONDS[State.QUEUED]):
         result.claimed += len(jobs)
-        for job, outcome in call_concurrently(
-            lambda job: client_for(job.account).get_status(job.status_id), jobs
-        ):
+        clients = connect_all(job.account for job in jobs)
+        for job in jobs:
+            if job.account not in clients:
+                release(job)
+        callable_jobs = [job for job in jobs if job.account in clients]
+        for job, outcome in call_concurrently(partial(get_status, clients=clients), callable_jobs):
             keep_claim = keep_rendered and result.rendered_job is None
             save = partial(handle_outcome, outcome=outcome, keep_claim=keep_claim)
             save_outcome(job, save, handle_status_error)
@@ -82,6 +93,11 @@ def poll(limit: int = BATCH_SIZE, *, keep_rendered: bool = False) -> PollResult:
         if len(jobs) < limit or time.monotonic() > stop:
             break
     return result
+
+
+def get_status(job: RenderJob, *, clients: Mapping[str, KeyedClient]) -> RemoteStatus:
+    """Ask for the status of a job."""
+    return clients[job.account].call(lambda client: client.get_status(job.status_id))
 
 
 def handle_outcome(
@@ -105,6 +121,10 @@ def handle_status(job: RenderJob, remote: RemoteStatus, *, keep_claim: bool = Fa
             publish_or_fail(job, remote)
         else:
             mark_rendered(job, remote, keep_claim=keep_claim)
+    elif remote.status in FAILED_STATUSES and is_account_refusal(_failure_message(remote)):
+        # Nothing was made or billed, and the document need not be at fault.
+        pause_refused(job.account, _failure_message(remote))
+        return_refused(job, _failure_message(remote))
     elif remote.status in FAILED_STATUSES:
         fail(job, ErrorCode.RENDER_FAILED, _failure_message(remote), message=remote.message)
     elif job.is_past_deadline:
@@ -143,7 +163,7 @@ def handle_status_error(job: RenderJob, error: DocRaptorError) -> None:
 
     The document itself may be fine.
     """
-    if isinstance(error, UnauthorizedError):
+    if concerns_account(error):
         pause_account_and_postpone(job, error)
     elif job.failures + 1 >= _max_failures(error):
         message = f"DocRaptor no longer returns the status of this document: {error}"

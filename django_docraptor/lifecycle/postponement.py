@@ -2,10 +2,11 @@
 
 from typing import Any
 
-from django_docraptor.exceptions import CallError, UnauthorizedError
+from django_docraptor.exceptions import CallError
+from django_docraptor.lifecycle.accounts import pause_after
 from django_docraptor.lifecycle.pacing import backoff_delay
-from django_docraptor.models import Account, RenderJob, seconds_from_now
-from django_docraptor.states import ACCOUNT_PAUSE_SECONDS, EventKind
+from django_docraptor.models import RenderJob, seconds_from_now
+from django_docraptor.states import EventKind
 
 
 def postpone(
@@ -32,15 +33,13 @@ def postpone(
     return updated
 
 
-def pause_account(job: RenderJob, error: UnauthorizedError) -> None:
-    """Pause all calls of the job's account after a 401, which concerns the account, not the job."""
-    Account.pause(job.account, ACCOUNT_PAUSE_SECONDS, str(error))
+def pause_account_and_postpone(job: RenderJob, error: Exception) -> None:
+    """Pause the account after an error that concerns it, and release the job, without counting.
 
-
-def pause_account_and_postpone(job: RenderJob, error: UnauthorizedError) -> None:
-    """Pause the account after a 401 and postpone the job, without counting a failure."""
-    pause_account(job, error)
-    postpone(job, error, delay=ACCOUNT_PAUSE_SECONDS, counted=False)
+    The job stays due: a process with another key goes on at once.
+    """
+    pause_after(job.account, error)
+    postpone(job, error, delay=0, counted=False)
 
 
 def error_details(error: Exception) -> dict[str, Any]:

@@ -10,8 +10,10 @@ from functools import partial
 
 from django_docraptor.client import LogEntry
 from django_docraptor.conf import conf
-from django_docraptor.exceptions import CallError, DocRaptorError, UnauthorizedError
+from django_docraptor.exceptions import CallError, DocRaptorError
 from django_docraptor.lifecycle.account_log import AccountLog
+from django_docraptor.lifecycle.account_refusals import concerns_account, is_account_refusal
+from django_docraptor.lifecycle.accounts import claim, connect, pause_refused, release
 from django_docraptor.lifecycle.evidence import (
     DAY,
     decision_age,
@@ -31,6 +33,7 @@ from django_docraptor.lifecycle.transitions import (
     fail_unconfirmed,
     mark_accepted,
     resubmit_unconfirmed,
+    return_refused,
 )
 from django_docraptor.models import RenderJob, seconds_from_now
 from django_docraptor.models.jobs import NO_FAILURES
@@ -64,9 +67,14 @@ def reconcile(limit: int = BATCH_SIZE) -> int:
         The number of claimed jobs.
     """
     unconfirmed = RenderJob.objects.filter(state=State.UNCONFIRMED)
-    jobs = unconfirmed.claim(limit=limit, lease=LEASE_SECONDS[State.UNCONFIRMED])
+    jobs = claim(unconfirmed, limit=limit, lease=LEASE_SECONDS[State.UNCONFIRMED])
     for account in {job.account for job in jobs}:
-        reconcile_account([job for job in jobs if job.account == account], account)
+        jobs_of_account = [job for job in jobs if job.account == account]
+        if connect(account):
+            reconcile_account(jobs_of_account, account)
+        else:
+            for job in jobs_of_account:
+                release(job)
     return len(jobs)
 
 
@@ -112,7 +120,7 @@ def look_again(jobs: list[RenderJob], log: AccountLog) -> None:
 def settle(job: RenderJob, *, log: AccountLog) -> None:
     """Act on what the log says, or does not say, about an attempt."""
     entry = log.find(job.tag)
-    if isinstance(log.error, UnauthorizedError) and entry is None:
+    if entry is None and log.error is not None and concerns_account(log.error):
         pause_account_and_postpone(job, log.error)
     elif entry is not None:
         handle_log_entry(job, entry)
@@ -129,7 +137,10 @@ def handle_log_entry(job: RenderJob, entry: LogEntry) -> None:
 
     An unfinished attempt may be listed without success, so only a reason is a verdict.
     """
-    if entry.success is False and entry.validation_errors:
+    if entry.success is False and is_account_refusal(entry.validation_errors):
+        pause_refused(job.account, entry.validation_errors)
+        return_refused(job, entry.validation_errors)
+    elif entry.success is False and entry.validation_errors:
         code = ErrorCode.RENDER_FAILED if entry.status_id else ErrorCode.REJECTED
         fail(job, code, entry.validation_errors)
     elif entry.status_id:

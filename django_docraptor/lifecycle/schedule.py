@@ -11,7 +11,7 @@ from django.db.models import QuerySet, Subquery
 from django.utils.dateparse import parse_datetime
 from django.utils.timezone import is_naive, make_aware
 
-from django_docraptor.models import Heartbeat, RenderEvent, RenderJob
+from django_docraptor.models import Heartbeat, Pause, RenderEvent, RenderJob
 from django_docraptor.models.clock import Now, offset_minutes
 from django_docraptor.states import ACTIVE_STATES, State
 
@@ -28,6 +28,7 @@ class Schedule:
         signal_due_at: when the first unsent signal is due.
         wakeup_at: time of the scheduled wake-up.
         has_many_downloads: whether at least three downloads are due.
+        pause_ends_at: when the first pause of an account ends; ``None`` without any.
     """
 
     now: datetime
@@ -36,6 +37,7 @@ class Schedule:
     signal_due_at: datetime | None
     wakeup_at: datetime | None
     has_many_downloads: bool
+    pause_ends_at: datetime | None = None
 
     def has_due(self, *states: State) -> bool:
         """Return whether a job in one of these states is due."""
@@ -54,6 +56,8 @@ class Schedule:
         """When the next job or signal is due."""
         times = [due_at for state, due_at in self.first_due_at.items() if state != State.PENDING]
         times += [due_at for due_at in (self.next_pending_at, self.signal_due_at) if due_at]
+        if self.pause_ends_at is not None and self.has_due(State.PENDING):
+            times.append(self.pause_ends_at)
         return min(times, default=None)
 
 
@@ -77,6 +81,7 @@ def read_schedule() -> Schedule:
         signal_due_at=times["signal_due_at"],
         wakeup_at=times["wakeup_at"],
         has_many_downloads=third_download_at is not None and third_download_at <= now,
+        pause_ends_at=times["pause_ends_at"],
     )
 
 
@@ -96,6 +101,7 @@ def _schedule_query(using: str, _offset: int) -> tuple[tuple[str, ...], str, tup
         "signal_due_at": _nth_time(
             RenderEvent.objects.filter(signal_due_at__isnull=False), "signal_due_at"
         ),
+        "pause_ends_at": _nth_time(Pause.objects.active(), "paused_until"),
     }
     columns = ("wakeup_at", "now", *times)
     heartbeat = Heartbeat.objects.filter(pk=Heartbeat.KEY).annotate(now=Now(), **times)

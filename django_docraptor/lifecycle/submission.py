@@ -5,27 +5,29 @@ simply sent again.
 """
 
 import time
-from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
-from django.db import Error as AnyDatabaseError
-from django.db import connections, router, transaction
+from django.db import router, transaction
 
 from django_docraptor.conf import conf
 from django_docraptor.exceptions import (
     CallError,
-    ConfigurationError,
     DocRaptorError,
     NotSentError,
     ResponseError,
     Sent,
     ServerError,
-    UnauthorizedError,
     UnknownOutcomeError,
 )
-from django_docraptor.lifecycle.clients import call_concurrently, client_for
+from django_docraptor.lifecycle.account_refusals import concerns_account
+from django_docraptor.lifecycle.accounts import (
+    close_broken_connections,
+    connect,
+    pause_after,
+)
+from django_docraptor.lifecycle.clients import KeyedClient, call_concurrently
 from django_docraptor.lifecycle.composition import (
     CompositionError,
     add_tag_and_callback,
@@ -33,7 +35,7 @@ from django_docraptor.lifecycle.composition import (
 )
 from django_docraptor.lifecycle.isolation import save_outcome
 from django_docraptor.lifecycle.pacing import backoff_delay
-from django_docraptor.lifecycle.postponement import pause_account, postpone
+from django_docraptor.lifecycle.postponement import postpone
 from django_docraptor.lifecycle.reuse import Copy, make_copies, take_reusable
 from django_docraptor.lifecycle.transitions import (
     begin_attempts,
@@ -43,11 +45,11 @@ from django_docraptor.lifecycle.transitions import (
     mark_unconfirmed,
     return_to_pending,
 )
-from django_docraptor.models import Account, RenderJob
+from django_docraptor.models import Account, Pause, RenderJob
 from django_docraptor.models.clock import Now
 from django_docraptor.models.querysets import RenderJobQuerySet, set_small_contents
 from django_docraptor.payloads import DocumentRequest
-from django_docraptor.states import ACCOUNT_PAUSE_SECONDS, LEASE_SECONDS, ErrorCode, State
+from django_docraptor.states import LEASE_SECONDS, ErrorCode, State
 
 BATCH_SIZE = 16
 # Bytes of HTML that a batch has in memory; beyond them, jobs are left to the next batch.
@@ -64,6 +66,7 @@ class ClaimedBatch:
     """Jobs claimed for free slots.
 
     Args:
+        client: the account's client; ``None`` without jobs.
         has_more: whether there may be more of them.
         needs_resume: whether a successful call must resume the account.
         has_failed: whether a failure of the service was counted: one outage meets all calls of a
@@ -71,6 +74,7 @@ class ClaimedBatch:
     """
 
     jobs: list[RenderJob]
+    client: KeyedClient | None = None
     has_more: bool = False
     needs_resume: bool = False
     has_failed: bool = False
@@ -84,8 +88,11 @@ class PreparedAttempt:
     request: DocumentRequest
     committed_at: float = field(default_factory=time.monotonic)
 
-    def send_create(self) -> str:
+    def send_create(self, keyed: KeyedClient) -> str:
         """Send the create call.
+
+        Args:
+            keyed: the account's client.
 
         Returns:
             The status_id.
@@ -99,9 +106,9 @@ class PreparedAttempt:
             raise NotSentError(
                 "The worker was suspended before it could send this attempt. Nothing was sent."
             )
-        client = client_for(self.job.account)
-        create = client.create_hosted_async_doc if self.job.hosted else client.create_async_doc
-        return create(self.request)
+        if self.job.hosted:
+            return keyed.call(lambda client: client.create_hosted_async_doc(self.request))
+        return keyed.call(lambda client: client.create_async_doc(self.request))
 
 
 def submit(limit: int = BATCH_SIZE) -> int:
@@ -122,10 +129,17 @@ def submit(limit: int = BATCH_SIZE) -> int:
 
 
 def claim_for_slots(account: str, limit: int) -> ClaimedBatch:
-    """Claim pending jobs for the account's free slots, one process at a time."""
+    """Claim pending jobs for the account's free slots, one process at a time.
+
+    Without a key that may be used, they are left as they are, to another process.
+    """
+    client = connect(account)
+    if client is None:
+        return ClaimedBatch([])
     with transaction.atomic(using=router.db_for_write(RenderJob)):
         Account.lock(account)
-        pending = RenderJob.objects.filter(state=State.PENDING).with_account_limits(account)
+        pending = RenderJob.objects.filter(state=State.PENDING)
+        pending = pending.with_account_limits(account, client.key_hash)
         # The account is locked, and so are the rows if the database has row locks: no other
         # process can change them.
         candidates = pending.with_input().lock_available("self").most_urgent(limit)
@@ -133,6 +147,8 @@ def claim_for_slots(account: str, limit: int) -> ClaimedBatch:
             return ClaimedBatch([])
         set_small_contents(candidates)
         limits: Any = candidates[0]  # every row carries the account's annotations
+        if limits.is_paused:
+            return ClaimedBatch([])
         if limits.circuit_open_until:
             pending.postpone(limits.circuit_open_until)
             return ClaimedBatch([])
@@ -140,11 +156,13 @@ def claim_for_slots(account: str, limit: int) -> ClaimedBatch:
         count = min(free_slots, 1 if limits.is_half_open else limit)
         interrupted = next((job for job in candidates if job.lease_token), None)
         if interrupted is not None and count > 0:
-            return ClaimedBatch(claim_interrupted(pending, interrupted), True, limits.needs_resume)
+            jobs = claim_interrupted(pending, interrupted)
+            return ClaimedBatch(jobs, client, has_more=True, needs_resume=limits.needs_resume)
         jobs = pending.claim_jobs(
             candidates[: max(0, count)], lease=LEASE_SECONDS[State.PENDING], are_locked=True
         )
-    return ClaimedBatch(jobs, len(jobs) == count, limits.needs_resume)
+    has_more = len(jobs) == count
+    return ClaimedBatch(jobs, client, has_more=has_more, needs_resume=limits.needs_resume)
 
 
 def claim_interrupted(pending: RenderJobQuerySet, job: RenderJob) -> list[RenderJob]:
@@ -164,11 +182,14 @@ def claim_interrupted(pending: RenderJobQuerySet, job: RenderJob) -> list[Render
 
 def send_batch(batch: ClaimedBatch) -> None:
     """Compose the requests, commit the intents, send the create calls and write the outcomes."""
+    keyed = batch.client
+    if keyed is None:
+        return
     copies: list[Copy] = []
     prepared = {attempt.job.pk: attempt for attempt in prepare_batch(batch.jobs, copies)}
     batch.has_more |= len(prepared) < len(batch.jobs)  # some may have been released
     calls = call_concurrently(
-        lambda job: prepared[job.pk].send_create(),
+        lambda job: prepared[job.pk].send_create(keyed),
         [attempt.job for attempt in prepared.values()],
     )
     for job, outcome in calls:
@@ -185,7 +206,8 @@ def handle_outcome(job: RenderJob, *, outcome: str | DocRaptorError, batch: Clai
             batch.has_failed = batch.needs_resume = True
         handle_create_error(job, outcome)
     elif mark_accepted(job, outcome) and batch.needs_resume:
-        Account.resume(job.account)
+        Account.close_circuit(job.account)
+        Pause.end_after_success(job.account, batch.client.key_hash if batch.client else "")
         batch.needs_resume = False
 
 
@@ -232,23 +254,18 @@ def compose_or_fail(job: RenderJob) -> DocumentRequest | None:
         )
         return None
     try:
-        client_for(job.account)
         return compose_request(job)
     except CompositionError as error:
         if error.retryable:
             retry_composition_later(job, error)
         else:
             fail(job, error.error_code, str(error))
-    except ConfigurationError as error:
-        postpone(job, error, delay=ACCOUNT_PAUSE_SECONDS, counted=False)
     return None
 
 
 def retry_composition_later(job: RenderJob, error: CompositionError) -> None:
     """Postpone a job whose template met a passing fault, or fail it after MAX_SUBMIT_FAILURES."""
-    for connection in connections.all(initialized_only=True):  # the fault may have broken one
-        with suppress(AnyDatabaseError):  # a driver may refuse to close it twice
-            connection.close_if_unusable_or_obsolete()
+    close_broken_connections()
     failures = job.failures + 1
     if failures < conf.max_submit_failures:
         postpone(job, error)
@@ -261,9 +278,9 @@ def handle_create_error(job: RenderJob, error: DocRaptorError) -> None:
 
     Unless it was certainly not sent or certainly rejected, the outcome is unknown.
     """
-    if isinstance(error, UnauthorizedError):
-        pause_account(job, error)
-        return_to_pending(job, error, delay=ACCOUNT_PAUSE_SECONDS, counted=False)
+    if isinstance(error, CallError) and concerns_account(error):
+        pause_after(job.account, error, creates_only=True)
+        return_to_pending(job, error, delay=0, counted=False)
     elif not isinstance(error, CallError):
         fail(job, ErrorCode.CONFIGURATION_ERROR, str(error))
     elif error.sent == Sent.NO and error.retryable:

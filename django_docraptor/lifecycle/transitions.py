@@ -244,6 +244,23 @@ def fail_unconfirmed(job: RenderJob, reason: str, *, is_proven: bool = False) ->
     return fail(job, ErrorCode.SUBMIT_UNCONFIRMED, f"{reason} {advice}")
 
 
+def return_refused(job: RenderJob, reason: str) -> bool:
+    """Return a job to PENDING whose accepted attempt failed for a reason of the account.
+
+    Nothing was made or billed. The next attempt is sent when the account's pause is over.
+    """
+    return job.move(
+        State.PENDING,
+        kind=EventKind.REFUSED,
+        require_lease=True,
+        note=reason,
+        detail={"status_id": job.status_id} if job.status_id else {},
+        status_id="",
+        due_at=Now(),
+        errors=reason,
+    )
+
+
 def mark_working(job: RenderJob) -> bool:
     """Record that DocRaptor is rendering the document, and schedule the next poll."""
     return job.move(

@@ -9,7 +9,8 @@ from django.core.management.base import OutputWrapper
 from django.db import connections, router
 
 from django_docraptor.conf import conf
-from django_docraptor.models import Account, RenderEvent, RenderJob
+from django_docraptor.health import restrictions
+from django_docraptor.models import RenderEvent, RenderJob
 from django_docraptor.states import EventKind
 
 FINAL_KINDS = (
@@ -70,7 +71,7 @@ class LoopReport:
         for pk, kind, job_id, name, error_code in rows:
             if pk not in self._printed_ids:
                 code = f", {error_code}" if kind == EventKind.FAILED else ""
-                self._print(f"{_one_line(name)} ({job_id}): {kind}{code}")
+                self._print(f"{one_line(name)} ({job_id}): {kind}{code}")
         # The last round's events are read again: another process may commit a lower ID later.
         self._printed_ids = frozenset(row[0] for row in rows)
         self._since_id = self._latest_id
@@ -87,10 +88,10 @@ def _last_error() -> str:
     events = RenderEvent.objects.filter(job__in=jobs, kind__in=ERROR_KINDS).exclude(message="")
     message = events.order_by("-pk").values_list("message", flat=True).first()
     if message is None:
-        message = Account.restricted().values_list("pause_reason", flat=True).first()
-    return _one_line(message or "")[:MAX_ERROR_LENGTH]
+        message = next((restriction.reason for restriction in restrictions()), None)
+    return one_line(message or "")[:MAX_ERROR_LENGTH]
 
 
-def _one_line(text: str) -> str:
+def one_line(text: str) -> str:
     """Return the text on one line, without what a terminal would obey."""
     return "".join(char if char.isprintable() else " " for char in text)

@@ -52,10 +52,6 @@ class Migration(migrations.Migration):
                     ),
                 ),
                 ("locked_at", models.DateTimeField(blank=True, null=True)),
-                (
-                    "paused_until",
-                    models.DateTimeField(blank=True, null=True, verbose_name="paused until"),
-                ),
                 ("pause_reason", models.TextField(blank=True, verbose_name="reason")),
                 (
                     "failures",
@@ -75,6 +71,7 @@ class Migration(migrations.Migration):
             options={
                 "verbose_name": "account",
                 "verbose_name_plural": "accounts",
+                "permissions": [("resume_account", "Can resume an account")],
                 "base_manager_name": "objects",
             },
         ),
@@ -321,6 +318,34 @@ class Migration(migrations.Migration):
                 "indexes": [models.Index(fields=["due_at"], name="docraptor_file_due")],
                 "constraints": [
                     models.UniqueConstraint(fields=("name", "storage"), name="docraptor_file_name")
+                ],
+            },
+        ),
+        migrations.CreateModel(
+            name="Pause",
+            fields=[
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("account", models.CharField(max_length=64, verbose_name="account")),
+                ("key_hash", models.CharField(blank=True, max_length=16)),
+                ("creates_only", models.BooleanField(default=False)),
+                ("is_replaced", models.BooleanField(default=False)),
+                ("since", models.DateTimeField(verbose_name="since")),
+                ("paused_until", models.DateTimeField(db_index=True, verbose_name="paused until")),
+                ("reason", models.TextField(blank=True, verbose_name="reason")),
+            ],
+            options={
+                "verbose_name": "pause",
+                "verbose_name_plural": "pauses",
+                "base_manager_name": "objects",
+                "constraints": [
+                    models.UniqueConstraint(
+                        fields=("account", "key_hash"), name="docraptor_pause_key"
+                    )
                 ],
             },
         ),

@@ -7,7 +7,8 @@ A project may use :class:`RenderJob` and read its ``events`` and ``input``; the 
 ``inputs``      the stored input of a job
 ``events``      a job's history, and its signals
 ``insertion``   bulk insertion of jobs
-``accounts``    pauses and the circuit breaker of an account
+``accounts``    the lock and the circuit breaker of an account
+``pauses``      which API key of an account makes no calls, and why
 ``heartbeat``   the engine's last signs of life and its next wake-up
 ``wakeups``     wake-ups that were sent and that no worker has received yet
 ``files``       files of deleted jobs
@@ -29,19 +30,24 @@ from django_docraptor.models.heartbeat import Heartbeat
 from django_docraptor.models.inputs import RenderInput
 from django_docraptor.models.insertion import insert_jobs
 from django_docraptor.models.jobs import RenderJob
+from django_docraptor.models.pauses import ANY_KEY, NO_KEY, Pause, hash_key
 from django_docraptor.models.querysets import RenderJobQuerySet
 from django_docraptor.models.wakeups import SentWakeup
 
 __all__ = [
+    "ANY_KEY",
+    "NO_KEY",
     "SIGNAL_LEASE_SECONDS",
     "Account",
     "DiscardedFile",
     "Heartbeat",
+    "Pause",
     "RenderEvent",
     "RenderInput",
     "RenderJob",
     "RenderJobQuerySet",
     "SentWakeup",
+    "hash_key",
     "insert_jobs",
     "seconds_from_now",
 ]

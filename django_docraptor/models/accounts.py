@@ -1,6 +1,4 @@
-"""Internal. Pauses and the circuit breaker of an account. Knows nothing about jobs."""
-
-from datetime import datetime
+"""Internal. The lock and the circuit breaker of an account. Knows nothing about jobs."""
 
 from django.db import connections, models, router
 from django.db.models import F, Q
@@ -8,6 +6,7 @@ from django.utils.translation import gettext_lazy as _
 
 from django_docraptor.models.clock import Now, seconds_from_now
 from django_docraptor.models.managers import PrimaryDatabaseManager
+from django_docraptor.models.pauses import Pause
 from django_docraptor.models.text import write_texts
 from django_docraptor.states import (
     CIRCUIT_BASE_SECONDS,
@@ -18,15 +17,11 @@ from django_docraptor.states import (
 
 
 class Account(models.Model):
-    """Pauses and failures of one DocRaptor account. Internal."""
-
-    # There is something for `resume()` to clear.
-    NEEDS_RESUME = Q(paused_until__isnull=False) | Q(failures__gt=0)
+    """The lock and the failures of one DocRaptor account. Internal."""
 
     name = models.CharField(_("name"), max_length=64, primary_key=True)
     locked_at = models.DateTimeField(null=True, blank=True)
-    # After a 401, no calls are made until this time.
-    paused_until = models.DateTimeField(_("paused until"), null=True, blank=True)
+    # The error of the latest failure that opened the circuit.
     pause_reason = models.TextField(_("reason"), blank=True)
     # Consecutive create calls that failed because of the service; CIRCUIT_THRESHOLD of them open
     # the circuit.
@@ -45,6 +40,7 @@ class Account(models.Model):
         base_manager_name = "objects"
         verbose_name = _("account")
         verbose_name_plural = _("accounts")
+        permissions = [("resume_account", _("Can resume an account"))]
 
     def __str__(self) -> str:
         return self.name
@@ -74,18 +70,6 @@ class Account(models.Model):
         )
 
     @classmethod
-    def pause(cls, name: str, seconds: float, reason: str) -> None:
-        """Pause an account: no calls are made, and its jobs wait."""
-        until = seconds_from_now(seconds)
-        write_texts(
-            reason,
-            lambda text: cls.objects.update_or_create(
-                pk=name, defaults={"paused_until": until, "pause_reason": text}
-            ),
-            using=router.db_for_write(cls),
-        )
-
-    @classmethod
     def record_failure(cls, name: str, reason: str) -> None:
         """Count a create call that failed because of the service.
 
@@ -106,10 +90,10 @@ class Account(models.Model):
             )
 
     @classmethod
-    def resume(cls, name: str) -> None:
-        """Clear the pause and the failures after a successful call."""
-        cls.objects.filter(cls.NEEDS_RESUME, pk=name).update(
-            paused_until=None, circuit_open_until=None, failures=0, pause_reason=""
+    def close_circuit(cls, *names: str) -> None:
+        """Forget the failures of accounts, and allow creates."""
+        cls.objects.filter(pk__in=names, failures__gt=0).update(
+            circuit_open_until=None, failures=0, pause_reason=""
         )
 
     @classmethod
@@ -137,17 +121,13 @@ class Account(models.Model):
         cls.objects.filter(pk=name, probe_tag=tag).update(probe_tag="")
 
     @classmethod
-    def paused_until_by_name(cls) -> dict[str, datetime]:
-        """Return the paused accounts, each with the end of its pause."""
-        rows = cls.objects.filter(paused_until__gt=Now())
-        return {row.name: row.paused_until for row in rows if row.paused_until}
+    def restricted_names(cls) -> list[str]:
+        """Return the accounts that are paused, or whose circuit counts failures."""
+        paused = Pause.objects.active().values_list("account", flat=True)
+        failing = cls.objects.filter(failures__gt=0).values_list("name", flat=True)
+        return sorted({*paused, *failing})
 
     @classmethod
-    def restricted(cls) -> models.QuerySet["Account"]:
-        """Return the accounts on which jobs wait.
-
-        They are paused (``is_paused``) or, because of an open circuit, submit no new documents.
-        """
-        is_paused = Q(paused_until__isnull=False, paused_until__gt=Now())
-        restricted = Account.objects.filter(is_paused | Q(circuit_open_until__gt=Now()))
-        return restricted.annotate(is_paused=is_paused).order_by("name")
+    def with_open_circuit(cls) -> models.QuerySet["Account"]:
+        """Return the accounts that submit no new documents because of failures of the service."""
+        return cls.objects.filter(circuit_open_until__gt=Now()).order_by("name")

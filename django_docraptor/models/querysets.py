@@ -15,6 +15,7 @@ from django.db.models.functions import Coalesce, Length
 
 from django_docraptor.models.accounts import Account
 from django_docraptor.models.clock import Now, seconds_from_now
+from django_docraptor.models.pauses import ANY_KEY, NO_KEY, Pause
 from django_docraptor.models.sources import source_key
 from django_docraptor.states import (
     ACTIVE_STATES,
@@ -37,8 +38,8 @@ SLOT_STATES = (State.SUBMITTING, State.UNCONFIRMED, State.QUEUED, State.WORKING)
 # States in which jobs wait while their account is paused. Not SUBMITTING: the outcome of a create
 # in progress must be recorded.
 PAUSABLE_STATES = ACTIVE_STATES - {State.SUBMITTING}
-# Rows postponed by one statement, and how often to look for other jobs afterwards.
-POSTPONE_BATCH_SIZE, MAX_POSTPONE_ROUNDS = 1000, 3
+# Rows changed by one statement.
+POSTPONE_BATCH_SIZE = 1000
 
 
 def _count_subquery(rows: models.QuerySet[Any]) -> Coalesce:
@@ -84,22 +85,27 @@ class RenderJobQuerySet(models.QuerySet["RenderJob"]):
         # All of them have a `due_at`; without this range, SQLite scans the whole table.
         return rows.filter(occupies_slot, state__in=SLOT_STATES, due_at__gt=EPOCH), claimed
 
-    def with_account_limits(self, account: str) -> Self:
+    def with_account_limits(self, account: str, key_hash: str) -> Self:
         """Return an account's jobs, annotated with what limits further submissions.
 
-        ``in_flight``: number of occupied slots; ``circuit_open_until``: no creates before this
-        time; ``is_half_open``: a single create may test the service; ``needs_resume``: a
-        successful call must resume the account.
+        ``in_flight``: number of occupied slots; ``is_paused``: no creates with this key;
+        ``circuit_open_until``: no creates before this time; ``is_half_open``: a single create may
+        test the service; ``needs_resume``: a successful call must resume the account.
         """
         sent, claimed = (_count_subquery(rows) for rows in self._slot_querysets(account))
         account_rows = Account.objects.filter(pk=account)
+        has_failed = Exists(account_rows.filter(failures__gt=0))
+        pauses = Pause.objects.filter(account=account)
+        was_paused = Q(is_replaced=False) | Q(key_hash__in=(key_hash, NO_KEY))
         return self.filter(account=account).annotate(
             in_flight=sent + claimed,
+            is_paused=Exists(pauses.active().filter(key_hash__in=(key_hash, ANY_KEY))),
             circuit_open_until=Subquery(
                 account_rows.filter(circuit_open_until__gt=Now()).values("circuit_open_until")
             ),
             is_half_open=Exists(account_rows.filter(failures__gte=CIRCUIT_THRESHOLD)),
-            needs_resume=Exists(account_rows.filter(Account.NEEDS_RESUME)),
+            needs_resume=has_failed
+            | Exists(pauses.filter(was_paused, creates_only=False).exclude(key_hash=ANY_KEY)),
         )
 
     def for_source(self, source: models.Model) -> Self:
@@ -146,23 +152,21 @@ class RenderJobQuerySet(models.QuerySet["RenderJob"]):
         return self.select_for_update(skip_locked=True, of=of)
 
     def claim(self, *, limit: int, lease: float) -> list["RenderJob"]:
-        """Claim up to ``limit`` due jobs for ``lease`` seconds, most urgent first."""
+        """Claim up to ``limit`` due jobs for ``lease`` seconds, most urgent first.
+
+        The steps use ``lifecycle.accounts.claim``, which leaves out paused accounts.
+        """
         return self.claim_jobs(self.most_urgent(limit), lease=lease)
 
     def most_urgent(self, limit: int) -> list["RenderJob"]:
         """Return up to ``limit`` due jobs, most urgent first, for :meth:`claim_jobs`.
 
-        One job in eight is the one that has waited longest, so that no priority starves. Jobs of
-        paused accounts are postponed to the end of the pause.
+        One job in eight is the one that has waited longest, so that no priority starves. Each has
+        ``is_account_paused``: some key of its account makes no calls.
         """
-        paused = Account.objects.filter(pk=OuterRef("account"), paused_until__gt=Now())
+        paused = Pause.objects.active().filter(account=OuterRef("account"), creates_only=False)
         due = self.due().annotate(database_now=Now(), is_account_paused=Exists(paused))
-        for _round in range(MAX_POSTPONE_ROUNDS):
-            rows = due._pick_urgent(limit)
-            if not any(getattr(row, "is_account_paused", False) for row in rows):
-                return rows
-            self.model.objects.postpone_paused()
-        return []
+        return due._pick_urgent(limit)
 
     def _pick_urgent(self, limit: int) -> list["RenderJob"]:
         fair_count = sum(random.random() < FAIR_SHARE for _ in range(limit))  # noqa: S311
@@ -205,14 +209,6 @@ class RenderJobQuerySet(models.QuerySet["RenderJob"]):
             return []
         claimed_rows = self.model.objects.filter(pk__in=keys, lease_token=claim["lease_token"])
         return list(claimed_rows.annotate(database_now=Now()).order_by("-priority", "created_at"))
-
-    def postpone_paused(self) -> None:
-        """Postpone due jobs of paused accounts to the end of the pause.
-
-        Locked rows are skipped until the next time, so there is no deadlock.
-        """
-        for account, until in Account.paused_until_by_name().items():
-            self.filter(account=account, state__in=PAUSABLE_STATES).postpone(until)
 
     def postpone(self, until: datetime) -> None:
         """Postpone a batch of due jobs, skipping locked rows."""

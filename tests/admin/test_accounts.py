@@ -8,26 +8,27 @@ from django.utils import timezone
 
 from django_docraptor.models import Account
 from tests.support.admin_jobs import LIST, get_text, staff_client
+from tests.support.jobs import pause_account
 
 pytestmark = pytest.mark.django_db
 
 
 def test_list_warns_of_restricted_accounts(client: Client) -> None:
     """The list of jobs names each restricted account with its end and its reason."""
-    Account.pause("acme", 600, "the key is not valid")
+    pause_account("acme", "the key is not valid")
     Account.objects.create(
         name="flaky", circuit_open_until=timezone.now() + timedelta(60), pause_reason="503"
     )
-    Account.objects.create(name="over", paused_until=timezone.now() - timedelta(60))
+    pause_account("over", "it was", seconds=-60)
     text = get_text(client, LIST)
     assert "Account “acme” is paused until" in text
     assert "the key is not valid" in text
     assert "no new documents are submitted for account “flaky”" in text
-    assert "over" not in {row.name for row in client.get(LIST).context["restricted_accounts"]}
+    assert "over" not in {each.account for each in client.get(LIST).context["restrictions"]}
 
 
 def test_accounts_are_listed() -> None:
     """Users who may view accounts see them with their reasons."""
-    Account.pause("acme", 600, "the key is not valid")
+    pause_account("acme", "the key is not valid")
     text = get_text(staff_client("view_account"), "/admin/django_docraptor/account/")
     assert "the key is not valid" in text

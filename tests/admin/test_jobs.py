@@ -29,6 +29,7 @@ from tests.support.admin_jobs import (
     job_url,
     staff_client,
 )
+from tests.support.jobs import pause_account
 
 pytestmark = pytest.mark.django_db
 
@@ -83,7 +84,7 @@ def test_hostile_text_is_escaped(client: Client) -> None:
         State.FAILED, options, errors=HOSTILE, message=HOSTILE, error_code=HOSTILE[:32]
     )
     job.record_event(EventKind.STEP_FAILED, note=f"{HOSTILE}\n{HOSTILE}", detail={"body": HOSTILE})
-    Account.pause("default", 60, HOSTILE)
+    pause_account("default", HOSTILE)
     root = Client()
     root.force_login(User.objects.create_superuser(HOSTILE))
     for url in (LIST, job_url(job), job_url(job, "retry")):

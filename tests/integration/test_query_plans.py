@@ -16,14 +16,14 @@ from django.urls import reverse
 
 from django_docraptor import health, lifecycle
 from django_docraptor.lifecycle import submission
-from django_docraptor.models import Account, RenderEvent, RenderInput, RenderJob, seconds_from_now
+from django_docraptor.models import RenderEvent, RenderInput, RenderJob
 from django_docraptor.models.clock import Now
 from django_docraptor.retention import prune, retention_limits
 from django_docraptor.sandbox import Sandbox
 from django_docraptor.states import POLLED_STATES, State
 from tests.apps.shop.models import Invoice
 from tests.support import history
-from tests.support.jobs import enqueue, run_until_finished
+from tests.support.jobs import enqueue, pause_account, run_until_finished
 from tests.support.query_plans import LARGE, captured_plans
 
 pytestmark = pytest.mark.django_db
@@ -87,7 +87,8 @@ def test_no_scan_for_a_job_with_a_source(sandbox: Sandbox, documents_dir: Any) -
 
 
 OPERATIONS: dict[str, Callable[[], object]] = {
-    "hold paused": lambda: RenderJob.objects.postpone_paused(),
+    "resume": lambda: lifecycle.resume("paused"),
+    "restrictions": health.restrictions,
     "look": lifecycle.read_schedule,
     "sweep": lifecycle.recover,
     "run": lifecycle.run_once,
@@ -105,7 +106,7 @@ OPERATIONS: dict[str, Callable[[], object]] = {
 @pytest.mark.parametrize("name", OPERATIONS)
 def test_no_scan_by_the_engine(name: str, sandbox: Sandbox) -> None:
     """The statements of ticks and workers scan no table while jobs are due."""
-    Account.objects.create(name="paused", paused_until=seconds_from_now(600))
+    pause_account("paused", "HTTP 401")
     waiting: list[dict[str, Any]] = [{"state": State.PENDING}] * 40
     waiting += [{"state": state, "account": "paused"} for state in (State.WORKING, State.PENDING)]
     RenderJob.objects.bulk_create(

@@ -13,7 +13,7 @@ from django_docraptor import lifecycle, shortcuts, wakeups
 from django_docraptor.callback_urls import make_token
 from django_docraptor.client.failures import FailedResponse
 from django_docraptor.hosted import HostedDocument
-from django_docraptor.models import Account, Heartbeat, RenderEvent, RenderJob
+from django_docraptor.models import Account, Heartbeat, Pause, RenderEvent, RenderJob
 from django_docraptor.runners import Step
 from django_docraptor.sandbox import Fault, Sandbox
 from django_docraptor.states import FINAL_STATES
@@ -75,7 +75,8 @@ def run_with_fault(sandbox: Sandbox, fault: Fault | None) -> RenderJob:
     if fault:
         sandbox.add_fault(fault)
     job = run_until_finished(enqueue(content=HTML, test=False))
-    Account.objects.update(paused_until=None, circuit_open_until=None, failures=0)
+    Account.objects.update(circuit_open_until=None, failures=0)
+    Pause.objects.all().delete()
     return job
 
 
@@ -87,7 +88,7 @@ def logged_text(caplog: pytest.LogCaptureFixture) -> str:
 
 def dump_rows() -> str:
     """Return every column of every row, except inputs, which are meant to hold the content."""
-    tables = (RenderJob, RenderEvent, Account, Heartbeat)
+    tables = (RenderJob, RenderEvent, Account, Pause, Heartbeat)
     return json.dumps([list(table.objects.values()) for table in tables], default=str)
 
 

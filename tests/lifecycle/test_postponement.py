@@ -5,11 +5,11 @@ from collections.abc import Callable
 import pytest
 
 from django_docraptor import lifecycle
-from django_docraptor.models import Account, RenderJob, seconds_from_now
+from django_docraptor.models import RenderJob, seconds_from_now
 from django_docraptor.models.clock import Now
 from django_docraptor.sandbox import Fault, Sandbox
-from django_docraptor.states import ACCOUNT_PAUSE_SECONDS, State
-from tests.support.jobs import enqueue, event_kinds
+from django_docraptor.states import State
+from tests.support.jobs import enqueue, event_kinds, paused_accounts
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -39,10 +39,12 @@ def test_401_pauses_the_account_in_every_step(
     )
     sandbox.add_fault(Fault(on=call, action="status", status_code=401))
     step()
-    assert list(Account.paused_until_by_name()) == ["default"]
+    assert paused_accounts() == ["default"]
     job.refresh_from_db()
     assert (job.state, job.failures, job.download_attempts) == (state, 0, 0)
     assert event_kinds(job)[-1] == "step_failed"
-    due = RenderJob.objects.filter(pk=job.pk)
-    assert not due.filter(due_at__lt=seconds_from_now(ACCOUNT_PAUSE_SECONDS - 60)).exists()
-    assert due.filter(due_at__lt=seconds_from_now(ACCOUNT_PAUSE_SECONDS + 60)).exists()
+    assert RenderJob.objects.filter(pk=job.pk, lease_token="").due().exists()
+    sandbox.clear_faults()
+    calls = len(sandbox.calls)
+    step()
+    assert len(sandbox.calls) == calls

@@ -8,16 +8,24 @@ from django.db import connection
 
 from django_docraptor import lifecycle, shortcuts
 from django_docraptor.exceptions import NotSentError
+from django_docraptor.lifecycle.clients import open_client
 from django_docraptor.lifecycle.submission import (
     claim_for_slots,
     mark_accepted,
     prepare_batch,
 )
-from django_docraptor.models import Account, RenderJob, seconds_from_now
+from django_docraptor.models import Pause, RenderJob, seconds_from_now
 from django_docraptor.models.clock import Now
 from django_docraptor.sandbox import Fault, Sandbox
 from django_docraptor.states import EventKind, State
-from tests.support.jobs import current_state, enqueue, event_kinds, run_until_finished, skip_time
+from tests.support.jobs import (
+    current_state,
+    enqueue,
+    event_kinds,
+    paused_accounts,
+    run_until_finished,
+    skip_time,
+)
 from tests.support.threads import run_in_threads
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -370,14 +378,13 @@ def test_401_pauses_the_account_and_keeps_its_jobs(
     lifecycle.submit()
     asked = creates(sandbox)
     assert [current_state(job) for job in jobs] == [State.PENDING] * 3
-    assert "default" in Account.paused_until_by_name()
+    assert paused_accounts() == ["default"]
     enqueue()
     lifecycle.run_once()
     assert creates(sandbox) == asked
     settings.DOCRAPTOR = right | {"API_KEY": "right"}
-    skip_time(601)
     assert [run_until_finished(job).state for job in jobs] == [State.COMPLETED] * 3
-    assert Account.paused_until_by_name() == {}
+    assert not Pause.objects.told().exists()
 
 
 def keys(account: str) -> str:
@@ -493,7 +500,7 @@ def test_worker_frozen_past_its_lease_does_not_send(sandbox: Sandbox) -> None:
     (item,) = prepare_batch([job])
     item.committed_at -= 181
     with pytest.raises(NotSentError, match="was suspended"):
-        item.send_create()
+        item.send_create(open_client("default"))
     assert creates(sandbox) == 0
 
 

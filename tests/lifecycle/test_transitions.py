@@ -29,6 +29,7 @@ CALLS: dict[str, Callable[[RenderJob], object]] = {
     "resubmit_unconfirmed": lambda job: transitions.resubmit_unconfirmed(
         job, "It is not listed.", evidence="proof"
     ),
+    "return_refused": lambda job: transitions.return_refused(job, "Account suspended."),
     "fail_unconfirmed": lambda job: transitions.fail_unconfirmed(job, "It is not listed."),
     "mark_reused": lambda job: transitions.mark_reused(
         job, RenderJob(request_hash="h"), file="a", kind=EventKind.REUSED

@@ -13,7 +13,7 @@ from django.db import DataError, OperationalError, connection, transaction
 
 from django_docraptor import lifecycle, registry
 from django_docraptor.client import Client, RemoteStatus
-from django_docraptor.models import Account, RenderJob
+from django_docraptor.models import Account, Pause, RenderJob
 from django_docraptor.sandbox import Fault
 from django_docraptor.states import EventKind, State
 from tests.support.databases import rejecting
@@ -30,6 +30,7 @@ COLUMNS = [
     ("django_docraptor_renderjob", "message"),
     ("django_docraptor_renderevent", "message"),
     ("django_docraptor_account", "pause_reason"),
+    ("django_docraptor_pause", "reason"),
 ]
 # As PyMySQL and mysqlclient report it.
 ERRORS = [DataError, OperationalError]
@@ -167,7 +168,7 @@ def test_passing_error_is_stored_without_the_characters(
     )
     job = enqueue()
     lifecycle.submit()
-    assert STORED[charset] in Account.objects.get().pause_reason
+    assert STORED[charset] in Pause.objects.get().reason
     assert finished(job) == [State.COMPLETED]
     assert sum(STORED[charset] in event.message for event in job.events.all()) == 4
 

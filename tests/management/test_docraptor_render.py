@@ -158,13 +158,13 @@ def test_wait_ends_at_its_timeout(sandbox: Sandbox) -> None:
 
 def test_failed_documents_are_listed(sandbox: Sandbox, documents_dir: Path) -> None:
     """Each failed document is one line, and the command fails at the end."""
-    sandbox.add_fault(Fault(on="render", action="fail", reason="Over document limit.", times=1))
+    sandbox.add_fault(Fault(on="render", action="fail", reason="Document Malformed: tag.", times=1))
     err = StringIO()
     with pytest.raises(CommandError, match="1 of 2 documents failed"):
         render(LABEL, *create_invoices("1", "2"), "--in-process", "--timeout", 20, err=err)
     lost = RenderJob.objects.get(state=State.FAILED)
     assert err.getvalue().startswith(f"{lost.name}: {lost.error_code}: ")
-    assert "Over document limit." in err.getvalue()
+    assert "Document Malformed: tag." in err.getvalue()
 
 
 def test_missing_file_is_reported_and_others_are_copied(

@@ -8,9 +8,9 @@ from django.core.management.base import OutputWrapper
 
 from django_docraptor import shortcuts
 from django_docraptor.management.loop_report import MAX_ERROR_LENGTH, LoopReport
-from django_docraptor.models import Account, RenderEvent, RenderJob
+from django_docraptor.models import RenderEvent, RenderJob
 from django_docraptor.states import EventKind
-from tests.support.jobs import enqueue
+from tests.support.jobs import enqueue, pause_account
 
 pytestmark = pytest.mark.django_db
 
@@ -122,5 +122,5 @@ def test_error_that_returns_is_printed_again(report: LoopReport, output: Output)
 def test_restricted_account_explains_waiting_jobs(report: LoopReport, output: Output) -> None:
     """If no job has an error, the reason of a paused account is printed."""
     enqueue()
-    Account.pause("default", 600, "Unauthorized")
+    pause_account("default", "Unauthorized")
     assert lines_of(report, output, is_stuck=True) == ["Waiting. Last error: Unauthorized"]

@@ -9,6 +9,7 @@ from django_docraptor.models import (
     Account,
     DiscardedFile,
     Heartbeat,
+    Pause,
     RenderEvent,
     RenderInput,
     RenderJob,
@@ -33,7 +34,7 @@ def replica(settings) -> None:
 
 
 @pytest.mark.parametrize(
-    "model", [Account, DiscardedFile, Heartbeat, RenderEvent, RenderInput, RenderJob]
+    "model", [Account, DiscardedFile, Heartbeat, Pause, RenderEvent, RenderInput, RenderJob]
 )
 def test_models_are_read_from_the_primary_database(model: Any) -> None:
     """Every model is read from the database that is written, unless another one is named."""

@@ -5,11 +5,12 @@ from typing import Any
 
 import pytest
 
-from django_docraptor.models import Account, RenderJob, seconds_from_now
+from django_docraptor.lifecycle.accounts import claim
+from django_docraptor.models import RenderJob, seconds_from_now
 from django_docraptor.models.clock import Now
 from django_docraptor.states import POLLED_STATES, State
 from tests.apps.shop.models import Invoice
-from tests.support.jobs import create_job, enqueue, read_row, skip_time
+from tests.support.jobs import create_job, enqueue, pause_account, read_row, skip_time
 from tests.support.threads import run_in_threads
 
 pytestmark = pytest.mark.django_db
@@ -103,14 +104,16 @@ def test_claim_returns_rows_as_they_are_now() -> None:
 
 
 def test_claim_skips_paused_accounts() -> None:
-    """Jobs of a paused account are postponed, and those of others are claimed."""
+    """Jobs of a paused account stay as they are, and those of others are claimed."""
     for _ in range(3):
         create_job(State.QUEUED, due_at=Now(), account="paused", priority=5)
     other = create_job(State.QUEUED, due_at=Now())
-    Account.pause("paused", 600, "wrong key")
-    (job,) = RenderJob.objects.all().claim(limit=2, lease=60)
+    pause_account("paused", "wrong key")
+    (job,) = claim(RenderJob.objects.all(), limit=2, lease=60)
     assert job.pk == other.pk
-    assert not RenderJob.objects.filter(account="paused").due().exists()
+    waiting = RenderJob.objects.filter(account="paused")
+    assert set(waiting.values_list("lease_token", flat=True)) == {""}
+    assert waiting.due().count() == 3
 
 
 # --- what counts as in flight ----------------------------------------------------------------

@@ -9,7 +9,14 @@ from typing import Any
 from django.db.models import F
 
 from django_docraptor import lifecycle, shortcuts
-from django_docraptor.models import Account, RenderEvent, RenderJob, seconds_from_now
+from django_docraptor.models import (
+    ANY_KEY,
+    Account,
+    Pause,
+    RenderEvent,
+    RenderJob,
+    seconds_from_now,
+)
 from django_docraptor.sandbox import Sandbox
 from django_docraptor.states import FINAL_STATES, POLLED_STATES, EventKind, State
 
@@ -38,7 +45,8 @@ def skip_time(seconds: float) -> None:
         due_at=F("due_at") - past, deadline_at=F("deadline_at") - past
     )
     RenderJob.objects.update(sent_at=F("sent_at") - past, submitted_at=F("submitted_at") - past)
-    Account.objects.update(paused_until=F("paused_until") - past, probed_at=F("probed_at") - past)
+    Account.objects.update(probed_at=F("probed_at") - past)
+    Pause.objects.update(paused_until=F("paused_until") - past)
     RenderEvent.objects.update(signal_due_at=F("signal_due_at") - past)
     advance_sandboxes(seconds)
 
@@ -87,10 +95,20 @@ def _make_due(job: RenderJob) -> None:
     RenderJob.objects.update(
         sent_at=F("sent_at") - minutes, submitted_at=F("submitted_at") - minutes
     )
-    Account.objects.update(
-        paused_until=None, circuit_open_until=None, probed_at=F("probed_at") - minutes
-    )
+    Account.objects.update(circuit_open_until=None, probed_at=F("probed_at") - minutes)
+    Pause.objects.update(paused_until=seconds_from_now(-1))
     advance_sandboxes(minutes.total_seconds())
+
+
+def pause_account(name: str, reason: str, seconds: float = 600) -> None:
+    """Pause an account, whatever its key is."""
+    Account.objects.get_or_create(pk=name)
+    Pause.begin(name, ANY_KEY, seconds=seconds, reason=reason)
+
+
+def paused_accounts() -> list[str]:
+    """Return the names of the accounts with a paused key."""
+    return sorted(set(Pause.objects.active().values_list("account", flat=True)))
 
 
 def current_state(job: RenderJob) -> str:

@@ -9,9 +9,9 @@ from django.core.management.base import BaseCommand, CommandError
 from django.db import Error, connections
 
 from django_docraptor import lifecycle
-from django_docraptor.health import record_heartbeat
+from django_docraptor.health import record_heartbeat, restrictions
 from django_docraptor.management.arguments import seconds
-from django_docraptor.management.loop_report import LoopReport
+from django_docraptor.management.loop_report import LoopReport, one_line
 from django_docraptor.models import RenderJob
 
 logger = logging.getLogger(__name__)
@@ -52,6 +52,8 @@ class Command(BaseCommand):
             steps = self.run_once()
             if steps and not is_silent:
                 self.stdout.write(f"Ran {steps} step{'' if steps == 1 else 's'}.")
+            if not is_silent:
+                self.print_restrictions()
         except KeyboardInterrupt:
             if not is_silent:
                 self.stdout.write("Stopped.")
@@ -93,6 +95,12 @@ class Command(BaseCommand):
             logger.exception("Database unavailable; trying again in the next round")
             connections.close_all()
             return False
+
+    def print_restrictions(self) -> None:
+        """Print why jobs of an account wait, so that nobody has to guess why nothing moves."""
+        for restriction in restrictions():
+            line = f"Account {restriction.account} {restriction}"
+            self.stdout.write(self.style.WARNING(one_line(line)))
 
     def run_once(self) -> int:
         """Process due jobs and return the number of steps."""

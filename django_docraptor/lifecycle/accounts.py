@@ -1,0 +1,170 @@
+"""Internal. Which accounts this process can call: their keys, what pauses them, and how they go on.
+
+A key is read in the calling thread, once for each account and batch. If there is none, jobs wait:
+that is never a verdict on a document. A process whose key is paused leaves the jobs to others.
+"""
+
+import logging
+from collections.abc import Iterable
+from contextlib import suppress
+from dataclasses import dataclass
+
+from django.db import Error as AnyDatabaseError
+from django.db import connections, router, transaction
+from django.db.models import Q
+
+from django_docraptor.exceptions import ConfigurationError, UnauthorizedError
+from django_docraptor.lifecycle.clients import KeyedClient, open_client
+from django_docraptor.lifecycle.isolation import PASSING_ERRORS
+from django_docraptor.models import (
+    ANY_KEY,
+    NO_KEY,
+    Account,
+    Pause,
+    RenderJob,
+    RenderJobQuerySet,
+)
+from django_docraptor.models.clock import Now
+from django_docraptor.models.querysets import PAUSABLE_STATES, POSTPONE_BATCH_SIZE
+from django_docraptor.states import (
+    ACCOUNT_PAUSE_SECONDS,
+    ACCOUNT_REFUSAL_SECONDS,
+    NO_KEY_SECONDS,
+    State,
+)
+
+logger = logging.getLogger(__name__)
+
+
+def connect(account: str) -> KeyedClient | None:
+    """Return the account's client with this process's key, or ``None`` if there is no key now.
+
+    Then the account's jobs wait, and the pause tells why.
+    """
+    try:
+        return _open_client(account)
+    except ConfigurationError as error:
+        begin_pause(account, NO_KEY, NO_KEY_SECONDS, str(error))
+        return None
+
+
+def _open_client(account: str) -> KeyedClient:
+    """Open a client; once more if the key is in a database whose connection was lost."""
+    try:
+        return open_client(account)
+    except ConfigurationError as error:
+        close_broken_connections()
+        if isinstance(error.__cause__, PASSING_ERRORS):
+            with suppress(ConfigurationError):
+                return open_client(account)
+            close_broken_connections()
+        raise
+
+
+def connect_all(accounts: Iterable[str]) -> dict[str, KeyedClient]:
+    """Return the clients of the accounts that have a key now."""
+    clients = {account: connect(account) for account in set(accounts)}
+    return {account: client for account, client in clients.items() if client is not None}
+
+
+def close_broken_connections() -> None:
+    """Close the connections of this thread that an error has broken."""
+    for connection in connections.all(initialized_only=True):
+        with suppress(AnyDatabaseError):  # a driver may refuse to close it twice
+            connection.close_if_unusable_or_obsolete()
+
+
+def claim(jobs: RenderJobQuerySet, *, limit: int, lease: float) -> list[RenderJob]:
+    """Claim up to ``limit`` due jobs for ``lease`` seconds, most urgent first.
+
+    Those whose account this process cannot call stay as they are.
+    """
+    return jobs.claim_jobs(most_urgent(jobs, limit), lease=lease)
+
+
+def most_urgent(jobs: RenderJobQuerySet, limit: int) -> list[RenderJob]:
+    """Return up to ``limit`` due jobs of accounts that this process can call."""
+    rows = jobs.most_urgent(limit)
+    if not any(getattr(row, "is_account_paused", False) for row in rows):
+        return rows
+    return jobs.exclude(account__in=_uncallable_accounts()).most_urgent(limit)
+
+
+def _uncallable_accounts() -> list[str]:
+    """Return the paused accounts for which this process has no other key."""
+    paused: dict[str, set[str]] = {}
+    active = Pause.objects.active().filter(creates_only=False)
+    for account, key_hash in active.values_list("account", "key_hash"):
+        paused.setdefault(account, set()).add(key_hash)
+    clients = connect_all(paused)
+    return [
+        account
+        for account, hashes in paused.items()
+        if account not in clients or hashes & {clients[account].key_hash, ANY_KEY}
+    ]
+
+
+def release(job: RenderJob, **changes: int) -> None:
+    """Give a claimed job back, due at once and without counting: another process may go on."""
+    job.update_leased(lease_token="", due_at=Now(), **changes)
+
+
+def pause_after(account: str, error: Exception, *, creates_only: bool = False) -> None:
+    """Pause the key that DocRaptor rejected, or the account whose documents it refuses.
+
+    Args:
+        account: name of the account.
+        error: one that concerns the account.
+        creates_only: documents that DocRaptor has accepted go on after a refusal.
+    """
+    if isinstance(error, UnauthorizedError):
+        begin_pause(account, error.key_hash or ANY_KEY, ACCOUNT_PAUSE_SECONDS, str(error))
+    else:
+        pause_refused(account, str(error), creates_only=creates_only)
+
+
+def pause_refused(account: str, reason: str, *, creates_only: bool = True) -> None:
+    """Pause an account whose documents DocRaptor refuses, until the reason may have gone."""
+    begin_pause(account, ANY_KEY, ACCOUNT_REFUSAL_SECONDS, reason, creates_only=creates_only)
+
+
+def begin_pause(
+    account: str, key_hash: str, seconds: float, reason: str, *, creates_only: bool = False
+) -> None:
+    """Pause a key of an account. A new pause is logged once, and its pending jobs say why."""
+    Account.objects.get_or_create(pk=account)  # the admin lists it, and can resume it
+    if Pause.begin(account, key_hash, seconds=seconds, reason=reason, creates_only=creates_only):
+        logger.error("Account %s is paused; its jobs wait: %s", account, reason)
+        waiting = RenderJob.objects.filter(state=State.PENDING, account=account, errors="")
+        keys = list(waiting.due().order_by().values_list("pk", flat=True)[:POSTPONE_BATCH_SIZE])
+        waiting.filter(pk__in=keys).update(errors=reason)
+
+
+@dataclass(frozen=True, slots=True)
+class Resumed:
+    """What resuming an account has changed.
+
+    Args:
+        was_restricted: there was a pause, or failures of DocRaptor were counted.
+        due: number of its jobs that are due now.
+    """
+
+    was_restricted: bool
+    due: int
+
+
+def resume(account: str) -> Resumed:
+    """End all pauses of an account, close its circuit and make its waiting jobs due now.
+
+    Jobs that were never tried keep their time, unless an open circuit had postponed them.
+    """
+    jobs = RenderJob.objects.filter(account=account, state__in=PAUSABLE_STATES, lease_token="")
+    with transaction.atomic(using=router.db_for_write(RenderJob)):
+        until = Account.objects.filter(pk=account).values_list("circuit_open_until", flat=True)
+        by_circuit = Q(due_at__in=[time for time in until if time])
+        is_postponed = Q(failures__gt=0) | ~Q(errors="") | by_circuit
+        was_restricted = account in Account.restricted_names()
+        Account.close_circuit(account)
+        Pause.objects.filter(account=account).delete()
+        jobs.filter(is_postponed, due_at__gt=Now()).update(due_at=Now())
+    return Resumed(was_restricted, jobs.due().count())
