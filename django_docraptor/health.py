@@ -44,12 +44,12 @@ class Restriction:
     #: Whether a key of the account makes no calls at all; otherwise documents that DocRaptor has
     #: accepted go on.
     stops_all: bool = False
-    #: Consecutive failures of the service that opened the circuit, or 0.
-    failures: int = 0
+    #: Consecutive failures of the service that opened the circuit; ``None`` for a pause.
+    failures: int | None = None
 
     def __str__(self) -> str:
         until = f"until {self.until:%H:%M:%S} UTC"
-        if self.failures:
+        if self.failures is not None:
             return (
                 f"submits no new documents {until} after {self.failures} consecutive failures: "
                 f"{self.reason}"
