@@ -58,6 +58,7 @@ __all__ = [
     "aenqueue",
     "aenqueue_many",
     "aexpire",
+    "arelease",
     "arender_now",
     "aretry",
     "attach_latest_documents",
@@ -78,6 +79,7 @@ __all__ = [
     "health_report",
     "latest_document",
     "render_hosted_now",
+    "release",
     "render_now",
     "retry",
     "run_step",
@@ -88,7 +90,15 @@ __all__ = [
 _EXPORTS = {
     "admin": ["DocumentAdminMixin"],
     "assets": ["AssetError"],
-    "asynchronous": ["acancel", "aenqueue", "aenqueue_many", "aexpire", "arender_now", "aretry"],
+    "asynchronous": [
+        "acancel",
+        "aenqueue",
+        "aenqueue_many",
+        "aexpire",
+        "arelease",
+        "arender_now",
+        "aretry",
+    ],
     "client": ["Client", "SavedDocument"],
     "documents": [
         "Document",
@@ -133,6 +143,7 @@ _EXPORTS = {
         "enqueue_many",
         "enqueue_or_update",
         "expire",
+        "release",
         "render_now",
         "retry",
     ],
@@ -152,6 +163,7 @@ if TYPE_CHECKING:
         aenqueue,
         aenqueue_many,
         aexpire,
+        arelease,
         arender_now,
         aretry,
     )
@@ -211,6 +223,7 @@ if TYPE_CHECKING:
         enqueue_many,
         enqueue_or_update,
         expire,
+        release,
         render_now,
         retry,
     )

@@ -36,6 +36,11 @@ async def acancel(job: RenderJob, *, by: AnyUser | None = None) -> bool:
     return await sync_to_async(shortcuts.cancel)(job, by=by)
 
 
+async def arelease(job: RenderJob, *, by: AnyUser | None = None) -> bool:
+    """Let a held job go: see :func:`django_docraptor.release`."""
+    return await sync_to_async(shortcuts.release)(job, by=by)
+
+
 async def aexpire(job: RenderJob, *, by: AnyUser | None = None) -> bool:
     """Expire a hosted document: see :func:`django_docraptor.expire`."""
     return await sync_to_async(shortcuts.expire)(job, by=by)

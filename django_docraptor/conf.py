@@ -128,6 +128,13 @@ def preflight_rules_error(value: object) -> ErrorMessage:
     return None
 
 
+def _source_limit(value: object) -> ErrorMessage:
+    if value is None:
+        return None
+    maximum = MAX_DURATION.total_seconds()
+    return _mapping_of(_positive_number(int, maximum=maximum), "documents", "seconds")(value)
+
+
 def _asset_mode(value: object) -> ErrorMessage:
     return None if value in ("inline", "absolute") else 'must be "inline" or "absolute"'
 
@@ -209,6 +216,11 @@ class Conf:
     #: Seconds from the first of consecutive failures until a job gives up: 3 days.
     retry_for: Setting[float] = Setting(
         259_200, _positive_number(int, float, maximum=MAX_DURATION.total_seconds())
+    )
+    #: Number of ``documents`` of one document class and object within so many ``seconds`` after
+    #: which the next ones are held until a person releases them; ``None`` means no limit.
+    max_per_source: Setting[Mapping[str, float] | None] = Setting(
+        {"documents": 20, "seconds": 3600}, _source_limit
     )
     #: What to do if an attempt's outcome is unknown and DocRaptor's log never lists it.
     unconfirmed: Setting[str | None] = Setting(None, _unconfirmed_policy)

@@ -56,7 +56,7 @@ def perform(step: str) -> None:
 
 def _keep_watch() -> None:
     """Have the schedule looked at again in WATCH_SECONDS, once, while jobs are unfinished."""
-    if not perform.get_backend().supports_defer or not RenderJob.objects.active().exists():
+    if not perform.get_backend().supports_defer or not RenderJob.objects.running().exists():
         return
     # A second less, so that the message's own run finds that it must send the next one.
     if SentWakeup.claim(WATCH, WATCH_SECONDS - 1):

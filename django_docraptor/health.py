@@ -76,12 +76,17 @@ class HealthReport:
     #: Files of jobs that were deleted more than a day ago, which the storage has not deleted.
     undeleted_files: int = 0
 
+    #: Jobs that wait until a person releases them, and the name of one of them.
+    held: int = 0
+    held_name: str = ""
+
     def problems(self, max_lag: float = DEFAULT_MAX_LAG) -> list[str]:
         """Return one sentence per problem; empty if there is none."""
         return [
             *self.lateness_problems(max_lag),
             *self._account_problems(),
             *self._file_problems(),
+            *self.held_problems(),
         ]
 
     def to_json(self) -> dict[str, Any]:
@@ -110,6 +115,18 @@ class HealthReport:
             "all busy."
         ]
 
+    def held_problems(self) -> list[str]:
+        """Return that jobs are held, if there are any."""
+        if not self.held:
+            return []
+        held = "1 job is held" if self.held == 1 else f"{self.held} jobs are held"
+        return [
+            f"{held}, such as {self.held_name!r}, because more documents of one object were "
+            "sent than DOCRAPTOR['MAX_PER_SOURCE'] allows: something may ask for it again and "
+            "again. Their pages in the admin say more. Release them there if they are wanted, or "
+            "cancel them."
+        ]
+
     def _account_problems(self) -> list[str]:
         return [f"Account {name} {text}" for name, text in self.restricted_accounts.items()]
 
@@ -124,6 +141,7 @@ class HealthReport:
 
 def health_report() -> HealthReport:
     """Read the state of the queue and the engine from the database."""
+    held = RenderJob.objects.held().aggregate(count=Count("pk"), name=Min("name"))
     heartbeat, now = _read_heartbeat()
     counts = dict.fromkeys(sorted(ACTIVE_STATES), 0)
     lag = 0.0
@@ -142,6 +160,8 @@ def health_report() -> HealthReport:
         seconds_since_worker=_seconds_since(heartbeat.worked_at, now),
         seconds_since_callback=_seconds_since(heartbeat.called_back_at, now),
         restricted_accounts=_restricted_accounts(),
+        held=held["count"],
+        held_name=held["name"] or "",
         undeleted_files=DiscardedFile.objects.filter(
             discarded_at__lt=seconds_from_now(-MAX_FILE_AGE)
         ).count(),

@@ -25,6 +25,7 @@ from django_docraptor.job_specs import (
     spec_from_keywords,
     validate_spec,
 )
+from django_docraptor.lifecycle import brake
 from django_docraptor.lifecycle.clients import client_for
 from django_docraptor.lifecycle.transitions import (
     mark_cancelled,
@@ -44,6 +45,7 @@ __all__ = [
     "enqueue_many",
     "enqueue_or_update",
     "expire",
+    "release",
     "render_now",
     "render_spec",
     "retry",
@@ -293,6 +295,20 @@ def resume_account(account: str) -> lifecycle.Resumed:
     result = lifecycle.resume(account)
     wakeups.notify_on_commit(Step.DISPATCH)
     return result
+
+
+def release(job: RenderJob, *, by: AnyUser | None = None) -> bool:
+    """Let a held job go: see ``DOCRAPTOR["MAX_PER_SOURCE"]``.
+
+    The documents of its object are counted from now on.
+
+    Returns:
+        Whether the job was held.
+    """
+    is_released = brake.release(job, _describe_actor(by))
+    if is_released:
+        wakeups.notify_on_commit(Step.SUBMIT)
+    return is_released
 
 
 def expire(job: RenderJob, *, by: AnyUser | None = None) -> bool:

@@ -28,6 +28,7 @@ Each arrow is a function of ``lifecycle.transitions``::
 """
 
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from enum import StrEnum
 
 from django.db.models import TextChoices
@@ -168,6 +169,8 @@ LEASE_SECONDS: Mapping[State, float] = {
     State.DOWNLOADING: 240,
 }
 STORE_LEASE_SECONDS: float = 900
+# The `due_at` of a held job: never.
+HELD_UNTIL = datetime(9000, 1, 1, tzinfo=UTC)
 
 # Seconds after which DocRaptor terminates an asynchronous document.
 MAX_RENDER_SECONDS: float = 600

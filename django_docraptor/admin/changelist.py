@@ -22,7 +22,7 @@ from django_docraptor.models import RenderJob
 
 # Rows that are counted and paginated. Filters and search reach older ones.
 MAX_COUNTED = 10_000
-# Maximum matches per key; only a status ID can match more than one job.
+# Maximum matches per key; only an idempotency key, of several accounts, matches more than one job.
 MAX_MATCHES = 50
 # Value of the document filter for jobs without a document.
 AD_HOC_VALUE = "-"
@@ -64,6 +64,22 @@ class JobChangeList(ChangeList):
     def is_truncated(self) -> bool:
         """Whether there may be more rows than are counted."""
         return self.result_count >= MAX_COUNTED
+
+
+class HeldFilter(admin.SimpleListFilter):
+    """Filter the jobs that wait until a person releases them."""
+
+    title = _("held")
+    parameter_name = "held"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, Any]]:
+        """Return the only choice beside all jobs."""
+        return [("1", _("held"))]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        """Return the held jobs."""
+        jobs: Any = queryset
+        return jobs.held() if self.value() else queryset
 
 
 class DocumentFilter(admin.SimpleListFilter):

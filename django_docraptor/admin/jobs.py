@@ -21,18 +21,19 @@ from django_docraptor.admin.changelist import (
     MAX_COUNTED,
     BoundedPaginator,
     DocumentFilter,
+    HeldFilter,
     JobChangeList,
     search_jobs,
 )
 from django_docraptor.admin.inputs import load_stored_input, may_read
-from django_docraptor.admin.operations import CANCEL, EXPIRE, RETRY, Operation, Plan
+from django_docraptor.admin.operations import CANCEL, EXPIRE, RELEASE, RETRY, Operation, Plan
 from django_docraptor.admin.sources import load_sources, source_link
 from django_docraptor.exceptions import DocRaptorError
 from django_docraptor.health import health_report, restrictions
 from django_docraptor.models import RenderJob
 from django_docraptor.states import State
 
-OPERATIONS = (RETRY, CANCEL, EXPIRE)
+OPERATIONS = (RETRY, RELEASE, CANCEL, EXPIRE)
 # Replaces the result fields for a hosted document.
 HOSTED_FIELDS = ("public_link", ("hosted_expires_at", "expired_at"), "number_of_pages")
 # Maximum number of history lines shown. A job with many callbacks may have more.
@@ -65,7 +66,7 @@ class RenderJobAdmin(JobModelAdmin):
         "time_taken",
         "created_at",
     ]
-    list_filter = ["state", "document_type", "test", DocumentFilter, "created_at"]
+    list_filter = ["state", HeldFilter, "document_type", "test", DocumentFilter, "created_at"]
     list_select_related = ["owner", "content_type"]
     list_per_page = 50
     show_full_result_count = False
@@ -78,7 +79,7 @@ class RenderJobAdmin(JobModelAdmin):
     search_help_text = _(
         "Search by exact ID, status ID or idempotency key, or by the beginning of the name."
     )
-    actions = ["retry_selected", "cancel_selected"]
+    actions = ["retry_selected", "release_selected", "cancel_selected"]
     view_on_site = False
     empty_value_display = display.EMPTY_VALUE
 
@@ -150,6 +151,10 @@ class RenderJobAdmin(JobModelAdmin):
         """Return whether the user may retry jobs, each of which may be billed."""
         return self._has_operation_permission(RETRY, request, obj)
 
+    def has_release_permission(self, request: HttpRequest, obj: RenderJob | None = None) -> bool:
+        """Return whether the user may release held jobs, each of which may be billed."""
+        return self._has_operation_permission(RELEASE, request, obj)
+
     def has_cancel_permission(self, request: HttpRequest, obj: RenderJob | None = None) -> bool:
         """Return whether the user may cancel jobs."""
         return self._has_operation_permission(CANCEL, request, obj)
@@ -179,9 +184,10 @@ class RenderJobAdmin(JobModelAdmin):
     def changelist_view(
         self, request: HttpRequest, extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
-        """Show the list below warnings about overdue jobs and paused accounts."""
+        """Show the list below warnings about overdue and held jobs and paused accounts."""
+        report = health_report()
         context = {
-            "lateness": health_report().lateness_problems(),
+            "lateness": [*report.lateness_problems(), *report.held_problems()],
             "restrictions": restrictions(),
             "max_counted": MAX_COUNTED,
         }
@@ -197,7 +203,9 @@ class RenderJobAdmin(JobModelAdmin):
         """Show the state, with the attempt and the error code or a download link below it."""
         attempt = _("attempt %(number)d") % {"number": job.attempt} if job.attempt else ""
         file = self.download_link(job) if job.state == State.COMPLETED else ""
-        return display.with_subtext(display.state_badge(job.state), attempt, job.error_code, file)
+        held = str(_("held: release it, or cancel it")) if job.held_at else ""
+        badge = display.state_badge(job.state)
+        return display.with_subtext(badge, attempt, held, job.error_code, file)
 
     @admin.display(description=_("state"))
     def state_badge(self, job: RenderJob) -> str:
@@ -322,6 +330,15 @@ class RenderJobAdmin(JobModelAdmin):
     ) -> HttpResponse:
         """Retry the failed jobs in the selection."""
         return self._confirm_selected(request, RETRY, queryset)
+
+    @admin.action(
+        permissions=["release"], description=_("Release selected %(verbose_name_plural)s")
+    )
+    def release_selected(
+        self, request: HttpRequest, queryset: models.QuerySet[RenderJob]
+    ) -> HttpResponse:
+        """Release the held jobs in the selection."""
+        return self._confirm_selected(request, RELEASE, queryset)
 
     @admin.action(permissions=["cancel"], description=_("Cancel selected %(verbose_name_plural)s"))
     def cancel_selected(

@@ -1,4 +1,4 @@
-"""Internal. The operations retry, cancel and expire: which jobs they apply to, and their effect.
+"""Internal. The operations on jobs: which jobs they apply to, and their effect.
 
 The shortcuts do the work. This module has the texts that the user confirms: what an operation means
 for the bill, and for access to a hosted document.
@@ -15,7 +15,7 @@ from django.utils.translation import gettext, ngettext, ngettext_lazy
 from django.utils.translation import gettext_lazy as _
 
 from django_docraptor.models import RenderJob
-from django_docraptor.shortcuts import cancel, expire, retry
+from django_docraptor.shortcuts import cancel, expire, release, retry
 from django_docraptor.states import State
 
 Text = Any  # a lazy translation or a str
@@ -115,6 +115,24 @@ EXPIRED = Outcome(
 )
 
 
+SENT_FREE = Outcome(
+    code="sent_free",
+    title=_("Free"),
+    text=_("Test documents are sent now, free of charge."),
+    style="success",
+)
+SENT = Outcome(
+    code="sent",
+    title=_("Billed"),
+    text=_(
+        "Each document is sent to DocRaptor and billed. It was held because many documents of the "
+        "same object were sent before. They are counted from now on."
+    ),
+    style="warning",
+    is_billed=True,
+)
+
+
 def retry_outcome(job: RenderJob) -> Outcome | None:
     """Return the outcome of retrying, or ``None`` if the job has not failed."""
     if job.state != State.FAILED:
@@ -137,6 +155,13 @@ def cancel_outcome(job: RenderJob) -> Outcome | None:
     if job.test:
         return CANCELLED_FREE
     return ALREADY_BILLED if job.state == State.DOWNLOADING else MAY_BE_BILLED
+
+
+def release_outcome(job: RenderJob) -> Outcome | None:
+    """Return the outcome of letting a job go, or ``None`` if it is not held."""
+    if job.state != State.PENDING or job.held_at is None:
+        return None
+    return SENT_FREE if job.test else SENT
 
 
 def expire_outcome(job: RenderJob) -> Outcome | None:
@@ -188,6 +213,19 @@ CANCEL = Operation(
         "%(count)d job was cancelled.", "%(count)d jobs were cancelled.", "count"
     ),
     empty_message=_("Nothing to cancel: only unfinished jobs can be cancelled."),
+)
+RELEASE = Operation(
+    name="release",
+    permission="django_docraptor.retry_renderjob",
+    get_outcome=release_outcome,
+    run=release,
+    label=_("Release…"),
+    title=_("Release %(what)s?"),
+    button=_("Yes, release"),
+    success_message=ngettext_lazy(
+        "%(count)d job was released.", "%(count)d jobs were released.", "count"
+    ),
+    empty_message=_("Nothing to release: only held jobs can be released."),
 )
 EXPIRE = Operation(
     name="expire",

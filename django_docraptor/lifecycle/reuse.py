@@ -18,7 +18,7 @@ from typing import Any
 
 from django.core.exceptions import ImproperlyConfigured, SuspiciousFileOperation
 from django.core.files import File
-from django.db.models import F, Q, Window
+from django.db.models import F, Window
 from django.db.models.functions import RowNumber
 from django.utils import timezone
 
@@ -29,6 +29,7 @@ from django_docraptor.lifecycle.postponement import postpone
 from django_docraptor.lifecycle.transitions import mark_reused, storage_name_for
 from django_docraptor.models import RenderInput, RenderJob, seconds_from_now
 from django_docraptor.models.clock import Now
+from django_docraptor.models.sources import same_sources
 from django_docraptor.payloads import DocumentRequest
 from django_docraptor.states import STORE_LEASE_SECONDS, EventKind, State
 
@@ -124,15 +125,12 @@ def may_reuse(job: RenderJob) -> bool:
 
 def _load_candidates(jobs: Iterable[RenderJob]) -> list[RenderJob]:
     """Return the recent jobs of the jobs' objects, newest first, by one query."""
-    of_sources = Q()
-    for document, content_type_id, object_id in {
-        (job.document, job.content_type_id, job.object_id) for job in jobs
-    }:
-        of_sources |= Q(document=document, content_type_id=content_type_id, object_id=object_id)
     latest_first = [F("created_at").desc(), F("finished_at").desc(), F("pk").desc()]
     source = [F("document"), F("content_type_id"), F("object_id")]
     rank = Window(RowNumber(), partition_by=source, order_by=latest_first)
-    rows = RenderJob.objects.filter(of_sources, hosted=False).exclude(state__in=WITHOUT_DOCUMENT)
+    rows = RenderJob.objects.filter(same_sources(jobs), hosted=False).exclude(
+        state__in=WITHOUT_DOCUMENT
+    )
     rows = rows.select_related("input").defer(*UNREAD_COLUMNS).annotate(database_now=Now())
     ranked = rows.annotate(rank=rank).filter(rank__lte=MAX_CANDIDATES)
     return list(ranked.order_by("rank"))

@@ -13,7 +13,7 @@ from django.utils.timezone import is_naive, make_aware
 
 from django_docraptor.models import Heartbeat, Pause, RenderEvent, RenderJob
 from django_docraptor.models.clock import Now, offset_minutes
-from django_docraptor.states import ACTIVE_STATES, State
+from django_docraptor.states import ACTIVE_STATES, HELD_UNTIL, State
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,7 +96,9 @@ def _schedule_query(using: str, _offset: int) -> tuple[tuple[str, ...], str, tup
     jobs, pending, downloading = RenderJob.objects, State.PENDING, State.DOWNLOADING
     times = {
         **{state.value: _nth_time(jobs.filter(state=state)) for state in sorted(ACTIVE_STATES)},
-        "next_pending_at": _nth_time(jobs.filter(state=pending, due_at__gt=Now())),
+        "next_pending_at": _nth_time(
+            jobs.filter(state=pending, due_at__gt=Now(), due_at__lt=HELD_UNTIL)
+        ),
         "third_download_at": _nth_time(jobs.filter(state=downloading), nth=3),
         "signal_due_at": _nth_time(
             RenderEvent.objects.filter(signal_due_at__isnull=False), "signal_due_at"

@@ -17,6 +17,7 @@ FINAL_KINDS = (
     EventKind.COMPLETED,
     EventKind.REUSED,
     EventKind.UNCHANGED,
+    EventKind.HELD,
     EventKind.FAILED,
     EventKind.CANCELLED,
 )

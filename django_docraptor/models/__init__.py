@@ -13,7 +13,7 @@ A project may use :class:`RenderJob` and read its ``events`` and ``input``; the 
 ``wakeups``     wake-ups that were sent and that no worker has received yet
 ``files``       files of deleted jobs
 ``commits``     run a function once after the current transaction
-``sources``     the primary key of a source as text
+``sources``     the primary key of a source as text; jobs of the same source
 ``clock``       times by the database's clock
 ``managers``    a manager that reads from the primary database
 ``columns``     a column that Django does not have

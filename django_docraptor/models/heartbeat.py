@@ -76,7 +76,7 @@ class Heartbeat(models.Model):
         Returns:
             Whether there was nothing to do; otherwise nothing was recorded.
         """
-        unfinished = RenderJob.objects.active()
+        unfinished = RenderJob.objects.running()
         unsent = RenderEvent.objects.filter(signal_due_at__isnull=False)
         files = DiscardedFile.objects.filter(due_at__lte=Now())
         is_idle = ~Exists(unfinished) & ~Exists(unsent) & ~Exists(files)

@@ -5,7 +5,7 @@ Knows nothing about transitions or events: a claim changes ``due_at``, never the
 
 import random
 import secrets
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Self
 
 from django.contrib.contenttypes.models import ContentType
@@ -20,6 +20,7 @@ from django_docraptor.models.sources import source_key
 from django_docraptor.states import (
     ACTIVE_STATES,
     CIRCUIT_THRESHOLD,
+    HELD_UNTIL,
     UNCONFIRMED_SLOT_SECONDS,
     State,
 )
@@ -62,6 +63,15 @@ class RenderJobQuerySet(models.QuerySet["RenderJob"]):
     def active(self) -> Self:
         """Return the jobs that are not in a final state."""
         return self.filter(state__in=ACTIVE_STATES)
+
+    def held(self) -> Self:
+        """Return the jobs that wait for a person, by the index of ``due_at``."""
+        far = HELD_UNTIL - timedelta(days=365_000)
+        return self.filter(state=State.PENDING, due_at__gt=far, held_at__isnull=False)
+
+    def running(self) -> Self:
+        """Return the unfinished jobs that do not wait for a person."""
+        return self.active().filter(held_at__isnull=True)
 
     def due(self) -> Self:
         """Return the jobs whose ``due_at`` has passed."""

@@ -11,7 +11,8 @@ from django.test.utils import CaptureQueriesContext
 
 from django_docraptor.admin import jobs
 from django_docraptor.models import RenderJob
-from django_docraptor.states import FINAL_STATES, ErrorCode, EventKind, State
+from django_docraptor.models.clock import Now
+from django_docraptor.states import FINAL_STATES, HELD_UNTIL, ErrorCode, EventKind, State
 from tests.support.admin_jobs import (
     CANCEL,
     LIST,
@@ -241,6 +242,53 @@ def test_cancel_of_a_finished_job_is_refused(client: Client, state: State) -> No
     response = client.post(job_url(job, "cancel"), follow=True)
     assert "only unfinished jobs can be cancelled" in response.content.decode()
     assert current_state(job) == state
+
+
+# Release
+
+
+def held_job(**columns: Any) -> Any:
+    """Return a held production job."""
+    return create_admin_job(State.PENDING, held_at=Now(), due_at=HELD_UNTIL, **columns)
+
+
+@pytest.mark.parametrize(("test", "code"), [(False, "sent"), (True, "sent_free")])
+def test_release_says_what_it_costs(client: Client, test: bool, code: str) -> None:
+    """The confirmation says that the job is billed, unless it is a test document."""
+    job = held_job(test=test)
+    response = client.get(job_url(job, "release"))
+    assert [group.outcome.code for group in response.context["plan"].groups] == [code]
+    assert response.context["plan"].billed_count == (0 if test else 1)
+
+
+def test_confirmed_release_releases_the_job(client: Client) -> None:
+    """After the confirmation the job is due, and its history names the user."""
+    job = held_job()
+    response = confirm(client, job_url(job, "release"))
+    assert "1 job was released." in response.content.decode()
+    assert RenderJob.objects.due().get() == job
+    assert job.events.get(kind=EventKind.RELEASED).message.startswith("by ")
+
+
+def test_held_jobs_are_listed_and_released_by_an_action(client: Client) -> None:
+    """The list has a filter for held jobs and says so; one action releases all of them."""
+    many, other = [held_job(), held_job()], create_admin_job(State.PENDING)
+    text = get_text(client, LIST, {"held": "1"})
+    assert "2 jobs are held" in text
+    assert "held: release it, or cancel it" in text
+    assert str(other.pk) not in text
+    chosen = [job.pk for job in (*many, other)]
+    response = confirm(client, LIST, action="release_selected", _selected_action=chosen)
+    assert "2 jobs were released." in response.content.decode()
+    assert not RenderJob.objects.held().exists()
+
+
+def test_release_of_a_waiting_job_is_refused(client: Client) -> None:
+    """There is no button for a job that is not held."""
+    job = create_admin_job(State.PENDING)
+    assert job_url(job, "release") not in get_text(client, job_url(job))
+    response = client.post(job_url(job, "release"), follow=True)
+    assert "only held jobs can be released" in response.content.decode()
 
 
 # Actions

@@ -1,6 +1,7 @@
 """The jobs' admin, as a browser sees it."""
 
 from typing import Any
+from uuid import uuid4
 
 from django.contrib.auth.models import Permission, User
 from django.test import Client
@@ -39,7 +40,7 @@ def create_admin_job(
 
 def failed_job(reason: ErrorCode = ErrorCode.RENDER_FAILED, **columns: Any) -> Any:
     """Return a failed production job."""
-    columns = {"attempt": 1, "status_id": "status", **columns}
+    columns = {"attempt": 1, "status_id": f"status-{uuid4()}", **columns}
     return create_admin_job(State.FAILED, error_code=reason, **columns)
 
 

@@ -26,7 +26,9 @@ class Command(BaseCommand):
         """Add the command's arguments."""
         parser.add_argument("--loop", action="store_true", help="repeat until interrupted")
         parser.add_argument(
-            "--until-idle", action="store_true", help="repeat until no job is unfinished"
+            "--until-idle",
+            action="store_true",
+            help="repeat until no job is unfinished, or all of those are held",
         )
         parser.add_argument(
             "--interval",
@@ -72,14 +74,14 @@ class Command(BaseCommand):
             if self.run_round(report) and options["until_idle"]:
                 return
             if stop is not None and time.monotonic() > stop:
-                unfinished = RenderJob.objects.active().count()
+                unfinished = RenderJob.objects.running().count()
                 raise CommandError(
                     f"Timed out after {timeout:g} s: {unfinished} jobs are unfinished."
                 )
             time.sleep(options["interval"])
 
     def run_round(self, report: LoopReport | None) -> bool:
-        """Run one round and return whether no job is unfinished.
+        """Run one round and return whether no job is unfinished, except those that are held.
 
         A database error ends the round, not the process.
         """
@@ -87,7 +89,7 @@ class Command(BaseCommand):
             if report:
                 report.begin_round()
             steps = self.run_once()
-            is_idle = not RenderJob.objects.active().exists()
+            is_idle = not RenderJob.objects.running().exists()
             if report:
                 report.end_round(is_stuck=not (steps or is_idle))
             return is_idle
