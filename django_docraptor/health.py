@@ -21,6 +21,7 @@ from django_docraptor.models import (
     seconds_from_now,
 )
 from django_docraptor.models.clock import Now
+from django_docraptor.models.querysets import IS_HELD
 from django_docraptor.states import ACTIVE_STATES, State
 
 # Minimum seconds between two heartbeats of the same kind from one process.
@@ -141,15 +142,17 @@ class HealthReport:
 
 def health_report() -> HealthReport:
     """Read the state of the queue and the engine from the database."""
-    held = RenderJob.objects.held().aggregate(count=Count("pk"), name=Min("name"))
     heartbeat, now = _read_heartbeat()
     counts = dict.fromkeys(sorted(ACTIVE_STATES), 0)
-    lag = 0.0
+    held, lag = 0, 0.0
     # `due_at` is filtered as well: otherwise SQLite groups all finished jobs, too.
     unfinished = RenderJob.objects.active().filter(due_at__isnull=False)
     rows = unfinished.values("state").order_by()
-    for row in rows.annotate(count=Count("pk"), first_due_at=Min("due_at")):
+    for row in rows.annotate(
+        count=Count("pk"), held=Count("pk", filter=IS_HELD), first_due_at=Min("due_at")
+    ):
         counts[State(row["state"])] = row["count"]
+        held += row["held"]
         if row["first_due_at"] < now:
             lag = max(lag, _lag(State(row["state"]), now))
     return HealthReport(
@@ -160,8 +163,8 @@ def health_report() -> HealthReport:
         seconds_since_worker=_seconds_since(heartbeat.worked_at, now),
         seconds_since_callback=_seconds_since(heartbeat.called_back_at, now),
         restricted_accounts=_restricted_accounts(),
-        held=held["count"],
-        held_name=held["name"] or "",
+        held=held,
+        held_name=RenderJob.objects.held().aggregate(name=Min("name"))["name"] if held else "",
         undeleted_files=DiscardedFile.objects.filter(
             discarded_at__lt=seconds_from_now(-MAX_FILE_AGE)
         ).count(),

@@ -39,6 +39,8 @@ SLOT_STATES = (State.SUBMITTING, State.UNCONFIRMED, State.QUEUED, State.WORKING)
 # States in which jobs wait while their account is paused. Not SUBMITTING: the outcome of a create
 # in progress must be recorded.
 PAUSABLE_STATES = ACTIVE_STATES - {State.SUBMITTING}
+# A job that waits for a person, by an index. Nothing else is due that late.
+IS_HELD = Q(state=State.PENDING, due_at__gt=HELD_UNTIL - timedelta(days=365_000))
 # Rows changed by one statement.
 POSTPONE_BATCH_SIZE = 1000
 
@@ -66,8 +68,7 @@ class RenderJobQuerySet(models.QuerySet["RenderJob"]):
 
     def held(self) -> Self:
         """Return the jobs that wait for a person, by the index of ``due_at``."""
-        far = HELD_UNTIL - timedelta(days=365_000)
-        return self.filter(state=State.PENDING, due_at__gt=far, held_at__isnull=False)
+        return self.filter(IS_HELD, held_at__isnull=False)
 
     def running(self) -> Self:
         """Return the unfinished jobs that do not wait for a person."""
