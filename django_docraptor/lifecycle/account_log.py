@@ -81,7 +81,7 @@ class AccountLog:
             DocRaptorError: it was not read as far as needed.
         """
         keyed = open_client(self.account)
-        self.entries, self._served = [], []
+        self.entries, self._served, self.own = [], [], {}
         keys: set[object] = set()
         for number in range(1, MAX_ENTRIES // size + 1):
             page = list_page(keyed, page=number, per_page=size)

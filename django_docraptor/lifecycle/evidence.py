@@ -6,6 +6,7 @@ for longer than any document takes by its own clock; ours is not listed, by a lo
 past it. docs/explanation/guarantees.md says what this assumes.
 """
 
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from django_docraptor.client import Timeouts
@@ -19,6 +20,14 @@ DAY = timedelta(days=1)
 # Elapsed times by two clocks may differ by this much.
 CLOCK_TOLERANCE = timedelta(minutes=5)
 MAX_WITNESSES = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class LaterAttempt:
+    """A listed attempt that was sent after another, with its age by DocRaptor's clock."""
+
+    attempt: OwnAttempt
+    age: timedelta
 
 
 def latest_arrival() -> timedelta:
@@ -53,13 +62,12 @@ def missing_evidence(job: RenderJob, log: AccountLog) -> str:
     later = later_attempt(job, log)
     if later is None:
         return "it lists no attempt that was certainly sent later"
-    tag, attempt = later
-    age = listed_age(log, tag)
-    if age > elapsed_since(attempt, job) + CLOCK_TOLERANCE:
+    elapsed = elapsed_since(later.attempt, job)
+    if not -CLOCK_TOLERANCE <= later.age <= elapsed + CLOCK_TOLERANCE:
         return "its times contradict the elapsed time"
-    if min(age, elapsed_since(attempt, job)) < settled_age():
+    if min(later.age, elapsed) < settled_age():
         return "the later attempts that it lists are too recent"
-    if count := count_unlisted(job, log, attempt):
+    if count := count_unlisted(job, log, later.attempt):
         return f"it does not list {count} other attempts that DocRaptor accepted"
     return ""
 
@@ -93,28 +101,22 @@ def sent_time(job: RenderJob, log: AccountLog) -> datetime | None:
     return log.served_at and log.served_at - timedelta(seconds=job.attempt_age)
 
 
-def later_attempt(job: RenderJob, log: AccountLog) -> tuple[str, OwnAttempt] | None:
+def later_attempt(job: RenderJob, log: AccountLog) -> LaterAttempt | None:
     """Return the oldest listed attempt of ours that was sent when this one had arrived, if at all.
 
     Its time by DocRaptor's clock is known.
     """
-    if job.sent_at is None:
+    if job.sent_at is None or log.served_at is None:
         return None
     arrived_at = job.sent_at + latest_arrival()
     later = [
-        (tag, attempt)
+        LaterAttempt(attempt, age=log.served_at - entry.created_at)
         for tag, attempt in log.own.items()
-        if attempt.sent_at >= arrived_at and listed_age(log, tag) >= timedelta()
+        if attempt.sent_at >= arrived_at
+        and (entry := log.find(tag)) is not None
+        and entry.created_at is not None
     ]
-    return max(later, key=lambda item: listed_age(log, item[0]), default=None)
-
-
-def listed_age(log: AccountLog, tag: str) -> timedelta:
-    """Return the age of a listed attempt by DocRaptor's clock; negative if it is not known."""
-    entry = log.find(tag)
-    if entry is None or entry.created_at is None or log.served_at is None:
-        return -DAY
-    return log.served_at - entry.created_at
+    return max(later, key=lambda found: found.age, default=None)
 
 
 def elapsed_since(attempt: OwnAttempt, job: RenderJob) -> timedelta:

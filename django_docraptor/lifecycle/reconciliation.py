@@ -187,7 +187,7 @@ def handle_doubt(job: RenderJob, log: AccountLog, missing: str) -> None:
     if is_over:
         fail_unconfirmed(job, reason)
     else:
-        check_later(job, log.error, log=log)
+        check_later(job, log.error, log=log, note=reason)
 
 
 def may_resubmit(job: RenderJob, *, is_outage: bool = False) -> bool:
@@ -215,7 +215,11 @@ def handle_unexpected_error(job: RenderJob, error: DocRaptorError) -> None:
 
 
 def check_later(
-    job: RenderJob, error: DocRaptorError | None = None, *, log: AccountLog | None = None
+    job: RenderJob,
+    error: DocRaptorError | None = None,
+    *,
+    log: AccountLog | None = None,
+    note: str = "",
 ) -> None:
     """Check the log again.
 
@@ -223,10 +227,12 @@ def check_later(
         job: an unconfirmed job.
         error: why the log was not read as far as needed.
         log: as far as it was read.
+        note: what people read meanwhile; "" leaves the last error.
     """
     delay = seconds_to_next_check(job, log)
     if error is None:
-        job.update_leased(**NO_FAILURES, lease_token="", due_at=seconds_from_now(delay))
+        errors = {"errors": note} if note else {}
+        job.update_leased(**NO_FAILURES, **errors, lease_token="", due_at=seconds_from_now(delay))
     elif is_old(job):
         postpone(job, error, delay=delay)
     else:
@@ -242,7 +248,7 @@ def seconds_to_next_check(job: RenderJob, log: AccountLog | None) -> float:
     if log is not None and log.error is None:
         later = later_attempt(job, log)
         if later is not None:
-            seconds = (settled_age() - elapsed_since(later[1], job)).total_seconds()
+            seconds = (settled_age() - elapsed_since(later.attempt, job)).total_seconds()
             delays.append(seconds + CLOCK_SECONDS)
         elif needs_probe(job, log):
             delays.append(PROBE_RETRY_SECONDS)

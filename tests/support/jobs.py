@@ -17,12 +17,11 @@ from django_docraptor.models import (
     RenderJob,
     seconds_from_now,
 )
-from django_docraptor.sandbox import Sandbox
 from django_docraptor.states import FINAL_STATES, POLLED_STATES, EventKind, State
 
 HTML = "<h1>Hello</h1>"
-# Sandboxes whose clocks follow the simulated time, each with its `clock_offset`.
-sandbox_offsets: dict[Sandbox, float] = {}
+# Sandboxes, and servers like them, whose clocks follow the simulated time: their `clock_offset`.
+sandbox_offsets: dict[Any, float] = {}
 # A fixture that makes a job.
 MakeJob = Callable[[], RenderJob]
 
