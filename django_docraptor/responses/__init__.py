@@ -7,6 +7,7 @@ time out with unknown outcome and cost.
 
 from django_docraptor.responses.documents import DEFAULT_WAIT_SECONDS, document_response
 from django_docraptor.responses.files import CONTENT_TYPES, DocumentResponse, download_response
+from django_docraptor.responses.json_clients import errors_as_json, state_response, wants_json
 from django_docraptor.responses.permissions import may_download
 
 __all__ = [
@@ -15,5 +16,8 @@ __all__ = [
     "DocumentResponse",
     "document_response",
     "download_response",
+    "errors_as_json",
     "may_download",
+    "state_response",
+    "wants_json",
 ]

@@ -13,6 +13,7 @@ from django_docraptor.job_specs import JobSpec
 from django_docraptor.models import RenderJob
 from django_docraptor.responses.files import download_response
 from django_docraptor.responses.idempotency import with_idempotency_key
+from django_docraptor.responses.json_clients import state_response, wants_json
 from django_docraptor.responses.permissions import may_download
 from django_docraptor.responses.return_urls import referring_page
 from django_docraptor.shortcuts import enqueue_many
@@ -32,6 +33,9 @@ def document_response(
     return_url: str = "",
 ) -> HttpResponseBase:
     """Return the document if it is ready soon, or else a redirect to its status page.
+
+    A client that asks for JSON, or sends a token, gets the state instead of the redirect: 202 while
+    the document is unfinished. It asks again until it gets the file.
 
     The content is the idempotency key, so the same request by the same user is billed once:
     reloading, double clicks and prefetching cost nothing.
@@ -59,6 +63,8 @@ def document_response(
     job = _wait_briefly(job, wait)
     if job.state == State.COMPLETED:
         return download_response(job, as_attachment=as_attachment)
+    if wants_json(request):
+        return state_response(request, job)
     return _redirect_to_status(job, as_attachment, return_url or referring_page(request))
 
 

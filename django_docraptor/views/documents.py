@@ -2,11 +2,12 @@
 
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from django.contrib.auth.decorators import login_not_required
 from django.contrib.auth.mixins import LoginRequiredMixin
 from django.core.exceptions import ImproperlyConfigured, PermissionDenied
 from django.db import transaction
 from django.db.models import Model
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.utils.decorators import method_decorator
 from django.views.decorators.cache import never_cache
 from django.views.generic import View
@@ -14,7 +15,12 @@ from django.views.generic.detail import SingleObjectMixin
 
 from django_docraptor.documents import Document
 from django_docraptor.job_specs import JobSpec
-from django_docraptor.responses import DEFAULT_WAIT_SECONDS, document_response
+from django_docraptor.responses import (
+    DEFAULT_WAIT_SECONDS,
+    document_response,
+    errors_as_json,
+    wants_json,
+)
 from django_docraptor.responses.permissions import has_permission
 
 if TYPE_CHECKING:
@@ -30,7 +36,11 @@ PREVIEW_POLICY = (
 )
 
 
-@method_decorator([never_cache, transaction.non_atomic_requests], name="dispatch")
+# The mixin itself requires a login, and answers those who want JSON with JSON.
+@method_decorator(
+    [login_not_required, never_cache, transaction.non_atomic_requests, errors_as_json],
+    name="dispatch",
+)
 class DocumentMixin(LoginRequiredMixin, AnyView):
     """Make a single-object view, such as a ``DetailView``, return a document.
 
@@ -49,6 +59,16 @@ class DocumentMixin(LoginRequiredMixin, AnyView):
     wait = DEFAULT_WAIT_SECONDS
     #: Permission that staff need to preview the HTML.
     preview_permission = "django_docraptor.view_renderjob"
+
+    def handle_no_permission(self) -> HttpResponseRedirect:
+        """Send anonymous users to the login page; refuse those who want JSON.
+
+        Raises:
+            PermissionDenied: the client wants JSON, or the view raises instead of redirecting.
+        """
+        if wants_json(self.request):
+            raise PermissionDenied
+        return super().handle_no_permission()
 
     def get_source(self) -> Model | None:
         """Return the source: the view's ``get_object()``.
