@@ -1,7 +1,8 @@
-"""Shorten the app's waiting times in every process of the site."""
+"""Shorten the app's waiting times, and break writes, in every process of the site."""
 
 from django.apps import AppConfig
 
+from tests.chaos import database_faults
 from tests.chaos.time_scale import scale_engine
 
 
@@ -12,5 +13,6 @@ class ChaosConfig(AppConfig):
     label = "chaos"
 
     def ready(self) -> None:
-        """Scale the constants once the models are loaded."""
+        """Scale the constants once the models are loaded, and break some of the writes."""
         scale_engine()
+        database_faults.install()

@@ -14,11 +14,17 @@ from pathlib import Path
 from typing import Any
 
 from django_docraptor.sandbox.ledger import Ledger, LedgerEntry
-from django_docraptor.states import ErrorCode, EventKind, State
+from django_docraptor.states import ACTIVE_STATES, ErrorCode, EventKind, State
+from tests.chaos.accounts import LOCKED_ACCOUNT, LOCKED_JOBS
 from tests.chaos.site import Site
 from tests.support.documents import is_intact
 
-COLUMNS = ("id", "name", "state", "attempt", "file", "file_size", "sha256", "error_code", "errors")
+COLUMNS = (
+    *("id", "name", "state", "attempt", "file", "file_size", "sha256", "error_code", "errors"),
+    "account",
+)
+# Free test documents with which the engine dates DocRaptor's log.
+PROBE_TAG = "probe"
 # Failures explained by an injected fault; any other failure is a lost document.
 EXPECTED_FAILURES = (
     ErrorCode.RENDER_FAILED,
@@ -49,7 +55,10 @@ class Verdict:
     failed: Counter[str] = field(default_factory=Counter)
     # Failed jobs that DocRaptor has accepted, without proof for the site: left for a person.
     unconfirmed: int = 0
+    # Jobs of the account whose key is wrong: they wait, and nothing else.
+    waiting: int = 0
     accepted: int = 0
+    probes: int = 0
     billed: int = 0
     allowed_resubmits: int = 0
     duplicates: int = 0
@@ -92,6 +101,7 @@ class Audit:
         self.verdict = Verdict(
             jobs=len(self.names),
             accepted=len(self.ledger.entries),
+            probes=len(self.ledger.accepted(PROBE_TAG)),
             billed=len(self.ledger.billed()),
         )
 
@@ -106,7 +116,11 @@ class Audit:
             entries[entry.tag.partition(":")[0]].append(entry)
         for job in jobs:
             self._check_job(job, entries[job["id"]], events[job["id"]])
+        self._check_unknown_documents(entries, {job["id"] for job in jobs})
         self._check_missing_jobs(Counter(job["name"] for job in jobs))
+        if self.verdict.waiting != LOCKED_JOBS:
+            self.verdict.lost += 1
+            self.verdict.problems.append(f"{self.verdict.waiting} of {LOCKED_JOBS} jobs wait")
         files = {job["file"] for job in jobs}
         self.verdict.orphaned_files = count_orphaned_files(self.site.scratch, files)
         return self.verdict
@@ -133,10 +147,22 @@ class Audit:
                 self.verdict.lost += 1
                 self.verdict.problems.append(f"lost: {name} has {rows[name]} rows")
 
+    def _check_unknown_documents(
+        self, entries: Mapping[str, list[LedgerEntry]], jobs: set[str]
+    ) -> None:
+        """Count billed documents that belong to no job, and probes that are billed."""
+        for owner, found in entries.items():
+            billed = [entry for entry in found if entry.billed]
+            if owner not in jobs and billed:
+                self.verdict.duplicates += len(billed)
+                self.verdict.problems.append(f"billed without a job: {[e.tag for e in billed]}")
+
     def _check_job(
         self, job: dict[str, Any], entries: list[LedgerEntry], events: list[Any]
     ) -> None:
-        problems = [*self._check_creates(entries, events), *self._check_outcome(job, entries)]
+        is_locked = job["account"] == LOCKED_ACCOUNT
+        check = self._check_locked if is_locked else self._check_outcome
+        problems = [*self._check_creates(entries, events), *check(job, entries)]
         if problems:
             history = [f"    {' | '.join(map(str, event))}" for event in events]
             ledger = [f"    accepted {entry.as_json()}" for entry in entries]
@@ -159,6 +185,14 @@ class Audit:
             else:
                 self.verdict.duplicates += 1
                 yield f"duplicate: attempts {earlier} and {later} were accepted"
+
+    def _check_locked(self, job: dict[str, Any], entries: list[LedgerEntry]) -> Iterable[str]:
+        """Yield what is wrong with a job whose key is wrong: it must wait, never be sent."""
+        if job["state"] in ACTIVE_STATES and not entries:
+            self.verdict.waiting += 1
+        else:
+            self.verdict.lost += 1
+            yield f"not waiting for a key: {job['error_code'] or job['state']}"
 
     def _check_outcome(self, job: dict[str, Any], entries: list[LedgerEntry]) -> Iterable[str]:
         verdict, state, code = self.verdict, job["state"], job["error_code"]
@@ -265,6 +299,7 @@ def format_table(verdict: Verdict, events: Mapping[str, int], triggered: Mapping
         ("  completed", verdict.completed, ""),
         ("  failed, by error code", verdict.failed.total(), failed),
         ("  left for a person", verdict.unconfirmed, "accepted, but not provable"),
+        ("waiting for a valid key", verdict.waiting, "of another account"),
         ("kills", sum(n for name, n in events.items() if "kill" in name or "TERM" in name), ""),
         *[(f"  {name}", number, "") for name, number in sorted(events.items())],
         ("faults", sum(triggered.values()), ""),
@@ -276,7 +311,7 @@ def format_table(verdict: Verdict, events: Mapping[str, int], triggered: Mapping
             )
             for call, faults in calls.items()
         ],
-        ("creates accepted", verdict.accepted, ""),
+        ("creates accepted", verdict.accepted, f"{verdict.probes} probes, which are free"),
         ("billed creates", verdict.billed, f"{verdict.allowed_resubmits} second attempts allowed"),
         ("duplicates", verdict.duplicates, ""),
         ("stuck", verdict.stuck, ""),

@@ -1,6 +1,10 @@
-"""Inject random faults into the site's processes, broker and database, from one seed."""
+"""Inject random faults into the site's processes, broker and database, from one seed.
+
+Once in a run, DocRaptor has an outage.
+"""
 
 import heapq
+import math
 import os
 import random
 import signal
@@ -17,7 +21,8 @@ import redis
 from django_docraptor.sandbox.remote import RemoteSandboxError
 from django_docraptor.states import LEASE_SECONDS, State
 from tests.chaos import SPEED
-from tests.chaos.site import API_KEY, Site
+from tests.chaos.accounts import API_KEY
+from tests.chaos.site import Site
 from tests.support.breakable_brokers import restart
 from tests.support.processes import ManagedProcess
 
@@ -35,6 +40,7 @@ FAULT_WEIGHTS = {
     "broker flushed": 1.5,
     "broker killed": 0.7,
     "database connections terminated": 3.0,
+    "database restarted": 1.0,
     "web server killed": 1.0,
     "beat killed": 0.5,
     "DocRaptor frozen": 1.0,
@@ -52,6 +58,8 @@ LONG_FREEZE_SECONDS = (
 CONNECTION_QUERIES = 10
 # Seconds that a worker has to stop after SIGTERM.
 STOP_TIMEOUT_SECONDS = 10.0
+# When the outage begins, as shares of the time with faults.
+OUTAGE_START_SHARES = (0.2, 0.5)
 EXPECTED_ERRORS = (
     OSError,
     RemoteSandboxError,
@@ -65,9 +73,11 @@ EXPECTED_ERRORS = (
 class FaultInjector:
     """Inject one fault after another and undo each after a while. Call `step` often."""
 
-    def __init__(self, site: Site, rng: random.Random) -> None:
+    def __init__(self, site: Site, rng: random.Random, seconds: float) -> None:
         self.site = site
         self.rng = rng
+        # One outage, so that there is time for the documents before and after it.
+        self._outage = time.monotonic() + rng.uniform(*OUTAGE_START_SHARES) * seconds
         self.events: Counter[str] = Counter()
         self.restarts = 0
         self._frozen: set[ManagedProcess] = set()
@@ -85,6 +95,7 @@ class FaultInjector:
             "broker flushed": self._flush,
             "broker killed": self._restart_broker,
             "database connections terminated": self._terminate_connections,
+            "database restarted": self._restart_database,
             "web server killed": lambda: self._kill(site.web),
             "beat killed": lambda: self._kill(site.beat),
             "DocRaptor frozen": lambda: self._freeze(site.sandbox, self.rng.uniform(0.5, 3)),
@@ -97,6 +108,9 @@ class FaultInjector:
         while self._scheduled_undos and self._scheduled_undos[0][0] <= now:
             self._attempt(heapq.heappop(self._scheduled_undos)[2])
         self.restarts += self.site.keep_alive()
+        if now >= self._outage and self._attempt(self.site.start_outage):
+            self.events["outage of ten hours"] += 1
+            self._outage = math.inf
         if now >= self._next:
             self._next = now + self.rng.expovariate(1 / MEAN_INTERVAL_SECONDS)
             self._inject_random_fault()
@@ -203,6 +217,12 @@ class FaultInjector:
 
     def _restart_broker(self) -> bool:
         restart(self.site.broker)
+        return True
+
+    def _restart_database(self) -> bool:
+        if self.site.postgresql is None:
+            return False
+        self.site.postgresql.restart()
         return True
 
     def _terminate_connections(self) -> bool:

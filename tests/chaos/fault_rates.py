@@ -1,4 +1,4 @@
-"""The faults of the sandbox and the storage, and their rates.
+"""The faults of the sandbox, the storage and the database, and their rates.
 
 A kind is ``call.fault``; its rate is the share of the calls that it affects. ``_accepted`` means
 that the call took effect and only its response was broken.
@@ -7,19 +7,34 @@ that the call took effect and only its response was broken.
 from collections.abc import Mapping
 from typing import Any
 
+from django_docraptor.sandbox import recorded
 from django_docraptor.sandbox.faults import Fault
-from tests.chaos.time_scale import DEADLINE
+from tests.chaos.time_scale import DEADLINE, OUTAGE_SECONDS
 
 # Longer than the app waits for a response.
 HANG_SECONDS = 3.0
 # Longer than DocRaptor's limit for a document, 600 s divided by SPEED.
 TOO_SLOW_SECONDS = DEADLINE * 1.5
 BOMB_BYTES = 8 * 1024 * 1024
+# Between two bytes: each comes before a read timeout, all of them take longer than a call may.
+DRIP_SECONDS = 0.2
+# A log line as heavy as those of long documents.
+LOG_LINE_BYTES = 64 * 1024
+# After which the log shows a document: less than the time after which it proves something.
+LOG_DELAY_SECONDS = 6.0
+# For which a finished file is refused.
+REFUSAL_SECONDS = 3.0
+BUSY = recorded.TOO_MANY_REQUESTS
 
 Plan = Mapping[str, tuple[float, Mapping[str, Any]]]
 
 CREATE: Plan = {
-    "busy": (0.03, {"action": "status", "status_code": 403, "reason": "Too many documents."}),
+    "busy": (0.03, {"action": "status", "status_code": 403, "reason": BUSY}),
+    "blocked": (0.01, {"action": "status", "status_code": 403, "body": "cdn"}),
+    "not_queued": (
+        0.005,
+        {"action": "status", "status_code": 400, "reason": recorded.QUEUEING_ERROR},
+    ),
     "limited": (0.01, {"action": "status", "status_code": 429, "retry_after": 1}),
     "invalid": (0.005, {"action": "status", "status_code": 422, "reason": "Name can't be blank"}),
     "reset": (0.01, {"action": "reset"}),
@@ -43,6 +58,10 @@ CREATE: Plan = {
     "no_id": (0.005, {"action": "no_id"}),
     "callback_first": (0.03, {"action": "callback_first"}),
     "slow": (0.03, {"action": "slow", "seconds": 1.0}),
+    "drip": (0.01, {"action": "drip", "seconds": DRIP_SECONDS}),
+    "drip_headers": (0.01, {"action": "drip_headers", "seconds": DRIP_SECONDS}),
+    "empty": (0.005, {"action": "empty"}),
+    "same_id": (0.002, {"action": "same_id"}),
 }
 STATUS: Plan = {
     "reset": (0.02, {"action": "reset"}),
@@ -53,6 +72,11 @@ STATUS: Plan = {
     "html": (0.01, {"action": "html"}),
     "cut": (0.01, {"action": "cut"}),
     "unknown_state": (0.02, {"action": "unknown_state"}),
+    "blocked": (0.01, {"action": "status", "status_code": 403, "body": "cdn"}),
+    "drip": (0.01, {"action": "drip", "seconds": DRIP_SECONDS}),
+    "drip_headers": (0.01, {"action": "drip_headers", "seconds": DRIP_SECONDS}),
+    "empty": (0.005, {"action": "empty"}),
+    "no_download_id": (0.05, {"action": "no_download_id"}),
 }
 DOWNLOAD: Plan = {
     "reset": (0.01, {"action": "reset"}),
@@ -66,7 +90,17 @@ DOWNLOAD: Plan = {
     "empty": (0.01, {"action": "empty"}),
     "bomb": (0.005, {"action": "bomb", "size_bytes": BOMB_BYTES}),
     "endless": (0.002, {"action": "endless"}),
-    "drip": (0.005, {"action": "drip", "seconds": 0.2}),
+    "drip": (0.01, {"action": "drip", "seconds": DRIP_SECONDS}),
+    "drip_headers": (0.01, {"action": "drip_headers", "seconds": DRIP_SECONDS}),
+    "not_yet_400": (0.03, {"action": "not_yet", "seconds": REFUSAL_SECONDS}),
+    "not_yet_403": (
+        0.02,
+        {"action": "not_yet", "seconds": REFUSAL_SECONDS, "status_code": 403},
+    ),
+    "not_yet_404": (
+        0.02,
+        {"action": "not_yet", "seconds": REFUSAL_SECONDS, "status_code": 404},
+    ),
     "wrong_type": (0.01, {"action": "wrong_type"}),
 }
 LOGS: Plan = {
@@ -74,7 +108,14 @@ LOGS: Plan = {
     "hung": (0.01, {"action": "hang", "seconds": HANG_SECONDS}),
     "500": (0.02, {"action": "status", "status_code": 500}),
     "cut": (0.01, {"action": "cut"}),
+    "drip": (0.01, {"action": "drip", "seconds": DRIP_SECONDS}),
+    "drip_headers": (0.01, {"action": "drip_headers", "seconds": DRIP_SECONDS}),
     "omit": (0.02, {"action": "omit"}),
+    "late": (0.3, {"action": "late", "seconds": LOG_DELAY_SECONDS}),
+    "patchy": (0.05, {"action": "patchy", "share": 0.3}),
+    "misread_empty": (0.01, {"action": "misread", "window": "empty"}),
+    "heavy": (0.2, {"action": "heavy", "size_bytes": LOG_LINE_BYTES}),
+    "shift": (0.02, {"action": "shift", "offset": -1}),
 }
 CALLBACK: Plan = {
     "drop": (0.1, {"action": "drop"}),
@@ -88,7 +129,19 @@ RENDER: Plan = {
     "too_slow": (0.003, {"action": "slow", "seconds": TOO_SLOW_SECONDS}),
     "stall": (0.002, {"action": "stall"}),
 }
-STORAGE: Mapping[str, float] = {"fail": 0.02, "fail_after_save": 0.01}
+STORAGE: Mapping[str, float] = {
+    "fail": 0.02,
+    "fail_after_save": 0.01,
+    "killed": 0.01,
+    "killed_after_save": 0.01,
+}
+DATABASE: Mapping[str, float] = {
+    "refused": 0.004,
+    "cut": 0.002,
+    "cut_after_write": 0.002,
+    "commit_answer_lost": 0.002,
+}
+SITE: Mapping[str, Mapping[str, float]] = {"storage": STORAGE, "database": DATABASE}
 PLANS: Mapping[str, Plan] = {
     "create": CREATE,
     "status": STATUS,
@@ -108,7 +161,9 @@ def default_rates() -> dict[str, float]:
     rates = {
         f"{call}.{fault}": rate for call, plan in PLANS.items() for fault, (rate, _) in plan.items()
     }
-    return rates | {f"storage.{fault}": rate for fault, rate in STORAGE.items()}
+    return rates | {
+        f"{part}.{fault}": rate for part, plan in SITE.items() for fault, rate in plan.items()
+    }
 
 
 def parse_rates(text: str) -> dict[str, float]:
@@ -161,3 +216,17 @@ def sandbox_faults(rates: Mapping[str, float], url: str) -> list[tuple[str, Faul
                     (f"{call}.{fault}", Fault(on=call, rate=rate, **details, **location))
                 )
     return planned
+
+
+def outage_faults(url: str) -> list[tuple[str, Fault]]:
+    """Return the faults of an outage: no call works, and some do not even get an answer.
+
+    Args:
+        url: the sandbox's URL.
+    """
+    unavailable = {"action": "status", "status_code": 503, "body": "cdn"}
+    return [
+        (f"outage.{call}", Fault(on=call, rate=rate, lasts=OUTAGE_SECONDS, **details))
+        for rate, details in ((0.3, {"action": "reset"}), (1.0, unavailable))
+        for call in ("create", "status", "download", "logs")
+    ]

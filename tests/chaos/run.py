@@ -5,6 +5,7 @@ import sys
 import time
 from typing import Any
 
+from tests.chaos.accounts import LOCKED_ACCOUNT
 from tests.chaos.audit import Audit, BaselineAudit, Verdict
 from tests.chaos.fault_injection import EXPECTED_ERRORS, FaultInjector
 from tests.chaos.site import Site
@@ -19,7 +20,8 @@ SHUTDOWN_SECONDS = 15.0
 DRAIN_SECONDS = 75.0
 PROGRESS_INTERVAL = 10.0
 COUNT_UNFINISHED = {
-    False: "SELECT COUNT(*) FROM django_docraptor_renderjob WHERE due_at IS NOT NULL",
+    False: "SELECT COUNT(*) FROM django_docraptor_renderjob WHERE due_at IS NOT NULL "
+    f"AND account <> '{LOCKED_ACCOUNT}'",
     True: "SELECT COUNT(*) FROM baseline_document WHERE file = '' AND error = ''",
 }
 
@@ -36,9 +38,10 @@ class ChaosRun:
         self.site = site
         self.options = site.options
         self.started = started
-        self.injector = FaultInjector(site, random.Random(self.options.seed))
         seconds = self.options.seconds
         self.chaos_seconds = min(CHAOS_SHARE * seconds, seconds - SHUTDOWN_SECONDS - DRAIN_SECONDS)
+        rng = random.Random(self.options.seed)
+        self.injector = FaultInjector(site, rng, self.chaos_seconds)
         self.customers = Customers(site, REQUEST_SHARE * self.chaos_seconds)
         self.operator = Operator(site)
         self._last_progress = 0.0
@@ -121,5 +124,7 @@ class ChaosRun:
             "restarts": self.injector.restarts,
             "repeated_requests": self.customers.repeated_requests,
             "retried_by_operator": dict(self.operator.retried),
+            "clock_offset": self.site.clock_offset,
+            "private_database": self.site.postgresql is not None,
             "elapsed_seconds": round(self.elapsed, 1),
         }

@@ -4,7 +4,8 @@ import json
 import os
 from pathlib import Path
 
-from tests.chaos.time_scale import DEADLINE, POLL, VISIBILITY_TIMEOUT, scale_states
+from tests.chaos.accounts import get_api_key
+from tests.chaos.time_scale import DEADLINE, POLL, RETRY_FOR, VISIBILITY_TIMEOUT, scale_states
 from tests.settings import *  # noqa: F403
 from tests.settings import DATABASES, INSTALLED_APPS
 
@@ -26,12 +27,14 @@ STORAGES = {
     for alias in ("default", "docraptor")
 } | {"staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"}}
 if "mysql" in DATABASES["default"]["ENGINE"]:
-    DATABASES["default"]["OPTIONS"] = {"connect_timeout": 5}
+    # Beside the session's time zone: this MariaDB is in local time.
+    DATABASES["default"]["OPTIONS"] |= {"connect_timeout": 5}  # type: ignore[operator]
+DATABASES["default"]["PORT"] = os.environ.get("CHAOS_DATABASE_PORT", "")
 
 # The sandbox calls back over plain HTTP on this machine.
 SILENCED_SYSTEM_CHECKS = ["django_docraptor.E005"]
 DOCRAPTOR = {
-    "API_KEY": "chaos",
+    "API_KEY": get_api_key,
     "TEST_MODE": False,
     "BASE_URL": SANDBOX,
     "CALLBACK_BASE_URL": os.environ.get("CHAOS_SITE_URL", ""),
@@ -43,6 +46,7 @@ DOCRAPTOR = {
         "total": 4,
     },
     "DEADLINE": DEADLINE,
+    "RETRY_FOR": RETRY_FOR,
     "POLL": POLL,
     "SPOOL_DIR": SCRATCH / "spool",
     "MAX_DOCUMENT_BYTES": 2 * 1024 * 1024,
@@ -72,6 +76,8 @@ CELERY_BEAT_SCHEDULE = (
 )
 # Shares of the saves that fail, before the file is written and after.
 STORAGE_FAILURE_RATES = json.loads(os.environ.get("CHAOS_STORAGE_FAILURE_RATES", "{}"))
+# Shares of the writes, and of the commits, that fail.
+DATABASE_FAILURE_RATES = json.loads(os.environ.get("CHAOS_DATABASE_FAILURE_RATES", "{}"))
 
 LOGGING = {
     "version": 1,

@@ -15,20 +15,24 @@ from types import TracebackType
 from typing import Any, Self
 from urllib.request import ProxyHandler, Request, build_opener
 
+from django_docraptor.sandbox.faults import Fault
 from django_docraptor.sandbox.remote import RemoteSandbox
-from tests.chaos import SPEED, storage
-from tests.chaos.fault_rates import sandbox_faults
+from tests.chaos import SPEED, injected
+from tests.chaos.accounts import API_KEY
+from tests.chaos.fault_rates import SITE, outage_faults, sandbox_faults
 from tests.support.breakable_brokers import BROKERS
 from tests.support.databases import Database
+from tests.support.private_postgresql import PrivatePostgresql, is_available
 from tests.support.processes import ManagedProcess, free_port, python_module
 
 # Children of a worker, by whether it runs the baseline: the baseline task occupies its process
 # while it waits, so it gets more processes.
 WORKER_CHILDREN = {False: 2, True: 6}
-API_KEY = "chaos"
 # Render time of a document, and DocRaptor's limit for it (600 s divided by SPEED).
 RENDER_SECONDS, MAX_RENDER_SECONDS = 0.5, 600 / SPEED
 QUIET_WORKER_OPTIONS = ["--without-gossip", "--without-mingle", "--without-heartbeat"]
+# Between DocRaptor and the database: none, a sloppy clock, a time zone mistaken.
+CLOCK_OFFSETS = (0.0, 40.0, -40.0, 7200.0, -7200.0)
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
@@ -53,7 +57,13 @@ class Site:
     def __init__(self, options: RunOptions) -> None:
         self.options = options
         self.scratch = Path(tempfile.mkdtemp(prefix="docraptor-chaos-"))
-        self.database = Database(options.database, self.scratch)
+        self.postgresql = (
+            PrivatePostgresql(self.scratch)
+            if options.database == "postgresql" and is_available()
+            else None
+        )
+        port = self.postgresql.port if self.postgresql else None
+        self.database = Database(options.database, self.scratch, port)
         self.broker = BROKERS[options.broker](self.scratch)
         self.triggered: dict[str, int] = {}
         self.fault_kinds: list[str] = []
@@ -80,17 +90,27 @@ class Site:
         self.close()
 
     def _build(self) -> None:
+        if self.postgresql:
+            self.postgresql.start()
         self.database.create()
         self.broker.start()
         self.sandbox = self._process("sandbox", self._sandbox_command())
         self.sandbox.start()
         self.control = RemoteSandbox(self.sandbox.wait_for_output("listening on").split()[-1])
         self.control.change_settings(
-            list_unfinished=False, asynchronous_limit=MAX_RENDER_SECONDS, api_key=API_KEY
+            list_unfinished=False,
+            asynchronous_limit=MAX_RENDER_SECONDS,
+            api_key=API_KEY,
+            clock_offset=self.clock_offset,
         )
         self.port = free_port()
         self.migrate()
         self._start_site()
+
+    @property
+    def clock_offset(self) -> float:
+        """Seconds by which DocRaptor's clock is ahead of the database's, by the run's seed."""
+        return CLOCK_OFFSETS[self.options.seed % len(CLOCK_OFFSETS)]
 
     def _sandbox_command(self) -> list[str]:
         options = ["--port", "0", "--renderer", "canned", "--delay", str(RENDER_SECONDS)]
@@ -135,9 +155,12 @@ class Site:
             "CHAOS_SANDBOX_URL": self.control.url if hasattr(self, "control") else "",
             "CHAOS_SITE_URL": url,
             "CHAOS_BASELINE": "1" if self.options.baseline else "",
-            "CHAOS_STORAGE_FAILURE_RATES": json.dumps(
-                {kind: rate for kind, rate in rates.items() if kind.startswith("storage.")}
-            ),
+            "CHAOS_DATABASE_PORT": str(self.database.port or ""),
+        } | {
+            f"CHAOS_{part.upper()}_FAILURE_RATES": json.dumps(
+                {kind: rate for kind, rate in rates.items() if kind.startswith(f"{part}.")}
+            )
+            for part in SITE
         }
 
     def migrate(self) -> None:
@@ -154,17 +177,25 @@ class Site:
     def start_faults(self) -> None:
         """Plan the sandbox's faults."""
         planned = sandbox_faults(self.options.rates, self.control.url)
-        self.fault_kinds = [kind for kind, _ in planned]
+        self._plan(planned)
+
+    def _plan(self, planned: list[tuple[str, Fault]]) -> None:
         self.control.add_fault(*(fault for _, fault in planned))
+        self.fault_kinds += [kind for kind, _ in planned]
+
+    def start_outage(self) -> None:
+        """Let DocRaptor fail every call for some hours, on the run's time scale."""
+        self._plan(outage_faults(self.control.url))
 
     def stop_faults(self) -> None:
         """Stop all faults in the sandbox and the storage, and count those that were triggered."""
         counts = [int(str(fault["triggered"])) for fault in self.control.faults]
-        self.triggered = dict(zip(self.fault_kinds, counts, strict=True))
+        for kind, number in zip(self.fault_kinds, counts, strict=True):
+            self.triggered[kind] = self.triggered.get(kind, 0) + number
         self.control.clear_faults()
         self.control.change_settings(api_key=API_KEY)
-        (self.scratch / storage.NO_MORE_FAULTS).touch()
-        log = self.scratch / storage.LOG
+        (self.scratch / injected.NO_MORE_FAULTS).touch()
+        log = self.scratch / injected.LOG
         for kind in log.read_text().splitlines() if log.exists() else []:
             self.triggered[kind] = self.triggered.get(kind, 0) + 1
 
@@ -215,7 +246,10 @@ class Site:
         with contextlib.ExitStack() as stack:
             if not self.options.keep:
                 stack.callback(shutil.rmtree, self.scratch, ignore_errors=True)
-            stack.callback(self.database.drop)
+            if self.postgresql:
+                stack.callback(self.postgresql.stop)
+            else:
+                stack.callback(self.database.drop)
             stack.callback(self.broker.stop)
             for process in self.processes:
                 stack.callback(process.kill_all)

@@ -32,6 +32,10 @@ MODULE_CONSTANTS = (
 # the sandbox can bear.
 DEADLINE = 660 / SPEED
 POLL = {"floor": 0.3, "ceiling": 60 / SPEED, "fraction": 0.2}
+# The outage (fault_rates) lasts ten hours on a scale of its own: in real time, even a thirtieth of
+# them would be longer than a run. A job may fail for three days before it gives up.
+OUTAGE_SECONDS = 15.0
+RETRY_FOR = OUTAGE_SECONDS * 72 / 10
 # Redis delivers an unacknowledged message to another worker after an hour.
 VISIBILITY_TIMEOUT = 3600 / SPEED
 

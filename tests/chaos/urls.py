@@ -7,6 +7,7 @@ from tests.chaos import views
 urlpatterns = [
     path("docraptor/", include("django_docraptor.urls")),
     path("enqueue/", views.enqueue),
+    path("enqueue-locked/", views.enqueue_locked),
     path("enqueue-baseline/", views.enqueue_baseline),
     path("retry/<uuid:key>/<int:attempt>/", views.retry),
 ]

@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Iterator
 
 from django_docraptor.states import RESUME_STATES, ErrorCode
+from tests.chaos.accounts import LOCKED_ACCOUNT
 from tests.chaos.fault_injection import EXPECTED_ERRORS
 from tests.chaos.site import Site
 from tests.support.documents import document_name
@@ -22,7 +23,8 @@ RETRYABLE_CODES = {str(code) for code in RESUME_STATES} | {str(ErrorCode.SUBMIT_
 REVIEWED_CODES = sorted(RETRYABLE_CODES | {str(ErrorCode.SUBMIT_UNCONFIRMED)})
 FAILED_JOBS = (
     "SELECT id, attempt, error_code FROM django_docraptor_renderjob "
-    f"WHERE state = 'failed' AND error_code IN ({', '.join(map(repr, REVIEWED_CODES))})"
+    f"WHERE state = 'failed' AND account <> '{LOCKED_ACCOUNT}' "
+    f"AND error_code IN ({', '.join(map(repr, REVIEWED_CODES))})"
 )
 
 
@@ -45,11 +47,11 @@ class Customers(threading.Thread):
 
     def run(self) -> None:
         """Send requests until all documents are enqueued."""
+        if not self.site.options.baseline and not self._repeat("/enqueue-locked/", []):
+            return
         for batch in self._batches():
-            while not self._enqueue(batch):
-                self.repeated_requests += 1
-                if self.stop_event.wait(0.3):
-                    return
+            if not self._repeat(self.path, batch):
+                return
             self.names += batch
             if self.stop_event.wait(self.pause):
                 return
@@ -59,10 +61,18 @@ class Customers(threading.Thread):
         for first in range(0, jobs, BATCH_SIZE):
             yield [document_name(number) for number in range(first, min(first + BATCH_SIZE, jobs))]
 
-    def _enqueue(self, batch: list[str]) -> bool:
-        """Return whether the site has confirmed the batch."""
+    def _repeat(self, path: str, batch: list[str]) -> bool:
+        """Send a request until the site confirms it; return whether it did before the end."""
+        while not self._post(path, batch):
+            self.repeated_requests += 1
+            if self.stop_event.wait(0.3):
+                return False
+        return True
+
+    def _post(self, path: str, batch: list[str]) -> bool:
+        """Return whether the site has confirmed the request."""
         try:
-            self.site.post(self.path, batch)
+            self.site.post(path, batch)
         except (OSError, ValueError):
             return False
         return True

@@ -12,6 +12,7 @@ from django_docraptor.models import RenderJob
 from django_docraptor.shortcuts import JobSpec
 from tests.apps.baseline.models import Document
 from tests.apps.baseline.tasks import render_document
+from tests.chaos.accounts import LOCKED_ACCOUNT, LOCKED_JOBS, locked_name
 from tests.support.documents import document_html
 
 
@@ -29,6 +30,20 @@ def enqueue(request: HttpRequest) -> JsonResponse:
     shortcuts.enqueue_many(specs[:half])
     for spec in specs[half:]:
         shortcuts.enqueue_many([spec])
+    return JsonResponse({"enqueued": len(specs)})
+
+
+@csrf_exempt
+def enqueue_locked(request: HttpRequest) -> JsonResponse:
+    """Enqueue the documents of the account whose key is wrong."""
+    names = [locked_name(number) for number in range(LOCKED_JOBS)]
+    specs = [
+        JobSpec(
+            name=name, content=document_html(name), idempotency_key=name, account=LOCKED_ACCOUNT
+        )
+        for name in names
+    ]
+    shortcuts.enqueue_many(specs)
     return JsonResponse({"enqueued": len(specs)})
 
 

@@ -30,10 +30,12 @@ class Database:
     Args:
         kind: as in ``TEST_DATABASE``.
         scratch: a directory for files, such as SQLite's.
+        port: PostgreSQL's, if it is not the usual one.
     """
 
-    def __init__(self, kind: str, scratch: Path) -> None:
+    def __init__(self, kind: str, scratch: Path, port: int | None = None) -> None:
         self.kind = kind
+        self.port = port
         self.name = f"docraptor_{uuid.uuid4().hex[:12]}"
         self.scratch = scratch
 
@@ -49,7 +51,11 @@ class Database:
         connection: Any
         if self.kind == "postgresql":
             connection = psycopg.connect(
-                host="127.0.0.1", user="postgres", dbname=name or self.name, autocommit=True
+                host="127.0.0.1",
+                port=self.port,
+                user="postgres",
+                dbname=name or self.name,
+                autocommit=True,
             )
         elif self.kind in MARIADB_KINDS:
             connection = pymysql.connect(
