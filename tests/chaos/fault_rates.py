@@ -61,7 +61,8 @@ CREATE: Plan = {
     "drip": (0.01, {"action": "drip", "seconds": DRIP_SECONDS}),
     "drip_headers": (0.01, {"action": "drip_headers", "seconds": DRIP_SECONDS}),
     "empty": (0.005, {"action": "empty"}),
-    "same_id": (0.002, {"action": "same_id"}),
+    # Not by default: the job that is first to save the ID keeps it, and may be the wrong one.
+    "same_id": (0.0, {"action": "same_id"}),
 }
 STATUS: Plan = {
     "reset": (0.02, {"action": "reset"}),
@@ -218,12 +219,8 @@ def sandbox_faults(rates: Mapping[str, float], url: str) -> list[tuple[str, Faul
     return planned
 
 
-def outage_faults(url: str) -> list[tuple[str, Fault]]:
-    """Return the faults of an outage: no call works, and some do not even get an answer.
-
-    Args:
-        url: the sandbox's URL.
-    """
+def outage_faults() -> list[tuple[str, Fault]]:
+    """Return the faults of an outage: no call works, and some do not even get an answer."""
     unavailable = {"action": "status", "status_code": 503, "body": "cdn"}
     return [
         (f"outage.{call}", Fault(on=call, rate=rate, lasts=OUTAGE_SECONDS, **details))

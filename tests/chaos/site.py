@@ -185,7 +185,7 @@ class Site:
 
     def start_outage(self) -> None:
         """Let DocRaptor fail every call for some hours, on the run's time scale."""
-        self._plan(outage_faults(self.control.url))
+        self._plan(outage_faults())
 
     def stop_faults(self) -> None:
         """Stop all faults in the sandbox and the storage, and count those that were triggered."""

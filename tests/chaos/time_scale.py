@@ -19,6 +19,8 @@ STATE_CONSTANTS = (
     "STORE_LEASE_SECONDS",
     "UNCONFIRMED_SLOT_SECONDS",
     "ACCOUNT_PAUSE_SECONDS",
+    "ACCOUNT_REFUSAL_SECONDS",
+    "NO_KEY_SECONDS",
     "CIRCUIT_BASE_SECONDS",
     "CIRCUIT_MAX_SECONDS",
 )
@@ -27,6 +29,13 @@ MODULE_CONSTANTS = (
     ("django_docraptor.models.events", "SIGNAL_LEASE_SECONDS"),
     ("django_docraptor.lifecycle.pacing", "BASE_DELAY"),
     ("django_docraptor.lifecycle.pacing", "MAX_DELAY"),
+    ("django_docraptor.lifecycle.patience", "BASE_DELAY"),
+    ("django_docraptor.lifecycle.patience", "MAX_DELAY"),
+    ("django_docraptor.lifecycle.patience", "REFUSAL_SECONDS"),
+    ("django_docraptor.lifecycle.account_log", "ORDER_TOLERANCE"),
+    ("django_docraptor.lifecycle.evidence", "CLOCK_TOLERANCE"),
+    ("django_docraptor.lifecycle.evidence", "DAY"),
+    ("django_docraptor.lifecycle.reconciliation", "LOOK_MARGIN"),
 )
 # Settings: 660 s for a document; polls after 1 to 60 s and a fifth of the age, with a floor that
 # the sandbox can bear.
