@@ -268,7 +268,7 @@ def test_run_with_a_problem_fails(site, sandbox, completed, spoil, count):
 
 @pytest.mark.django_db(transaction=True)
 def test_file_without_a_row_is_counted(site, sandbox, completed):
-    """It costs space, but is no document that a customer misses."""
+    """It costs space, but no customer misses it."""
     (site.scratch / "documents" / "orphan.pdf").write_bytes(b"%PDF-")
     verdict = audit(site)
     assert verdict.orphaned_files == 1
