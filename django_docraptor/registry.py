@@ -23,6 +23,15 @@ class RegisteredDocument(Protocol):
     def render(self, job: RenderJob, job_input: RenderInput) -> str:
         """Return the HTML to send. May raise anything; ``job.errors`` gets the traceback."""
 
+    def renew(self, job: RenderJob, job_input: RenderInput) -> bool:
+        """Decide again about a claimed job whose input has a `Recheck`.
+
+        May raise anything, as ``render()``.
+
+        Returns:
+            Whether the claim is still there, and the job is to be sent.
+        """
+
     def may_download(self, user: AbstractBaseUser, job: RenderJob) -> bool:
         """Return whether an authenticated, active user may download the document."""
 

@@ -5,6 +5,7 @@ commit. Projects import these functions from ``django_docraptor``.
 """
 
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any, BinaryIO, Final, TypeAlias, Unpack
 
 from django.contrib.auth.models import AbstractBaseUser, AnonymousUser
@@ -33,8 +34,10 @@ from django_docraptor.lifecycle.transitions import (
     resume_polling,
     retry_from_start,
 )
-from django_docraptor.models import RenderInput, RenderJob, insert_jobs
+from django_docraptor.models import RenderInput, RenderJob, insert_jobs, seconds_from_now
+from django_docraptor.models.clock import Now
 from django_docraptor.preflight import check_content
+from django_docraptor.rechecks import Recheck
 from django_docraptor.runners import Step
 from django_docraptor.states import EventKind, State
 
@@ -136,10 +139,7 @@ def enqueue_many(specs: Iterable[JobSpec]) -> list[RenderJob]:
     Raises:
         ValidationError: raised for the first invalid spec; nothing was saved.
     """
-    return _enqueue_all(list(specs), EnqueueContext())
-
-
-def _enqueue_all(specs: list[JobSpec], context: EnqueueContext) -> list[RenderJob]:
+    specs, context = list(specs), EnqueueContext()
     for spec in specs:
         validate_spec(spec)
     existing_jobs = _find_existing_jobs(specs)
@@ -172,19 +172,60 @@ def enqueue_or_update(spec: JobSpec, *, by_trigger: bool = False) -> RenderJob:
     Raises:
         ValidationError: a field is invalid; nothing was saved.
     """
+    return store_or_update(spec, by_trigger=by_trigger).job
+
+
+@dataclass(frozen=True, slots=True)
+class StoredJob:
+    """What a request has stored.
+
+    Args:
+        job: the job.
+        recheck: what is to be decided again about it; ``None`` if the row is not this request's.
+        revision: of the row after this request.
+    """
+
+    job: RenderJob
+    recheck: Recheck | None
+    revision: int = 0
+
+
+def store_or_update(
+    spec: JobSpec, recheck: Recheck | None = None, *, by_trigger: bool = False
+) -> StoredJob:
+    """Do what :func:`enqueue_or_update` does.
+
+    Args:
+        spec: the document.
+        recheck: what is to be decided again; its delay makes the job due later.
+        by_trigger: as for :func:`enqueue_or_update`.
+    """
     validate_spec(spec)
-    context = EnqueueContext(by_trigger=by_trigger)
-    new_job, new_input = build_job(spec, context)
+    new_job, new_input = build_job(spec, EnqueueContext(by_trigger=by_trigger))
+    new_input.recheck = recheck and recheck.to_json()
+    if recheck and recheck.delay:
+        new_job.due_at = seconds_from_now(recheck.delay)
     with transaction.atomic(using=router.db_for_write(RenderJob)):
         _lock_source(spec.source)
         job = _find_latest_job(new_job, new_input, spec.source)
-        if (
-            job
-            and _may_update(job, new_job, new_input)
-            and _update_pending_job(job, new_job, new_input)
-        ):
-            return job
-        return _enqueue_all([spec], context)[0]
+        if job and _may_update(job, new_job, new_input):
+            merged = recheck and recheck.after(Recheck.from_json(job.input.recheck))
+            if _update_pending_job(job, new_job, new_input, merged):
+                revision = RenderJob.objects.values_list("revision", flat=True).get(pk=job.pk)
+                return StoredJob(job, merged, revision)
+        stored = _insert_or_find(new_job, new_input)
+        return StoredJob(stored, recheck if stored is new_job else None)
+
+
+def _insert_or_find(new_job: RenderJob, new_input: RenderInput) -> RenderJob:
+    """Insert a job, or return the account's existing one with the same idempotency key."""
+    job_key: object = _account_key(new_job) or 0
+    found = RenderJob.objects.none()
+    if new_job.idempotency_key is not None:
+        found = RenderJob.objects.filter(
+            account=new_job.account, idempotency_key=new_job.idempotency_key
+        )
+    return found.first() or _insert_jobs({job_key: (new_job, new_input)})[job_key]
 
 
 def _lock_source(source: models.Model | None) -> None:
@@ -223,7 +264,9 @@ def _stored_params(job: RenderJob) -> Any:
     return stored_input and stored_input.params
 
 
-def _update_pending_job(job: RenderJob, new_job: RenderJob, new_input: RenderInput) -> bool:
+def _update_pending_job(
+    job: RenderJob, new_job: RenderJob, new_input: RenderInput, recheck: Recheck | None
+) -> bool:
     """Update a pending job from a newer spec.
 
     Returns:
@@ -232,9 +275,12 @@ def _update_pending_job(job: RenderJob, new_job: RenderJob, new_input: RenderInp
     job_columns = {name: getattr(new_job, name) for name in UPDATABLE_JOB_FIELDS}
     next_revision = {"revision": F("revision") + 1}
     pending = RenderJob.objects.not_started().filter(pk=job.pk)
-    if not pending.update(**job_columns, **next_revision):
+    if not pending.update(**job_columns, **next_revision, **_due_after_update(job, recheck)):
         return False
-    input_columns = {name: getattr(new_input, name) for name in UPDATABLE_INPUT_FIELDS}
+    input_columns: dict[str, Any] = {
+        name: getattr(new_input, name) for name in UPDATABLE_INPUT_FIELDS
+    }
+    input_columns["recheck"] = recheck and recheck.to_json()
     RenderInput.objects.filter(pk=job.pk).update(**input_columns, **next_revision)
     for name, value in job_columns.items():
         setattr(job, name, value)
@@ -244,6 +290,15 @@ def _update_pending_job(job: RenderJob, new_job: RenderJob, new_input: RenderInp
         job.record_event(EventKind.UPDATED, note=note)
     wakeups.notify_on_commit(Step.SUBMIT)
     return True
+
+
+def _due_after_update(job: RenderJob, recheck: Recheck | None) -> dict[str, Any]:
+    """Return when a job that waits for its source to be quiet is due after another request."""
+    earlier = Recheck.from_json(job.input.recheck)
+    if not (earlier and earlier.delay):
+        return {}
+    is_delayed = recheck is not None and recheck.delay
+    return {"due_at": recheck.next_due_at(job.created_at) if recheck and is_delayed else Now()}
 
 
 def retry(job: RenderJob, *, by: AnyUser | None = None) -> bool:

@@ -6,8 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 from django.apps import apps
 from django.contrib.auth.base_user import AbstractBaseUser
+from django.db.models import Model
 
 from django_docraptor.documents.delivery import load_source, source_model
+from django_docraptor.documents.renewal import renew_claimed
 from django_docraptor.models import RenderInput, RenderJob
 
 if TYPE_CHECKING:
@@ -45,14 +47,26 @@ class DocumentAdapter:
         Raises:
             SourceGoneError: the source no longer exists. A template may raise anything.
         """
-        model = apps.get_model(label) if (label := job_input.source_model) else source_model(job)
-        source = load_source(job, self.document.model_as_declared(model) if model else None)
+        source = self._load_source(job, job_input)
         if job.object_id and source is None:
             raise SourceGoneError(
                 f"The source {job.content_type} {job.object_id} no longer exists."
             )
         document = self.document(source, job_input.params, requested_type=job.document_type)
         return document.render()
+
+    def _load_source(self, job: RenderJob, job_input: RenderInput) -> Model | None:
+        """Return the source as an object of the class that the document declares."""
+        model = apps.get_model(label) if (label := job_input.source_model) else source_model(job)
+        return load_source(job, self.document.model_as_declared(model) if model else None)
+
+    def renew(self, job: RenderJob, job_input: RenderInput) -> bool:
+        """Decide again about a job, with its source as it is now.
+
+        Returns:
+            Whether the job is to be sent.
+        """
+        return renew_claimed(job, job_input, self._load_source(job, job_input))
 
     def may_download(self, user: AbstractBaseUser, job: RenderJob) -> bool:
         """Return whether the class lets the user download the job."""

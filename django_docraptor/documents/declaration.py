@@ -32,6 +32,7 @@ from django_docraptor.job_specs import (
     mapping_errors,
 )
 from django_docraptor.models import RenderJob
+from django_docraptor.rechecks import delay_seconds
 from django_docraptor.shortcuts import enqueue_many, render_spec
 from django_docraptor.time_zones import text_to_zone
 
@@ -324,9 +325,13 @@ class Document(Generic[S]):
         sender: Any = None,
         when: Condition[S] | None = None,
         get_source: Callable[..., S | None] | None = None,
+        delay: timedelta | float | None = None,
         **kwargs: Unpack[TriggerOptions[S]],
     ) -> Trigger:
         """Enqueue a document whenever a signal is sent, in the sender's transaction.
+
+        What is computed from the source (``when``, name, options, key, snapshot and so on) is
+        computed again when the transaction is over, so that it sees what the transaction leaves.
 
         Args:
             signal: the signal.
@@ -335,6 +340,9 @@ class Document(Generic[S]):
                 of ``post_save`` if it takes them (for other signals ``False`` and ``None``);
                 returns whether to enqueue.
             get_source: returns the source for the signal's arguments; default: their ``instance``.
+            delay: seconds, or a timedelta, for which no signal must have been sent for the source
+                before its document is generated; it waits for ten delays at most. Only then
+                ``when`` is asked, and everything else is computed.
             kwargs: as for :meth:`enqueue`; a function is called with the source.
 
         Returns:
@@ -342,28 +350,35 @@ class Document(Generic[S]):
 
         Raises:
             TypeError: a keyword is unknown.
+            ValueError: the delay is not positive, or longer than a day.
         """
         check_keywords(f"{cls.__name__}.on()", kwargs, cls._keywords | {"snapshot"})
         if not cls.label and cls.render is Document.render:
             raise ImproperlyConfigured(f"{cls.__name__}.on() needs {cls.__name__}.template_name.")
-        get_source = get_source or _instance
-        model = cls.model or Model
-        trigger = Trigger(signal, sender, model, get_source, when, cls.spec, {**kwargs})
+        seconds = delay_seconds(delay)
+        trigger = Trigger(
+            signal, sender, cls, get_source or _instance, when, {**kwargs}, delay=seconds
+        )
         trigger.connect()
         return trigger
 
     @classmethod
     def on_save(
-        cls, when: Condition[S] | None = None, **kwargs: Unpack[TriggerOptions[S]]
+        cls,
+        when: Condition[S] | None = None,
+        *,
+        delay: timedelta | float | None = None,
+        **kwargs: Unpack[TriggerOptions[S]],
     ) -> Trigger:
         """Enqueue a document whenever an object of ``model`` is saved.
 
-        One document even for ten saves in a transaction. Takes what :meth:`on` does.
+        One document even for ten saves in a transaction. Takes what :meth:`on` does; ``delay`` is
+        for code that saves related objects after it, without a transaction.
         """
         if cls.model is None:
             raise ImproperlyConfigured(f"{cls.__name__}.on_save() needs {cls.__name__}.model.")
         signal: ModelSignal = post_save
-        return cls.on(signal, sender=cls.model, when=when, **kwargs)
+        return cls.on(signal, sender=cls.model, when=when, delay=delay, **kwargs)
 
     # --- Internal ----------------------------------------------------------------------------
 

@@ -1,8 +1,9 @@
 """Internal. Enqueue documents on signals.
 
-The job is part of the transaction in which the signal was sent, so a rollback removes it. Fixtures
-(``raw``) and migration models are ignored. An exception, such as a name that is too long,
-propagates to the caller of ``save()``: silently losing a document would be worse.
+The job is part of the transaction in which the signal was sent, so a rollback removes it. What it
+says is decided again when the transaction is over (`renewal`). Fixtures (``raw``) and migration
+models are ignored. An exception, such as a name that is too long, propagates to the caller of
+``save()``: silently losing a document would be worse.
 """
 
 from collections.abc import Callable, Mapping
@@ -10,21 +11,37 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import cached_property
 from inspect import Parameter, signature
-from typing import Any, Final, Generic, Protocol, TypeAlias, TypedDict, TypeVar
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    Final,
+    Generic,
+    Protocol,
+    TypeAlias,
+    TypedDict,
+    TypeVar,
+)
 
 from django.contrib.auth.base_user import AbstractBaseUser
 from django.db import router, transaction
 from django.db.models import Model
 from django.dispatch import Signal
 
+from django_docraptor.documents import renewal
 from django_docraptor.job_specs import JobSpec
 from django_docraptor.models import RenderJob
-from django_docraptor.shortcuts import enqueue_or_update
+from django_docraptor.rechecks import Recheck
+from django_docraptor.shortcuts import store_or_update
+
+if TYPE_CHECKING:
+    from django_docraptor.documents.declaration import Document
 
 S = TypeVar("S", bound="Model | None")
 S_contra = TypeVar("S_contra", bound="Model | None", contravariant=True)
 # Module of the model classes that migrations create.
 MIGRATION_MODULE: Final = "__fake__"
+# Module of the base class of documents, whose own methods depend on the source's key at most.
+BASE_MODULE: Final = "django_docraptor.documents.declaration"
 # Arguments of `post_save` that `when` may take, and their values for a signal that has none.
 SAVE_ARGUMENTS: Final[Mapping[str, Any]] = {"created": False, "update_fields": None}
 
@@ -82,20 +99,34 @@ class TriggerOptions(TypedDict, Generic[S], total=False):
     snapshot: bool | Callable[[S], bool]
 
 
+# Methods of a document class that compute what a job says from its source.
+SOURCE_METHODS: Final = (
+    "get_name",
+    "get_document_type",
+    "get_options",
+    "get_language",
+    "get_time_zone",
+    "get_idempotency_key",
+    "get_hosted_expires_at",
+)
+
+
 @dataclass(eq=False)
 class Trigger:
     """Connects a signal to a document class."""
 
     signal: Signal
     sender: Any
-    model: type[Model]
+    document: "type[Document[Any]]"
     get_source: Callable[..., Any]
     when: Callable[..., bool] | None
-    build_spec: Callable[..., JobSpec]
     overrides: Mapping[str, Any] = field(default_factory=dict)
+    delay: float = 0.0
+    key: str = field(init=False, default="")
 
     def connect(self) -> None:
         """Connect the signal."""
+        self.key = renewal.add_trigger(self)
         self.signal.connect(self.handle_signal, sender=self.sender, weak=False)
 
     def disconnect(self) -> bool:
@@ -104,6 +135,7 @@ class Trigger:
         Returns:
             Whether it was connected.
         """
+        renewal.remove_trigger(self.key)
         return self.signal.disconnect(self.handle_signal, sender=self.sender)
 
     def handle_signal(self, **kwargs: Any) -> None:
@@ -111,46 +143,91 @@ class Trigger:
         if kwargs.get("raw") or type(kwargs.get("instance")).__module__ == MIGRATION_MODULE:
             return
         source = self.get_source(**kwargs)
-        if not isinstance(source, self.model) or not _is_in_write_database(source):
+        if not isinstance(source, self.document.model or Model):
             return
-        if self.when is None or self.when(source, **self._save_arguments(kwargs)):
-            self.enqueue(source)
+        if _is_in_write_database(source):
+            self.handle_source(source, self._save_arguments(kwargs))
+
+    def handle_source(self, source: Model, save: Mapping[str, Any]) -> None:
+        """Enqueue a source's document, as far as that can be decided now.
+
+        Within a transaction the source may not be complete: it is decided again after the commit,
+        and with a delay when the source has been quiet. Jobs in another database than the source
+        are stored after the commit; a crash between the two loses the job.
+        """
+        using = source._state.db or ""
+        is_same_database = using == router.db_for_write(RenderJob)
+        recheck = Recheck.now(self.key, save, delay=self.delay)
+        if is_same_database and self.delay:
+            store_or_update(self.build_spec(source), recheck, by_trigger=True)
+        elif not is_same_database or self._may_differ_at_commit(using):
+            decision = renewal.decide_on_commit(self, source, recheck, using=using)
+            if is_same_database and self.accepts(source, save):
+                decision.store(self.build_spec(source))
+        elif self.accepts(source, save):
+            store_or_update(self.build_spec(source), by_trigger=True)
+
+    def _may_differ_at_commit(self, using: str) -> bool:
+        """Return whether a transaction is open, and anything is computed from the source."""
+        return transaction.get_connection(using).in_atomic_block and self._depends_on_source
+
+    @cached_property
+    def _depends_on_source(self) -> bool:
+        base = next(cls for cls in self.document.__mro__ if cls.__module__ == BASE_MODULE)
+        return (
+            self.when is not None
+            or bool(self.overrides.get("snapshot"))
+            or any(map(callable, self.overrides.values()))
+            or any(
+                getattr(self.document, name) is not getattr(base, name) for name in SOURCE_METHODS
+            )
+        )
+
+    def accepts(self, source: Model, save: Mapping[str, Any]) -> bool:
+        """Return whether ``when`` holds for a save."""
+        return self.when is None or bool(self.when(source, **save))
+
+    def build_spec(self, source: Model) -> JobSpec:
+        """Return the description of the source's document, with callable overrides resolved."""
+        overrides = {
+            name: value(source) if callable(value) else value
+            for name, value in self.overrides.items()
+        }
+        return self.document.spec(source, **overrides)
+
+    def build_fallback_spec(self, source: Model) -> JobSpec:
+        """Return a description that calls no code of the project, for a job that shows an error."""
+        fixed = {
+            name: value
+            for name, value in self.overrides.items()
+            if name != "snapshot" and not callable(value)
+        }
+        document_type = fixed.get("document_type", self.document.document_type)
+        values: dict[str, Any] = {
+            "name": f"{self.document.__name__}-{source.pk}.{document_type}",
+            "document_type": document_type,
+            "test": self.document.test,
+            "storage": self.document.storage,
+        }
+        values |= fixed | {"document": self.document.label, "source": source}
+        return JobSpec(**values)
 
     def _save_arguments(self, sent: Mapping[str, Any]) -> dict[str, Any]:
         """Return the keywords for ``when``: what the save was, as far as it takes them."""
         return {name: sent.get(name, SAVE_ARGUMENTS[name]) for name in self._accepted_arguments}
 
     @cached_property
-    def _accepted_arguments(self) -> set[str]:
+    def _accepted_arguments(self) -> list[str]:
         try:
             first, *others = signature(self.when or bool).parameters.values()
         except (TypeError, ValueError):  # no signature, or no parameters
-            return set()
+            return []
         by_name = (Parameter.POSITIONAL_OR_KEYWORD, Parameter.KEYWORD_ONLY)
         accepted = {item.name for item in others if item.kind in by_name}
         if any(item.kind == Parameter.VAR_KEYWORD for item in (first, *others)):
             accepted |= SAVE_ARGUMENTS.keys()
-        return accepted & SAVE_ARGUMENTS.keys() - {first.name}  # the first one is the source
-
-    def enqueue(self, source: Model) -> None:
-        """Enqueue in the source's transaction, or after its commit if jobs are in another database.
-
-        In the second case a crash between the two loses the job.
-        """
-        using = source._state.db
-        if using == router.db_for_write(RenderJob):
-            self.enqueue_now(source)
-        else:
-            # A lambda, since Django's robust hooks fail on callables without a name.
-            transaction.on_commit(lambda: self.enqueue_now(source), using=using, robust=True)
-
-    def enqueue_now(self, source: Model) -> None:
-        """Resolve callable overrides, then enqueue."""
-        overrides = {
-            name: value(source) if callable(value) else value
-            for name, value in self.overrides.items()
-        }
-        enqueue_or_update(self.build_spec(source, **overrides), by_trigger=True)
+        accepted -= {first.name}  # the first one is the source
+        return [name for name in SAVE_ARGUMENTS if name in accepted]
 
 
 def _is_in_write_database(source: Model) -> bool:

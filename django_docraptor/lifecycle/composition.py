@@ -1,6 +1,8 @@
 """Internal. Compose the request for a job: content, options, tag and callback URL."""
 
 import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Final
 
@@ -41,21 +43,51 @@ class CompositionError(DocRaptorError):
         self.retryable = retryable
 
 
+def renew_input(job: RenderJob) -> bool:
+    """Decide again about a job that a signal enqueued in the middle of a transaction.
+
+    Nothing is done if that happened after the commit.
+
+    Returns:
+        Whether the job is to be sent by this claim.
+
+    Raises:
+        CompositionError: as from `compose_request`.
+    """
+    job_input = _read_input(job)
+    document = registry.find(job.document)
+    if job_input is None or job_input.recheck is None or document is None:
+        return True
+    with _errors_of_document():
+        try:
+            return document.renew(job, job_input)
+        except ValidationError as error:
+            if not hasattr(error, "error_dict"):  # not about the fields of a spec
+                raise
+            raise CompositionError(ErrorCode.INVALID_REQUEST, _format_errors(error)) from error
+
+
+def _read_input(job: RenderJob) -> RenderInput | None:
+    """Return the input that belongs to the job as it was read; ``None`` if it was pruned."""
+    job_input: RenderInput | None = getattr(job, "input", None)
+    # PostgreSQL returns the latest version of a locked job, but an older one of its joined input.
+    if job_input is not None and job_input.revision != job.revision:
+        job_input.refresh_from_db()
+    return job_input
+
+
 def compose_request(job: RenderJob) -> DocumentRequest:
     """Compose the request for a job, without the parts of the attempt.
 
     Raises:
         CompositionError: the job's error code, and what is wrong.
     """
-    job_input: RenderInput | None = getattr(job, "input", None)  # it may have been pruned
+    job_input = _read_input(job)
     if job_input is None:
         raise CompositionError(
             ErrorCode.INVALID_REQUEST,
             "The stored input no longer exists. Enqueue the document again.",
         )
-    # PostgreSQL returns the latest version of a locked job, but an older one of its joined input.
-    if job_input.revision != job.revision:
-        job_input.refresh_from_db()
     if job.hosted_expires_at is not None and job.hosted_expires_at <= timezone.now():
         raise CompositionError(
             ErrorCode.INVALID_REQUEST,
@@ -96,9 +128,25 @@ def _render_content(job: RenderJob, job_input: RenderInput) -> str:
     zone = job_input.time_zone
     # Without a stored language, LANGUAGE_CODE is used.
     language = translation.override(job_input.language or settings.LANGUAGE_CODE)
+    with (
+        _errors_of_document(),
+        language,
+        timezone.override(text_to_zone(zone) if zone else None),
+    ):
+        return registry.get(job.document).render(job, job_input)
+
+
+@contextmanager
+def _errors_of_document() -> Iterator[None]:
+    """Report what a document class, its template or its source raises.
+
+    Raises:
+        CompositionError: whatever was raised.
+    """
     try:
-        with language, timezone.override(text_to_zone(zone) if zone else None):
-            return registry.get(job.document).render(job, job_input)
+        yield
+    except CompositionError:
+        raise
     except ConfigurationError as error:
         raise CompositionError(ErrorCode.CONFIGURATION_ERROR, str(error)) from error
     except AssetError as error:  # its message is sufficient; a traceback would bury it

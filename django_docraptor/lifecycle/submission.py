@@ -33,6 +33,7 @@ from django_docraptor.lifecycle.composition import (
     CompositionError,
     add_tag_and_callback,
     compose_request,
+    renew_input,
 )
 from django_docraptor.lifecycle.isolation import save_outcome
 from django_docraptor.lifecycle.pacing import backoff_delay
@@ -248,7 +249,7 @@ def compose_or_fail(job: RenderJob) -> DocumentRequest | None:
     """Compose the request for a job.
 
     Returns:
-        The request, or ``None`` if the job failed or was postponed.
+        The request, or ``None`` if the job failed, was postponed or was withdrawn.
     """
     if job.attempt and job.callback_at:
         fail_unconfirmed(
@@ -256,7 +257,7 @@ def compose_or_fail(job: RenderJob) -> DocumentRequest | None:
         )
         return None
     try:
-        return compose_request(job)
+        return compose_request(job) if renew_input(job) else None
     except CompositionError as error:
         if error.retryable:
             retry_composition_later(job, error)

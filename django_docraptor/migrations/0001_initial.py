@@ -371,6 +371,7 @@ class Migration(migrations.Migration):
                 ("source_model", models.CharField(blank=True, max_length=255)),
                 ("reuse", models.DurationField(blank=True, null=True)),
                 ("by_trigger", models.BooleanField(default=False)),
+                ("recheck", models.JSONField(blank=True, null=True)),
                 ("revision", models.PositiveIntegerField(default=0)),
             ],
             options={

@@ -32,6 +32,8 @@ class RenderInput(models.Model):
     reuse = models.DurationField(null=True, blank=True)
     # Asked for by a signal: if nothing has changed, nobody need be told.
     by_trigger = models.BooleanField(default=False)
+    # What a `Recheck` says: set until what a signal enqueued was decided again.
+    recheck = models.JSONField(null=True, blank=True)
     revision = models.PositiveIntegerField(default=0)
 
     objects = PrimaryDatabaseManager["RenderInput"]()

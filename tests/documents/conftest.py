@@ -2,17 +2,18 @@
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
 from django_docraptor import registry
-from django_docraptor.documents import Document
+from django_docraptor.documents import Document, Trigger
 from django_docraptor.models import RenderJob, seconds_from_now
 from django_docraptor.signals import delivery_due, document_completed
 from django_docraptor.states import State
 from tests.apps.shop.models import Invoice
 from tests.support.jobs import MakeJob
+from tests.support.lines import Connect
 
 
 @pytest.fixture
@@ -69,3 +70,46 @@ def make_completed_job(delivered_document, documents_dir: Path, invoice: Invoice
         return RenderJob.objects.get(pk=job.pk)
 
     return make
+
+
+@pytest.fixture
+def lines_document() -> Iterator[type[Document[Invoice]]]:
+    """A document class all of whose values depend on the number of lines."""
+
+    class LinesPDF(Document[Invoice]):
+        """Registered during the test."""
+
+        model = Invoice
+        template_name = "shop/invoice.html"
+        rendered: ClassVar[list[str]] = []
+
+        def get_name(self) -> str:
+            return f"{self.source.lines.count()}-lines.pdf"
+
+        def get_options(self) -> Any:
+            return {"tag": f"{self.source.lines.count()} lines"}
+
+        def get_idempotency_key(self) -> str:
+            return f"invoice-{self.source.pk}-{self.source.lines.count()}"
+
+        def render(self) -> str:
+            html = f"<p>{self.source.lines.count()} lines</p>"
+            self.rendered.append(html)
+            return html
+
+    yield LinesPDF
+    registry.unregister(LinesPDF.label)
+
+
+@pytest.fixture
+def on_save(lines_document: type[Document[Invoice]]) -> Iterator[Connect]:
+    """Connect ``LinesPDF.on_save`` for the duration of the test."""
+    triggers: list[Trigger] = []
+
+    def connect(**options: Any) -> Trigger:
+        triggers.append(lines_document.on_save(**options))
+        return triggers[-1]
+
+    yield connect
+    for trigger in triggers:
+        trigger.disconnect()

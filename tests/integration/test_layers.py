@@ -19,7 +19,7 @@ ROWS: list[set[str]] = [
     {"client", "storage", "names", "callback_urls", "spool", "assets", "runners"},
     {"preflight"},
     {"models"},
-    {"registry", "health", "discarded_files"},
+    {"registry", "health", "discarded_files", "rechecks"},
     {"job_specs"},
     {"lifecycle", "retention"},
     {"wakeups"},
