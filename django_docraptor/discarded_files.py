@@ -1,4 +1,4 @@
-"""Internal. Delete the files of deleted jobs, whoever deletes the row.
+"""Internal. Delete the files of deleted jobs, however the row is deleted.
 
 The transaction that deletes a row also inserts its file into ``DiscardedFile``, so a rollback keeps
 both. The file is deleted after the commit, then its entry. A crash in between, or a storage that

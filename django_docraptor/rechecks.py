@@ -31,7 +31,7 @@ class Recheck:
         saves: the key of the trigger and the keywords for its ``when``, of each signal.
         language: language that was active.
         time_zone: time zone that was active, as text; "" if it has none.
-        may_withdraw: whether nobody else has asked for the job, so that it is deleted if ``when``
+        may_withdraw: whether no other request asks for the job, so that it is deleted if ``when``
             does not hold.
         delay: seconds for which the source must not be saved; 0: it is decided after the commit.
     """

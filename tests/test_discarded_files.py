@@ -195,7 +195,7 @@ def test_one_hook_deletes_the_files_of_a_transaction(documents_dir: Path) -> Non
 def test_error_after_the_commit_does_not_reach_the_caller(
     documents_dir: Path, monkeypatch: pytest.MonkeyPatch, caplog: Any
 ) -> None:
-    """The row is deleted, so whoever deleted it sees no error of the deletion of the file."""
+    """The row is deleted, so its caller sees no error of the deletion of the file."""
 
     def fail(**options: Any) -> int:
         raise RuntimeError("no database")

@@ -3,7 +3,7 @@
 A job that is enqueued in the middle of a transaction is stored at once, so that it cannot be lost,
 together with a `Recheck`. After the commit, or in a worker if that is faster or the process has
 died, the source is read again, and everything that is computed from it is computed again. A job for
-which ``when`` no longer holds is deleted: nobody has asked for it, and its idempotency key is free.
+which ``when`` no longer holds is deleted: no user has asked for it, and its idempotency key is free.
 """
 
 import logging
@@ -195,7 +195,7 @@ def renew(stored: StoredJob, spec: JobSpec) -> None:
 
 
 def withdraw(stored: StoredJob, *, keep_snapshot: bool = False) -> None:
-    """Delete a job that no worker has started, and that nobody else has asked for.
+    """Delete a job that no worker has started, and that no other request asks for.
 
     Args:
         keep_snapshot: keep it if it shows the source as it was.

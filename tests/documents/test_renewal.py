@@ -61,7 +61,7 @@ def save_in_admin(lines: int) -> Invoice:
 # --- after the commit ------------------------------------------------------------------------
 
 
-@pytest.mark.fault("E8")
+@pytest.mark.fault("E10")
 @pytest.mark.parametrize("save", [save_in_admin, save_with_lines])
 @pytest.mark.parametrize(
     "options",
@@ -329,7 +329,7 @@ def test_value_that_changes_in_the_transaction_leaves_one_job(
 # --- a worker that is faster, or a process that dies -----------------------------------------
 
 
-@pytest.mark.fault("E8")
+@pytest.mark.fault("E10")
 @pytest.mark.parametrize("options", [{}, {"snapshot": True}])
 def test_worker_decides_if_the_process_died(
     sandbox: Sandbox,
@@ -350,7 +350,7 @@ def test_worker_decides_if_the_process_died(
     assert sandbox.ledger.entries[0].tag.endswith(" 2 lines")
 
 
-@pytest.mark.fault("E8")
+@pytest.mark.fault("E10")
 def test_worker_withdraws_a_job_if_the_process_died(
     sandbox: Sandbox, on_save: Connect, no_decision: None
 ) -> None:
@@ -430,7 +430,7 @@ def test_worker_of_another_version_sends_what_was_stored(
 # --- errors ----------------------------------------------------------------------------------
 
 
-@pytest.mark.fault("E9")
+@pytest.mark.fault("E11")
 @pytest.mark.parametrize("place", ["when", "name"])
 @pytest.mark.parametrize("is_stored", [True, False])
 def test_error_after_the_commit_is_shown_in_a_job(
@@ -460,7 +460,7 @@ def test_error_after_the_commit_is_shown_in_a_job(
     assert sandbox.ledger.create_calls == 0
 
 
-@pytest.mark.fault("E9")
+@pytest.mark.fault("E11")
 def test_invalid_value_at_the_end_fails_the_job(sandbox: Sandbox, on_save: Connect) -> None:
     """A value that cannot be stored at the end is named by the job."""
     on_save(name=lambda invoice: "x" * (1 + 200 * invoice.lines.count()))

@@ -178,6 +178,8 @@ InvoicePDF.on_save(ownr=None)
 InvoicePDF.on_save(when=lambda invoice: invoice.is_isued)
 # A keyword that no save has | mypy: arg-type | pyright: reportArgumentType
 InvoicePDF.on_save(when=is_changed)
+# A delay as text | mypy: arg-type | pyright: reportArgumentType
+InvoicePDF.on_save(delay="10")
 # A condition for another model | mypy: arg-type | pyright: reportArgumentType
 InvoicePDF.on_save(when=is_new_group)
 # A function that returns no owner | mypy: arg-type, return-value | pyright: reportArgumentType
