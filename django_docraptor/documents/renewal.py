@@ -2,8 +2,8 @@
 
 A job that is enqueued in the middle of a transaction is stored at once, so that it cannot be lost,
 together with a `Recheck`. After the commit, or in a worker if that is faster or the process has
-died, the source is read again, and everything that is computed from it is computed again. A job for
-which ``when`` no longer holds is deleted: no user has asked for it, and its idempotency key is free.
+died, the source is read again, and everything that is computed from it is computed again. A job
+for which ``when`` no longer holds is deleted: no user has asked for it, and its key is free again.
 """
 
 import logging
