@@ -22,6 +22,7 @@ from django.utils.module_loading import import_string
 from django_docraptor.conf import DOCRAPTOR_URL, Conf, conf, declared_settings
 from django_docraptor.models import RenderJob
 from django_docraptor.runners import broker_url, get_runner, runner_limitations
+from django_docraptor.states import MAX_RENDER_SECONDS
 from django_docraptor.storage import get_document_storage
 
 AppConfigs = Sequence[AppConfig] | None
@@ -50,6 +51,7 @@ def check_settings(app_configs: AppConfigs, **kwargs: Any) -> list[CheckMessage]
         _client,
         _insecure_base_url,
         _assets_base_url,
+        _create_timeout,
     )
     return errors or [message for check in value_checks for message in check()]
 
@@ -153,6 +155,23 @@ def _assets_base_url() -> Iterator[CheckMessage]:
             "DOCRAPTOR['ASSETS'] = \"absolute\" requires DOCRAPTOR['ASSETS_BASE_URL'].",
             "Set it to this site's public URL, such as https://shop.example, or set ASSETS to "
             '"inline".',
+        )
+
+
+def _create_timeout() -> Iterator[CheckMessage]:
+    """A create call must have ended long before the log decides whether it was accepted."""
+    if not {"connect", "total"} & conf.timeout.keys():  # avoid the import at startup
+        return
+    from django_docraptor.client import Timeouts
+
+    timeouts = Timeouts(**conf.timeout)
+    seconds, limit = timeouts.connect + timeouts.total, max(conf.deadline, MAX_RENDER_SECONDS)
+    if seconds > limit:
+        yield _error(
+            25,
+            f"DOCRAPTOR['TIMEOUT'] lets a create call take {seconds:g} seconds (connect + total), "
+            f"but DocRaptor's log decides on it soon after {limit:g}.",
+            f"Set 'total' to at most {limit - timeouts.connect:g}, or raise DOCRAPTOR['DEADLINE'].",
         )
 
 

@@ -110,6 +110,7 @@ class ErrorCode(StrEnum):
     NOT_A_DOCUMENT = "not_a_document"
     DOCUMENT_TOO_LARGE = "document_too_large"
     STORAGE_ERROR = "storage_error"
+    KILLED_ITS_WORKER = "killed_its_worker"
 
 
 # Failures of an attempt that DocRaptor has accepted, and may have billed: a retry resumes it in
@@ -124,6 +125,7 @@ RESUME_STATES: Mapping[str, State] = {
     ErrorCode.NOT_A_DOCUMENT: State.DOWNLOADING,
     ErrorCode.DOCUMENT_TOO_LARGE: State.DOWNLOADING,
     ErrorCode.STORAGE_ERROR: State.DOWNLOADING,
+    ErrorCode.KILLED_ITS_WORKER: State.DOWNLOADING,
 }
 
 # Failures whose attempt DocRaptor may have finished and billed.
@@ -159,7 +161,8 @@ class EventKind(TextChoices):
     EXPIRED = "expired", _("expired")
 
 
-# Seconds that a claim on a row in that state lasts: long enough for the slowest step.
+# Seconds that a claim on a row in that state lasts at least; `lifecycle.claims` adds what the
+# timeouts of the settings require.
 LEASE_SECONDS: Mapping[State, float] = {
     State.PENDING: 120,
     State.SUBMITTING: 180,
@@ -169,6 +172,8 @@ LEASE_SECONDS: Mapping[State, float] = {
     State.DOWNLOADING: 240,
 }
 STORE_LEASE_SECONDS: float = 900
+# Claims in a row, of one step, that may lapse because the worker died or hung.
+MAX_LAPSED_CLAIMS = 5
 # The `due_at` of a held job: never.
 HELD_UNTIL = datetime(9000, 1, 1, tzinfo=UTC)
 

@@ -209,6 +209,25 @@ def test_unknown_defaults_are_a_warning(defaults: dict[str, object], name: str, 
     assert message.hint == hint
 
 
+@pytest.mark.check("E025")
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ({"TIMEOUT": {"total": 655}}, []),
+        ({"TIMEOUT": {"total": 656}}, ["E025"]),
+        ({"TIMEOUT": {"connect": 600}}, ["E025"]),
+        ({"TIMEOUT": {"total": 590}, "DEADLINE": 60}, []),
+        ({"TIMEOUT": {"total": 600}, "DEADLINE": 60}, ["E025"]),
+        ({"TIMEOUT": {"total": 656}, "DEADLINE": 1000}, []),
+    ],
+)
+def test_create_call_must_end_before_the_log_decides(
+    options: dict[str, object], expected: list[str]
+) -> None:
+    """An attempt whose call still runs must not count as never accepted."""
+    assert settings_ids(RIGHT | options) == expected
+
+
 @pytest.mark.check("E007")
 @pytest.mark.parametrize("path", ["nodots", "shop.nowhere.Client", "django_docraptor.client.Clien"])
 def test_client_class_must_be_importable(path: str) -> None:

@@ -25,7 +25,11 @@ from django_docraptor.models import (
     RenderJobQuerySet,
 )
 from django_docraptor.models.clock import Now
-from django_docraptor.models.querysets import PAUSABLE_STATES, POSTPONE_BATCH_SIZE
+from django_docraptor.models.querysets import (
+    PAUSABLE_STATES,
+    POSTPONE_BATCH_SIZE,
+    claimable_together,
+)
 from django_docraptor.states import (
     ACCOUNT_PAUSE_SECONDS,
     ACCOUNT_REFUSAL_SECONDS,
@@ -77,9 +81,10 @@ def close_broken_connections() -> None:
 def claim(jobs: RenderJobQuerySet, *, limit: int, lease: float) -> list[RenderJob]:
     """Claim up to ``limit`` due jobs for ``lease`` seconds, most urgent first.
 
-    Those whose account this process cannot call stay as they are.
+    Those whose account this process cannot call stay as they are. A job whose previous claim lapsed
+    is claimed alone.
     """
-    return jobs.claim_jobs(most_urgent(jobs, limit), lease=lease)
+    return jobs.claim_jobs(claimable_together(most_urgent(jobs, limit)), lease=lease)
 
 
 def most_urgent(jobs: RenderJobQuerySet, limit: int) -> list[RenderJob]:

@@ -5,6 +5,7 @@ HTTP calls run in threads; the database, and so the API keys, are read only by t
 
 import logging
 import os
+import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, field
@@ -19,8 +20,10 @@ from django_docraptor.exceptions import (
     CallError,
     ConfigurationError,
     DocRaptorError,
+    NotSentError,
     UnknownOutcomeError,
 )
+from django_docraptor.lifecycle.leases import BEGIN_SECONDS
 from django_docraptor.models import RenderJob, hash_key
 
 logger = logging.getLogger(__name__)
@@ -107,6 +110,12 @@ def _build_client(
     return client
 
 
+class NotBegunError(NotSentError):
+    """All threads were busy for so long that the call would have outlived its claim."""
+
+    code = "not_begun"
+
+
 @lru_cache(maxsize=1)
 def _executor(_pid: int) -> ThreadPoolExecutor:
     return ThreadPoolExecutor(MAX_THREADS, thread_name_prefix="docraptor")
@@ -119,11 +128,14 @@ def call_concurrently(
 
     Yields:
         Each job with its result or its error, in the order of completion: a slow call does not
-        delay the others.
+        delay the others. A call that cannot begin within BEGIN_SECONDS is not made.
     """
+    stop = time.monotonic() + BEGIN_SECONDS
 
     def call_or_error(job: RenderJob) -> R | DocRaptorError:
         try:
+            if time.monotonic() > stop:
+                raise NotBegunError("The call was not made, because slow calls took all threads.")
             return call(job)
         except DocRaptorError as error:
             return error

@@ -23,6 +23,8 @@ from django_docraptor.exceptions import (
 )
 from django_docraptor.lifecycle.account_refusals import concerns_account
 from django_docraptor.lifecycle.accounts import connect, most_urgent, release
+from django_docraptor.lifecycle.claims import fail_killer
+from django_docraptor.lifecycle.leases import lease_for
 from django_docraptor.lifecycle.pacing import backoff_delay
 from django_docraptor.lifecycle.postponement import pause_account_and_postpone, postpone
 from django_docraptor.lifecycle.refusals import code_of_refused_download
@@ -35,7 +37,6 @@ from django_docraptor.lifecycle.transitions import (
 from django_docraptor.models import RenderJob, seconds_from_now
 from django_docraptor.models.text import is_unstorable, sanitize
 from django_docraptor.states import (
-    LEASE_SECONDS,
     MAX_DOWNLOADS,
     MAX_STORAGE_FAILURES,
     STORE_LEASE_SECONDS,
@@ -81,7 +82,7 @@ def claim_next_download() -> tuple[RenderJob, bool] | None:
     due = RenderJob.objects.filter(state=State.DOWNLOADING)
     for job in most_urgent(due, 1):
         may_have_file = bool(job.reserved_name)
-        lease = LEASE_SECONDS[State.DOWNLOADING]
+        lease = lease_for(State.DOWNLOADING)
         if due.claim_jobs([job], lease=lease, **download_fields(job)):
             return job, may_have_file
     return None
@@ -94,6 +95,8 @@ def download_and_store(job: RenderJob, *, may_have_file: bool = False) -> None:
         job: claimed, with this download counted.
         may_have_file: an earlier download was started, so that a file may exist already.
     """
+    if fail_killer(job):
+        return
     started, earlier_downloads = time.monotonic(), job.download_attempts - 1
     try:
         path = spool.path_for(storage_name_for(job))

@@ -22,8 +22,10 @@ from django_docraptor.lifecycle.accounts import (
     pause_refused,
     release,
 )
-from django_docraptor.lifecycle.clients import KeyedClient, call_concurrently
+from django_docraptor.lifecycle.claims import without_killers
+from django_docraptor.lifecycle.clients import KeyedClient, NotBegunError, call_concurrently
 from django_docraptor.lifecycle.isolation import save_outcome
+from django_docraptor.lifecycle.leases import lease_for
 from django_docraptor.lifecycle.pacing import poll_interval
 from django_docraptor.lifecycle.postponement import pause_account_and_postpone, postpone
 from django_docraptor.lifecycle.refusals import code_of_refused_status
@@ -36,7 +38,6 @@ from django_docraptor.lifecycle.transitions import (
 )
 from django_docraptor.models import RenderJob, seconds_from_now
 from django_docraptor.states import (
-    LEASE_SECONDS,
     MAX_STATUS_FAILURES,
     MAX_STATUS_REFUSALS,
     POLLED_STATES,
@@ -77,20 +78,23 @@ def poll(limit: int = BATCH_SIZE, *, keep_rendered: bool = False) -> PollResult:
     """
     result, stop = PollResult(), time.monotonic() + RUN_SECONDS
     due = RenderJob.objects.filter(state__in=POLLED_STATES)
-    while jobs := claim(due, limit=limit, lease=LEASE_SECONDS[State.QUEUED]):
+    while jobs := claim(due, limit=limit, lease=lease_for(State.QUEUED)):
         result.claimed += len(jobs)
         clients = connect_all(job.account for job in jobs)
-        for job in jobs:
-            if job.account not in clients:
+        callable_jobs = []
+        for job in without_killers(jobs):
+            if job.account in clients:
+                callable_jobs.append(job)
+            else:
                 release(job)
-        callable_jobs = [job for job in jobs if job.account in clients]
         for job, outcome in call_concurrently(partial(get_status, clients=clients), callable_jobs):
             keep_claim = keep_rendered and result.rendered_job is None
             save = partial(handle_outcome, outcome=outcome, keep_claim=keep_claim)
             save_outcome(job, save, handle_status_error)
             if keep_claim and job.state == State.DOWNLOADING:
                 result.rendered_job = job
-        if len(jobs) < limit or time.monotonic() > stop:
+        has_more = len(jobs) == limit or jobs[0].lapsed_claims  # claimed alone
+        if not has_more or time.monotonic() > stop:
             break
     return result
 
@@ -165,6 +169,8 @@ def handle_status_error(job: RenderJob, error: DocRaptorError) -> None:
     """
     if concerns_account(error):
         pause_account_and_postpone(job, error)
+    elif isinstance(error, NotBegunError):
+        release(job)
     elif job.failures + 1 >= _max_failures(error):
         message = f"DocRaptor no longer returns the status of this document: {error}"
         fail(job, code_of_refused_status(job, error), message)

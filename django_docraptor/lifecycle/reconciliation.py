@@ -5,6 +5,7 @@ log is enough for all unconfirmed attempts of an account. `evidence` says what p
 did not accept an attempt; here is what follows.
 """
 
+import time
 from datetime import timedelta
 from functools import partial
 
@@ -14,6 +15,7 @@ from django_docraptor.exceptions import CallError, DocRaptorError
 from django_docraptor.lifecycle.account_log import AccountLog
 from django_docraptor.lifecycle.account_refusals import concerns_account, is_account_refusal
 from django_docraptor.lifecycle.accounts import claim, connect, pause_refused, release
+from django_docraptor.lifecycle.claims import without_killers
 from django_docraptor.lifecycle.evidence import (
     DAY,
     decision_age,
@@ -26,6 +28,7 @@ from django_docraptor.lifecycle.evidence import (
     settled_age,
 )
 from django_docraptor.lifecycle.isolation import save_outcome
+from django_docraptor.lifecycle.leases import lease_for
 from django_docraptor.lifecycle.postponement import pause_account_and_postpone, postpone
 from django_docraptor.lifecycle.probes import send_probe
 from django_docraptor.lifecycle.transitions import (
@@ -38,7 +41,6 @@ from django_docraptor.lifecycle.transitions import (
 from django_docraptor.models import RenderJob, seconds_from_now
 from django_docraptor.models.jobs import NO_FAILURES
 from django_docraptor.states import (
-    LEASE_SECONDS,
     LOG_CHECK_AGES,
     MAX_LOG_CHECK_INTERVAL,
     MAX_RESUBMITS,
@@ -49,6 +51,8 @@ from django_docraptor.states import (
 )
 
 BATCH_SIZE = 100
+# Seconds after which a run leaves the remaining jobs to the next one.
+RUN_SECONDS = 5.0
 # How far a listing is read back before an attempt that it need only show.
 LOOK_MARGIN = timedelta(minutes=5)
 # DocRaptor's header Date has no fractions, and its clock need not tick with the database's.
@@ -67,15 +71,22 @@ def reconcile(limit: int = BATCH_SIZE) -> int:
         The number of claimed jobs.
     """
     unconfirmed = RenderJob.objects.filter(state=State.UNCONFIRMED)
-    jobs = claim(unconfirmed, limit=limit, lease=LEASE_SECONDS[State.UNCONFIRMED])
-    for account in {job.account for job in jobs}:
-        jobs_of_account = [job for job in jobs if job.account == account]
-        if connect(account):
-            reconcile_account(jobs_of_account, account)
-        else:
-            for job in jobs_of_account:
-                release(job)
-    return len(jobs)
+    claimed, stop = 0, time.monotonic() + RUN_SECONDS
+    # Each account has its own claim, which need not last while the logs of the others are read.
+    accounts = unconfirmed.due().order_by().values_list("account", flat=True).distinct()
+    for account in accounts:
+        rows = unconfirmed.filter(account=account)
+        while jobs := claim(rows, limit=limit, lease=lease_for(State.UNCONFIRMED)):
+            claimed += len(jobs)
+            remaining = without_killers(jobs)
+            if remaining and connect(account):
+                reconcile_account(remaining, account)
+            else:
+                for job in remaining:
+                    release(job)
+            if not jobs[0].lapsed_claims or time.monotonic() > stop:
+                break
+    return claimed
 
 
 def reconcile_account(jobs: list[RenderJob], account: str) -> None:

@@ -28,6 +28,7 @@ from django_docraptor.lifecycle.accounts import (
     pause_after,
 )
 from django_docraptor.lifecycle.brake import let_through
+from django_docraptor.lifecycle.claims import without_killers
 from django_docraptor.lifecycle.clients import KeyedClient, call_concurrently
 from django_docraptor.lifecycle.composition import (
     CompositionError,
@@ -36,6 +37,7 @@ from django_docraptor.lifecycle.composition import (
     renew_input,
 )
 from django_docraptor.lifecycle.isolation import save_outcome
+from django_docraptor.lifecycle.leases import BEGIN_SECONDS, lease_for
 from django_docraptor.lifecycle.pacing import backoff_delay
 from django_docraptor.lifecycle.postponement import postpone
 from django_docraptor.lifecycle.reuse import Copy, make_copies, take_reusable
@@ -49,9 +51,9 @@ from django_docraptor.lifecycle.transitions import (
 )
 from django_docraptor.models import Account, Pause, RenderJob
 from django_docraptor.models.clock import Now
-from django_docraptor.models.querysets import RenderJobQuerySet, set_small_contents
+from django_docraptor.models.querysets import claimable_together, set_small_contents
 from django_docraptor.payloads import DocumentRequest
-from django_docraptor.states import LEASE_SECONDS, ErrorCode, State
+from django_docraptor.states import ErrorCode, State
 
 BATCH_SIZE = 16
 # Bytes of HTML that a batch has in memory; beyond them, jobs are left to the next batch.
@@ -104,7 +106,7 @@ class PreparedAttempt:
                 attempt may have been sent meanwhile.
             CallError: the call failed.
         """
-        if time.monotonic() - self.committed_at > LEASE_SECONDS[State.SUBMITTING]:
+        if time.monotonic() - self.committed_at > BEGIN_SECONDS:
             raise NotSentError(
                 "The worker was suspended before it could send this attempt. Nothing was sent."
             )
@@ -156,30 +158,10 @@ def claim_for_slots(account: str, limit: int) -> ClaimedBatch:
             return ClaimedBatch([])
         free_slots = conf.max_in_flight - limits.in_flight
         count = min(free_slots, 1 if limits.is_half_open else limit)
-        interrupted = next((job for job in candidates if job.lease_token), None)
-        if interrupted is not None and count > 0:
-            jobs = claim_interrupted(pending, interrupted)
-            return ClaimedBatch(jobs, client, has_more=True, needs_resume=limits.needs_resume)
-        jobs = pending.claim_jobs(
-            candidates[: max(0, count)], lease=LEASE_SECONDS[State.PENDING], are_locked=True
-        )
-    has_more = len(jobs) == count
+        chosen = claimable_together(candidates)[: max(0, count)]
+        jobs = pending.claim_jobs(chosen, lease=lease_for(State.PENDING), are_locked=True)
+    has_more = len(jobs) == count or (count > 0 and len(chosen) < len(candidates))
     return ClaimedBatch(jobs, client, has_more=has_more, needs_resume=limits.needs_resume)
-
-
-def claim_interrupted(pending: RenderJobQuerySet, job: RenderJob) -> list[RenderJob]:
-    """Claim a job whose previous claim lapsed because its worker died or hung during rendering.
-
-    It is claimed alone, so that a template that kills its worker affects no other job; it fails
-    after MAX_SUBMIT_FAILURES.
-    """
-    failures = job.failures + 1
-    if failures >= conf.max_submit_failures:
-        message = f"{failures} workers died or hung while rendering this document."
-        fail(job, ErrorCode.TEMPLATE_ERROR, message)
-        return []
-    lease = LEASE_SECONDS[State.PENDING]
-    return pending.claim_jobs([job], lease=lease, are_locked=True, failures=failures)
 
 
 def send_batch(batch: ClaimedBatch) -> None:
@@ -188,8 +170,9 @@ def send_batch(batch: ClaimedBatch) -> None:
     if keyed is None:
         return
     copies: list[Copy] = []
-    prepared = {attempt.job.pk: attempt for attempt in prepare_batch(batch.jobs, copies)}
-    batch.has_more |= len(prepared) < len(batch.jobs)  # some may have been released
+    jobs = without_killers(batch.jobs)
+    prepared = {attempt.job.pk: attempt for attempt in prepare_batch(jobs, copies)}
+    batch.has_more |= len(prepared) < len(jobs)  # some may have been released
     calls = call_concurrently(
         lambda job: prepared[job.pk].send_create(keyed),
         [attempt.job for attempt in prepared.values()],

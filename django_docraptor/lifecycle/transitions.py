@@ -18,12 +18,13 @@ from django.db.models.functions import Coalesce
 from django_docraptor.client import RemoteStatus
 from django_docraptor.conf import conf
 from django_docraptor.exceptions import CallError
+from django_docraptor.lifecycle.leases import lease_for
 from django_docraptor.lifecycle.pacing import poll_interval
 from django_docraptor.lifecycle.postponement import error_details
 from django_docraptor.models import RenderJob, seconds_from_now
 from django_docraptor.models.clock import Now
 from django_docraptor.names import storage_name
-from django_docraptor.states import LEASE_SECONDS, LOG_CHECK_AGES, ErrorCode, EventKind, State
+from django_docraptor.states import LOG_CHECK_AGES, ErrorCode, EventKind, State
 
 logger = logging.getLogger(__name__)
 
@@ -48,7 +49,7 @@ def begin_attempts(jobs: Iterable[RenderJob]) -> list[RenderJob]:
             failures=failures,
             attempt=attempt + 1,
             sent_at=Now(),
-            due_at=seconds_from_now(LEASE_SECONDS[State.SUBMITTING]),
+            due_at=seconds_from_now(lease_for(State.SUBMITTING)),
             callback_at=None,
             status_id="",
             download_id="",
@@ -282,7 +283,7 @@ def mark_rendered(job: RenderJob, remote: RemoteStatus, *, keep_claim: bool) -> 
     if keep_claim:
         claim = download_fields(job) | {
             "lease_token": job.lease_token,
-            "due_at": seconds_from_now(LEASE_SECONDS[State.DOWNLOADING]),
+            "due_at": seconds_from_now(lease_for(State.DOWNLOADING)),
         }
     return job.move(
         State.DOWNLOADING,

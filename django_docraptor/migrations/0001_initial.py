@@ -154,6 +154,7 @@ class Migration(migrations.Migration):
                 ),
                 ("due_at", models.DateTimeField(blank=True, null=True, verbose_name="due at")),
                 ("lease_token", models.CharField(blank=True, max_length=32)),
+                ("lapsed_claims", models.PositiveSmallIntegerField(default=0)),
                 (
                     "deadline_at",
                     models.DateTimeField(blank=True, null=True, verbose_name="deadline"),

@@ -102,6 +102,8 @@ class RenderJob(models.Model):
     state: "Text" = models.CharField(_("state"), max_length=16, choices=State.choices)
     due_at = models.DateTimeField(_("due at"), null=True, blank=True)
     lease_token = models.CharField(max_length=32, blank=True)
+    # Claims of the current step in a row whose workers died or hung.
+    lapsed_claims = models.PositiveSmallIntegerField(default=0)
     deadline_at = models.DateTimeField(_("deadline"), null=True, blank=True)
     # Consecutive failures; since when; and since when DocRaptor itself has refused without another
     # failure in between. Only time decides; the number is the exponent of the back-off.
@@ -295,7 +297,8 @@ class RenderJob(models.Model):
     @property
     def may_have_been_billed(self) -> bool:
         """Whether DocRaptor may have billed the failed attempt, though its document is missing."""
-        return self.state == State.FAILED and self.error_code in POSSIBLY_BILLED_CODES
+        is_sent = self.state == State.FAILED and self.attempt > 0
+        return is_sent and self.error_code in POSSIBLY_BILLED_CODES
 
     def move(
         self,
@@ -327,7 +330,7 @@ class RenderJob(models.Model):
         from_state = self._state_before(to_state)
         if to_state in FINAL_STATES:
             changes |= {"due_at": None, "finished_at": Now()}
-        reset = {"lease_token": "", "held_at": None, **NO_FAILURES}
+        reset = {"lease_token": "", "lapsed_claims": 0, "held_at": None, **NO_FAILURES}
         changes = sanitize({**reset, **changes, "state": to_state})
         rows = RenderJob.objects.filter(pk=self.pk, state=from_state, attempt=self.attempt)
         if require_lease:
@@ -383,7 +386,7 @@ class RenderJob(models.Model):
         rows = RenderJob.objects.filter(
             condition, pk__in=keys, state=from_state, lease_token=jobs[0].lease_token
         )
-        changes |= {"state": to_state, "lease_token": secrets.token_hex(16)}
+        changes |= {"state": to_state, "lease_token": secrets.token_hex(16), "lapsed_claims": 0}
         if rows.update(**changes) < len(keys):
             moved_rows = RenderJob.objects.filter(pk__in=keys, lease_token=changes["lease_token"])
             moved_keys = set(moved_rows.values_list("pk", flat=True))

@@ -59,6 +59,18 @@ def set_small_contents(jobs: "list[RenderJob]") -> None:
             job.input.content = content
 
 
+def claimable_together(jobs: "list[RenderJob]") -> "list[RenderJob]":
+    """Return which of the due jobs one worker claims at once.
+
+    A job whose previous claim lapsed may have killed its worker. It is claimed alone, so that it
+    takes no other job with it, and mostly when there is no other.
+    """
+    lapsed = [job for job in jobs if job.lease_token]
+    others = [job for job in jobs if not job.lease_token]
+    is_its_turn = not others or (bool(lapsed) and random.random() < FAIR_SHARE)  # noqa: S311
+    return lapsed[:1] if is_its_turn else others
+
+
 class RenderJobQuerySet(models.QuerySet["RenderJob"]):
     """Filters and claiming for jobs. Internal."""
 
@@ -165,9 +177,10 @@ class RenderJobQuerySet(models.QuerySet["RenderJob"]):
     def claim(self, *, limit: int, lease: float) -> list["RenderJob"]:
         """Claim up to ``limit`` due jobs for ``lease`` seconds, most urgent first.
 
-        The steps use ``lifecycle.accounts.claim``, which leaves out paused accounts.
+        A job whose previous claim lapsed is claimed alone. The steps use
+        ``lifecycle.accounts.claim``, which leaves out paused accounts.
         """
-        return self.claim_jobs(self.most_urgent(limit), lease=lease)
+        return self.claim_jobs(claimable_together(self.most_urgent(limit)), lease=lease)
 
     def most_urgent(self, limit: int) -> list["RenderJob"]:
         """Return up to ``limit`` due jobs, most urgent first, for :meth:`claim_jobs`.
@@ -195,7 +208,7 @@ class RenderJobQuerySet(models.QuerySet["RenderJob"]):
         One conditional UPDATE gives concurrent workers different rows, without row locks.
 
         Args:
-            jobs: the jobs as they were read.
+            jobs: the jobs as they were read: one, or several whose previous claim did not lapse.
             lease: seconds.
             are_locked: the rows are locked, so they cannot have changed since they were read.
             changes: other columns to set in the same UPDATE.
@@ -205,12 +218,16 @@ class RenderJobQuerySet(models.QuerySet["RenderJob"]):
         """
         if not jobs:
             return []
-        claim = {**changes, "lease_token": secrets.token_hex(16), "due_at": seconds_from_now(lease)}
+        claim = {
+            **changes,
+            "lease_token": secrets.token_hex(16),
+            "due_at": seconds_from_now(lease),
+            "lapsed_claims": jobs[0].lapsed_claims + 1 if jobs[0].lease_token else 0,
+        }
         keys = [job.pk for job in jobs]
-        due = self.filter(pk__in=keys).due()
-        if len(jobs) == 1:
-            # The UPDATE compares the row with what was read, so it need not be read again.
-            due = due.filter(jobs[0].unchanged_q)
+        # A single row need not be read again: the UPDATE compares it with what was read.
+        unchanged = jobs[0].unchanged_q if len(jobs) == 1 else Q(lease_token="")
+        due = self.filter(pk__in=keys).due().filter(unchanged)
         claimed_count = due.update(**claim)
         if claimed_count == len(jobs) and (claimed_count == 1 or are_locked):
             for job in jobs:

@@ -322,8 +322,7 @@ def registered_document() -> Any:
 def test_template_that_kills_workers_fails_after_some_deaths(
     sandbox: Sandbox, documents_dir, settings, registered_document
 ) -> None:
-    """A template that kills its worker costs no other job, and fails after MAX_SUBMIT_FAILURES."""
-    settings.DOCRAPTOR = settings.DOCRAPTOR | {"MAX_SUBMIT_FAILURES": 4}
+    """A template that kills its worker costs no other job, and fails after five workers."""
     before = [enqueue() for _ in range(3)]
     deadly = enqueue(document=registered_document(Deadly), content="")
     after = [enqueue() for _ in range(3)]
@@ -334,9 +333,10 @@ def test_template_that_kills_workers_fails_after_some_deaths(
         skip_time(130)
     assert [run_until_finished(job).state for job in (*before, *after)] == [State.COMPLETED] * 6
     deadly.refresh_from_db()
-    assert (deadly.state, deadly.error_code) == (State.FAILED, "template_error")
-    assert "4 workers died" in deadly.errors
-    assert Deadly.renders == 4
+    assert (deadly.state, deadly.error_code) == (State.FAILED, "killed_its_worker")
+    assert "5 workers in a row died or hung while rendering its template" in deadly.errors
+    assert not deadly.may_have_been_billed
+    assert Deadly.renders == 5
     assert len(sandbox.ledger.accepted()) == 6
 
 
