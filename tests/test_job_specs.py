@@ -91,6 +91,13 @@ BAD: list[tuple[str, dict[str, Any]]] = [
     ("hosted_expires_at", {"hosted": True, "hosted_expires_at": "soon"}),
     ("hosted_download_limit", {"hosted": True, "hosted_download_limit": 0}),
     ("hosted_download_limit", {"hosted": True, "hosted_download_limit": True}),
+    ("reuse", {"reuse": 3600}),
+    ("reuse", {"reuse": True}),
+    ("reuse", {"reuse": "1 hour"}),
+    ("reuse", {"reuse": timedelta(seconds=-1)}),
+    ("reuse", {"reuse": timedelta(days=40_000)}),
+    ("reuse", {"reuse": timedelta(hours=1)}),  # there is no source
+    ("reuse", {"reuse": timedelta(hours=1), "hosted": True}),
 ]
 
 
@@ -122,6 +129,28 @@ def test_invalid_owner_is_named_in_the_error() -> None:
     """The error names the class that was given, even inside of a lazy object."""
     with pytest.raises(ValidationError, match="owner must be a User or None, not AnonymousUser"):
         enqueue(**GOOD, owner=SimpleLazyObject(AnonymousUser))
+
+
+@pytest.mark.parametrize(
+    ("given", "stored"),
+    [
+        (None, None),
+        (timedelta(0), None),
+        (timedelta(hours=1), timedelta(hours=1)),
+        (timedelta.max, timedelta(days=36_500)),
+    ],
+)
+def test_reuse_is_stored_with_the_input(given: Any, stored: Any) -> None:
+    """The age is stored; the longest is one that every database has room for."""
+    job = enqueue(**GOOD, source=Invoice.objects.create(number="1"), reuse=given)
+    job.refresh_from_db()
+    assert (job.input.reuse, job.input.by_trigger) == (stored, False)
+
+
+def test_reuse_without_a_source_names_the_remedy() -> None:
+    """The error says what to pass instead."""
+    with pytest.raises(ValidationError, match="pass an idempotency_key instead"):
+        enqueue(**GOOD, reuse=timedelta(hours=1))
 
 
 def test_unknown_argument_is_a_type_error() -> None:

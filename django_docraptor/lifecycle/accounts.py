@@ -164,6 +164,7 @@ def resume(account: str) -> Resumed:
     Jobs that were never tried keep their time, unless an open circuit had postponed them.
     """
     jobs = RenderJob.objects.filter(account=account, state__in=PAUSABLE_STATES, lease_token="")
+    jobs = jobs.filter(held_at__isnull=True)  # these wait for a person, whatever the account does
     with transaction.atomic(using=router.db_for_write(RenderJob)):
         until = Account.objects.filter(pk=account).values_list("circuit_open_until", flat=True)
         by_circuit = Q(due_at__in=[time for time in until if time])

@@ -79,10 +79,12 @@ def test_no_scan_while_a_job_is_completed(sandbox: Sandbox, documents_dir: Any) 
 
 
 def test_no_scan_for_a_job_with_a_source(sandbox: Sandbox, documents_dir: Any) -> None:
-    """Enqueueing for a source, which may update an older job, scans no table."""
+    """Neither enqueueing for a source, nor counting and comparing its documents, scans a table."""
     invoice = Invoice.objects.create(number="7")
+    run_until_finished(enqueue(source=invoice))
     with captured_plans() as found:
-        enqueue(source=invoice)
+        job = run_until_finished(enqueue(source=invoice, reuse=timedelta(hours=1)))
+    assert job.attempt == 0
     assert found.scans == []
 
 

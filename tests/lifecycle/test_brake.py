@@ -11,13 +11,21 @@ from django.db import connection
 from django.db.models import F
 from django.test.utils import CaptureQueriesContext
 
-from django_docraptor import cancel, health_problems, lifecycle, registry, release, retry
+from django_docraptor import (
+    cancel,
+    health_problems,
+    lifecycle,
+    registry,
+    release,
+    retry,
+)
 from django_docraptor.documents import Document
 from django_docraptor.lifecycle import brake
 from django_docraptor.lifecycle.submission import claim_for_slots, prepare_batch
 from django_docraptor.models import Heartbeat, RenderEvent, RenderJob
 from django_docraptor.models.clock import Now
 from django_docraptor.sandbox import Fault, Sandbox
+from django_docraptor.shortcuts import resume_account
 from django_docraptor.signals import document_completed, document_failed
 from django_docraptor.states import HELD_UNTIL, EventKind, State
 from tests.apps.shop.documents import InvoicePDF
@@ -248,6 +256,14 @@ def test_held_job_is_never_sent_by_itself(sandbox: Sandbox, limit: int) -> None:
     assert (job.attempt, job.due_at, job.lease_token) == (0, HELD_UNTIL, "")
     assert event_kinds(job) == ["enqueued", "held"]
     assert sandbox.ledger.create_calls == limit
+
+
+def test_resumed_account_releases_nothing(sandbox: Sandbox) -> None:
+    """To resume the account of a held job does not let the job go."""
+    job = held_job()
+    assert resume_account("default").due == 0
+    job.refresh_from_db()
+    assert (job.due_at, job.held_at is None) == (HELD_UNTIL, False)
 
 
 def test_release_is_recorded_with_its_actor(sandbox: Sandbox, admin_user) -> None:

@@ -10,10 +10,12 @@ from django_docraptor import states
 from django_docraptor.client import RemoteStatus
 from django_docraptor.exceptions import CallError
 from django_docraptor.lifecycle import transitions
+from django_docraptor.lifecycle.isolation import save_outcome
 from django_docraptor.models import RenderJob
 from django_docraptor.states import ErrorCode, EventKind, State
 from tests.support.jobs import create_job, event_kinds, read_row
 from tests.support.state_diagram import parse_state_diagram
+from tests.support.threads import run_in_threads
 
 pytestmark = pytest.mark.django_db
 
@@ -97,6 +99,28 @@ def test_status_id_of_another_job_fails_the_job(state: State, other_state: State
     assert (job.resume_state, job.may_have_been_billed) == (None, True)
     assert read_row(other) == before
     assert event_kinds(job) == ["enqueued", "failed"]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_status_id_that_two_workers_save_at_once_is_one_jobs() -> None:
+    """However close together two workers save one status_id, one job gets it, the other fails."""
+    for number in range(5):
+        jobs = iter([create_job(State.SUBMITTING) for _ in range(4)])
+        saved = run_in_threads(4, lambda: _accept(next(jobs), f"theirs-{number}"))  # noqa: B023
+        assert sorted(saved) == [False, False, False, True]
+    states = RenderJob.objects.values_list("state", flat=True)
+    assert sorted(states) == [State.FAILED] * 15 + [State.QUEUED] * 5
+
+
+def _accept(job: RenderJob, status_id: str) -> bool:
+    """Save a status_id as a step does, which repeats what a deadlock has ended."""
+    results: list[bool] = []
+    save_outcome(
+        job,
+        lambda job: results.append(transitions.mark_accepted(job, status_id)),
+        lambda job, error: None,
+    )
+    return results[-1]
 
 
 def test_late_status_id_of_another_job_is_not_saved() -> None:

@@ -79,6 +79,7 @@ class InvoicePDF(Document[Invoice]):
     time_zone = "Europe/Vienna"
     deliver_to = "pdf"
     storage = "default"
+    reuse = timedelta(hours=1)
     retention = timedelta(days=3650)
     verbose_name = "Invoice"
 
@@ -244,6 +245,7 @@ def use_jobs(request: HttpRequest, invoice: Invoice, user: AbstractBaseUser) -> 
         time_zone="Europe/Vienna",
         storage="default",
     )
+    enqueue(name="a.pdf", content="a", source=invoice, reuse=timedelta(hours=1))
     enqueue(name="page.pdf", url="https://shop.example/", hosted=True, hosted_download_limit=5)
     enqueue(name="x.pdf", document="shop.InvoicePDF", hosted=True, hosted_expires_at=timezone.now())
     specs = [JobSpec(name="a.pdf", content="a"), InvoicePDF.spec(invoice)]

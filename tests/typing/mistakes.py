@@ -199,6 +199,8 @@ class WrongPDF(Document[Invoice]):
     options = ["javascript"]
     # A number instead of a timedelta | mypy: assignment | pyright: reportAssignmentType
     retention = 30
+    # Seconds instead of a timedelta | mypy: assignment | pyright: reportAssignmentType
+    reuse = 3600
 
     # A name that may be None | mypy: override | pyright: reportIncompatibleMethodOverride
     def get_name(self) -> str | None:
