@@ -35,6 +35,13 @@ Listing = Callable[[LogView, Mapping[str, str], Settings], object]
 # DocRaptor's documentation and its clients' examples use this key.
 SHARED_TEST_KEY = "YOUR_API_KEY_HERE"
 UNLIMITED = 1 << 62
+# Functions that make a status ID, by `status_id_form`.
+STATUS_IDS: dict[str, Callable[[], str]] = {
+    "uuid": lambda: str(uuid.uuid4()),
+    "hex": lambda: uuid.uuid4().hex,
+    "digits": lambda: str(uuid.uuid4().int)[:20],
+    "long": lambda: "".join(uuid.uuid4().hex for _ in range(4)),
+}
 # Whatever the call allows.
 HOSTED_TEST_DOWNLOADS = 5
 
@@ -154,6 +161,7 @@ class Application:
             base_url=self.settings.download_url_base or request.host_url.rstrip("/"),
             ip_address=request.remote_addr or "",
             api_key=key,
+            status_id=STATUS_IDS[self.settings.status_id_form](),
             clock_offset=timedelta(seconds=self.settings.clock_offset),
         )
         fault = self._trigger_fault("create", document)

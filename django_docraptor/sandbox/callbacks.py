@@ -3,6 +3,7 @@
 Separate threads send them, so that a slow receiver does not delay rendering.
 """
 
+import json
 import logging
 from http.client import HTTPException
 from urllib.parse import urlencode
@@ -16,6 +17,9 @@ from django_docraptor.sandbox.settings import Settings
 logger = logging.getLogger(__name__)
 
 FORM_HEADERS = {"Content-Type": "application/x-www-form-urlencoded"}
+JSON_HEADERS = {"Content-Type": "application/json"}
+# How the faults of callbacks send the IDs: DocRaptor documents no form.
+FORMS = {"to_get": "query", "to_json": "json", "no_body": "none"}
 
 
 class CallbackSender:
@@ -42,29 +46,36 @@ class CallbackSender:
         if not should_call_back(document):
             return
         fault = self._faults.trigger("callback", document.options.tag, document.options.name)
-        count, delay, method = 1, 0.0, "POST"
+        count, delay, form = 1, 0.0, "form"
         if fault is not None:
             count = {"drop": 0, "duplicate": fault.count}.get(fault.action, 1)
             delay = fault.delay
-            method = "GET" if fault.action == "to_get" else "POST"
+            form = FORMS.get(fault.action, "form")
         for _ in range(count):
-            self._scheduler.call_later(delay, lambda: self.send(document, method))
+            self._scheduler.call_later(delay, lambda: self.send(document, form))
 
-    def send(self, document: Document, method: str = "POST") -> None:
-        """Send one callback now, and ignore the response."""
+    def send(self, document: Document, form: str = "form") -> None:
+        """Send one callback now, and ignore the response.
+
+        Args:
+            document: the completed document.
+            form: how its IDs are sent: as a "form", as "json", in the "query" of a GET, or "none".
+        """
         url = document.options.callback_url
         was_reset = self._store.find(document.status_id) is not document
         if was_reset or not should_call_back(document) or not self._is_allowed(url):
             return
-        fields = urlencode(
-            {"download_id": document.download_id, "download_url": document.download_url}
-        )
+        fields = {"download_id": document.download_id, "download_url": document.download_url}
         self._store.count_callback(document)
         try:
-            if method == "GET":
-                send_request("GET", f"{url}{'&' if '?' in url else '?'}{fields}")
+            if form == "query":
+                send_request("GET", f"{url}{'&' if '?' in url else '?'}{urlencode(fields)}")
+            elif form == "json":
+                send_request("POST", url, json.dumps(fields).encode(), JSON_HEADERS)
+            elif form == "none":
+                send_request("POST", url)
             else:
-                send_request("POST", url, fields.encode(), FORM_HEADERS)
+                send_request("POST", url, urlencode(fields).encode(), FORM_HEADERS)
         except (OSError, HTTPException, ValueError) as error:
             logger.warning("Callback failed: %s", type(error).__name__)
 

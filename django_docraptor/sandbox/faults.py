@@ -24,7 +24,7 @@ ACTIONS: dict[str, frozenset[str]] = {
     | {"gzip", "bomb", "endless", "wrong_type", "partial", "as_page", "not_yet"},
     "logs": RESPONSE_ACTIONS | LOG_ACTIONS,
     "expire": RESPONSE_ACTIONS,
-    "callback": frozenset({"drop", "duplicate", "late", "to_get"}),
+    "callback": frozenset({"drop", "duplicate", "late", "to_get", "to_json", "no_body"}),
     "render": frozenset({"fail", "stall", "slow", "warn"}),
 }
 # The call takes effect and its response is broken; all other actions replace the call.

@@ -5,7 +5,12 @@ from datetime import UTC, datetime, timedelta
 
 RENDERERS = ("weasyprint", "canned")
 OTHER_TIME_FORMS = ("ignore", "empty", "reject")
-CHOICES = {"renderer": RENDERERS, "other_time_forms": OTHER_TIME_FORMS}
+ID_FORMS = ("uuid", "hex", "digits", "long")
+CHOICES = {
+    "renderer": RENDERERS,
+    "other_time_forms": OTHER_TIME_FORMS,
+    "status_id_form": ID_FORMS,
+}
 
 # An int is a valid number of seconds; a bool is not.
 NUMBER = (int, float)
@@ -19,6 +24,7 @@ TYPES: dict[str, tuple[type, ...]] = {
     "canned_bytes": (int,),
     "callback_hosts": (tuple, list),
     "other_time_forms": (str,),
+    "status_id_form": (str,),
     "download_url_base": (str,),
     "document_limit": (int, type(None)),
     "refusal": (str,),
@@ -59,6 +65,8 @@ class Settings:
     # What a log does with a time in another form than DocRaptor's `2015-01-01 00:00:00 UTC`.
     # ignore: no filter. empty: an empty page. reject: 400.
     other_time_forms: str = "ignore"
+    # Form of status IDs. DocRaptor has used several. long: 128 characters.
+    status_id_form: str = "uuid"
     # Beginning of download URLs, such as http://docraptor.com; empty: as the client calls us.
     download_url_base: str = ""
     # Documents that the account's plan allows; more fail. Test documents do not count.

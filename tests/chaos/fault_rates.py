@@ -123,6 +123,8 @@ CALLBACK: Plan = {
     "duplicate": (0.1, {"action": "duplicate", "count": 3}),
     "late": (0.05, {"action": "late", "seconds": 3.0}),
     "to_get": (0.02, {"action": "to_get"}),
+    "to_json": (0.1, {"action": "to_json"}),
+    "no_body": (0.05, {"action": "no_body"}),
 }
 RENDER: Plan = {
     "fail": (0.01, {"action": "fail"}),

@@ -1,5 +1,6 @@
 """Callbacks: form-encoded, after success only, to allowed hosts, and faults."""
 
+import json
 import logging
 import socket
 import time
@@ -90,6 +91,28 @@ def test_callback_becomes_a_get(client, callback_server, sandbox):
     method, path, _, body = callback_server.received[0]
     assert (method, body) == ("GET", b"")
     assert parse_qs(urlsplit(path).query)["download_id"] == [status["download_id"]]
+
+
+def test_callback_may_be_json(client, callback_server, sandbox):
+    """The fault `to_json` sends the same IDs in the other form that a site must read."""
+    sandbox.add_fault(Fault(on="callback", action="to_json"))
+    status = client.create_and_finish(callback_url=callback_server.url)
+    wait_until(lambda: callback_server.received)
+    method, _, headers, body = callback_server.received[0]
+    assert (method, headers["Content-Type"]) == ("POST", "application/json")
+    assert json.loads(body) == {
+        "download_id": status["download_id"],
+        "download_url": status["download_url"],
+    }
+
+
+def test_callback_may_have_no_body(client, callback_server, sandbox):
+    """The fault `no_body` leaves the URL, which is all that a site may rely on."""
+    sandbox.add_fault(Fault(on="callback", action="no_body"))
+    client.create_and_finish(callback_url=callback_server.url + "/hook")
+    wait_until(lambda: callback_server.received)
+    method, path, _, body = callback_server.received[0]
+    assert (method, path, body) == ("POST", "/hook", b"")
 
 
 def test_callback_first_precedes_the_create_response(client, callback_server, sandbox):

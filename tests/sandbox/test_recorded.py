@@ -1,5 +1,6 @@
 """The bodies that users of DocRaptor have recorded, word for word."""
 
+import re
 import xml.etree.ElementTree as ElementTree
 
 import pytest
@@ -162,3 +163,21 @@ def test_user_agent_token_is_sent_with_fetches(client, web_page):
     options = {"document_content": None, "document_url": f"{web_page.url}/source"}
     assert client.create_and_finish(**options, user_agent_token="t0ken")["status"] == "completed"
     assert web_page.agents[-1].endswith(" t0ken")
+
+
+@pytest.mark.parametrize(
+    ("form", "pattern"),
+    [
+        ("uuid", r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}"),
+        ("hex", r"[0-9a-f]{32}"),
+        ("digits", r"\d{15,20}"),
+        ("long", r"[0-9a-f]{128}"),
+    ],
+)
+def test_status_ids_have_several_forms(client, sandbox, form, pattern):
+    """DocRaptor has used several; a client must take them as they are."""
+    sandbox.change_settings(status_id_form=form)
+    status_id = client.create().json()["status_id"]
+    assert re.fullmatch(pattern, status_id)
+    assert client.finish(status_id)["status"] == "completed"
+    assert client.logs()[0]["status_id"] == status_id
