@@ -58,7 +58,12 @@ def _title(options: RunOptions) -> str:
 
 
 def _print_result(options: RunOptions, verdict: Verdict, statistics: dict[str, Any]) -> None:
-    table = format_table(verdict, statistics["events"], statistics["triggered_faults"])
+    table = format_table(
+        verdict,
+        statistics["events"],
+        statistics["triggered_faults"],
+        statistics["retried_by_operator"],
+    )
     sys.stdout.write(f"{table}\n")
     for problem in verdict.problems[:MAX_PROBLEMS_SHOWN]:
         sys.stdout.write(f"{problem}\n")

@@ -278,13 +278,19 @@ def count_orphaned_files(scratch: Path, referenced: set[str]) -> int:
     return len(stored - referenced)
 
 
-def format_table(verdict: Verdict, events: Mapping[str, int], triggered: Mapping[str, int]) -> str:
+def format_table(
+    verdict: Verdict,
+    events: Mapping[str, int],
+    triggered: Mapping[str, int],
+    by_operator: Mapping[str, int],
+) -> str:
     """Return the table that ends a run.
 
     Args:
         verdict: the result of the audit.
         events: how often each fault was injected into processes, broker and database.
-        triggered: how often each fault of the sandbox and the storage was triggered.
+        triggered: how often each fault of the sandbox, the storage and the database was triggered.
+        by_operator: how often a person had to retry a job, by its error code.
     """
     calls: dict[str, list[str]] = defaultdict(list)
     for kind, number in triggered.items():
@@ -318,6 +324,11 @@ def format_table(verdict: Verdict, events: Mapping[str, int], triggered: Mapping
         ("lost", verdict.lost, ""),
         ("corrupt files", verdict.corrupt, ""),
         ("retries recorded", verdict.retries.total(), retried),
+        (
+            "retried by a person",
+            sum(by_operator.values()),
+            ", ".join(f"{code} {number}" for code, number in sorted(by_operator.items())),
+        ),
         ("orphaned files", verdict.orphaned_files, ""),
     ]
     return "\n".join(f"{name:<34}{number:>6}  {note}".rstrip() for name, number, note in rows)

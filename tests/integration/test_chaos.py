@@ -152,7 +152,7 @@ def accept(sandbox, job, name, attempt=1, **options):
 def audit(site):
     """Return the verdict on a run in which the site has promised one document."""
     verdict = Audit(site, [document_name(0)]).run()
-    assert "duplicates" in format_table(verdict, {}, {})
+    assert "duplicates" in format_table(verdict, {}, {}, {})
     return verdict
 
 
