@@ -132,6 +132,7 @@ def tick() -> None:
     close_old_connections()
     if Heartbeat.record_if_idle("worked_at", "ticked_at"):
         return
+    lifecycle.repair_clock()
     record_heartbeat("worked_at")
     record_heartbeat("ticked_at")
     dispatch()

@@ -217,6 +217,20 @@ MUTATIONS = [
         f"{LIFECYCLE}/test_rate_control.py::test_outage_during_several_batches_opens_the_circuit",
     ),
     Mutation(
+        "send a signal that kills workers for ever",
+        "lifecycle/recovery.py",
+        "if lapses >= MAX_LAPSED_CLAIMS:",
+        "if False:",
+        f"{LIFECYCLE}/test_claims.py::test_receiver_that_kills_its_workers_is_given_up",
+    ),
+    Mutation(
+        "let claims outlast a clock that was set back",
+        "lifecycle/clock_repair.py",
+        "    _shorten_claims()\n    heartbeat",
+        "    heartbeat",
+        f"{LIFECYCLE}/test_clock_repair.py::test_claim_lasts_for_a_lease_at_most",
+    ),
+    Mutation(
         "let a job kill workers for ever",
         "lifecycle/claims.py",
         "if job.lapsed_claims < MAX_LAPSED_CLAIMS:",

@@ -18,6 +18,7 @@ state diagram, and nothing else moves a job.
 
 from django_docraptor.lifecycle.accounts import Resumed, resume
 from django_docraptor.lifecycle.callbacks import record_callback
+from django_docraptor.lifecycle.clock_repair import repair_clock
 from django_docraptor.lifecycle.downloading import download, download_and_store
 from django_docraptor.lifecycle.engine import run_once
 from django_docraptor.lifecycle.hosting import expire
@@ -39,6 +40,7 @@ __all__ = [
     "reconcile",
     "record_callback",
     "recover",
+    "repair_clock",
     "resume",
     "run_once",
     "submit",

@@ -1,6 +1,7 @@
 """Internal. Run the whole engine by one call: for a management command, cron or a test."""
 
 from django_docraptor.discarded_files import delete_due_files
+from django_docraptor.lifecycle.clock_repair import repair_clock
 from django_docraptor.lifecycle.downloading import download
 from django_docraptor.lifecycle.polling import poll
 from django_docraptor.lifecycle.reconciliation import reconcile
@@ -14,5 +15,6 @@ def run_once() -> int:
     Returns:
         The number of jobs, signals and files that were processed.
     """
+    repair_clock()
     steps = (recover(), reconcile(), poll().claimed, download(), submit(), delete_due_files())
     return sum(steps)

@@ -1,9 +1,15 @@
 """Internal. Recover what dead workers have left: creates of unknown outcome and unsent signals."""
 
+import logging
+
+from django.db import router, transaction
+
 from django_docraptor.lifecycle.transitions import mark_interrupted
 from django_docraptor.models import SIGNAL_LEASE_SECONDS, RenderEvent, RenderJob, seconds_from_now
 from django_docraptor.models.clock import Now
-from django_docraptor.states import State
+from django_docraptor.states import MAX_LAPSED_CLAIMS, EventKind, State
+
+logger = logging.getLogger(__name__)
 
 BATCH_SIZE = 100
 
@@ -27,7 +33,25 @@ def _send_overdue_signals() -> int:
     overdue = RenderEvent.objects.filter(signal_due_at__lte=Now()).select_related("job")
     for event in overdue.order_by("signal_due_at", "id")[:BATCH_SIZE]:
         unclaimed = RenderEvent.objects.filter(pk=event.pk, signal_due_at__lte=Now())
-        if unclaimed.update(signal_due_at=seconds_from_now(SIGNAL_LEASE_SECONDS)):
+        lapses, due_at = event.signal_lapses + 1, seconds_from_now(SIGNAL_LEASE_SECONDS)
+        if lapses >= MAX_LAPSED_CLAIMS:
+            count += _give_up_signal(event, lapses)
+        elif unclaimed.update(signal_lapses=lapses, signal_due_at=due_at):
             event.send_signal(event.job)
             count += 1
     return count
+
+
+def _give_up_signal(event: RenderEvent, lapses: int) -> bool:
+    """Record that an event's receivers are not called again: they killed too many workers."""
+    message = (
+        f"{lapses} workers in a row died or hung while the receivers of the event "
+        f'"{event.kind}" ran. They are not called again.'
+    )
+    unsent = RenderEvent.objects.filter(pk=event.pk, signal_due_at__isnull=False)
+    with transaction.atomic(using=router.db_for_write(RenderEvent)):
+        if not unsent.update(signal_due_at=None):
+            return False
+        event.job.record_event(EventKind.STEP_FAILED, note=message)
+    logger.error("Job %s: %s", event.job_id, message)
+    return True

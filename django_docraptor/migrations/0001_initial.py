@@ -398,6 +398,7 @@ class Migration(migrations.Migration):
                 ("message", models.TextField(blank=True)),
                 ("detail", models.JSONField(default=dict)),
                 ("signal_due_at", models.DateTimeField(blank=True, null=True)),
+                ("signal_lapses", models.PositiveSmallIntegerField(default=0)),
                 (
                     "job",
                     models.ForeignKey(

@@ -59,6 +59,8 @@ class RenderEvent(models.Model):
     detail: "models.JSONField[Any, dict[str, Any]]" = models.JSONField(default=dict)
     # Set while the event's signal is not known to have been sent.
     signal_due_at = models.DateTimeField(null=True, blank=True)
+    # Workers in a row that died or hung while they sent it.
+    signal_lapses = models.PositiveSmallIntegerField(default=0)
 
     objects = PrimaryDatabaseManager["RenderEvent"]()
 

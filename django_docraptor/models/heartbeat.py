@@ -14,6 +14,8 @@ from django_docraptor.models.managers import PrimaryDatabaseManager
 
 # Seconds by which two wake-ups may differ and still count as one.
 WAKEUP_TOLERANCE = 0.1
+# Seconds by which a heartbeat may be in the future before the clock counts as set back.
+CLOCK_TOLERANCE = 30.0
 
 
 class Heartbeat(models.Model):
@@ -69,6 +71,16 @@ class Heartbeat(models.Model):
             return True
         return cls.objects.get_or_create(pk=cls.KEY, defaults={"wakeup_at": wakeup_at})[1]
 
+    def seconds_set_back(self, now: datetime) -> float:
+        """Return by how much the database's clock was set back since the last sign of life, or 0.
+
+        Args:
+            now: the database's time when the row was read.
+        """
+        times = [time for time in (self.ticked_at, self.worked_at) if time is not None]
+        seconds = max(((time - now).total_seconds() for time in times), default=0.0)
+        return seconds if seconds > CLOCK_TOLERANCE else 0.0
+
     @classmethod
     def record_if_idle(cls, *columns: str) -> bool:
         """Record a heartbeat if there is nothing to do, by a single UPDATE.
@@ -87,5 +99,7 @@ class Heartbeat(models.Model):
     def record(cls, *columns: str) -> None:
         """Record that a tick, a worker or a callback was just seen."""
         times = dict.fromkeys(columns, Now())
-        if not cls.objects.filter(pk=cls.KEY).update(**times):
+        # A time in the future is the evidence that the clock was set back, until that is repaired.
+        past = {f"{column}__gt": seconds_from_now(CLOCK_TOLERANCE) for column in columns}
+        if not cls.objects.filter(pk=cls.KEY).exclude(**past).update(**times):
             cls.objects.get_or_create(pk=cls.KEY, defaults=times)

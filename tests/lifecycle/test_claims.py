@@ -17,6 +17,7 @@ from django_docraptor.lifecycle import clients
 from django_docraptor.lifecycle.leases import lease_for
 from django_docraptor.models import RenderJob
 from django_docraptor.sandbox import Fault, Sandbox
+from django_docraptor.signals import document_completed
 from django_docraptor.states import ACTIVE_STATES, LEASE_SECONDS, EventKind, State
 from tests.support import socket_server as at
 from tests.support.crash import run_until_killed
@@ -195,6 +196,32 @@ def test_killed_rendering_starts_anew(sandbox: Sandbox, documents_dir) -> None:
     assert shortcuts.retry(job)
     assert run_until_finished(job).state == State.COMPLETED
     assert len(sandbox.ledger.accepted()) == 1
+
+
+@pytest.mark.fault("C9")
+def test_receiver_that_kills_its_workers_is_given_up(sandbox: Sandbox, documents_dir) -> None:
+    """The signal is sent by five workers at most; the job's history says so."""
+    kills: list[int] = []
+
+    def receiver(job: RenderJob, **kwargs: Any) -> None:
+        kills.append(1)
+        raise WorkerKilled
+
+    job = downloadable_job()
+    document_completed.connect(receiver)
+    try:
+        with suppress(WorkerKilled):
+            lifecycle.download()
+        run_while_killed(1)  # the lease of the first worker ends
+        run_while_killed(8)
+    finally:
+        document_completed.disconnect(receiver)
+    job.refresh_from_db()
+    assert job.state == State.COMPLETED
+    assert len(kills) == 5
+    [event] = job.events.filter(kind=EventKind.STEP_FAILED)
+    assert "5 workers in a row died or hung while the receivers" in event.message
+    assert not job.events.exclude(signal_due_at=None).exists()
 
 
 # Leases.

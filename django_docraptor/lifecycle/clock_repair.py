@@ -1,0 +1,85 @@
+"""Internal. Make jobs due again after the database's clock was set back.
+
+Every ``due_at`` that was written before is too late then. What is certain is repaired: a claim
+never lasts longer than its lease, and a heartbeat is never in the future.
+"""
+
+import logging
+from datetime import timedelta
+
+from django.db import router, transaction
+from django.db.models import F, Q
+
+from django_docraptor.lifecycle.leases import lease_for
+from django_docraptor.models import (
+    Account,
+    Heartbeat,
+    Pause,
+    RenderEvent,
+    RenderJob,
+    seconds_from_now,
+)
+from django_docraptor.models.clock import Now
+from django_docraptor.models.heartbeat import CLOCK_TOLERANCE
+from django_docraptor.states import ACTIVE_STATES, STORE_LEASE_SECONDS, State
+
+logger = logging.getLogger(__name__)
+
+# Claims in these states are renewed while a file is stored.
+STORING_STATES = frozenset({State.PENDING, State.DOWNLOADING})
+
+
+def repair_clock() -> None:
+    """Shorten claims that last too long, and bring forward what waits, if the clock was set back.
+
+    Otherwise these are two small queries.
+    """
+    _shorten_claims()
+    heartbeat = Heartbeat.objects.annotate(now=Now()).filter(pk=Heartbeat.KEY).first()
+    seconds = heartbeat.seconds_set_back(heartbeat.now) if heartbeat else 0.0
+    if heartbeat is not None and seconds:
+        _bring_forward(heartbeat, seconds)
+
+
+def _shorten_claims() -> None:
+    """Let claims that end later than any lease end when one from now would."""
+    too_long = Q()
+    for state in ACTIVE_STATES:
+        lease = STORE_LEASE_SECONDS if state in STORING_STATES else lease_for(state)
+        too_long |= Q(state=state, due_at__gt=seconds_from_now(lease + CLOCK_TOLERANCE))
+    claimed = RenderJob.objects.filter(too_long).exclude(lease_token="")
+    for name in set(claimed.order_by().values_list("state", flat=True)):
+        state = State(name)
+        due_at = seconds_from_now(lease_for(state))
+        count = claimed.filter(state=state).update(due_at=due_at)
+        logger.error(
+            "%s claims of %s jobs would have lasted longer than a lease: the database's clock was "
+            "set back. They were shortened.",
+            count,
+            state.value,
+        )
+
+
+def _bring_forward(heartbeat: Heartbeat, seconds: float) -> None:
+    """Bring forward what waits, by the time by which the clock was set back, once."""
+    back = timedelta(seconds=seconds)
+    # One that was never tried may have been enqueued since, with a delay that must be kept.
+    is_fresh = Q(state=State.PENDING, attempt=0, failures=0, created_at__lte=Now())
+    waiting = RenderJob.objects.active().filter(lease_token="", held_at=None, due_at__gt=Now())
+    unsent = RenderEvent.objects.filter(signal_due_at__gt=Now())
+    pauses = Pause.objects.filter(paused_until__gt=Now())
+    open_circuits = Account.objects.filter(circuit_open_until__gt=Now())
+    unchanged = {"ticked_at": heartbeat.ticked_at, "worked_at": heartbeat.worked_at}
+    with transaction.atomic(using=router.db_for_write(RenderJob)):
+        mine = Heartbeat.objects.filter(pk=Heartbeat.KEY, **unchanged)
+        if not mine.update(ticked_at=Now(), worked_at=Now(), wakeup_at=None):
+            return
+        count = waiting.exclude(is_fresh).update(due_at=F("due_at") - back)
+        unsent.update(signal_due_at=F("signal_due_at") - back)
+        pauses.update(paused_until=F("paused_until") - back)
+        open_circuits.update(circuit_open_until=F("circuit_open_until") - back)
+    logger.error(
+        "The database's clock was set back by %.0f s: %s waiting jobs were brought forward.",
+        seconds,
+        count,
+    )
