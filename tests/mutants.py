@@ -602,8 +602,8 @@ MUTATIONS = [
     Mutation(
         "let two equal jobs of one batch wait for each other",
         "lifecycle/reuse.py",
-        "        is_earlier = (other.created_at, other.pk) < (job.created_at, job.pk)\n",
-        "        is_earlier = True\n",
+        "    return is_earlier or other.lease_token != job.lease_token\n",
+        "    return True\n",
         f"{LIFECYCLE}/test_reuse.py::test_two_jobs_of_one_batch_are_billed_once",
     ),
     Mutation(

@@ -145,14 +145,25 @@ def _is_twin(job: RenderJob, other: RenderJob) -> bool:
     is_same = all(getattr(job, name) == getattr(other, name) for name in IDENTITY_FIELDS)
     if other.pk == job.pk or not is_same:
         return False
-    if not other.request_hash:  # never composed so far, or by a worker at this moment
-        is_earlier = (other.created_at, other.pk) < (job.created_at, job.pk)
-        if not (is_earlier and other.lease_token and other.held_at is None):
-            return False
+    if not other.request_hash and not _may_be_composed_now(job, other):
+        return False
     other_input = getattr(other, "input", None)  # it may have been pruned
     if other_input is None:
         return other.request_hash == job.request_hash
     return bool(other_input.params == job.input.params)
+
+
+def _may_be_composed_now(job: RenderJob, other: RenderJob) -> bool:
+    """Return whether a worker may be composing the other request, and so be about to send it.
+
+    If it is the same worker, the earlier job goes first. If it is another worker, that one may have
+    looked before this job was claimed, so this job waits.
+    """
+    now = other.claimed_at or timezone.now()
+    if not other.lease_token or other.due_at is None or other.due_at <= now:
+        return False
+    is_earlier = (other.created_at, other.pk) < (job.created_at, job.pk)
+    return is_earlier or other.lease_token != job.lease_token
 
 
 def _is_in_progress(job: RenderJob, twin: RenderJob) -> bool:

@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 from django.core.files.storage import FileSystemStorage
-from django.db import transaction
 from django.db.models import F
 
 from django_docraptor import enqueue, lifecycle, registry
@@ -15,6 +14,7 @@ from django_docraptor.documents import Document
 from django_docraptor.lifecycle import reuse
 from django_docraptor.lifecycle.submission import claim_for_slots, prepare_batch
 from django_docraptor.models import RenderInput, RenderJob
+from django_docraptor.models.clock import Now
 from django_docraptor.payloads import DocumentRequest
 from django_docraptor.sandbox import Sandbox
 from django_docraptor.signals import document_completed
@@ -216,6 +216,29 @@ def test_two_jobs_of_one_batch_are_billed_once(sandbox: Sandbox) -> None:
     run_rounds(2)
     assert sandbox.ledger.create_calls == 1
     assert {job.state for job in RenderJob.objects.all()} == {State.COMPLETED}
+
+
+@pytest.mark.parametrize("order", [[0, 1], [1, 0]], ids=str)
+def test_two_workers_bill_equal_jobs_once(sandbox: Sandbox, order: list[int]) -> None:
+    """Of two equal jobs that two workers have claimed, one waits, whichever is composed first."""
+    invoice = invoice_17()
+    for _ in range(2):
+        InvoicePDF.enqueue(invoice, reuse=DAY)
+    claimed = [claim_for_slots("default", 1).jobs for _ in range(2)]
+    prepared = [prepare_batch(claimed[number]) for number in order]
+    assert [len(attempts) for attempts in prepared] == [0, 1]
+    assert RenderJob.objects.not_started().count() == 1
+
+
+def test_lapsed_claim_is_not_waited_for(sandbox: Sandbox) -> None:
+    """A worker that died while it rendered the same document holds up no other job."""
+    invoice = invoice_17()
+    dead = InvoicePDF.enqueue(invoice, reuse=DAY)
+    claim_for_slots("default", 1)
+    RenderJob.objects.filter(pk=dead.pk).update(due_at=Now(), priority=-1)
+    job = InvoicePDF.enqueue(invoice, reuse=DAY)
+    (claimed,) = RenderJob.objects.filter(pk=job.pk).with_input().claim(limit=1, lease=60)
+    assert len(prepare_batch([claimed])) == 1
 
 
 def test_failure_of_the_first_makes_the_second(sandbox: Sandbox) -> None:
@@ -558,8 +581,6 @@ def test_hash_does_not_depend_on_order_or_labels() -> None:
 def test_hash_is_saved_with_the_intent(sandbox: Sandbox) -> None:
     """Each job of a batch has the hash of its own request, written with the intent to send."""
     jobs = [enqueue(name="a.pdf", content=f"<p>{number}</p>") for number in range(3)]
-    with transaction.atomic():
-        pass
     lifecycle.submit()
     hashes = [RenderJob.objects.get(pk=job.pk).request_hash for job in jobs]
     assert len(set(hashes)) == 3
