@@ -211,8 +211,6 @@ class Conf:
     #: Maximum number of documents in progress at DocRaptor per account. DocRaptor's default limit
     #: is 30.
     max_in_flight = Setting(30, _positive_number(int))
-    #: Consecutive failed submissions after which a job fails.
-    max_submit_failures = Setting(20, _positive_number(int))
     #: Seconds from the first of consecutive failures until a job gives up: 3 days.
     retry_for: Setting[float] = Setting(
         259_200, _positive_number(int, float, maximum=MAX_DURATION.total_seconds())

@@ -126,7 +126,7 @@ class UnauthorizedError(ResponseError):
 
 
 class ForbiddenError(ResponseError):
-    """403: no permission; on a create also "too many simultaneous requests" (30 by default)."""
+    """403: no permission, or (``retryable``) too many documents at once, or a proxy's page."""
 
     code = "forbidden"
 
@@ -138,7 +138,10 @@ class NotFoundError(ResponseError):
 
 
 class RejectedError(ResponseError):
-    """400, 413, 422 or another 4xx: sending the request again does not help."""
+    """400, 413, 422 or another 4xx: sending it again does not help, unless it is ``retryable``.
+
+    Then DocRaptor could not queue the document, or a proxy has responded.
+    """
 
     code = "rejected"
 

@@ -189,10 +189,8 @@ PROBE_RETRY_SECONDS: float = 120
 # Seconds for which an unconfirmed attempt counts towards MAX_IN_FLIGHT.
 UNCONFIRMED_SLOT_SECONDS: float = 60
 
+# Downloads whose worker died or hung.
 MAX_DOWNLOADS = 3
-MAX_STATUS_FAILURES = 20
-MAX_STATUS_REFUSALS = 5
-MAX_STORAGE_FAILURES = 15
 MAX_RESUBMITS = 2
 # Seconds for which a key makes no calls after a 401; for which an account creates nothing after
 # DocRaptor has refused all of its documents; for which it is told that no key could be read.

@@ -119,7 +119,7 @@ def _poll() -> None:
     _continue_after(result.claimed)
     job = result.rendered_job
     if job is not None:
-        lifecycle.download_and_store(job)
+        lifecycle.download_and_store(job, may_have_file=result.may_have_file)
         if not job.is_final:
             schedule_wakeup(lifecycle.read_schedule())
 

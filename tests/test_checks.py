@@ -139,7 +139,7 @@ def test_invalid_setting_is_named(key: str, value: object) -> None:
 @pytest.mark.check("E003")
 def test_all_invalid_settings_are_reported() -> None:
     """Two invalid values give two messages."""
-    assert settings_ids(RIGHT | {"TEST_MODE": 1, "MAX_SUBMIT_FAILURES": 0}) == ["E003", "E003"]
+    assert settings_ids(RIGHT | {"TEST_MODE": 1, "RETRY_FOR": 0}) == ["E003", "E003"]
 
 
 @pytest.mark.check("E004")

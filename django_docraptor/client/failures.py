@@ -9,7 +9,7 @@ import html
 import json
 import re
 import ssl
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -34,7 +34,8 @@ from django_docraptor.exceptions import (
 )
 
 MAX_EXCERPT: Final = 2_000
-MAX_RETRY_AFTER: Final = 3_600.0
+# A day: what a maintenance may announce.
+MAX_RETRY_AFTER: Final = 86_400.0
 REDACTED: Final = "[redacted]"
 
 # A download ID is a bearer secret, like its URL: anyone who has it can download the document.
@@ -44,6 +45,13 @@ DOWNLOAD_ID: Final = re.compile(r"(/(?:download|expire)/)[^/?#\s\"'<>&]+")
 # completely in time (408), it reached a server that does not serve the host (421), or the server
 # does not risk a replayed request (425).
 NOT_PROCESSED: Final = frozenset({408, 421, 425})
+# DocRaptor's texts of a refusal that concerns its load, not the document, whatever the status code
+# is: nothing was accepted.
+NOT_ACCEPTED_TEXTS: Final = ("too many simultaneous", "[document queueing error]")
+# The request is too large, whoever says so.
+TOO_LARGE: Final = 413
+
+_HTML: Final = re.compile(r"<(?:!doctype html|html|head|title|body|h1)\b", re.IGNORECASE)
 
 # Raised before the first byte of the request is sent. In urllib3, NewConnectionError and
 # NameResolutionError are ConnectTimeoutErrors. InvalidHeader is not included: a response can cause
@@ -107,7 +115,7 @@ class FailedResponse:
 
     @property
     def retry_after(self) -> float | None:
-        """Seconds from ``Retry-After``, at most one hour; ``None`` if absent."""
+        """Seconds from ``Retry-After``, at most one day; ``None`` if absent."""
         return _parse_retry_after(str(self.headers.get("Retry-After", "")).strip())
 
 
@@ -169,19 +177,24 @@ def _describe(chain: list[BaseException]) -> str:
 def response_error(response: FailedResponse, *, is_create: bool, redact: Redactor) -> CallError:
     """Return the error for an error response.
 
-    On a create, 403 also means "too many simultaneous requests" (DocRaptor: 30 by default), so it
-    is retryable; on other calls it is final if DocRaptor gives a reason. A 5xx on a create does not
-    tell whether it was accepted.
+    Only DocRaptor's own refusal, in XML or JSON, is final; the page of a CDN, firewall or proxy
+    says nothing about the document. On a create, 403 also means "too many simultaneous requests"
+    (DocRaptor: 30 by default). A 5xx on a create does not tell whether it was accepted.
     """
     text = response.text
-    error_class, options = _error_class(response.status, is_create, _is_structured(text))
+    messages = _error_messages(text)
+    is_own = _is_structured(text)
+    error_class, options = _error_class(
+        response.status, is_create=is_create, is_own=is_own, is_page=_is_page(text)
+    )
+    if is_own and is_not_accepted(messages):
+        options = {"retryable": True} | ({"sent": Sent.NO} if is_create else {})
     if 300 <= response.status < 400:
         host = _redirect_host(response)
-        message = f"DocRaptor returned a redirect{host}, which is not followed."
-    else:
-        message = "\n".join(_error_messages(text))
+        messages = [f"DocRaptor returned a redirect{host}, which is not followed."]
+    default = f"DocRaptor returned HTTP {response.status} without an error message."
     return error_class(
-        redact(message or f"DocRaptor returned HTTP {response.status} without an error message."),
+        redact("\n".join(messages) or default),
         status=response.status,
         request_id=redact(response.request_id),
         retry_after=response.retry_after,
@@ -190,25 +203,29 @@ def response_error(response: FailedResponse, *, is_create: bool, redact: Redacto
     )
 
 
+def is_not_accepted(messages: Iterable[str]) -> bool:
+    """Return whether DocRaptor's messages say that it is too busy for the request."""
+    text = "\n".join(messages).lower()
+    return any(words in text for words in NOT_ACCEPTED_TEXTS)
+
+
 def _error_class(
-    status: int, is_create: bool, is_structured: bool
+    status: int, *, is_create: bool, is_own: bool, is_page: bool
 ) -> tuple[type[CallError], dict[str, Any]]:
     not_accepted: dict[str, Any] = {"sent": Sent.NO} if is_create else {}
-    # If nothing is created, only DocRaptor's own refusal is final. The page of a CDN, firewall or
-    # proxy says nothing about the document.
-    is_foreign = not is_create and not is_structured
     if status == 401:
         return UnauthorizedError, {}
     if status == 403:
-        return ForbiddenError, {"retryable": is_create or is_foreign, **not_accepted}
-    if status == 404:
-        return NotFoundError, {"retryable": is_foreign}
+        return ForbiddenError, {"retryable": not is_own, **not_accepted}
     if status == 429:
         return RateLimitError, not_accepted
     if status in NOT_PROCESSED:
         return ResponseError, {"retryable": True, **not_accepted}
     if 400 <= status < 500:
-        return RejectedError, {"retryable": is_foreign}
+        error_class = NotFoundError if status == 404 else RejectedError
+        # A create was rejected, whatever the body is, unless it is a whole page of something else.
+        is_foreign = not is_own and not (is_create and (status == TOO_LARGE or not is_page))
+        return error_class, {"retryable": is_foreign} | (not_accepted if is_foreign else {})
     if 500 <= status < 600:
         return ServerError, {}
     # A redirect or a non-standard status may come from an intermediary.
@@ -243,6 +260,11 @@ def _was_not_sent(chain: list[BaseException], url: str) -> bool:
 def _is_structured(text: str) -> bool:
     """Return whether the body has messages in XML or JSON, as DocRaptor's own errors do."""
     return any(any(True for _message in parse(text)) for parse in (_xml_messages, _json_messages))
+
+
+def _is_page(text: str) -> bool:
+    """Return whether the body is HTML."""
+    return bool(_HTML.search(text))
 
 
 def _error_messages(text: str) -> list[str]:

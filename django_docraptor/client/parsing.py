@@ -14,6 +14,10 @@ from urllib.parse import unquote, urlsplit
 # Limits of the database columns.
 MAX_ID_LENGTH = 200
 MAX_COUNT = 2**31 - 1
+STATUS_COMPLETED, STATUS_WORKING = "completed", "working"
+# A former official client also handled "killed".
+FAILED_STATUSES = ("failed", "killed")
+KNOWN_STATUSES = (STATUS_COMPLETED, STATUS_WORKING, *FAILED_STATUSES, "queued")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,6 +64,22 @@ class RemoteStatus:
             number_of_pages=parse_count(data.get("number_of_pages")),
             validation_errors=_parse_text(data.get("validation_errors")),
         )
+
+    @property
+    def is_completed(self) -> bool:
+        """Whether the document is finished."""
+        return self.status == STATUS_COMPLETED
+
+    @property
+    def is_failed(self) -> bool:
+        """Whether DocRaptor could not generate the document."""
+        return self.status in FAILED_STATUSES
+
+    @property
+    def failure_reason(self) -> str:
+        """Why the document failed, as far as DocRaptor says so."""
+        default = f"DocRaptor returned the status {self.status!r} without a reason."
+        return self.validation_errors or self.message or default
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,7 +13,7 @@ from django.db import router, transaction
 from django.db.models import F, FileField, Model, Q
 
 from django_docraptor import registry
-from django_docraptor.lifecycle.pacing import backoff_delay
+from django_docraptor.lifecycle.patience import backoff_delay
 from django_docraptor.models import SIGNAL_LEASE_SECONDS, RenderEvent, RenderJob, seconds_from_now
 from django_docraptor.names import STORAGE_PREFIX, copy_name, file_name
 from django_docraptor.signals import delivery_due, document_completed

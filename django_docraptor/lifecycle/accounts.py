@@ -8,6 +8,7 @@ import logging
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
+from typing import Any
 
 from django.db import Error as AnyDatabaseError
 from django.db import connections, router, transaction
@@ -109,7 +110,7 @@ def _uncallable_accounts() -> list[str]:
     ]
 
 
-def release(job: RenderJob, **changes: int) -> None:
+def release(job: RenderJob, **changes: Any) -> None:
     """Give a claimed job back, due at once and without counting: another process may go on."""
     job.update_leased(lease_token="", due_at=Now(), **changes)
 

@@ -6,28 +6,22 @@ name.
 
 import logging
 import time
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
-from django.core.exceptions import ImproperlyConfigured, SuspiciousFileOperation
 from django.core.files import File
 from django.db import DatabaseError
 
 from django_docraptor import spool
-from django_docraptor.exceptions import (
-    CallError,
-    DocRaptorError,
-    DocumentTooLargeError,
-    NotADocumentError,
-    NotSentError,
-    RateLimitError,
-)
+from django_docraptor.exceptions import DocRaptorError, RejectedError
 from django_docraptor.lifecycle.account_refusals import concerns_account
 from django_docraptor.lifecycle.accounts import connect, most_urgent, release
 from django_docraptor.lifecycle.claims import fail_killer
+from django_docraptor.lifecycle.clients import KeyedClient
 from django_docraptor.lifecycle.leases import lease_for
-from django_docraptor.lifecycle.pacing import backoff_delay
-from django_docraptor.lifecycle.postponement import pause_account_and_postpone, postpone
-from django_docraptor.lifecycle.refusals import code_of_refused_download
+from django_docraptor.lifecycle.patience import Stage
+from django_docraptor.lifecycle.postponement import pause_account_and_postpone, postpone_or_fail
 from django_docraptor.lifecycle.transitions import (
     download_fields,
     fail,
@@ -35,10 +29,10 @@ from django_docraptor.lifecycle.transitions import (
     storage_name_for,
 )
 from django_docraptor.models import RenderJob, seconds_from_now
+from django_docraptor.models.jobs import NO_FAILURES
 from django_docraptor.models.text import is_unstorable, sanitize
 from django_docraptor.states import (
     MAX_DOWNLOADS,
-    MAX_STORAGE_FAILURES,
     STORE_LEASE_SECONDS,
     ErrorCode,
     State,
@@ -50,13 +44,9 @@ logger = logging.getLogger(__name__)
 RUN_SECONDS = 5.0
 # A download that takes less leaves enough of its lease to store the file.
 QUICK_DOWNLOAD_SECONDS = 10.0
-# Errors raised before anything was downloaded.
-NOTHING_DOWNLOADED_ERRORS = (NotSentError, RateLimitError, spool.SpoolError)
 # Characters of a storage's name that an error quotes, and the error if a character is the problem.
 MAX_QUOTED_NAME = 500
 UNSTORABLE_NAME = "The storage returned a name that the database cannot store: {}."
-# Configuration errors, which do not go away by waiting.
-PERMANENT_STORAGE_ERRORS = (SuspiciousFileOperation, ImproperlyConfigured)
 
 
 def download() -> int:
@@ -98,18 +88,17 @@ def download_and_store(job: RenderJob, *, may_have_file: bool = False) -> None:
     if fail_killer(job):
         return
     started, earlier_downloads = time.monotonic(), job.download_attempts - 1
+    # What a failed download writes: it has ended, and no file was stored for it.
+    undo: dict[str, Any] = {"download_attempts": earlier_downloads}
+    if not may_have_file:
+        undo["reserved_name"] = ""
     try:
         path = spool.path_for(storage_name_for(job))
     except spool.SpoolError as error:
-        code = ErrorCode.DOWNLOAD_FAILED
-        postpone_or_fail(job, error, code, download_attempts=earlier_downloads)
+        postpone_or_fail(job, Stage.DOWNLOAD, error, **undo)
         return
     is_spooled = path.exists()
-    if not is_spooled and earlier_downloads >= MAX_DOWNLOADS:
-        message = f"{earlier_downloads} downloads were started, but their workers died."
-        fail(job, ErrorCode.DOWNLOAD_FAILED, message)
-        return
-    if not is_spooled and not download_to_spool(job, path, earlier_downloads):
+    if not is_spooled and not download_to_spool(job, path, undo):
         return
     # A quick download is small: the current lease is long enough to store it.
     is_quick = not is_spooled and time.monotonic() - started < QUICK_DOWNLOAD_SECONDS
@@ -119,20 +108,29 @@ def download_and_store(job: RenderJob, *, may_have_file: bool = False) -> None:
     if is_quick or job.update_leased(**renewal):
         # A name that was reserved earlier, by this attempt or another, may already have a file.
         may_have_file = may_have_file or job.reserved_name != storage_name_for(job)
-        store_file(job, path, job.reserved_name, may_have_file=may_have_file)
+        store_file(job, path, may_have_file=may_have_file, earlier_downloads=earlier_downloads)
 
 
-def download_to_spool(job: RenderJob, path: Path, earlier_downloads: int) -> bool:
-    """Download into the spool and verify.
+def download_to_spool(job: RenderJob, path: Path, undo: Mapping[str, Any]) -> bool:
+    """Download into the spool and verify, if the document may be downloaded.
+
+    Args:
+        undo: columns that a failed download writes.
 
     Returns:
         Whether the document is there.
     """
+    if undo["download_attempts"] >= MAX_DOWNLOADS:
+        message = f"{undo['download_attempts']} downloads were started, but their workers died."
+        fail(job, ErrorCode.DOWNLOAD_FAILED, message)
+        return False
     keyed = connect(job.account)
     if keyed is None:
-        release(job, download_attempts=earlier_downloads)
+        release(job, **undo)
         return False
     try:
+        if job.refused_since is not None and not ask_before_download(job, keyed, undo):
+            return False
         spool.remove_stale()
         spool.ensure_free_space()
         with spool.open_partial(path, job.lease_token) as file:
@@ -145,59 +143,67 @@ def download_to_spool(job: RenderJob, path: Path, earlier_downloads: int) -> boo
             redact=lambda text: keyed.client.redact(text, job.download_id),
         )
     except Exception as error:  # noqa: BLE001 - a custom client may raise anything
-        handle_download_error(job, error, earlier_downloads)
+        handle_download_error(job, error, undo)
         return False
+    # What the storage does next is not a part of the download's row of failures.
+    vars(job).update(NO_FAILURES)
     return True
 
 
-def handle_download_error(job: RenderJob, error: Exception, earlier_downloads: int) -> None:
-    """Handle a failed download.
+def ask_before_download(job: RenderJob, keyed: KeyedClient, undo: Mapping[str, Any]) -> bool:
+    """Ask for the status of a document whose file was refused, before its next download.
 
-    Args:
-        earlier_downloads: number of downloads started before this one.
+    If the status cannot be read, the download itself is the question.
+
+    Returns:
+        Whether to download it.
+    """
+    try:
+        remote = keyed.call(lambda client: client.get_status(job.status_id))
+    except DocRaptorError as error:
+        logger.warning("Job %s: no status before the next download: %s", job.pk, error)
+        return job.update_leased(due_at=seconds_from_now(lease_for(State.DOWNLOADING)))
+    if remote.is_failed:
+        code = ErrorCode.RENDER_FAILED
+        fail(job, code, remote.failure_reason, message=remote.message, **undo)
+        return False
+    if not remote.is_completed:
+        message = f"DocRaptor had finished the document, but reports {remote.status!r} again."
+        postpone_or_fail(job, Stage.DOWNLOAD, RejectedError(message), **undo)
+        return False
+    return job.update_leased(
+        due_at=seconds_from_now(lease_for(State.DOWNLOADING)),
+        download_id=remote.download_id or job.download_id,
+    )
+
+
+def handle_download_error(job: RenderJob, error: Exception, undo: Mapping[str, Any]) -> None:
+    """Handle a failed download: try again later.
+
+    A refused, failed or cut download has ended, so it does not count: only those count whose
+    worker died.
     """
     if concerns_account(error):
-        job.update_leased(download_attempts=earlier_downloads)
-        pause_account_and_postpone(job, error)
-    elif isinstance(error, NOTHING_DOWNLOADED_ERRORS):
-        code = ErrorCode.DOWNLOAD_FAILED
-        postpone_or_fail(job, error, code, download_attempts=earlier_downloads)
-    elif isinstance(error, DocumentTooLargeError):
-        fail(job, ErrorCode.DOCUMENT_TOO_LARGE, str(error))
-    elif isinstance(error, CallError) and not error.retryable and earlier_downloads:
-        message = f"DocRaptor does not allow another download: {error}"
-        fail(job, code_of_refused_download(job, error), message)
-    elif job.download_attempts >= MAX_DOWNLOADS:
-        is_invalid = isinstance(error, NotADocumentError)
-        code = ErrorCode.NOT_A_DOCUMENT if is_invalid else ErrorCode.DOWNLOAD_FAILED
-        fail(job, code, str(error))
-    else:
-        postpone(job, error)
+        pause_account_and_postpone(job, error, **undo)
+        return
+    if not isinstance(error, (DocRaptorError, OSError)):
+        logger.error("Job %s: unexpected error in a download", job.pk, exc_info=error)
+    postpone_or_fail(job, Stage.DOWNLOAD, error, **undo)
 
 
-def postpone_or_fail(job: RenderJob, error: Exception, code: ErrorCode, **changes: int) -> None:
-    """Postpone with a growing delay, or fail after MAX_STORAGE_FAILURES."""
-    if job.failures + 1 >= MAX_STORAGE_FAILURES:
-        fail(job, code, str(error), **changes)
-    elif not changes or job.update_leased(**changes):
-        delay = getattr(error, "retry_after", None) or backoff_delay(job.failures)
-        postpone(job, error, delay=delay)
-
-
-def store_file(job: RenderJob, path: Path, name: str, *, may_have_file: bool) -> None:
+def store_file(job: RenderJob, path: Path, *, may_have_file: bool, earlier_downloads: int) -> None:
     """Save the spooled file to the storage, then complete the job."""
+    name = job.reserved_name
     try:
         size, sha256 = spool.size_and_sha256(path)
         stored_name: object
         # Open first: another worker that completes the job deletes the spool file.
         with path.open("rb") as file:
             if may_have_file:  # what a killed worker may have left under the reserved name
-                job.file.storage.delete(name)
+                delete_stored(job, name)
             stored_name = job.file.storage.save(name, File(file, name=name))
-    except PERMANENT_STORAGE_ERRORS as error:
-        fail(job, ErrorCode.STORAGE_ERROR, f"{type(error).__name__}: {error}")
     except Exception as error:  # noqa: BLE001 - storages raise whatever their library raises
-        postpone_or_fail(job, StorageError(error), ErrorCode.STORAGE_ERROR)
+        postpone_or_fail(job, Stage.STORAGE, error, download_attempts=earlier_downloads)
     else:
         if problem := stored_name_problem(stored_name):
             # A file without a name of its own is most likely under the one that was asked for.
@@ -218,15 +224,6 @@ def stored_name_problem(name: object) -> str:
             f"{limit}: {returned}."
         )
     return "" if sanitize(name) == name else UNSTORABLE_NAME.format(returned)
-
-
-class StorageError(DocRaptorError):
-    """The storage could not save the file."""
-
-    code = "storage_error"
-
-    def __init__(self, cause: Exception) -> None:
-        super().__init__(f"The storage could not save the file: {type(cause).__name__}: {cause}")
 
 
 def confirm_stored(job: RenderJob, path: Path, stored_name: str, size: int, sha256: str) -> None:

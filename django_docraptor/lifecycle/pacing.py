@@ -1,10 +1,9 @@
-"""Internal. Decide how long to wait: after failures, and between two polls."""
+"""Internal. Decide how long to wait between two polls. ``patience`` decides it after an error."""
 
 import random
 
 from django_docraptor.conf import conf
 
-BASE_DELAY, MAX_DELAY = 2.0, 300.0
 # Chosen by `make bench` (docs/explanation/performance.md): a finished document waits on average
 # less than a tenth of its render time, or 0.75 s. Renders of 5, 60 and 600 s take 5, 20 and 37
 # calls.
@@ -13,14 +12,6 @@ POLL_INTERVAL = {"floor": 1.1, "ceiling": 40.0, "fraction": 0.18}
 POLL_INTERVAL_WITH_CALLBACK = {"floor": 10.0, "ceiling": 60.0, "fraction": 0.5}
 # Wide enough that renders of equal length are not all polled at the same phase.
 JITTER = (0.8, 1.2)
-
-
-def backoff_delay(failures: int) -> float:
-    """Return the seconds to wait after a number of consecutive failures.
-
-    The delay grows exponentially, is capped, and has jitter.
-    """
-    return min(MAX_DELAY, BASE_DELAY * 2.0 ** min(failures, 16)) * random.uniform(0.5, 1)  # noqa: S311
 
 
 def poll_interval(attempt_age: float) -> float:

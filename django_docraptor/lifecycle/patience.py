@@ -10,26 +10,31 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
+from urllib.parse import urlsplit
 
 from django.core.exceptions import ImproperlyConfigured, SuspiciousFileOperation
 
+from django_docraptor.client.failures import is_not_accepted
 from django_docraptor.conf import conf
 from django_docraptor.exceptions import (
     CallError,
     ConfigurationError,
+    DocRaptorError,
     DocumentTooLargeError,
     ForbiddenError,
     NotADocumentError,
     NotFoundError,
     NotSentError,
+    RejectedError,
     ResponseError,
     Sent,
     ServerError,
 )
 from django_docraptor.lifecycle.account_refusals import concerns_account
+from django_docraptor.lifecycle.account_refusals import concerns_account
 from django_docraptor.models import RenderJob
 from django_docraptor.spool import SpoolError
-from django_docraptor.states import ACCOUNT_PAUSE_SECONDS, ErrorCode
+from django_docraptor.states import ErrorCode
 
 BASE_DELAY: Final = 2.0
 MAX_DELAY: Final = 300.0
@@ -91,6 +96,17 @@ CODES: Final[Mapping[Stage, ErrorCode]] = {
     Stage.STORAGE: ErrorCode.STORAGE_ERROR,
 }
 
+# How an error text begins after a time without success.
+FAILED_TO: Final[Mapping[Stage, str]] = {
+    Stage.TEMPLATE: "The template could not be rendered",
+    Stage.KEY: "There was no API key",
+    Stage.CREATE: "The document could not be submitted",
+    Stage.LOG: "DocRaptor's log could not be read",
+    Stage.STATUS: "DocRaptor did not return the status of the document",
+    Stage.DOWNLOAD: "The document could not be downloaded",
+    Stage.STORAGE: "The file could not be stored",
+}
+
 
 @dataclass(frozen=True, slots=True)
 class Wait:
@@ -136,8 +152,8 @@ def decide(
             another failure in between.
     """
     kind = kind_of(stage, error)
-    if kind == Kind.ACCOUNT:
-        return Wait(ACCOUNT_PAUSE_SECONDS)
+    if kind == Kind.ACCOUNT:  # its pause holds the job back
+        return Wait(0.0)
     is_over = failing_seconds >= conf.retry_for
     if kind in REFUSALS:
         is_over = is_over or refused_seconds >= REFUSAL_SECONDS
@@ -203,6 +219,59 @@ def _kind_of_create(error: CallError) -> Kind:
         return Kind.NOT_YET if isinstance(error, ForbiddenError) else Kind.VERDICT
     is_rejection = isinstance(error, ResponseError) and error.sent == Sent.YES
     return Kind.VERDICT if is_rejection and not error.retryable else Kind.UNKNOWN
+
+
+def is_refusal(stage: Stage, error: Exception) -> bool:
+    """Return whether DocRaptor itself refuses, in a way that may pass."""
+    return kind_of(stage, error) in REFUSALS
+
+
+def describe(stage: Stage, error: Exception) -> str:
+    """Return the text of an error, for people."""
+    is_ours = isinstance(error, DocRaptorError)
+    text = str(error) if is_ours else f"{type(error).__name__}: {error}".removesuffix(": ")
+    if stage == Stage.STORAGE:
+        return f"The storage could not save the file: {text}"
+    if not _is_foreign(error):
+        return text
+    return (
+        f"{text} This is not DocRaptor's own response: either something between this site and "
+        f"DocRaptor sent it, or DOCRAPTOR['BASE_URL'] = {_base_url()!r} is wrong."
+    )
+
+
+def describe_end(job: RenderJob, stage: Stage, error: Exception) -> str:
+    """Return the text with which a job fails: for how long it was tried, and the last error."""
+    kind, text = kind_of(stage, error), describe(stage, error)
+    if kind == Kind.VERDICT:
+        return error.message if isinstance(error, CallError) else text
+    seconds = job.refused_seconds if kind in REFUSALS else job.failing_seconds
+    tries = f"{job.failures + 1:,} tries" if job.failures else "one try"
+    separator = "\n\n" if "\n" in text else " "  # a template's traceback
+    return (
+        f"{FAILED_TO[stage]} for {_format_duration(seconds)} ({tries} in a row). The last error:"
+        f"{separator}{text}"
+    )
+
+
+def _is_foreign(error: Exception) -> bool:
+    """Return whether a response did not come from DocRaptor itself."""
+    if not isinstance(error, (ForbiddenError, NotFoundError, RejectedError)):
+        return isinstance(error, ResponseError) and 300 <= (error.status or 0) < 400
+    return error.retryable and not is_not_accepted([error.message])
+
+
+def _base_url() -> str:
+    """Return the URL without credentials and path."""
+    parts = urlsplit(conf.base_url)
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
+
+
+def _format_duration(seconds: float) -> str:
+    for unit, size in (("days", 86_400), ("hours", 3_600), ("minutes", 60)):
+        if seconds >= 2 * size:
+            return f"{seconds / size:.0f} {unit}"
+    return f"{seconds:.0f} seconds"
 
 
 def was_served(error: Exception) -> bool:

@@ -11,8 +11,8 @@ from functools import partial
 from urllib.parse import urlsplit
 
 from django_docraptor.client import RemoteStatus
+from django_docraptor.client.parsing import KNOWN_STATUSES, STATUS_WORKING
 from django_docraptor.exceptions import (
-    CallError,
     DocRaptorError,
 )
 from django_docraptor.lifecycle.account_refusals import concerns_account, is_account_refusal
@@ -27,8 +27,8 @@ from django_docraptor.lifecycle.clients import KeyedClient, NotBegunError, call_
 from django_docraptor.lifecycle.isolation import save_outcome
 from django_docraptor.lifecycle.leases import lease_for
 from django_docraptor.lifecycle.pacing import poll_interval
-from django_docraptor.lifecycle.postponement import pause_account_and_postpone, postpone
-from django_docraptor.lifecycle.refusals import code_of_refused_status
+from django_docraptor.lifecycle.patience import Stage
+from django_docraptor.lifecycle.postponement import pause_account_and_postpone, postpone_or_fail
 from django_docraptor.lifecycle.transitions import (
     fail,
     mark_published,
@@ -37,9 +37,8 @@ from django_docraptor.lifecycle.transitions import (
     return_refused,
 )
 from django_docraptor.models import RenderJob, seconds_from_now
+from django_docraptor.models.jobs import NO_FAILURES
 from django_docraptor.states import (
-    MAX_STATUS_FAILURES,
-    MAX_STATUS_REFUSALS,
     POLLED_STATES,
     ErrorCode,
     State,
@@ -49,10 +48,6 @@ logger = logging.getLogger(__name__)
 
 BATCH_SIZE = 64
 RUN_SECONDS = 5.0
-STATUS_COMPLETED, STATUS_WORKING = "completed", "working"
-# A former official client also handled "killed".
-FAILED_STATUSES = ("failed", "killed")
-KNOWN_STATUSES = (STATUS_COMPLETED, STATUS_WORKING, *FAILED_STATUSES, "queued")
 
 
 @dataclass
@@ -63,10 +58,12 @@ class PollResult:
         claimed: number of polled jobs.
         rendered_job: one finished job, still claimed and with its download counted, for the caller
             to download.
+        may_have_file: whether an earlier download of that job may have stored a file.
     """
 
     claimed: int = 0
     rendered_job: RenderJob | None = None
+    may_have_file: bool = False
 
 
 def poll(limit: int = BATCH_SIZE, *, keep_rendered: bool = False) -> PollResult:
@@ -89,10 +86,11 @@ def poll(limit: int = BATCH_SIZE, *, keep_rendered: bool = False) -> PollResult:
                 release(job)
         for job, outcome in call_concurrently(partial(get_status, clients=clients), callable_jobs):
             keep_claim = keep_rendered and result.rendered_job is None
+            may_have_file = bool(job.reserved_name)
             save = partial(handle_outcome, outcome=outcome, keep_claim=keep_claim)
             save_outcome(job, save, handle_status_error)
             if keep_claim and job.state == State.DOWNLOADING:
-                result.rendered_job = job
+                result.rendered_job, result.may_have_file = job, may_have_file
         has_more = len(jobs) == limit or jobs[0].lapsed_claims  # claimed alone
         if not has_more or time.monotonic() > stop:
             break
@@ -120,17 +118,17 @@ def handle_status(job: RenderJob, remote: RemoteStatus, *, keep_claim: bool = Fa
         logger.warning(
             "Job %s: DocRaptor returned the unknown status %r", job.pk, remote.status[:50]
         )
-    if remote.status == STATUS_COMPLETED and remote.download_id:
+    if remote.is_completed and remote.download_id:
         if job.hosted:
             publish_or_fail(job, remote)
         else:
             mark_rendered(job, remote, keep_claim=keep_claim)
-    elif remote.status in FAILED_STATUSES and is_account_refusal(_failure_message(remote)):
+    elif remote.is_failed and is_account_refusal(remote.failure_reason):
         # Nothing was made or billed, and the document need not be at fault.
-        pause_refused(job.account, _failure_message(remote))
-        return_refused(job, _failure_message(remote))
-    elif remote.status in FAILED_STATUSES:
-        fail(job, ErrorCode.RENDER_FAILED, _failure_message(remote), message=remote.message)
+        pause_refused(job.account, remote.failure_reason)
+        return_refused(job, remote.failure_reason)
+    elif remote.is_failed:
+        fail(job, ErrorCode.RENDER_FAILED, remote.failure_reason, message=remote.message)
     elif job.is_past_deadline:
         fail(job, ErrorCode.TIMED_OUT, _timeout_message(job, remote))
     elif remote.status == STATUS_WORKING and job.state == State.QUEUED:
@@ -159,33 +157,17 @@ def _is_web_url(url: str) -> bool:
 def schedule_next_poll(job: RenderJob) -> None:
     """Poll again later. A late "queued" never moves a job back from WORKING."""
     due_at = seconds_from_now(poll_interval(job.attempt_age))
-    job.update_leased(failures=0, lease_token="", due_at=due_at)
+    job.update_leased(**NO_FAILURES, lease_token="", due_at=due_at)
 
 
 def handle_status_error(job: RenderJob, error: DocRaptorError) -> None:
-    """Handle a failed status call: poll again, a limited number of times.
-
-    The document itself may be fine.
-    """
+    """Handle a failed status call: poll again. The document itself may be fine."""
     if concerns_account(error):
         pause_account_and_postpone(job, error)
     elif isinstance(error, NotBegunError):
         release(job)
-    elif job.failures + 1 >= _max_failures(error):
-        message = f"DocRaptor no longer returns the status of this document: {error}"
-        fail(job, code_of_refused_status(job, error), message)
     else:
-        postpone(job, error, delay=getattr(error, "retry_after", None) or None)
-
-
-def _max_failures(error: DocRaptorError) -> int:
-    is_refused = isinstance(error, CallError) and not error.retryable
-    return MAX_STATUS_REFUSALS if is_refused else MAX_STATUS_FAILURES
-
-
-def _failure_message(remote: RemoteStatus) -> str:
-    default = f"DocRaptor returned the status {remote.status!r} without a reason."
-    return remote.validation_errors or remote.message or default
+        postpone_or_fail(job, Stage.STATUS, error)
 
 
 def _timeout_message(job: RenderJob, remote: RemoteStatus) -> str:

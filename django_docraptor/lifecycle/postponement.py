@@ -1,53 +1,105 @@
-"""Internal. Retry a step later: the job stays in its state, and its history says why."""
+"""Internal. Carry out what follows an error: retry the step later, or fail the job.
+
+``patience`` decides; the job's history says why.
+"""
 
 from typing import Any
 
-from django_docraptor.exceptions import CallError
+from django_docraptor.lifecycle import patience
 from django_docraptor.lifecycle.accounts import pause_after
-from django_docraptor.lifecycle.pacing import backoff_delay
+from django_docraptor.lifecycle.patience import Stage
+from django_docraptor.lifecycle.transitions import error_details, fail, return_to_pending
 from django_docraptor.models import RenderJob, seconds_from_now
-from django_docraptor.states import EventKind
+from django_docraptor.models.clock import Now
+from django_docraptor.models.jobs import NO_FAILURES
+from django_docraptor.states import ErrorCode, EventKind, State
+
+
+def postpone_or_fail(job: RenderJob, stage: Stage, error: Exception, **changes: Any) -> None:
+    """Retry the current step later, or fail the job if time is over.
+
+    Args:
+        stage: what was tried.
+        error: what went wrong. A create whose outcome is unknown is not for this function.
+        changes: other columns to set in either case.
+    """
+    decision = patience.decide_for(job, stage, error)
+    text = patience.describe(stage, error)
+    if isinstance(decision, patience.GiveUp):
+        fail(job, _error_code(job, decision), patience.describe_end(job, stage, error), **changes)
+        return
+    columns = changes | _count_failure(job, is_refusal=patience.is_refusal(stage, error))
+    if job.state == State.SUBMITTING:
+        return_to_pending(job, error, text, delay=decision.delay, **columns)
+    else:
+        _postpone(job, error, text, decision.delay, columns)
 
 
 def postpone(
-    job: RenderJob, error: Exception, *, delay: float | None = None, counted: bool = True
+    job: RenderJob,
+    error: Exception,
+    *,
+    delay: float | None = None,
+    counted: bool = True,
+    **changes: Any,
 ) -> bool:
-    """Retry the current step later and record the error.
+    """Retry the current step later, whatever the time is, and record the error.
 
     Args:
         delay: seconds to wait; by default they grow with the consecutive failures.
-        counted: whether this is one more consecutive failure.
+        counted: whether this is one more consecutive failure; otherwise it ends their row.
+        changes: other columns to set.
 
     Returns:
         Whether the claim was still valid.
     """
-    seconds = backoff_delay(job.failures) if delay is None else delay
-    updated = job.update_leased(
-        failures=job.failures + counted,
-        lease_token="",
-        due_at=seconds_from_now(seconds),
-        errors=str(error),
-    )
-    if updated:
-        job.record_event(EventKind.STEP_FAILED, note=str(error), detail=error_details(error))
-    return updated
+    seconds = patience.backoff_delay(job.failures) if delay is None else delay
+    columns = _count_failure(job, is_refusal=False) if counted else dict(NO_FAILURES)
+    return _postpone(job, error, str(error), seconds, changes | columns)
 
 
-def pause_account_and_postpone(job: RenderJob, error: Exception) -> None:
+def pause_account_and_postpone(job: RenderJob, error: Exception, **changes: Any) -> None:
     """Pause the account after an error that concerns it, and release the job, without counting.
 
     The job stays due: a process with another key goes on at once.
     """
     pause_after(job.account, error)
-    postpone(job, error, delay=0, counted=False)
+    postpone(job, error, delay=0, counted=False, **changes)
 
 
-def error_details(error: Exception) -> dict[str, Any]:
-    """Return the details of an error for the job's history."""
-    details: dict[str, Any] = {"error": getattr(error, "code", type(error).__name__)}
-    if isinstance(error, CallError):
-        details |= {"sent": error.sent.value}
-        details |= {"status": error.status} if error.status else {}
-        details |= {"request_id": error.request_id} if error.request_id else {}
-        details |= {"body": error.body} if error.body else {}
-    return details
+def _postpone(
+    job: RenderJob, error: Exception, text: str, delay: float, columns: dict[str, Any]
+) -> bool:
+    updated = job.update_leased(
+        lease_token="", due_at=seconds_from_now(delay), errors=text, **columns
+    )
+    if updated:
+        job.record_event(EventKind.STEP_FAILED, note=text, detail=error_details(error))
+    return updated
+
+
+def _count_failure(job: RenderJob, *, is_refusal: bool) -> dict[str, Any]:
+    """Return the columns of one more failure. Another failure ends a row of refusals."""
+    return {
+        "failures": job.failures + 1,
+        "failing_since": job.failing_since or Now(),
+        "refused_since": (job.refused_since or Now()) if is_refusal else None,
+    }
+
+
+def _error_code(job: RenderJob, decision: patience.GiveUp) -> ErrorCode:
+    """Return the error code: a refusal after a retry has asked for the status shows more."""
+    if decision.code_if_asked_again and _has_asked_again(job):
+        return decision.code_if_asked_again
+    return decision.code
+
+
+def _has_asked_again(job: RenderJob) -> bool:
+    """Return whether the latest retry of this attempt began with a status call.
+
+    A first refusal never shows that DocRaptor no longer has an attempt: it fails the job in a way
+    that a retry resumes, and that retry asks again. Only then another retry starts, and pays for, a
+    new attempt.
+    """
+    retried = job.events.filter(kind=EventKind.RETRIED, attempt=job.attempt).last()
+    return retried is not None and retried.to_state == State.QUEUED

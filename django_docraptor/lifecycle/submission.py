@@ -16,8 +16,6 @@ from django_docraptor.exceptions import (
     CallError,
     DocRaptorError,
     NotSentError,
-    ResponseError,
-    Sent,
     ServerError,
     UnknownOutcomeError,
 )
@@ -38,8 +36,8 @@ from django_docraptor.lifecycle.composition import (
 )
 from django_docraptor.lifecycle.isolation import save_outcome
 from django_docraptor.lifecycle.leases import BEGIN_SECONDS, lease_for
-from django_docraptor.lifecycle.pacing import backoff_delay
-from django_docraptor.lifecycle.postponement import postpone
+from django_docraptor.lifecycle.patience import Kind, Stage, kind_of
+from django_docraptor.lifecycle.postponement import postpone_or_fail
 from django_docraptor.lifecycle.reuse import Copy, make_copies, take_reusable
 from django_docraptor.lifecycle.transitions import (
     begin_attempts,
@@ -243,20 +241,9 @@ def compose_or_fail(job: RenderJob) -> DocumentRequest | None:
         return compose_request(job) if renew_input(job) else None
     except CompositionError as error:
         if error.retryable:
-            retry_composition_later(job, error)
-        else:
-            fail(job, error.error_code, str(error))
+            close_broken_connections()
+        postpone_or_fail(job, Stage.TEMPLATE, error)
     return None
-
-
-def retry_composition_later(job: RenderJob, error: CompositionError) -> None:
-    """Postpone a job whose template met a passing fault, or fail it after MAX_SUBMIT_FAILURES."""
-    close_broken_connections()
-    failures = job.failures + 1
-    if failures < conf.max_submit_failures:
-        postpone(job, error)
-    else:
-        fail(job, error.error_code, f"Gave up after {failures} tries. The last one:\n\n{error}")
 
 
 def handle_create_error(job: RenderJob, error: DocRaptorError) -> None:
@@ -264,27 +251,11 @@ def handle_create_error(job: RenderJob, error: DocRaptorError) -> None:
 
     Unless it was certainly not sent or certainly rejected, the outcome is unknown.
     """
-    if isinstance(error, CallError) and concerns_account(error):
+    kind = kind_of(Stage.CREATE, error)
+    if kind == Kind.ACCOUNT:
         pause_after(job.account, error, creates_only=True)
-        return_to_pending(job, error, delay=0, counted=False)
-    elif not isinstance(error, CallError):
-        fail(job, ErrorCode.CONFIGURATION_ERROR, str(error))
-    elif error.sent == Sent.NO and error.retryable:
-        retry_submit_later(job, error)
-    elif error.sent == Sent.NO or _is_rejection(error):
-        fail(job, ErrorCode.REJECTED, error.message)
-    else:
+        return_to_pending(job, error, str(error), delay=0)
+    elif isinstance(error, CallError) and kind == Kind.UNKNOWN:
         mark_unconfirmed(job, error)
-
-
-def _is_rejection(error: CallError) -> bool:
-    return isinstance(error, ResponseError) and error.sent == Sent.YES and not error.retryable
-
-
-def retry_submit_later(job: RenderJob, error: CallError) -> None:
-    """Return the job to PENDING for a later retry, or fail it after MAX_SUBMIT_FAILURES."""
-    failures = job.failures + 1
-    if failures < conf.max_submit_failures:
-        return_to_pending(job, error, delay=error.retry_after or backoff_delay(job.failures))
     else:
-        fail(job, ErrorCode.SUBMIT_FAILED, f"Gave up after {failures} failed submissions: {error}")
+        postpone_or_fail(job, Stage.CREATE, error)

@@ -20,7 +20,6 @@ from django_docraptor.conf import conf
 from django_docraptor.exceptions import CallError
 from django_docraptor.lifecycle.leases import lease_for
 from django_docraptor.lifecycle.pacing import poll_interval
-from django_docraptor.lifecycle.postponement import error_details
 from django_docraptor.models import RenderJob, seconds_from_now
 from django_docraptor.models.clock import Now
 from django_docraptor.names import storage_name
@@ -158,25 +157,26 @@ def _record_late_response(job: RenderJob, status_id: str) -> None:
 
 
 def return_to_pending(
-    job: RenderJob, error: CallError, *, delay: float, counted: bool = True
+    job: RenderJob, error: Exception, note: str, *, delay: float, **changes: Any
 ) -> bool:
     """Return a job to PENDING after an attempt that DocRaptor certainly did not accept.
 
     The next attempt is not billed twice.
 
     Args:
+        note: the error's text.
         delay: seconds until the job is submitted again.
-        counted: whether this is one more consecutive failure of the job.
+        changes: other columns to set by the same UPDATE.
     """
     return job.move(
         State.PENDING,
         kind=EventKind.NOT_ACCEPTED,
         require_lease=True,
-        note=str(error),
+        note=note,
         detail=error_details(error),
-        failures=job.failures + counted,
         due_at=seconds_from_now(delay),
-        errors=str(error),
+        errors=note,
+        **changes,
     )
 
 
@@ -433,3 +433,14 @@ def _retry(job: RenderJob, to_state: State, note: str, **changes: Any) -> bool:
         deadline_at=seconds_from_now(conf.deadline),
         **changes,
     )
+
+
+def error_details(error: Exception) -> dict[str, Any]:
+    """Return the details of an error for the job's history."""
+    details: dict[str, Any] = {"error": getattr(error, "code", type(error).__name__)}
+    if isinstance(error, CallError):
+        details |= {"sent": error.sent.value}
+        details |= {"status": error.status} if error.status else {}
+        details |= {"request_id": error.request_id} if error.request_id else {}
+        details |= {"body": error.body} if error.body else {}
+    return details

@@ -275,6 +275,9 @@ def test_refused_status_call_was_not_sent():
 # Error responses.
 
 
+DAY = 86_400
+
+
 @pytest.mark.fault("S11", "S12", "S13")
 @pytest.mark.parametrize(
     ("status", "kind", "sent", "retryable"),
@@ -343,11 +346,59 @@ def test_page_of_an_intermediary_is_no_verdict(status, body):
         assert error.retryable
 
 
-@pytest.mark.parametrize("status", [400, 404, 413, 422])
-def test_page_of_an_intermediary_ends_a_create(status):
-    """A create call is not repeated because of a page that may come from an intermediary."""
-    error, _ = create_error(respond(b"<title>Request Entity Too Large</title>", status))
+PAGE = b"<!DOCTYPE html><html><title>Attention Required!</title></html>"
+
+
+@pytest.mark.fault("S23")
+@pytest.mark.parametrize("status", [400, 403, 404, 409, 422, 451])
+@pytest.mark.parametrize("page", [PAGE, PAGE.upper(), b"<h1>Not found</h1>"])
+def test_page_of_an_intermediary_is_sent_again(status, page):
+    """A page that answers a create call with 4xx did not come from DocRaptor: nothing was sent."""
+    error, _ = create_error(respond(page, status))
+    assert (error.status, error.sent, error.retryable) == (status, Sent.NO, True)
+
+
+@pytest.mark.fault("S13")
+@pytest.mark.parametrize("body", [PAGE, b"", b"Too large"])
+def test_too_large_request_is_rejected_whoever_says_so(body):
+    """A 413 concerns the request, also if a proxy in front of DocRaptor sends it."""
+    error, _ = create_error(respond(body, 413))
     assert (error.sent, error.retryable) == (Sent.YES, False)
+
+
+@pytest.mark.fault("S11", "S23")
+@pytest.mark.parametrize("status", [403, 422, 500, 503])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Too many simultaneous document requests",
+        "[Document Queueing Error] There was an error queueing your document.",
+    ],
+)
+@pytest.mark.parametrize("form", ["<errors><error>{}</error></errors>", '{{"errors": ["{}"]}}'])
+def test_docraptors_text_says_that_nothing_was_accepted(status, text, form):
+    """DocRaptor's own words prove that a create was not accepted, whatever the code is."""
+    answer = respond(form.format(text).encode(), status)
+    error, _ = create_error(answer)
+    assert (error.status, error.sent, error.retryable) == (status, Sent.NO, True)
+    assert status_error(answer).retryable
+    assert download_error(answer).retryable
+
+
+@pytest.mark.fault("S10")
+@pytest.mark.parametrize("body", [PAGE, b"Too many simultaneous document requests", b""])
+@pytest.mark.parametrize("status", [500, 503])
+def test_only_docraptors_own_text_is_proof(status, body):
+    """The same words on a page, or no words, leave the outcome of a create open."""
+    error, _ = create_error(respond(body, status))
+    assert error.sent == Sent.MAYBE
+
+
+@pytest.mark.fault("S11")
+def test_forbidden_create_is_not_accepted():
+    """DocRaptor's own 403 without these words may be final, but nothing was accepted."""
+    error, _ = create_error(respond(b"<errors><error>No permission</error></errors>", 403))
+    assert (error.sent, error.retryable) == (Sent.NO, False)
 
 
 @pytest.mark.fault("S13")
@@ -427,10 +478,10 @@ def test_unreadable_error_body_keeps_the_status(behaviour):
 
 @pytest.mark.parametrize(
     ("value", "seconds"),
-    [("7", 7), ("999999", 3600), ("-5", None), ("soon", None), ("", None), ("9" * 400, 3600)],
+    [("7", 7), ("999999", DAY), ("-5", None), ("soon", None), ("", None), ("9" * 400, DAY)],
 )
 def test_retry_after_in_seconds_is_bounded(value, seconds):
-    """Seconds are limited to one hour, and invalid values are ignored."""
+    """Seconds are limited to one day, and invalid values are ignored."""
     error, _ = create_error(respond(b"", 429, {"Retry-After": value}))
     assert error.retry_after == seconds
 

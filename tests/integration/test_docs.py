@@ -42,7 +42,7 @@ def test_settings_are_documented() -> None:
 def test_defaults_are_documented() -> None:
     """The default numbers on the page are those of the code."""
     text = (REFERENCE / "settings.md").read_text()
-    for key in ("deadline", "max_in_flight", "max_submit_failures", "max_document_bytes"):
+    for key in ("deadline", "max_in_flight", "retry_for", "max_document_bytes"):
         default = getattr(conf.Conf, key).default
         assert f"`{default}`" in text.partition(f"## {key.upper()}\n")[2].partition("\n## ")[0]
 

@@ -117,12 +117,12 @@ def test_exception_of_the_template_is_final(
 
 @pytest.mark.fault("S22")
 def test_repeated_passing_fault_fails_the_job(sandbox: Sandbox, faulty_document, settings) -> None:
-    """After MAX_SUBMIT_FAILURES faults, the job fails with the text of the last."""
-    settings.DOCRAPTOR = settings.DOCRAPTOR | {"MAX_SUBMIT_FAILURES": 3}
+    """After RETRY_FOR seconds of faults, the job fails with the text of the last."""
+    settings.DOCRAPTOR = settings.DOCRAPTOR | {"RETRY_FOR": 200}
     faulty_document.faults = [OperationalError(f"deadlock {number}") for number in range(9)]
     job = run_until_finished(faulty_document.enqueue())
     assert (job.state, job.error_code) == (State.FAILED, "template_error")
-    assert job.errors.startswith("Gave up after 3 tries.")
+    assert job.errors.startswith("The template could not be rendered for 4 minutes (3 tries")
     assert job.errors.strip().splitlines()[-1] == "django.db.utils.OperationalError: deadlock 2"
     assert event_kinds(job).count("step_failed") == 2
     assert len(faulty_document.faults) == 6

@@ -7,8 +7,14 @@ from django_docraptor.lifecycle.clients import client_for
 from django_docraptor.lifecycle.polling import handle_status
 from django_docraptor.models import RenderJob
 from django_docraptor.sandbox import Fault, Sandbox
-from django_docraptor.states import MAX_STATUS_FAILURES, MAX_STATUS_REFUSALS, State
-from tests.support.jobs import enqueue, event_kinds, run_until_finished, skip_time
+from django_docraptor.states import State
+from tests.support.jobs import (
+    enqueue,
+    event_kinds,
+    run_until_finished,
+    run_until_given_up,
+    skip_time,
+)
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -63,10 +69,10 @@ def test_status_retry_after_is_respected(sandbox: Sandbox) -> None:
 
 @pytest.mark.fault("P1")
 def test_repeated_status_errors_fail_the_job(sandbox: Sandbox) -> None:
-    """A job fails after repeated status errors, and a retry resumes it unbilled."""
+    """A job fails after three days of status errors, and a retry resumes it unbilled."""
     job = submitted_job()
     sandbox.add_fault(Fault(on="status", action="status", status_code=500))
-    job = run_until_finished(job)
+    job = run_until_given_up(job)
     assert (job.state, job.error_code) == (State.FAILED, "status_unavailable")
     assert job.resume_state == State.QUEUED
     assert "HTTP 500" in job.errors
@@ -82,13 +88,42 @@ def test_unknown_status_is_polled_again(sandbox: Sandbox, documents_dir, caplog)
 
 
 @pytest.mark.fault("P3")
-def test_repeated_404_fails_the_job(sandbox: Sandbox) -> None:
-    """After five 404 responses the job fails, because DocRaptor does not know the document."""
+@pytest.mark.parametrize("code", [400, 403, 404, 410])
+@pytest.mark.parametrize("body", ["xml", "json"])
+def test_refused_status_fails_the_job_after_an_hour(sandbox: Sandbox, body: str, code: int) -> None:
+    """After an hour of nothing but DocRaptor's own refusals the job fails, resumably."""
     job = submitted_job()
-    sandbox.add_fault(Fault(on="status", action="status", status_code=404))
-    job = run_until_finished(job)
+    sandbox.add_fault(Fault(on="status", action="status", status_code=code, body=body))
+    job = run_until_finished(job, hours=0.3)
     assert (job.state, job.error_code) == (State.FAILED, "status_unavailable")
-    assert sandbox.ledger.status_calls == 5
+    assert job.resume_state == State.QUEUED
+    assert "for 72 minutes (5 tries in a row)" in job.errors
+    assert len(sandbox.ledger.accepted()) == 1
+
+
+@pytest.mark.fault("P3")
+@pytest.mark.parametrize("code", [403, 404])
+def test_refused_status_is_asked_again_for_most_of_an_hour(
+    sandbox: Sandbox, documents_dir, code: int
+) -> None:
+    """Refusals that end within the hour cost nothing but the wait."""
+    job = submitted_job()
+    sandbox.add_fault(Fault(on="status", action="status", status_code=code, times=25))
+    assert run_until_finished(job).state == State.COMPLETED
+
+
+@pytest.mark.fault("P3")
+def test_refusals_after_an_outage_have_their_own_hour(sandbox: Sandbox, documents_dir) -> None:
+    """A service that refuses while it starts, after a day of 502, is not believed at once."""
+    job = submitted_job()
+    for fault in (
+        Fault(on="status", action="status", status_code=502, times=3),
+        Fault(on="status", action="status", status_code=404, times=1),
+        Fault(on="status", action="status", status_code=502, times=1),
+        Fault(on="status", action="status", status_code=404, times=1),
+    ):
+        sandbox.add_fault(fault)
+    assert run_until_finished(job, hours=10).state == State.COMPLETED
 
 
 @pytest.mark.fault("P9")
@@ -99,10 +134,9 @@ def test_page_of_a_cdn_does_not_fail_the_job(
 ) -> None:
     """A 403 or 404 page of a CDN is retried for as long as a 5xx, and the job completes."""
     job = submitted_job()
-    times = MAX_STATUS_FAILURES - 1
-    sandbox.add_fault(Fault(on="status", action="status", status_code=code, body=body, times=times))
-    assert run_until_finished(job).state == State.COMPLETED
-    assert sandbox.ledger.status_calls == MAX_STATUS_FAILURES
+    sandbox.add_fault(Fault(on="status", action="status", status_code=code, body=body, times=7))
+    assert run_until_finished(job, hours=10).state == State.COMPLETED
+    assert sandbox.ledger.status_calls == 8
 
 
 @pytest.mark.fault("P9")
@@ -110,19 +144,20 @@ def test_endless_page_of_a_cdn_fails_the_job(sandbox: Sandbox) -> None:
     """A CDN's page that does not go away fails the job in the end; a retry resumes it unbilled."""
     job = submitted_job()
     sandbox.add_fault(Fault(on="status", action="status", status_code=403, body="html"))
-    job = run_until_finished(job)
+    job = run_until_finished(job, hours=10)
     assert (job.error_code, job.resume_state) == ("status_unavailable", State.QUEUED)
-    assert sandbox.ledger.status_calls == MAX_STATUS_FAILURES
+    assert sandbox.ledger.status_calls == 9
+    assert "something between this site and DocRaptor sent it" in job.errors
+    assert f"DOCRAPTOR['BASE_URL'] = '{sandbox.url}' is wrong" in job.errors
 
 
-@pytest.mark.fault("P3")
-@pytest.mark.parametrize("body", ["xml", "json"])
-def test_repeated_refusal_by_docraptor_fails_the_job(sandbox: Sandbox, body: str) -> None:
-    """After five structured 403 responses the job fails, because DocRaptor itself refuses."""
+@pytest.mark.fault("P1")
+def test_too_many_documents_at_once_are_no_refusal(sandbox: Sandbox, documents_dir) -> None:
+    """A structured 403 that says "too many at once" waits for as long as a 429."""
     job = submitted_job()
-    sandbox.add_fault(Fault(on="status", action="status", status_code=403, body=body))
-    assert run_until_finished(job).error_code == "status_unavailable"
-    assert sandbox.ledger.status_calls == MAX_STATUS_REFUSALS
+    reason = "Too many simultaneous document requests"
+    sandbox.add_fault(Fault(on="status", action="status", status_code=403, reason=reason, times=7))
+    assert run_until_finished(job, hours=10).state == State.COMPLETED
 
 
 @pytest.mark.fault("P4")

@@ -223,14 +223,14 @@ def test_connect_timeout_postpones_the_job(sandbox: Sandbox, documents_dir, sett
 
 @pytest.mark.fault("S3")
 def test_repeated_refused_connections_fail_the_job(sandbox: Sandbox, settings) -> None:
-    """A job fails after MAX_SUBMIT_FAILURES refused connections, and its error says so."""
+    """A job fails after RETRY_FOR seconds of refused connections, and its error says so."""
     settings.DOCRAPTOR = settings.DOCRAPTOR | {
         "BASE_URL": "http://127.0.0.1:9",
-        "MAX_SUBMIT_FAILURES": 3,
+        "RETRY_FOR": 200,
     }
     job = run_until_finished(enqueue())
     assert (job.state, job.error_code, job.attempt) == (State.FAILED, "submit_failed", 3)
-    assert "3 failed submissions" in job.errors
+    assert "could not be submitted for 4 minutes (3 tries" in job.errors
 
 
 @pytest.mark.fault("S5", "S7", "S8", "S9", "S10")
@@ -322,18 +322,17 @@ def test_403_postpones_the_job(sandbox: Sandbox, documents_dir) -> None:
 
 
 @pytest.mark.fault("S11")
-def test_repeated_403_fails_the_job(sandbox: Sandbox, settings) -> None:
-    """A job fails after repeated 403 responses, with DocRaptor's reason."""
-    settings.DOCRAPTOR = settings.DOCRAPTOR | {"MAX_SUBMIT_FAILURES": 4}
+def test_repeated_403_fails_the_job(sandbox: Sandbox) -> None:
+    """A job fails after an hour of 403 responses, with DocRaptor's reason."""
     sandbox.add_fault(
         Fault(
             on="create", action="status", status_code=403, accept=False, reason="No such permission"
         )
     )
-    job = run_until_finished(enqueue())
-    assert (job.state, job.error_code) == (State.FAILED, "submit_failed")
+    job = run_until_finished(enqueue(), hours=0.3)
+    assert (job.state, job.error_code) == (State.FAILED, "rejected")
     assert "No such permission" in job.errors
-    assert creates(sandbox) == 4
+    assert creates(sandbox) == 5
 
 
 @pytest.mark.fault("S19")

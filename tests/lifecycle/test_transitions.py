@@ -25,7 +25,7 @@ REMOTE = RemoteStatus(status="completed", download_id="d", download_url="https:/
 CALLS: dict[str, Callable[[RenderJob], object]] = {
     "begin_attempts": lambda job: transitions.begin_attempts([job]),
     "mark_accepted": lambda job: transitions.mark_accepted(job, "status"),
-    "return_to_pending": lambda job: transitions.return_to_pending(job, ERROR, delay=9),
+    "return_to_pending": lambda job: transitions.return_to_pending(job, ERROR, "no", delay=9),
     "mark_unconfirmed": lambda job: transitions.mark_unconfirmed(job, ERROR),
     "mark_interrupted": transitions.mark_interrupted,
     "resubmit_unconfirmed": lambda job: transitions.resubmit_unconfirmed(

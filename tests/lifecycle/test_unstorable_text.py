@@ -17,7 +17,7 @@ from django_docraptor.models import Account, Pause, RenderJob
 from django_docraptor.sandbox import Fault
 from django_docraptor.states import EventKind, State
 from tests.support.databases import rejecting
-from tests.support.jobs import create_job, enqueue, run_until_finished
+from tests.support.jobs import create_job, enqueue, run_until_finished, run_until_given_up
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -135,7 +135,7 @@ def test_id_with_such_a_character_fails_the_job_only(
     monkeypatch.setattr(Client, "get_status", get_status)
     with rejecting(SMILEY, error(1366, "Incorrect string value")):
         assert finished(*others) == [State.COMPLETED] * 2
-        assert run_until_finished(odd, rounds=60).state == State.FAILED
+        assert run_until_given_up(odd).state == State.FAILED
     odd.refresh_from_db()
     assert odd.error_code in ("status_unavailable", "timed_out")
 

@@ -40,9 +40,7 @@ def enqueue(**options: Any) -> RenderJob:
 def skip_time(seconds: float) -> None:
     """Simulate that `seconds` have passed: for jobs, accounts, signals and the sandbox."""
     past = timedelta(seconds=seconds)
-    RenderJob.objects.active().update(
-        due_at=F("due_at") - past, deadline_at=F("deadline_at") - past
-    )
+    RenderJob.objects.active().update(due_at=F("due_at") - past, **_earlier(past))
     RenderJob.objects.update(sent_at=F("sent_at") - past, submitted_at=F("submitted_at") - past)
     Account.objects.update(probed_at=F("probed_at") - past)
     Pause.objects.update(paused_until=F("paused_until") - past)
@@ -57,10 +55,41 @@ def advance_sandboxes(seconds: float) -> None:
         sandbox.change_settings(clock_offset=sandbox_offsets[sandbox])
 
 
+def let_time_pass(job: RenderJob, *, hours: float) -> None:
+    """Simulate that hours have passed for an unfinished job, for all attempts and the sandbox."""
+    past = timedelta(hours=hours)
+    RenderJob.objects.filter(pk=job.pk).active().update(due_at=F("due_at") - past, **_earlier(past))
+    RenderJob.objects.update(sent_at=F("sent_at") - past, submitted_at=F("submitted_at") - past)
+    Account.objects.update(probed_at=F("probed_at") - past)
+    advance_sandboxes(past.total_seconds())
+
+
+def run_until_given_up(job: RenderJob) -> RenderJob:
+    """Run the engine every 80 hours, which is longer than RETRY_FOR, until it fails the job."""
+    job = run_until_finished(job, hours=80)
+    assert job.state == State.FAILED, job.state
+    return job
+
+
+def _earlier(past: timedelta) -> dict[str, Any]:
+    """Return the times that belong to what an unfinished job is doing, moved into the past."""
+    columns = ("deadline_at", "failing_since", "refused_since")
+    return {column: F(column) - past for column in columns}
+
+
 def run_until_finished(
-    job: RenderJob, *, until: Callable[[RenderJob], bool] | None = None, rounds: int = 40
+    job: RenderJob,
+    *,
+    until: Callable[[RenderJob], bool] | None = None,
+    rounds: int = 40,
+    hours: float = 1 / 30,
 ) -> RenderJob:
-    """Run the engine without waiting until the job is finished, or until ``until`` is true."""
+    """Run the engine without waiting until the job is finished, or until ``until`` is true.
+
+    Args:
+        rounds: give up after this many.
+        hours: between two rounds; by default two minutes.
+    """
     for _ in range(rounds):
         lifecycle.run_once()
         job = RenderJob.objects.get(pk=job.pk)
@@ -68,7 +97,7 @@ def run_until_finished(
             return job
         if job.state in POLLED_STATES:
             time.sleep(0.05)  # the sandbox needs some real time to render
-        _make_due(job)
+        _make_due(job, hours)
     raise AssertionError(f"still {job.state} after {rounds} rounds: {job.errors}")
 
 
@@ -85,18 +114,12 @@ def downloadable_job(**options: Any) -> RenderJob:
     raise AssertionError(job.state)
 
 
-def _make_due(job: RenderJob) -> None:
-    """Make the job due, end all pauses, and age all attempts by two minutes."""
-    minutes = timedelta(minutes=2)
-    RenderJob.objects.filter(pk=job.pk).active().update(
-        due_at=F("due_at") - timedelta(hours=1), deadline_at=F("deadline_at") - minutes
-    )
-    RenderJob.objects.update(
-        sent_at=F("sent_at") - minutes, submitted_at=F("submitted_at") - minutes
-    )
-    Account.objects.update(circuit_open_until=None, probed_at=F("probed_at") - minutes)
+def _make_due(job: RenderJob, hours: float) -> None:
+    """Make the job due, end all pauses, and let time pass."""
+    let_time_pass(job, hours=hours)
+    RenderJob.objects.filter(pk=job.pk).active().update(due_at=F("due_at") - timedelta(days=1))
+    Account.objects.update(circuit_open_until=None)
     Pause.objects.update(paused_until=seconds_from_now(-1))
-    advance_sandboxes(minutes.total_seconds())
 
 
 def pause_account(name: str, reason: str, seconds: float = 600) -> None:
