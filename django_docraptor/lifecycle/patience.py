@@ -159,7 +159,7 @@ def decide(
         is_over = is_over or refused_seconds >= REFUSAL_SECONDS
     if is_over or kind == Kind.VERDICT:
         return _give_up(stage, kind, error)
-    delay = max(backoff_delay(failures), getattr(error, "retry_after", None) or 0.0)
+    delay = max(backoff_delay(failures), retry_after(error))
     if stage == Stage.DOWNLOAD and was_served(error):
         delay = max(delay, failing_seconds * SERVED_SHARE)
     return Wait(delay)
@@ -182,6 +182,11 @@ def backoff_delay(failures: int) -> float:
     The delay grows exponentially, is capped, and has jitter.
     """
     return min(MAX_DELAY, BASE_DELAY * 2.0 ** min(failures, 16)) * random.uniform(0.5, 1)  # noqa: S311
+
+
+def retry_after(error: Exception) -> float:
+    """Return the seconds for which the service wants to be left alone, or zero."""
+    return getattr(error, "retry_after", None) or 0.0
 
 
 def kind_of(stage: Stage, error: Exception) -> Kind:

@@ -46,7 +46,8 @@ def postpone(
     """Retry the current step later, whatever the time is, and record the error.
 
     Args:
-        delay: seconds to wait; by default they grow with the consecutive failures.
+        delay: seconds to wait, unless the service wants more; by default they grow with the
+            consecutive failures.
         counted: whether this is one more consecutive failure; otherwise it ends their row.
         changes: other columns to set.
 
@@ -54,6 +55,7 @@ def postpone(
         Whether the claim was still valid.
     """
     seconds = patience.backoff_delay(job.failures) if delay is None else delay
+    seconds = max(seconds, patience.retry_after(error))
     columns = _count_failure(job, is_refusal=False) if counted else dict(NO_FAILURES)
     return _postpone(job, error, str(error), seconds, changes | columns)
 
