@@ -31,7 +31,6 @@ from django_docraptor.exceptions import (
     ServerError,
 )
 from django_docraptor.lifecycle.account_refusals import concerns_account
-from django_docraptor.lifecycle.account_refusals import concerns_account
 from django_docraptor.models import RenderJob
 from django_docraptor.spool import SpoolError
 from django_docraptor.states import ErrorCode

@@ -19,7 +19,6 @@ from django_docraptor.exceptions import (
     ServerError,
     UnknownOutcomeError,
 )
-from django_docraptor.lifecycle.account_refusals import concerns_account
 from django_docraptor.lifecycle.accounts import (
     close_broken_connections,
     connect,
