@@ -122,9 +122,9 @@ MUTATIONS = [
     ),
     Mutation(
         "render a template with a passing fault for ever",
-        "lifecycle/submission.py",
-        "    if failures < conf.max_submit_failures:\n        postpone(job, error)\n",
-        "    if True:\n        postpone(job, error)\n",
+        "lifecycle/patience.py",
+        "is_over = failing_seconds >= conf.retry_for",
+        "is_over = False",
         f"{LIFECYCLE}/test_composition.py::test_repeated_passing_fault_fails_the_job",
     ),
     Mutation(
@@ -169,8 +169,7 @@ MUTATIONS = [
         "lifecycle/isolation.py",
         "    except Exception as error:\n",
         "    except ZeroDivisionError as error:\n",
-        f"{LIFECYCLE}/test_isolation.py"
-        "::test_unsaveable_status_is_retried_a_bounded_number_of_times",
+        f"{LIFECYCLE}/test_isolation.py::test_unsaveable_status_is_retried_for_a_bounded_time",
     ),
     Mutation(
         "drop an outcome because of one database error",
@@ -284,7 +283,7 @@ MUTATIONS = [
     Mutation(
         "count only downloads whose worker survived",
         "lifecycle/downloading.py",
-        "if not is_spooled and earlier_downloads >= MAX_DOWNLOADS:",
+        'if undo["download_attempts"] >= MAX_DOWNLOADS:',
         "if False:",
         f"{LIFECYCLE}/test_downloading.py::test_downloads_are_bounded_even_if_workers_die",
     ),
@@ -468,8 +467,8 @@ MUTATIONS = [
     Mutation(
         "download again although the document is in the spool",
         "lifecycle/downloading.py",
-        "if not is_spooled and not download_to_spool(job, path, earlier_downloads):",
-        "if not download_to_spool(job, path, earlier_downloads):",
+        "if not is_spooled and not download_to_spool(job, path, undo):",
+        "if not download_to_spool(job, path, undo):",
         f"{LIFECYCLE}/test_downloading.py::test_storage_errors_cost_no_second_download",
     ),
     Mutation(
@@ -482,14 +481,14 @@ MUTATIONS = [
     Mutation(
         "leave the file of a killed save",
         "lifecycle/downloading.py",
-        "                job.file.storage.delete(name)\n",
+        "                delete_stored(job, name)\n",
         "                pass\n",
         f"{LIFECYCLE}/test_crashes.py::test_worker_killed_while_downloading_is_resumed",
     ),
     Mutation(
         "fail jobs because of a rejected API key",
         "lifecycle/submission.py",
-        "        return_to_pending(job, error, delay=0, counted=False)\n",
+        "        return_to_pending(job, error, str(error), delay=0)\n",
         "        fail(job, ErrorCode.REJECTED, error.message)\n",
         f"{LIFECYCLE}/test_submission.py::test_401_pauses_the_account_and_keeps_its_jobs",
     ),
@@ -544,17 +543,52 @@ MUTATIONS = [
         "tests/views/test_pages.py",
     ),
     Mutation(
+        "send a create again because of words on a page",
+        "client/failures.py",
+        "if is_own and is_not_accepted(messages):",
+        "if is_not_accepted(messages):",
+        "tests/client/test_failures.py::test_only_docraptors_own_text_is_proof",
+    ),
+    Mutation(
+        "give up a document because of a first refusal",
+        "lifecycle/patience.py",
+        "is_over = is_over or refused_seconds >= REFUSAL_SECONDS",
+        "is_over = True",
+        f"{LIFECYCLE}/test_outages.py::test_file_refused_for_most_of_an_hour_is_stored",
+    ),
+    Mutation(
+        "count an outage as a row of refusals",
+        "lifecycle/postponement.py",
+        "(job.refused_since or Now()) if is_refusal else None",
+        "job.refused_since or Now()",
+        f"{LIFECYCLE}/test_polling.py::test_refusals_after_an_outage_have_their_own_hour",
+    ),
+    Mutation(
+        "count failed downloads like those of dead workers",
+        "lifecycle/downloading.py",
+        '= {"download_attempts": earlier_downloads}',
+        '= {"download_attempts": earlier_downloads + 1}',
+        f"{LIFECYCLE}/test_outages.py::test_failed_downloads_are_not_counted_as_deaths",
+    ),
+    Mutation(
+        "count the time of a download against the storage",
+        "lifecycle/downloading.py",
+        "    vars(job).update(NO_FAILURES)\n",
+        "",
+        f"{LIFECYCLE}/test_outages.py::test_storage_has_its_own_time",
+    ),
+    Mutation(
         "pay for a new attempt after a refusal that no retry asked for",
-        "lifecycle/refusals.py",
+        "lifecycle/postponement.py",
         "return retried is not None and retried.to_state == State.QUEUED",
         "return True",
         f"{LIFECYCLE}/test_retries.py",
     ),
     Mutation(
         "take the page of a proxy for DocRaptor's word that a document is gone",
-        "lifecycle/refusals.py",
-        "isinstance(error, NotFoundError) and not error.retryable",
-        "isinstance(error, NotFoundError)",
+        "lifecycle/patience.py",
+        "isinstance(error, NotFoundError) and kind == Kind.GONE:",
+        "isinstance(error, NotFoundError):",
         f"{LIFECYCLE}/test_retries.py",
     ),
     Mutation(

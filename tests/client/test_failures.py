@@ -349,7 +349,7 @@ def test_page_of_an_intermediary_is_no_verdict(status, body):
 PAGE = b"<!DOCTYPE html><html><title>Attention Required!</title></html>"
 
 
-@pytest.mark.fault("S23")
+@pytest.mark.fault("S25")
 @pytest.mark.parametrize("status", [400, 403, 404, 409, 422, 451])
 @pytest.mark.parametrize("page", [PAGE, PAGE.upper(), b"<h1>Not found</h1>"])
 def test_page_of_an_intermediary_is_sent_again(status, page):
@@ -366,7 +366,7 @@ def test_too_large_request_is_rejected_whoever_says_so(body):
     assert (error.sent, error.retryable) == (Sent.YES, False)
 
 
-@pytest.mark.fault("S11", "S23")
+@pytest.mark.fault("S11", "S25")
 @pytest.mark.parametrize("status", [403, 422, 500, 503])
 @pytest.mark.parametrize(
     "text",

@@ -119,7 +119,7 @@ def test_unreadable_responses_for_a_day_cost_nothing(
     assert_billed_once(sandbox, run_until_finished(job))
 
 
-@pytest.mark.fault("S23")
+@pytest.mark.fault("S25")
 @pytest.mark.parametrize(
     "fault",
     [
@@ -390,7 +390,7 @@ def test_storage_has_its_own_time(sandbox: Sandbox, documents_dir) -> None:
     assert_billed_once(sandbox, run_until_finished(job))
 
 
-@pytest.mark.fault("F9")
+@pytest.mark.fault("F11")
 def test_storage_that_cannot_delete_stores_after_a_failed_download(
     sandbox: Sandbox, documents_dir
 ) -> None:
@@ -403,7 +403,7 @@ def test_storage_that_cannot_delete_stores_after_a_failed_download(
     assert deleted == []
 
 
-@pytest.mark.fault("F9")
+@pytest.mark.fault("F11")
 def test_storage_that_cannot_delete_stores_after_a_failed_save(
     sandbox: Sandbox, documents_dir, caplog
 ) -> None:
