@@ -48,7 +48,7 @@ NOT_PROCESSED: Final = frozenset({408, 421, 425})
 # DocRaptor's texts of a refusal that concerns its load, not the document, whatever the status code
 # is: nothing was accepted.
 NOT_ACCEPTED_TEXTS: Final = ("too many simultaneous", "[document queueing error]")
-# The request is too large, whoever says so.
+# The request is too large: a fact, also in the words of a proxy.
 TOO_LARGE: Final = 413
 
 _HTML: Final = re.compile(r"<(?:!doctype html|html|head|title|body|h1)\b", re.IGNORECASE)

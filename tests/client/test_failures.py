@@ -360,7 +360,7 @@ def test_page_of_an_intermediary_is_sent_again(status, page):
 
 @pytest.mark.fault("S13")
 @pytest.mark.parametrize("body", [PAGE, b"", b"Too large"])
-def test_too_large_request_is_rejected_whoever_says_so(body):
+def test_too_large_request_is_rejected_by_a_proxy_too(body):
     """A 413 concerns the request, also if a proxy in front of DocRaptor sends it."""
     error, _ = create_error(respond(body, 413))
     assert (error.sent, error.retryable) == (Sent.YES, False)
