@@ -40,7 +40,6 @@ from django_docraptor.lifecycle.postponement import postpone_or_fail
 from django_docraptor.lifecycle.reuse import Copy, make_copies, take_reusable
 from django_docraptor.lifecycle.transitions import (
     begin_attempts,
-    fail,
     fail_unconfirmed,
     mark_accepted,
     mark_unconfirmed,
@@ -50,7 +49,7 @@ from django_docraptor.models import Account, Pause, RenderJob
 from django_docraptor.models.clock import Now
 from django_docraptor.models.querysets import claimable_together, set_small_contents
 from django_docraptor.payloads import DocumentRequest
-from django_docraptor.states import ErrorCode, State
+from django_docraptor.states import State
 
 BATCH_SIZE = 16
 # Bytes of HTML that a batch has in memory; beyond them, jobs are left to the next batch.
