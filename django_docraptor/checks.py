@@ -21,7 +21,12 @@ from django.utils.module_loading import import_string
 
 from django_docraptor.conf import DOCRAPTOR_URL, Conf, conf, declared_settings
 from django_docraptor.models import RenderJob
-from django_docraptor.runners import broker_url, get_runner, runner_limitations
+from django_docraptor.runners import (
+    broker_url,
+    get_runner,
+    is_celery_eager,
+    runner_limitations,
+)
 from django_docraptor.states import MAX_RENDER_SECONDS
 from django_docraptor.storage import get_document_storage
 
@@ -209,6 +214,24 @@ def check_runner(app_configs: AppConfigs, **kwargs: Any) -> list[CheckMessage]:
         ]
     messages = [_limitation(name, text) for text in limitations]
     return [*messages, *_redis_timeout()] if name == "celery" else messages
+
+
+@register
+def check_eager_tasks(app_configs: AppConfigs, **kwargs: Any) -> list[CheckMessage]:
+    """Check that a site in production does not run Celery's tasks in the process that enqueues."""
+    is_celery = conf.runner in (None, "celery")
+    if settings.DEBUG or not is_celery or not is_celery_eager():
+        return []
+    return [
+        _warning(
+            9,
+            "CELERY_TASK_ALWAYS_EAGER is set: a job is submitted in the process that enqueues it, "
+            "and then nobody asks for it again. It stays QUEUED until a tick runs.",
+            "In production, remove it and run workers with a broker. In tests, use "
+            "captureOnCommitCallbacks(execute=True) and then docraptor_tick, or set "
+            "DOCRAPTOR['RUNNER'] = \"none\".",
+        )
+    ]
 
 
 @register(deploy=True)

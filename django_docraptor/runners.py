@@ -177,6 +177,11 @@ def _is_without_worker(backend: Any) -> bool:
     return any(base.__module__ in without_worker for base in type(backend).__mro__)
 
 
+def is_celery_eager() -> bool:
+    """Return whether Celery runs each task at once, in the process that sends it."""
+    return "celery" in sys.modules and bool(_current_celery_app().conf.task_always_eager)
+
+
 def celery_limitations() -> list[str]:
     """Return what Celery lacks: a broker, or a queue at all.
 

@@ -8,11 +8,12 @@ import logging
 import time
 from dataclasses import dataclass
 
-from django.db import close_old_connections, router
+from django.db import router
 
 from django_docraptor import discarded_files, lifecycle
 from django_docraptor.conf import conf
 from django_docraptor.health import record_heartbeat
+from django_docraptor.lifecycle.accounts import close_broken_connections
 from django_docraptor.models import Heartbeat, RenderJob
 from django_docraptor.models.commits import on_commit_once
 from django_docraptor.runners import Step, get_runner
@@ -90,7 +91,7 @@ def run_step(step: Step) -> None:
     makes up for a lost message.
     """
     # Celery does not check connections that CELERY_DB_REUSE_MAX keeps, nor do all task backends.
-    close_old_connections()
+    close_broken_connections()
     record_heartbeat("worked_at")
     match step:
         case Step.SUBMIT:
@@ -129,7 +130,7 @@ def tick() -> None:
 
     If there is nothing to do, this is a single UPDATE.
     """
-    close_old_connections()
+    close_broken_connections()
     if Heartbeat.record_if_idle("worked_at", "ticked_at"):
         return
     lifecycle.repair_clock()

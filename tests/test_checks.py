@@ -325,6 +325,29 @@ def test_limitation_of_the_runner_is_a_warning(options: dict[str, bool], limitat
     assert message.msg.startswith(f"The runner is 'celery'. {limitation}")
 
 
+@pytest.mark.check("W009")
+@pytest.mark.parametrize(
+    ("options", "changes", "debug", "expected"),
+    [
+        ({"task_always_eager": True}, {}, False, ["W009"]),
+        ({"task_always_eager": True}, {"RUNNER": "celery"}, False, ["W009"]),
+        ({"task_always_eager": True}, {"RUNNER": "none"}, False, []),
+        ({"task_always_eager": True}, {}, True, []),
+        ({}, {}, False, []),
+    ],
+)
+def test_eager_tasks_in_production_are_a_warning(
+    options: dict[str, bool], changes: dict[str, str], debug: bool, expected: list[str]
+) -> None:
+    """It has an ID of its own, so that silencing W002 does not hide it."""
+    with (
+        celery_app(broker_url=None, **options),
+        override_settings(DOCRAPTOR=RIGHT | changes, DEBUG=debug),
+    ):
+        found = checks.check_eager_tasks(None)
+    assert ids(found) == expected
+
+
 @pytest.mark.check("W002")
 def test_queue_that_tasks_does_not_list_is_a_warning() -> None:
     """A queue that the backend would refuse is named before anything is sent to it."""

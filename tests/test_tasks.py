@@ -5,10 +5,12 @@ import socket
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 from celery import Celery
 from celery.signals import before_task_publish
+from django.db import connection
 
 from django_docraptor import tasks, wakeups
 from django_docraptor.models import RenderJob
@@ -155,3 +157,28 @@ def test_eager_task_needs_no_broker(other_app: Celery, sandbox: Sandbox, setting
     assert RenderJob.objects.get(pk=job.pk).state == State.QUEUED
     (limitation,) = tasks.CeleryRunner().limitations()
     assert "CELERY_TASK_ALWAYS_EAGER" in limitation
+
+
+@pytest.mark.django_db(transaction=False)
+@pytest.mark.parametrize("max_age", [0, None])
+def test_eager_task_leaves_the_connection_of_a_test_open(
+    other_app: Celery,
+    sandbox: Sandbox,
+    settings,
+    documents_dir,
+    monkeypatch: pytest.MonkeyPatch,
+    max_age: int | None,
+    django_capture_on_commit_callbacks: Any,
+) -> None:
+    """A TestCase is a transaction: its connection is its own, and what it has written stays."""
+    settings.DOCRAPTOR = settings.DOCRAPTOR | {"RUNNER": "celery"}
+    other_app.conf.task_always_eager = True
+    monkeypatch.setitem(connection.settings_dict, "CONN_MAX_AGE", max_age)
+    before = connection.connection
+    with django_capture_on_commit_callbacks(execute=True):
+        job = enqueue()
+    assert connection.connection is before
+    assert RenderJob.objects.get(pk=job.pk).state == State.QUEUED
+    wakeups.tick()
+    assert connection.connection is before
+    assert RenderJob.objects.filter(pk=job.pk).exists()

@@ -73,8 +73,14 @@ def connect_all(accounts: Iterable[str]) -> dict[str, KeyedClient]:
 
 
 def close_broken_connections() -> None:
-    """Close the connections of this thread that an error has broken."""
+    """Close the connections of this thread that an error has broken, or that are too old.
+
+    One in a transaction is the caller's: a task that runs eagerly, in the process that enqueues,
+    may be in one, and in a ``TestCase`` always is.
+    """
     for connection in connections.all(initialized_only=True):
+        if connection.in_atomic_block:
+            continue
         with suppress(AnyDatabaseError):  # a driver may refuse to close it twice
             connection.close_if_unusable_or_obsolete()
 
