@@ -111,7 +111,7 @@ class DocumentAdminMixin(AnyModelAdmin):
         """Show the state of the latest document and a link to the last finished file."""
         return documents_cell(obj, _object_documents(self))
 
-    def generate_selected(
+    def _docraptor_generate(
         self, request: HttpRequest, queryset: QuerySet[Any], document: DocumentClass
     ) -> HttpResponse:
         """Enqueue a document for each selected object, or one for all of them."""
@@ -121,12 +121,14 @@ class DocumentAdminMixin(AnyModelAdmin):
 
     def get_urls(self) -> list[URLPattern]:
         """Add the URL of the buttons."""
-        view = self.admin_site.admin_view(self.document_view)
+        view = self.admin_site.admin_view(self._docraptor_document_view)
         name = f"{self.opts.app_label}_{self.opts.model_name}_document"
         url = path("<path:object_id>/documents/<str:label>/", view, name=name)
         return [url, *super().get_urls()]
 
-    def document_view(self, request: HttpRequest, object_id: str, label: str) -> HttpResponse:
+    def _docraptor_document_view(
+        self, request: HttpRequest, object_id: str, label: str
+    ) -> HttpResponse:
         """Show the confirmation page (GET), or enqueue a document for an object (POST).
 
         Raises:
@@ -204,7 +206,7 @@ def _make_action(document: DocumentClass) -> Callable[..., HttpResponse]:
     def generate(
         modeladmin: DocumentAdminMixin, request: HttpRequest, queryset: QuerySet[Any]
     ) -> HttpResponse:
-        return modeladmin.generate_selected(request, queryset, document)
+        return modeladmin._docraptor_generate(request, queryset, document)
 
     generate.__name__ = f"docraptor_{document.label.replace('.', '_')}"
     return cast("Callable[..., HttpResponse]", generate)

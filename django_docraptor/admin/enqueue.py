@@ -48,7 +48,7 @@ def accepts_model(document: DocumentClass, model: type[Model]) -> bool:
     own_model: Any = document.model
     if own_model is not None and not (isinstance(own_model, type) and issubclass(own_model, Model)):
         return True  # reported by documents.checks
-    return document.accepts_model(model)
+    return document._docraptor_accepts_model(model)
 
 
 def is_billed(document: DocumentClass) -> bool:

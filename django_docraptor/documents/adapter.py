@@ -58,7 +58,9 @@ class DocumentAdapter:
     def _load_source(self, job: RenderJob, job_input: RenderInput) -> Model | None:
         """Return the source as an object of the class that the document declares."""
         model = apps.get_model(label) if (label := job_input.source_model) else source_model(job)
-        return load_source(job, self.document.model_as_declared(model) if model else None)
+        return load_source(
+            job, self.document._docraptor_model_as_declared(model) if model else None
+        )
 
     def renew(self, job: RenderJob, job_input: RenderInput) -> bool:
         """Decide again about a job, with its source as it is now.

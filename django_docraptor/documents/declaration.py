@@ -85,7 +85,7 @@ class Document(Generic[S]):
     label: ClassVar[str] = ""
 
     # Keywords of `enqueue()` and the like, beside `snapshot`.
-    _keywords: ClassVar[AbstractSet[str]] = (
+    _docraptor_keywords: ClassVar[AbstractSet[str]] = (
         DocumentOptions.__required_keys__ | DocumentOptions.__optional_keys__
     )
 
@@ -160,14 +160,14 @@ class Document(Generic[S]):
     def get_base_context(self) -> dict[str, Any]:
         """Return the context that is always present; ``get_context`` overrides it."""
         return {
-            **dict.fromkeys(self._model_names(), self.source),
+            **dict.fromkeys(self._docraptor_model_names(), self.source),
             "object": self.source,
             "source": self.source,
             "params": self.params,
             "document_type": self.get_document_type(),
         }
 
-    def _model_names(self) -> Iterator[str]:
+    def _docraptor_model_names(self) -> Iterator[str]:
         """Yield the names of the source's model, and of the declared one if it has another."""
         for model in (self.source.__class__, self.model):
             meta = getattr(model, "_meta", None)
@@ -268,9 +268,9 @@ class Document(Generic[S]):
     ) -> str:
         """Return the HTML that would be sent now, in the document's language and time zone."""
         overrides: dict[str, Any] = {**kwargs}
-        document = cls._build(source, overrides)
-        cls._require_template()
-        with document._activate_locale(overrides):
+        document = cls._docraptor_build(source, overrides)
+        cls._docraptor_require_template()
+        with document._docraptor_activate_locale(overrides):
             return document.render()
 
     @classmethod
@@ -294,9 +294,9 @@ class Document(Generic[S]):
     ) -> JobSpec:
         """Return the JobSpec of one document: the class's declarations and the given overrides."""
         overrides: dict[str, Any] = {**kwargs}
-        document = cls._build(source, overrides)
-        cls._require_template(in_worker=not snapshot)
-        with document._activate_locale(overrides) as locale:
+        document = cls._docraptor_build(source, overrides)
+        cls._docraptor_require_template(in_worker=not snapshot)
+        with document._docraptor_activate_locale(overrides) as locale:
             values: dict[str, Any] = {
                 "document": cls.label,
                 "name": document.get_name(),
@@ -310,7 +310,7 @@ class Document(Generic[S]):
                 **locale,
             }
             if overrides.get("hosted", cls.hosted):
-                values |= document._hosting_options()
+                values |= document._docraptor_hosting_options()
             if snapshot:
                 values["content"] = document.render()
                 _check_snapshot(values["content"])
@@ -352,7 +352,7 @@ class Document(Generic[S]):
             TypeError: a keyword is unknown.
             ValueError: the delay is not positive, or longer than a day.
         """
-        check_keywords(f"{cls.__name__}.on()", kwargs, cls._keywords | {"snapshot"})
+        check_keywords(f"{cls.__name__}.on()", kwargs, cls._docraptor_keywords | {"snapshot"})
         if not cls.label and cls.render is Document.render:
             raise ImproperlyConfigured(f"{cls.__name__}.on() needs {cls.__name__}.template_name.")
         seconds = delay_seconds(delay)
@@ -383,19 +383,23 @@ class Document(Generic[S]):
     # --- Internal ----------------------------------------------------------------------------
 
     @classmethod
-    def _build(cls, source: S, overrides: dict[str, Any]) -> "Document[S]":
+    def _docraptor_build(cls, source: S, overrides: dict[str, Any]) -> "Document[S]":
         """Return the document for a source; pop ``params`` from the overrides."""
-        check_keywords(cls.__name__, overrides, cls._keywords)
+        check_keywords(cls.__name__, overrides, cls._docraptor_keywords)
         params = overrides.pop("params", None)
         params = {} if params is None else params
-        if errors := dict([*mapping_errors("params", params), *cls._source_errors(source)]):
+        if errors := dict(
+            [*mapping_errors("params", params), *cls._docraptor_source_errors(source)]
+        ):
             raise ValidationError(errors)
         return cls(
-            cls._as_declared(source), params, requested_type=overrides.get("document_type", "")
+            cls._docraptor_as_declared(source),
+            params,
+            requested_type=overrides.get("document_type", ""),
         )
 
     @classmethod
-    def _require_template(cls, *, in_worker: bool = False) -> None:
+    def _docraptor_require_template(cls, *, in_worker: bool = False) -> None:
         """Require a template, unless the class overrides ``render()`` and no worker renders it.
 
         Raises:
@@ -409,7 +413,7 @@ class Document(Generic[S]):
             raise ValidationError({"document": [message]})
 
     @classmethod
-    def model_as_declared(cls, model: type[Model]) -> type[Model]:
+    def _docraptor_model_as_declared(cls, model: type[Model]) -> type[Model]:
         """Return the class as which an object of ``model`` is rendered.
 
         This is ``cls.model`` if that is a proxy of the same table, so that its methods are there.
@@ -421,12 +425,12 @@ class Document(Generic[S]):
         return declared if is_same_table else model
 
     @classmethod
-    def _as_declared(cls, source: S) -> S:
+    def _docraptor_as_declared(cls, source: S) -> S:
         """Return the source, as an object of the class that the worker will load."""
         given: Any = source.__class__
-        if cls.model is None or cls.model_as_declared(given) is given:
+        if cls.model is None or cls._docraptor_model_as_declared(given) is given:
             return source
-        declared: Any = cls.model_as_declared(given)
+        declared: Any = cls._docraptor_model_as_declared(given)
         if type(source) is not given:  # a lazy object: a copy is what it wraps
             source = copy(source)
         view = declared.__new__(declared)
@@ -434,7 +438,7 @@ class Document(Generic[S]):
         return cast("S", view)
 
     @classmethod
-    def accepts_model(cls, model: type) -> bool:
+    def _docraptor_accepts_model(cls, model: type) -> bool:
         """Return whether objects of this class can be the source.
 
         Proxies count as their concrete model.
@@ -443,16 +447,16 @@ class Document(Generic[S]):
         return own_model is None or issubclass(model, own_model._meta.concrete_model or own_model)
 
     @classmethod
-    def _source_errors(cls, source: object) -> Iterator[tuple[str, str]]:
+    def _docraptor_source_errors(cls, source: object) -> Iterator[tuple[str, str]]:
         """Report a source of the wrong model."""
-        if cls.model and not cls.accepts_model(source.__class__):
+        if cls.model and not cls._docraptor_accepts_model(source.__class__):
             given = "None" if source is None else source.__class__.__name__
             yield (
                 "source",
                 f"{cls.__name__} requires a source of model {cls.model.__name__}, not {given}.",
             )
 
-    def _hosting_options(self) -> dict[str, Any]:
+    def _docraptor_hosting_options(self) -> dict[str, Any]:
         """Return the keywords of a hosted document."""
         return {
             "hosted": True,
@@ -461,7 +465,9 @@ class Document(Generic[S]):
         }
 
     @contextmanager
-    def _activate_locale(self, overrides: Mapping[str, Any]) -> Iterator[dict[str, str | None]]:
+    def _docraptor_activate_locale(
+        self, overrides: Mapping[str, Any]
+    ) -> Iterator[dict[str, str | None]]:
         """Activate language and time zone: the overrides', else the document's, else the current.
 
         Raises:

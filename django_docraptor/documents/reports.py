@@ -101,7 +101,7 @@ class QuerysetDocument(Document[Any], Generic[M]):
     #: Maximum number of rows in a queryset, whose keys are stored with the job.
     max_rows: ClassVar[int] = 100_000
 
-    _keywords = ReportOptions.__required_keys__ | ReportOptions.__optional_keys__
+    _docraptor_keywords = ReportOptions.__required_keys__ | ReportOptions.__optional_keys__
 
     def get_queryset(self) -> QuerySet[M]:
         """Return the base queryset.
@@ -189,39 +189,41 @@ class QuerysetDocument(Document[Any], Generic[M]):
             """Return the JobSpec of a report."""
 
     @classmethod
-    def _build(cls, source: Any, overrides: dict[str, Any]) -> "QuerysetDocument[M]":
+    def _docraptor_build(cls, source: Any, overrides: dict[str, Any]) -> "QuerysetDocument[M]":
         """Return the report on a queryset, or on the rows of ``filters`` in the overrides."""
-        check_keywords(cls.__name__, overrides, cls._keywords)
+        check_keywords(cls.__name__, overrides, cls._docraptor_keywords)
         options = {name: overrides.pop(name, None) for name in ("filters", "params")}
         values = {name: value for name, value in options.items() if value is not None}
         if errors := [pair for item in values.items() for pair in mapping_errors(*item)]:
             raise ValidationError(dict(errors))
-        rows_param = cls._rows_param(source, values.get("filters"))
+        rows_param = cls._docraptor_rows_param(source, values.get("filters"))
         params = {**values.get("params", {}), ROWS_PARAM: rows_param}
         document = cls(None, params, requested_type=overrides.get("document_type", ""))
         _validate_filters(document)
         return document
 
     @classmethod
-    def accepts_model(cls, model: type) -> bool:
+    def _docraptor_accepts_model(cls, model: type) -> bool:
         """Return whether the report accepts rows of this model. Without a model it accepts none."""
-        return cls.model is not None and super().accepts_model(model)
+        return cls.model is not None and super()._docraptor_accepts_model(model)
 
     @classmethod
-    def _rows_param(cls, source: Any, filters: Mapping[str, Any] | None) -> dict[str, Any]:
+    def _docraptor_rows_param(
+        cls, source: Any, filters: Mapping[str, Any] | None
+    ) -> dict[str, Any]:
         if source is None:
             return options_to_json({"filters": dict(filters or {})})
         if isinstance(source, StoredQuery):
             return options_to_json({source.resolver: dict(source.arguments)})
         if filters is not None:
             raise ValidationError({"filters": ["Pass either a queryset or filters, not both."]})
-        if not isinstance(source, QuerySet) or not cls.accepts_model(source.model):
+        if not isinstance(source, QuerySet) or not cls._docraptor_accepts_model(source.model):
             expected = f"a queryset of {cls.model.__name__}" if cls.model else "a queryset"
             raise ValidationError({"source": [f"{cls.__name__} requires {expected}."]})
-        return {"keys": cls._keys(source)}
+        return {"keys": cls._docraptor_keys(source)}
 
     @classmethod
-    def _keys(cls, queryset: QuerySet[Any]) -> list[int | str]:
+    def _docraptor_keys(cls, queryset: QuerySet[Any]) -> list[int | str]:
         keys = list(queryset.values_list("pk", flat=True)[: cls.max_rows + 1])
         if len(keys) > cls.max_rows:
             raise ValidationError(

@@ -54,8 +54,8 @@ def test_message_counts_skipped_objects(rf: Any) -> None:
     request._messages = CookieStorage(request)
     create_invoices(3)
     picky = Picky(Invoice, site)
-    picky.generate_selected(request, Invoice.objects.all(), InvoicePDF)
-    picky.generate_selected(request, Invoice.objects.none(), InvoicePDF)
+    picky._docraptor_generate(request, Invoice.objects.all(), InvoicePDF)
+    picky._docraptor_generate(request, Invoice.objects.none(), InvoicePDF)
     assert [str(message) for message in request._messages] == [
         "Queued: invoice-2026-000.pdf.",
         "2 objects were skipped because you do not have permission to generate their documents.",
@@ -325,7 +325,7 @@ def test_document_of_another_model_is_not_enqueued(rf: Any, document: Any, acros
     request = rf.post("/", {"select_across": across})
     request.user = clerk
     request._messages = CookieStorage(request)
-    shop.get_model_admin(User).generate_selected(request, User.objects.all(), document)
+    shop.get_model_admin(User)._docraptor_generate(request, User.objects.all(), document)
     (message,) = request._messages
     assert str(message).startswith("No documents were queued. ")
     assert "requires a " in str(message)

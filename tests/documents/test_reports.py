@@ -212,7 +212,7 @@ def test_uuid_keys_are_stored_as_text() -> None:
 
         model = RenderJob
 
-    described = Jobs._rows_param(RenderJob.objects.order_by("-pk"), None)
+    described = Jobs._docraptor_rows_param(RenderJob.objects.order_by("-pk"), None)
     rows = Jobs(None, {"rows": described}).rows
     assert list(rows) == sorted(jobs, key=lambda job: job.pk, reverse=True)
 
@@ -272,7 +272,7 @@ def test_oversized_report_fails_before_sending(sandbox: Sandbox, settings: Any, 
 def test_memory_does_not_grow_with_the_rows(report) -> None:
     """15,000 rows need memory for the HTML and its parts, not for the instances."""
     create_invoices(MANY)
-    document = report._build(Invoice.objects.order_by("pk"), {})
+    document = report._docraptor_build(Invoice.objects.order_by("pk"), {})
     tracemalloc.start()
     try:
         count = sum(1 for _ in document.rows)
