@@ -1,5 +1,6 @@
 """A document that would be the same again is copied: nothing is sent, and nothing is billed."""
 
+import time
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -28,6 +29,7 @@ from tests.support.jobs import (
     run_until_finished,
     skip_time,
 )
+from tests.support.threads import background_worker
 
 pytestmark = pytest.mark.django_db(transaction=True)
 DAY = timedelta(days=1)
@@ -228,6 +230,19 @@ def test_two_workers_bill_equal_jobs_once(sandbox: Sandbox, order: list[int]) ->
     prepared = [prepare_batch(claimed[number]) for number in order]
     assert [len(attempts) for attempts in prepared] == [0, 1]
     assert RenderJob.objects.not_started().count() == 1
+
+
+@pytest.mark.fault("E8")
+def test_saves_beside_busy_workers_are_billed_once(sandbox: Sandbox, on_save) -> None:
+    """While several workers are busy all the time, unchanged saves make one document."""
+    with background_worker(), background_worker():
+        invoice = invoice_17()
+        for _ in range(10):
+            time.sleep(0.05)
+            invoice.save()
+    run_rounds(5)
+    assert sandbox.ledger.create_calls == 1
+    assert not RenderJob.objects.exclude(state=State.COMPLETED).exists()
 
 
 def test_lapsed_claim_is_not_waited_for(sandbox: Sandbox) -> None:
