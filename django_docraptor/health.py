@@ -4,7 +4,7 @@ For the status command, the admin and health checks. Nothing here changes a job.
 """
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
@@ -72,8 +72,8 @@ class HealthReport:
     seconds_since_tick: float | None
     seconds_since_worker: float | None
     seconds_since_callback: float | None
-    #: Accounts that are paused or submit nothing new, with the reason.
-    restricted_accounts: Mapping[str, str]
+    #: Why accounts are paused or submit nothing new.
+    restrictions: Sequence[Restriction]
     #: Files of jobs that were deleted more than a day ago, which the storage has not deleted.
     undeleted_files: int = 0
 
@@ -90,9 +90,23 @@ class HealthReport:
             *self.held_problems(),
         ]
 
+    @property
+    def restricted_accounts(self) -> dict[str, str]:
+        """Accounts that are paused or submit nothing new, with the reasons."""
+        texts: dict[str, list[str]] = {}
+        for restriction in self.restrictions:
+            texts.setdefault(restriction.account, []).append(str(restriction))
+        return {account: "\nIt ".join(lines) for account, lines in texts.items()}
+
     def to_json(self) -> dict[str, Any]:
         """Return the report as JSON-serializable data."""
-        return asdict(self) | {"now": self.now.isoformat(), "problems": self.problems()}
+        data = asdict(self)
+        del data["restrictions"]
+        return data | {
+            "now": self.now.isoformat(),
+            "restricted_accounts": self.restricted_accounts,
+            "problems": self.problems(),
+        }
 
     def lateness_problems(self, max_lag: float = DEFAULT_MAX_LAG) -> list[str]:
         """Return why jobs are late, if one is later than ``max_lag`` seconds."""
@@ -144,7 +158,7 @@ def health_report() -> HealthReport:
     """Read the state of the queue and the engine from the database."""
     heartbeat, now = _read_heartbeat()
     counts = dict.fromkeys(sorted(ACTIVE_STATES), 0)
-    held, lag = 0, 0.0
+    held, lag, why = 0, 0.0, restrictions()
     # `due_at` is filtered as well: otherwise SQLite groups all finished jobs, too.
     unfinished = RenderJob.objects.active().filter(due_at__isnull=False)
     rows = unfinished.values("state").order_by()
@@ -154,7 +168,7 @@ def health_report() -> HealthReport:
         counts[State(row["state"])] = row["count"]
         held += row["held"]
         if row["first_due_at"] < now:
-            lag = max(lag, _lag(State(row["state"]), now))
+            lag = max(lag, _lag(State(row["state"]), now, why))
     return HealthReport(
         now=now,
         counts={str(state): count for state, count in counts.items()},
@@ -162,7 +176,7 @@ def health_report() -> HealthReport:
         seconds_since_tick=_seconds_since(heartbeat.ticked_at, now),
         seconds_since_worker=_seconds_since(heartbeat.worked_at, now),
         seconds_since_callback=_seconds_since(heartbeat.called_back_at, now),
-        restricted_accounts=_restricted_accounts(),
+        restrictions=why,
         held=held,
         held_name=RenderJob.objects.held().aggregate(name=Min("name"))["name"] if held else "",
         undeleted_files=DiscardedFile.objects.filter(
@@ -191,22 +205,20 @@ def record_heartbeat(column: str) -> None:
         Heartbeat.record(column)
 
 
-def _lag(state: State, now: datetime) -> float:
+def _lag(state: State, now: datetime, why: Iterable[Restriction]) -> float:
     """Return the seconds by which the most overdue job of a state is late.
 
     Jobs of a paused account are not late, nor are pending ones while their account has no free
     slot.
     """
     due = RenderJob.objects.filter(state=state).due().values_list("account").order_by()
-    pauses = Pause.objects.active()
-    if state != State.PENDING:
-        pauses = pauses.filter(creates_only=False)
-    paused = set(pauses.values_list("account", flat=True))
+    is_pending = state == State.PENDING
+    paused = {each.account for each in why if each.stops_all or is_pending}
     return max(
         (
             (now - first_due_at).total_seconds()
             for account, first_due_at in due.annotate(first_due_at=Min("due_at"))
-            if account not in paused and (state != State.PENDING or _has_free_slot(account))
+            if account not in paused and (not is_pending or _has_free_slot(account))
         ),
         default=0.0,
     )
@@ -248,13 +260,6 @@ def restrictions() -> list[Restriction]:
         if account.circuit_open_until is not None
     ]
     return sorted([*pauses, *circuits], key=lambda restriction: restriction.account)
-
-
-def _restricted_accounts() -> dict[str, str]:
-    texts: dict[str, list[str]] = {}
-    for restriction in restrictions():
-        texts.setdefault(restriction.account, []).append(str(restriction))
-    return {account: "\nIt ".join(lines) for account, lines in texts.items()}
 
 
 def _seconds_since(moment: datetime | None, now: datetime) -> float | None:

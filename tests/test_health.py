@@ -1,12 +1,15 @@
 """The health report and its problems, and the banner in the admin."""
 
+from typing import Any
+
 import pytest
 from django.urls import reverse
 
 from django_docraptor import health, lifecycle
-from django_docraptor.models import Account, Heartbeat
+from django_docraptor.models import Account, Heartbeat, seconds_from_now
 from django_docraptor.sandbox import Sandbox
-from tests.support.jobs import enqueue, pause_account, run_until_finished, skip_time
+from django_docraptor.states import State
+from tests.support.jobs import create_job, enqueue, pause_account, run_until_finished, skip_time
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -80,3 +83,30 @@ def test_heartbeat_is_recorded_rarely(sandbox: Sandbox, django_assert_num_querie
     with django_assert_num_queries(0):
         health.record_heartbeat("ticked_at")
     assert Heartbeat.objects.get().ticked_at is not None
+
+
+@pytest.mark.parametrize("account", ["default", "acme"])
+def test_lateness_is_told_for_each_account(sandbox: Sandbox, settings: Any, account: str) -> None:
+    """An account without a free slot, or a paused one, does not hide that another's jobs are late.
+
+    Nor does a free slot of an account make the waiting jobs of another late.
+    """
+    settings.DOCRAPTOR = settings.DOCRAPTOR | {"MAX_IN_FLIGHT": 1}
+    other = {"default": "acme", "acme": "default"}[account]
+    create_job(State.QUEUED, account=other)
+    enqueue(account=other)
+    skip_time(300)
+    assert health.health_report().lag == 0
+    enqueue(account=account)
+    skip_time(200)
+    assert 190 < health.health_report().lag < 250
+    pause_account(account, "HTTP 401")
+    assert health.health_report().lag == 0
+
+
+@pytest.mark.parametrize("state", [State.QUEUED, State.PENDING])
+def test_jobs_that_a_pause_does_not_stop_may_be_late(sandbox: Sandbox, state: State) -> None:
+    """If only new documents are refused, those that DocRaptor has must go on."""
+    pause_account("default", "Over document limit.", creates_only=True)
+    create_job(state, due_at=seconds_from_now(-300))
+    assert (health.health_report().lag > 60) == (state == State.QUEUED)

@@ -19,6 +19,7 @@ from django_docraptor.admin.enqueue import document_title
 from django_docraptor.admin.sources import load_sources
 from django_docraptor.documents.adapter import DocumentAdapter
 from django_docraptor.models import RenderJob
+from django_docraptor.states import ErrorCode, State
 
 # Rows that are counted and paginated. Filters and search reach older ones.
 MAX_COUNTED = 10_000
@@ -112,6 +113,28 @@ class DocumentFilter(admin.SimpleListFilter):
         if self.value() is None:
             return queryset
         return queryset.filter(document="" if self.value() == AD_HOC_VALUE else self.value())
+
+
+class ErrorCodeFilter(admin.SimpleListFilter):
+    """Filter by error code.
+
+    The choices are all codes: a DISTINCT query would scan the whole table.
+    """
+
+    title = _("error code")
+    parameter_name = "error_code"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> Iterable[tuple[str, Any]]:
+        """Return the error codes."""
+        return [(code.value, code.value) for code in sorted(ErrorCode)]
+
+    def queryset(
+        self, request: HttpRequest, queryset: QuerySet[RenderJob]
+    ) -> QuerySet[RenderJob] | None:
+        """Return the jobs that failed with the chosen code: by state and time, as an index has."""
+        if self.value() is None:
+            return queryset
+        return queryset.filter(state=State.FAILED, error_code=self.value())
 
 
 def search_jobs(queryset: QuerySet[RenderJob], term: str) -> QuerySet[RenderJob]:

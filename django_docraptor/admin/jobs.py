@@ -1,6 +1,7 @@
 """Internal. The admin for render jobs: a searchable list, a page, and confirmed operations."""
 
 import uuid
+from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
 from django.contrib import admin, messages
@@ -21,15 +22,17 @@ from django_docraptor.admin.changelist import (
     MAX_COUNTED,
     BoundedPaginator,
     DocumentFilter,
+    ErrorCodeFilter,
     HeldFilter,
     JobChangeList,
     search_jobs,
 )
 from django_docraptor.admin.inputs import load_stored_input, may_read
 from django_docraptor.admin.operations import CANCEL, EXPIRE, RELEASE, RETRY, Operation, Plan
+from django_docraptor.admin.retry_all import retry_all_view
 from django_docraptor.admin.sources import load_sources, source_link
 from django_docraptor.exceptions import DocRaptorError
-from django_docraptor.health import health_report, restrictions
+from django_docraptor.health import health_report
 from django_docraptor.models import RenderJob
 from django_docraptor.states import State
 
@@ -66,7 +69,15 @@ class RenderJobAdmin(JobModelAdmin):
         "time_taken",
         "created_at",
     ]
-    list_filter = ["state", HeldFilter, "document_type", "test", DocumentFilter, "created_at"]
+    list_filter = [
+        "state",
+        HeldFilter,
+        ErrorCodeFilter,
+        "document_type",
+        "test",
+        DocumentFilter,
+        "created_at",
+    ]
     list_select_related = ["owner", "content_type"]
     list_per_page = 50
     show_full_result_count = False
@@ -188,8 +199,9 @@ class RenderJobAdmin(JobModelAdmin):
         report = health_report()
         context = {
             "lateness": [*report.lateness_problems(), *report.held_problems()],
-            "restrictions": restrictions(),
+            "restrictions": report.restrictions,
             "max_counted": MAX_COUNTED,
+            "may_retry": self.has_retry_permission(request),
         }
         return super().changelist_view(request, {**context, **(extra_context or {})})
 
@@ -301,7 +313,12 @@ class RenderJobAdmin(JobModelAdmin):
             )
             for operation in OPERATIONS
         ]
-        return [*urls, *super().get_urls()]
+        retry_all = path(
+            "retry-resumable/",
+            self.admin_site.admin_view(partial(retry_all_view, self)),
+            name=f"{self.opts.app_label}_{self.opts.model_name}_retry_resumable",
+        )
+        return [*urls, retry_all, *super().get_urls()]
 
     def operation_view(
         self, request: HttpRequest, key: uuid.UUID, operation: Operation

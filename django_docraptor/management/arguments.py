@@ -4,8 +4,18 @@ They raise ArgumentTypeError.
 """
 
 import argparse
+import re
+from datetime import datetime, time
+from typing import Any
+
+from django.utils.dateparse import parse_date, parse_datetime
+from django.utils.timezone import is_naive, make_aware
 
 from django_docraptor.conf import MAX_DURATION
+from django_docraptor.models import seconds_from_now
+
+# Seconds per unit of an age.
+UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 
 
 def non_negative_number(text: str) -> float:
@@ -27,3 +37,33 @@ def seconds(text: str) -> float:
             f"{text} seconds is too long; the maximum is {maximum:.0f}"
         )
     return value
+
+
+def positive_integer(text: str) -> int:
+    """Parse a number of rows."""
+    if not (text.isascii() and text.isdecimal() and int(text) > 0):
+        raise argparse.ArgumentTypeError(f"{text!r} is not an integer greater than zero")
+    return int(text)
+
+
+def moment(text: str) -> Any:
+    """Parse a time in the past: a date or a time in ISO format, or an age such as ``2h``.
+
+    A time without offset is in the site's time zone; an age goes by the database's clock.
+
+    Returns:
+        A datetime or a database expression.
+    """
+    if match := re.fullmatch(r"(\d{1,9})([smhd])", text, re.ASCII):
+        return seconds_from_now(-seconds(str(int(match[1]) * UNITS[match[2]])))
+    try:
+        date = parse_date(text)
+        value = datetime.combine(date, time.min) if date else parse_datetime(text)
+    except ValueError:  # a day or an hour that does not exist
+        value = None
+    if value is None:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is neither a date or time in ISO format, such as 2026-01-31 or "
+            "2026-01-31T08:00, nor an age, such as 90m, 2h or 3d"
+        )
+    return make_aware(value) if is_naive(value) else value

@@ -1,4 +1,4 @@
-"""Internal. Look up what commands receive as text: documents by label, objects by primary key.
+"""Internal. Look up what commands receive as text: labels, accounts, error codes, primary keys.
 
 All functions raise CommandError.
 """
@@ -14,8 +14,14 @@ from django.db.models import Model, QuerySet
 from django_docraptor import registry
 from django_docraptor.documents import Document
 from django_docraptor.documents.adapter import DocumentAdapter
+from django_docraptor.models import Account, RenderJob
+from django_docraptor.states import ErrorCode
 
 DocumentClass = type[Document[Any]]
+# Option value for jobs without a document, as in the admin's filter.
+AD_HOC = "-"
+# Names that an error lists if none is similar.
+MAX_NAMES = 10
 # Primary keys per query.
 QUERY_CHUNK_SIZE = 500
 
@@ -33,6 +39,64 @@ def find_document(label: str) -> DocumentClass:
         else f"Registered documents: {', '.join(labels)}."
     )
     raise CommandError(f"No document is registered as {label!r}. {hint}")
+
+
+def find_label(text: str) -> str:
+    """Return the label of a registered document, or of one that jobs still refer to.
+
+    Raises:
+        CommandError: there is none; it names a similar label.
+    """
+    if text == AD_HOC:
+        return ""
+    documents = registry.all_documents()
+    if text in documents or (text and RenderJob.objects.filter(document=text).exists()):
+        return text
+    matches = difflib.get_close_matches(text, documents, n=1)
+    hint = (
+        f"Did you mean {matches[0]}?"
+        if matches
+        else f"Registered documents: {', '.join(sorted(documents))}."
+    )
+    raise CommandError(f"--document: there is no document {text!r}. {hint}")
+
+
+def find_account(name: str) -> str:
+    """Return the name of an account that has ever had a job.
+
+    Raises:
+        CommandError: there is none; it names similar accounts.
+    """
+    if (
+        Account.objects.filter(pk=name).exists()
+        or RenderJob.objects.active().filter(account=name).exists()
+    ):
+        return name
+    names = sorted(Account.objects.values_list("name", flat=True))
+    if not names:
+        raise CommandError(f"There is no account {name!r}. No account has had a job yet.")
+    raise CommandError(f"There is no account {name!r}. {_hint(name, names, 'Known accounts')}")
+
+
+def find_error_code(code: str) -> str:
+    """Return an error code.
+
+    Raises:
+        CommandError: there is none; it names similar ones.
+    """
+    codes = sorted(code.value for code in ErrorCode)
+    if code in codes:
+        return code
+    raise CommandError(f"--error-code: there is no {code!r}. {_hint(code, codes, 'Error codes')}")
+
+
+def _hint(text: str, names: list[str], title: str) -> str:
+    matches = difflib.get_close_matches(text, names, n=3, cutoff=0.5)
+    if matches:
+        return f"Did you mean {' or '.join(matches)}?"
+    more = ", …" if len(names) > MAX_NAMES and title == "Known accounts" else ""
+    shown = names[:MAX_NAMES] if more else names
+    return f"{title}: {', '.join(shown)}{more}."
 
 
 def find_sources(document: DocumentClass, keys: list[str]) -> list[Any]:

@@ -21,6 +21,7 @@ from django_docraptor.states import (
     ACTIVE_STATES,
     CIRCUIT_THRESHOLD,
     HELD_UNTIL,
+    RESUME_STATES,
     UNCONFIRMED_SLOT_SECONDS,
     State,
 )
@@ -145,6 +146,14 @@ class RenderJobQuerySet(models.QuerySet["RenderJob"]):
         small = Case(When(content_length__lte=SMALL_CONTENT, then=F("input__content")))
         jobs = self.select_related("input").defer("input__content")
         return jobs.alias(content_length=Length("input__content")).annotate(small_content=small)
+
+    def resumable(self) -> Self:
+        """Return the failed jobs whose retry is not billed: those with a ``resume_state``."""
+        to_download = [code for code, state in RESUME_STATES.items() if state != State.QUEUED]
+        has_status = Q(status_id__isnull=False) & ~Q(status_id="")
+        has_download = Q(error_code__in=to_download) & ~Q(download_id="")
+        failed = self.filter(state=State.FAILED, error_code__in=list(RESUME_STATES))
+        return failed.filter(has_status | has_download)
 
     def not_started(self) -> Self:
         """Return the pending jobs that were never sent and that no worker has claimed."""

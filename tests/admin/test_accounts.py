@@ -1,14 +1,17 @@
 """Accounts in the admin: their list, and the warning above the jobs."""
 
 from datetime import timedelta
+from typing import Any
 
 import pytest
+from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
 from django.test import Client
 from django.utils import timezone
 
 from django_docraptor.models import Account
+from django_docraptor.sandbox import Sandbox
 from tests.support.admin_jobs import LIST, get_text, staff_client
-from tests.support.jobs import pause_account
+from tests.support.jobs import enqueue, pause_account, paused_accounts
 
 pytestmark = pytest.mark.django_db
 
@@ -32,3 +35,61 @@ def test_accounts_are_listed() -> None:
     pause_account("acme", "the key is not valid")
     text = get_text(staff_client("view_account"), "/admin/django_docraptor/account/")
     assert "the key is not valid" in text
+
+
+ACCOUNTS = "/admin/django_docraptor/account/"
+
+
+def press_resume(client: Client, *names: str) -> Any:
+    """Run the action "Resume now" on accounts."""
+    data = {"action": "resume_selected", ACTION_CHECKBOX_NAME: names}
+    return client.post(ACCOUNTS, data, follow=True)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_account_can_be_resumed(sandbox: Sandbox) -> None:
+    """The action ends the pauses of the selected accounts and tells how many jobs are due."""
+    enqueue(account="acme")
+    for name in ("acme", "other"):
+        pause_account(name, "HTTP 401")
+    client = staff_client("view_account", "resume_account")
+    text = press_resume(client, "acme").content.decode()
+    assert "Resumed: 1 job is due now." in text
+    assert paused_accounts() == ["other"]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_resuming_wakes_the_engine(
+    sandbox: Sandbox, published_tasks: list[str], settings: Any
+) -> None:
+    """The waiting jobs go on without the next tick."""
+    enqueue()
+    pause_account("default", "HTTP 401")
+    published_tasks.clear()
+    press_resume(staff_client("view_account", "resume_account"), "default")
+    assert published_tasks == ["django_docraptor.dispatch"]
+
+
+@pytest.mark.parametrize("permissions", [["view_account"], ["resume_account"]])
+def test_resuming_needs_the_permission(permissions: list[str]) -> None:
+    """Neither who may only see accounts nor who may not see them can end a pause."""
+    pause_account("acme", "HTTP 401")
+    press_resume(staff_client(*permissions), "acme")
+    assert paused_accounts() == ["acme"]
+
+
+def test_resuming_needs_a_post() -> None:
+    """A link cannot end a pause."""
+    pause_account("acme", "HTTP 401")
+    client = staff_client("view_account", "resume_account")
+    client.get(ACCOUNTS, {"action": "resume_selected", ACTION_CHECKBOX_NAME: "acme"})
+    assert paused_accounts() == ["acme"]
+
+
+def test_page_of_an_account_tells_why_its_jobs_wait() -> None:
+    """The page names each pause with its reason; an account that runs has none."""
+    pause_account("acme", "the key is not valid")
+    Account.objects.create(name="fine")
+    client = staff_client("view_account")
+    assert "the key is not valid" in get_text(client, f"{ACCOUNTS}acme/change/")
+    assert "is paused" not in get_text(client, f"{ACCOUNTS}fine/change/")

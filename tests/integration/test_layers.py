@@ -24,7 +24,7 @@ ROWS: list[set[str]] = [
     {"lifecycle", "retention"},
     {"wakeups"},
     {"tasks", "django_tasks", "shortcuts"},
-    {"documents", "waiting", "hosted"},
+    {"documents", "waiting", "hosted", "bulk_retry"},
     {"asynchronous", "responses"},
     {"mail"},
     {"views", "admin", "checks", "templatetags", "management"},

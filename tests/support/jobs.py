@@ -122,10 +122,10 @@ def _make_due(job: RenderJob, hours: float) -> None:
     Pause.objects.update(paused_until=seconds_from_now(-1))
 
 
-def pause_account(name: str, reason: str, seconds: float = 600) -> None:
+def pause_account(name: str, reason: str, seconds: float = 600, **options: bool) -> None:
     """Pause an account, whatever its key is."""
     Account.objects.get_or_create(pk=name)
-    Pause.begin(name, ANY_KEY, seconds=seconds, reason=reason)
+    Pause.begin(name, ANY_KEY, seconds=seconds, reason=reason, **options)
 
 
 def paused_accounts() -> list[str]:

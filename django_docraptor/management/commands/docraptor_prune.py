@@ -4,7 +4,6 @@ It is safe while the engine runs.
 """
 
 import argparse
-import difflib
 import time
 from argparse import ArgumentParser
 from collections.abc import Iterable, Sequence
@@ -17,8 +16,8 @@ from django_docraptor import registry
 from django_docraptor.conf import MAX_DURATION, conf
 from django_docraptor.discarded_files import deletable_files
 from django_docraptor.management.arguments import non_negative_number, seconds
+from django_docraptor.management.lookups import AD_HOC, find_label
 from django_docraptor.management.progress import print_progress
-from django_docraptor.models import RenderJob
 from django_docraptor.retention import (
     BATCH_SIZE,
     MAX_FAILED_FILES,
@@ -29,8 +28,6 @@ from django_docraptor.retention import (
     retention_limits,
 )
 
-# Option value for jobs without a document, as in the admin's filter.
-AD_HOC = "-"
 MAX_BATCH = 10_000
 
 
@@ -156,26 +153,6 @@ class Command(BaseCommand):
 def format_counts(result: PruneResult) -> str:
     """Format the numbers of rows."""
     return f"{result.jobs:,} jobs, {result.inputs:,} stored inputs"
-
-
-def find_label(text: str) -> str:
-    """Return the label of a registered document, or of one that jobs still refer to.
-
-    Raises:
-        CommandError: there is none; it names a similar label.
-    """
-    if text == AD_HOC:
-        return ""
-    documents = registry.all_documents()
-    if text in documents or (text and RenderJob.objects.filter(document=text).exists()):
-        return text
-    matches = difflib.get_close_matches(text, documents, n=1)
-    hint = (
-        f"Did you mean {matches[0]}?"
-        if matches
-        else f"Registered documents: {', '.join(sorted(documents))}."
-    )
-    raise CommandError(f"--document: there is no document {text!r}. {hint}")
 
 
 def has_retention_policy(labels: Sequence[str]) -> bool:

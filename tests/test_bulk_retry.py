@@ -1,0 +1,112 @@
+"""Many failed jobs are retried in batches, each once, and what it costs is known before."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import User
+from django.db import DatabaseError
+
+from django_docraptor import bulk_retry
+from django_docraptor.bulk_retry import RetryCounts, count_retries, retry_in_batches
+from django_docraptor.models import RenderJob
+from django_docraptor.states import ErrorCode, State
+from tests.support.admin_jobs import create_admin_job, failed_job
+from tests.support.jobs import current_state, event_kinds
+
+pytestmark = pytest.mark.django_db
+
+
+def states() -> list[str]:
+    """The states of all jobs, the oldest first."""
+    return list(RenderJob.objects.order_by("created_at", "pk").values_list("state", flat=True))
+
+
+@pytest.mark.parametrize("code", ErrorCode)
+@pytest.mark.parametrize("status_id", [None, "known"])
+@pytest.mark.parametrize("download_id", ["", "known"])
+def test_resumable_is_what_resume_state_says(
+    code: ErrorCode, status_id: str | None, download_id: str
+) -> None:
+    """The database finds exactly the jobs whose retry resumes."""
+    job = failed_job(code, status_id=status_id, download_id=download_id)
+    assert RenderJob.objects.resumable().exists() == (job.resume_state is not None)
+
+
+def test_jobs_that_have_not_failed_cannot_resume() -> None:
+    """A job that runs, or is finished, is never found, whatever its last error was."""
+    for state in State:
+        if state != State.FAILED:
+            create_admin_job(state, error_code=ErrorCode.TIMED_OUT, status_id=f"of {state}")
+    assert not RenderJob.objects.resumable().exists()
+
+
+def test_counts_say_what_is_billed() -> None:
+    """Resumed attempts and test documents are not billed; a lost one may be billed again."""
+    failed_job(ErrorCode.TIMED_OUT, status_id="1")
+    failed_job(ErrorCode.RENDER_FAILED, status_id="2", test=True)
+    failed_job(ErrorCode.RENDER_FAILED, status_id="3")
+    failed_job(ErrorCode.DOCUMENT_GONE, status_id="4")
+    create_admin_job(State.COMPLETED)
+    jobs = RenderJob.objects.all()
+    assert count_retries(jobs) == RetryCounts(resumed=1, free=1, billed=2, billed_again=1)
+    assert count_retries(jobs, from_start=True) == RetryCounts(free=1, billed=3, billed_again=2)
+    assert count_retries(jobs, limit=2).total == 2
+
+
+def test_each_job_is_retried_once_in_batches(monkeypatch: pytest.MonkeyPatch) -> None:
+    """All failed jobs are retried, in several transactions, and no other job is touched."""
+    monkeypatch.setattr(bulk_retry, "BATCH_SIZE", 2)
+    for number in range(5):
+        failed_job(ErrorCode.TIMED_OUT, status_id=str(number))
+    other = create_admin_job(State.CANCELLED)
+    batches = list(retry_in_batches(RenderJob.objects.all()))
+    assert [batch.retried for batch in batches] == [2, 2, 1]
+    assert states().count(State.QUEUED) == 5
+    assert current_state(other) == State.CANCELLED
+
+
+def test_limit_takes_the_oldest() -> None:
+    """A limit retries so many jobs, the oldest first."""
+    for number in range(3):
+        failed_job(ErrorCode.TIMED_OUT, status_id=str(number))
+    assert [batch.retried for batch in retry_in_batches(RenderJob.objects.all(), limit=2)] == [2]
+    assert states() == [State.QUEUED, State.QUEUED, State.FAILED]
+
+
+def test_interrupted_run_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was done before an interruption stays, and the next run does the rest."""
+    monkeypatch.setattr(bulk_retry, "BATCH_SIZE", 1)
+    jobs = [failed_job(ErrorCode.TIMED_OUT, status_id=str(number)) for number in range(3)]
+    next(retry_in_batches(RenderJob.objects.all()))
+    assert states().count(State.FAILED) == 2
+    assert sum(batch.retried for batch in retry_in_batches(RenderJob.objects.all())) == 2
+    assert [event_kinds(job).count("retried") for job in jobs] == [1, 1, 1]
+
+
+@pytest.mark.parametrize("from_start", [True, False])
+def test_resuming_is_the_rule_and_starting_again_the_exception(from_start: bool) -> None:
+    """Only `from_start` creates another document of an attempt that DocRaptor has accepted."""
+    job = failed_job(ErrorCode.TIMED_OUT)
+    user = User.objects.create_user("ann")
+    list(retry_in_batches(RenderJob.objects.all(), from_start=from_start, by=user))
+    assert current_state(job) == (State.PENDING if from_start else State.QUEUED)
+    assert job.events.get(kind="retried").message == "by ann"
+
+
+def test_job_that_cannot_be_retried_does_not_keep_the_others(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """If a batch fails in the database, its jobs are tried one by one."""
+    jobs = [failed_job(ErrorCode.TIMED_OUT, status_id=str(number)) for number in range(3)]
+    retry: Callable[..., bool] = bulk_retry.retry
+
+    def fail_for_one(job: RenderJob, **options: Any) -> bool:
+        if job.pk == jobs[1].pk:
+            raise DatabaseError("deadlock")
+        return retry(job, **options)
+
+    monkeypatch.setattr(bulk_retry, "retry", fail_for_one)
+    (result,) = retry_in_batches(RenderJob.objects.all())
+    assert (result.retried, result.failed) == (2, 1)
+    assert [current_state(job) for job in jobs] == [State.QUEUED, State.FAILED, State.QUEUED]
