@@ -46,7 +46,7 @@ class Pause(models.Model):
     key_hash = models.CharField(max_length=16, blank=True)
     # Polls and downloads go on: DocRaptor only refuses new documents.
     creates_only = models.BooleanField(default=False)
-    # Another key has worked since: workers that still have this one wait, and nobody is told.
+    # Another key has worked since: workers that still have this one wait, which is no problem.
     is_replaced = models.BooleanField(default=False)
     since = models.DateTimeField(_("since"))
     paused_until = models.DateTimeField(_("paused until"), db_index=True)

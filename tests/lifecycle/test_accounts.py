@@ -194,8 +194,8 @@ def test_other_accounts_go_on(sandbox: Sandbox, keys: Keys) -> None:
 @pytest.mark.fault("S25")
 @pytest.mark.parametrize(
     "key",
-    [RuntimeError("vault"), OperationalError("gone"), "", "  ", None, 5, lambda account: None],
-    ids=str,
+    [RuntimeError("vault"), OperationalError("gone"), "", "  ", None, 5],
+    ids=repr,
 )
 def test_key_that_cannot_be_read_is_waited_for_and_told(
     sandbox: Sandbox, keys: Keys, key: Any

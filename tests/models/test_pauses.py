@@ -49,7 +49,7 @@ def test_pause_that_is_over_begins_anew() -> None:
     assert Pause.objects.get().since > since
 
 
-def test_nobody_is_told_of_a_key_that_another_has_replaced() -> None:
+def test_key_that_another_has_replaced_is_no_problem() -> None:
     """Once another key works, the old one still makes no calls, but it is no problem."""
     begin(key_hash="old")
     Pause.end_after_success("one", "new")

@@ -99,7 +99,7 @@ class Command(BaseCommand):
             return False
 
     def print_restrictions(self) -> None:
-        """Print why jobs of an account wait, so that nobody has to guess why nothing moves."""
+        """Print why jobs of an account wait: otherwise nothing seems to move."""
         for restriction in restrictions():
             line = f"Account {restriction.account} {restriction}"
             self.stdout.write(self.style.WARNING(one_line(line)))
