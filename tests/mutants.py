@@ -516,14 +516,14 @@ MUTATIONS = [
     Mutation(
         "count a download that could not begin for want of a key",
         "lifecycle/downloading.py",
-        "        release(job, download_attempts=earlier_downloads)\n",
+        "        release(job, **undo)\n",
         "        release(job)\n",
         f"{LIFECYCLE}/test_accounts.py::test_missing_key_is_no_verdict_on_an_accepted_document",
     ),
     Mutation(
         "fail a document because the account is over its limit",
         "lifecycle/polling.py",
-        "remote.status in FAILED_STATUSES and is_account_refusal(_failure_message(remote))",
+        "remote.is_failed and is_account_refusal(remote.failure_reason)",
         "False",
         f"{LIFECYCLE}/test_accounts.py::test_refused_account_waits_and_goes_on_when_resumed",
     ),

@@ -191,7 +191,7 @@ def test_other_accounts_go_on(sandbox: Sandbox, keys: Keys) -> None:
 # --- a key that cannot be read ---------------------------------------------------------------
 
 
-@pytest.mark.fault("S25")
+@pytest.mark.fault("S26")
 @pytest.mark.parametrize(
     "key",
     [RuntimeError("vault"), OperationalError("gone"), "", "  ", None, 5],
@@ -217,7 +217,7 @@ def test_key_that_cannot_be_read_is_waited_for_and_told(
     assert health.health_problems() == []
 
 
-@pytest.mark.fault("S25")
+@pytest.mark.fault("S26")
 @pytest.mark.parametrize("state", [State.QUEUED, State.UNCONFIRMED, State.DOWNLOADING])
 def test_missing_key_is_no_verdict_on_an_accepted_document(
     sandbox: Sandbox, keys: Keys, state: State
@@ -240,7 +240,7 @@ def test_missing_key_is_no_verdict_on_an_accepted_document(
     assert run_until_finished(job).state == State.COMPLETED
 
 
-@pytest.mark.fault("S25")
+@pytest.mark.fault("S26")
 def test_key_is_read_once_a_batch_and_in_the_calling_thread(sandbox: Sandbox, keys: Keys) -> None:
     """A pool thread never reads a key, because it could leave a database connection open."""
     for _ in range(16):
@@ -256,7 +256,7 @@ def test_key_is_read_once_a_batch_and_in_the_calling_thread(sandbox: Sandbox, ke
     assert len(keys.threads) <= 2
 
 
-@pytest.mark.fault("S25")
+@pytest.mark.fault("S26")
 def test_lost_connections_cost_no_job(sandbox: Sandbox, keys: Keys) -> None:
     """The key comes from the database, whose connections are killed during a submit."""
     if connection.vendor != "postgresql":
@@ -285,7 +285,7 @@ def test_lost_connections_cost_no_job(sandbox: Sandbox, keys: Keys) -> None:
 # --- accounts that DocRaptor refuses ---------------------------------------------------------
 
 
-@pytest.mark.fault("S26")
+@pytest.mark.fault("S27")
 @pytest.mark.parametrize("reason", REFUSALS)
 @pytest.mark.parametrize("is_test", [True, False])
 def test_refused_account_waits_and_goes_on_when_resumed(
@@ -315,7 +315,7 @@ def test_refused_account_waits_and_goes_on_when_resumed(
     assert health.health_problems() == []
 
 
-@pytest.mark.fault("S26")
+@pytest.mark.fault("S27")
 @pytest.mark.parametrize("code", [402, 403, 422])
 def test_account_refused_at_the_create_call_waits(sandbox: Sandbox, keys: Keys, code: int) -> None:
     """A create call that DocRaptor refuses because of the account fails no job."""
@@ -330,7 +330,7 @@ def test_account_refused_at_the_create_call_waits(sandbox: Sandbox, keys: Keys, 
     assert [run_until_finished(job).state for job in jobs] == [State.COMPLETED] * 3
 
 
-@pytest.mark.fault("S26")
+@pytest.mark.fault("S27")
 def test_refused_account_still_gets_its_finished_documents(sandbox: Sandbox, keys: Keys) -> None:
     """While new documents are refused, those that DocRaptor has made are stored."""
     ready = downloadable_job()
@@ -341,7 +341,7 @@ def test_refused_account_still_gets_its_finished_documents(sandbox: Sandbox, key
     assert (current_state(ready), current_state(waiting)) == (State.COMPLETED, State.PENDING)
 
 
-@pytest.mark.fault("S26")
+@pytest.mark.fault("S27")
 def test_refusal_in_the_log_is_no_verdict(sandbox: Sandbox, keys: Keys) -> None:
     """An attempt that the log lists as refused because of the account is sent again."""
     job = enqueue(test=False)
