@@ -186,6 +186,8 @@ LOG_CHECK_AGES: tuple[float, ...] = (10, 30, 120, 300)
 # Seconds between two checks at most; and after a probe that was not accepted.
 MAX_LOG_CHECK_INTERVAL: float = 1800
 PROBE_RETRY_SECONDS: float = 120
+# Seconds for which a probe that the log does not list is waited for.
+PROBE_LOST_SECONDS: float = 3 * 3600
 # Seconds for which an unconfirmed attempt counts towards MAX_IN_FLIGHT.
 UNCONFIRMED_SLOT_SECONDS: float = 60
 

@@ -310,9 +310,9 @@ MUTATIONS = [
     ),
     Mutation(
         "conclude from one early listing that an attempt is missing",
-        "lifecycle/reconciliation.py",
-        "return job.attempt_age >= decision_age()",
-        "return job.attempt_age >= 1",
+        "lifecycle/evidence.py",
+        "return (latest_arrival() + settled_age()).total_seconds()",
+        "return 1.0",
         f"{LIFECYCLE}/test_submission.py"
         "::test_job_is_not_resubmitted_before_confirmation_window_ends",
     ),
@@ -322,6 +322,7 @@ MUTATIONS = [
         "if log.error is not None:\n        return",
         "if False:\n        return",
         f"{LIFECYCLE}/test_reconciliation_proof.py::test_log_that_is_too_long_proves_nothing",
+        extra_change=("if not reaches_past(job, log, margin=DAY):", "if False:"),
     ),
     Mutation(
         "prove without DocRaptor's time",
@@ -385,6 +386,41 @@ MUTATIONS = [
         "    look_again([job",
         "    len([job",
         f"{LIFECYCLE}/test_reconciliation_proof.py::test_hit_in_a_filtered_listing_settles",
+    ),
+    Mutation(
+        "believe pages that may skip entries",
+        "lifecycle/account_log.py",
+        "self.is_confirmed = _list_the_same(self.entries, again.entries)",
+        "self.is_confirmed = True",
+        f"{LIFECYCLE}/test_reconciliation_proof.py::test_page_that_skips_entries_proves_nothing",
+    ),
+    Mutation(
+        "send a probe for each check",
+        "models/accounts.py",
+        "cls.objects.filter(may_replace | has_failed | is_ahead, ~is_open, pk=name)",
+        "cls.objects.filter(pk=name)",
+        f"{LIFECYCLE}/test_reconciliation_proof.py::test_one_probe_serves_all_jobs_of_an_account",
+    ),
+    Mutation(
+        "fail an attempt that the log lists without a reason",
+        "lifecycle/reconciliation.py",
+        "elif entry.success is False and entry.validation_errors:",
+        "elif entry.success is False:",
+        f"{LIFECYCLE}/test_reconciliation_proof.py::test_unfinished_attempt_in_the_log_is_no_failure",
+    ),
+    Mutation(
+        "send again without end",
+        "lifecycle/reconciliation.py",
+        "return bool(len(details) - outages < MAX_RESUBMITS)",
+        "return True",
+        f"{LIFECYCLE}/test_reconciliation_proof.py::test_resubmits_with_proof_are_bounded",
+    ),
+    Mutation(
+        "send a production document again without proof",
+        "lifecycle/reconciliation.py",
+        "elif is_free or (is_over and conf.unconfirmed == RESUBMIT):",
+        "elif is_free or is_over:",
+        f"{LIFECYCLE}/test_reconciliation_proof.py::test_incomplete_evidence_proves_nothing",
     ),
     Mutation(
         "skip what shifts to the next page",

@@ -47,6 +47,7 @@ class AccountLog:
         entries: newest first, each once.
         has_ended: whether the end of the log was reached.
         error: why it was not read as far as needed.
+        is_confirmed: whether nothing can have been skipped between two pages.
         own: our attempts among the entries, by tag.
     """
 
@@ -54,16 +55,18 @@ class AccountLog:
     entries: list[LogEntry] = field(default_factory=list)
     has_ended: bool = False
     error: DocRaptorError | None = None
+    is_confirmed: bool = False
     own: dict[str, OwnAttempt] = field(default_factory=dict)
     _by_tag: dict[str, LogEntry] = field(default_factory=dict)
     _served: list[datetime | None] = field(default_factory=list)
+    _page_size: int = PAGE_SIZES[0]
+    _stop: float = field(default_factory=lambda: time.monotonic() + READ_SECONDS)
 
     def read(self, is_enough: Callable[["AccountLog"], bool]) -> None:
         """Read pages until enough is known, or the log ends; a failure is kept as ``error``."""
-        stop = time.monotonic() + READ_SECONDS
         for size in PAGE_SIZES:
             try:
-                self._read_pages(size, is_enough, stop)
+                self._read_pages(size, is_enough)
             except DocRaptorError as error:
                 self.error = error
                 if not _may_be_too_large(error):
@@ -72,9 +75,25 @@ class AccountLog:
                 self.error = None
                 return
 
-    def _read_pages(
-        self, size: int, is_enough: Callable[["AccountLog"], bool], stop: float
-    ) -> None:
+    def confirm(self, is_enough: Callable[["AccountLog"], bool]) -> None:
+        """Read the log again, unless one page was enough, in pages that end at other entries.
+
+        Entries that move between pages while they are read, or that a page skips, are then in one
+        of the readings only. What the second one lists counts, too.
+        """
+        self.is_confirmed = len(self._served) == 1
+        if self.is_confirmed:
+            return
+        again = AccountLog(self.account, _stop=self._stop)
+        try:
+            again._read_pages(self._page_size * 2 // 3, is_enough)
+        except DocRaptorError as error:
+            self.error = error
+        self.is_confirmed = _list_the_same(self.entries, again.entries)
+        for entry in again.entries:
+            self._index(entry)
+
+    def _read_pages(self, size: int, is_enough: Callable[["AccountLog"], bool]) -> None:
         """Read the log from its beginning, in pages of a size.
 
         Raises:
@@ -82,6 +101,7 @@ class AccountLog:
         """
         keyed = open_client(self.account)
         self.entries, self._served, self.own = [], [], {}
+        self._page_size = size
         keys: set[object] = set()
         for number in range(1, MAX_ENTRIES // size + 1):
             page = list_page(keyed, page=number, per_page=size)
@@ -91,7 +111,7 @@ class AccountLog:
             self.has_ended = not page
             if self.has_ended or is_enough(self):
                 return
-            if time.monotonic() > stop:
+            if time.monotonic() > self._stop:
                 raise CallError(
                     f"DocRaptor's log was read for {READ_SECONDS:.0f} s, and has more entries "
                     "since this attempt.",
@@ -112,7 +132,7 @@ class AccountLog:
         stop = time.monotonic() + FILTERED_SECONDS
         for number in range(1, MAX_FILTERED_PAGES + 1):
             try:
-                page = list_page(keyed, start=start, end=end, page=number)
+                page = list_page(keyed, start=start, end=end, page=number, per_page=self._page_size)
             except CallError as error:
                 if error.retryable:
                     raise
@@ -161,6 +181,14 @@ def list_page(keyed: KeyedClient, **options: Any) -> LogPage:
         DocRaptorError: it cannot be read at present.
     """
     return keyed.call(lambda client: client.list_doc_logs(**options))
+
+
+def _list_the_same(entries: list[LogEntry], later: list[LogEntry]) -> bool:
+    """Return whether two readings list the same, as far as both reach, and but for new entries."""
+    first, second = ([entry.id or entry for entry in listed] for listed in (entries, later))
+    new = second.index(first[0]) if first and first[0] in second else 0
+    length = min(len(first), len(second) - new)
+    return set(first[:length]) == set(second[new : new + length])
 
 
 def attempt_tag(entry: LogEntry) -> str:

@@ -55,6 +55,8 @@ def missing_evidence(job: RenderJob, log: AccountLog) -> str:
         return f"it cannot be read completely: {log.error}"
     if log.served_at is None:
         return "its responses have no valid Date"
+    if not log.is_confirmed:
+        return "two readings of it differ"
     if not log.is_ordered:
         return "its entries are not listed by time, newest first"
     if not reaches_past(job, log, margin=DAY):

@@ -6,6 +6,7 @@ this module does. It is no job: it has no row, no file, no callback, and nobody 
 
 import logging
 import secrets
+from datetime import datetime
 
 from django_docraptor.exceptions import DocRaptorError
 from django_docraptor.lifecycle.account_log import PROBE_TAG_PREFIX
@@ -16,19 +17,22 @@ from django_docraptor.payloads import DocumentRequest
 logger = logging.getLogger(__name__)
 
 
-def send_probe(account: str, *, valid_seconds: float) -> bool:
-    """Send a probe, unless the account has a recent one or its circuit is open.
+def send_probe(account: str, *, needed_after: datetime, valid_seconds: float) -> bool:
+    """Send a probe, unless the account has one that will do, or its circuit is open.
 
     Args:
         account: the account's name.
-        valid_seconds: how long a probe is waited for before another may be sent.
+        needed_after: a probe that was sent later will do.
+        valid_seconds: how long others may wait for a probe that will not do.
 
     Returns:
         Whether DocRaptor accepted a probe.
     """
     tag = f"{PROBE_TAG_PREFIX}{secrets.token_hex(8)}"
     # First the row: two workers send one probe, and its time is before the call.
-    if not Account.claim_probe(account, tag, valid_seconds):
+    if not Account.claim_probe(
+        account, tag, needed_after=needed_after, valid_seconds=valid_seconds
+    ):
         return False
     request = DocumentRequest(
         name="probe", content="<p>Probe</p>", test=True, tag=f"{tag} django-docraptor"

@@ -96,12 +96,19 @@ def reconcile_account(jobs: list[RenderJob], account: str) -> None:
     """
     log = AccountLog(account)
     log.read(partial(is_enough, jobs))
-    unlisted = [job for job in jobs if is_old(job) and log.find(job.tag) is None]
-    look_again([job for job in unlisted if not missing_evidence(job, log)], log)
+    if unlisted := [job for job in jobs if is_old(job) and log.find(job.tag) is None]:
+        if log.error is None:
+            log.confirm(partial(is_enough, unlisted))
+        look_again([job for job in unlisted if not missing_evidence(job, log)], log)
     for job in jobs:
         save_outcome(job, partial(settle, log=log), handle_unexpected_error)
-    if any(needs_probe(job, log) for job in jobs):
-        send_probe(account, valid_seconds=settled_age().total_seconds() + PROBE_RETRY_SECONDS)
+    waiting = [job.sent_at for job in jobs if job.sent_at and needs_probe(job, log)]
+    if waiting:
+        send_probe(
+            account,
+            needed_after=max(waiting) + latest_arrival(),
+            valid_seconds=settled_age().total_seconds() + PROBE_RETRY_SECONDS,
+        )
 
 
 def is_enough(jobs: list[RenderJob], log: AccountLog) -> bool:

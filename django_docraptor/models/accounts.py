@@ -1,5 +1,7 @@
 """Internal. The lock and the circuit breaker of an account. Knows nothing about jobs."""
 
+from datetime import datetime
+
 from django.db import connections, models, router
 from django.db.models import F, Q
 from django.utils.translation import gettext_lazy as _
@@ -12,6 +14,7 @@ from django_docraptor.states import (
     CIRCUIT_BASE_SECONDS,
     CIRCUIT_MAX_SECONDS,
     CIRCUIT_THRESHOLD,
+    PROBE_LOST_SECONDS,
     PROBE_RETRY_SECONDS,
 )
 
@@ -97,22 +100,28 @@ class Account(models.Model):
         )
 
     @classmethod
-    def claim_probe(cls, name: str, tag: str, valid_seconds: float) -> bool:
+    def claim_probe(
+        cls, name: str, tag: str, *, needed_after: datetime, valid_seconds: float
+    ) -> bool:
         """Record that a probe is about to be sent, if one may be.
 
         Args:
             name: the account's name.
             tag: the probe's tag.
-            valid_seconds: how long the previous probe excludes another.
+            needed_after: a previous probe that was sent later will do, unless it is lost.
+            valid_seconds: how long a previous probe that will not do excludes another, because
+                others may wait for it.
 
         Returns:
             Whether it may be sent.
         """
-        is_over = Q(probed_at__isnull=True) | Q(probed_at__lte=seconds_from_now(-valid_seconds))
+        is_lost = Q(probed_at__lte=seconds_from_now(-PROBE_LOST_SECONDS))
+        is_over = Q(probed_at__lt=needed_after, probed_at__lte=seconds_from_now(-valid_seconds))
+        may_replace = Q(probed_at__isnull=True) | is_over | is_lost
         has_failed = Q(probe_tag="", probed_at__lte=seconds_from_now(-PROBE_RETRY_SECONDS))
         is_ahead = Q(probed_at__gt=Now())  # the database's clock was set back
         is_open = Q(circuit_open_until__isnull=False, circuit_open_until__gt=Now())
-        rows = cls.objects.filter(is_over | has_failed | is_ahead, ~is_open, pk=name)
+        rows = cls.objects.filter(may_replace | has_failed | is_ahead, ~is_open, pk=name)
         return bool(rows.update(probe_tag=tag, probed_at=Now()))
 
     @classmethod

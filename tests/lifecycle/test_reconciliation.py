@@ -23,6 +23,7 @@ from tests.support.jobs import (
     run_until_finished,
     skip_time,
 )
+from tests.support.sandbox_client import SandboxClient
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -132,6 +133,40 @@ def test_truncated_listing_does_not_prove_absence(sandbox: Sandbox, documents_di
     assert job.state == State.UNCONFIRMED
     assert run_until_finished(job).state == State.COMPLETED
     assert len(sandbox.ledger.accepted()) == 1
+
+
+DISTORTIONS = [
+    Fault(on="logs", action="late", seconds=300),
+    Fault(on="logs", action="late", seconds=3000),
+    Fault(on="logs", action="patchy", share=1, times=5),
+    Fault(on="logs", action="heavy", size_bytes=500_000),
+    Fault(on="logs", action="shift", offset=1),
+    Fault(on="logs", action="shift", offset=40),
+    Fault(on="logs", action="shift", offset=-40),
+    *(Fault(on="logs", action="misread", window=window) for window in ("all", "other")),
+]
+
+
+@pytest.mark.fault("S24")
+@pytest.mark.parametrize("fault", DISTORTIONS, ids=lambda fault: f"{fault.action}")
+@pytest.mark.parametrize("accepted", [True, False])
+def test_distorted_log_bills_once(
+    sandbox: Sandbox, documents_dir, fault: Fault, accepted: bool
+) -> None:
+    """Through the whole engine: whatever the log looks like, one document is billed."""
+    sandbox.change_settings(max_concurrent=1000)
+    sandbox.add_fault(
+        Fault(on="create", action="status", status_code=503, accept=accepted, times=1)
+    )
+    job = enqueue(test=False)
+    lifecycle.submit()
+    strangers = SandboxClient(sandbox.url)
+    for number in range(40):
+        strangers.create(tag=f"other {number}")
+    sandbox.add_fault(fault)
+    job = run_until_finished(job, rounds=80)
+    assert (job.state, job.attempt) == (State.COMPLETED, 1 if accepted else 2)
+    assert len(sandbox.ledger.billed()) == 1
 
 
 def test_young_attempt_may_be_missing_from_the_log(sandbox: Sandbox, documents_dir) -> None:

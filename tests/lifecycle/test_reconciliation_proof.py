@@ -238,8 +238,12 @@ def test_log_is_read_until_entries_a_day_older(log: LogServer) -> None:
     job = probed_job(log)
     log.queries.clear()
     assert check(job).state == State.PENDING
-    pages = [query["page"] for query in log.queries if "search[start]" not in query]
-    assert pages == ["1", "2"]
+    pages = [
+        (int(query["page"]), int(query["per_page"]))
+        for query in log.queries
+        if "search[start]" not in query
+    ]
+    assert pages == [(1, 100), (2, 100), (1, 66), (2, 66), (3, 66)]
 
 
 @pytest.mark.fault("S24")
@@ -407,6 +411,30 @@ def test_page_that_shifts_while_reading_hides_nothing(log: LogServer) -> None:
 
     log.after_page = shift
     assert check(job).state == State.QUEUED
+
+
+@pytest.mark.fault("S24")
+@pytest.mark.parametrize("accepted", [True, False])
+@pytest.mark.parametrize("skipped", [1, 30])
+def test_page_that_skips_entries_proves_nothing(
+    log: LogServer, accepted: bool, skipped: int
+) -> None:
+    """An attempt between two pages, of which the second begins too late, is not missing."""
+    job = lost_job(log, accepted=accepted)
+    skip_time(latest_arrival().total_seconds() + 1)
+    check(job)
+    for number in range(99 - accepted + (skipped > 1)):
+        log.add(f"after {number}", age=100 + number / 1000)
+    for number in range(60):
+        log.add(f"before {number}", age=3600 + number)
+    skip_time(settled_age().total_seconds() + 1)
+    log.skip = lambda query: skipped if "search[start]" not in query else 0
+    log.filtered = lambda entries: []
+    job = check(job)
+    assert job.state == (State.QUEUED if accepted else State.UNCONFIRMED)
+    assert accepted or "two readings of it differ" in job.errors
+    log.skip = lambda query: 0
+    assert check(job).state == (State.QUEUED if accepted else State.PENDING)
 
 
 @pytest.mark.fault("S18")

@@ -23,7 +23,8 @@ class LogServer:
 
     `lost`: number of create calls that get a 503, unaccepted. `swallowed`: number of create calls
     that are accepted and get a 503. `filtered`: what a listing with a filter contains, of all
-    entries. `visible`: what any other listing contains. `date`: the header Date, or None.
+    entries. `visible`: what any other listing contains. `skip`: by how many entries each page after
+    the first begins too late. `date`: the header Date, or None.
     """
 
     def __init__(self) -> None:
@@ -35,6 +36,7 @@ class LogServer:
         self.date: Callable[[datetime], str | None] = format_datetime
         self.after_page: Callable[[], None] = lambda: None
         self.page_fault: Callable[[int, int], bytes | None] = lambda page, size: None
+        self.skip: Callable[[dict[str, str]], int] = lambda query: 0
         self.queries: list[dict[str, str]] = []
         self.url = ""
 
@@ -103,7 +105,8 @@ class LogServer:
             return fault
         is_filtered = "search[start]" in query
         listed = (self.filtered if is_filtered else self.visible)(self.entries)
-        body = json.dumps(listed[(page - 1) * size : page * size]).encode()
+        first = (page - 1) * size + (self.skip(query) if page > 1 else 0)
+        body = json.dumps(listed[first : first + size]).encode()
         self.after_page()
         return body
 
