@@ -162,7 +162,8 @@ def test_distorted_log_bills_once(
     lifecycle.submit()
     strangers = SandboxClient(sandbox.url)
     for number in range(40):
-        strangers.create(tag=f"other {number}")
+        strangers.create(tag=f"other {number}", test=True)
+    strangers.session.close()
     sandbox.add_fault(fault)
     job = run_until_finished(job, rounds=80)
     assert (job.state, job.attempt) == (State.COMPLETED, 1 if accepted else 2)
