@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Final, Generic, TypeVar, cast, overload
 
 from django.conf import settings
+from django.views.decorators.debug import sensitive_variables
 
 from django_docraptor.exceptions import ConfigurationError
 
@@ -264,6 +265,7 @@ class Conf:
         value = getattr(settings, "DOCRAPTOR", {})
         return value if isinstance(value, Mapping) else {}
 
+    @sensitive_variables("key", "value")
     def get_api_key(self, account: str) -> str:
         """Return the account's API key.
 

@@ -13,6 +13,7 @@ from functools import lru_cache
 from typing import TypeVar
 
 from django.utils.module_loading import import_string
+from django.views.decorators.debug import sensitive_variables
 
 from django_docraptor.client import Client, Timeouts
 from django_docraptor.conf import conf
@@ -62,6 +63,7 @@ def client_for(account: str) -> Client:
     return open_client(account).client
 
 
+@sensitive_variables("key")
 def open_client(account: str) -> KeyedClient:
     """Read the account's key, and return its client.
 
@@ -89,6 +91,7 @@ def open_client(account: str) -> KeyedClient:
 
 
 @lru_cache(maxsize=16)
+@sensitive_variables("api_key")
 def _build_client(
     _pid: int,
     path: str,

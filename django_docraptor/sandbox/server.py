@@ -30,6 +30,9 @@ WRONG_HOST_MESSAGE = (
     "The sandbox accepts only requests for localhost, IP addresses and its own --host. The Host "
     "header contains another name."
 )
+FOREIGN_PAGE_MESSAGE = (
+    "The sandbox accepts no requests from pages of other web sites. The Origin header names one."
+)
 
 
 class Handler(WSGIRequestHandler):
@@ -152,7 +155,7 @@ class Server(ThreadedWSGIServer):
 
         A body that is too large is rejected unread. A request for another host name gets 421: any
         web site could point its own name to this machine and control the sandbox from a browser
-        (DNS rebinding).
+        (DNS rebinding). A request from another site's page gets 403.
         """
         request.max_content_length = request.max_form_memory_size = MAX_BODY_BYTES
         try:
@@ -163,9 +166,9 @@ class Server(ThreadedWSGIServer):
             response.headers["Connection"] = "close"
             return response
         if not self._is_allowed_host(request):
-            if request.path.startswith(PREFIX):
-                return json_response({"error": WRONG_HOST_MESSAGE}, 421)
-            return xml_error_response(421, [WRONG_HOST_MESSAGE])
+            return _refusal(request, 421, WRONG_HOST_MESSAGE)
+        if self._is_foreign_page(request):
+            return _refusal(request, 403, FOREIGN_PAGE_MESSAGE)
         if request.path.startswith(PREFIX):
             return self._control_api.handle(request)
         return self._application.handle(request)
@@ -180,11 +183,23 @@ class Server(ThreadedWSGIServer):
         It may be missing (browsers always send it), an IP address, or this server's name.
         """
         header = request.environ.get("HTTP_HOST", "")
-        try:
-            host = urlsplit(f"//{header}").hostname or ""
-        except ValueError:
+        host = _host_name(f"//{header}")
+        is_known = host in self._host_names or parse_ip_address(host) is not None
+        return not header or is_known
+
+    def _is_foreign_page(self, request: Request) -> bool:
+        """Return whether a browser sends the request for a page that is not on this machine.
+
+        Browsers name the page in `Origin` with every request that could change something, also if
+        the page needs no permission for it, as for a form.
+        """
+        origin = request.environ.get("HTTP_ORIGIN")
+        if origin is None:
             return False
-        return not header or host in self._host_names or parse_ip_address(host) is not None
+        page = _host_name(origin)
+        address = parse_ip_address(page)
+        own = {*self._host_names, _host_name(f"//{request.environ.get('HTTP_HOST', '')}")} - {""}
+        return page not in own and (address is None or not address.is_loopback)
 
     def process_request(self, request: Any, client_address: Any) -> None:
         """Serve a connection in a thread that `close_connections` can join."""
@@ -242,3 +257,18 @@ def listen(host: str, port: int) -> socket.socket:
         listener.close()
         raise
     return listener
+
+
+def _host_name(url: str) -> str:
+    """Return the host name in a URL, or an empty string."""
+    try:
+        return urlsplit(url).hostname or ""
+    except ValueError:
+        return ""
+
+
+def _refusal(request: Request, status: int, message: str) -> Response:
+    """Return an error in the format that the request's path has."""
+    if request.path.startswith(PREFIX):
+        return json_response({"error": message}, status)
+    return xml_error_response(status, [message])

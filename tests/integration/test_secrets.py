@@ -2,17 +2,21 @@
 
 import json
 import logging
+import sys
 from typing import Any
 
 import pytest
 from celery.signals import before_task_publish
 from django.contrib.auth.models import User
 from django.urls import reverse
+from django.views.debug import ExceptionReporter
 
 from django_docraptor import lifecycle, shortcuts, wakeups
 from django_docraptor.callback_urls import make_token
 from django_docraptor.client.failures import FailedResponse
+from django_docraptor.exceptions import ConfigurationError
 from django_docraptor.hosted import HostedDocument
+from django_docraptor.lifecycle.clients import client_for
 from django_docraptor.models import Account, Heartbeat, Pause, RenderEvent, RenderJob
 from django_docraptor.runners import Step
 from django_docraptor.sandbox import Fault, Sandbox
@@ -217,3 +221,27 @@ def test_content_is_stored_in_inputs_only(sandbox, documents_dir) -> None:
     """The content is stored in one table, which can be emptied."""
     shortcuts.enqueue(name="a.pdf", content=HTML)
     assert "canary-html" not in dump_rows()
+
+
+class BrokenClient:
+    """A client class that cannot be made."""
+
+    def __init__(self, **options: Any) -> None:
+        del options
+        raise RuntimeError("broken")
+
+
+def test_error_reports_do_not_have_the_key(settings, rf) -> None:
+    """Django's report of an error shows local variables, but not the key."""
+    settings.DOCRAPTOR = settings.DOCRAPTOR | {
+        "API_KEY": KEY,
+        "CLIENT": f"{__name__}.BrokenClient",
+    }
+    settings.DEBUG = False
+    try:
+        client_for("default")
+    except ConfigurationError:
+        reporter = ExceptionReporter(rf.get("/"), *sys.exc_info())
+    for report in (reporter.get_traceback_html(), reporter.get_traceback_text()):
+        assert "BrokenClient" in report
+        assert KEY not in report

@@ -126,6 +126,35 @@ def test_rejected_host_name_changes_nothing(sandbox, client):
     assert client.create("/docs").status_code == 200
 
 
+@pytest.mark.parametrize("path", ["/docs", "/async_docs", "/sandbox/settings"])
+@pytest.mark.parametrize(
+    ("origin", "is_allowed"),
+    [
+        (None, True),
+        ("http://localhost:8000", True),
+        ("http://127.0.0.1:8000", True),
+        ("http://[::1]:8000", True),
+        ("https://evil.example", False),
+        ("http://localhost.evil.example", False),
+        ("http://192.0.2.7", False),
+        ("null", False),
+        ("http://[::1", False),
+    ],
+)
+def test_pages_of_other_sites_are_rejected(sandbox, client, origin, is_allowed, path) -> None:
+    """A page can send a form without asking for permission; it creates and changes nothing."""
+    headers = {"Content-Type": "text/plain"} | ({"Origin": origin} if origin else {})
+    options = b'{"name": "a", "type": "pdf", "document_content": "x", "test": true}'
+    method, body = ("PATCH", b'{"delay": 0.5}') if "settings" in path else ("POST", options)
+    response = client.send(method, path, data=body, headers=headers)
+    if is_allowed:
+        assert response.status_code != 403
+    else:
+        assert response.status_code == 403
+        assert "Origin" in response.text
+        assert sandbox.ledger.entries == ()
+
+
 def test_server_accepts_its_own_host_name(make_client):
     """The name given as host is allowed, in any case."""
     try:
