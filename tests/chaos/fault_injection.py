@@ -19,8 +19,6 @@ import pymysql
 import redis
 
 from django_docraptor.sandbox.remote import RemoteSandboxError
-from django_docraptor.states import LEASE_SECONDS, State
-from tests.chaos import SPEED
 from tests.chaos.accounts import API_KEY
 from tests.chaos.site import Site
 from tests.support.breakable_brokers import restart
@@ -47,13 +45,10 @@ FAULT_WEIGHTS = {
     "API key rejected": 0.5,
 }
 KILL_FAULTS = [name for name in FAULT_WEIGHTS if "killed" in name or "SIGTERM" in name]
-# Duration of a freeze. A long one exceeds the lease of a create call, but not the confirmation
-# window.
+# Duration of a freeze. A long one exceeds the lease of a create call (9 s: `leases`, on the run's
+# time scale), but not the confirmation window (30 s).
 SHORT_FREEZE_SECONDS = (0.3, 3.0)
-LONG_FREEZE_SECONDS = (
-    1.2 * LEASE_SECONDS[State.SUBMITTING] / SPEED,
-    2.4 * LEASE_SECONDS[State.SUBMITTING] / SPEED,
-)
+LONG_FREEZE_SECONDS = (11.0, 20.0)
 # Number of queries for open connections, because tasks close theirs quickly.
 CONNECTION_QUERIES = 10
 # Seconds that a worker has to stop after SIGTERM.

@@ -5,7 +5,14 @@ import os
 from pathlib import Path
 
 from tests.chaos.accounts import get_api_key
-from tests.chaos.time_scale import DEADLINE, POLL, RETRY_FOR, VISIBILITY_TIMEOUT, scale_states
+from tests.chaos.time_scale import (
+    DEADLINE,
+    POLL,
+    RETRY_FOR,
+    TIMEOUTS,
+    VISIBILITY_TIMEOUT,
+    scale_states,
+)
 from tests.settings import *  # noqa: F403
 from tests.settings import DATABASES, INSTALLED_APPS
 
@@ -38,13 +45,7 @@ DOCRAPTOR = {
     "TEST_MODE": False,
     "BASE_URL": SANDBOX,
     "CALLBACK_BASE_URL": os.environ.get("CHAOS_SITE_URL", ""),
-    "TIMEOUT": {
-        "connect": 1,
-        "create_read": 1.5,
-        "status_read": 1.5,
-        "download_read": 1.5,
-        "total": 4,
-    },
+    "TIMEOUT": TIMEOUTS,
     "DEADLINE": DEADLINE,
     "RETRY_FOR": RETRY_FOR,
     "POLL": POLL,

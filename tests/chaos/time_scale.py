@@ -1,7 +1,7 @@
 """Divide the app's leases, checks, pauses and back-offs by SPEED.
 
-Only constants change, before anything reads them. Call timeouts, the run's time limits and Celery's
-settings are not changed. A constant that does not exist raises AttributeError: the site does not
+Only constants change, before anything reads them. The run's time limits and Celery's settings are
+not changed. A constant that does not exist raises AttributeError: the site does not
 start.
 """
 
@@ -38,6 +38,16 @@ MODULE_CONSTANTS = (
     ("django_docraptor.lifecycle.evidence", "DAY"),
     ("django_docraptor.lifecycle.reconciliation", "LOOK_MARGIN"),
 )
+# Constants about calls, whose timeouts are a tenth of the usual ones.
+CALL_SPEED = 10
+CALL_CONSTANTS = (
+    ("django_docraptor.lifecycle.leases", "BEGIN_SECONDS"),
+    ("django_docraptor.lifecycle.leases", "LISTING_SECONDS"),
+    ("django_docraptor.lifecycle.leases", "MARGIN_SECONDS"),
+    ("django_docraptor.lifecycle.account_log", "READ_SECONDS"),
+    ("django_docraptor.lifecycle.account_log", "FILTERED_SECONDS"),
+)
+TIMEOUTS = {"connect": 1, "create_read": 1.5, "status_read": 1.5, "download_read": 1.5, "total": 4}
 # Settings: 660 s for a document; polls after 1 to 60 s and a fifth of the age, with a floor that
 # the sandbox can bear.
 DEADLINE = 660 / SPEED
@@ -62,8 +72,13 @@ def scale_states() -> None:
 
 def scale_engine() -> None:
     """Scale constants of other modules, with every copy that a module has imported by name."""
-    for path, name in MODULE_CONSTANTS:
-        value = getattr(import_module(path), name)
-        for key, module in list(sys.modules.items()):
-            if key.startswith("django_docraptor.") and vars(module).get(name) is value:
-                setattr(module, name, value / SPEED)
+    for constants, speed in ((MODULE_CONSTANTS, SPEED), (CALL_CONSTANTS, CALL_SPEED)):
+        for path, name in constants:
+            _scale(path, name, speed)
+
+
+def _scale(path: str, name: str, speed: float) -> None:
+    value = getattr(import_module(path), name)
+    for key, module in list(sys.modules.items()):
+        if key.startswith("django_docraptor.") and vars(module).get(name) is value:
+            setattr(module, name, value / speed)

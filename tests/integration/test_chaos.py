@@ -2,6 +2,7 @@
 
 import hashlib
 import uuid
+from importlib import import_module
 from types import SimpleNamespace
 
 import pytest
@@ -9,12 +10,14 @@ from django.db import OperationalError, connection, transaction
 from django.utils import timezone
 
 from django_docraptor import states
+from django_docraptor.lifecycle import leases
 from django_docraptor.models import RenderJob
 from django_docraptor.sandbox import RemoteSandbox
 from django_docraptor.states import ErrorCode, EventKind, State
-from tests.chaos import database_faults, fault_rates, injected, time_scale
+from tests.chaos import SPEED, database_faults, fault_rates, injected, time_scale
 from tests.chaos.accounts import LOCKED_ACCOUNT, LOCKED_JOBS, get_api_key
 from tests.chaos.audit import Audit, format_table
+from tests.chaos.fault_injection import LONG_FREEZE_SECONDS
 from tests.support.documents import document_html, document_name
 from tests.support.jobs import create_job
 from tests.support.sandbox_client import SandboxClient
@@ -47,6 +50,22 @@ def test_every_waiting_time_of_the_states_is_scaled():
     """A new constant that is not scaled would make a job seem stuck at the end of a run."""
     times = {name for name in vars(states) if name.endswith(("_SECONDS", "_INTERVAL", "_AGES"))}
     assert times == {*time_scale.STATE_CONSTANTS, "LEASE_SECONDS", "LOG_CHECK_AGES"}
+
+
+def test_every_other_scaled_constant_exists():
+    """A renamed constant would end every process of the site as it starts."""
+    for path, name in (*time_scale.MODULE_CONSTANTS, *time_scale.CALL_CONSTANTS):
+        assert hasattr(import_module(path), name), f"{path}.{name}"
+
+
+def test_long_freeze_exceeds_a_lease_but_not_the_proof():
+    """A worker that wakes up too late finds its lease ended, and nothing proved yet."""
+    calls = time_scale.TIMEOUTS["connect"] + time_scale.TIMEOUTS["total"]
+    lease = (leases.BEGIN_SECONDS + leases.MARGIN_SECONDS) / time_scale.CALL_SPEED + calls
+    proof = (states.MAX_RENDER_SECONDS + states.LOG_MARGIN_SECONDS) / SPEED
+    shortest, longest = LONG_FREEZE_SECONDS
+    assert max(lease, states.LEASE_SECONDS[State.SUBMITTING] / SPEED) < shortest
+    assert longest < proof
 
 
 # --- the database's faults -----------------------------------------------------------------------
