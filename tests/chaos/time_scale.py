@@ -28,8 +28,6 @@ STATE_CONSTANTS = (
 # Constants in modules that need Django's app registry: scaled when it is ready.
 MODULE_CONSTANTS = (
     ("django_docraptor.models.events", "SIGNAL_LEASE_SECONDS"),
-    ("django_docraptor.lifecycle.pacing", "BASE_DELAY"),
-    ("django_docraptor.lifecycle.pacing", "MAX_DELAY"),
     ("django_docraptor.lifecycle.patience", "BASE_DELAY"),
     ("django_docraptor.lifecycle.patience", "MAX_DELAY"),
     ("django_docraptor.lifecycle.patience", "REFUSAL_SECONDS"),
