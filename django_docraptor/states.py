@@ -191,8 +191,6 @@ PROBE_LOST_SECONDS: float = 3 * 3600
 # Seconds for which an unconfirmed attempt counts towards MAX_IN_FLIGHT.
 UNCONFIRMED_SLOT_SECONDS: float = 60
 
-# Downloads whose worker died or hung.
-MAX_DOWNLOADS = 3
 MAX_RESUBMITS = 2
 # Seconds for which a key makes no calls after a 401; for which an account creates nothing after
 # DocRaptor has refused all of its documents; for which it is told that no key could be read.

@@ -281,10 +281,10 @@ MUTATIONS = [
         "::test_callback_between_claim_and_intent_stops_the_resubmit",
     ),
     Mutation(
-        "count only downloads whose worker survived",
+        "download for ever although each worker dies",
         "lifecycle/downloading.py",
-        'if undo["download_attempts"] >= MAX_DOWNLOADS:',
-        "if False:",
+        "    if fail_killer(job):\n        return\n",
+        "",
         f"{LIFECYCLE}/test_downloading.py::test_downloads_are_bounded_even_if_workers_die",
     ),
     Mutation(
@@ -640,13 +640,6 @@ MUTATIONS = [
         "(job.refused_since or Now()) if is_refusal else None",
         "job.refused_since or Now()",
         f"{LIFECYCLE}/test_polling.py::test_refusals_after_an_outage_have_their_own_hour",
-    ),
-    Mutation(
-        "count failed downloads like those of dead workers",
-        "lifecycle/downloading.py",
-        '= {"download_attempts": earlier_downloads}',
-        '= {"download_attempts": earlier_downloads + 1}',
-        f"{LIFECYCLE}/test_outages.py::test_failed_downloads_are_not_counted_as_deaths",
     ),
     Mutation(
         "count the time of a download against the storage",

@@ -13,6 +13,7 @@ from django.db import router, transaction
 from django.db.models import F, FileField, Model, Q
 
 from django_docraptor import registry
+from django_docraptor.conf import conf
 from django_docraptor.lifecycle.patience import backoff_delay
 from django_docraptor.models import SIGNAL_LEASE_SECONDS, RenderEvent, RenderJob, seconds_from_now
 from django_docraptor.names import STORAGE_PREFIX, copy_name, file_name
@@ -20,9 +21,6 @@ from django_docraptor.signals import delivery_due, document_completed
 from django_docraptor.states import EventKind
 
 logger = logging.getLogger(__name__)
-
-# Give up after this many tries, which span more than an hour of storage downtime.
-MAX_DELIVERIES = 20
 
 
 def connect_receivers() -> None:
@@ -44,13 +42,11 @@ def handle_delivery(job: RenderJob, **kwargs: Any) -> None:
 
 
 def record_failure(job: RenderJob, error: Exception) -> None:
-    """Record the full traceback, and schedule a bounded number of retries."""
-    tries = job.events.filter(kind=EventKind.DELIVERY_FAILED).count() + 1
-    due = (
-        seconds_from_now(SIGNAL_LEASE_SECONDS + backoff_delay(tries))
-        if tries < MAX_DELIVERIES
-        else None
-    )
+    """Record the full traceback, and schedule another try until RETRY_FOR has passed."""
+    failures = job.events.filter(kind=EventKind.DELIVERY_FAILED)
+    tries = failures.count() + 1
+    is_over = failures.filter(at__lte=seconds_from_now(-conf.retry_for)).exists()
+    due = None if is_over else seconds_from_now(SIGNAL_LEASE_SECONDS + backoff_delay(tries))
     traceback_text = "".join(traceback.format_exception(error))
     with transaction.atomic(using=router.db_for_write(RenderJob)):
         event = job.record_event(

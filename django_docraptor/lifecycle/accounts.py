@@ -26,6 +26,7 @@ from django_docraptor.models import (
     RenderJobQuerySet,
 )
 from django_docraptor.models.clock import Now
+from django_docraptor.models.jobs import NO_FAILURES
 from django_docraptor.models.querysets import (
     PAUSABLE_STATES,
     POSTPONE_BATCH_SIZE,
@@ -145,6 +146,9 @@ def begin_pause(
 ) -> None:
     """Pause a key of an account. A new pause is logged once, and its pending jobs say why."""
     Account.objects.get_or_create(pk=account)  # the admin lists it, and can resume it
+    # The time of a pause does not count: afterwards a failure is the first of a new row.
+    failing = RenderJob.objects.filter(account=account, state__in=PAUSABLE_STATES)
+    failing.filter(failing_since__isnull=False).update(**NO_FAILURES)
     if Pause.begin(account, key_hash, seconds=seconds, reason=reason, creates_only=creates_only):
         logger.error("Account %s is paused; its jobs wait: %s", account, reason)
         waiting = RenderJob.objects.filter(state=State.PENDING, account=account, errors="")

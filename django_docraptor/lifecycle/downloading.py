@@ -32,7 +32,6 @@ from django_docraptor.models import RenderJob, seconds_from_now
 from django_docraptor.models.jobs import NO_FAILURES
 from django_docraptor.models.text import is_unstorable, sanitize
 from django_docraptor.states import (
-    MAX_DOWNLOADS,
     STORE_LEASE_SECONDS,
     ErrorCode,
     State,
@@ -120,10 +119,6 @@ def download_to_spool(job: RenderJob, path: Path, undo: Mapping[str, Any]) -> bo
     Returns:
         Whether the document is there.
     """
-    if undo["download_attempts"] >= MAX_DOWNLOADS:
-        message = f"{undo['download_attempts']} downloads were started, but their workers died."
-        fail(job, ErrorCode.DOWNLOAD_FAILED, message)
-        return False
     keyed = connect(job.account)
     if keyed is None:
         release(job, **undo)
@@ -180,8 +175,7 @@ def ask_before_download(job: RenderJob, keyed: KeyedClient, undo: Mapping[str, A
 def handle_download_error(job: RenderJob, error: Exception, undo: Mapping[str, Any]) -> None:
     """Handle a failed download: try again later.
 
-    A refused, failed or cut download has ended, so it does not count: only those count whose
-    worker died.
+    A refused, failed or cut download has ended, so it does not count as begun.
     """
     if concerns_account(error):
         pause_account_and_postpone(job, error, **undo)

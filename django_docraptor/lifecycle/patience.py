@@ -51,9 +51,7 @@ class Stage(StrEnum):
     """What was tried."""
 
     TEMPLATE = "template"
-    KEY = "key"
     CREATE = "create"
-    LOG = "log"
     STATUS = "status"
     DOWNLOAD = "download"
     STORAGE = "storage"
@@ -68,7 +66,7 @@ class Kind(StrEnum):
     NOT_NOW = "not_now"
     # DocRaptor refuses, which may mean "not yet" as well as "never".
     NOT_YET = "not_yet"
-    # DocRaptor itself refuses the status or its log.
+    # DocRaptor itself refuses the status.
     GONE = "gone"
     # The create may have been accepted.
     UNKNOWN = "unknown"
@@ -87,9 +85,7 @@ REFUSALS: Final = frozenset({Kind.NOT_YET, Kind.GONE})
 
 CODES: Final[Mapping[Stage, ErrorCode]] = {
     Stage.TEMPLATE: ErrorCode.TEMPLATE_ERROR,
-    Stage.KEY: ErrorCode.CONFIGURATION_ERROR,
     Stage.CREATE: ErrorCode.SUBMIT_FAILED,
-    Stage.LOG: ErrorCode.SUBMIT_UNCONFIRMED,
     Stage.STATUS: ErrorCode.STATUS_UNAVAILABLE,
     Stage.DOWNLOAD: ErrorCode.DOWNLOAD_FAILED,
     Stage.STORAGE: ErrorCode.STORAGE_ERROR,
@@ -98,9 +94,7 @@ CODES: Final[Mapping[Stage, ErrorCode]] = {
 # How an error text begins after a time without success.
 FAILED_TO: Final[Mapping[Stage, str]] = {
     Stage.TEMPLATE: "The template could not be rendered",
-    Stage.KEY: "There was no API key",
     Stage.CREATE: "The document could not be submitted",
-    Stage.LOG: "DocRaptor's log could not be read",
     Stage.STATUS: "DocRaptor did not return the status of the document",
     Stage.DOWNLOAD: "The document could not be downloaded",
     Stage.STORAGE: "The file could not be stored",

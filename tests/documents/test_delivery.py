@@ -1,5 +1,6 @@
 """Copies of finished documents in a file field of their source."""
 
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -7,6 +8,7 @@ import pytest
 from django.contrib.contenttypes.models import ContentType
 from django.core.files.base import ContentFile
 from django.core.files.storage import FileSystemStorage
+from django.db.models import F
 from django.db.models.signals import post_save
 
 from django_docraptor import lifecycle
@@ -345,15 +347,21 @@ def test_source_of_a_removed_model_is_none(make_completed_job: MakeJob) -> None:
     assert delivery.load_source(job) is None
 
 
-def test_failed_deliveries_are_bounded(make_completed_job: MakeJob, media_dir: Path) -> None:
-    """After MAX_DELIVERIES failures no further one is scheduled."""
+def test_failed_deliveries_are_bounded_in_time(
+    make_completed_job: MakeJob, media_dir: Path
+) -> None:
+    """After RETRY_FOR of failures no further delivery is scheduled, however many there were."""
     job = make_completed_job()
     media_dir.write_text("a file where the directory should be")
-    for _ in range(delivery.MAX_DELIVERIES):
+    failures = job.events.filter(kind="delivery_failed")
+    for _ in range(30):
         delivery.handle_delivery(job=job)
-    due = list(job.events.filter(kind="delivery_failed").values_list("signal_due_at", flat=True))
-    assert len(due) == delivery.MAX_DELIVERIES
-    assert [at is None for at in due] == [False] * (len(due) - 1) + [True]
+    failures.update(at=F("at") - timedelta(hours=71))
+    delivery.handle_delivery(job=job)
+    assert not failures.filter(signal_due_at=None).exists()
+    failures.update(at=F("at") - timedelta(hours=2))
+    delivery.handle_delivery(job=job)
+    assert list(failures.filter(signal_due_at=None)) == [failures.latest("pk")]
 
 
 def test_receiver_ignores_jobs_without_a_document(

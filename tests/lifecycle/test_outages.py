@@ -9,9 +9,10 @@ from django.core.files.storage import FileSystemStorage
 
 from django_docraptor import lifecycle, shortcuts, spool
 from django_docraptor.client import Client, RemoteStatus
-from django_docraptor.models import RenderJob
+from django_docraptor.lifecycle.accounts import begin_pause
+from django_docraptor.models import ANY_KEY, RenderJob
 from django_docraptor.sandbox import Fault, Sandbox
-from django_docraptor.states import MAX_DOWNLOADS, State
+from django_docraptor.states import MAX_LAPSED_CLAIMS, State
 from tests.support.jobs import (
     create_job,
     current_state,
@@ -176,6 +177,19 @@ def test_success_ends_a_row_of_failures(sandbox: Sandbox, documents_dir) -> None
         assert (job.state in (State.QUEUED, State.WORKING), job.failing_since) == (True, None)
 
 
+def test_time_of_a_pause_does_not_count(sandbox: Sandbox, documents_dir) -> None:
+    """An account that was paused for days does not use up its jobs' time."""
+    jobs = [downloadable_job(), downloadable_job()]
+    sandbox.add_fault(Fault(on="download", action="status", status_code=502, times=2))
+    lifecycle.download()
+    begin_pause("default", ANY_KEY, 300_000, "The key was rejected.")
+    skip_time(300_001)
+    sandbox.add_fault(Fault(on="download", action="status", status_code=502, times=2))
+    lifecycle.download()
+    assert [current_state(job) for job in jobs] == [State.DOWNLOADING] * 2
+    assert [run_until_finished(job).state for job in jobs] == [State.COMPLETED] * 2
+
+
 # --- A completed document whose file is refused ----------------------------------------------
 
 
@@ -324,7 +338,7 @@ def test_failed_downloads_are_not_counted_as_deaths(
 ) -> None:
     """More failed downloads than workers may die cost nothing but the wait."""
     job = downloadable_job(test=False)
-    sandbox.add_fault(Fault(on="download", times=3 * MAX_DOWNLOADS, **fault))
+    sandbox.add_fault(Fault(on="download", times=2 * MAX_LAPSED_CLAIMS, **fault))
     job = run_until_finished(job)
     assert_billed_once(sandbox, job)
     assert job.download_attempts == 1
@@ -366,12 +380,12 @@ def test_spooled_file_that_is_lost_is_downloaded_again(sandbox: Sandbox, documen
     """While the storage fails, the spool may be lost with each release: no death is counted."""
     job = downloadable_job(test=False)
     with failing("save", OSError("down")):
-        for _ in range(2 * MAX_DOWNLOADS):
+        for _ in range(2 * MAX_LAPSED_CLAIMS):
             job = run_hourly(job, 1)
             for path in files_below(spool.get_directory()):
                 path.unlink()
     assert_billed_once(sandbox, run_until_finished(job))
-    assert sandbox.ledger.download_calls == 2 * MAX_DOWNLOADS + 1
+    assert sandbox.ledger.download_calls == 2 * MAX_LAPSED_CLAIMS + 1
 
 
 @pytest.mark.fault("F1")

@@ -36,7 +36,7 @@ from django_docraptor.spool import SpoolError
 from django_docraptor.states import ErrorCode
 
 HOUR, DAY = 3_600.0, 86_400.0
-ANSWERED = (Stage.LOG, Stage.STATUS, Stage.DOWNLOAD)
+ANSWERED = (Stage.STATUS, Stage.DOWNLOAD)
 REFUSED_CREATE = ForbiddenError("no permission", status=403, retryable=False, sent=Sent.NO)
 NOT_PROCESSED = ResponseError("early", status=425, retryable=True, sent=Sent.NO)
 CUT = UnknownOutcomeError("cut", status=200)
@@ -60,9 +60,6 @@ RULES = [
         Kind.OURS,
         ErrorCode.TEMPLATE_ERROR,
     ),
-    (Stage.KEY, ConfigurationError("no key"), Kind.NOT_SENT, ErrorCode.CONFIGURATION_ERROR),
-    (Stage.LOG, ServerError("500", status=500), Kind.UNREADABLE, ErrorCode.SUBMIT_UNCONFIRMED),
-    (Stage.LOG, ForbiddenError("no", status=403), Kind.GONE, ErrorCode.SUBMIT_UNCONFIRMED),
     (Stage.STATUS, NotFoundError("no", status=404), Kind.GONE, ErrorCode.STATUS_UNAVAILABLE),
     (Stage.STATUS, ForbiddenError("no", status=403), Kind.GONE, ErrorCode.STATUS_UNAVAILABLE),
     (
@@ -231,10 +228,8 @@ def test_gone_needs_a_retry_that_asked() -> None:
     assert no_status == GiveUp(ErrorCode.STATUS_UNAVAILABLE, ErrorCode.DOCUMENT_GONE)
     no_file = decide(Stage.DOWNLOAD, RejectedError("no", status=400), **old)
     assert no_file == GiveUp(ErrorCode.DOWNLOAD_REFUSED, ErrorCode.DOCUMENT_GONE)
-    for stage in (Stage.STATUS, Stage.LOG):
-        decision = decide(stage, ForbiddenError("no", status=403), **old)
-        assert isinstance(decision, GiveUp)
-        assert decision.code_if_asked_again is None
+    forbidden = decide(Stage.STATUS, ForbiddenError("no", status=403), **old)
+    assert forbidden == GiveUp(ErrorCode.STATUS_UNAVAILABLE)
 
 
 def test_kinds_cover_every_stage() -> None:
