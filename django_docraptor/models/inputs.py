@@ -30,7 +30,7 @@ class RenderInput(models.Model):
     source_model = models.CharField(max_length=255, blank=True)
     # Age up to which an earlier document of the same request is used instead of a new one.
     reuse = models.DurationField(null=True, blank=True)
-    # Asked for by a signal: if nothing has changed, nobody need be told.
+    # Asked for by a signal: document_completed is not sent if nothing has changed.
     by_trigger = models.BooleanField(default=False)
     # What a `Recheck` says: set until what a signal enqueued was decided again.
     recheck = models.JSONField(null=True, blank=True)
