@@ -19,7 +19,6 @@ from django_docraptor.lifecycle.account_refusals import concerns_account, is_acc
 from django_docraptor.lifecycle.accounts import (
     claim,
     connect_all,
-    pause_refused,
     release,
 )
 from django_docraptor.lifecycle.claims import without_killers
@@ -28,13 +27,16 @@ from django_docraptor.lifecycle.isolation import save_outcome
 from django_docraptor.lifecycle.leases import lease_for
 from django_docraptor.lifecycle.pacing import poll_interval
 from django_docraptor.lifecycle.patience import Stage
-from django_docraptor.lifecycle.postponement import pause_account_and_postpone, postpone_or_fail
+from django_docraptor.lifecycle.postponement import (
+    pause_account_and_postpone,
+    postpone_or_fail,
+    return_or_fail_refused,
+)
 from django_docraptor.lifecycle.transitions import (
     fail,
     mark_published,
     mark_rendered,
     mark_working,
-    return_refused,
 )
 from django_docraptor.models import RenderJob, seconds_from_now
 from django_docraptor.models.jobs import NO_FAILURES
@@ -124,9 +126,7 @@ def handle_status(job: RenderJob, remote: RemoteStatus, *, keep_claim: bool = Fa
         else:
             mark_rendered(job, remote, keep_claim=keep_claim)
     elif remote.is_failed and is_account_refusal(remote.failure_reason):
-        # Nothing was made or billed, and the document need not be at fault.
-        pause_refused(job.account, remote.failure_reason)
-        return_refused(job, remote.failure_reason)
+        return_or_fail_refused(job, remote.failure_reason)
     elif remote.is_failed:
         fail(job, ErrorCode.RENDER_FAILED, remote.failure_reason, message=remote.message)
     elif job.is_past_deadline:

@@ -5,10 +5,16 @@
 
 from typing import Any
 
+from django_docraptor.conf import conf
 from django_docraptor.lifecycle import patience
-from django_docraptor.lifecycle.accounts import pause_after
+from django_docraptor.lifecycle.accounts import pause_after, pause_refused
 from django_docraptor.lifecycle.patience import Stage
-from django_docraptor.lifecycle.transitions import error_details, fail, return_to_pending
+from django_docraptor.lifecycle.transitions import (
+    error_details,
+    fail,
+    return_refused,
+    return_to_pending,
+)
 from django_docraptor.models import RenderJob, seconds_from_now
 from django_docraptor.models.clock import Now
 from django_docraptor.models.jobs import NO_FAILURES
@@ -67,6 +73,23 @@ def pause_account_and_postpone(job: RenderJob, error: Exception, **changes: Any)
     """
     pause_after(job.account, error)
     postpone(job, error, delay=0, counted=False, **changes)
+
+
+def return_or_fail_refused(job: RenderJob, reason: str) -> None:
+    """Send a job again later whose accepted attempt failed because of the account.
+
+    Nothing was made or billed, and the document need not be at fault. The account is paused; the
+    job fails if DocRaptor has refused its attempts for RETRY_FOR since a person last retried it.
+    """
+    events = job.events.order_by("-id")
+    retried = events.filter(kind=EventKind.RETRIED).values_list("id", flat=True).first() or 0
+    first = events.filter(kind=EventKind.REFUSED, id__gt=retried).last()
+    age = (job.claimed_at - first.at).total_seconds() if first and job.claimed_at else 0.0
+    pause_refused(job.account, reason)
+    if age >= conf.retry_for:
+        fail(job, ErrorCode.RENDER_FAILED, reason)
+    else:
+        return_refused(job, reason)
 
 
 def _postpone(

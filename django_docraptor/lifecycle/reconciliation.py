@@ -14,7 +14,7 @@ from django_docraptor.conf import conf
 from django_docraptor.exceptions import CallError, DocRaptorError
 from django_docraptor.lifecycle.account_log import AccountLog
 from django_docraptor.lifecycle.account_refusals import concerns_account, is_account_refusal
-from django_docraptor.lifecycle.accounts import claim, connect, pause_refused, release
+from django_docraptor.lifecycle.accounts import claim, connect, release
 from django_docraptor.lifecycle.claims import without_killers
 from django_docraptor.lifecycle.evidence import (
     DAY,
@@ -29,14 +29,17 @@ from django_docraptor.lifecycle.evidence import (
 )
 from django_docraptor.lifecycle.isolation import save_outcome
 from django_docraptor.lifecycle.leases import lease_for
-from django_docraptor.lifecycle.postponement import pause_account_and_postpone, postpone
+from django_docraptor.lifecycle.postponement import (
+    pause_account_and_postpone,
+    postpone,
+    return_or_fail_refused,
+)
 from django_docraptor.lifecycle.probes import send_probe
 from django_docraptor.lifecycle.transitions import (
     fail,
     fail_unconfirmed,
     mark_accepted,
     resubmit_unconfirmed,
-    return_refused,
 )
 from django_docraptor.models import RenderJob, seconds_from_now
 from django_docraptor.models.jobs import NO_FAILURES
@@ -156,8 +159,7 @@ def handle_log_entry(job: RenderJob, entry: LogEntry) -> None:
     An unfinished attempt may be listed without success, so only a reason is a verdict.
     """
     if entry.success is False and is_account_refusal(entry.validation_errors):
-        pause_refused(job.account, entry.validation_errors)
-        return_refused(job, entry.validation_errors)
+        return_or_fail_refused(job, entry.validation_errors)
     elif entry.success is False and entry.validation_errors:
         code = ErrorCode.RENDER_FAILED if entry.status_id else ErrorCode.REJECTED
         fail(job, code, entry.validation_errors)

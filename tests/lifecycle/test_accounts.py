@@ -353,6 +353,18 @@ def test_refusal_in_the_log_is_no_verdict(sandbox: Sandbox, keys: Keys) -> None:
     assert current_state(job) in (State.PENDING, State.QUEUED, State.UNCONFIRMED, State.WORKING)
 
 
+@pytest.mark.fault("S27")
+def test_refusals_end_when_patience_does(sandbox: Sandbox, keys: Keys, settings: Any) -> None:
+    """A document whose attempts are refused for RETRY_FOR fails, with DocRaptor's reason."""
+    sandbox.add_fault(Fault(on="render", action="fail", reason=OVER_LIMIT))
+    job = enqueue()
+    run_until_finished(job, until=lambda job: "refused" in event_kinds(job))
+    settings.DOCRAPTOR = settings.DOCRAPTOR | {"RETRY_FOR": 0.01}
+    lifecycle.resume("default")
+    job = run_until_finished(job)
+    assert (job.state, job.error_code, job.errors) == (State.FAILED, "render_failed", OVER_LIMIT)
+
+
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
