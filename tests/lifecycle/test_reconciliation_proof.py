@@ -354,6 +354,7 @@ def test_log_that_lags_for_hours_proves_nothing(log: LogServer) -> None:
     for _ in range(17):
         skip_time(600)
         assert check(job).state == State.UNCONFIRMED
+    assert sum(tag.startswith("probe:") for tag in log.tags()) == 1
     skip_time(3600)
     assert check(job).state == State.QUEUED
     assert creates(log, job) == 1
