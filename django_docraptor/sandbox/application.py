@@ -148,22 +148,7 @@ class Application:
         self, request: Request, *, asynchronous: bool = False, hosted: bool = False
     ) -> Response:
         self.store.increment("create_calls")
-        try:
-            options = parse_options(request)
-        except ApiError:
-            self._authenticate(request, test=True)
-            raise
-        key = self._authenticate(request, test=options.test)
-        document = Document(
-            options=options,
-            asynchronous=asynchronous or options.asynchronous,
-            hosted=hosted or options.hosted,
-            base_url=self.settings.download_url_base or request.host_url.rstrip("/"),
-            ip_address=request.remote_addr or "",
-            api_key=key,
-            status_id=STATUS_IDS[self.settings.status_id_form](),
-            clock_offset=timedelta(seconds=self.settings.clock_offset),
-        )
+        document = self._make_document(request, asynchronous, hosted)
         fault = self._trigger_fault("create", document)
         if fault is not None and not fault.takes_effect:
             data = {"status_id": str(uuid.uuid4())}
@@ -177,6 +162,26 @@ class Application:
             other = self.store.status_id_before(document) or document.status_id
             return responses.json_response({"status_id": other})
         return self._with_fault(fault, lambda: self._create_response(document))
+
+    def _make_document(self, request: Request, asynchronous: bool, hosted: bool) -> Document:
+        """Return the document that a request asks for, before it is accepted."""
+        try:
+            options = parse_options(request)
+        except ApiError:
+            # A wrong key is refused before a wrong body.
+            self._authenticate(request, test=True)
+            raise
+        key = self._authenticate(request, test=options.test)
+        return Document(
+            options=options,
+            asynchronous=asynchronous or options.asynchronous,
+            hosted=hosted or options.hosted,
+            base_url=self.settings.download_url_base or request.host_url.rstrip("/"),
+            ip_address=request.remote_addr or "",
+            api_key=key,
+            status_id=STATUS_IDS[self.settings.status_id_form](),
+            clock_offset=timedelta(seconds=self.settings.clock_offset),
+        )
 
     def _accept(self, document: Document) -> None:
         reasons = [] if document.asynchronous else validation_errors(document.options)

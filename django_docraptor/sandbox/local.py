@@ -2,13 +2,14 @@
 
 import threading
 from dataclasses import asdict
+from typing import Unpack
 
 from django_docraptor.sandbox.application import Application
 from django_docraptor.sandbox.documents import DocumentStore
 from django_docraptor.sandbox.faults import Fault, FaultList
 from django_docraptor.sandbox.ledger import ApiCall, Ledger
 from django_docraptor.sandbox.server import Server, listen
-from django_docraptor.sandbox.settings import Settings
+from django_docraptor.sandbox.settings import Settings, SettingValues
 
 
 class Sandbox:
@@ -21,49 +22,16 @@ class Sandbox:
     """
 
     def __init__(
-        self,
-        *,
-        host: str = "127.0.0.1",
-        port: int = 0,
-        delay: float = 0.0,
-        api_key: str | None = None,
-        renderer: str = "canned",
-        max_concurrent: int = 30,
-        download_limit: int = 100,
-        list_unfinished: bool = True,
-        canned_bytes: int = 0,
-        callback_hosts: tuple[str, ...] = (),
-        other_time_forms: str = "ignore",
-        status_id_form: str = "uuid",
-        download_url_base: str = "",
-        document_limit: int | None = None,
-        refusal: str = "",
-        synchronous_limit: float = 60.0,
-        asynchronous_limit: float = 600.0,
-        clock_offset: float = 0.0,
+        self, *, host: str = "127.0.0.1", port: int = 0, **settings: Unpack[SettingValues]
     ) -> None:
-        """Configure a sandbox; `Settings` describes the arguments after `port`.
+        """Configure a sandbox; `Settings` describes the other arguments.
 
-        `port` 0 stands for any free port.
+        Args:
+            host: name or address to listen on.
+            port: 0 stands for any free port.
+            **settings: the settings that differ from their defaults.
         """
-        self._settings = Settings(
-            delay=delay,
-            api_key=api_key,
-            renderer=renderer,
-            max_concurrent=max_concurrent,
-            download_limit=download_limit,
-            list_unfinished=list_unfinished,
-            canned_bytes=canned_bytes,
-            callback_hosts=callback_hosts,
-            other_time_forms=other_time_forms,
-            status_id_form=status_id_form,
-            download_url_base=download_url_base,
-            document_limit=document_limit,
-            refusal=refusal,
-            synchronous_limit=synchronous_limit,
-            asynchronous_limit=asynchronous_limit,
-            clock_offset=clock_offset,
-        )
+        self._settings = Settings(**settings)
         self._initial_settings = asdict(self._settings)
         self._host, self._port = host, port
         self._store = DocumentStore()

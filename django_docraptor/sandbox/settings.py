@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, fields
 from datetime import UTC, datetime, timedelta
+from typing import TypedDict
 
 RENDERERS = ("weasyprint", "canned")
 OTHER_TIME_FORMS = ("ignore", "empty", "reject")
@@ -40,6 +41,27 @@ MAX_CLOCK_OFFSET = 315_576_000
 
 class SettingError(ValueError):
     """A setting is unknown or invalid; the message names it."""
+
+
+class SettingValues(TypedDict, total=False):
+    """The types of the settings, as arguments."""
+
+    delay: float
+    api_key: str | None
+    renderer: str
+    max_concurrent: int
+    download_limit: int
+    list_unfinished: bool
+    canned_bytes: int
+    callback_hosts: tuple[str, ...]
+    other_time_forms: str
+    status_id_form: str
+    download_url_base: str
+    document_limit: int | None
+    refusal: str
+    synchronous_limit: float
+    asynchronous_limit: float
+    clock_offset: float
 
 
 @dataclass(slots=True, kw_only=True)

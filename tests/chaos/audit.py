@@ -292,46 +292,43 @@ def format_table(
         triggered: how often each fault of the sandbox, the storage and the database was triggered.
         by_operator: how often a person had to retry a job, by its error code.
     """
-    calls: dict[str, list[str]] = defaultdict(list)
-    for kind, number in triggered.items():
-        call, _, fault = kind.partition(".")
-        if number:
-            calls[call].append(f"{fault} {number}")
-    retried = ", ".join(f"{kind} {number}" for kind, number in sorted(verdict.retries.items()))
-    failed = ", ".join(f"{code} {number}" for code, number in sorted(verdict.failed.items()))
     missing = f"{verdict.not_enqueued} not requested" if verdict.not_enqueued else ""
     rows = [
         ("jobs", verdict.jobs, missing),
         ("  completed", verdict.completed, ""),
-        ("  failed, by error code", verdict.failed.total(), failed),
+        ("  failed, by error code", verdict.failed.total(), _join(verdict.failed)),
         ("  left for a person", verdict.unconfirmed, "accepted, but not provable"),
         ("waiting for a valid key", verdict.waiting, "of another account"),
         ("kills", sum(n for name, n in events.items() if "kill" in name or "TERM" in name), ""),
         *[(f"  {name}", number, "") for name, number in sorted(events.items())],
         ("faults", sum(triggered.values()), ""),
-        *[
-            (
-                f"  {call}",
-                sum(n for kind, n in triggered.items() if kind.startswith(f"{call}.")),
-                ", ".join(faults),
-            )
-            for call, faults in calls.items()
-        ],
+        *_fault_rows(triggered),
         ("creates accepted", verdict.accepted, f"{verdict.probes} probes, which are free"),
         ("billed creates", verdict.billed, f"{verdict.allowed_resubmits} second attempts allowed"),
         ("duplicates", verdict.duplicates, ""),
         ("stuck", verdict.stuck, ""),
         ("lost", verdict.lost, ""),
         ("corrupt files", verdict.corrupt, ""),
-        ("retries recorded", verdict.retries.total(), retried),
-        (
-            "retried by a person",
-            sum(by_operator.values()),
-            ", ".join(f"{code} {number}" for code, number in sorted(by_operator.items())),
-        ),
+        ("retries recorded", verdict.retries.total(), _join(verdict.retries)),
+        ("retried by a person", sum(by_operator.values()), _join(by_operator)),
         ("orphaned files", verdict.orphaned_files, ""),
     ]
     return "\n".join(f"{name:<34}{number:>6}  {note}".rstrip() for name, number, note in rows)
+
+
+def _fault_rows(triggered: Mapping[str, int]) -> Iterable[tuple[str, int, str]]:
+    """Yield a row for each call and part of the site that had faults."""
+    calls: dict[str, Counter[str]] = defaultdict(Counter)
+    for kind, number in triggered.items():
+        call, _, fault = kind.partition(".")
+        if number:
+            calls[call][fault] += number
+    for call, faults in calls.items():
+        yield f"  {call}", faults.total(), _join(faults)
+
+
+def _join(counts: Mapping[str, int]) -> str:
+    return ", ".join(f"{name} {number}" for name, number in sorted(counts.items()))
 
 
 def write_json(path: Path, data: Mapping[str, Any]) -> None:

@@ -103,7 +103,7 @@ class FaultInjector:
         while self._scheduled_undos and self._scheduled_undos[0][0] <= now:
             self._attempt(heapq.heappop(self._scheduled_undos)[2])
         self.restarts += self.site.keep_alive()
-        if now >= self._outage and self._attempt(self.site.start_outage):
+        if now >= self._outage and self._attempt(self._begin_outage):
             self.events["outage of ten hours"] += 1
             self._outage = math.inf
         if now >= self._next:
@@ -212,6 +212,12 @@ class FaultInjector:
 
     def _restart_broker(self) -> bool:
         restart(self.site.broker)
+        return True
+
+    def _begin_outage(self) -> bool:
+        if self.site.sandbox in self._frozen:
+            return False
+        self.site.start_outage()
         return True
 
     def _restart_database(self) -> bool:

@@ -4,7 +4,7 @@ import json
 import os
 from pathlib import Path
 
-from tests.chaos.accounts import get_api_key
+from tests.chaos.accounts import API_KEY, get_api_key
 from tests.chaos.time_scale import (
     DEADLINE,
     POLL,
@@ -41,7 +41,8 @@ DATABASES["default"]["PORT"] = os.environ.get("CHAOS_DATABASE_PORT", "")
 # The sandbox calls back over plain HTTP on this machine.
 SILENCED_SYSTEM_CHECKS = ["django_docraptor.E005"]
 DOCRAPTOR = {
-    "API_KEY": get_api_key,
+    # The baseline has one account.
+    "API_KEY": API_KEY if BASELINE else get_api_key,
     "TEST_MODE": False,
     "BASE_URL": SANDBOX,
     "CALLBACK_BASE_URL": os.environ.get("CHAOS_SITE_URL", ""),

@@ -66,7 +66,8 @@ class Site:
         self.database = Database(options.database, self.scratch, port)
         self.broker = BROKERS[options.broker](self.scratch)
         self.triggered: dict[str, int] = {}
-        self.fault_kinds: list[str] = []
+        # The kind of each planned fault, by its fields.
+        self._kinds: dict[str, str] = {}
         self.workers: list[ManagedProcess] = []
         self.processes: list[ManagedProcess] = []
         # Processes that are restarted, and when their death was noticed.
@@ -180,8 +181,8 @@ class Site:
         self._plan(planned)
 
     def _plan(self, planned: list[tuple[str, Fault]]) -> None:
+        self._kinds |= {_key(fault.as_json()): kind for kind, fault in planned}
         self.control.add_fault(*(fault for _, fault in planned))
-        self.fault_kinds += [kind for kind, _ in planned]
 
     def start_outage(self) -> None:
         """Let DocRaptor fail every call for some hours, on the run's time scale."""
@@ -189,9 +190,9 @@ class Site:
 
     def stop_faults(self) -> None:
         """Stop all faults in the sandbox and the storage, and count those that were triggered."""
-        counts = [int(str(fault["triggered"])) for fault in self.control.faults]
-        for kind, number in zip(self.fault_kinds, counts, strict=True):
-            self.triggered[kind] = self.triggered.get(kind, 0) + number
+        for fault in self.control.faults:
+            kind = self._kinds[_key(fault)]
+            self.triggered[kind] = self.triggered.get(kind, 0) + int(str(fault["triggered"]))
         self.control.clear_faults()
         self.control.change_settings(api_key=API_KEY)
         (self.scratch / injected.NO_MORE_FAULTS).touch()
@@ -255,3 +256,9 @@ class Site:
                 stack.callback(process.kill_all)
         for number, handler in zip(_SIGNALS, previous, strict=True):
             signal.signal(number, handler)
+
+
+def _key(fault: Mapping[str, Any]) -> str:
+    """Return what identifies a planned fault among those that the sandbox reports."""
+    counts = {"matched", "triggered"}
+    return json.dumps({name: fault[name] for name in sorted(fault) if name not in counts})
