@@ -16,6 +16,7 @@ from django_docraptor.health import record_heartbeat
 from django_docraptor.lifecycle.accounts import close_broken_connections
 from django_docraptor.models import Heartbeat, RenderJob
 from django_docraptor.models.commits import on_commit_once
+from django_docraptor.models.conflicts import repeated_statements
 from django_docraptor.runners import Step, get_runner
 from django_docraptor.states import POLLED_STATES, State
 
@@ -92,7 +93,12 @@ def run_step(step: Step) -> None:
     """
     # Celery does not check connections that CELERY_DB_REUSE_MAX keeps, nor do all task backends.
     close_broken_connections()
-    record_heartbeat("worked_at")
+    with repeated_statements(router.db_for_write(RenderJob)):
+        record_heartbeat("worked_at")
+        _run(step)
+
+
+def _run(step: Step) -> None:
     match step:
         case Step.SUBMIT:
             _continue_after(lifecycle.submit())
@@ -131,12 +137,13 @@ def tick() -> None:
     If there is nothing to do, this is a single UPDATE.
     """
     close_broken_connections()
-    if Heartbeat.record_if_idle("worked_at", "ticked_at"):
-        return
-    lifecycle.repair_clock()
-    record_heartbeat("worked_at")
-    record_heartbeat("ticked_at")
-    dispatch()
+    with repeated_statements(router.db_for_write(RenderJob)):
+        if Heartbeat.record_if_idle("worked_at", "ticked_at"):
+            return
+        lifecycle.repair_clock()
+        record_heartbeat("worked_at")
+        record_heartbeat("ticked_at")
+        dispatch()
     discarded_files.delete_due_files()
 
 

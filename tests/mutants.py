@@ -230,6 +230,20 @@ MUTATIONS = [
         f"{LIFECYCLE}/test_clock_repair.py::test_claim_lasts_for_a_lease_at_most",
     ),
     Mutation(
+        "give up on a serialization failure",
+        "models/conflicts.py",
+        "if not is_conflict(error):",
+        "if True:",
+        f"{LIFECYCLE}/test_conflicts.py::test_only_a_conflict_is_repeated",
+    ),
+    Mutation(
+        "repeat a move with the object that the refused one has changed",
+        "models/jobs.py",
+        "reset=lambda: vars(self).update(vars(copy(before))),",
+        "",
+        f"{LIFECYCLE}/test_conflicts.py::test_move_that_met_a_conflict_is_repeated",
+    ),
+    Mutation(
         "let a job kill workers for ever",
         "lifecycle/claims.py",
         "if job.lapsed_claims < MAX_LAPSED_CLAIMS:",

@@ -1,5 +1,7 @@
 """Internal. Run the whole engine by one call: for a management command, cron or a test."""
 
+from django.db import router
+
 from django_docraptor.discarded_files import delete_due_files
 from django_docraptor.lifecycle.clock_repair import repair_clock
 from django_docraptor.lifecycle.downloading import download
@@ -7,6 +9,8 @@ from django_docraptor.lifecycle.polling import poll
 from django_docraptor.lifecycle.reconciliation import reconcile
 from django_docraptor.lifecycle.recovery import recover
 from django_docraptor.lifecycle.submission import submit
+from django_docraptor.models import RenderJob
+from django_docraptor.models.conflicts import repeated_statements
 
 
 def run_once() -> int:
@@ -15,6 +19,7 @@ def run_once() -> int:
     Returns:
         The number of jobs, signals and files that were processed.
     """
-    repair_clock()
-    steps = (recover(), reconcile(), poll().claimed, download(), submit(), delete_due_files())
+    with repeated_statements(router.db_for_write(RenderJob)):
+        repair_clock()
+        steps = (recover(), reconcile(), poll().claimed, download(), submit(), delete_due_files())
     return sum(steps)

@@ -5,6 +5,7 @@ simply sent again.
 """
 
 import time
+from copy import copy
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -47,6 +48,7 @@ from django_docraptor.lifecycle.transitions import (
 )
 from django_docraptor.models import Account, Pause, RenderJob
 from django_docraptor.models.clock import Now
+from django_docraptor.models.conflicts import repeat_conflicts
 from django_docraptor.models.querysets import claimable_together, set_small_contents
 from django_docraptor.payloads import DocumentRequest
 from django_docraptor.states import State
@@ -133,9 +135,14 @@ def claim_for_slots(account: str, limit: int) -> ClaimedBatch:
 
     Without a key that may be used, they are left as they are, to another process.
     """
-    client = connect(account)
+    client, using = connect(account), router.db_for_write(RenderJob)
     if client is None:
         return ClaimedBatch([])
+    return repeat_conflicts(partial(_claim_with_key, client, limit), using=using)
+
+
+def _claim_with_key(client: KeyedClient, limit: int) -> ClaimedBatch:
+    account = client.account
     with transaction.atomic(using=router.db_for_write(RenderJob)):
         Account.lock(account)
         pending = RenderJob.objects.filter(state=State.PENDING)
@@ -217,11 +224,23 @@ def prepare_batch(jobs: list[RenderJob], copies: list[Copy] | None = None) -> li
     to_copy = take_reusable(requests)
     if copies is not None:
         copies += to_copy
-    with transaction.atomic(using=router.db_for_write(RenderJob), durable=True):
-        return [
-            PreparedAttempt(job, add_tag_and_callback(requests[job], job))
-            for job in begin_attempts(requests)
-        ]
+    return commit_intents(requests)
+
+
+def commit_intents(requests: dict[RenderJob, DocumentRequest]) -> list[PreparedAttempt]:
+    """Commit the intents to send the requests, by one transaction."""
+    using, before = router.db_for_write(RenderJob), [copy(job) for job in requests]
+
+    def commit() -> list[RenderJob]:
+        with transaction.atomic(using=using, durable=True):
+            return begin_attempts(requests)
+
+    def reset() -> None:
+        for job, unchanged in zip(requests, before, strict=True):
+            vars(job).update(vars(copy(unchanged)))
+
+    begun = repeat_conflicts(commit, using=using, reset=reset)
+    return [PreparedAttempt(job, add_tag_and_callback(requests[job], job)) for job in begun]
 
 
 def compose_or_fail(job: RenderJob) -> DocumentRequest | None:

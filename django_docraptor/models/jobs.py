@@ -25,6 +25,7 @@ from django.utils.translation import gettext_lazy as _
 from django_docraptor.docraptor_api import DocumentType
 from django_docraptor.models.clock import Now, seconds_from_now
 from django_docraptor.models.columns import BlankAsNullField
+from django_docraptor.models.conflicts import repeat_conflicts
 from django_docraptor.models.events import SIGNAL_LEASE_SECONDS, SIGNALS_BY_KIND, RenderEvent
 from django_docraptor.models.managers import PrimaryDatabaseManager
 from django_docraptor.models.querysets import RenderJobQuerySet
@@ -350,7 +351,13 @@ class RenderJob(models.Model):
             return True
 
         texts = {"note": note, "detail": detail or {}, **_external_texts(changes)}
-        if not write_texts(texts, write, using=using):
+        before = copy(self)
+        is_moved = repeat_conflicts(
+            lambda: write_texts(texts, write, using=using),
+            using=using,
+            reset=lambda: vars(self).update(vars(copy(before))),
+        )
+        if not is_moved:
             return False
         logger.info("Job %s: %s -> %s (attempt %s)", self.pk, from_state, to_state, self.attempt)
         return True
