@@ -6,10 +6,10 @@ For the status command, the admin and health checks. Nothing here changes a job.
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
-from django.db.models import Count, Min
+from django.db.models import Count, F, Min
 
 from django_docraptor.conf import conf
 from django_docraptor.models import (
@@ -17,12 +17,13 @@ from django_docraptor.models import (
     DiscardedFile,
     Heartbeat,
     Pause,
+    RenderEvent,
     RenderJob,
     seconds_from_now,
 )
 from django_docraptor.models.clock import Now
 from django_docraptor.models.querysets import IS_HELD
-from django_docraptor.states import ACTIVE_STATES, State
+from django_docraptor.states import ACTIVE_STATES, EventKind, State
 
 # Minimum seconds between two heartbeats of the same kind from one process.
 HEARTBEAT_INTERVAL = 15.0
@@ -30,6 +31,11 @@ HEARTBEAT_INTERVAL = 15.0
 DEFAULT_MAX_LAG = 60.0
 # Seconds after which a file that should have been deleted is a problem.
 MAX_FILE_AGE = 24 * 3600.0
+# Events of a delivery or hook that failed; a back-off that shows that it fails for long; and
+# seconds for which one that was given up is told.
+FOLLOW_UP_FAILURES = (EventKind.DELIVERY_FAILED, EventKind.HOOK_FAILED)
+LONG_BACKOFF = timedelta(minutes=15)
+MAX_TOLD_SECONDS = 7 * 24 * 3600.0
 
 _last_recorded: dict[str, float] = {}
 
@@ -76,6 +82,10 @@ class HealthReport:
     restrictions: Sequence[Restriction]
     #: Files of jobs that were deleted more than a day ago, which the storage has not deleted.
     undeleted_files: int = 0
+    #: Deliveries and ``on_completed()`` hooks that have failed for about half an hour or longer.
+    failing_follow_ups: int = 0
+    #: The last one that was given up within a week, with the reason.
+    abandoned_follow_up: str = ""
 
     #: Jobs that wait until a person releases them, and the name of one of them.
     held: int = 0
@@ -87,6 +97,7 @@ class HealthReport:
             *self.lateness_problems(max_lag),
             *self._account_problems(),
             *self._file_problems(),
+            *self._follow_up_problems(),
             *self.held_problems(),
         ]
 
@@ -145,6 +156,18 @@ class HealthReport:
     def _account_problems(self) -> list[str]:
         return [f"Account {name} {text}" for name, text in self.restricted_accounts.items()]
 
+    def _follow_up_problems(self) -> Iterator[str]:
+        if count := self.failing_follow_ups:
+            yield (
+                f"{count} deliveries or on_completed() hooks have been failing for a while. They "
+                "are tried again; the history of the jobs has the errors."
+            )
+        if self.abandoned_follow_up:
+            yield (
+                f"Given up after {_format_duration(conf.retry_for)}: {self.abandoned_follow_up}. "
+                "Mend the cause, and call deliver(job) or complete(job) of the document's class."
+            )
+
     def _file_problems(self) -> Iterator[str]:
         if count := self.undeleted_files:
             files = "1 file of a deleted job" if count == 1 else f"{count} files of deleted jobs"
@@ -179,6 +202,8 @@ def health_report() -> HealthReport:
         restrictions=why,
         held=held,
         held_name=RenderJob.objects.held().aggregate(name=Min("name"))["name"] if held else "",
+        failing_follow_ups=_count_failing_follow_ups(),
+        abandoned_follow_up=_abandoned_follow_up(heartbeat, now),
         undeleted_files=DiscardedFile.objects.filter(
             discarded_at__lt=seconds_from_now(-MAX_FILE_AGE)
         ).count(),
@@ -222,6 +247,17 @@ def _lag(state: State, now: datetime, why: Iterable[Restriction]) -> float:
         ),
         default=0.0,
     )
+
+
+def _count_failing_follow_ups() -> int:
+    """Return how many are tried again after a long back-off."""
+    waiting = RenderEvent.objects.filter(signal_due_at__isnull=False, kind__in=FOLLOW_UP_FAILURES)
+    return waiting.filter(signal_due_at__gt=F("at") + LONG_BACKOFF).count()
+
+
+def _abandoned_follow_up(heartbeat: Heartbeat, now: datetime) -> str:
+    since = _seconds_since(heartbeat.gave_up_at, now)
+    return heartbeat.gave_up_on if since is not None and since < MAX_TOLD_SECONDS else ""
 
 
 def _has_free_slot(account: str) -> bool:

@@ -35,6 +35,9 @@ class RegisteredDocument(Protocol):
     def may_download(self, user: AbstractBaseUser, job: RenderJob) -> bool:
         """Return whether an authenticated, active user may download the document."""
 
+    def complete(self, job: RenderJob) -> None:
+        """Call the class's hook for a completed document. May raise anything."""
+
     def deliver(self, job: RenderJob) -> None:
         """Copy the completed document to its source's file field, if the document names one."""
 

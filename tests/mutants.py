@@ -845,6 +845,20 @@ MUTATIONS = [
         "tests/documents/test_delay.py::test_each_save_moves_the_time_up_to_a_limit",
     ),
     Mutation(
+        "call a failed hook only once",
+        "documents/follow_ups.py",
+        "            due = None if is_over else seconds_from_now(delay)",
+        "            due = None",
+        "tests/documents/test_follow_ups.py::test_failed_hook_is_called_again_until_it_succeeds",
+    ),
+    Mutation(
+        "call a failing hook for ever",
+        "documents/follow_ups.py",
+        "        is_over = failures.filter(at__lt=seconds_from_now(-conf.retry_for)).exists()",
+        "        is_over = False",
+        "tests/documents/test_follow_ups.py::test_hook_that_keeps_failing_is_given_up_and_told",
+    ),
+    Mutation(
         "prune a job without checking again that it is finished",
         "retention.py",
         "yield _delete_jobs(old_jobs.filter(pk__in=keys))",

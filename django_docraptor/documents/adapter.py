@@ -47,20 +47,17 @@ class DocumentAdapter:
         Raises:
             SourceGoneError: the source no longer exists. A template may raise anything.
         """
-        source = self._load_source(job, job_input)
-        if job.object_id and source is None:
-            raise SourceGoneError(
-                f"The source {job.content_type} {job.object_id} no longer exists."
-            )
-        document = self.document(source, job_input.params, requested_type=job.document_type)
-        return document.render()
+        return self.load(job, job_input).render()
 
-    def _load_source(self, job: RenderJob, job_input: RenderInput) -> Model | None:
-        """Return the source as an object of the class that the document declares."""
-        model = apps.get_model(label) if (label := job_input.source_model) else source_model(job)
-        return load_source(
-            job, self.document._docraptor_model_as_declared(model) if model else None
-        )
+    def _load_source(self, job: RenderJob, label: str) -> Model | None:
+        """Return the source as an object of the class that the document declares.
+
+        Args:
+            label: of the source's class if it is a proxy.
+        """
+        model = apps.get_model(label) if label else source_model(job)
+        declared = self.document._docraptor_model_as_declared(model) if model else None
+        return load_source(job, declared)
 
     def renew(self, job: RenderJob, job_input: RenderInput) -> bool:
         """Decide again about a job, with its source as it is now.
@@ -68,11 +65,30 @@ class DocumentAdapter:
         Returns:
             Whether the job is to be sent.
         """
-        return renew_claimed(job, job_input, self._load_source(job, job_input))
+        return renew_claimed(job, job_input, self._load_source(job, job_input.source_model))
 
     def may_download(self, user: AbstractBaseUser, job: RenderJob) -> bool:
         """Return whether the class lets the user download the job."""
         return self.document.may_download(user, job)
+
+    def complete(self, job: RenderJob) -> None:
+        """Call the hook, if the class has one."""
+        self.document.complete(job)
+
+    def load(self, job: RenderJob, job_input: RenderInput | None) -> "Document[Any]":
+        """Return the document of a job, with the source as it is now.
+
+        Raises:
+            SourceGoneError: the source no longer exists.
+        """
+        label = job_input.source_model if job_input else ""
+        source = self._load_source(job, label)
+        if job.object_id and source is None:
+            raise SourceGoneError(
+                f"The source {job.content_type} {job.object_id} no longer exists."
+            )
+        params = job_input.params if job_input else {}
+        return self.document(source, params, requested_type=job.document_type)
 
     def deliver(self, job: RenderJob) -> None:
         """Copy the file to the source's field, if ``deliver_to`` is set."""

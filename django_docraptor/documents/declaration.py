@@ -22,7 +22,9 @@ from django.utils.functional import Promise
 from django_docraptor import registry
 from django_docraptor.client import SavedDocument
 from django_docraptor.documents.adapter import DocumentAdapter
-from django_docraptor.documents.delivery import connect_receivers, deliver
+from django_docraptor.documents.delivery import deliver
+from django_docraptor.documents.follow_ups import connect_delivery, connect_hook
+from django_docraptor.documents.hooks import call_hook
 from django_docraptor.documents.triggers import Condition, S, Trigger, TriggerOptions
 from django_docraptor.job_specs import (
     DocumentOptions,
@@ -34,6 +36,7 @@ from django_docraptor.job_specs import (
 from django_docraptor.models import RenderJob
 from django_docraptor.rechecks import delay_seconds
 from django_docraptor.shortcuts import enqueue_many, render_spec
+from django_docraptor.states import State
 from django_docraptor.time_zones import text_to_zone
 
 
@@ -111,7 +114,9 @@ class Document(Generic[S]):
             origin = f"{cls.__module__}.{cls.__qualname__}"
             registry.register(cls.label, DocumentAdapter(cls), origin)
         if cls.label and cls.deliver_to:
-            connect_receivers()
+            connect_delivery()
+        if cls.label and cls.on_completed is not Document.on_completed:
+            connect_hook()
 
     # --- Hooks for subclasses ----------------------------------------------------------------
 
@@ -178,6 +183,15 @@ class Document(Generic[S]):
         """Return the HTML."""
         context = {**self.get_base_context(), **self.get_context()}
         return render_to_string(self.template_name, context)
+
+    def on_completed(self, job: RenderJob) -> None:
+        """Do something with the finished document, such as sending it to the customer.
+
+        Called in a worker after the commit, with the source as it is now. If it raises, it is
+        called again with a growing delay, for ``DOCRAPTOR["RETRY_FOR"]``; and if a worker dies
+        meanwhile. So it may be called twice for a job, even at once if it takes longer than a
+        minute: make it idempotent.
+        """
 
     @classmethod
     def may_download(cls, user: AbstractBaseUser, job: RenderJob) -> bool:
@@ -283,6 +297,18 @@ class Document(Generic[S]):
             Whether this call updated the field.
         """
         return bool(cls.deliver_to) and deliver(job, cls.deliver_to)
+
+    @classmethod
+    def complete(cls, job: RenderJob) -> bool:
+        """Call ``on_completed()`` for a completed job, if the class overrides it.
+
+        This happens automatically; call it for documents for which it was given up.
+
+        Returns:
+            Whether it was called: not if the source no longer exists.
+        """
+        is_hooked = cls.on_completed is not Document.on_completed
+        return is_hooked and job.state == State.COMPLETED and call_hook(cls, job)
 
     @classmethod
     def spec(

@@ -1,58 +1,20 @@
 """Internal. Copy finished documents to a file field of their source.
 
-Delivery is triggered by ``document_completed``; if a worker dies in between, the next tick repeats
-it. A failure is recorded as an event that is due again.
+It is a follow-up of ``document_completed``, which is repeated until it succeeds (`follow_ups`).
 """
 
 import logging
-import traceback
 from typing import Any, cast
 
 from django.contrib.contenttypes.models import ContentType
 from django.db import router, transaction
 from django.db.models import F, FileField, Model, Q
 
-from django_docraptor import registry
-from django_docraptor.conf import conf
-from django_docraptor.lifecycle.patience import backoff_delay
-from django_docraptor.models import SIGNAL_LEASE_SECONDS, RenderEvent, RenderJob, seconds_from_now
+from django_docraptor.models import RenderJob
 from django_docraptor.names import STORAGE_PREFIX, copy_name, file_name
-from django_docraptor.signals import delivery_due, document_completed
 from django_docraptor.states import EventKind
 
 logger = logging.getLogger(__name__)
-
-
-def connect_receivers() -> None:
-    """Connect the receivers. Called when a document sets ``deliver_to``."""
-    for signal in (document_completed, delivery_due):
-        signal.connect(handle_delivery, dispatch_uid="django_docraptor.delivery")
-
-
-def handle_delivery(job: RenderJob, **kwargs: Any) -> None:
-    """Deliver a job's document; on failure, record it and schedule a retry."""
-    document = registry.find(job.document)
-    if document is None:
-        return
-    try:
-        document.deliver(job)
-    except Exception as error:
-        logger.error("Job %s: delivery failed", job.pk, exc_info=error)
-        record_failure(job, error)
-
-
-def record_failure(job: RenderJob, error: Exception) -> None:
-    """Record the full traceback, and schedule another try until RETRY_FOR has passed."""
-    failures = job.events.filter(kind=EventKind.DELIVERY_FAILED)
-    tries = failures.count() + 1
-    is_over = failures.filter(at__lte=seconds_from_now(-conf.retry_for)).exists()
-    due = None if is_over else seconds_from_now(SIGNAL_LEASE_SECONDS + backoff_delay(tries))
-    traceback_text = "".join(traceback.format_exception(error))
-    with transaction.atomic(using=router.db_for_write(RenderJob)):
-        event = job.record_event(
-            EventKind.DELIVERY_FAILED, note=traceback_text, detail={"tries": tries}
-        )
-        RenderEvent.objects.filter(pk=event.pk).update(signal_due_at=due)
 
 
 def source_model(job: RenderJob) -> type[Model] | None:

@@ -169,12 +169,12 @@ def decide_for(job: RenderJob, stage: Stage, error: Exception) -> Wait | GiveUp:
     )
 
 
-def backoff_delay(failures: int) -> float:
+def backoff_delay(failures: int, *, maximum: float = MAX_DELAY) -> float:
     """Return the seconds to wait after a number of consecutive failures.
 
     The delay grows exponentially, is capped, and has jitter.
     """
-    return min(MAX_DELAY, BASE_DELAY * 2.0 ** min(failures, 16)) * random.uniform(0.5, 1)  # noqa: S311
+    return min(maximum, BASE_DELAY * 2.0 ** min(failures, 16)) * random.uniform(0.5, 1)  # noqa: S311
 
 
 def retry_after(error: Exception) -> float:

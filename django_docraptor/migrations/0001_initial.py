@@ -95,6 +95,8 @@ class Migration(migrations.Migration):
                     "called_back_at",
                     models.DateTimeField(blank=True, null=True, verbose_name="last callback"),
                 ),
+                ("gave_up_at", models.DateTimeField(blank=True, null=True)),
+                ("gave_up_on", models.TextField(blank=True)),
             ],
             options={
                 "verbose_name": "engine status",

@@ -20,6 +20,7 @@ from django_docraptor.signals import (
     document_completed,
     document_failed,
     document_submitted,
+    hook_due,
 )
 from django_docraptor.states import EventKind
 
@@ -34,6 +35,7 @@ SIGNALS_BY_KIND: Mapping[str, Signal] = {
     EventKind.UNCHANGED: delivery_due,
     EventKind.FAILED: document_failed,
     EventKind.DELIVERY_FAILED: delivery_due,
+    EventKind.HOOK_FAILED: hook_due,
 }
 # Seconds after which a signal that was not marked as sent is sent again.
 SIGNAL_LEASE_SECONDS = 60

@@ -32,6 +32,10 @@ class Heartbeat(models.Model):
     worked_at = models.DateTimeField(_("worker last seen"), null=True, blank=True)
     called_back_at = models.DateTimeField(_("last callback"), null=True, blank=True)
 
+    # The last delivery or `on_completed()` that was given up.
+    gave_up_at = models.DateTimeField(null=True, blank=True)
+    gave_up_on = models.TextField(blank=True)
+
     objects = PrimaryDatabaseManager["Heartbeat"]()
 
     class Meta:
@@ -94,6 +98,12 @@ class Heartbeat(models.Model):
         is_idle = ~Exists(unfinished) & ~Exists(unsent) & ~Exists(files)
         idle = cls.objects.filter(is_idle, pk=cls.KEY)
         return bool(idle.update(**dict.fromkeys(columns, Now())))
+
+    @classmethod
+    def record_giving_up(cls, what: str) -> None:
+        """Record what was given up, for people who ask about the engine's health."""
+        values = {"gave_up_at": Now(), "gave_up_on": what}
+        cls.objects.update_or_create(pk=cls.KEY, defaults=values)
 
     @classmethod
     def record(cls, *columns: str) -> None:

@@ -12,7 +12,7 @@ from django.db.models import F
 from django.db.models.signals import post_save
 
 from django_docraptor import lifecycle
-from django_docraptor.documents import delivery
+from django_docraptor.documents import delivery, follow_ups
 from django_docraptor.models import RenderJob, seconds_from_now
 from django_docraptor.sandbox import Sandbox
 from django_docraptor.states import EventKind, State
@@ -222,7 +222,7 @@ def test_field_without_room_for_a_unique_name_is_told(
     """No file is saved under a name that is not unique; the history has the remedy."""
     monkeypatch.setattr(Invoice._meta.get_field("pdf"), "max_length", 30)
     job = make_completed_job()
-    delivery.handle_delivery(job=job)
+    follow_ups.handle_delivery(job=job)
     assert "Raise the field's max_length" in job.events.get(kind="delivery_failed").message
     assert field_files(media_dir) == set()
 
@@ -355,12 +355,12 @@ def test_failed_deliveries_are_bounded_in_time(
     media_dir.write_text("a file where the directory should be")
     failures = job.events.filter(kind="delivery_failed")
     for _ in range(30):
-        delivery.handle_delivery(job=job)
+        follow_ups.handle_delivery(job=job)
     failures.update(at=F("at") - timedelta(hours=71))
-    delivery.handle_delivery(job=job)
+    follow_ups.handle_delivery(job=job)
     assert not failures.filter(signal_due_at=None).exists()
     failures.update(at=F("at") - timedelta(hours=2))
-    delivery.handle_delivery(job=job)
+    follow_ups.handle_delivery(job=job)
     assert list(failures.filter(signal_due_at=None)) == [failures.latest("pk")]
 
 
@@ -370,7 +370,7 @@ def test_receiver_ignores_jobs_without_a_document(
     """Jobs without a document class are ignored."""
     job = make_completed_job()
     RenderJob.objects.filter(pk=job.pk).update(document="")
-    delivery.handle_delivery(job=RenderJob.objects.get(pk=job.pk))
+    follow_ups.handle_delivery(job=RenderJob.objects.get(pk=job.pk))
     invoice.refresh_from_db()
     assert not invoice.pdf
 

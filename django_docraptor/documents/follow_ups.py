@@ -1,0 +1,110 @@
+"""Internal. What is done after a document is completed, repeated until it succeeds.
+
+A receiver that raises is not called again, so these receivers raise nothing: a failure is recorded
+as an event of its own, which is due again. The first call follows ``document_completed``; if a
+worker dies before its end, the next tick repeats it.
+"""
+
+import logging
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Final
+
+from django.db import router, transaction
+
+from django_docraptor import registry
+from django_docraptor.conf import conf
+from django_docraptor.lifecycle.patience import backoff_delay
+from django_docraptor.models import (
+    SIGNAL_LEASE_SECONDS,
+    Heartbeat,
+    RenderEvent,
+    RenderJob,
+    seconds_from_now,
+)
+from django_docraptor.registry import RegisteredDocument
+from django_docraptor.signals import delivery_due, document_completed, hook_due
+from django_docraptor.states import EventKind
+
+logger = logging.getLogger(__name__)
+
+# Longest back-off in seconds: each failure is an event with a traceback.
+MAX_BACKOFF_SECONDS: Final = 3600.0
+
+
+@dataclass(frozen=True)
+class FollowUp:
+    """Something that is tried until it succeeds, for ``RETRY_FOR`` at most.
+
+    Args:
+        name: for messages.
+        failed_kind: kind of the event of a failure.
+        run: does it, and may raise anything.
+    """
+
+    name: str
+    failed_kind: EventKind
+    run: Callable[[RegisteredDocument, RenderJob], object]
+
+    def run_for(self, job: RenderJob) -> None:
+        """Run it for a job; on failure, record that and schedule the next try."""
+        document = registry.find(job.document)
+        if document is None:
+            return
+        try:
+            self.run(document, job)
+        except Exception as error:
+            logger.exception("Job %s: %s failed", job.pk, self.name)
+            self.record_failure(job, error)
+
+    def record_failure(self, job: RenderJob, error: Exception) -> None:
+        """Record the full traceback, and schedule the next try, or give up."""
+        failures = job.events.filter(kind=self.failed_kind)
+        tries = failures.count() + 1
+        is_over = failures.filter(at__lte=seconds_from_now(-conf.retry_for)).exists()
+        delay = SIGNAL_LEASE_SECONDS + backoff_delay(tries, maximum=MAX_BACKOFF_SECONDS)
+        detail = {"tries": tries} | ({"gave_up": True} if is_over else {})
+        note = "".join(traceback.format_exception(error))
+        with transaction.atomic(using=router.db_for_write(RenderJob)):
+            event = job.record_event(self.failed_kind, note=note, detail=detail)
+            due = None if is_over else seconds_from_now(delay)
+            RenderEvent.objects.filter(pk=event.pk).update(signal_due_at=due)
+            if is_over:
+                Heartbeat.record_giving_up(f"{self.name} of job {job.pk} ({type(error).__name__})")
+        if is_over:
+            logger.error("Job %s: gave up %s after %s tries", job.pk, self.name, tries)
+
+
+def _deliver(document: RegisteredDocument, job: RenderJob) -> None:
+    document.deliver(job)
+
+
+def _complete(document: RegisteredDocument, job: RenderJob) -> None:
+    document.complete(job)
+
+
+DELIVERY: Final = FollowUp("the delivery", EventKind.DELIVERY_FAILED, _deliver)
+HOOK: Final = FollowUp("on_completed()", EventKind.HOOK_FAILED, _complete)
+
+
+def handle_delivery(job: RenderJob, **kwargs: Any) -> None:
+    """Deliver a job's document, if its class sets ``deliver_to``."""
+    DELIVERY.run_for(job)
+
+
+def handle_hook(job: RenderJob, **kwargs: Any) -> None:
+    """Call ``on_completed()`` of a job's document, if its class overrides it."""
+    HOOK.run_for(job)
+
+
+def connect_delivery() -> None:
+    """Connect the receiver. Called when a document sets ``deliver_to``."""
+    for signal in (document_completed, delivery_due):
+        signal.connect(handle_delivery, dispatch_uid="django_docraptor.delivery")
+
+
+def connect_hook() -> None:
+    """Connect the receiver. Called when a document overrides ``on_completed()``."""
+    for signal in (document_completed, hook_due):
+        signal.connect(handle_hook, dispatch_uid="django_docraptor.hook")

@@ -1,0 +1,37 @@
+"""Internal. Call a document class's hook for a completed job."""
+
+import logging
+from typing import TYPE_CHECKING
+
+from django.conf import settings
+from django.utils import timezone, translation
+
+from django_docraptor.documents.adapter import DocumentAdapter, SourceGoneError
+from django_docraptor.models import RenderInput, RenderJob
+from django_docraptor.time_zones import text_to_zone
+
+if TYPE_CHECKING:
+    from typing import Any
+
+    from django_docraptor.documents.declaration import Document
+
+logger = logging.getLogger(__name__)
+
+
+def call_hook(document_class: "type[Document[Any]]", job: RenderJob) -> bool:
+    """Call ``on_completed()`` with the source as it is now, in the job's language and time zone.
+
+    Returns:
+        Whether it was called: not if the source no longer exists.
+    """
+    stored = RenderInput.objects.filter(pk=job.pk).defer("content", "options").first()
+    try:
+        document = DocumentAdapter(document_class).load(job, stored)
+    except SourceGoneError:
+        logger.info("Job %s: on_completed() was not called, since the source is gone", job.pk)
+        return False
+    zone = text_to_zone(stored.time_zone) if stored and stored.time_zone else None
+    language = (stored.language if stored else "") or settings.LANGUAGE_CODE
+    with translation.override(language), timezone.override(zone):
+        document.on_completed(job)
+    return True
