@@ -454,9 +454,10 @@ def test_last_save_is_rendered_last(sandbox: Sandbox, recording_document) -> Non
     lifecycle.submit()
     assert recording_document.rendered[-1] == 10
     assert recording_document.rendered == sorted(recording_document.rendered)
-    assert (
-        len(recording_document.rendered) == RenderJob.objects.count() == sandbox.ledger.create_calls
-    )
+    assert len(recording_document.rendered) == RenderJob.objects.count()
+    # A worker may read a total whose own job follows: that one is unchanged, and not billed again.
+    totals = set(recording_document.rendered)
+    assert len(totals) <= sandbox.ledger.create_calls <= RenderJob.objects.count()
 
 
 @pytest.mark.django_db(transaction=True)
