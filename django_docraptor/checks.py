@@ -226,7 +226,7 @@ def check_eager_tasks(app_configs: AppConfigs, **kwargs: Any) -> list[CheckMessa
         _warning(
             9,
             "CELERY_TASK_ALWAYS_EAGER is set: a job is submitted in the process that enqueues it, "
-            "and then nobody asks for it again. It stays QUEUED until a tick runs.",
+            "and no process asks for it again. It stays QUEUED until a tick runs.",
             "In production, remove it and run workers with a broker. In tests, use "
             "captureOnCommitCallbacks(execute=True) and then docraptor_tick, or set "
             "DOCRAPTOR['RUNNER'] = \"none\".",

@@ -45,7 +45,7 @@ urlpatterns = [
 
 @pytest.fixture(params=[False, True], ids=["", "login-required"])
 def login_required(request: pytest.FixtureRequest, settings: Any) -> None:
-    """A site that lets nobody in who is not logged in, and one that leaves it to the views."""
+    """A site that requires a login everywhere, and one that leaves it to the views."""
     if request.param:
         settings.MIDDLEWARE = [*settings.MIDDLEWARE, LOGIN_REQUIRED]
 
