@@ -6,7 +6,7 @@ For the status command, the admin and health checks. Nothing here changes a job.
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from django.db.models import Count, F, Min
@@ -35,6 +35,7 @@ MAX_FILE_AGE = 24 * 3600.0
 # seconds for which one that was given up is told.
 FOLLOW_UP_FAILURES = (EventKind.DELIVERY_FAILED, EventKind.HOOK_FAILED)
 LONG_BACKOFF = timedelta(minutes=15)
+EARLIEST = datetime(2000, 1, 1, tzinfo=UTC)
 MAX_TOLD_SECONDS = 7 * 24 * 3600.0
 
 _last_recorded: dict[str, float] = {}
@@ -251,7 +252,8 @@ def _lag(state: State, now: datetime, why: Iterable[Restriction]) -> float:
 
 def _count_failing_follow_ups() -> int:
     """Return how many are tried again after a long back-off."""
-    waiting = RenderEvent.objects.filter(signal_due_at__isnull=False, kind__in=FOLLOW_UP_FAILURES)
+    # The first condition is for the index: no event is older.
+    waiting = RenderEvent.objects.filter(signal_due_at__gt=EARLIEST, kind__in=FOLLOW_UP_FAILURES)
     return waiting.filter(signal_due_at__gt=F("at") + LONG_BACKOFF).count()
 
 

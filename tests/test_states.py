@@ -87,11 +87,14 @@ def test_only_pending_jobs_are_submitted() -> None:
 
 
 def test_no_response_moves_a_job_back() -> None:
-    """A document that DocRaptor has leads back only after a failure and a retry."""
-    before = {State.PENDING, State.SUBMITTING, State.UNCONFIRMED}
+    """A document that DocRaptor has leads back only after a failure and a retry.
+
+    Except to PENDING, if DocRaptor refuses all documents of the account: it has made nothing.
+    """
+    before = {State.SUBMITTING, State.UNCONFIRMED}
     assert not TRANSITIONS[State.WORKING] & (before | {State.QUEUED})
     assert not TRANSITIONS[State.QUEUED] & before
-    assert not TRANSITIONS[State.DOWNLOADING] & (before | POLLED_STATES)
+    assert not TRANSITIONS[State.DOWNLOADING] & (before | POLLED_STATES | {State.PENDING})
 
 
 @pytest.mark.parametrize("reason", sorted(RESUME_STATES))

@@ -8,7 +8,7 @@ import logging
 from datetime import timedelta
 
 from django.db import router, transaction
-from django.db.models import F, Q
+from django.db.models import F, Q, QuerySet
 
 from django_docraptor.lifecycle.leases import lease_for
 from django_docraptor.models import (
@@ -43,21 +43,23 @@ def repair_clock() -> None:
 
 def _shorten_claims() -> None:
     """Let claims that end later than any lease end when one from now would."""
-    too_long = Q()
-    for state in ACTIVE_STATES:
-        lease = STORE_LEASE_SECONDS if state in STORING_STATES else lease_for(state)
-        too_long |= Q(state=state, due_at__gt=seconds_from_now(lease + CLOCK_TOLERANCE))
-    claimed = RenderJob.objects.filter(too_long).exclude(lease_token="")
-    for name in set(claimed.order_by().values_list("state", flat=True)):
-        state = State(name)
-        due_at = seconds_from_now(lease_for(state))
-        count = claimed.filter(state=state).update(due_at=due_at)
+    too_long = {state: _too_long_claims(state) for state in sorted(ACTIVE_STATES)}
+    # One look-up in an index per state: SQLite would read the whole table for a disjunction.
+    first, *others = (claims.values_list("state", flat=True) for claims in too_long.values())
+    for state in map(State, set(first.union(*others, all=True))):
+        count = too_long[state].update(due_at=seconds_from_now(lease_for(state)))
         logger.error(
             "%s claims of %s jobs would have lasted longer than a lease: the database's clock was "
             "set back. They were shortened.",
             count,
             state.value,
         )
+
+
+def _too_long_claims(state: State) -> QuerySet[RenderJob]:
+    lease = STORE_LEASE_SECONDS if state in STORING_STATES else lease_for(state)
+    last = seconds_from_now(lease + CLOCK_TOLERANCE)
+    return RenderJob.objects.filter(state=state, due_at__gt=last).exclude(lease_token="").order_by()
 
 
 def _bring_forward(heartbeat: Heartbeat, seconds: float) -> None:

@@ -1,7 +1,7 @@
 """Internal. The probe: a free test document that dates DocRaptor's log of a quiet account.
 
-An attempt that is not listed is only proven to be missing if a later one is. If nobody sends one,
-this module does. It is no job: it has no row, no file, no callback, and nobody asks for its status.
+An attempt that is not listed is only proven to be missing if a later one is. If none is sent, this
+module sends one. It is no job: it has no row, no file and no callback, and its status is not read.
 """
 
 import logging

@@ -20,7 +20,7 @@ from django_docraptor.lifecycle.clients import client_for
 from django_docraptor.models import Account, Heartbeat, Pause, RenderEvent, RenderJob
 from django_docraptor.runners import Step
 from django_docraptor.sandbox import Fault, Sandbox
-from django_docraptor.states import FINAL_STATES
+from django_docraptor.states import FINAL_STATES, State
 from tests.support.jobs import enqueue, run_until_finished
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -78,7 +78,10 @@ def run_with_fault(sandbox: Sandbox, fault: Fault | None) -> RenderJob:
     sandbox.clear_faults()
     if fault:
         sandbox.add_fault(fault)
-    job = run_until_finished(enqueue(content=HTML, test=False))
+    settled = {*FINAL_STATES, State.UNCONFIRMED, State.DOWNLOADING}
+    job = enqueue(content=HTML, test=False)
+    job = run_until_finished(job, until=lambda job: job.state in settled)
+    job = run_until_finished(job, hours=2)
     Account.objects.update(circuit_open_until=None, failures=0)
     Pause.objects.all().delete()
     return job

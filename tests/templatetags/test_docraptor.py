@@ -20,7 +20,7 @@ from django_docraptor.assets import AssetError
 from django_docraptor.documents import Document
 from django_docraptor.lifecycle.composition import compose_request
 from django_docraptor.models import RenderJob
-from django_docraptor.preflight import find_problems
+from django_docraptor.preflight import find_problems, loading
 from django_docraptor.preflight.resources import Resource, visit_resources
 from django_docraptor.sandbox import Sandbox
 from django_docraptor.states import State
@@ -227,7 +227,7 @@ def test_document_embeds_all_of_its_assets(
     job = page_document.enqueue(name="page.pdf")
     html = compose_request(job).content
     found: list[Resource] = []
-    visit_resources(html, found.append)
+    visit_resources(html, found.append, loading.Engine())
     assert [resource.url.partition(",")[0] for resource in found] == [
         "data:font/ttf;base64",
         "data:image/png;base64",
