@@ -162,7 +162,7 @@ class EventKind(TextChoices):
     EXPIRED = "expired", _("expired")
 
 
-# Seconds that a claim on a row in that state lasts at least; `lifecycle.claims` adds what the
+# Seconds that a claim on a row in that state lasts at least; `lifecycle.leases` adds what the
 # timeouts of the settings require.
 LEASE_SECONDS: Mapping[State, float] = {
     State.PENDING: 120,
