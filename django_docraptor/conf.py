@@ -265,7 +265,7 @@ class Conf:
         value = getattr(settings, "DOCRAPTOR", {})
         return value if isinstance(value, Mapping) else {}
 
-    @sensitive_variables("key", "value")
+    @sensitive_variables("key", "value", "stripped")
     def get_api_key(self, account: str) -> str:
         """Return the account's API key.
 
@@ -279,12 +279,18 @@ class Conf:
             raise ConfigurationError(
                 f"DOCRAPTOR['API_KEY'] raised {type(error).__name__} for the account {account!r}."
             ) from error
-        if not isinstance(value, str) or not value.strip():
+        if not isinstance(value, str | None):
+            raise ConfigurationError(
+                f"DOCRAPTOR['API_KEY'] provides no key for the account {account!r}: it must be a "
+                f"str, not {type(value).__name__}."
+            )
+        # A key that is read from a file ends with a newline, which DocRaptor would reject.
+        if not (stripped := (value or "").strip()):
             raise ConfigurationError(
                 f"DOCRAPTOR['API_KEY'] provides no key for the account {account!r}. Set it to "
                 "your DocRaptor API key, or to a callable that returns one."
             )
-        return value
+        return stripped
 
     @property
     def spool_path(self) -> Path:

@@ -191,6 +191,26 @@ def test_callable_api_key_gets_the_account() -> None:
     assert conf.get_api_key("tenant") == "key-of-tenant"
 
 
+@pytest.mark.parametrize("key", ["  key\n", "key\r\n", lambda account: "\tkey "])
+def test_space_around_an_api_key_is_removed(key: object) -> None:
+    """A key that was read from a file ends with a newline, and is DocRaptor's key all the same."""
+    with override_settings(DOCRAPTOR={"API_KEY": key}):
+        assert conf.get_api_key("default") == "key"
+
+
+@pytest.mark.parametrize("key", [b"secret", 7, ["secret"]])
+def test_api_key_of_another_type_is_named(key: object) -> None:
+    """A callable that returns no text is told which type it returned, without the value."""
+    with (
+        override_settings(DOCRAPTOR={"API_KEY": lambda account: key}),
+        pytest.raises(
+            ConfigurationError, match=f"must be a str, not {type(key).__name__}"
+        ) as caught,
+    ):
+        conf.get_api_key("default")
+    assert "secret" not in str(caught.value)
+
+
 @pytest.mark.parametrize("key", ["", "  ", lambda account: "", lambda account: None])
 def test_blank_api_key_raises(key: object) -> None:
     """A blank API key raises an error that names the account."""

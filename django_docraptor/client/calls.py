@@ -317,9 +317,7 @@ def _quote_id(identifier: str, label: str) -> str:
     Raises:
         RejectedError: the ID cannot be valid; nothing was sent.
     """
-    is_text = isinstance(identifier, str) and identifier.isprintable() and identifier.strip()
-    # "." and ".." survive quoting and would be resolved as path segments.
-    if not is_text or len(identifier) > MAX_ID_LENGTH or identifier in (".", ".."):
+    if not isinstance(identifier, str) or not parsing.is_usable_id(identifier):
         raise RejectedError(
             f"Invalid {label}: it is blank, longer than {MAX_ID_LENGTH} characters or not "
             "printable. Nothing was sent.",

@@ -12,13 +12,13 @@ import ssl
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from typing import Any, Final, Self
 from urllib.parse import quote, quote_plus, urlsplit
 
 import requests
 import urllib3.exceptions
 
+from django_docraptor.client.parsing import parse_time
 from django_docraptor.exceptions import (
     CallError,
     ForbiddenError,
@@ -50,6 +50,9 @@ NOT_PROCESSED: Final = frozenset({408, 421, 425})
 NOT_ACCEPTED_TEXTS: Final = ("too many simultaneous", "[document queueing error]")
 # The request is too large: a fact, also in the words of a proxy.
 TOO_LARGE: Final = 413
+# Status codes with which DocRaptor rejects a create. Any other one without its structure comes from
+# something in front of it, such as a router's plain "404 page not found".
+REJECTIONS: Final = frozenset({400, 422})
 
 _HTML: Final = re.compile(r"<(?:!doctype html|html|head|title|body|h1)\b", re.IGNORECASE)
 
@@ -224,7 +227,8 @@ def _error_class(
     if 400 <= status < 500:
         error_class = NotFoundError if status == 404 else RejectedError
         # A create was rejected, whatever the body is, unless it is a whole page of something else.
-        is_foreign = not is_own and not (is_create and (status == TOO_LARGE or not is_page))
+        is_rejected = status == TOO_LARGE or (status in REJECTIONS and not is_page)
+        is_foreign = not is_own and not (is_create and is_rejected)
         return error_class, {"retryable": is_foreign} | (not_accepted if is_foreign else {})
     if 500 <= status < 600:
         return ServerError, {}
@@ -328,10 +332,8 @@ def _redirect_host(response: FailedResponse) -> str:
 def _parse_retry_after(value: str) -> float | None:
     if value.isascii() and value.isdigit():
         return min(float(value), MAX_RETRY_AFTER)
-    try:
-        time = parsedate_to_datetime(value)
-    except (ValueError, TypeError):
+    time = parse_time(value)
+    if time is None:
         return None
-    time = time if time.tzinfo else time.replace(tzinfo=UTC)
     delay = (time - datetime.now(UTC)).total_seconds()
     return min(max(delay, 0.0), MAX_RETRY_AFTER)

@@ -14,6 +14,8 @@ from urllib.parse import unquote, urlsplit
 # Limits of the database columns.
 MAX_ID_LENGTH = 200
 MAX_COUNT = 2**31 - 1
+# Years that a time of the service may have.
+YEARS = range(1970, 9000)
 STATUS_COMPLETED, STATUS_WORKING = "completed", "working"
 # A former official client also handled "killed".
 FAILED_STATUSES = ("failed", "killed")
@@ -175,7 +177,7 @@ def require_id(data: Mapping[str, Any], name: str) -> str:
     """Return the ID under this name.
 
     Raises:
-        ValueError: it is missing or too long to store.
+        ValueError: it is missing, or none that can be stored and sent.
     """
     value = _parse_id(data.get(name))
     if not value:
@@ -213,10 +215,22 @@ def _parse_text(value: object) -> str:
     return str(value)
 
 
+def is_usable_id(identifier: str) -> bool:
+    """Return whether an ID can be stored, and sent as one segment of a path."""
+    is_text = identifier.isprintable() and bool(identifier.strip())
+    # "." and ".." survive quoting and would be resolved as path segments.
+    return is_text and len(identifier) <= MAX_ID_LENGTH and identifier not in (".", "..")
+
+
 def _parse_id(value: object) -> str:
-    """Return the ID, or blank if it is too long: a truncated ID would be a different one."""
-    identifier = _parse_text(value).strip()
-    return identifier if len(identifier) <= MAX_ID_LENGTH else ""
+    """Return the ID, or blank if it is none that we can use, whole and unchanged, in a call.
+
+    JSON's ``false`` and ``NaN`` are no IDs; two documents with such a one would be taken for one.
+    """
+    if isinstance(value, bool) or not isinstance(value, str | int):
+        return ""
+    identifier = str(value).strip()
+    return identifier if is_usable_id(identifier) else ""
 
 
 def _parse_bool(value: object) -> bool | None:
@@ -233,14 +247,19 @@ def _last_segment(url: str) -> str:
 
 
 def parse_time(value: object) -> datetime | None:
-    """Return the time, aware and UTC if it names no other zone, or ``None``."""
+    """Return the time, aware and UTC if it names no other zone, or ``None``.
+
+    A time outside of YEARS is none: nothing could be added to it, or subtracted from it.
+    """
     if not isinstance(value, str):
         return None
     for parse in (datetime.fromisoformat, parsedate_to_datetime, _parse_ruby_time):
         try:
             time = parse(value.strip())
-        except (ValueError, TypeError):
+        except (ValueError, TypeError, OverflowError):
             continue
+        if time.year not in YEARS:
+            return None
         return time if time.tzinfo else time.replace(tzinfo=UTC)
     return None
 

@@ -285,11 +285,11 @@ DAY = 86_400
         (400, RejectedError, Sent.YES, False),
         (401, UnauthorizedError, Sent.YES, True),
         (403, ForbiddenError, Sent.NO, True),
-        (404, NotFoundError, Sent.YES, False),
+        (404, NotFoundError, Sent.NO, True),
         (408, ResponseError, Sent.NO, True),
         (421, ResponseError, Sent.NO, True),
         (425, ResponseError, Sent.NO, True),
-        (409, RejectedError, Sent.YES, False),
+        (409, RejectedError, Sent.NO, True),
         (413, RejectedError, Sent.YES, False),
         (422, RejectedError, Sent.YES, False),
         (429, RateLimitError, Sent.NO, True),
@@ -356,6 +356,24 @@ def test_page_of_an_intermediary_is_sent_again(status, page):
     """A page that answers a create call with 4xx did not come from DocRaptor: nothing was sent."""
     error, _ = create_error(respond(page, status))
     assert (error.status, error.sent, error.retryable) == (status, Sent.NO, True)
+
+
+@pytest.mark.fault("S25")
+@pytest.mark.parametrize("status", [402, 404, 405, 407, 409, 410, 423, 451])
+@pytest.mark.parametrize("body", [b"", b"404 page not found", b"no healthy upstream", b"<br>"])
+def test_plain_text_of_an_intermediary_is_sent_again(status, body):
+    """DocRaptor rejects a create with 400 or 422, or in XML or JSON; a router's text is neither."""
+    error, _ = create_error(respond(body, status))
+    assert (error.status, error.sent, error.retryable) == (status, Sent.NO, True)
+
+
+@pytest.mark.fault("S13")
+@pytest.mark.parametrize("status", [400, 402, 404, 405, 409, 410, 422, 451])
+@pytest.mark.parametrize("body", [b"<errors><error>No</error></errors>", b'{"error": "No"}'])
+def test_docraptors_own_words_reject_a_create(status, body):
+    """In DocRaptor's structure, every 4xx without a meaning of its own is a verdict."""
+    error, _ = create_error(respond(body, status))
+    assert (error.status, error.sent, error.retryable) == (status, Sent.YES, False)
 
 
 @pytest.mark.fault("S13")
@@ -484,6 +502,23 @@ def test_retry_after_in_seconds_is_bounded(value, seconds):
     """Seconds are limited to one day, and invalid values are ignored."""
     error, _ = create_error(respond(b"", 429, {"Retry-After": value}))
     assert error.retry_after == seconds
+
+
+IMPOSSIBLE_TIMES = [
+    "Mon, 01 Jan 99999999999999999999 00:00:00 GMT",
+    "Mon, 99999999999999999999 Jan 2026 00:00:00 GMT",
+    "Mon, 01 Jan 2026 9999999999999999999:00:00 GMT",
+    "Mon, 01 Jan 2026 00:00:00 +99999999999999999",
+    "Fri, 31 Dec 9999 23:59:59 -2359",
+    "0001-01-01T00:00:00+23:59",
+]
+
+
+@pytest.mark.parametrize("value", IMPOSSIBLE_TIMES)
+def test_impossible_retry_after_is_ignored(value):
+    """A date that no clock has hides neither the status nor that nothing was accepted."""
+    error, _ = create_error(respond(b"", 429, {"Retry-After": value}))
+    assert (error.retry_after, error.sent) == (None, Sent.NO)
 
 
 def test_retry_after_may_be_a_date():

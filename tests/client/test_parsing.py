@@ -123,3 +123,58 @@ def test_unreadable_listing_is_an_error(body):
     """An attempt is missing only from a listing that was read to its end."""
     with SocketServer(respond(body)) as server, pytest.raises(UnknownOutcomeError):
         make_client(server.url).list_doc_logs()
+
+
+IMPOSSIBLE_TIMES = [
+    "Mon, 01 Jan 99999999999999999999 00:00:00 GMT",
+    "Mon, 01 Jan 2026 00:00:00 +99999999999999999",
+    "9999-12-31T23:59:59Z",
+    "0001-01-01T00:00:00+23:59",
+]
+
+
+@pytest.mark.fault("S18")
+@pytest.mark.parametrize("time", IMPOSSIBLE_TIMES)
+def test_impossible_time_hides_no_entry(time):
+    """A time that no clock has is a missing one, in an entry and in the header."""
+    lines = json.dumps([{"tag": "t:1", "created_at": time}]).encode()
+    with SocketServer(respond(lines, headers={"Date": time})) as server:
+        page = make_client(server.url).list_doc_logs()
+    assert page == [LogEntry(tag="t:1")]
+    assert page.served_at is None
+
+
+UNUSABLE_IDS = [
+    *("null", "true", "false", "NaN", "1e400", "1.5", "[]", '["a"]', '["a", "b"]', '{"a": 1}'),
+    *('""', '"  "', '"."', '".."', '"a\\nb"', '"a\\u0000"', '"\\ud800"', f'"{"x" * 201}"'),
+]
+
+
+@pytest.mark.fault("S9")
+@pytest.mark.parametrize("value", UNUSABLE_IDS, ids=lambda value: value[:12])
+def test_unusable_status_id_is_an_unknown_outcome(value):
+    """What cannot be asked for later is no ID: the log has to tell it."""
+    with (
+        SocketServer(respond(f'{{"status_id": {value}}}'.encode())) as server,
+        pytest.raises(UnknownOutcomeError, match="no valid status_id") as caught,
+    ):
+        make_client(server.url).create_async_doc(REQUEST)
+    assert caught.value.sent == Sent.YES
+
+
+@pytest.mark.fault("S9")
+@pytest.mark.parametrize("value", UNUSABLE_IDS, ids=lambda value: value[:12])
+def test_unusable_download_id_is_read_from_the_url(value):
+    """Another field may have the ID that a field lacks; an entry of the log has none."""
+    body = f'{{"status": "completed", "download_id": {value}, "download_url": "/download/d1"}}'
+    with SocketServer(respond(body.encode())) as server:
+        assert make_client(server.url).get_status("abc").download_id == "d1"
+    with SocketServer(respond(f'[{{"status_id": {value}}}]'.encode())) as server:
+        assert make_client(server.url).list_doc_logs() == [LogEntry()]
+
+
+@pytest.mark.parametrize("given", ["7", '"7"', '" 7 "'])
+def test_numeric_id_is_an_id(given):
+    """DocRaptor's IDs were digits, UUIDs and hexadecimal."""
+    with SocketServer(respond(f'{{"status_id": {given}}}'.encode())) as server:
+        assert make_client(server.url).create_async_doc(REQUEST) == "7"
