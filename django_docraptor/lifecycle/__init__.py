@@ -3,17 +3,20 @@
 Each step claims due rows, works outside any transaction, and writes the outcome by a conditional
 UPDATE. A step may run at any time, in any number of processes, and may be killed.
 
-``submit``      PENDING → SUBMITTING → QUEUED, or UNCONFIRMED
-``reconcile``   UNCONFIRMED → QUEUED, PENDING or FAILED
-``poll``        QUEUED, WORKING → DOWNLOADING or FAILED; COMPLETED if hosted
-``download``    DOWNLOADING → COMPLETED or FAILED
-``recover``     recovers interrupted creates and unsent signals
-``expire``      expires a hosted document
-``run_once``    runs every step once
-``resume``      ends the pauses of an account
+``submit``           PENDING → SUBMITTING → QUEUED or UNCONFIRMED; COMPLETED by a copy
+``reconcile``        UNCONFIRMED → QUEUED, PENDING or FAILED
+``poll``             QUEUED, WORKING → DOWNLOADING or FAILED; COMPLETED if hosted
+``download``         DOWNLOADING → COMPLETED or FAILED
+``recover``          recovers interrupted creates and unsent signals
+``expire``           expires a hosted document
+``run_once``         runs every step once
+``resume``           ends the pauses of an account
+``repair_clock``     brings forward what waits, if the database's clock was set back
+``record_callback``  makes a job due at once
 
-The steps decide and do not call each other; ``transitions`` has one function for each arrow of the
-state diagram, and nothing else moves a job.
+The steps do not call each other. ``patience`` decides what follows an error, ``accounts`` which
+keys may be used, ``evidence`` what DocRaptor's log proves; ``transitions`` has one function for
+each arrow of the state diagram, and nothing else moves a job.
 """
 
 from django_docraptor.lifecycle.accounts import Resumed, resume
