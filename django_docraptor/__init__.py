@@ -129,7 +129,8 @@ _EXPORTS = {
         "UnauthorizedError",
         "UnknownOutcomeError",
     ],
-    "health": ["HealthReport", "health_problems", "health_report"],
+    "health": ["health_problems", "health_report"],
+    "health_reports": ["HealthReport"],
     "hosted": ["HostedDocument", "expire_hosted", "render_hosted_now"],
     "job_specs": ["DocumentOptions", "EnqueueOptions", "JobSpec"],
     "models": ["RenderJob"],
@@ -198,10 +199,10 @@ if TYPE_CHECKING:
         UnknownOutcomeError,
     )
     from django_docraptor.health import (
-        HealthReport,
         health_problems,
         health_report,
     )
+    from django_docraptor.health_reports import HealthReport
     from django_docraptor.hosted import (
         HostedDocument,
         expire_hosted,

@@ -4,14 +4,22 @@ For the status command, the admin and health checks. Nothing here changes a job.
 """
 
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections import Counter
+from collections.abc import Collection, Iterable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from django.db.models import Count, F, Min
+from django.db.models import Count, F, Func, IntegerField, Min, QuerySet, Subquery
+from django.db.models.functions import Left, Right
 
 from django_docraptor.conf import conf
+from django_docraptor.health_reports import (
+    DEFAULT_MAX_LAG,
+    HealthReport,
+    LateJobs,
+    PostponedJobs,
+    Restriction,
+)
 from django_docraptor.models import (
     Account,
     DiscardedFile,
@@ -27,8 +35,18 @@ from django_docraptor.states import ACTIVE_STATES, EventKind, State
 
 # Minimum seconds between two heartbeats of the same kind from one process.
 HEARTBEAT_INTERVAL = 15.0
-# Default seconds by which a job may be overdue before it is a problem: several ticks.
-DEFAULT_MAX_LAG = 60.0
+# Seconds of failures after which a reader is told that it takes longer, and after which health
+# tells; how many such jobs are read, and how much of their errors.
+SLOW_SECONDS = 120.0
+MAX_FAILING_SECONDS = 3600.0
+MAX_POSTPONED = 200
+MAX_REASON_LENGTH = 300
+# For how many seconds, and of how many jobs, callbacks are looked for; how long after the document
+# one may arrive; and how many must be missing if callbacks have arrived before.
+CALLBACK_MEMORY = 24 * 3600.0
+MAX_CALLBACKS = 50
+CALLBACK_GRACE = timedelta(seconds=30)
+MIN_MISSED = 3
 # Seconds after which a file that should have been deleted is a problem.
 MAX_FILE_AGE = 24 * 3600.0
 # Events of a delivery or hook that failed; a back-off that shows that it fails for long; and
@@ -41,148 +59,11 @@ MAX_TOLD_SECONDS = 7 * 24 * 3600.0
 _last_recorded: dict[str, float] = {}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Restriction:
-    """Why jobs of an account wait, and until when. The reason is for people, without secrets."""
-
-    account: str
-    reason: str
-    since: datetime | None
-    until: datetime
-    #: Whether a key of the account makes no calls at all; otherwise documents that DocRaptor has
-    #: accepted go on.
-    stops_all: bool = False
-    #: Consecutive failures of the service that opened the circuit; ``None`` for a pause.
-    failures: int | None = None
-
-    def __str__(self) -> str:
-        until = f"until {self.until:%H:%M:%S} UTC"
-        if self.failures is not None:
-            return (
-                f"submits no new documents {until} after {self.failures} consecutive failures: "
-                f"{self.reason}"
-            )
-        return f"is paused {until}: {self.reason}"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class HealthReport:
-    """State of the queue and the engine at one time of the database's clock."""
-
-    now: datetime
-    #: Jobs in each unfinished state.
-    counts: Mapping[str, int]
-    #: Seconds by which the most overdue job is late, or 0. Jobs that wait for a free slot are not
-    #: late.
-    lag: float
-    #: Seconds since the last tick, worker activity and callback; ``None`` if there was none.
-    seconds_since_tick: float | None
-    seconds_since_worker: float | None
-    seconds_since_callback: float | None
-    #: Why accounts are paused or submit nothing new.
-    restrictions: Sequence[Restriction]
-    #: Files of jobs that were deleted more than a day ago, which the storage has not deleted.
-    undeleted_files: int = 0
-    #: Deliveries and ``on_completed()`` hooks that have failed for about half an hour or longer.
-    failing_follow_ups: int = 0
-    #: The last one that was given up within a week, with the reason.
-    abandoned_follow_up: str = ""
-
-    #: Jobs that wait until a person releases them, and the name of one of them.
-    held: int = 0
-    held_name: str = ""
-
-    def problems(self, max_lag: float = DEFAULT_MAX_LAG) -> list[str]:
-        """Return one sentence per problem; empty if there is none."""
-        return [
-            *self.lateness_problems(max_lag),
-            *self._account_problems(),
-            *self._file_problems(),
-            *self._follow_up_problems(),
-            *self.held_problems(),
-        ]
-
-    @property
-    def restricted_accounts(self) -> dict[str, str]:
-        """Accounts that are paused or submit nothing new, with the reasons."""
-        texts: dict[str, list[str]] = {}
-        for restriction in self.restrictions:
-            texts.setdefault(restriction.account, []).append(str(restriction))
-        return {account: "\nIt ".join(lines) for account, lines in texts.items()}
-
-    def to_json(self) -> dict[str, Any]:
-        """Return the report as JSON-serializable data."""
-        data = asdict(self)
-        del data["restrictions"]
-        return data | {
-            "now": self.now.isoformat(),
-            "restricted_accounts": self.restricted_accounts,
-            "problems": self.problems(),
-        }
-
-    def lateness_problems(self, max_lag: float = DEFAULT_MAX_LAG) -> list[str]:
-        """Return why jobs are late, if one is later than ``max_lag`` seconds."""
-        if self.lag <= max_lag:
-            return []
-        prefix = f"The most overdue job is {_format_duration(self.lag)} late"
-        since = self.seconds_since_tick
-        if since is None and self.seconds_since_worker is None:
-            return [
-                f"{prefix}, and the engine has never run. Start a Celery worker and Celery beat, "
-                "or run docraptor_tick."
-            ]
-        if since is None or since > max_lag:
-            ticks = "no tick so far" if since is None else f"no tick for {_format_duration(since)}"
-            return [
-                f"{prefix}, and there has been {ticks}. Check that Celery beat (or cron) is "
-                "running."
-            ]
-        return [
-            f"{prefix} although ticks arrive. Check that the Celery workers are running and not "
-            "all busy."
-        ]
-
-    def held_problems(self) -> list[str]:
-        """Return that jobs are held, if there are any."""
-        if not self.held:
-            return []
-        held = "1 job is held" if self.held == 1 else f"{self.held} jobs are held"
-        return [
-            f"{held}, such as {self.held_name!r}, because more documents of one object were "
-            "sent than DOCRAPTOR['MAX_PER_SOURCE'] allows: something may ask for it again and "
-            "again. Their pages in the admin say more. Release them there if they are wanted, or "
-            "cancel them."
-        ]
-
-    def _account_problems(self) -> list[str]:
-        return [f"Account {name} {text}" for name, text in self.restricted_accounts.items()]
-
-    def _follow_up_problems(self) -> Iterator[str]:
-        if count := self.failing_follow_ups:
-            yield (
-                f"{count} deliveries or on_completed() hooks have been failing for a while. They "
-                "are tried again; the history of the jobs has the errors."
-            )
-        if self.abandoned_follow_up:
-            yield (
-                f"Given up after {_format_duration(conf.retry_for)}: {self.abandoned_follow_up}. "
-                "Mend the cause, and call deliver(job) or complete(job) of the document's class."
-            )
-
-    def _file_problems(self) -> Iterator[str]:
-        if count := self.undeleted_files:
-            files = "1 file of a deleted job" if count == 1 else f"{count} files of deleted jobs"
-            yield (
-                f"{files} could not be removed from the storage for more than a day. Allow this "
-                "site to delete there; the log has the storage's error."
-            )
-
-
 def health_report() -> HealthReport:
     """Read the state of the queue and the engine from the database."""
     heartbeat, now = _read_heartbeat()
     counts = dict.fromkeys(sorted(ACTIVE_STATES), 0)
-    held, lag, why = 0, 0.0, restrictions()
+    held, overdue, why = 0, [], restrictions()
     # `due_at` is filtered as well: otherwise SQLite groups all finished jobs, too.
     unfinished = RenderJob.objects.active().filter(due_at__isnull=False)
     rows = unfinished.values("state").order_by()
@@ -192,18 +73,22 @@ def health_report() -> HealthReport:
         counts[State(row["state"])] = row["count"]
         held += row["held"]
         if row["first_due_at"] < now:
-            lag = max(lag, _lag(State(row["state"]), now, why))
+            overdue.append(State(row["state"]))
+    late = _late_jobs(overdue, now, why) if overdue else []
     return HealthReport(
         now=now,
         counts={str(state): count for state, count in counts.items()},
-        lag=lag,
+        lag=late[0].lag if late else 0.0,
         seconds_since_tick=_seconds_since(heartbeat.ticked_at, now),
         seconds_since_worker=_seconds_since(heartbeat.worked_at, now),
         seconds_since_callback=_seconds_since(heartbeat.called_back_at, now),
         restrictions=why,
+        late=late,
+        postponed=_postponed_jobs(now) if any(counts.values()) else None,
+        missed_callbacks=_count_missed_callbacks(heartbeat, now) if conf.callback_base_url else 0,
         held=held,
         held_name=RenderJob.objects.held().aggregate(name=Min("name"))["name"] if held else "",
-        failing_follow_ups=_count_failing_follow_ups(),
+        failing_follow_ups=vars(heartbeat)["failing_follow_ups"],
         abandoned_follow_up=_abandoned_follow_up(heartbeat, now),
         undeleted_files=DiscardedFile.objects.filter(
             discarded_at__lt=seconds_from_now(-MAX_FILE_AGE)
@@ -231,30 +116,102 @@ def record_heartbeat(column: str) -> None:
         Heartbeat.record(column)
 
 
-def _lag(state: State, now: datetime, why: Iterable[Restriction]) -> float:
-    """Return the seconds by which the most overdue job of a state is late.
+def is_slow(job: RenderJob) -> bool:
+    """Return whether an unfinished job takes longer than usual.
+
+    The job must be annotated with the database's time.
+    """
+    is_failing = job.failing_seconds >= SLOW_SECONDS
+    return not job.is_final and (is_failing or job.held_at is not None or _is_overdue(job))
+
+
+def is_told(job: RenderJob) -> bool:
+    """Return whether a slow job is among those that the health report tells about."""
+    if job.held_at is not None or job.failing_seconds >= MAX_FAILING_SECONDS:
+        return True
+    is_waiting = job.state == State.PENDING and not _has_free_slot(job.account)
+    return _is_overdue(job) and not is_waiting
+
+
+def _is_overdue(job: RenderJob) -> bool:
+    if job.claimed_at is None or job.due_at is None:
+        return False
+    return (job.claimed_at - job.due_at).total_seconds() > DEFAULT_MAX_LAG
+
+
+def _has_free_slot(account: str) -> bool:
+    return RenderJob.objects.count_in_flight(account) < conf.max_in_flight
+
+
+def _late_jobs(
+    states: Collection[State], now: datetime, why: Iterable[Restriction]
+) -> list[LateJobs]:
+    """Return how many jobs of each account are late in these states, the latest first.
 
     Jobs of a paused account are not late, nor are pending ones while their account has no free
     slot.
     """
-    due = RenderJob.objects.filter(state=state).due().values_list("account").order_by()
-    is_pending = state == State.PENDING
-    paused = {each.account for each in why if each.stops_all or is_pending}
-    return max(
-        (
-            (now - first_due_at).total_seconds()
-            for account, first_due_at in due.annotate(first_due_at=Min("due_at"))
-            if account not in paused and (not is_pending or _has_free_slot(account))
-        ),
-        default=0.0,
+    rows = list(RenderJob.objects.due_by_account(states))
+    pending = {row["account"] for row in rows if row["state"] == State.PENDING}
+    in_flight = RenderJob.objects.count_in_flight_by_account(pending)
+    waiting = {account for account in pending if in_flight[account] >= conf.max_in_flight}
+    waiting |= {each.account for each in why}
+    paused = {each.account for each in why if each.stops_all}
+    late: dict[str, LateJobs] = {}
+    for row in rows:
+        account, is_pending = row["account"], row["state"] == State.PENDING
+        if account in (waiting if is_pending else paused):
+            continue
+        before = late.get(account)
+        lag = max(0.0, (now - row["first_due_at"]).total_seconds())
+        late[account] = LateJobs(
+            account=account,
+            count=row["count"] + (before.count if before else 0),
+            lag=max(lag, before.lag if before else 0.0),
+        )
+    return sorted(late.values(), key=lambda jobs: -jobs.lag)
+
+
+def _postponed_jobs(now: datetime) -> PostponedJobs | None:
+    """Return the jobs that have only been postponed for more than an hour, by one bounded query."""
+    jobs = RenderJob.objects.postponed(MAX_FAILING_SECONDS)
+    texts = Left("errors", MAX_REASON_LENGTH), Right("errors", MAX_REASON_LENGTH)
+    rows = list(jobs.values_list("failing_since", *texts)[:MAX_POSTPONED])
+    if not rows:
+        return None
+    reasons = Counter(_gist(start, end) for _since, start, end in rows)
+    return PostponedJobs(
+        count=len(rows),
+        is_truncated=len(rows) == MAX_POSTPONED,
+        failing_seconds=(now - rows[0][0]).total_seconds(),
+        reason=reasons.most_common(1)[0][0],
     )
 
 
-def _count_failing_follow_ups() -> int:
-    """Return how many are tried again after a long back-off."""
-    # The first condition is for the index: no event is older.
-    waiting = RenderEvent.objects.filter(signal_due_at__gt=EARLIEST, kind__in=FOLLOW_UP_FAILURES)
-    return waiting.filter(signal_due_at__gt=F("at") + LONG_BACKOFF).count()
+def _gist(start: str, end: str) -> str:
+    """Return the line of an error that tells most: the first, or the last of a traceback."""
+    is_traceback = start.startswith("Traceback")
+    lines = (end if is_traceback else start).strip().splitlines() or [""]
+    return lines[-1 if is_traceback else 0].strip()
+
+
+def _count_missed_callbacks(heartbeat: Heartbeat, now: datetime) -> int:
+    """Return for how many of the latest documents no callback has arrived; 0 if one has.
+
+    Without any callback ever, a single document shows it; otherwise one may have been lost.
+    """
+    yesterday = seconds_from_now(-CALLBACK_MEMORY)
+    latest = RenderJob.objects.filter(state=State.COMPLETED, created_at__gt=yesterday)
+    columns = ("submitted_at", "finished_at", "callback_at")
+    rows = list(latest.order_by("-created_at").values_list(*columns)[:MAX_CALLBACKS])
+    # A document that was copied was never submitted.
+    sent = [row for row in rows if row[0] and now - row[1] > CALLBACK_GRACE]
+    if not sent or any(callback_at for _submitted, _finished, callback_at in rows):
+        return 0
+    last, first_sent = heartbeat.called_back_at, min(row[0] for row in sent)
+    if last is not None and (last > first_sent or len(sent) < MIN_MISSED):
+        return 0
+    return len(sent)
 
 
 def _abandoned_follow_up(heartbeat: Heartbeat, now: datetime) -> str:
@@ -262,16 +219,26 @@ def _abandoned_follow_up(heartbeat: Heartbeat, now: datetime) -> str:
     return heartbeat.gave_up_on if since is not None and since < MAX_TOLD_SECONDS else ""
 
 
-def _has_free_slot(account: str) -> bool:
-    return RenderJob.objects.count_in_flight(account) < conf.max_in_flight
-
-
 def _read_heartbeat() -> tuple[Heartbeat, datetime]:
-    heartbeat = Heartbeat.objects.annotate(now=Now()).filter(pk=Heartbeat.KEY).first()
+    """Return the engine's row, with what else can be counted in the same query."""
+    # The first condition is for the index: no event is older.
+    waiting = RenderEvent.objects.filter(signal_due_at__gt=EARLIEST, kind__in=FOLLOW_UP_FAILURES)
+    rows = Heartbeat.objects.annotate(
+        now=Now(),
+        # After a long back-off: they are tried again.
+        failing_follow_ups=_count(waiting.filter(signal_due_at__gt=F("at") + LONG_BACKOFF)),
+    )
+    heartbeat = rows.filter(pk=Heartbeat.KEY).first()
     if heartbeat is None:
         Heartbeat.objects.get_or_create(pk=Heartbeat.KEY)
         return _read_heartbeat()
     return heartbeat, heartbeat.now
+
+
+def _count(rows: QuerySet[Any]) -> Subquery:
+    """Return the number of rows as a subquery; an aggregate would be grouped."""
+    count = Func(F("pk"), function="COUNT", output_field=IntegerField())
+    return Subquery(rows.order_by().annotate(count=count).values("count"))
 
 
 def restrictions() -> list[Restriction]:
@@ -302,7 +269,3 @@ def restrictions() -> list[Restriction]:
 
 def _seconds_since(moment: datetime | None, now: datetime) -> float | None:
     return None if moment is None else max(0.0, (now - moment).total_seconds())
-
-
-def _format_duration(seconds: float) -> str:
-    return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} min"

@@ -3,12 +3,17 @@
 from typing import Any
 
 import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
+from django.utils.html import escape
 
 from django_docraptor import health, lifecycle
-from django_docraptor.models import Account, Heartbeat, seconds_from_now
-from django_docraptor.sandbox import Sandbox
+from django_docraptor.models import Account, Heartbeat, RenderJob, seconds_from_now
+from django_docraptor.models.clock import Now
+from django_docraptor.sandbox import Fault, Sandbox
 from django_docraptor.states import State
+from tests.support.admin_jobs import staff_client
 from tests.support.jobs import create_job, enqueue, pause_account, run_until_finished, skip_time
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -67,13 +72,54 @@ def test_paused_accounts_are_problems_with_reasons(sandbox: Sandbox) -> None:
     )
 
 
+def _admin_pages() -> list[str]:
+    """Return the app's index, the list of jobs, and the page of an unfinished job."""
+    job = enqueue()
+    return [
+        reverse("admin:app_list", args=["django_docraptor"]),
+        reverse("admin:django_docraptor_renderjob_changelist"),
+        reverse("admin:django_docraptor_renderjob_change", args=[job.pk]),
+    ]
+
+
 def test_admin_shows_the_problem_in_a_banner(sandbox: Sandbox, admin_client) -> None:
-    """The list of jobs shows the same message in a banner, and none if there is no problem."""
-    url = reverse("admin:django_docraptor_renderjob_changelist")
-    enqueue()
-    assert "the engine has never run" not in admin_client.get(url).content.decode()
+    """The app's pages show the same message in a banner, and none if there is no problem."""
+    urls = _admin_pages()
+    for url in urls:
+        assert "the engine has never run" not in admin_client.get(url).content.decode()
+    skip_time(31 * 86_400)
+    (problem,) = health.health_problems()
+    for url in urls:
+        assert escape(problem) in admin_client.get(url).content.decode()
+    assert "31 days" in problem
+    for way in ("Celery worker", "Celery beat", "docraptor_tick", "cron", "systemd"):
+        assert way in problem
+
+
+def test_banner_is_for_those_who_may_view_jobs(sandbox: Sandbox) -> None:
+    """Staff who see only the accounts learn nothing about the jobs."""
+    index, _list, _job = _admin_pages()
     skip_time(300)
-    assert "the engine has never run" in admin_client.get(url).content.decode()
+    text = staff_client("view_account").get(index).content.decode()
+    assert "Accounts" in text
+    assert "never run" not in text
+
+
+def test_pages_need_a_constant_number_of_queries(sandbox: Sandbox, admin_client) -> None:
+    """The banner takes as many, however many jobs of however many accounts are late."""
+    for url in _admin_pages():
+        skip_time(300)
+        postpone(enqueue())
+        admin_client.get(url)
+        with CaptureQueriesContext(connection) as few:
+            admin_client.get(url)
+        for number in range(5):
+            enqueue(account=f"account-{number}")
+            postpone(enqueue(account=f"account-{number}"))
+        skip_time(300)
+        with CaptureQueriesContext(connection) as many:
+            admin_client.get(url)
+        assert len(many) == len(few)
 
 
 def test_heartbeat_is_recorded_rarely(sandbox: Sandbox, django_assert_num_queries) -> None:
@@ -110,3 +156,151 @@ def test_jobs_that_a_pause_does_not_stop_may_be_late(sandbox: Sandbox, state: St
     pause_account("default", "Over document limit.", creates_only=True)
     create_job(state, due_at=seconds_from_now(-300))
     assert (health.health_report().lag > 60) == (state == State.QUEUED)
+
+
+def test_late_jobs_are_counted_for_each_account(sandbox: Sandbox) -> None:
+    """The message counts the jobs of each account, the latest first, and names a few accounts."""
+    enqueue(account="acme")
+    skip_time(3 * 3600)
+    for _ in range(2):
+        enqueue(account="other")
+    skip_time(300)
+    (problem,) = health.health_problems()
+    assert problem.startswith(
+        "1 job of account “acme” has been due for 3 hours; "
+        "2 jobs of account “other” are due, the first for 5 minutes, and the engine"
+    )
+    for number in range(9):
+        enqueue(account=f"account-{number}")
+    skip_time(300)
+    (problem,) = health.health_problems()
+    assert "; and those of 6 more accounts" in problem
+
+
+def test_jobs_of_several_states_are_counted_together(sandbox: Sandbox) -> None:
+    """An account's jobs are counted in whatever state they are late, without those that wait."""
+    for state in (State.QUEUED, State.WORKING, State.DOWNLOADING):
+        create_job(state, due_at=seconds_from_now(-300))
+    create_job(State.QUEUED, due_at=seconds_from_now(300))
+    (late,) = health.health_report().late
+    assert (late.account, late.count) == ("default", 3)
+
+
+# Jobs that are only ever postponed
+
+
+def postpone(job: RenderJob, *, seconds: float = 7200, errors: str = "HTTP 503") -> RenderJob:
+    """Let a job fail for some time; its next try is in the future."""
+    columns = {"failing_since": seconds_from_now(-seconds), "failures": 9, "errors": errors}
+    RenderJob.objects.filter(pk=job.pk).update(due_at=seconds_from_now(200), **columns)
+    return job
+
+
+def test_jobs_that_are_only_postponed_are_told(sandbox: Sandbox) -> None:
+    """How many there are, for how long the first has failed, and the commonest error."""
+    for number in range(3):
+        postpone(
+            enqueue(), errors="HTTP 503: Service Unavailable\nmore", seconds=7200 * (number + 1)
+        )
+    postpone(enqueue(), errors="Connection refused")
+    postpone(enqueue(), errors="HTTP 500", seconds=600)
+    (problem,) = health.health_problems()
+    assert "4 jobs have been postponed again and again, the first for 6 hours" in problem
+    assert "HTTP 503: Service Unavailable." in problem
+    assert "more" not in problem.partition("Unavailable.")[0]
+    assert health.health_report().to_json()["postponed"]["count"] == 4
+
+
+def test_outage_is_told_while_jobs_are_postponed(sandbox: Sandbox) -> None:
+    """A document whose status cannot be read is told after an hour, not after days."""
+    sandbox.add_fault(Fault(on="status", action="status", status_code=500))
+    job = run_until_finished(enqueue(), until=lambda job: job.failures > 0)
+    assert health.health_problems() == []
+    RenderJob.objects.filter(pk=job.pk).update(failing_since=seconds_from_now(-4000))
+    (problem,) = health.health_problems()
+    assert "1 job has been postponed again and again for 67 minutes" in problem
+    sandbox.clear_faults()
+    run_until_finished(job)
+    assert health.health_problems() == []
+
+
+def test_gist_of_a_traceback_is_its_last_line(sandbox: Sandbox) -> None:
+    """The commonest reason is never "Traceback (most recent call last):"."""
+    frames = "\n".join(f'  File "/srv/{number}.py"' for number in range(99))
+    errors = f"Traceback (most recent call last):\n{frames}\nOperationalError: no connection"
+    postpone(enqueue(), errors=errors)
+    (problem,) = health.health_problems()
+    assert "OperationalError: no connection." in problem
+    assert "Traceback" not in problem
+
+
+def test_many_postponed_jobs_are_not_all_read(sandbox: Sandbox, monkeypatch) -> None:
+    """The number that is read is bounded, and the message says so."""
+    monkeypatch.setattr(health, "MAX_POSTPONED", 2)
+    for _ in range(3):
+        postpone(enqueue())
+    assert "2+ jobs have been postponed" in health.health_problems()[0]
+
+
+# Callbacks that do not arrive
+
+
+def completed(count: int, *, hours: float = 0.5, **columns: Any) -> None:
+    """Create completed jobs of some hours ago whose documents were polled."""
+    for _ in range(count):
+        job = create_job(State.COMPLETED, due_at=None)
+        past = seconds_from_now(-hours * 3600)
+        times = {"created_at": past, "sent_at": past, "submitted_at": past, "finished_at": past}
+        RenderJob.objects.filter(pk=job.pk).update(**{**times, **columns})
+
+
+CALLBACKS = {"CALLBACK_BASE_URL": "https://shop.example"}
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_callbacks_that_never_arrive_are_told(sandbox: Sandbox, settings: Any, count: int) -> None:
+    """If the site itself answers 301 or 400, no other message says so."""
+    settings.DOCRAPTOR = settings.DOCRAPTOR | CALLBACKS
+    completed(count)
+    (problem,) = health.health_problems()
+    assert "Callbacks do not arrive" in problem
+    for remedy in ("SECURE_SSL_REDIRECT", "ALLOWED_HOSTS", "https://shop.example/docraptor"):
+        assert remedy in problem
+
+
+@pytest.mark.parametrize(
+    ("called_back_hours_ago", "count", "is_told"),
+    [(2, 3, True), (2, 2, False), (0.1, 3, False)],
+)
+def test_callbacks_that_stop_are_told(
+    sandbox: Sandbox, settings: Any, called_back_hours_ago: float, count: int, is_told: bool
+) -> None:
+    """One or two may be lost; if none has come since three documents were sent, it is told."""
+    settings.DOCRAPTOR = settings.DOCRAPTOR | CALLBACKS
+    at = seconds_from_now(-called_back_hours_ago * 3600)
+    Heartbeat.objects.update_or_create(pk=1, defaults={"called_back_at": at})
+    completed(count)
+    assert bool(health.health_problems()) == is_told
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"hours": 0.001},  # it may still come
+        {"hours": 30},  # yesterday's news
+        {"submitted_at": None},  # a copy of another job's file
+        {"callback_at": Now()},
+    ],
+)
+def test_no_callback_is_missed(sandbox: Sandbox, settings: Any, options: dict[str, Any]) -> None:
+    """A callback that has come, may come, or was never asked for, is no problem."""
+    completed(1, **options)
+    assert health.health_problems() == []
+    settings.DOCRAPTOR = settings.DOCRAPTOR | CALLBACKS
+    assert health.health_problems() == []
+
+
+def test_site_that_only_polls_misses_no_callback(sandbox: Sandbox) -> None:
+    """Without CALLBACK_BASE_URL, nothing is said about callbacks."""
+    completed(9)
+    assert health.health_problems() == []

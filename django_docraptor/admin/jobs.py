@@ -32,7 +32,6 @@ from django_docraptor.admin.operations import CANCEL, EXPIRE, RELEASE, RETRY, Op
 from django_docraptor.admin.retry_all import retry_all_view
 from django_docraptor.admin.sources import load_sources, source_link
 from django_docraptor.exceptions import DocRaptorError
-from django_docraptor.health import health_report
 from django_docraptor.models import RenderJob
 from django_docraptor.states import State
 
@@ -195,11 +194,8 @@ class RenderJobAdmin(JobModelAdmin):
     def changelist_view(
         self, request: HttpRequest, extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
-        """Show the list below warnings about overdue and held jobs and paused accounts."""
-        report = health_report()
+        """Show the list, with a link to retry what can resume."""
         context = {
-            "lateness": [*report.lateness_problems(), *report.held_problems()],
-            "restrictions": report.restrictions,
             "max_counted": MAX_COUNTED,
             "may_retry": self.has_retry_permission(request),
         }

@@ -13,9 +13,11 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from django.core.exceptions import ImproperlyConfigured, SuspiciousFileOperation
+from django.utils import translation
 
 from django_docraptor.client.failures import is_not_accepted
 from django_docraptor.conf import conf
+from django_docraptor.durations import format_duration
 from django_docraptor.exceptions import (
     CallError,
     ConfigurationError,
@@ -245,11 +247,10 @@ def describe_end(job: RenderJob, stage: Stage, error: Exception) -> str:
         return error.message if isinstance(error, CallError) else text
     seconds = job.refused_seconds if kind in REFUSALS else job.failing_seconds
     tries = f"{job.failures + 1:,} tries" if job.failures else "one try"
+    with translation.override(None):  # errors are stored in English
+        duration = format_duration(seconds)
     separator = "\n\n" if "\n" in text else " "  # a template's traceback
-    return (
-        f"{FAILED_TO[stage]} for {_format_duration(seconds)} ({tries} in a row). The last error:"
-        f"{separator}{text}"
-    )
+    return f"{FAILED_TO[stage]} for {duration} ({tries} in a row). The last error:{separator}{text}"
 
 
 def _is_foreign(error: Exception) -> bool:
@@ -263,13 +264,6 @@ def _base_url() -> str:
     """Return the URL without credentials and path."""
     parts = urlsplit(conf.base_url)
     return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
-
-
-def _format_duration(seconds: float) -> str:
-    for unit, size in (("days", 86_400), ("hours", 3_600), ("minutes", 60)):
-        if seconds >= 2 * size:
-            return f"{seconds / size:.0f} {unit}"
-    return f"{seconds:.0f} seconds"
 
 
 def was_served(error: Exception) -> bool:

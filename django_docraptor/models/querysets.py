@@ -5,12 +5,14 @@ Knows nothing about transitions or events: a claim changes ``due_at``, never the
 
 import random
 import secrets
+from collections import Counter
+from collections.abc import Collection
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Self
 
 from django.contrib.contenttypes.models import ContentType
 from django.db import connections, models, router, transaction
-from django.db.models import Case, Count, Exists, F, OuterRef, Q, Subquery, When
+from django.db.models import Case, Count, Exists, F, Min, OuterRef, Q, Subquery, When
 from django.db.models.functions import Coalesce, Length
 
 from django_docraptor.models.accounts import Account
@@ -93,15 +95,38 @@ class RenderJobQuerySet(models.QuerySet["RenderJob"]):
 
     def count_in_flight(self, account: str) -> int:
         """Return how many jobs of an account occupy, or are about to occupy, a slot."""
-        return sum(rows.count() for rows in self._slot_querysets(account))
+        return sum(rows.count() for rows in self._slot_querysets(account=account))
 
-    def _slot_querysets(self, account: str) -> "tuple[RenderJobQuerySet, RenderJobQuerySet]":
+    def count_in_flight_by_account(self, accounts: Collection[str]) -> Counter[str]:
+        """Return :meth:`count_in_flight` of several accounts, by two queries."""
+        counts: Counter[str] = Counter()
+        for rows in self._slot_querysets(account__in=accounts) if accounts else ():
+            counts.update(dict(rows.values_list("account").annotate(Count("pk"))))
+        return counts
+
+    def due_by_account(
+        self, states: Collection[str]
+    ) -> "models.QuerySet[RenderJob, dict[str, Any]]":
+        """Return, for each state and account, how many jobs are due, and since when."""
+        due: Any = self.filter(state__in=states).due().order_by().values("state", "account")
+        rows: models.QuerySet[RenderJob, dict[str, Any]] = due.annotate(
+            count=Count("pk"), first_due_at=Min("due_at")
+        )
+        return rows
+
+    def postponed(self, seconds: float) -> Self:
+        """Return the unfinished jobs that have failed again and again for so many seconds."""
+        failing = self.active().filter(failing_since__lt=seconds_from_now(-seconds))
+        # All of them have a `due_at`; without this range, SQLite scans the whole table.
+        return failing.filter(due_at__gt=EPOCH).order_by("failing_since")
+
+    def _slot_querysets(self, **accounts: Any) -> "tuple[RenderJobQuerySet, RenderJobQuerySet]":
         """Return the jobs that DocRaptor has or may have, and those that a worker is about to send.
 
         Separately, each reads a small range of an index: neither finished nor waiting jobs are
         read.
         """
-        rows = self.model.objects.filter(account=account).order_by()
+        rows = self.model.objects.filter(**accounts).order_by()
         occupies_slot = ~Q(state=State.UNCONFIRMED) | Q(
             sent_at__gt=seconds_from_now(-UNCONFIRMED_SLOT_SECONDS)
         )
@@ -116,7 +141,7 @@ class RenderJobQuerySet(models.QuerySet["RenderJob"]):
         ``circuit_open_until``: no creates before this time; ``is_half_open``: a single create may
         test the service; ``needs_resume``: a successful call must resume the account.
         """
-        sent, claimed = (_count_subquery(rows) for rows in self._slot_querysets(account))
+        sent, claimed = (_count_subquery(rows) for rows in self._slot_querysets(account=account))
         account_rows = Account.objects.filter(pk=account)
         has_failed = Exists(account_rows.filter(failures__gt=0))
         pauses = Pause.objects.filter(account=account)

@@ -11,6 +11,7 @@ from django.shortcuts import get_object_or_404, render
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_safe
 
+from django_docraptor.health import is_slow, is_told
 from django_docraptor.models import RenderJob
 from django_docraptor.models.clock import Now
 from django_docraptor.responses import (
@@ -93,6 +94,8 @@ def _status_context(request: HttpRequest, job: RenderJob) -> dict[str, Any]:
     return {
         "job": job,
         "has_expired": job.hosted and job.state == State.COMPLETED and not job.is_public,
+        "is_slow": is_slow(job),
+        "is_told": is_slow(job) and is_told(job),
         "refresh": 0 if job.is_final else refresh_interval(job),
         "may_retry": may_retry(request, job),
         "error_details": job.errors if may_see_errors else "",

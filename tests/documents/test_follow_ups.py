@@ -107,7 +107,7 @@ def test_hook_that_keeps_failing_is_given_up_and_told(
     assert health_problems() == []
     for _ in range(12):
         repeat(job)
-    assert "1 deliveries or on_completed() hooks have been failing" in health_problems()[0]
+    assert "1 delivery or on_completed() hook has been failing" in health_problems()[0]
     age_failures(4 * 24 * 3600)
     repeat(job)
     last = job.events.last()

@@ -162,6 +162,42 @@ def test_status_page_of_an_unknown_job_is_404(owner_client: Client) -> None:
     assert owner_client.get(status_url(RenderJob(pk=uuid.uuid4()))).status_code == 404
 
 
+SLOW, TOLD = "This is taking longer than usual.", "We have been told."
+
+
+@pytest.mark.parametrize(
+    ("state", "columns", "is_slow", "is_told"),
+    [
+        (State.QUEUED, {}, False, False),
+        (State.PENDING, {"due_at": seconds_from_now(-30)}, False, False),
+        (State.PENDING, {"due_at": seconds_from_now(-300)}, True, True),
+        (State.WORKING, {"due_at": seconds_from_now(-300)}, True, True),
+        (State.QUEUED, {"failing_since": seconds_from_now(-60)}, False, False),
+        (State.QUEUED, {"failing_since": seconds_from_now(-300)}, True, False),
+        (State.DOWNLOADING, {"failing_since": seconds_from_now(-7200)}, True, True),
+        (State.PENDING, {"held_at": seconds_from_now(-5)}, True, True),
+        (State.CANCELLED, {"failing_since": seconds_from_now(-7200)}, False, False),
+    ],
+)
+def test_status_page_says_that_a_job_is_late(
+    owner_client: Client, owner, state: State, columns: dict[str, Any], is_slow: bool, is_told: bool
+) -> None:
+    """The reader is told that it takes longer, and whether the site's people have been told."""
+    text = html_of(owner_client.get(status_url(create_job_of(owner, state, **columns))))
+    assert (SLOW in text, TOLD in text) == (is_slow, is_told)
+
+
+def test_job_that_waits_for_a_slot_is_slow_but_not_told(
+    owner_client: Client, owner, settings
+) -> None:
+    """A full queue is no problem of the engine, so the page does not say that we were told."""
+    settings.DOCRAPTOR = settings.DOCRAPTOR | {"MAX_IN_FLIGHT": 1}
+    create_job_of(owner, State.QUEUED)
+    job = create_job_of(owner, State.PENDING, due_at=seconds_from_now(-300))
+    text = html_of(owner_client.get(status_url(job)))
+    assert (SLOW in text, TOLD in text) == (True, False)
+
+
 # --- status page: another try ----------------------------------------------------------------
 
 

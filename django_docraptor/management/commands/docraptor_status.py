@@ -7,7 +7,8 @@ from typing import Any
 
 from django.core.management.base import BaseCommand
 
-from django_docraptor.health import DEFAULT_MAX_LAG, HealthReport, health_report
+from django_docraptor.health import health_report
+from django_docraptor.health_reports import DEFAULT_MAX_LAG, HealthReport
 from django_docraptor.management.arguments import seconds
 
 

@@ -1,0 +1,274 @@
+"""Internal. What a health report contains, and the sentences that tell people about problems.
+
+Reads no database: ``health`` does.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from typing import Any
+
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
+
+from django_docraptor.conf import conf
+from django_docraptor.durations import format_duration
+
+# Default seconds by which a job may be overdue before it is a problem: several ticks.
+DEFAULT_MAX_LAG = 60.0
+# Accounts that one sentence names.
+MAX_NAMED_ACCOUNTS = 5
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Restriction:
+    """Why jobs of an account wait, and until when. The reason is for people, without secrets."""
+
+    account: str
+    reason: str
+    since: datetime | None
+    until: datetime
+    #: Whether a key of the account makes no calls at all; otherwise documents that DocRaptor has
+    #: accepted go on.
+    stops_all: bool = False
+    #: Consecutive failures of the service that opened the circuit; ``None`` for a pause.
+    failures: int | None = None
+
+    def __str__(self) -> str:
+        texts = {"until": f"{self.until:%H:%M:%S} UTC", "reason": self.reason}
+        if self.failures is None:
+            return _("is paused until %(until)s: %(reason)s") % texts
+        text = ngettext(
+            "submits no new documents until %(until)s after %(count)d consecutive failure: "
+            "%(reason)s",
+            "submits no new documents until %(until)s after %(count)d consecutive failures: "
+            "%(reason)s",
+            self.failures,
+        )
+        return text % {**texts, "count": self.failures}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LateJobs:
+    """Jobs of an account that are due, and which no worker has claimed."""
+
+    account: str
+    count: int
+    #: Seconds since the first of them became due.
+    lag: float
+
+    def __str__(self) -> str:
+        text = ngettext(
+            "%(count)d job of account “%(account)s” has been due for %(lag)s",
+            "%(count)d jobs of account “%(account)s” are due, the first for %(lag)s",
+            self.count,
+        )
+        lag = format_duration(self.lag)
+        return text % {"count": self.count, "account": self.account, "lag": lag}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PostponedJobs:
+    """Jobs that have failed again and again for more than an hour, and are tried again."""
+
+    count: int
+    #: Whether there are more than were counted.
+    is_truncated: bool
+    #: Seconds since the first of them began to fail.
+    failing_seconds: float
+    #: The commonest error, on one line.
+    reason: str
+
+    def __str__(self) -> str:
+        number = f"{self.count}+" if self.is_truncated else str(self.count)
+        text = ngettext(
+            "%(number)s job has been postponed again and again for %(duration)s, because of: "
+            "%(reason)s It is tried again for %(limit)s in all; its page in the admin says more.",
+            "%(number)s jobs have been postponed again and again, the first for %(duration)s, "
+            "mostly because of: %(reason)s They are tried again for %(limit)s in all; their pages "
+            "in the admin say more.",
+            self.count,
+        )
+        return text % {
+            "number": number,
+            "duration": format_duration(self.failing_seconds),
+            "reason": self.reason if self.reason.endswith((".", "!", "?")) else f"{self.reason}.",
+            "limit": format_duration(conf.retry_for),
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HealthReport:
+    """State of the queue and the engine at one time of the database's clock."""
+
+    now: datetime
+    #: Jobs in each unfinished state.
+    counts: Mapping[str, int]
+    #: Seconds by which the most overdue job is late, or 0. Jobs that wait for a free slot are not
+    #: late.
+    lag: float
+    #: Seconds since the last tick, worker activity and callback; ``None`` if there was none.
+    seconds_since_tick: float | None
+    seconds_since_worker: float | None
+    seconds_since_callback: float | None
+    #: Why accounts are paused or submit nothing new.
+    restrictions: Sequence[Restriction]
+    #: Jobs that are due, for each account, the latest first.
+    late: Sequence[LateJobs] = ()
+    #: Jobs that have been postponed for more than an hour.
+    postponed: PostponedJobs | None = None
+    #: Latest documents within a day whose callbacks have not arrived; 0 if one has.
+    missed_callbacks: int = 0
+    #: Files of jobs that were deleted more than a day ago, which the storage has not deleted.
+    undeleted_files: int = 0
+    #: Deliveries and ``on_completed()`` hooks that have failed for about half an hour or longer.
+    failing_follow_ups: int = 0
+    #: The last one that was given up within a week, with the reason.
+    abandoned_follow_up: str = ""
+
+    #: Jobs that wait until a person releases them, and the name of one of them.
+    held: int = 0
+    held_name: str = ""
+
+    def problems(self, max_lag: float = DEFAULT_MAX_LAG) -> list[str]:
+        """Return one sentence per problem; empty if there is none."""
+        return [
+            *self.lateness_problems(max_lag),
+            *self._account_problems(),
+            *self.waiting_problems(),
+            *self._callback_problems(),
+            *self._file_problems(),
+            *self._follow_up_problems(),
+        ]
+
+    def banner(self) -> list[str]:
+        """Return the problems, except those of accounts, which the admin shows in its own words."""
+        of_accounts = set(self._account_problems())
+        return [problem for problem in self.problems() if problem not in of_accounts]
+
+    @property
+    def restricted_accounts(self) -> dict[str, str]:
+        """Accounts that are paused or submit nothing new, with the reasons."""
+        texts: dict[str, list[str]] = {}
+        for restriction in self.restrictions:
+            texts.setdefault(restriction.account, []).append(str(restriction))
+        return {account: "\nIt ".join(lines) for account, lines in texts.items()}
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the report as JSON-serializable data."""
+        data = asdict(self)
+        del data["restrictions"]
+        return data | {
+            "now": self.now.isoformat(),
+            "restricted_accounts": self.restricted_accounts,
+            "problems": self.problems(),
+        }
+
+    def lateness_problems(self, max_lag: float = DEFAULT_MAX_LAG) -> list[str]:
+        """Return which jobs are late and why, if one is later than ``max_lag`` seconds."""
+        late = [jobs for jobs in self.late if jobs.lag > max_lag]
+        if not late:
+            return []
+        named = "; ".join(str(jobs) for jobs in late[:MAX_NAMED_ACCOUNTS])
+        if (others := len(late) - MAX_NAMED_ACCOUNTS) > 0:
+            more = ngettext(
+                "; and those of %(count)d more account",
+                "; and those of %(count)d more accounts",
+                others,
+            )
+            named += more % {"count": others}
+        return [self._lateness_text(max_lag) % {"late": named}]
+
+    def _lateness_text(self, max_lag: float) -> str:
+        """Return why jobs are late, and what to do."""
+        since = self.seconds_since_tick
+        if since is not None and since <= max_lag:
+            return _(
+                "%(late)s although ticks arrive. Check that the Celery workers are running and not "
+                "all busy, or run docraptor_tick in more processes."
+            )
+        if since is not None:
+            text = _("%(late)s, and there has been no tick for %(duration)s.")
+            text = text.replace("%(duration)s", format_duration(since))
+        elif self.seconds_since_worker is not None:
+            text = _("%(late)s, and there has been no tick so far.")
+        else:
+            text = _("%(late)s, and the engine has never run.")
+        remedy = _(
+            "Start a Celery worker and Celery beat, or run docraptor_tick: every minute by cron, "
+            "or with --loop as a service, such as by systemd."
+        )
+        return f"{text} {remedy}"
+
+    def waiting_problems(self) -> list[str]:
+        """Return which jobs are held or postponed again and again, if there are any."""
+        postponed = [str(self.postponed)] if self.postponed else []
+        if not self.held:
+            return postponed
+        text = ngettext(
+            "%(count)d job is held, such as “%(name)s”, because more documents of one object were "
+            "sent than DOCRAPTOR['MAX_PER_SOURCE'] allows: something may ask for it again and "
+            "again. Its page in the admin says more. Release it there if it is wanted, or cancel "
+            "it.",
+            "%(count)d jobs are held, such as “%(name)s”, because more documents of one object "
+            "were sent than DOCRAPTOR['MAX_PER_SOURCE'] allows: something may ask for it again and "
+            "again. Their pages in the admin say more. Release them there if they are wanted, or "
+            "cancel them.",
+            self.held,
+        )
+        return [text % {"count": self.held, "name": self.held_name}, *postponed]
+
+    def _account_problems(self) -> list[str]:
+        return [
+            _("Account %(account)s %(problem)s") % {"account": account, "problem": text}
+            for account, text in self.restricted_accounts.items()
+        ]
+
+    def _callback_problems(self) -> Iterator[str]:
+        if self.missed_callbacks:
+            text = ngettext(
+                "Callbacks do not arrive: the latest document was found by polling, because none "
+                "arrived for it.",
+                "Callbacks do not arrive: the latest %(count)d documents were found by polling, "
+                "because none arrived for them.",
+                self.missed_callbacks,
+            )
+            remedy = _(
+                "Send a POST to %(url)s/docraptor/callback/x/ (or where django_docraptor.urls is) "
+                "from another network. It must be answered 404 by this site. 301 means that "
+                "SECURE_SSL_REDIRECT or PREPEND_WWW redirects it: behind a proxy, set "
+                "SECURE_PROXY_SSL_HEADER. 400 means that ALLOWED_HOSTS lacks the host. 401 or 403: "
+                "a login or firewall is in the way. If CALLBACK_BASE_URL is new, generate a "
+                "document to try it. To only poll, remove it."
+            )
+            text %= {"count": self.missed_callbacks}
+            yield f"{text} {remedy % {'url': conf.callback_base_url.rstrip('/')}}"
+
+    def _follow_up_problems(self) -> Iterator[str]:
+        if count := self.failing_follow_ups:
+            text = ngettext(
+                "%(count)d delivery or on_completed() hook has been failing for a while. It is "
+                "tried again; the history of the job has the error.",
+                "%(count)d deliveries or on_completed() hooks have been failing for a while. They "
+                "are tried again; the history of the jobs has the errors.",
+                count,
+            )
+            yield text % {"count": count}
+        if self.abandoned_follow_up:
+            text = _(
+                "Given up after %(duration)s: %(what)s. Mend the cause, and call deliver(job) or "
+                "complete(job) of the document's class."
+            )
+            duration = format_duration(conf.retry_for)
+            yield text % {"duration": duration, "what": self.abandoned_follow_up}
+
+    def _file_problems(self) -> Iterator[str]:
+        if count := self.undeleted_files:
+            text = ngettext(
+                "%(count)d file of a deleted job could not be removed from the storage for more "
+                "than a day. Allow this site to delete there; the log has the storage's error.",
+                "%(count)d files of deleted jobs could not be removed from the storage for more "
+                "than a day. Allow this site to delete there; the log has the storage's error.",
+                count,
+            )
+            yield text % {"count": count}

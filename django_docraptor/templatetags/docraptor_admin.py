@@ -1,0 +1,20 @@
+"""Internal. ``{% load docraptor_admin %}``: what is wrong, on the pages of the admin."""
+
+from typing import Any
+
+from django import template
+
+from django_docraptor.health import health_report
+from django_docraptor.responses.permissions import has_permission
+
+register = template.Library()
+
+
+@register.inclusion_tag("admin/django_docraptor/health.html", takes_context=True)
+def docraptor_health(context: template.Context) -> dict[str, Any]:
+    """Show what is wrong with the queue and the engine to users who may view jobs."""
+    request = context.get("request")
+    if request is None or not has_permission(request, "django_docraptor.view_renderjob"):
+        return {}
+    report = health_report()
+    return {"banner": report.banner(), "restrictions": report.restrictions}
