@@ -1,6 +1,7 @@
 """`manage.py docraptor_tick` runs the engine without Celery."""
 
 import time
+from collections.abc import Iterator
 from io import StringIO
 from typing import Any
 from urllib.parse import urlsplit
@@ -8,12 +9,13 @@ from urllib.parse import urlsplit
 import pytest
 from celery.signals import before_task_publish
 from django.core.management import CommandError, call_command
-from django.db import OperationalError, connection
+from django.db import OperationalError, ProgrammingError, connection
+from django.db.migrations.recorder import MigrationRecorder
 
 from django_docraptor import health
-from django_docraptor.models import Heartbeat, RenderJob
+from django_docraptor.models import Heartbeat, RenderJob, seconds_from_now
 from django_docraptor.sandbox import Fault, Sandbox
-from django_docraptor.states import State
+from django_docraptor.states import HELD_UNTIL, State
 from tests.support.jobs import enqueue
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -172,6 +174,52 @@ def test_loop_survives_a_database_error(sandbox: Sandbox, documents_dir, caplog)
     assert failures
     assert "Database unavailable" in caplog.text
     assert RenderJob.objects.get().state == State.COMPLETED
+
+
+@pytest.fixture
+def _unmigrated() -> Iterator[None]:
+    """The migration of the app is not applied, and its tables are missing."""
+    applied = MigrationRecorder(connection).migration_qs.filter(app="django_docraptor")
+    rows = list(applied.values_list("app", "name"))
+    applied.delete()
+
+    def missing(execute, sql, params, many, context):
+        if "django_docraptor_" in sql:
+            raise ProgrammingError('relation "django_docraptor_renderjob" does not exist')
+        return execute(sql, params, many, context)
+
+    with connection.execute_wrapper(missing):
+        yield
+    for app, name in rows:
+        MigrationRecorder(connection).record_applied(app, name)
+
+
+@pytest.mark.usefixtures("_unmigrated")
+def test_missing_tables_are_told_in_one_line() -> None:
+    """Before the migration, the command says what to run."""
+    with pytest.raises(CommandError, match=r"^The tables .* Run manage.py migrate.$"):
+        tick()
+
+
+@pytest.mark.usefixtures("_unmigrated")
+def test_loop_waits_for_the_migration(caplog) -> None:
+    """The loop says in each round what to run, without a traceback, and goes on."""
+    with pytest.raises(CommandError, match=r"manage\.py migrate"):
+        tick("--loop", "--timeout", "0.3", "--interval", "0.05")
+    assert caplog.text.count("manage.py migrate") >= 2
+    assert "Traceback" not in caplog.text
+
+
+def test_tick_that_does_nothing_says_that_jobs_are_held(sandbox: Sandbox) -> None:
+    """A held job, and one that is only postponed, are the reasons why nothing moves."""
+    held, postponed = enqueue(name="held.pdf"), enqueue()
+    rows = RenderJob.objects
+    rows.filter(pk=held.pk).update(due_at=HELD_UNTIL, held_at=seconds_from_now(-1))
+    columns = {"failing_since": seconds_from_now(-7200), "errors": "HTTP 503"}
+    rows.filter(pk=postponed.pk).update(due_at=seconds_from_now(200), **columns)
+    first, second = tick().splitlines()
+    assert first.startswith("1 job is held, such as “held.pdf”")
+    assert "postponed again and again for 2 hours, because of: HTTP 503." in second
 
 
 @pytest.mark.parametrize(

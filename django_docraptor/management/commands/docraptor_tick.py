@@ -9,9 +9,10 @@ from django.core.management.base import BaseCommand, CommandError
 from django.db import Error, connections
 
 from django_docraptor import lifecycle
-from django_docraptor.health import record_heartbeat, restrictions
+from django_docraptor.health import health_report, record_heartbeat, restrictions
 from django_docraptor.management.arguments import seconds
 from django_docraptor.management.loop_report import LoopReport, one_line
+from django_docraptor.management.migrated import NOT_MIGRATED, is_migrated
 from django_docraptor.models import RenderJob
 
 logger = logging.getLogger(__name__)
@@ -55,7 +56,11 @@ class Command(BaseCommand):
             if steps and not is_silent:
                 self.stdout.write(f"Ran {steps} step{'' if steps == 1 else 's'}.")
             if not is_silent:
-                self.print_restrictions()
+                self.print_reasons(steps)
+        except Error as error:
+            if is_migrated():
+                raise
+            raise CommandError(NOT_MIGRATED) from error
         except KeyboardInterrupt:
             if not is_silent:
                 self.stdout.write("Stopped.")
@@ -94,15 +99,21 @@ class Command(BaseCommand):
                 report.end_round(is_stuck=not (steps or is_idle))
             return is_idle
         except Error:
-            logger.exception("Database unavailable; trying again in the next round")
+            if is_migrated():
+                logger.exception("Database unavailable; trying again in the next round")
+            else:
+                logger.error("%s Trying again in the next round.", NOT_MIGRATED)
             connections.close_all()
             return False
 
-    def print_restrictions(self) -> None:
-        """Print why jobs of an account wait: otherwise nothing seems to move."""
+    def print_reasons(self, steps: int) -> None:
+        """Print why jobs wait: their account, or, if nothing was done, that they are held."""
         for restriction in restrictions():
             line = f"Account {restriction.account} {restriction}"
             self.stdout.write(self.style.WARNING(one_line(line)))
+        if not steps and RenderJob.objects.active().exists():
+            for problem in health_report().waiting_problems():
+                self.stdout.write(self.style.WARNING(one_line(problem)))
 
     def run_once(self) -> int:
         """Process due jobs and return the number of steps."""
