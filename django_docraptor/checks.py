@@ -5,7 +5,9 @@ The IDs are listed in docs/reference/checks.md.
 
 import difflib
 import shutil
+import sys
 from collections.abc import Iterator, Mapping, Sequence
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -16,6 +18,7 @@ from django.core.checks import CheckMessage, Error, Info, Warning, register
 from django.core.exceptions import ImproperlyConfigured, ValidationError
 from django.core.files.storage import FileSystemStorage
 from django.db import connections, router
+from django.http.request import validate_host
 from django.urls import NoReverseMatch, get_script_prefix, reverse
 from django.utils.module_loading import import_string
 
@@ -31,6 +34,8 @@ from django_docraptor.states import MAX_RENDER_SECONDS
 from django_docraptor.storage import get_document_storage
 
 AppConfigs = Sequence[AppConfig] | None
+# Hosts that Django allows with DEBUG and without ALLOWED_HOSTS.
+LOCAL_HOSTS = [".localhost", "127.0.0.1", "[::1]"]
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
@@ -52,6 +57,7 @@ def check_settings(app_configs: AppConfigs, **kwargs: Any) -> list[CheckMessage]
     value_checks = (
         _missing_api_key,
         _callback_url,
+        _refused_callbacks,
         _option_errors,
         _client,
         _insecure_base_url,
@@ -98,6 +104,33 @@ def _callback_url() -> Iterator[CheckMessage]:
             f"DOCRAPTOR['CALLBACK_BASE_URL'] must be an https URL, not {base!r}.",
             "Set it to this site's public https URL, or remove it to poll for results instead.",
         )
+
+
+def _refused_callbacks() -> Iterator[CheckMessage]:
+    """A callback that this site redirects or refuses is lost, without a message anywhere."""
+    parts = urlsplit(conf.callback_base_url)
+    host = parts.hostname or ""
+    if not host:
+        return
+    is_http, has_www = parts.scheme == "http", host.startswith("www.")
+    problems = {
+        "SECURE_SSL_REDIRECT redirects http": settings.SECURE_SSL_REDIRECT and is_http,
+        "PREPEND_WWW redirects a host without www.": settings.PREPEND_WWW and not has_www,
+        "ALLOWED_HOSTS does not contain its host": not _is_allowed(host),
+    }
+    for reason in (reason for reason, is_true in problems.items() if is_true):
+        yield _warning(
+            10,
+            f"DOCRAPTOR['CALLBACK_BASE_URL'] is {conf.callback_base_url!r}, whose callbacks this "
+            f"site does not accept: {reason}.",
+            "Use the URL at which this site answers without a redirect, and add its host to "
+            "ALLOWED_HOSTS. Until then, results are only polled.",
+        )
+
+
+def _is_allowed(host: str) -> bool:
+    allowed = settings.ALLOWED_HOSTS or (LOCAL_HOSTS if settings.DEBUG else [])
+    return validate_host(f"[{host}]" if ":" in host else host, allowed)
 
 
 def _option_errors() -> Iterator[CheckMessage]:
@@ -230,6 +263,25 @@ def check_eager_tasks(app_configs: AppConfigs, **kwargs: Any) -> list[CheckMessa
             "In production, remove it and run workers with a broker. In tests, use "
             "captureOnCommitCallbacks(execute=True) and then docraptor_tick, or set "
             "DOCRAPTOR['RUNNER'] = \"none\".",
+        )
+    ]
+
+
+@register
+def check_soft_time_limit(app_configs: AppConfigs, **kwargs: Any) -> list[CheckMessage]:
+    """Check that Celery does not interrupt the steps."""
+    if "celery" not in sys.modules or conf.runner not in (None, "celery"):
+        return []
+    limit = import_module("celery").current_app.conf.task_soft_time_limit
+    if not limit:
+        return []
+    return [
+        _warning(
+            11,
+            f"CELERY_TASK_SOFT_TIME_LIMIT = {limit:g} interrupts the engine's steps: what is "
+            "interrupted waits until its lease ends, and is then done again.",
+            "Remove it, and set soft_time_limit on your own tasks: every call of the engine has a "
+            "timeout already.",
         )
     ]
 

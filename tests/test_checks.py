@@ -65,7 +65,7 @@ def test_correct_settings_give_no_message() -> None:
     """Correct settings give no message."""
     docraptor = RIGHT | {
         "BASE_URL": "https://proxy.example",
-        "CALLBACK_BASE_URL": "https://shop.example/app",
+        "CALLBACK_BASE_URL": "https://localhost/app",
         "DEFAULTS": {"javascript": True, "prince_options": {"media": "print"}},
         "TIMEOUT": {"connect": 5},
     }
@@ -161,12 +161,50 @@ def test_callable_api_key_is_not_called() -> None:
 
 @pytest.mark.fault("W9")
 @pytest.mark.check("E005")
-def test_callback_url_must_use_https() -> None:
+def test_callback_url_must_use_https(settings) -> None:
     """A callback URL without https is an error in production, and allowed while debugging."""
+    settings.ALLOWED_HOSTS = ["shop.example"]
     wrong = RIGHT | {"CALLBACK_BASE_URL": "http://shop.example"}
     assert settings_ids(wrong) == ["E005"]
     with override_settings(DEBUG=True):
         assert settings_ids(wrong) == []
+
+
+@pytest.mark.check("W010")
+@pytest.mark.parametrize(
+    ("url", "options", "count"),
+    [
+        ("https://shop.example", {"ALLOWED_HOSTS": ["shop.example"]}, 0),
+        ("https://shop.example:8443/app", {"ALLOWED_HOSTS": [".example"]}, 0),
+        ("https://shop.example", {"ALLOWED_HOSTS": ["*"], "SECURE_SSL_REDIRECT": True}, 0),
+        ("https://shop.example", {"ALLOWED_HOSTS": ["www.shop.example"]}, 1),
+        ("https://shop.example", {"ALLOWED_HOSTS": []}, 1),
+        ("https://shop.example", {"ALLOWED_HOSTS": ["*"], "PREPEND_WWW": True}, 1),
+        (
+            "http://shop.example",
+            {"ALLOWED_HOSTS": ["*"], "SECURE_SSL_REDIRECT": True, "DEBUG": True},
+            1,
+        ),
+        ("http://localhost:8000", {"ALLOWED_HOSTS": [], "DEBUG": True}, 0),
+        ("", {"ALLOWED_HOSTS": [], "SECURE_SSL_REDIRECT": True}, 0),
+    ],
+)
+def test_callbacks_that_the_site_refuses_are_a_warning(
+    url: str, options: dict[str, object], count: int
+) -> None:
+    """A redirect or an unknown host loses every callback."""
+    with override_settings(**options):
+        assert settings_ids(RIGHT | {"CALLBACK_BASE_URL": url}) == ["W010"] * count
+
+
+@pytest.mark.check("W011")
+def test_soft_time_limit_is_a_warning() -> None:
+    """A soft time limit for all tasks interrupts the steps, too."""
+    assert checks.check_soft_time_limit(None) == []
+    with celery_app(task_soft_time_limit=30):
+        assert ids(checks.check_soft_time_limit(None)) == ["W011"]
+        with override_settings(DOCRAPTOR=RIGHT | {"RUNNER": "none"}):
+            assert checks.check_soft_time_limit(None) == []
 
 
 @pytest.mark.check("E006")
