@@ -77,6 +77,7 @@ __all__ = [
     "find_problems",
     "health_problems",
     "health_report",
+    "hook_due",
     "latest_document",
     "release",
     "render_hosted_now",
@@ -148,7 +149,13 @@ _EXPORTS = {
         "render_now",
         "retry",
     ],
-    "signals": ["delivery_due", "document_completed", "document_failed", "document_submitted"],
+    "signals": [
+        "delivery_due",
+        "document_completed",
+        "document_failed",
+        "document_submitted",
+        "hook_due",
+    ],
     "states": ["ErrorCode", "EventKind", "State"],
     "views": ["DocumentMixin", "DocumentView"],
     "waiting": ["await_for_job", "wait_for_job"],
@@ -233,6 +240,7 @@ if TYPE_CHECKING:
         document_completed,
         document_failed,
         document_submitted,
+        hook_due,
     )
     from django_docraptor.states import ErrorCode, EventKind, State
     from django_docraptor.views import DocumentMixin, DocumentView

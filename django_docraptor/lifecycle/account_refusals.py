@@ -2,7 +2,7 @@
 
 import re
 
-from django_docraptor.exceptions import ResponseError, UnauthorizedError
+from django_docraptor.exceptions import ResponseError, ServerError, UnauthorizedError
 
 # DocRaptor's reasons that concern the account, not the document: at the beginning of a line, after
 # a field's name or a label, but not after text of the document.
@@ -14,10 +14,14 @@ ACCOUNT_REFUSAL = re.compile(
 
 
 def concerns_account(error: Exception) -> bool:
-    """Return whether a failed call says something about the account, not about the document."""
+    """Return whether a failed call says something about the account, not about the document.
+
+    A 5xx does not: it may be the page of a proxy, and a create call may have been accepted.
+    """
     if isinstance(error, UnauthorizedError):
         return True
-    return isinstance(error, ResponseError) and is_account_refusal(error.message)
+    is_answer = isinstance(error, ResponseError) and not isinstance(error, ServerError)
+    return is_answer and is_account_refusal(str(getattr(error, "message", "")))
 
 
 def is_account_refusal(text: str) -> bool:

@@ -196,7 +196,8 @@ def kind_of(stage: Stage, error: Exception) -> Kind:
         return Kind.NOT_SENT
     if isinstance(error, DocumentTooLargeError):
         return Kind.VERDICT
-    return Kind.OURS if isinstance(error, SpoolError) else Kind.UNREADABLE
+    # An OSError of the network is a CallError: this one is the disk's.
+    return Kind.OURS if isinstance(error, SpoolError | OSError) else Kind.UNREADABLE
 
 
 def _kind_of_call(stage: Stage, error: CallError) -> Kind:
@@ -267,8 +268,11 @@ def _base_url() -> str:
 
 
 def was_served(error: Exception) -> bool:
-    """Return whether DocRaptor had begun to serve a body: that may use up a download."""
-    return isinstance(error, NotADocumentError) or (
+    """Return whether DocRaptor had begun to serve a body: that may use up a download.
+
+    An OSError is raised when the body is written to the disk.
+    """
+    return isinstance(error, NotADocumentError | OSError) or (
         isinstance(error, CallError) and 200 <= (error.status or 0) < 300
     )
 

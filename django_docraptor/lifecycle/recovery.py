@@ -5,7 +5,13 @@ import logging
 from django.db import router, transaction
 
 from django_docraptor.lifecycle.transitions import mark_interrupted
-from django_docraptor.models import SIGNAL_LEASE_SECONDS, RenderEvent, RenderJob, seconds_from_now
+from django_docraptor.models import (
+    SIGNAL_LEASE_SECONDS,
+    Heartbeat,
+    RenderEvent,
+    RenderJob,
+    seconds_from_now,
+)
 from django_docraptor.models.clock import Now
 from django_docraptor.states import MAX_LAPSED_CLAIMS, EventKind, State
 
@@ -53,5 +59,6 @@ def _give_up_signal(event: RenderEvent, lapses: int) -> bool:
         if not unsent.update(signal_due_at=None):
             return False
         event.job.record_event(EventKind.STEP_FAILED, note=message)
+    Heartbeat.record_giving_up(f"{event.kind} of job {event.job_id} (its workers died)")
     logger.error("Job %s: %s", event.job_id, message)
     return True

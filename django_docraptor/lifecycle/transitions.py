@@ -257,6 +257,7 @@ def return_refused(job: RenderJob, reason: str) -> bool:
         note=reason,
         detail={"status_id": job.status_id} if job.status_id else {},
         status_id="",
+        callback_at=None,  # a callback for this attempt does not hold the next one back
         due_at=Now(),
         errors=reason,
     )
