@@ -64,7 +64,7 @@ class RemoteStatus:
             download_url=url,
             message=_parse_text(data.get("message")),
             number_of_pages=parse_count(data.get("number_of_pages")),
-            validation_errors=_parse_text(data.get("validation_errors")),
+            validation_errors=_parse_reasons(data.get("validation_errors")),
         )
 
     @property
@@ -113,7 +113,7 @@ class LogEntry:
             created_at=parse_time(data.get("created_at")),
             document_type=_parse_text(data.get("document_type")),
             test=_parse_bool(data.get("test")),
-            validation_errors=_parse_text(data.get("validation_errors")),
+            validation_errors=_parse_reasons(data.get("validation_errors")),
         )
 
 
@@ -213,6 +213,14 @@ def _parse_text(value: object) -> str:
     if value is None or isinstance(value, dict):
         return ""
     return str(value)
+
+
+def _parse_reasons(value: object) -> str:
+    """Return the reasons, one per line, also if they stand under the names of fields."""
+    if isinstance(value, dict):
+        named = ((name, _parse_text(item)) for name, item in value.items())
+        return "\n".join(f"{name}: {text}" for name, text in named if text)
+    return _parse_text(value)
 
 
 def is_usable_id(identifier: str) -> bool:

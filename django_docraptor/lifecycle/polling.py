@@ -171,6 +171,11 @@ def handle_status_error(job: RenderJob, error: DocRaptorError) -> None:
 
 
 def _timeout_message(job: RenderJob, remote: RemoteStatus) -> str:
+    if remote.is_completed:
+        return (
+            f"After {job.attempt_age:.0f} s, DocRaptor reported the document as completed, but "
+            "returned no usable download_id. A retry asks for it again."
+        )
     return (
         f"DocRaptor still reported the status {remote.status!r} after {job.attempt_age:.0f} s. "
         "It terminates asynchronous documents after 600 s."

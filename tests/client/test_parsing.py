@@ -70,6 +70,23 @@ def test_every_validation_error_is_kept():
     assert (remote.status, remote.validation_errors) == ("failed", reasons)
 
 
+@pytest.mark.fault("P4")
+@pytest.mark.parametrize(
+    ("reasons", "text"),
+    [
+        ({"name": ["is blank", "is odd"], "type": None}, "name: is blank\nis odd"),
+        ({"base": "Timeout", "n": 5}, "base: Timeout\nn: 5"),
+        ({"name": {"deep": 1}}, ""),
+        (["a", None, {"b": 1}], "a\n"),
+    ],
+)
+def test_reasons_may_stand_under_names(reasons, text):
+    """A failure's reasons are read in the forms that error responses have."""
+    body = json.dumps({"status": "failed", "validation_errors": reasons}).encode()
+    with SocketServer(respond(body)) as server:
+        assert make_client(server.url).get_status("abc").validation_errors == text
+
+
 @pytest.mark.fault("P2")
 def test_unknown_status_and_odd_values_are_read():
     """An unknown status, a number as a string and a list of errors do not hide the other fields."""

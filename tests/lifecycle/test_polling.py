@@ -2,7 +2,8 @@
 
 import pytest
 
-from django_docraptor import lifecycle
+from django_docraptor import lifecycle, retry
+from django_docraptor.client import Client, RemoteStatus
 from django_docraptor.lifecycle.clients import client_for
 from django_docraptor.lifecycle.polling import handle_status
 from django_docraptor.models import RenderJob
@@ -193,6 +194,27 @@ def test_job_is_polled_once_more_at_its_deadline(sandbox: Sandbox, documents_dir
     job = submitted_job()
     skip_time(3600)
     assert run_until_finished(job).state == State.COMPLETED
+
+
+@pytest.mark.fault("P2")
+@pytest.mark.parametrize("download_id", ["", "a\x00b", "..", "x" * 201])
+def test_finished_document_without_a_download_id_is_named(
+    sandbox: Sandbox, documents_dir, monkeypatch, download_id: str
+) -> None:
+    """It is asked for until the deadline; then the error says so, and a retry pays nothing."""
+    data = {"status": "completed", "download_id": download_id}
+    job = submitted_job(test=False)
+    with monkeypatch.context() as patch:
+        patch.setattr(Client, "get_status", lambda self, status_id: RemoteStatus.from_json(data))
+        skip_time(700)
+        lifecycle.poll()
+    job.refresh_from_db()
+    assert (job.state, job.error_code) == (State.FAILED, "timed_out")
+    assert "no usable download_id" in job.errors
+    assert "terminates" not in job.errors
+    assert retry(job)
+    assert run_until_finished(job).state == State.COMPLETED
+    assert len(sandbox.ledger.billed()) == 1
 
 
 @pytest.mark.fault("P6")
