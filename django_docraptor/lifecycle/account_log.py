@@ -3,6 +3,7 @@
 Only the unfiltered log is read completely: a filter that the service misreads would hide attempts.
 """
 
+import logging
 import re
 import time
 from collections.abc import Callable, Iterable
@@ -12,9 +13,11 @@ from itertools import pairwise
 from typing import Any
 
 from django_docraptor.client import LogEntry, LogPage
-from django_docraptor.exceptions import CallError, DocRaptorError
+from django_docraptor.exceptions import CallError, DocRaptorError, UnknownOutcomeError
 from django_docraptor.lifecycle.clients import KeyedClient, open_client
 from django_docraptor.models import Account, RenderJob
+
+logger = logging.getLogger(__name__)
 
 # Entries per page: an entry may be large, so a page that cannot be received is asked for in parts.
 PAGE_SIZES = (100, 25, 5)
@@ -178,9 +181,17 @@ def list_page(keyed: KeyedClient, **options: Any) -> LogPage:
     """Return a page of the log.
 
     Raises:
-        DocRaptorError: it cannot be read at present.
+        DocRaptorError: it cannot be read at present, whatever the client raised: one line that it
+            does not understand must not end the step for all other jobs.
     """
-    return keyed.call(lambda client: client.list_doc_logs(**options))
+    try:
+        return keyed.call(lambda client: client.list_doc_logs(**options))
+    except DocRaptorError:
+        raise
+    except Exception as error:
+        logger.exception("Account %s: unexpected error while reading the log", keyed.account)
+        message = f"Unexpected {type(error).__name__} in the client"
+        raise UnknownOutcomeError(message, retryable=True) from error
 
 
 def _list_the_same(entries: list[LogEntry], later: list[LogEntry]) -> bool:

@@ -8,7 +8,6 @@ import logging
 import secrets
 from datetime import datetime
 
-from django_docraptor.exceptions import DocRaptorError
 from django_docraptor.lifecycle.account_log import PROBE_TAG_PREFIX
 from django_docraptor.lifecycle.clients import client_for
 from django_docraptor.models import Account
@@ -39,7 +38,7 @@ def send_probe(account: str, *, needed_after: datetime, valid_seconds: float) ->
     )
     try:
         client_for(account).create_async_doc(request)
-    except DocRaptorError as error:
+    except Exception as error:  # noqa: BLE001 - a custom client may raise anything
         logger.info("Account %s: the probe failed: %s", account, error)
         Account.drop_probe(account, tag)
         return False

@@ -59,6 +59,28 @@ def test_unreadable_log_is_read_later(sandbox: Sandbox, documents_dir, code: int
 
 
 @pytest.mark.fault("S18")
+@pytest.mark.parametrize("error", [OverflowError("year"), LookupError("tag"), TypeError("None")])
+def test_unexpected_error_in_the_log_concerns_no_other_job(
+    sandbox: Sandbox, documents_dir, monkeypatch, error: Exception
+) -> None:
+    """What a client raises while it reads the log does not end the step for all other jobs."""
+
+    def raise_error(self: Client, **options: Any) -> None:
+        raise error
+
+    job = lost_job(sandbox, test=False)
+    with monkeypatch.context() as patch:
+        patch.setattr(Client, "list_doc_logs", raise_error)
+        skip_time(60)
+        assert run_until_finished(enqueue(test=False)).state == State.COMPLETED
+        job.refresh_from_db()
+        assert job.state == State.UNCONFIRMED
+        assert type(error).__name__ in job.errors
+    assert run_until_finished(job).state == State.COMPLETED
+    assert len(sandbox.ledger.billed()) == 2
+
+
+@pytest.mark.fault("S18")
 def test_attempt_on_a_later_page_of_the_log_is_found(sandbox: Sandbox, documents_dir) -> None:
     """An attempt on the second page of the log is found."""
     job = lost_job(sandbox, test=False)
