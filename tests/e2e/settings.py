@@ -5,7 +5,7 @@ import os
 
 from kombu.transport import TRANSPORT_ALIASES
 
-from tests.chaos.time_scale import DEADLINE, scale_states
+from tests.chaos.time_scale import DEADLINE, TIMEOUTS, scale_states
 from tests.settings import *  # noqa: F403
 from tests.settings import DOCRAPTOR as ENGINE
 
@@ -29,12 +29,14 @@ CELERY_BEAT_SCHEDULE = {
     }
 }
 # Leases and log checks in a thirtieth of their time.
-if os.environ.get("SITE_SCALE_TIME") == "1":
+IS_SCALED = os.environ.get("SITE_SCALE_TIME") == "1"
+if IS_SCALED:
     scale_states()
-    DOCRAPTOR |= {"DEADLINE": DEADLINE}
+    DOCRAPTOR |= {"DEADLINE": DEADLINE, "TIMEOUT": TIMEOUTS}
 # Apps, TASKS and RQ_QUEUES of a backend of django.tasks.
 globals().update(json.loads(os.environ.get("SITE_TASKS", "{}")))
 INSTALLED_APPS += json.loads(os.environ.get("SITE_APPS", "[]"))  # noqa: F405
+INSTALLED_APPS += ["tests.e2e.apps.ScaledTimeConfig"] * IS_SCALED
 # The number of copies of each message.
 SITE_COPIES = int(os.environ.get("SITE_COPIES", "1"))
 
