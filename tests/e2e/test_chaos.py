@@ -6,6 +6,8 @@ import shutil
 import signal
 import subprocess
 import sys
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 
@@ -42,9 +44,17 @@ def test_chaos_run_is_clean(tmp_path):
 
 
 @pytest.mark.timeout(120)
-def test_interrupted_chaos_run_cleans_up(tmp_path):
+def test_interrupted_chaos_run_cleans_up():
     """Ctrl-C during a run ends all processes and deletes its files and database."""
-    scratch = {"TMPDIR": str(tmp_path)}
+    with TemporaryDirectory() as folder:
+        Path(folder).chmod(0o711)  # PostgreSQL's user must reach its files
+        interrupt_run(folder)
+        assert not list(Path(folder).iterdir())
+
+
+def interrupt_run(folder):
+    """Start a run with this directory for temporary files, interrupt it, and wait for its end."""
+    scratch = {"TMPDIR": folder}
     with subprocess.Popen(
         [*CHAOS, "--jobs", "10", "--seconds", "120"],
         env=os.environ | scratch,
@@ -60,7 +70,6 @@ def test_interrupted_chaos_run_cleans_up(tmp_path):
     assert len(children) >= 5
     assert run.returncode == 130, errors
     wait_until("all processes have ended", lambda: not any(map(is_running, children)), 20)
-    assert not list(tmp_path.iterdir())
 
 
 def is_running(pid):

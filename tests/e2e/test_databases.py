@@ -82,9 +82,13 @@ def run_suite(
 def test_engine_tests_pass_on_each_database(kind, suite_runs):
     """The tests that pass on SQLite pass on the servers and drivers, too."""
     assert suite_runs[kind].popen.wait(600) == 0, suite_runs[kind].tail
-    [counts] = ElementTree.parse(suite_runs[kind].log.with_name(REPORT)).iter("testsuite")
+    report = ElementTree.parse(suite_runs[kind].log.with_name(REPORT))
+    [counts] = report.iter("testsuite")
     assert int(counts.get("tests", 0)) > 100
-    assert [counts.get(word) for word in ("errors", "failures", "skipped")] == ["0", "0", "0"]
+    assert [counts.get(word) for word in ("errors", "failures")] == ["0", "0"]
+    # What only PostgreSQL has may be skipped on the others.
+    reasons = [str(skipped.get("message")) for skipped in report.iter("skipped")]
+    assert [text for text in reasons if kind == "postgresql" or "PostgreSQL" not in text] == []
 
 
 @pytest.mark.fault("C1", "X4")
