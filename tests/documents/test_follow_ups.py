@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
+from django.core.mail.backends import locmem
 from django.utils import timezone, translation
 
 from django_docraptor import lifecycle, registry
@@ -199,11 +200,14 @@ def test_mail_in_the_hook_is_repeated(
         notify_owner(type(job), job)
 
     monkeypatch.setattr(hooked_document, "on_completed", mail)
-    backend = settings.EMAIL_BACKEND
-    settings.EMAIL_BACKEND = "no.such.Backend"
-    job = run_until_finished(hooked_document.enqueue(invoice, owner=owner))
+
+    def refuse(self: Any, messages: Any) -> int:
+        raise ConnectionRefusedError
+
+    with monkeypatch.context() as server_down:
+        server_down.setattr(locmem.EmailBackend, "send_messages", refuse)
+        job = run_until_finished(hooked_document.enqueue(invoice, owner=owner))
     assert event_kinds(job)[-1] == "hook_failed"
-    settings.EMAIL_BACKEND = backend
     repeat(job)
     repeat(job)
     assert [message.to for message in mailoutbox] == [["anna@example.com"]]
