@@ -24,7 +24,7 @@ from hypothesis.stateful import (
 
 from django_docraptor import lifecycle, shortcuts, spool
 from django_docraptor.exceptions import CallError, DocRaptorError
-from django_docraptor.lifecycle.clients import client_for
+from django_docraptor.lifecycle.clients import client_for, open_client
 from django_docraptor.lifecycle.downloading import claim_next_download, download_and_store
 from django_docraptor.lifecycle.polling import handle_status, handle_status_error
 from django_docraptor.lifecycle.reconciliation import reconcile_account
@@ -75,7 +75,7 @@ def submitting() -> Iterator[None]:
     for item in prepare_batch(admission.jobs):
         yield
         try:
-            answer = item.send_create()
+            answer = item.send_create(open_client("default"))
         except DocRaptorError as error:
             yield
             handle_create_error(item.job, error)
