@@ -14,7 +14,7 @@ from typing import Any
 
 from django_docraptor.client import LogEntry, LogPage
 from django_docraptor.exceptions import CallError, DocRaptorError, UnknownOutcomeError
-from django_docraptor.lifecycle.clients import KeyedClient, open_client
+from django_docraptor.lifecycle.clients import KeyedClient
 from django_docraptor.models import Account, RenderJob
 
 logger = logging.getLogger(__name__)
@@ -46,7 +46,7 @@ class AccountLog:
     """The log of an account as far as it was read.
 
     Args:
-        account: the account's name.
+        keyed: the account's client.
         entries: newest first, each once.
         has_ended: whether the end of the log was reached.
         error: why it was not read as far as needed.
@@ -54,7 +54,7 @@ class AccountLog:
         own: our attempts among the entries, by tag.
     """
 
-    account: str
+    keyed: KeyedClient
     entries: list[LogEntry] = field(default_factory=list)
     has_ended: bool = False
     error: DocRaptorError | None = None
@@ -87,7 +87,7 @@ class AccountLog:
         self.is_confirmed = len(self._served) == 1
         if self.is_confirmed:
             return
-        again = AccountLog(self.account, _stop=self._stop)
+        again = AccountLog(self.keyed, _stop=self._stop)
         try:
             again._read_pages(self._page_size * 2 // 3, is_enough)
         except DocRaptorError as error:
@@ -102,12 +102,11 @@ class AccountLog:
         Raises:
             DocRaptorError: it was not read as far as needed.
         """
-        keyed = open_client(self.account)
         self.entries, self._served, self.own = [], [], {}
         self._page_size = size
         keys: set[object] = set()
         for number in range(1, MAX_ENTRIES // size + 1):
-            page = list_page(keyed, page=number, per_page=size)
+            page = list_page(self.keyed, page=number, per_page=size)
             # Entries that were added meanwhile move others to the next page: they come twice.
             self._add(page, [entry for entry in page if (entry.id or entry) not in keys])
             keys.update(entry.id or entry for entry in page)
@@ -131,11 +130,12 @@ class AccountLog:
         Raises:
             DocRaptorError: it cannot be read at present.
         """
-        keyed = open_client(self.account)
         stop = time.monotonic() + FILTERED_SECONDS
         for number in range(1, MAX_FILTERED_PAGES + 1):
             try:
-                page = list_page(keyed, start=start, end=end, page=number, per_page=self._page_size)
+                page = list_page(
+                    self.keyed, start=start, end=end, page=number, per_page=self._page_size
+                )
             except CallError as error:
                 if error.retryable:
                     raise
@@ -168,7 +168,7 @@ class AccountLog:
         self.entries += new
         for entry in new:
             self._index(entry)
-        self.own |= own_attempts(self.account, map(attempt_tag, new))
+        self.own |= own_attempts(self.keyed.account, map(attempt_tag, new))
 
     def _index(self, entry: LogEntry) -> None:
         tag = attempt_tag(entry)

@@ -9,25 +9,25 @@ import secrets
 from datetime import datetime
 
 from django_docraptor.lifecycle.account_log import PROBE_TAG_PREFIX
-from django_docraptor.lifecycle.clients import client_for
+from django_docraptor.lifecycle.clients import KeyedClient
 from django_docraptor.models import Account
 from django_docraptor.payloads import DocumentRequest
 
 logger = logging.getLogger(__name__)
 
 
-def send_probe(account: str, *, needed_after: datetime, valid_seconds: float) -> bool:
+def send_probe(keyed: KeyedClient, *, needed_after: datetime, valid_seconds: float) -> bool:
     """Send a probe, unless the account has one that will do, or its circuit is open.
 
     Args:
-        account: the account's name.
+        keyed: the account's client.
         needed_after: a probe that was sent later will do.
         valid_seconds: how long others may wait for a probe that will not do.
 
     Returns:
         Whether DocRaptor accepted a probe.
     """
-    tag = f"{PROBE_TAG_PREFIX}{secrets.token_hex(8)}"
+    account, tag = keyed.account, f"{PROBE_TAG_PREFIX}{secrets.token_hex(8)}"
     # First the row: two workers send one probe, and its time is before the call.
     if not Account.claim_probe(
         account, tag, needed_after=needed_after, valid_seconds=valid_seconds
@@ -37,7 +37,7 @@ def send_probe(account: str, *, needed_after: datetime, valid_seconds: float) ->
         name="probe", content="<p>Probe</p>", test=True, tag=f"{tag} django-docraptor"
     )
     try:
-        client_for(account).create_async_doc(request)
+        keyed.call(lambda client: client.create_async_doc(request))
     except Exception as error:  # noqa: BLE001 - a custom client may raise anything
         logger.info("Account %s: the probe failed: %s", account, error)
         Account.drop_probe(account, tag)

@@ -16,6 +16,7 @@ from django_docraptor.lifecycle.account_log import AccountLog
 from django_docraptor.lifecycle.account_refusals import concerns_account, is_account_refusal
 from django_docraptor.lifecycle.accounts import claim, connect, release
 from django_docraptor.lifecycle.claims import without_killers
+from django_docraptor.lifecycle.clients import KeyedClient
 from django_docraptor.lifecycle.evidence import (
     DAY,
     decision_age,
@@ -82,8 +83,8 @@ def reconcile(limit: int = BATCH_SIZE) -> int:
         while jobs := claim(rows, limit=limit, lease=lease_for(State.UNCONFIRMED)):
             claimed += len(jobs)
             remaining = without_killers(jobs)
-            if remaining and connect(account):
-                reconcile_account(remaining, account)
+            if remaining and (keyed := connect(account)):
+                reconcile_account(remaining, keyed)
             else:
                 for job in remaining:
                     release(job)
@@ -92,12 +93,12 @@ def reconcile(limit: int = BATCH_SIZE) -> int:
     return claimed
 
 
-def reconcile_account(jobs: list[RenderJob], account: str) -> None:
+def reconcile_account(jobs: list[RenderJob], keyed: KeyedClient) -> None:
     """Settle the jobs that the account's log lists, or that it proves not to be accepted.
 
     The others are checked again, or follow the policy.
     """
-    log = AccountLog(account)
+    log = AccountLog(keyed)
     log.read(partial(is_enough, jobs))
     if unlisted := [job for job in jobs if is_old(job) and log.find(job.tag) is None]:
         if log.error is None:
@@ -108,7 +109,7 @@ def reconcile_account(jobs: list[RenderJob], account: str) -> None:
     waiting = [job.sent_at for job in jobs if job.sent_at and needs_probe(job, log)]
     if waiting:
         send_probe(
-            account,
+            keyed,
             needed_after=max(waiting) + latest_arrival(),
             valid_seconds=settled_age().total_seconds() + PROBE_RETRY_SECONDS,
         )

@@ -131,7 +131,7 @@ def reconciling() -> Iterator[None]:
     jobs = unconfirmed.claim(limit=3, lease=LEASE_SECONDS[State.UNCONFIRMED])
     yield
     if jobs:
-        reconcile_account(jobs, "default")
+        reconcile_account(jobs, open_client("default"))
 
 
 PROGRAMS = [submitting, submitting, polling, polling_and_collecting, collecting, reconciling]
