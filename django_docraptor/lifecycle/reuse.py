@@ -23,6 +23,7 @@ from django.db.models.functions import RowNumber
 from django.utils import timezone
 
 from django_docraptor.exceptions import DocRaptorError
+from django_docraptor.lifecycle.accounts import release
 from django_docraptor.lifecycle.downloading import delete_stored, stored_name_problem
 from django_docraptor.lifecycle.pacing import poll_interval
 from django_docraptor.lifecycle.postponement import postpone
@@ -199,7 +200,7 @@ def make_copies(copies: Iterable[Copy]) -> None:
     stop = time.monotonic() + RUN_SECONDS
     for copy in copies:
         if time.monotonic() > stop:
-            copy.job.update_leased(lease_token="", due_at=Now())
+            release(copy.job)
         else:
             make_copy(copy)
 

@@ -24,6 +24,7 @@ from django_docraptor.lifecycle.accounts import (
     close_broken_connections,
     connect,
     pause_after,
+    release,
 )
 from django_docraptor.lifecycle.brake import let_through
 from django_docraptor.lifecycle.claims import without_killers
@@ -47,7 +48,6 @@ from django_docraptor.lifecycle.transitions import (
     return_to_pending,
 )
 from django_docraptor.models import Account, Pause, RenderJob
-from django_docraptor.models.clock import Now
 from django_docraptor.models.conflicts import repeat_conflicts
 from django_docraptor.models.querysets import claimable_together, set_small_contents
 from django_docraptor.payloads import DocumentRequest
@@ -172,9 +172,9 @@ def send_batch(batch: ClaimedBatch) -> None:
     keyed = batch.client
     if keyed is None:
         return
-    copies: list[Copy] = []
     jobs = without_killers(batch.jobs)
-    prepared = {attempt.job.pk: attempt for attempt in prepare_batch(jobs, copies)}
+    attempts, copies = prepare_batch(jobs)
+    prepared = {attempt.job.pk: attempt for attempt in attempts}
     batch.has_more |= len(prepared) < len(jobs)  # some may have been released
     calls = call_concurrently(
         lambda job: prepared[job.pk].send_create(keyed),
@@ -199,15 +199,11 @@ def handle_outcome(job: RenderJob, *, outcome: str | DocRaptorError, batch: Clai
         batch.needs_resume = False
 
 
-def prepare_batch(jobs: list[RenderJob], copies: list[Copy] | None = None) -> list[PreparedAttempt]:
+def prepare_batch(jobs: list[RenderJob]) -> tuple[list[PreparedAttempt], list[Copy]]:
     """Compose the requests and commit the intents to send them; fail jobs that cannot be composed.
 
-    Args:
-        jobs: as they were claimed.
-        copies: the jobs that get a copy of an earlier file are added here.
-
     Returns:
-        The attempts whose intent is committed.
+        The attempts whose intent is committed, and the copies that are to be made instead.
     """
     requests: dict[RenderJob, DocumentRequest] = {}
     sizes: list[int] = []
@@ -215,16 +211,14 @@ def prepare_batch(jobs: list[RenderJob], copies: list[Copy] | None = None) -> li
     jobs = let_through(jobs)
     for job in jobs:
         if job is not jobs[0] and time.monotonic() > stop:  # slow templates: release the rest
-            job.update_leased(lease_token="", due_at=Now())
+            release(job)
         elif request := compose_or_fail(job):
             requests[job] = request
             sizes.append(len(request.content.encode(errors="replace")))
             if sum(sizes) + max(sizes) > MAX_BATCH_BYTES:
                 stop = 0.0  # at once: the next document may be as large as the largest
-    to_copy = take_reusable(requests)
-    if copies is not None:
-        copies += to_copy
-    return commit_intents(requests)
+    copies = take_reusable(requests)
+    return commit_intents(requests), copies
 
 
 def commit_intents(requests: dict[RenderJob, DocumentRequest]) -> list[PreparedAttempt]:

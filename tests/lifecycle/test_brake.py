@@ -316,7 +316,7 @@ def test_worker_without_its_claim_holds_nothing(sandbox: Sandbox, limit: int) ->
     InvoicePDF.enqueue_many([invoice] * (limit + 1))
     jobs = claim_for_slots("default", 16).jobs
     RenderJob.objects.update(lease_token="theirs", due_at=F("due_at"))
-    assert prepare_batch(jobs) == []
+    assert prepare_batch(jobs) == ([], [])
     assert not RenderJob.objects.held().exists()
     assert not RenderEvent.objects.filter(kind=EventKind.HELD).exists()
 

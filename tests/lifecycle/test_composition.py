@@ -146,7 +146,7 @@ def test_slow_fault_releases_the_rest_of_the_batch(
     monkeypatch.setattr(submission, "RUN_SECONDS", -1.0)
     faulty_document.faults = [SoftTimeLimitExceeded(), RuntimeError("was rendered")]
     jobs = [faulty_document.enqueue() for _ in range(3)]
-    assert submission.prepare_batch(submission.claim_for_slots("default", 10).jobs) == []
+    assert submission.prepare_batch(submission.claim_for_slots("default", 10).jobs) == ([], [])
     assert [current_state(job) for job in jobs] == [State.PENDING] * 3
     assert RenderJob.objects.not_started().due().count() == 2
     assert len(faulty_document.faults) == 1

@@ -72,7 +72,7 @@ def submitting() -> Iterator[None]:
     """A worker that submits, stopping wherever it could die."""
     admission = claim_for_slots("default", 3)
     yield
-    for item in prepare_batch(admission.jobs):
+    for item in prepare_batch(admission.jobs)[0]:
         yield
         try:
             answer = item.send_create(open_client("default"))

@@ -227,7 +227,7 @@ def test_two_workers_bill_equal_jobs_once(sandbox: Sandbox, order: list[int]) ->
     for _ in range(2):
         InvoicePDF.enqueue(invoice, reuse=DAY)
     claimed = [claim_for_slots("default", 1).jobs for _ in range(2)]
-    prepared = [prepare_batch(claimed[number]) for number in order]
+    prepared = [prepare_batch(claimed[number])[0] for number in order]
     assert [len(attempts) for attempts in prepared] == [0, 1]
     assert RenderJob.objects.not_started().count() == 1
 
@@ -253,7 +253,7 @@ def test_lapsed_claim_is_not_waited_for(sandbox: Sandbox) -> None:
     RenderJob.objects.filter(pk=dead.pk).update(due_at=Now(), priority=-1)
     job = InvoicePDF.enqueue(invoice, reuse=DAY)
     (claimed,) = RenderJob.objects.filter(pk=job.pk).with_input().claim(limit=1, lease=60)
-    assert len(prepare_batch([claimed])) == 1
+    assert len(prepare_batch([claimed])[0]) == 1
 
 
 def test_failure_of_the_first_makes_the_second(sandbox: Sandbox) -> None:
@@ -286,8 +286,7 @@ def test_worker_that_lost_its_claim_copies_nothing(sandbox: Sandbox, documents_d
     InvoicePDF.enqueue(invoice, reuse=DAY)
     (job,) = claim_for_slots("default", 10).jobs
     RenderJob.objects.filter(pk=job.pk).update(lease_token="theirs")
-    copies: list[reuse.Copy] = []
-    assert prepare_batch([job], copies) == copies == []
+    assert prepare_batch([job]) == ([], [])
     assert len(files_below(documents_dir)) == 1
 
 
@@ -298,8 +297,7 @@ def test_copy_of_a_worker_that_lost_its_claim_is_deleted(
     invoice = invoice_17()
     finished(invoice)
     job = InvoicePDF.enqueue(invoice, reuse=DAY)
-    copies: list[reuse.Copy] = []
-    prepare_batch(claim_for_slots("default", 10).jobs, copies)
+    _attempts, copies = prepare_batch(claim_for_slots("default", 10).jobs)
     RenderJob.objects.filter(pk=job.pk).update(state=State.CANCELLED, due_at=None, reserved_name="")
     reuse.make_copies(copies)
     assert len(files_below(documents_dir)) == 1
@@ -310,8 +308,7 @@ def test_copy_of_a_killed_worker_is_replaced(sandbox: Sandbox, documents_dir: Pa
     invoice = invoice_17()
     made = finished(invoice)
     job = InvoicePDF.enqueue(invoice, reuse=DAY)
-    copies: list[reuse.Copy] = []
-    prepare_batch(claim_for_slots("default", 10).jobs, copies)
+    _attempts, copies = prepare_batch(claim_for_slots("default", 10).jobs)
     with made.file.open("rb") as file:
         assert copies[0].job.file.storage.save(copies[0].job.reserved_name, file)
     skip_time(901)
@@ -326,8 +323,7 @@ def test_slow_copies_are_left_to_the_next_run(sandbox: Sandbox, monkeypatch) -> 
     finished(invoice)
     jobs = [InvoicePDF.enqueue(invoice, reuse=DAY, params={}) for _ in range(2)]
     monkeypatch.setattr(reuse, "RUN_SECONDS", -1.0)
-    copies: list[reuse.Copy] = []
-    prepare_batch(claim_for_slots("default", 10).jobs, copies)
+    _attempts, copies = prepare_batch(claim_for_slots("default", 10).jobs)
     reuse.make_copies(copies)
     monkeypatch.undo()
     assert RenderJob.objects.not_started().due().count() == len(copies) > 0

@@ -90,8 +90,8 @@ def test_claimed_job_is_sent_by_one_worker_only(sandbox: Sandbox) -> None:
     enqueue()
     (job,) = claim_for_slots("default", 10).jobs
     twin = RenderJob.objects.get(pk=job.pk)
-    assert prepare_batch([job])
-    assert prepare_batch([twin]) == []
+    assert prepare_batch([job])[0]
+    assert prepare_batch([twin]) == ([], [])
     assert list(job.events.values_list("kind", flat=True)) == ["enqueued", "submitting"]
 
 
@@ -169,7 +169,7 @@ def test_worker_killed_after_accept_is_recovered_by_tag(sandbox: Sandbox, docume
     """A create call that was accepted but not recorded is found in the log by its tag."""
     job = enqueue(test=False)
     (claimed,) = claim_for_slots("default", 10).jobs
-    (item,) = prepare_batch([claimed])
+    ((item,), _copies) = prepare_batch([claimed])
     lifecycle_client(item.job).create_async_doc(item.request)  # the worker dies here
     skip_time(181)
     job = run_until_finished(job)
@@ -448,7 +448,7 @@ def test_create_response_after_lease_expiry_is_saved(sandbox: Sandbox, documents
     """A worker that stalls past its lease still records the response for its own attempt."""
     job = enqueue(test=False)
     (claimed,) = claim_for_slots("default", 10).jobs
-    (item,) = prepare_batch([claimed])
+    ((item,), _copies) = prepare_batch([claimed])
     skip_time(181)
     lifecycle.recover()
     assert current_state(job) == State.UNCONFIRMED
@@ -463,7 +463,7 @@ def test_response_for_an_old_attempt_is_only_logged(sandbox: Sandbox, documents_
     """A response for attempt 1 after attempt 2 was sent adds an event and changes nothing else."""
     job = enqueue(test=True)
     (claimed,) = claim_for_slots("default", 10).jobs
-    (item,) = prepare_batch([claimed])
+    ((item,), _copies) = prepare_batch([claimed])
     skip_time(181)
     run_until_finished(job, until=lambda job: job.attempt == 2 and job.state == State.QUEUED)
     mark_accepted(item.job, "late-status-id")
@@ -496,7 +496,7 @@ def test_worker_frozen_past_its_lease_does_not_send(sandbox: Sandbox) -> None:
     """A worker that was frozen between intent and call for too long does not call."""
     enqueue(test=False)
     (job,) = claim_for_slots("default", 10).jobs
-    (item,) = prepare_batch([job])
+    ((item,), _copies) = prepare_batch([job])
     item.committed_at -= 181
     with pytest.raises(NotSentError, match="was suspended"):
         item.send_create(open_client("default"))
@@ -541,7 +541,7 @@ def test_callback_before_the_create_response_makes_poll_due(sandbox: Sandbox) ->
     """If the callback arrives before the create response, the first poll is due at once."""
     enqueue()
     (job,) = claim_for_slots("default", 10).jobs
-    (item,) = prepare_batch([job])
+    ((item,), _copies) = prepare_batch([job])
     assert lifecycle.record_callback(job.pk, 1)
     mark_accepted(item.job, "id")
     assert RenderJob.objects.filter(pk=job.pk, due_at__lte=seconds_from_now(0)).exists()

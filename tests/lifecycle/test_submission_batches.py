@@ -46,7 +46,7 @@ def test_prepare_skips_a_cancelled_job(sandbox: Sandbox) -> None:
         enqueue()
     jobs = claim_for_slots("default", 10).jobs
     assert shortcuts.cancel(RenderJob.objects.get(pk=jobs[1].pk))
-    assert {item.job.pk for item in prepare_batch(jobs)} == {jobs[0].pk, jobs[2].pk}
+    assert {item.job.pk for item in prepare_batch(jobs)[0]} == {jobs[0].pk, jobs[2].pk}
     assert event_kinds(jobs[0]) == ["enqueued", "submitting"]
     assert event_kinds(jobs[1]) == ["enqueued", "cancelled"]
 
@@ -56,7 +56,7 @@ def test_prepare_returns_jobs_that_exceed_its_time_budget(sandbox: Sandbox, monk
     monkeypatch.setattr("django_docraptor.lifecycle.submission.RUN_SECONDS", -1.0)
     for _ in range(3):
         enqueue()
-    assert len(prepare_batch(claim_for_slots("default", 10).jobs)) == 1
+    assert len(prepare_batch(claim_for_slots("default", 10).jobs)[0]) == 1
     assert RenderJob.objects.not_started().due().count() == 2
 
 
@@ -80,10 +80,10 @@ def test_batch_is_bounded_by_bytes(sandbox: Sandbox, monkeypatch, content: str) 
     registry.register("tests.Report", Report())
     batches: list[list[int]] = []
 
-    def prepare(jobs: list[RenderJob], *args: Any) -> Any:
-        attempts = prepare_batch(jobs, *args)
+    def prepare(jobs: list[RenderJob]) -> Any:
+        attempts, copies = prepare_batch(jobs)
         batches.append([len(attempt.request.content.encode()) for attempt in attempts])
-        return attempts
+        return attempts, copies
 
     monkeypatch.setattr(submission, "prepare_batch", prepare)
     document = {} if content else {"document": "tests.Report"}

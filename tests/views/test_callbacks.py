@@ -252,7 +252,7 @@ def test_callback_before_the_create_response_is_not_lost(
     """A callback that arrives before the create response makes the first poll due."""
     job = enqueue()
     (claimed,) = claim_for_slots("default", 1).jobs
-    (item,) = prepare_batch([claimed])
+    ((item,), _copies) = prepare_batch([claimed])
     before = read_row(job)
     assert callback_client.post(callback_path(job)).status_code == 204
     assert (read_row(job)["state"], read_row(job)["due_at"]) == (State.SUBMITTING, before["due_at"])
@@ -267,7 +267,7 @@ def test_first_poll_waits_without_a_callback(sandbox: Sandbox) -> None:
     """Without a callback the first poll waits for its interval."""
     job = enqueue()
     (claimed,) = claim_for_slots("default", 1).jobs
-    (item,) = prepare_batch([claimed])
+    ((item,), _copies) = prepare_batch([claimed])
     mark_accepted(item.job, "status-id")
     assert not is_due(job)
 
