@@ -240,7 +240,7 @@ def _copy_file(copy: Copy) -> str:
             raise NoFileError(f"The file of job {twin.pk} has changed since it was stored.")
         file.seek(0)
         if copy.may_have_file:
-            storage.delete(job.reserved_name)
+            delete_stored(job, job.reserved_name)
         name: Any = storage.save(job.reserved_name, File(file, name=job.reserved_name))
     if problem := stored_name_problem(name):
         delete_stored(job, str(name or job.reserved_name))

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ from django_docraptor.lifecycle.accounts import begin_pause
 from django_docraptor.models import ANY_KEY, RenderJob
 from django_docraptor.sandbox import Fault, Sandbox
 from django_docraptor.states import MAX_LAPSED_CLAIMS, State
+from tests.apps.shop.models import Invoice
 from tests.support.jobs import (
     create_job,
     current_state,
@@ -429,6 +431,23 @@ def test_storage_that_cannot_delete_stores_after_a_failed_save(
         job = run_until_finished(job)
     assert_billed_once(sandbox, job)
     assert len(deleted) == 1
+    assert "could not delete the stored file" in caplog.text
+
+
+@pytest.mark.fault("F11")
+def test_storage_that_cannot_delete_copies_an_earlier_file(
+    sandbox: Sandbox, documents_dir, caplog
+) -> None:
+    """What a killed worker may have copied cannot be deleted: the file is copied all the same."""
+    invoice = Invoice.objects.create(number="17")
+    content = {"content": "<p>17</p>", "source": invoice}
+    run_until_finished(enqueue(**content))
+    job = enqueue(**content, reuse=timedelta(days=1))
+    RenderJob.objects.filter(pk=job.pk).update(reserved_name="docraptor/left-behind.pdf")
+    with failing("delete", PermissionError("AccessDenied: s3:DeleteObject")) as deleted:
+        job = run_until_finished(job)
+    assert (job.state, sandbox.ledger.create_calls) == (State.COMPLETED, 1)
+    assert deleted == ["docraptor/left-behind.pdf"]
     assert "could not delete the stored file" in caplog.text
 
 
