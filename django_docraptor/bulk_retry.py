@@ -17,7 +17,7 @@ from django_docraptor.lifecycle.transitions import retry_from_start
 from django_docraptor.models import RenderJob, RenderJobQuerySet
 from django_docraptor.models.clock import Now
 from django_docraptor.runners import Step
-from django_docraptor.shortcuts import AnyUser, retry
+from django_docraptor.shortcuts import AnyUser, describe_actor, retry
 from django_docraptor.states import State
 
 logger = logging.getLogger(__name__)
@@ -144,7 +144,7 @@ def _retry_batch(batch: list[RenderJob], *, from_start: bool, by: AnyUser | None
 def _retry_one(job: RenderJob, *, from_start: bool, by: AnyUser | None) -> bool:
     if not from_start:
         return retry(job, by=by)
-    moved = retry_from_start(job, f"by {by.get_username()}" if by else "")
+    moved = retry_from_start(job, describe_actor(by))
     if moved:
         wakeups.notify_on_commit(Step.SUBMIT)
     return moved

@@ -4,7 +4,7 @@ Every function validates its input before it stores anything, and notifies a wor
 commit. Projects import these functions from ``django_docraptor``.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, BinaryIO, Final, TypeAlias, Unpack
 
@@ -220,12 +220,8 @@ def store_or_update(
 def _insert_or_find(new_job: RenderJob, new_input: RenderInput) -> RenderJob:
     """Insert a job, or return the account's existing one with the same idempotency key."""
     job_key: object = _account_key(new_job) or 0
-    found = RenderJob.objects.none()
-    if new_job.idempotency_key is not None:
-        found = RenderJob.objects.filter(
-            account=new_job.account, idempotency_key=new_job.idempotency_key
-        )
-    return found.first() or _insert_jobs({job_key: (new_job, new_input)})[job_key]
+    jobs = _find_existing_jobs([new_job]) or _insert_jobs({job_key: (new_job, new_input)})
+    return jobs[job_key]
 
 
 def _lock_source(source: models.Model | None) -> None:
@@ -314,7 +310,7 @@ def retry(job: RenderJob, *, by: AnyUser | None = None) -> bool:
     if job.state != State.FAILED:  # an attempt in progress must not be sent twice
         return False
     resume_state = job.resume_state
-    moved = RETRY_TRANSITIONS[resume_state](job, _describe_actor(by))
+    moved = RETRY_TRANSITIONS[resume_state](job, describe_actor(by))
     if moved:
         wakeups.notify_on_commit(Step.DISPATCH if resume_state else Step.SUBMIT)
     return moved
@@ -332,7 +328,7 @@ def cancel(job: RenderJob, *, by: AnyUser | None = None) -> bool:
     for _ in State:  # each iteration means that the job has moved to another state meanwhile
         if job.is_final:
             break
-        if mark_cancelled(job, _describe_actor(by)):
+        if mark_cancelled(job, describe_actor(by)):
             return True
         job.refresh_from_db()
     return False
@@ -360,7 +356,7 @@ def release(job: RenderJob, *, by: AnyUser | None = None) -> bool:
     Returns:
         Whether the job was held.
     """
-    is_released = brake.release(job, _describe_actor(by))
+    is_released = brake.release(job, describe_actor(by))
     if is_released:
         wakeups.notify_on_commit(Step.SUBMIT)
     return is_released
@@ -379,7 +375,7 @@ def expire(job: RenderJob, *, by: AnyUser | None = None) -> bool:
         CallError: the document may still be public; try again if the error is retryable.
         ConfigurationError: there is no API key.
     """
-    return lifecycle.expire(job, note=_describe_actor(by))
+    return lifecycle.expire(job, note=describe_actor(by))
 
 
 def render_now(target: BinaryIO, **kwargs: Unpack[EnqueueOptions]) -> SavedDocument:
@@ -412,7 +408,8 @@ def render_spec(target: BinaryIO, spec: JobSpec) -> SavedDocument:
     return client_for(spec.account).create_doc(request, target)
 
 
-def _describe_actor(user: AnyUser | None) -> str:
+def describe_actor(user: AnyUser | None) -> str:
+    """Return the note of an event that a user has caused; "" without a user."""
     name = user.get_username() if user else ""  # "" for an anonymous user
     return f"by {name}" if name else ""
 
@@ -423,8 +420,8 @@ def _account_key(item: JobSpec | RenderJob) -> tuple[str, str] | None:
     return None if key is None else (item.account, key)
 
 
-def _find_existing_jobs(specs: list[JobSpec]) -> dict[object, RenderJob]:
-    pairs = [pair for pair in map(_account_key, specs) if pair]
+def _find_existing_jobs(items: Sequence[JobSpec | RenderJob]) -> dict[object, RenderJob]:
+    pairs = [pair for pair in map(_account_key, items) if pair]
     existing_jobs: dict[object, RenderJob] = {}
     for start in range(0, len(pairs), KEY_BATCH_SIZE):
         accounts, keys = map(set, zip(*pairs[start : start + KEY_BATCH_SIZE], strict=True))
