@@ -16,7 +16,7 @@ from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
-from django_docraptor.bulk_retry import count_retries, retry_in_batches
+from django_docraptor.bulk_retry import retry_in_batches
 from django_docraptor.models import RenderJobQuerySet
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ def retry_all_view(model_admin: "RenderJobAdmin", request: HttpRequest) -> HttpR
         jobs = _resumable_jobs(model_admin, request)
     except IncorrectLookupParameters:
         return HttpResponseRedirect(url)
-    count = count_retries(jobs, limit=MAX_RETRIED).resumed
+    count = jobs.order_by()[:MAX_RETRIED].count()
     if not count:
         message = _("Nothing to retry: no job of this list can resume.")
         model_admin.message_user(request, message, messages.WARNING)

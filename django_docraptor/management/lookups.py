@@ -32,12 +32,7 @@ def find_document(label: str) -> DocumentClass:
     if isinstance(registered, DocumentAdapter):
         return registered.document
     labels = sorted(registry.all_documents())
-    matches = difflib.get_close_matches(label, labels, n=3, cutoff=0.5)
-    hint = (
-        f"Did you mean {' or '.join(matches)}?"
-        if matches
-        else f"Registered documents: {', '.join(labels)}."
-    )
+    hint = _hint(label, labels, "Registered documents")
     raise CommandError(f"No document is registered as {label!r}. {hint}")
 
 
@@ -52,12 +47,7 @@ def find_label(text: str) -> str:
     documents = registry.all_documents()
     if text in documents or (text and RenderJob.objects.filter(document=text).exists()):
         return text
-    matches = difflib.get_close_matches(text, documents, n=1)
-    hint = (
-        f"Did you mean {matches[0]}?"
-        if matches
-        else f"Registered documents: {', '.join(sorted(documents))}."
-    )
+    hint = _hint(text, sorted(documents), "Registered documents")
     raise CommandError(f"--document: there is no document {text!r}. {hint}")
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
-from django_docraptor.bulk_retry import BatchResult, RetryCounts, count_retries, retry_in_batches
+from django_docraptor.bulk_retry import RetryCounts, count_retries, retry_in_batches
 from django_docraptor.management.arguments import moment, positive_integer
 from django_docraptor.management.lookups import find_account, find_error_code, find_label
 from django_docraptor.management.progress import print_progress
@@ -85,7 +85,8 @@ class Command(BaseCommand):
         began, retried, failed, is_interrupted = time.monotonic(), 0, 0, False
         try:
             for batch in retry_in_batches(jobs, from_start=from_start, limit=limit):
-                retried, failed = _add(batch, retried, failed)
+                retried += batch.retried
+                failed += batch.failed
                 print_progress(self.stderr, f"\r{retried + failed:,} of {total:,} jobs")
         except KeyboardInterrupt:
             is_interrupted = True
@@ -132,10 +133,6 @@ def format_counts(counts: RetryCounts) -> str:
         parts.append(f"{counts.billed:,} from the start, billed{again}")
     documents = "1 document" if counts.billed == 1 else f"{counts.billed:,} documents"
     return f"{_jobs(counts.total)}: {'; '.join(parts)}. {documents} will be billed."
-
-
-def _add(batch: BatchResult, retried: int, failed: int) -> tuple[int, int]:
-    return retried + batch.retried, failed + batch.failed
 
 
 def _jobs(count: int) -> str:
