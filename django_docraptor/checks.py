@@ -197,7 +197,7 @@ def _assets_base_url() -> Iterator[CheckMessage]:
 
 
 def _create_timeout() -> Iterator[CheckMessage]:
-    """A create call must have ended long before the log decides whether it was accepted."""
+    """A killed worker's job waits for as long as a create call may take."""
     if not {"connect", "total"} & conf.timeout.keys():  # avoid the import at startup
         return
     from django_docraptor.client import Timeouts
@@ -208,7 +208,7 @@ def _create_timeout() -> Iterator[CheckMessage]:
         yield _error(
             25,
             f"DOCRAPTOR['TIMEOUT'] lets a create call take {seconds:g} seconds (connect + total), "
-            f"but DocRaptor's log decides on it soon after {limit:g}.",
+            f"and a killed worker's job wait for as long: more than the {limit:g} of a render.",
             f"Set 'total' to at most {limit - timeouts.connect:g}, or raise DOCRAPTOR['DEADLINE'].",
         )
 

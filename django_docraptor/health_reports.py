@@ -256,11 +256,10 @@ class HealthReport:
             yield text % {"count": count}
         if self.abandoned_follow_up:
             text = _(
-                "Given up after %(duration)s: %(what)s. Mend the cause, and call deliver(job) or "
-                "complete(job) of the document's class."
+                "Given up: %(what)s. Mend the cause, and call deliver(job) or complete(job) of the "
+                "document's class."
             )
-            duration = format_duration(conf.retry_for)
-            yield text % {"duration": duration, "what": self.abandoned_follow_up}
+            yield text % {"what": self.abandoned_follow_up}
 
     def _file_problems(self) -> Iterator[str]:
         if count := self.undeleted_files:

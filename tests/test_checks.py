@@ -259,10 +259,10 @@ def test_unknown_defaults_are_a_warning(defaults: dict[str, object], name: str, 
         ({"TIMEOUT": {"total": 656}, "DEADLINE": 1000}, []),
     ],
 )
-def test_create_call_must_end_before_the_log_decides(
+def test_create_call_must_not_outlast_a_render(
     options: dict[str, object], expected: list[str]
 ) -> None:
-    """An attempt whose call still runs must not count as never accepted."""
+    """A killed worker's job must not wait for longer than a render takes."""
     assert settings_ids(RIGHT | options) == expected
 
 

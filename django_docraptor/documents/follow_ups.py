@@ -71,7 +71,8 @@ class FollowUp:
             due = None if is_over else seconds_from_now(delay)
             RenderEvent.objects.filter(pk=event.pk).update(signal_due_at=due)
             if is_over:
-                Heartbeat.record_giving_up(f"{self.name} of job {job.pk} ({type(error).__name__})")
+                last = f"({type(error).__name__}), after {tries} tries"
+                Heartbeat.record_giving_up(f"{self.name} of job {job.pk} {last}")
         if is_over:
             logger.error("Job %s: gave up %s after %s tries", job.pk, self.name, tries)
 

@@ -59,6 +59,7 @@ def _give_up_signal(event: RenderEvent, lapses: int) -> bool:
         if not unsent.update(signal_due_at=None):
             return False
         event.job.record_event(EventKind.STEP_FAILED, note=message)
-    Heartbeat.record_giving_up(f"{event.kind} of job {event.job_id} (its workers died)")
+    what = f"receivers of {event.kind} of job {event.job_id}, after {lapses} workers died or hung"
+    Heartbeat.record_giving_up(what)
     logger.error("Job %s: %s", event.job_id, message)
     return True
