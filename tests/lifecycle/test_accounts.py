@@ -10,7 +10,12 @@ from django.contrib.auth.models import User
 from django.db import OperationalError, connection
 
 from django_docraptor import health, lifecycle
-from django_docraptor.exceptions import ForbiddenError, RejectedError, UnauthorizedError
+from django_docraptor.exceptions import (
+    ForbiddenError,
+    RejectedError,
+    ServerError,
+    UnauthorizedError,
+)
 from django_docraptor.lifecycle.account_refusals import concerns_account, is_account_refusal
 from django_docraptor.models import NO_KEY, Account, Pause, RenderJob, hash_key, seconds_from_now
 from django_docraptor.sandbox import Fault, Sandbox
@@ -331,6 +336,19 @@ def test_account_refused_at_the_create_call_waits(sandbox: Sandbox, keys: Keys, 
 
 
 @pytest.mark.fault("S27")
+def test_callback_of_a_refused_attempt_does_not_stop_the_next(sandbox: Sandbox, keys: Keys) -> None:
+    """A callback for an attempt that failed because of the account is forgotten with it."""
+    sandbox.add_fault(Fault(on="render", action="fail", reason=OVER_LIMIT))
+    job = enqueue()
+    lifecycle.submit()
+    assert lifecycle.record_callback(job.pk, 1)
+    job = run_until_finished(job, until=lambda job: job.state == State.PENDING)
+    sandbox.clear_faults()
+    lifecycle.resume("default")
+    assert run_until_finished(job).state == State.COMPLETED
+
+
+@pytest.mark.fault("S27")
 def test_refused_account_still_gets_its_finished_documents(sandbox: Sandbox, keys: Keys) -> None:
     """While new documents are refused, those that DocRaptor has made are stored."""
     ready = downloadable_job()
@@ -389,6 +407,7 @@ def test_only_reasons_of_the_account_pause_it(text: str, expected: bool) -> None
     assert concerns_account(ForbiddenError(text)) == expected
     assert concerns_account(UnauthorizedError(text))
     assert not concerns_account(ValueError(text))
+    assert not concerns_account(ServerError(text))  # perhaps a proxy's page; it may be accepted
 
 
 # --- resuming --------------------------------------------------------------------------------

@@ -13,6 +13,7 @@ from django.utils import timezone
 from django_docraptor import lifecycle, shortcuts
 from django_docraptor.client import Client, Timeouts
 from django_docraptor.client.parsing import RemoteStatus
+from django_docraptor.health import health_problems
 from django_docraptor.lifecycle import clients
 from django_docraptor.lifecycle.leases import lease_for
 from django_docraptor.models import RenderJob
@@ -222,6 +223,8 @@ def test_receiver_that_kills_its_workers_is_given_up(sandbox: Sandbox, documents
     [event] = job.events.filter(kind=EventKind.STEP_FAILED)
     assert "5 workers in a row died or hung while the receivers" in event.message
     assert not job.events.exclude(signal_due_at=None).exists()
+    told = f"receivers of completed of job {job.pk}, after 5 workers died or hung"
+    assert any(told in problem for problem in health_problems())
 
 
 # Leases.

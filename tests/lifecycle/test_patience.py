@@ -85,6 +85,7 @@ RULES = [
     (Stage.DOWNLOAD, NotADocumentError("empty"), Kind.UNREADABLE, ErrorCode.NOT_A_DOCUMENT),
     (Stage.DOWNLOAD, LookupError("client's"), Kind.UNREADABLE, ErrorCode.DOWNLOAD_FAILED),
     (Stage.DOWNLOAD, SpoolError("full"), Kind.OURS, ErrorCode.DOWNLOAD_FAILED),
+    (Stage.DOWNLOAD, OSError(28, "full"), Kind.OURS, ErrorCode.DOWNLOAD_FAILED),
     (
         Stage.DOWNLOAD,
         DocumentTooLargeError("big"),
@@ -214,7 +215,9 @@ def downloads_in(error: Exception) -> int:
     return count
 
 
-@pytest.mark.parametrize("error", [CUT, NotADocumentError("empty")], ids=rule_id)
+@pytest.mark.parametrize(
+    "error", [CUT, NotADocumentError("empty"), OSError(28, "full")], ids=rule_id
+)
 def test_served_downloads_stay_below_docraptors_limit(error: Exception) -> None:
     """A body that was served may use up one of the 100 downloads: three days take fewer."""
     assert max(downloads_in(error) for _ in range(20)) < 100
