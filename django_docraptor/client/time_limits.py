@@ -127,6 +127,7 @@ class _LimitedConnection(HTTPConnection):
         return sock
 
     def _tunnel(self) -> None:
+        # Untyped in some releases of urllib3 only.
         super()._tunnel()  # type: ignore[no-untyped-call, unused-ignore]
         if (limit := _current()) and limit.has_passed:
             # Headers that were cut look like whole ones, and TLS would begin on a dead connection.

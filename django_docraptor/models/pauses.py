@@ -52,6 +52,7 @@ class Pause(models.Model):
     paused_until = models.DateTimeField(_("paused until"), db_index=True)
     reason = models.TextField(_("reason"), blank=True)
 
+    # A manager; its type is that of the queryset, whose methods it has.
     objects: ClassVar[PauseQuerySet] = PrimaryDatabaseManager.from_queryset(  # type: ignore[assignment]
         PauseQuerySet
     )()

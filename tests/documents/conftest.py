@@ -7,13 +7,13 @@ from typing import Any, ClassVar
 import pytest
 
 from django_docraptor import registry
-from django_docraptor.documents import Document, Trigger
+from django_docraptor.documents import Document
 from django_docraptor.models import RenderJob, seconds_from_now
 from django_docraptor.signals import delivery_due, document_completed
 from django_docraptor.states import State
 from tests.apps.shop.models import Invoice
 from tests.support.jobs import MakeJob
-from tests.support.lines import Connect
+from tests.support.triggers import Connect, connections_of
 
 
 @pytest.fixture
@@ -104,12 +104,5 @@ def lines_document() -> Iterator[type[Document[Invoice]]]:
 @pytest.fixture
 def on_save(lines_document: type[Document[Invoice]]) -> Iterator[Connect]:
     """Connect ``LinesPDF.on_save`` for the duration of the test."""
-    triggers: list[Trigger] = []
-
-    def connect(**options: Any) -> Trigger:
-        triggers.append(lines_document.on_save(**options))
-        return triggers[-1]
-
-    yield connect
-    for trigger in triggers:
-        trigger.disconnect()
+    with connections_of(lines_document) as connect:
+        yield connect

@@ -13,7 +13,8 @@ from django_docraptor.sandbox import Sandbox
 from django_docraptor.states import State
 from tests.apps.shop.models import Invoice, Line
 from tests.support.jobs import run_until_finished, skip_time
-from tests.support.lines import Connect, has_lines, only_job, save_with_lines
+from tests.support.lines import has_lines, only_job, save_with_lines
+from tests.support.triggers import Connect
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

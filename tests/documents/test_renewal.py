@@ -19,8 +19,9 @@ from django_docraptor.sandbox import Sandbox
 from django_docraptor.states import State
 from tests.apps.shop.models import Invoice, Label, Line, OverdueInvoice
 from tests.support.jobs import event_kinds, run_until_finished
-from tests.support.lines import Connect, has_lines, has_no_lines, only_job, save_with_lines
+from tests.support.lines import has_lines, has_no_lines, only_job, save_with_lines
 from tests.support.threads import run_in_threads
+from tests.support.triggers import Connect
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

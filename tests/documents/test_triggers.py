@@ -4,7 +4,7 @@ import functools
 import operator
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from io import StringIO
 from typing import Any
 
@@ -18,7 +18,7 @@ from django.db.models.signals import post_delete, post_save
 from django.dispatch import Signal
 
 from django_docraptor import lifecycle, registry
-from django_docraptor.documents import Document, Trigger
+from django_docraptor.documents import Document
 from django_docraptor.lifecycle.composition import compose_request
 from django_docraptor.models import RenderInput, RenderJob, seconds_from_now
 from django_docraptor.sandbox import Sandbox
@@ -28,24 +28,16 @@ from tests.apps.shop.documents import InvoicePDF
 from tests.apps.shop.models import Invoice
 from tests.support.jobs import event_kinds
 from tests.support.threads import background_worker, run_in_threads
+from tests.support.triggers import Connect, connections_of
 
 pytestmark = pytest.mark.django_db
-
-Connect = Callable[..., Trigger]
 
 
 @pytest.fixture
 def on_save() -> Iterator[Connect]:
     """Connect ``InvoicePDF.on_save`` for the duration of the test."""
-    triggers: list[Trigger] = []
-
-    def connect(**options: Any) -> Trigger:
-        triggers.append(InvoicePDF.on_save(**options))
-        return triggers[-1]
-
-    yield connect
-    for trigger in triggers:
-        trigger.disconnect()
+    with connections_of(InvoicePDF) as connect:
+        yield connect
 
 
 @pytest.fixture

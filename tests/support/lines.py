@@ -1,15 +1,9 @@
 """Invoices whose lines are saved after them."""
 
-from collections.abc import Callable
-
 from django.db import transaction
 
-from django_docraptor.documents import Trigger
 from django_docraptor.models import RenderJob
 from tests.apps.shop.models import Invoice, Line
-
-# A fixture that connects a trigger.
-Connect = Callable[..., Trigger]
 
 
 def save_with_lines(lines: int, *, number: str = "17") -> Invoice:
