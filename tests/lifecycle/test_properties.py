@@ -6,7 +6,8 @@ them (a stall), or dropped (a crash). The sandbox's ledger and the stored bytes 
 
 import hashlib
 import os
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -272,6 +273,30 @@ def test_invariants_hold_in_any_interleaving(sandbox: Sandbox, documents_dir: Pa
             suppress_health_check=list(HealthCheck),
         ),
     )
+
+
+def run_worker(program: Callable[[], Iterator[None]], job: RenderJob) -> State:
+    """Run one worker to its end, a little later, and return the job's state."""
+    time.sleep(0.1)  # the sandbox needs some real time to render
+    skip_time(20)
+    for _ in program():
+        pass
+    job.refresh_from_db()
+    return State(job.state)
+
+
+def test_every_worker_does_its_step(sandbox: Sandbox, documents_dir: Path) -> None:
+    """The random orders prove nothing about a worker that fails at its first call."""
+    first, second = enqueue(test=True), enqueue(test=True)
+    sandbox.add_fault(Fault(on="create", action="reset", accept=True, times=2))
+    assert run_worker(submitting, first) == State.UNCONFIRMED
+    assert run_worker(reconciling, first) == State.QUEUED
+    second.refresh_from_db()
+    assert second.state == State.QUEUED
+    RenderJob.objects.filter(pk=second.pk).update(priority=-1)
+    assert run_worker(polling_and_collecting, first) == State.COMPLETED
+    assert run_worker(polling, second) == State.DOWNLOADING
+    assert run_worker(collecting, second) == State.COMPLETED
 
 
 @pytest.mark.parametrize("state", sorted(ACTIVE_STATES))
