@@ -7,10 +7,16 @@ from typing import Any
 
 import pytest
 from celery.signals import before_task_publish
+from django.db.models import signals as model_signals
+from django.dispatch import Signal
 
+from django_docraptor import signals
 from django_docraptor.sandbox import Sandbox
 from tests.support.jobs import sandbox_offsets
 from tests.support.services import service_problem
+
+# Its assertions explain themselves, as those of a test do.
+pytest.register_assert_rewrite("tests.e2e.site")
 
 # A test that replaces TASKS leaves no backend behind. Before Django 6.0, its equal in django-tasks
 # forgets the backends only if it is an installed app.
@@ -26,6 +32,28 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
                 if os.environ.get("DOCRAPTOR_REQUIRE_SERVICES") == "1":
                     pytest.fail(problem, pytrace=False)
                 pytest.skip(problem)
+
+
+# Signals to which a document class that a test declares may connect its receivers.
+SIGNALS = (
+    *(signal for signal in vars(signals).values() if isinstance(signal, Signal)),
+    model_signals.pre_save,
+    model_signals.post_save,
+    model_signals.pre_delete,
+    model_signals.post_delete,
+    model_signals.m2m_changed,
+)
+
+
+@pytest.fixture(autouse=True)
+def _receivers_end_with_the_test() -> Iterator[None]:
+    """Disconnect what a test connected: a class that it declared lives until it is collected."""
+    before = [(signal, list(signal.receivers)) for signal in SIGNALS]
+    yield
+    for signal, receivers in before:
+        with signal.lock:
+            signal.receivers = receivers
+            signal.sender_receivers_cache.clear()
 
 
 @pytest.fixture(scope="session")

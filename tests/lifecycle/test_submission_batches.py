@@ -128,8 +128,8 @@ def test_send_skips_a_cancelled_job(sandbox: Sandbox) -> None:
 
 def test_rejected_job_does_not_affect_its_batch(sandbox: Sandbox) -> None:
     """If one document of a batch is rejected, the others are accepted."""
-    sandbox.add_fault(Fault(on="create", action="status", status_code=422, match="bad"))
-    good, bad = enqueue(name="good"), enqueue(name="bad")
+    sandbox.add_fault(Fault(on="create", action="status", status_code=422, match="rejected"))
+    good, bad = enqueue(name="good"), enqueue(name="rejected")
     lifecycle.submit()
     assert (current_state(good), current_state(bad)) == (State.QUEUED, State.FAILED)
 
