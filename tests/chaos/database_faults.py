@@ -29,8 +29,13 @@ def install() -> None:
 
 
 def _break_connection(connection: BaseDatabaseWrapper, **_: Any) -> None:
+    """Break a connection once, however often it is opened again.
+
+    A wrapper that is added at the end while a block has added its own would be removed in its
+    place when the block ends.
+    """
     if _break_write not in connection.execute_wrappers:
-        connection.execute_wrappers.append(_break_write)
+        connection.execute_wrappers.insert(0, _break_write)
         _break_commits(connection)
 
 
@@ -43,16 +48,20 @@ def _break_write(
     if _is_due("database.refused"):
         raise OperationalError("database.refused: injected")
     if _is_due("database.cut"):
-        connection.close_if_unusable_or_obsolete()
-        connection.connection.close()
+        _cut(connection)
         # The driver reports it, in its own words.
         return execute(sql, params, many, context)
     result = execute(sql, params, many, context)
     if _is_due("database.cut_after_write"):
         # In a transaction, the write is lost; outside of one, it has happened.
-        connection.connection.close()
+        _cut(connection)
         raise OperationalError("database.cut_after_write: injected")
     return result
+
+
+def _cut(connection: BaseDatabaseWrapper) -> None:
+    if connection.connection is not None:
+        connection.connection.close()
 
 
 def _break_commits(connection: BaseDatabaseWrapper) -> None:
