@@ -75,6 +75,14 @@ def test_states_and_error_codes_are_documented() -> None:
     assert headings("states.md", level=3) == expected
 
 
+def test_every_error_code_has_its_remedy() -> None:
+    """The page about failed jobs has a row for every error code, and for no other."""
+    page = (ROOT / "docs" / "how-to" / "failed-jobs.md").read_text()
+    cells = [row.split("|")[1] for row in page.splitlines() if row.startswith("| `")]
+    codes = [code for cell in cells for code in re.findall(r"`(\w+)`", cell)]
+    assert sorted(codes) == sorted(code.value for code in states.ErrorCode)
+
+
 def test_signals_are_documented() -> None:
     """Every signal has a heading."""
     expected = [name for name, value in vars(signals).items() if isinstance(value, Signal)]
