@@ -599,6 +599,20 @@ MUTATIONS = [
         "tests/client/test_transport.py",
     ),
     Mutation(
+        "trust an authority that was removed from the CA bundle",
+        "client/tls.py",
+        "_load(path, (found.st_mtime_ns, found.st_size, found.st_ino))",
+        "_load(path, ())",
+        "tests/client/test_tls.py",
+    ),
+    Mutation(
+        "keep connections of an authority that was removed from the CA bundle",
+        "client/transport.py",
+        "if entry is None or entry[0] != key:",
+        "if entry is None or entry[0][0] != key[0]:",
+        "tests/client/test_tls.py",
+    ),
+    Mutation(
         "accept callback tokens of any signer",
         "callback_urls.py",
         'job_id, _, attempt = _signer().unsign(token, max_age=TOKEN_MAX_AGE).partition("-")',

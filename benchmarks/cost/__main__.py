@@ -29,6 +29,7 @@ SIZES = {
     "history": (1_000_000, "finished jobs in the larger history"),
     "paced-documents": (150, "documents enqueued one by one at a steady rate"),
     "starts": (11, "starts of manage.py check"),
+    "tls-creates": (100, "creates over https"),
 }
 
 

@@ -38,6 +38,7 @@ BENCHMARKS = (
     Benchmark("benchmarks.cost.scale", ("scale_ratio",)),
     Benchmark("benchmarks.cost.startup", ("startup_ms",)),
     Benchmark("benchmarks.cost.connections", ("connections",)),
+    Benchmark("benchmarks.cost.tls", ("tls_create_cpu_ms",)),
 )
 KEYS = tuple(key for benchmark in BENCHMARKS for key in benchmark.keys)
 

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-# Share of the upper bound from which a missed target is excused.
+# Share of the upper bound from which a missed target is excused; a value above a floor likewise.
 NEAR_BOUND = 0.8
 
 
@@ -20,6 +20,7 @@ class Result:
         baseline: the value of the baseline in words, for the table.
         higher_is_better: whether the value must be at least the target, instead of at most.
         upper_bound: upper bound measured in the same run, if known.
+        floor: the least that the value can be, measured in the same run, if known.
     """
 
     value: float
@@ -29,6 +30,12 @@ class Result:
     baseline: str = ""
     higher_is_better: bool = False
     upper_bound: float | None = None
+    floor: float | None = None
+
+    @property
+    def bound(self) -> float | None:
+        """The upper bound or the floor."""
+        return self.upper_bound if self.higher_is_better else self.floor
 
     @property
     def meets_target(self) -> bool:
@@ -39,12 +46,12 @@ class Result:
 
     @property
     def is_near_bound(self) -> bool:
-        """Whether the target was missed but the value is close to the upper bound."""
-        return (
-            not self.meets_target
-            and self.upper_bound is not None
-            and self.value >= NEAR_BOUND * self.upper_bound
-        )
+        """Whether the target was missed but the value is close to its bound."""
+        if self.meets_target or self.bound is None:
+            return False
+        if self.higher_is_better:
+            return self.value >= NEAR_BOUND * self.bound
+        return self.bound >= NEAR_BOUND * self.value
 
     @property
     def target_text(self) -> str:

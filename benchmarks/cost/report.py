@@ -42,5 +42,6 @@ def outcome(result: Result) -> str:
     if result.target is None:
         return ""
     if result.is_near_bound:
-        return f"bounded by {result.upper_bound:.4g}"
-    return "met" if result.meets_target else "MISSED"
+        return f"bounded by {result.bound:.4g}"
+    met = "met" if result.meets_target else "MISSED"
+    return f"{met}; {result.value / result.floor:.1f} x the floor" if result.floor else met

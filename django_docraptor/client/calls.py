@@ -51,7 +51,7 @@ class Client:
         timeouts: in seconds.
         max_document_bytes: the largest document that is accepted.
         proxies: as for requests, such as ``{"https": "http://proxy:3128"}``.
-        ca_bundle: path of a file with CA certificates; ``None`` means certifi's.
+        ca_bundle: path of CA certificates, read again when it changes; ``None`` means certifi's.
 
     The environment (proxy variables, netrc, CA bundles) is ignored. Every method makes one call and
     raises `CallError` on failure; ``sent`` tells whether a create may be repeated. After an error,
@@ -79,7 +79,7 @@ class Client:
             auth=HTTPBasicAuth(api_key.encode(), b""),
             timeouts=timeouts,
             proxies=dict(proxies or {}),
-            verify=str(ca_bundle) if ca_bundle else True,
+            ca_bundle=str(ca_bundle or ""),
         )
         redact_urllib3_logs()
 

@@ -7,6 +7,7 @@ timer's thread, which ends whatever the call waits for: a TLS handshake, sending
 
 import os
 import socket
+import ssl
 import threading
 import time
 from contextlib import suppress
@@ -154,16 +155,31 @@ class _LimitedConnection(HTTPConnection):
 
 
 class LimitedAdapter(requests.adapters.HTTPAdapter):
-    """Sends through connections that keep to a time limit, also those through a proxy."""
+    """Sends through connections that keep to a time limit, also those through a proxy.
+
+    Args:
+        context: for TLS with the server and with a proxy; ``None`` if there is none.
+    """
+
+    def __init__(self, context: ssl.SSLContext | None = None) -> None:
+        """Create an adapter without connections."""
+        self._context = context
+        super().__init__()
 
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
         """Create the pool manager of direct connections."""
-        super().init_poolmanager(*args, **kwargs)
+        super().init_poolmanager(*args, ssl_context=self._context, **kwargs)
         _limit_pools(self.poolmanager)
 
-    def proxy_manager_for(self, *args: Any, **kwargs: Any) -> Any:
+    def proxy_manager_for(self, proxy: str, **kwargs: Any) -> Any:
         """Return the pool manager of a proxy."""
-        return _limit_pools(super().proxy_manager_for(*args, **kwargs))
+        kwargs["ssl_context"] = self._context
+        if proxy.lower().startswith("https:"):
+            kwargs["proxy_ssl_context"] = self._context
+        return _limit_pools(super().proxy_manager_for(proxy, **kwargs))
+
+    def cert_verify(self, conn: Any, url: str, verify: Any, cert: Any) -> None:
+        """Add nothing to the context, which has the CA bundle and requires a certificate."""
 
 
 def _limit_pools(manager: PoolManager) -> PoolManager:

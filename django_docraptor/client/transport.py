@@ -8,6 +8,7 @@ thread. A forked process gets its own: a socket shared with the parent would mix
 
 import logging
 import os
+import ssl
 import threading
 import time
 from collections.abc import Iterator, Mapping
@@ -23,6 +24,7 @@ from requests.auth import AuthBase
 from django_docraptor import __version__
 from django_docraptor.client import failures
 from django_docraptor.client.time_limits import LimitedAdapter, Phase, TimeLimit
+from django_docraptor.client.tls import shared_context
 from django_docraptor.exceptions import CallError
 
 logger = logging.getLogger(__name__)
@@ -42,6 +44,9 @@ NETWORK_ERRORS: Final = (
 )
 
 _local: Final = threading.local()
+
+# A process and a TLS context, and their session.
+_Entry = tuple[tuple[int, ssl.SSLContext | None], requests.Session]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -162,14 +167,14 @@ class Transport:
     Args:
         base_url: scheme, host and perhaps a path, without a trailing slash.
         auth: overrides any other Authorization header.
-        verify: path of a CA bundle, or True for certifi's.
+        ca_bundle: path of CA certificates; blank for certifi's.
     """
 
     base_url: str
     auth: AuthBase = field(repr=False)
     timeouts: Timeouts
     proxies: dict[str, str] = field(repr=False)
-    verify: bool | str
+    ca_bundle: str
 
     @contextmanager
     def call(self, call: Call) -> Iterator[ApiResponse]:
@@ -181,9 +186,9 @@ class Transport:
         """
         started = time.monotonic()
         outcome = "-"
-        session = thread_session("new" if call.new_connection else "pooled")
+        purpose = "new" if call.new_connection else "pooled"
         try:
-            with TimeLimit(call.total) as limit, self._send(session, call, limit) as response:
+            with TimeLimit(call.total) as limit, self._send(purpose, call, limit) as response:
                 outcome = str(response.status_code)
                 self._check(response, call)
                 yield ApiResponse(raw_response=response, limit=limit, call=call)
@@ -192,14 +197,14 @@ class Transport:
             raise
         finally:
             if call.new_connection:
-                session.close()  # closes the connections; the session remains usable
+                close_connections(purpose)
             seconds = time.monotonic() - started
             logger.debug("%s %s: %s in %.3f s", call.method, call.log_path, outcome, seconds)
 
-    def _send(self, session: requests.Session, call: Call, limit: TimeLimit) -> requests.Response:
+    def _send(self, purpose: str, call: Call, limit: TimeLimit) -> requests.Response:
         failure: BaseException | None = None
         try:
-            response = self._request(session, call)
+            response = self._request(thread_session(purpose, self._tls_context()), call)
         except NETWORK_ERRORS as caught:
             failure = caught
         if limit.has_passed:
@@ -233,9 +238,19 @@ class Transport:
             allow_redirects=False,
             stream=True,
             # Per request: requests lets the environment override the session's settings.
-            verify=self.verify,
+            verify=True,
             proxies=self.proxies,
         )
+
+    def _tls_context(self) -> ssl.SSLContext | None:
+        """Return the context for the server or a proxy, if one of them speaks TLS.
+
+        Raises:
+            OSError: the CA bundle cannot be read.
+        """
+        urls = (self.base_url, *self.proxies.values())
+        needs_tls = any(url.lower().startswith("https:") for url in urls)
+        return shared_context(self.ca_bundle) if needs_tls else None
 
     def _check(self, response: requests.Response, call: Call) -> None:
         if 200 <= response.status_code < 300:
@@ -257,24 +272,41 @@ class _Session(requests.Session):
         """
 
 
-def new_session() -> requests.Session:
+def new_session(context: ssl.SSLContext | None) -> requests.Session:
     """Create a session that ignores the environment, stores no cookies and never retries."""
     session = _Session()
     session.trust_env = False  # netrc would replace our credentials
     for scheme in ("https://", "http://"):
-        session.mount(scheme, LimitedAdapter())
+        session.mount(scheme, LimitedAdapter(context))
     session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
     session.headers.update({"User-Agent": USER_AGENT, "Accept-Encoding": "identity"})
     return session
 
 
-def thread_session(purpose: str) -> requests.Session:
-    """Return this thread's session in this process for a purpose: "pooled" or "new" connections."""
-    entry: tuple[int, requests.Session] | None = getattr(_local, purpose, None)
-    if entry is None or entry[0] != os.getpid():
-        entry = (os.getpid(), new_session())
+def thread_session(purpose: str, context: ssl.SSLContext | None = None) -> requests.Session:
+    """Return this thread's session in this process for a purpose: "pooled" or "new" connections.
+
+    Another context, such as that of a CA bundle that was replaced, has a new session.
+    """
+    key = (os.getpid(), context)
+    entry = _entry(purpose)
+    if entry is None or entry[0] != key:
+        close_connections(purpose)
+        entry = (key, new_session(context))
         setattr(_local, purpose, entry)
     return entry[1]
+
+
+def close_connections(purpose: str) -> None:
+    """Close the connections of this thread's session; the session remains usable."""
+    entry = _entry(purpose)
+    if entry is not None and entry[0][0] == os.getpid():  # not those of the parent process
+        entry[1].close()
+
+
+def _entry(purpose: str) -> _Entry | None:
+    entry: _Entry | None = getattr(_local, purpose, None)
+    return entry
 
 
 def _headers(call: Call) -> dict[str, str]:

@@ -103,6 +103,20 @@ def test_result_near_its_upper_bound_passes():
     assert [outcome(result) for result in (near, far)] == ["bounded by 10", "MISSED"]
 
 
+def test_result_near_its_floor_passes():
+    """A missed target is excused only within a fifth of the least that was possible."""
+    near = Result(value=12.0, target=5.0, floor=10.0)
+    far = Result(value=13.0, target=5.0, floor=10.0)
+    good = Result(value=5.0, target=5.0, floor=2.5)
+    assert [outcome(result) for result in (near, far, good)] == [
+        "bounded by 10",
+        "MISSED; 1.3 x the floor",
+        "met; 2.0 x the floor",
+    ]
+    assert Metric(key="near", description="", results=(near, good)).meets_target
+    assert not Metric(key="far", description="", results=(far,)).meets_target
+
+
 def test_simulated_render_is_noticed_after_its_end():
     """Simulated polls once per second notice a render of 4.5 s at the fifth."""
     observed = simulate_polls(fixed_schedule(1.0, 0.0, 60.0, (1.0, 1.0)), 4.5)

@@ -40,7 +40,7 @@ def test_required_dependencies_are_few() -> None:
     """The package requires these distributions and no others."""
     assert PYPROJECT["project"]["dependencies"] == [
         "django>=5.2",
-        "requests>=2.32",
+        "requests>=2.32.4",
         "urllib3>=2.6.3",
     ]
 

@@ -333,3 +333,21 @@ def send_endlessly(start: bytes, piece: bytes) -> Behaviour:
             exchange.send(piece)
 
     return behave
+
+
+def tunnel(port: int) -> Behaviour:
+    """Behave as a proxy: respond to CONNECT, then forward bytes to a port of 127.0.0.1."""
+
+    def behave(exchange: Exchange) -> None:
+        exchange.read()
+        with socket.create_connection(("127.0.0.1", port)) as target:
+            exchange.send(head())
+            pair = {exchange.sock: target, target: exchange.sock}
+            while not exchange.server.stopping.is_set():
+                for source in select.select([*pair], [], [], 0.02)[0]:
+                    data = source.recv(65536)
+                    if not data:
+                        return
+                    pair[source].sendall(data)
+
+    return behave
