@@ -50,8 +50,8 @@ def _warning(number: int, message: str, hint: str) -> Warning:
 @register
 def check_settings(app_configs: AppConfigs, **kwargs: Any) -> list[CheckMessage]:
     """Check the keys, types and values of the ``DOCRAPTOR`` setting."""
-    value = getattr(settings, "DOCRAPTOR", None)
-    if value is not None and not isinstance(value, Mapping):
+    # Not in a variable: a traceback of an error in a check would show the API key.
+    if not isinstance(getattr(settings, "DOCRAPTOR", None), Mapping | None):
         return [_error(1, "DOCRAPTOR must be a dict.", 'Set DOCRAPTOR = {"API_KEY": "…"}.')]
     errors = [*_unknown_keys(), *_type_errors()]
     value_checks = (

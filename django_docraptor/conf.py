@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any, Final, Generic, TypeVar, cast, overload
 
 from django.conf import settings
-from django.views.decorators.debug import sensitive_variables
 
 from django_docraptor.exceptions import ConfigurationError
+from django_docraptor.secret_text import SecretText, hide
 
 T = TypeVar("T")
 ErrorMessage = str | None
@@ -261,12 +261,15 @@ class Conf:
 
     @property
     def user_settings(self) -> Mapping[str, Any]:
-        """The project's ``DOCRAPTOR`` dict, or an empty one."""
-        value = getattr(settings, "DOCRAPTOR", {})
-        return value if isinstance(value, Mapping) else {}
+        """The project's ``DOCRAPTOR`` dict, or an empty one. No traceback shows its API key."""
+        # Nothing is assigned to a variable before the key is hidden: a traceback would show it.
+        if not isinstance(getattr(settings, "DOCRAPTOR", {}), Mapping):
+            return {}
+        if isinstance(getattr(settings, "DOCRAPTOR", {}).get("API_KEY"), str):
+            return {**settings.DOCRAPTOR, "API_KEY": SecretText(settings.DOCRAPTOR["API_KEY"])}
+        return getattr(settings, "DOCRAPTOR", {})
 
-    @sensitive_variables("key", "value", "stripped")
-    def get_api_key(self, account: str) -> str:
+    def get_api_key(self, account: str) -> SecretText:
         """Return the account's API key.
 
         Raises:
@@ -274,18 +277,18 @@ class Conf:
         """
         key = self.api_key
         try:
-            value = key(account) if callable(key) else key
+            value = hide(key(account) if callable(key) else key)
         except Exception as error:
             raise ConfigurationError(
                 f"DOCRAPTOR['API_KEY'] raised {type(error).__name__} for the account {account!r}."
             ) from error
-        if not isinstance(value, str | None):
+        if not isinstance(value, SecretText | None):
             raise ConfigurationError(
                 f"DOCRAPTOR['API_KEY'] provides no key for the account {account!r}: it must be a "
                 f"str, not {type(value).__name__}."
             )
         # A key that is read from a file ends with a newline, which DocRaptor would reject.
-        if not (stripped := (value or "").strip()):
+        if not (stripped := SecretText((value or "").strip())):
             raise ConfigurationError(
                 f"DOCRAPTOR['API_KEY'] provides no key for the account {account!r}. Set it to "
                 "your DocRaptor API key, or to a callable that returns one."

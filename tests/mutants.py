@@ -914,6 +914,20 @@ MUTATIONS = [
         "",
         "tests/test_retention.py::test_prune_keeps_a_job_with_an_unsent_signal",
     ),
+    Mutation(
+        "show the API key in the client's variables",
+        "client/calls.py",
+        "        api_key = SecretText(api_key)\n",
+        "        api_key = str(api_key)\n",
+        "tests/integration/test_secrets.py::test_no_frame_has_the_key_in_a_variable",
+    ),
+    Mutation(
+        "report the frames of the HTTP library, which have the API key",
+        "client/failures.py",
+        "error.with_traceback(None)",
+        "error",
+        "tests/integration/test_secrets.py::test_a_task_stopped_in_a_call_does_not_report_the_key",
+    ),
 ]
 
 

@@ -31,6 +31,7 @@ from django_docraptor.client.transport import (
 )
 from django_docraptor.exceptions import DocumentTooLargeError, RejectedError, Sent
 from django_docraptor.payloads import DocumentRequest
+from django_docraptor.secret_text import SecretText
 
 MEBIBYTE: Final = 1024 * 1024
 MAX_RESPONSE_BYTES: Final = MEBIBYTE
@@ -69,6 +70,7 @@ class Client:
         ca_bundle: str | None = None,
     ) -> None:
         """Create a client; this sends nothing."""
+        api_key = SecretText(api_key)
         self.base_url = base_url.rstrip("/")
         self.timeouts = timeouts
         self.max_document_bytes = max_document_bytes

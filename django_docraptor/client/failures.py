@@ -9,6 +9,7 @@ import html
 import json
 import re
 import ssl
+import traceback
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -32,6 +33,7 @@ from django_docraptor.exceptions import (
     UnauthorizedError,
     UnknownOutcomeError,
 )
+from django_docraptor.secret_text import SecretText
 
 MAX_EXCERPT: Final = 2_000
 # A day: what a maintenance may announce.
@@ -77,13 +79,19 @@ class Redactor:
     secrets: tuple[str, ...] = field(repr=False)
 
     @classmethod
-    def for_key(cls, key: str) -> Self:
+    def for_key(cls, key: SecretText) -> Self:
         """Return a redactor for an API key: plain, quoted, escaped and as basic authentication."""
-        basic = base64.b64encode(f"{key}:".encode()).decode()
-        url_safe = base64.urlsafe_b64encode(f"{key}:".encode()).decode()
-        forms = {key, quote(key, safe=""), quote_plus(key), html.escape(key), json.dumps(key)[1:-1]}
-        forms |= {basic, basic.rstrip("="), url_safe, url_safe.rstrip("="), quote_plus(basic)}
-        return cls(tuple(sorted(forms - {""}, key=len, reverse=True)))
+        basic = SecretText(base64.b64encode(f"{key}:".encode()).decode())
+        url_safe = SecretText(base64.urlsafe_b64encode(f"{key}:".encode()).decode())
+        forms = map(  # an iterator, which shows no text
+            SecretText,
+            [
+                *(key, quote(key, safe=""), quote_plus(key), html.escape(key)),
+                *(json.dumps(key)[1:-1], basic, basic.rstrip("="), quote_plus(basic)),
+                *(url_safe, url_safe.rstrip("=")),
+            ],
+        )
+        return cls(tuple(sorted({*forms} - {""}, key=len, reverse=True)))
 
     def __call__(self, text: str) -> str:
         """Return the text without the secrets."""
@@ -171,6 +179,22 @@ def unusable_error(
 def describe(failure: BaseException) -> str:
     """Describe the innermost exception, which has the cause; the outer ones repeat the URL."""
     return _describe(list(_exception_chain(failure)))
+
+
+def without_frames(failure: BaseException) -> BaseException:
+    """Forget the frames of an exception and of those it follows; a note says where it was raised.
+
+    The frames of HTTP libraries have the request's headers in their variables.
+    """
+    frames = traceback.extract_tb(failure.__traceback__)
+    if frames:
+        failure.add_note(f"Raised in {frames[-1].filename}, line {frames[-1].lineno}")
+    seen: list[BaseException] = []
+    error: BaseException | None = failure
+    while error is not None and error not in seen:
+        seen.append(error.with_traceback(None))
+        error = error.__cause__ or error.__context__
+    return failure
 
 
 def _describe(chain: list[BaseException]) -> str:

@@ -226,6 +226,15 @@ class Transport:
         return response
 
     def _request(self, session: requests.Session, call: Call) -> requests.Response:
+        try:
+            return self._send_with_key(session, call)
+        except NETWORK_ERRORS:
+            raise
+        except BaseException as error:  # noqa: BLE001 - raised again
+            # Such as the time limit of a queue. The frames below have the key in their variables.
+            raise failures.without_frames(error)  # noqa: B904 - the same error
+
+    def _send_with_key(self, session: requests.Session, call: Call) -> requests.Response:
         connect, read = self.timeouts.connect, call.read_timeout
         return session.request(
             call.method,

@@ -13,7 +13,6 @@ from functools import lru_cache
 from typing import TypeVar
 
 from django.utils.module_loading import import_string
-from django.views.decorators.debug import sensitive_variables
 
 from django_docraptor.client import Client, Timeouts
 from django_docraptor.conf import conf
@@ -26,6 +25,7 @@ from django_docraptor.exceptions import (
 )
 from django_docraptor.lifecycle.leases import BEGIN_SECONDS
 from django_docraptor.models import RenderJob, hash_key
+from django_docraptor.secret_text import SecretText
 
 logger = logging.getLogger(__name__)
 
@@ -63,7 +63,6 @@ def client_for(account: str) -> Client:
     return open_client(account).client
 
 
-@sensitive_variables("key")
 def open_client(account: str) -> KeyedClient:
     """Read the account's key, and return its client.
 
@@ -91,11 +90,10 @@ def open_client(account: str) -> KeyedClient:
 
 
 @lru_cache(maxsize=16)
-@sensitive_variables("api_key")
 def _build_client(
     _pid: int,
     path: str,
-    api_key: str,
+    api_key: SecretText,
     base_url: str,
     timeouts: Timeouts,
     max_document_bytes: int,

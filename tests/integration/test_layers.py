@@ -14,7 +14,7 @@ DESIGN = ROOT.parent / "docs" / "explanation" / "design.md"
 # The rows of the design's table, top first. A name is a module or a package of the app. The package
 # itself is in none: it imports the public names from every layer, when they are first used.
 ROWS: list[set[str]] = [
-    {"exceptions", "signals", "states", "docraptor_api", "time_zones", "durations"},
+    {"exceptions", "signals", "states", "docraptor_api", "time_zones", "durations", "secret_text"},
     {"conf", "payloads"},
     {"client", "storage", "names", "callback_urls", "spool", "assets", "runners", "health_reports"},
     {"preflight"},

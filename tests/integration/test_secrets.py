@@ -1,23 +1,32 @@
 """Secrets do not leak: canaries are searched in all output, after every kind of failure."""
 
+import base64
 import json
 import logging
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import pytest
 from celery.signals import before_task_publish
 from django.contrib.auth.models import User
+from django.test import RequestFactory
 from django.urls import reverse
 from django.views.debug import ExceptionReporter
 
-from django_docraptor import lifecycle, shortcuts, wakeups
+import django_docraptor
+from django_docraptor import checks, lifecycle, shortcuts, wakeups
 from django_docraptor.callback_urls import make_token
 from django_docraptor.client.failures import FailedResponse
 from django_docraptor.exceptions import ConfigurationError
 from django_docraptor.hosted import HostedDocument
+from django_docraptor.lifecycle import clients
 from django_docraptor.lifecycle.clients import client_for
 from django_docraptor.models import Account, Heartbeat, Pause, RenderEvent, RenderJob
+from django_docraptor.payloads import DocumentRequest
 from django_docraptor.runners import Step
 from django_docraptor.sandbox import Fault, Sandbox
 from django_docraptor.states import FINAL_STATES, State
@@ -187,8 +196,6 @@ def test_events_have_no_download_id(sandbox, documents_dir) -> None:
 @pytest.mark.fault("X7")
 def test_client_repr_hides_the_key(settings) -> None:
     """The client's repr, which a traceback may show, does not contain the API key."""
-    from django_docraptor.lifecycle.clients import client_for
-
     settings.DOCRAPTOR = settings.DOCRAPTOR | {"API_KEY": KEY}
     assert KEY not in repr(client_for("default"))
 
@@ -234,6 +241,17 @@ class BrokenClient:
         raise RuntimeError("broken")
 
 
+def forms_of_key() -> list[str]:
+    """Return the key, as it is and as it is sent."""
+    return [KEY, base64.b64encode(f"{KEY}:".encode()).decode().rstrip("=")]
+
+
+def reports(rf: RequestFactory) -> str:
+    """Return Django's reports of the current exception, which show local variables."""
+    reporter = ExceptionReporter(rf.get("/"), *sys.exc_info())
+    return reporter.get_traceback_html() + reporter.get_traceback_text()
+
+
 def test_error_reports_do_not_have_the_key(settings, rf) -> None:
     """Django's report of an error shows local variables, but not the key."""
     settings.DOCRAPTOR = settings.DOCRAPTOR | {
@@ -244,7 +262,100 @@ def test_error_reports_do_not_have_the_key(settings, rf) -> None:
     try:
         client_for("default")
     except ConfigurationError:
-        reporter = ExceptionReporter(rf.get("/"), *sys.exc_info())
-    for report in (reporter.get_traceback_html(), reporter.get_traceback_text()):
-        assert "BrokenClient" in report
-        assert KEY not in report
+        report = reports(rf)
+    assert "BrokenClient" in report
+    assert KEY not in report
+
+
+@contextmanager
+def watched_variables() -> Iterator[set[str]]:
+    """Watch, at each line of the package, for variables whose repr has the key.
+
+    A traceback of an error at that line would show them.
+    """
+    shown: set[str] = set()
+    watched: set[str] = set()
+    package = str(Path(django_docraptor.__file__).parent)
+
+    def watch(frame: FrameType, event: str, arg: Any) -> Any:
+        file, function = frame.f_code.co_filename, frame.f_code.co_name
+        if not file.startswith(package) or "sandbox" in file or is_forgotten(frame):
+            return None
+        watched.add(function)
+        for name, value in list(frame.f_locals.items()):
+            if any(form in _repr(value) for form in forms_of_key()):
+                shown.add(f"{Path(file).name}:{frame.f_lineno} {function}: {name}")
+        return watch
+
+    before = sys.gettrace()
+    sys.settrace(watch)
+    try:
+        yield shown
+    finally:
+        sys.settrace(before)
+    assert {"user_settings", "get_api_key", "_build_client", "__init__", "for_key"} <= watched
+
+
+def is_forgotten(frame: FrameType) -> bool:
+    """Return whether no traceback has the frame: `without_frames`, or nothing in it can raise."""
+    outer: FrameType | None = frame
+    names = []
+    while outer is not None:
+        names.append(outer.f_code.co_name)
+        outer = outer.f_back
+    return names[0] == "hide" or "_send_with_key" in names[1:]
+
+
+def _repr(value: object) -> str:
+    try:
+        return repr(value)
+    except Exception:  # noqa: BLE001 - an object that is not yet complete
+        return ""
+
+
+@pytest.mark.fault("X7")
+@pytest.mark.parametrize("as_callable", [False, True], ids=["string", "callable"])
+@pytest.mark.parametrize("is_accepted", [True, False], ids=["accepted", "rejected"])
+def test_no_frame_has_the_key_in_a_variable(
+    sandbox, settings, documents_dir, as_callable, is_accepted
+) -> None:
+    """Wherever an error occurs, an error reporter that shows variables does not show the key."""
+    key: Any = (lambda account: f"{KEY}\n") if as_callable else f"{KEY}\n"
+    settings.DOCRAPTOR = settings.DOCRAPTOR | {"API_KEY": key}
+    sandbox.change_settings(api_key=KEY if is_accepted else "another")
+    clients._build_client.cache_clear()
+    job = enqueue()
+    with watched_variables() as shown:
+        lifecycle.submit()
+        checks.check_settings(None)
+    job.refresh_from_db()
+    assert job.state == (State.QUEUED if is_accepted else State.PENDING)
+    assert shown == set()
+
+
+class StoppedError(BaseException):
+    """What a queue raises anywhere in a task whose time is over."""
+
+
+@pytest.mark.fault("X7")
+def test_a_task_stopped_in_a_call_does_not_report_the_key(sandbox, settings, rf) -> None:
+    """The frames of HTTP libraries have the key in their variables: they are not reported."""
+    settings.DOCRAPTOR = settings.DOCRAPTOR | {"API_KEY": KEY}
+    request = DocumentRequest(name="a.pdf", content=HTML)
+
+    def stop(frame: FrameType, event: str, arg: Any) -> Any:
+        if frame.f_code.co_name == "getresponse" and "client.py" in frame.f_code.co_filename:
+            raise StoppedError
+        return None
+
+    client, before = client_for("default"), sys.gettrace()
+    sys.settrace(stop)
+    try:
+        client.create_async_doc(request)
+    except StoppedError:
+        sys.settrace(before)
+        report = reports(rf)
+    finally:
+        sys.settrace(before)
+    assert "_request" in report
+    assert not [form for form in forms_of_key() if form in report]
