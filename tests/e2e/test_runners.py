@@ -84,4 +84,4 @@ def test_killed_workers_are_replaced(start_runner: StartRunner) -> None:
         worker = runner.start(site)
     runner.start_tick(site)
     site.wait_for_all(120)
-    site.assert_consistent(jobs)
+    site.assert_consistent(jobs, has_killed=True)

@@ -19,6 +19,7 @@ TABLES = [
     "renderjob",
     "discardedfile",
     "account",
+    "pause",
     "heartbeat",
     "sentwakeup",
 ]
