@@ -44,6 +44,11 @@ class RenderQueue:
         """Discard unfinished documents and join the threads."""
         self._scheduler.stop()
 
+    @property
+    def is_busy(self) -> bool:
+        """Whether a document is rendered at present, or should be."""
+        return self._scheduler.is_busy
+
     def add(self, document: Document) -> None:
         """Start rendering an accepted document."""
         self._scheduler.call_later(0.0, lambda: self._process(document))

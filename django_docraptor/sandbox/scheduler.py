@@ -25,6 +25,7 @@ class Scheduler:
         self._calls: list[ScheduledCall] = []
         self._numbers = itertools.count()
         self._changed = threading.Condition()
+        self._running = 0
         self._stopped = False
         self._threads = [
             threading.Thread(target=self._run, name=f"{name}-{number}", daemon=True)
@@ -54,6 +55,13 @@ class Scheduler:
                 heapq.heappush(self._calls, call)
                 self._changed.notify()
 
+    @property
+    def is_busy(self) -> bool:
+        """Whether a call is running or due: one that begins later does not count."""
+        with self._changed:
+            is_due = bool(self._calls) and self._calls[0][0] <= time.monotonic()
+            return is_due or self._running > 0
+
     def _run(self) -> None:
         while (function := self._wait_for_next()) is not None:
             try:
@@ -61,6 +69,9 @@ class Scheduler:
             except Exception:
                 # An unexpected error in one document must not stop the others.
                 logger.exception("A scheduled call failed")
+            finally:
+                with self._changed:
+                    self._running -= 1
 
     def _wait_for_next(self) -> Callable[[], None] | None:
         with self._changed:
@@ -68,6 +79,7 @@ class Scheduler:
                 wait = self._calls[0][0] - time.monotonic() if self._calls else None
                 if wait is not None and wait <= 0:
                     call = heapq.heappop(self._calls)
+                    self._running += 1
                     # This thread was watching the heap and is busy now: wake another to watch it.
                     self._changed.notify()
                     return call[2]

@@ -4,7 +4,6 @@ On SQLite here; ``tests/e2e/test_query_plans.py`` runs the same on PostgreSQL. T
 statements that the engine executes.
 """
 
-import time
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from typing import Any
@@ -24,7 +23,7 @@ from django_docraptor.sandbox import Sandbox
 from django_docraptor.states import FINAL_STATES, POLLED_STATES, State
 from tests.apps.shop.models import Invoice
 from tests.support import history
-from tests.support.jobs import enqueue, pause_account
+from tests.support.jobs import enqueue, pause_account, wait_for_renders
 from tests.support.query_plans import LARGE, captured_plans
 
 pytestmark = pytest.mark.django_db
@@ -61,7 +60,7 @@ def run_to_its_end(job: RenderJob) -> RenderJob:
         job = RenderJob.objects.get(pk=job.pk)
         if job.state in FINAL_STATES:
             break
-        time.sleep(0.05)  # the sandbox needs some real time to render
+        wait_for_renders()
         RenderJob.objects.filter(pk=job.pk).active().update(due_at=Now())
     return job
 

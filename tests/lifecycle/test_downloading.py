@@ -2,7 +2,6 @@
 
 import shutil
 import struct
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -549,12 +548,8 @@ def test_row_deleted_while_storing_leaves_no_file(sandbox, documents_dir, monkey
     """If the row is deleted while its file is stored, the file and the spooled copy are deleted."""
     job = enqueue()
     lifecycle.submit()
-    kept = None
-    for _ in range(20):
-        skip_time(100)
-        if kept := lifecycle.poll(keep_rendered=True).rendered_job:
-            break
-        time.sleep(0.05)
+    skip_time(100)
+    kept = lifecycle.poll(keep_rendered=True).rendered_job
     assert kept is not None
     real = FileSystemStorage._save
 

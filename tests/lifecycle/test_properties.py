@@ -6,7 +6,6 @@ them (a stall), or dropped (a crash). The sandbox's ledger and the stored bytes 
 
 import hashlib
 import os
-import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -277,7 +276,6 @@ def test_invariants_hold_in_any_interleaving(sandbox: Sandbox, documents_dir: Pa
 
 def run_worker(program: Callable[[], Iterator[None]], job: RenderJob) -> State:
     """Run one worker to its end, a little later, and return the job's state."""
-    time.sleep(0.1)  # the sandbox needs some real time to render
     skip_time(20)
     for _ in program():
         pass

@@ -39,6 +39,22 @@ def test_busy_thread_does_not_delay_other_calls(scheduler):
     busy.set()
 
 
+def test_scheduler_is_busy_while_a_call_is_due_or_runs():
+    """A call that begins later does not make it busy, and one that follows another does at once."""
+    scheduler, ended, seen = Scheduler("test", workers=1), threading.Event(), []
+    scheduler.call_later(60, lambda: None)
+    assert not scheduler.is_busy
+    scheduler.call_later(0, lambda: scheduler.call_later(0, lambda: ended.wait(60)))
+    assert scheduler.is_busy
+    scheduler.start()
+    for _ in range(100):
+        seen.append(scheduler.is_busy)
+    ended.set()
+    wait_until(lambda: not scheduler.is_busy, 60)
+    scheduler.stop()
+    assert all(seen)
+
+
 def test_error_does_not_end_a_thread(scheduler, caplog):
     """An exception is logged, and other calls run."""
     done = threading.Event()

@@ -1,6 +1,5 @@
 """Jobs for tests: create them in any state, simulate elapsed time, run the engine, read results."""
 
-import time
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
@@ -17,7 +16,9 @@ from django_docraptor.models import (
     RenderJob,
     seconds_from_now,
 )
-from django_docraptor.states import FINAL_STATES, POLLED_STATES, EventKind, State
+from django_docraptor.sandbox import Sandbox
+from django_docraptor.states import FINAL_STATES, EventKind, State
+from tests.support.processes import wait_until
 
 HTML = "<h1>Hello</h1>"
 # Sandboxes, and servers like them, whose clocks follow the simulated time: their `clock_offset`.
@@ -50,9 +51,18 @@ def skip_time(seconds: float) -> None:
 
 def advance_sandboxes(seconds: float) -> None:
     """Simulate that `seconds` have passed at the sandbox: what it has listed so far gets older."""
+    wait_for_renders()
     for sandbox in sandbox_offsets:
         sandbox_offsets[sandbox] += seconds
         sandbox.change_settings(clock_offset=sandbox_offsets[sandbox])
+
+
+def wait_for_renders() -> None:
+    """Wait until the sandboxes have rendered what they render without delay, as slow as it is."""
+    for sandbox in sandbox_offsets:
+        if isinstance(sandbox, Sandbox):
+            queue = sandbox._application.render_queue
+            wait_until("the sandbox has rendered", lambda queue=queue: not queue.is_busy, 60, 0.001)
 
 
 def let_time_pass(job: RenderJob, *, hours: float) -> None:
@@ -95,8 +105,6 @@ def run_until_finished(
         job = RenderJob.objects.get(pk=job.pk)
         if (until or (lambda job: job.state in FINAL_STATES))(job):
             return job
-        if job.state in POLLED_STATES:
-            time.sleep(0.05)  # the sandbox needs some real time to render
         _make_due(job, hours)
     raise AssertionError(f"still {job.state} after {rounds} rounds: {job.errors}")
 
