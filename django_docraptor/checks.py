@@ -352,29 +352,39 @@ def check_sqlite(app_configs: AppConfigs, **kwargs: Any) -> list[CheckMessage]:
 
 @register
 def check_storage(app_configs: AppConfigs, **kwargs: Any) -> list[CheckMessage]:
-    """Check that documents are not stored where the web server serves files."""
+    """Check that documents are stored in a place that was chosen, and that is not served."""
     try:
-        is_public = _is_served()
+        return list(_storage_warnings())
     except Exception:  # noqa: BLE001 - a misconfigured storage raises its own error on use
         return []
-    if not is_public:
-        return []
-    return [
-        _warning(
+
+
+def _storage_warnings() -> Iterator[CheckMessage]:
+    hint = (
+        'Add the alias "docraptor" to STORAGES, with a private bucket or a directory that no web '
+        "server serves. See the README."
+    )
+    storage = get_document_storage()
+    if not isinstance(storage, FileSystemStorage):
+        return
+    if not storage.base_location:
+        yield _warning(
+            13,
+            "Documents are stored in whichever directory a worker was started in: STORAGES has "
+            'no alias "docraptor", and MEDIA_ROOT is empty.',
+            hint,
+        )
+    elif settings.MEDIA_ROOT and _is_served(storage):
+        yield _warning(
             6,
             "Documents are stored under MEDIA_ROOT: anyone who knows a file's name, or derives it "
             "from a job's ID, can read it without logging in.",
-            'Add the alias "docraptor" to STORAGES, with a private bucket or a directory that no '
-            "web server serves. See the README.",
+            hint,
         )
-    ]
 
 
-def _is_served() -> bool:
-    """Return whether the default document storage is below MEDIA_ROOT and has a URL."""
-    storage = get_document_storage()
-    if not settings.MEDIA_ROOT or not isinstance(storage, FileSystemStorage):
-        return False
+def _is_served(storage: FileSystemStorage) -> bool:
+    """Return whether a storage is below MEDIA_ROOT and has a URL."""
     root = Path(settings.MEDIA_ROOT).resolve()
     # Without MEDIA_URL, base_url is "/" or the script prefix.
     has_url = storage.base_url not in (None, "/", get_script_prefix())

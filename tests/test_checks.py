@@ -506,9 +506,16 @@ def test_documents_outside_of_the_media_root_give_no_message(tmp_path: Path) -> 
     assert storage_ids({"docraptor": disk(tmp_path / "media2")}, root) == []
     assert storage_ids({"docraptor": disk(root / "documents", base_url="")}, root) == []
     assert storage_ids({}, root, "") == []
-    assert storage_ids({}, "") == []
     memory = {"BACKEND": "django.core.files.storage.InMemoryStorage"}
     assert storage_ids({"docraptor": memory}, root) == []
+
+
+@pytest.mark.check("W013")
+def test_documents_in_no_chosen_place_are_a_warning(tmp_path: Path) -> None:
+    """Without an alias and without MEDIA_ROOT, files land where the worker was started."""
+    assert storage_ids({}, "") == ["W013"]
+    assert storage_ids({"docraptor": {"BACKEND": DISK}}, "") == ["W013"]
+    assert storage_ids({"docraptor": disk(tmp_path / "documents")}, "") == []
 
 
 @pytest.mark.check("W006")
