@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 __all__ = [
+    "AccountBusyError",
+    "AccountPausedError",
     "AssetError",
     "CallError",
     "Client",
@@ -113,6 +115,8 @@ _EXPORTS = {
     "documents.reports": ["ReportOptions"],
     "documents.triggers": ["TriggerOptions"],
     "exceptions": [
+        "AccountBusyError",
+        "AccountPausedError",
         "CallError",
         "ConfigurationError",
         "DocRaptorError",
@@ -188,6 +192,8 @@ if TYPE_CHECKING:
     from django_docraptor.documents.reports import ReportOptions
     from django_docraptor.documents.triggers import TriggerOptions
     from django_docraptor.exceptions import (
+        AccountBusyError,
+        AccountPausedError,
         CallError,
         ConfigurationError,
         DocRaptorError,

@@ -6,6 +6,8 @@
     ├── ConfigurationError         the project is not set up: no API key, document not registered
     ├── CallError                  a call to DocRaptor failed
     │   ├── NotSentError           the request certainly never reached DocRaptor: safe to send again
+    │   │   ├── AccountPausedError     the account is paused, so no call was made
+    │   │   └── AccountBusyError       all of the account's slots are occupied, so no call was made
     │   ├── UnknownOutcomeError    it may have been accepted: never simply send a create again
     │   └── ResponseError          DocRaptor returned an error status
     │       ├── UnauthorizedError      401, the key is missing or wrong
@@ -21,6 +23,7 @@
 No HTTP library, Django or database here.
 """
 
+from datetime import datetime
 from enum import StrEnum
 
 
@@ -58,6 +61,8 @@ class CallError(DocRaptorError):
     """
 
     code = "call_failed"
+    # Of a synchronous create call: the tag by which DocRaptor's log lists it.
+    tag = ""
     # Internal: which API key the call used, as a hash.
     key_hash = ""
     retryable_by_default = False
@@ -98,6 +103,41 @@ class NotSentError(CallError):
     code = "not_sent"
     retryable_by_default = True
     sent_by_default = Sent.NO
+
+
+class AccountPausedError(NotSentError):
+    """The account is paused, so a synchronous call was not made. A job would have waited.
+
+    Args:
+        message: what happened.
+        account: name of the account.
+        reason: why it is paused.
+        paused_until: when it goes on by itself.
+        retry_after: seconds until then.
+    """
+
+    code = "account_paused"
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        account: str,
+        reason: str,
+        paused_until: datetime,
+        retry_after: float,
+    ) -> None:
+        """Create an error."""
+        super().__init__(message, retry_after=retry_after)
+        self.account = account
+        self.reason = reason
+        self.paused_until = paused_until
+
+
+class AccountBusyError(NotSentError):
+    """``MAX_IN_FLIGHT`` documents are in progress, so a synchronous call was not made."""
+
+    code = "account_busy"
 
 
 class UnknownOutcomeError(CallError):

@@ -7,10 +7,10 @@ document's URL. ``enqueue(hosted=True)`` creates one through a job, which ``expi
 from dataclasses import dataclass, field
 from typing import Any
 
-from django.core.exceptions import ValidationError
-
 from django_docraptor.conf import conf
+from django_docraptor.job_specs import check_engine_options
 from django_docraptor.lifecycle.clients import client_for
+from django_docraptor.lifecycle.synchronous import create_now
 from django_docraptor.payloads import DocumentRequest, merge_options
 from django_docraptor.preflight import check_content
 
@@ -51,6 +51,8 @@ def render_hosted_now(
 
     Raises:
         ValidationError: a field is invalid; nothing was sent.
+        AccountPausedError: the account is paused; nothing was sent.
+        AccountBusyError: no slot of the account became free; nothing was sent.
         CallError: the call failed. Unless ``error.sent`` is ``Sent.NO``, the document may have been
             billed and be public at an unknown URL: do not simply repeat the call.
     """
@@ -62,10 +64,9 @@ def render_hosted_now(
         test=conf.test_mode if test is None else test,
         options=merge_options(conf.defaults, options or {}),
     )
-    if request.callback_url:
-        raise ValidationError({"callback_url": ["Synchronous documents take no callback_url."]})
+    check_engine_options(request)
     check_content(request, max_bytes=conf.max_content_bytes)
-    remote = client_for(account).create_hosted_doc(request)
+    remote = create_now(account, request, lambda client, tagged: client.create_hosted_doc(tagged))
     return HostedDocument(
         name=name,
         public_url=remote.download_url,

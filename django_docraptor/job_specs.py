@@ -377,14 +377,11 @@ def build_request(spec: JobSpec, content: str, context: EnqueueContext) -> Docum
     )
 
 
-def check_engine_options(request: DocumentRequest, *, has_job: bool = True) -> None:
+def check_engine_options(request: DocumentRequest) -> None:
     """Check the options that the engine sets itself, or adds to.
 
-    Args:
-        has_job: whether the document is a job's, whose tag identifies each attempt.
-
     Raises:
-        ValidationError: ``callback_url`` is set, or ``tag`` does not fit beside the job's own.
+        ValidationError: ``callback_url`` is set, or ``tag`` does not fit beside the attempt's own.
     """
     if request.callback_url:
         message = (
@@ -393,10 +390,10 @@ def check_engine_options(request: DocumentRequest, *, has_job: bool = True) -> N
         )
         raise ValidationError({"callback_url": [message]})
     length = len(request.tag or "")
-    if has_job and length > MAX_PROJECT_TAG_LENGTH:
+    if length > MAX_PROJECT_TAG_LENGTH:
         message = (
             f"tag has {length} characters, but only {MAX_PROJECT_TAG_LENGTH} are left beside the "
-            "job's own tag, by which an attempt is found in DocRaptor's log."
+            "tag of each attempt, by which it is found in DocRaptor's log."
         )
         raise ValidationError({"tag": [message]})
 

@@ -27,7 +27,7 @@ from django_docraptor.job_specs import (
     validate_spec,
 )
 from django_docraptor.lifecycle import brake
-from django_docraptor.lifecycle.clients import client_for
+from django_docraptor.lifecycle.synchronous import create_now
 from django_docraptor.lifecycle.transitions import (
     mark_cancelled,
     resume_download,
@@ -390,6 +390,8 @@ def render_now(target: BinaryIO, **kwargs: Unpack[EnqueueOptions]) -> SavedDocum
     Raises:
         TypeError: a keyword is unknown, or there is no name.
         ValidationError: a field is invalid; nothing was sent.
+        AccountPausedError: the account is paused; nothing was sent.
+        AccountBusyError: no slot of the account became free; nothing was sent.
         CallError: the call failed; ``error.sent`` tells whether it may have been billed.
     """
     return render_spec(target, spec_from_keywords("render_now()", kwargs))
@@ -402,10 +404,12 @@ def render_spec(target: BinaryIO, spec: JobSpec) -> SavedDocument:
         message = "render_now() cannot create a hosted document. Use render_hosted_now() instead."
         raise ValidationError({"hosted": [message]})
     request = build_request(spec, spec.content, EnqueueContext())
-    check_engine_options(request, has_job=False)
+    check_engine_options(request)
     ignore = registry.preflight_ignore(spec.document)
     check_content(request, max_bytes=conf.max_content_bytes, ignore=ignore)
-    return client_for(spec.account).create_doc(request, target)
+    return create_now(
+        spec.account, request, lambda client, tagged: client.create_doc(tagged, target)
+    )
 
 
 def describe_actor(user: AnyUser | None) -> str:

@@ -180,6 +180,8 @@ HELD_UNTIL = datetime(9000, 1, 1, tzinfo=UTC)
 
 # Seconds after which DocRaptor terminates an asynchronous document.
 MAX_RENDER_SECONDS: float = 600
+# The same for synchronous documents.
+MAX_SYNCHRONOUS_SECONDS: float = 60
 # Seconds beyond those for DocRaptor's queue and for its log, until it lists an attempt for certain.
 LOG_MARGIN_SECONDS: float = 300
 # Seconds after `sent_at` at which DocRaptor's log is checked for an unconfirmed attempt.

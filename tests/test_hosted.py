@@ -14,6 +14,8 @@ from django_docraptor.hosted import expire_hosted, render_hosted_now
 from django_docraptor.sandbox import Fault, Sandbox
 from tests.support.jobs import HTML
 
+pytestmark = pytest.mark.django_db
+
 
 def fetch(url: str) -> tuple[int, bytes]:
     """Return the status code and the content that anyone gets."""

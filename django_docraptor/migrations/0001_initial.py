@@ -417,6 +417,27 @@ class Migration(migrations.Migration):
                 "base_manager_name": "objects",
             },
         ),
+        migrations.CreateModel(
+            name="SynchronousCall",
+            fields=[
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("account", models.CharField(max_length=64, verbose_name="account")),
+                ("ends_at", models.DateTimeField()),
+            ],
+            options={
+                "verbose_name": "synchronous call",
+                "verbose_name_plural": "synchronous calls",
+                "base_manager_name": "objects",
+                "indexes": [
+                    models.Index(fields=["account", "ends_at"], name="docraptor_sync_call")
+                ],
+            },
+        ),
         migrations.AddIndex(
             model_name="renderjob",
             index=models.Index(fields=["state", "due_at"], name="docraptor_job_due"),

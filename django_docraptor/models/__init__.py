@@ -9,6 +9,7 @@ A project may use :class:`RenderJob` and read its ``events`` and ``input``; the 
 ``insertion``   bulk insertion of jobs
 ``accounts``    the lock and the circuit breaker of an account
 ``pauses``      which API key of an account makes no calls, and why
+``synchronous_calls``  slots of calls without a job
 ``heartbeat``   the engine's last signs of life and its next wake-up
 ``wakeups``     wake-ups that were sent and that no worker has received yet
 ``files``       files of deleted jobs
@@ -32,6 +33,7 @@ from django_docraptor.models.insertion import insert_jobs
 from django_docraptor.models.jobs import RenderJob
 from django_docraptor.models.pauses import ANY_KEY, NO_KEY, Pause, hash_key
 from django_docraptor.models.querysets import RenderJobQuerySet
+from django_docraptor.models.synchronous_calls import SynchronousCall
 from django_docraptor.models.wakeups import SentWakeup
 
 __all__ = [
@@ -47,6 +49,7 @@ __all__ = [
     "RenderJob",
     "RenderJobQuerySet",
     "SentWakeup",
+    "SynchronousCall",
     "hash_key",
     "insert_jobs",
     "seconds_from_now",

@@ -19,6 +19,7 @@ from django_docraptor.models.accounts import Account
 from django_docraptor.models.clock import Now, seconds_from_now
 from django_docraptor.models.pauses import ANY_KEY, NO_KEY, Pause
 from django_docraptor.models.sources import source_key
+from django_docraptor.models.synchronous_calls import SynchronousCall
 from django_docraptor.states import (
     ACTIVE_STATES,
     CIRCUIT_THRESHOLD,
@@ -94,11 +95,15 @@ class RenderJobQuerySet(models.QuerySet["RenderJob"]):
         return self.filter(due_at__lte=Now())
 
     def count_in_flight(self, account: str) -> int:
-        """Return how many jobs of an account occupy, or are about to occupy, a slot."""
+        """Return how many slots of an account are, or are about to be, occupied."""
         return sum(rows.count() for rows in self._slot_querysets(account=account))
 
+    def count_jobs_in_flight(self, account: str) -> int:
+        """Return how many jobs of an account occupy, or are about to occupy, a slot."""
+        return sum(rows.count() for rows in self._slot_querysets(account=account)[:2])
+
     def count_in_flight_by_account(self, accounts: Collection[str]) -> Counter[str]:
-        """Return :meth:`count_in_flight` of several accounts, by two queries."""
+        """Return :meth:`count_in_flight` of several accounts, by three queries."""
         counts: Counter[str] = Counter()
         for rows in self._slot_querysets(account__in=accounts) if accounts else ():
             counts.update(dict(rows.values_list("account").annotate(Count("pk"))))
@@ -120,8 +125,8 @@ class RenderJobQuerySet(models.QuerySet["RenderJob"]):
         # All of them have a `due_at`; without this range, SQLite scans the whole table.
         return failing.filter(due_at__gt=EPOCH).order_by("failing_since")
 
-    def _slot_querysets(self, **accounts: Any) -> "tuple[RenderJobQuerySet, RenderJobQuerySet]":
-        """Return the jobs that DocRaptor has or may have, and those that a worker is about to send.
+    def _slot_querysets(self, **accounts: Any) -> tuple[models.QuerySet[Any], ...]:
+        """Return the jobs that DocRaptor has or may have, those to be sent, and other calls.
 
         Separately, each reads a small range of an index: neither finished nor waiting jobs are
         read.
@@ -132,7 +137,9 @@ class RenderJobQuerySet(models.QuerySet["RenderJob"]):
         )
         claimed = rows.filter(state=State.PENDING, due_at__gt=Now()).exclude(lease_token="")
         # All of them have a `due_at`; without this range, SQLite scans the whole table.
-        return rows.filter(occupies_slot, state__in=SLOT_STATES, due_at__gt=EPOCH), claimed
+        sent = rows.filter(occupies_slot, state__in=SLOT_STATES, due_at__gt=EPOCH)
+        calls = SynchronousCall.objects.active().filter(**accounts).order_by()
+        return sent, claimed, calls
 
     def with_account_limits(self, account: str, key_hash: str) -> Self:
         """Return an account's jobs, annotated with what limits further submissions.
@@ -141,13 +148,13 @@ class RenderJobQuerySet(models.QuerySet["RenderJob"]):
         ``circuit_open_until``: no creates before this time; ``is_half_open``: a single create may
         test the service; ``needs_resume``: a successful call must resume the account.
         """
-        sent, claimed = (_count_subquery(rows) for rows in self._slot_querysets(account=account))
+        sent, claimed, calls = map(_count_subquery, self._slot_querysets(account=account))
         account_rows = Account.objects.filter(pk=account)
         has_failed = Exists(account_rows.filter(failures__gt=0))
         pauses = Pause.objects.filter(account=account)
         was_paused = Q(is_replaced=False) | Q(key_hash__in=(key_hash, NO_KEY))
         return self.filter(account=account).annotate(
-            in_flight=sent + claimed,
+            in_flight=sent + claimed + calls,
             is_paused=Exists(pauses.active().filter(key_hash__in=(key_hash, ANY_KEY))),
             circuit_open_until=Subquery(
                 account_rows.filter(circuit_open_until__gt=Now()).values("circuit_open_until")

@@ -22,6 +22,7 @@ TABLES = [
     "pause",
     "heartbeat",
     "sentwakeup",
+    "synchronouscall",
 ]
 
 

@@ -14,6 +14,7 @@ from django_docraptor.models import (
     Pause,
     RenderEvent,
     RenderJob,
+    SynchronousCall,
     seconds_from_now,
 )
 from django_docraptor.sandbox import Sandbox
@@ -46,6 +47,7 @@ def skip_time(seconds: float) -> None:
     Account.objects.update(probed_at=F("probed_at") - past)
     Pause.objects.update(paused_until=F("paused_until") - past)
     RenderEvent.objects.update(signal_due_at=F("signal_due_at") - past)
+    SynchronousCall.objects.update(ends_at=F("ends_at") - past)
     advance_sandboxes(seconds)
 
 
