@@ -278,7 +278,9 @@ class Conf:
         key = self.api_key
         try:
             value = hide(key(account) if callable(key) else key)
-        except Exception as error:
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # a key store's library may even call sys.exit()
             raise ConfigurationError(
                 f"DOCRAPTOR['API_KEY'] raised {type(error).__name__} for the account {account!r}."
             ) from error

@@ -10,11 +10,19 @@ from django.contrib.contenttypes.models import ContentType
 from django.db import router, transaction
 from django.db.models import F, FileField, Model, Q
 
+from django_docraptor.exceptions import DocRaptorError
+from django_docraptor.lifecycle.downloading import name_to_delete, stored_name_problem
 from django_docraptor.models import RenderJob
 from django_docraptor.names import STORAGE_PREFIX, copy_name, file_name
 from django_docraptor.states import EventKind
 
 logger = logging.getLogger(__name__)
+
+
+class StoredNameError(DocRaptorError):
+    """The name that a storage returned for a copy is unusable."""
+
+    code = "stored_name"
 
 
 def source_model(job: RenderJob) -> type[Model] | None:
@@ -76,11 +84,19 @@ def _should_deliver(job: RenderJob) -> bool:
 
 
 def _store_copy(job: RenderJob, source: Model, field: FileField) -> str:
-    """Store a copy, named after the job's ID: a storage may overwrite files of the same name."""
+    """Store a copy, named after the job's ID: a storage may overwrite files of the same name.
+
+    Raises:
+        StoredNameError: the column cannot refer to the copy.
+    """
     path = field.generate_filename(source, file_name(job.name, job.document_type))
     name = copy_name(job.pk, path, field.max_length)
     with job.file.open("rb") as file:
-        return str(field.storage.save(name, file, max_length=field.max_length))
+        stored: object = field.storage.save(name, file, max_length=field.max_length)
+    if problem := stored_name_problem(stored, field.max_length):
+        field.storage.delete(name_to_delete(stored, name))
+        raise StoredNameError(problem)
+    return str(stored)
 
 
 def _update_field(job: RenderJob, source: Model, field: FileField, name: str) -> bool:

@@ -81,7 +81,9 @@ def open_client(account: str) -> KeyedClient:
             tuple(conf.proxies.items()),
             str(conf.ca_bundle),
         )
-    except Exception as error:
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:
         # The message is left out, because it may contain the API key.
         raise ConfigurationError(
             f"DOCRAPTOR['CLIENT'] ({conf.client}) cannot be instantiated: {type(error).__name__}."

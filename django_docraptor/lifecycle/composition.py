@@ -1,5 +1,6 @@
 """Internal. Compose the request for a job: content, options, tag and callback URL."""
 
+import errno
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -26,6 +27,18 @@ from django_docraptor.time_zones import text_to_zone
 # Exceptions of queues that end a task in time, by name: no queue is imported here.
 TIME_LIMIT_ERRORS: Final = frozenset(
     {"billiard.exceptions.SoftTimeLimitExceeded", "rq.timeouts.JobTimeoutException"}
+)
+# What the worker lacked for the moment: memory, file handles, or space on its disk.
+MISSING_RESOURCES: Final = frozenset(
+    {
+        errno.EAGAIN,
+        errno.EDQUOT,
+        errno.EMFILE,
+        errno.ENFILE,
+        errno.ENOMEM,
+        errno.ENOSPC,
+        errno.ESTALE,
+    }
 )
 
 
@@ -94,6 +107,11 @@ def compose_request(job: RenderJob) -> DocumentRequest:
             f"hosted_expires_at ({job.hosted_expires_at.isoformat()}) has passed: the document "
             "would be billed and expire at once. Enqueue it again with a later time.",
         )
+    with _errors_of_document():
+        return _compose(job, job_input)
+
+
+def _compose(job: RenderJob, job_input: RenderInput) -> DocumentRequest:
     content = _render_content(job, job_input)
     try:
         request = DocumentRequest.from_options(
@@ -140,6 +158,8 @@ def _render_content(job: RenderJob, job_input: RenderInput) -> str:
 def _errors_of_document() -> Iterator[None]:
     """Report what a document class, its template or its source raises.
 
+    So does what the checks of its content raise: it concerns no other job.
+
     Raises:
         CompositionError: whatever was raised.
     """
@@ -150,7 +170,9 @@ def _errors_of_document() -> Iterator[None]:
     except ConfigurationError as error:
         raise CompositionError(ErrorCode.CONFIGURATION_ERROR, str(error)) from error
     except AssetError as error:  # its message is sufficient; a traceback would bury it
-        raise CompositionError(ErrorCode.TEMPLATE_ERROR, str(error)) from error
+        raise CompositionError(
+            ErrorCode.TEMPLATE_ERROR, str(error), retryable=is_passing(error)
+        ) from error
     except Exception as error:
         traceback_text = "".join(traceback.format_exception(error))
         raise CompositionError(
@@ -163,7 +185,10 @@ def is_passing(error: BaseException | None) -> bool:
     seen: list[BaseException] = []  # `raise error from error` is its own cause
     while error is not None and error not in seen:
         names = {f"{cls.__module__}.{cls.__qualname__}" for cls in type(error).__mro__}
-        if isinstance(error, PASSING_ERRORS) or names & TIME_LIMIT_ERRORS:
+        is_missing = isinstance(error, OSError) and error.errno in MISSING_RESOURCES
+        if isinstance(error, (*PASSING_ERRORS, MemoryError)) or is_missing:
+            return True
+        if names & TIME_LIMIT_ERRORS:
             return True
         seen.append(error)
         error = error.__cause__

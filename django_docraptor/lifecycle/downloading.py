@@ -10,7 +10,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from django.core.exceptions import SuspiciousFileOperation
 from django.core.files import File
+from django.core.files.utils import validate_file_name
 from django.db import DatabaseError
 
 from django_docraptor import spool
@@ -200,24 +202,52 @@ def store_file(job: RenderJob, path: Path, *, may_have_file: bool, earlier_downl
         postpone_or_fail(job, Stage.STORAGE, error, download_attempts=earlier_downloads)
     else:
         if problem := stored_name_problem(stored_name):
-            # A file without a name of its own is most likely under the one that was asked for.
-            fail_stored(job, problem, str(stored_name or name))
+            fail_stored(job, problem, name_to_delete(stored_name, name))
         else:
             confirm_stored(job, path, str(stored_name), size, sha256)
 
 
-def stored_name_problem(name: object) -> str:
-    """Return why the row cannot refer to a file by the name that a storage returned, or ""."""
+def stored_name_problem(name: object, max_length: int | None = None) -> str:
+    """Return why a row cannot refer to a file by the name that a storage returned, or "".
+
+    What is stored must be found again. Django's storages neither save nor read by a name outside.
+
+    Args:
+        name: what the storage returned.
+        max_length: of the column, in characters; by default that of the job's own file.
+    """
     returned = ascii(name)[:MAX_QUOTED_NAME]
     if not isinstance(name, str) or not name:
         return f"The storage returned {returned} instead of the file's name."
-    limit = RenderJob._meta.get_field("file").max_length or 0
+    if _is_outside(name):
+        return (
+            f"The storage returned a name that is outside of its directory, or no file's: "
+            f"{returned}. Its save() must return the name by which open() finds the file."
+        )
+    limit = max_length or RenderJob._meta.get_field("file").max_length or 0
     if len(name) > limit:
         return (
             f"The storage returned a name of {len(name)} characters, but the database has room for "
             f"{limit}: {returned}."
         )
     return "" if sanitize(name) == name else UNSTORABLE_NAME.format(returned)
+
+
+def _is_outside(name: str) -> bool:
+    try:
+        validate_file_name(name, allow_relative_path=True)
+    except SuspiciousFileOperation:
+        return True
+    return False
+
+
+def name_to_delete(returned: object, requested: str) -> str:
+    """Return the name of an unusable file: what the storage returned, if it is in its directory.
+
+    A file without such a name is most likely under the one that was asked for.
+    """
+    is_own = isinstance(returned, str) and returned and not _is_outside(returned)
+    return str(returned) if is_own else requested
 
 
 def confirm_stored(job: RenderJob, path: Path, stored_name: str, size: int, sha256: str) -> None:

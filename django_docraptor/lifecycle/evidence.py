@@ -1,4 +1,4 @@
-"""Internal. What proves that DocRaptor did not accept an attempt.
+"""Internal. What proves that DocRaptor did not accept an attempt, or has ended it.
 
 The proof does not depend on how the clocks of the database and of DocRaptor differ. An attempt that
 is *known* to have been sent later, because we sent it later, is listed, and DocRaptor has listed it
@@ -10,8 +10,10 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from django_docraptor.client import Timeouts
+from django_docraptor.client.parsing import STATUS_WORKING
 from django_docraptor.conf import conf
 from django_docraptor.lifecycle.account_log import AccountLog, OwnAttempt
+from django_docraptor.lifecycle.patience import is_over
 from django_docraptor.models import RenderJob
 from django_docraptor.states import LEASE_SECONDS, LOG_MARGIN_SECONDS, MAX_RENDER_SECONDS, State
 
@@ -47,6 +49,16 @@ def settled_age() -> timedelta:
 def decision_age() -> float:
     """Return the seconds after its intent from which an attempt that is not listed is decided."""
     return (latest_arrival() + settled_age()).total_seconds()
+
+
+def is_dead(job: RenderJob, status: str) -> bool:
+    """Return whether an accepted attempt with an unfinished status can no longer be finished.
+
+    DocRaptor terminates a document that it renders. How long one may wait for that is unknown.
+    """
+    if status == STATUS_WORKING:
+        return job.attempt_age >= decision_age()
+    return is_over(job.attempt_age)
 
 
 def missing_evidence(job: RenderJob, log: AccountLog) -> str:

@@ -149,15 +149,18 @@ def decide(
     kind = kind_of(stage, error)
     if kind == Kind.ACCOUNT:  # its pause holds the job back
         return Wait(0.0)
-    is_over = failing_seconds >= conf.retry_for
-    if kind in REFUSALS:
-        is_over = is_over or refused_seconds >= REFUSAL_SECONDS
-    if is_over or kind == Kind.VERDICT:
+    is_verdict = kind == Kind.VERDICT or (kind in REFUSALS and refused_seconds >= REFUSAL_SECONDS)
+    if is_verdict or is_over(failing_seconds):
         return _give_up(stage, kind, error)
     delay = max(backoff_delay(failures), retry_after(error))
     if stage == Stage.DOWNLOAD and was_served(error):
         delay = max(delay, failing_seconds * SERVED_SHARE)
     return Wait(delay)
+
+
+def is_over(seconds: float) -> bool:
+    """Return whether something has been tried, without success, for as long as the settings say."""
+    return bool(seconds >= conf.retry_for)
 
 
 def decide_for(job: RenderJob, stage: Stage, error: Exception) -> Wait | GiveUp:

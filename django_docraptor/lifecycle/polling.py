@@ -23,11 +23,13 @@ from django_docraptor.lifecycle.accounts import (
 )
 from django_docraptor.lifecycle.claims import without_killers
 from django_docraptor.lifecycle.clients import KeyedClient, NotBegunError, call_concurrently
+from django_docraptor.lifecycle.evidence import is_dead
 from django_docraptor.lifecycle.isolation import save_outcome
 from django_docraptor.lifecycle.leases import lease_for
 from django_docraptor.lifecycle.pacing import poll_interval
 from django_docraptor.lifecycle.patience import Stage
 from django_docraptor.lifecycle.postponement import (
+    has_asked_again,
     pause_account_and_postpone,
     postpone_or_fail,
     return_or_fail_refused,
@@ -41,6 +43,7 @@ from django_docraptor.lifecycle.transitions import (
 from django_docraptor.models import RenderJob, seconds_from_now
 from django_docraptor.models.jobs import NO_FAILURES
 from django_docraptor.states import (
+    MAX_RENDER_SECONDS,
     POLLED_STATES,
     ErrorCode,
     State,
@@ -130,11 +133,27 @@ def handle_status(job: RenderJob, remote: RemoteStatus, *, keep_claim: bool = Fa
     elif remote.is_failed:
         fail(job, ErrorCode.RENDER_FAILED, remote.failure_reason, message=remote.message)
     elif job.is_past_deadline:
-        fail(job, ErrorCode.TIMED_OUT, _timeout_message(job, remote))
+        fail_overdue(job, remote)
     elif remote.status == STATUS_WORKING and job.state == State.QUEUED:
         mark_working(job)
     else:
         schedule_next_poll(job)
+
+
+def fail_overdue(job: RenderJob, remote: RemoteStatus) -> None:
+    """Fail a job whose document was not finished by the deadline.
+
+    If a retry has waited until its own deadline, and DocRaptor must have ended the attempt, another
+    retry need not wait for it again.
+    """
+    if is_dead(job, remote.status) and has_asked_again(job):
+        message = (
+            f"DocRaptor still reported the status {remote.status!r} after {job.attempt_age:.0f} s, "
+            "also to a retry, so this attempt is never finished. Another retry starts a new one."
+        )
+        fail(job, ErrorCode.DOCUMENT_GONE, message)
+    else:
+        fail(job, ErrorCode.TIMED_OUT, _timeout_message(job, remote))
 
 
 def publish_or_fail(job: RenderJob, remote: RemoteStatus) -> None:
@@ -178,5 +197,5 @@ def _timeout_message(job: RenderJob, remote: RemoteStatus) -> str:
         )
     return (
         f"DocRaptor still reported the status {remote.status!r} after {job.attempt_age:.0f} s. "
-        "It terminates asynchronous documents after 600 s."
+        f"It terminates asynchronous documents after {MAX_RENDER_SECONDS:g} s."
     )

@@ -5,7 +5,6 @@
 
 from typing import Any
 
-from django_docraptor.conf import conf
 from django_docraptor.lifecycle import patience
 from django_docraptor.lifecycle.accounts import pause_after, pause_refused
 from django_docraptor.lifecycle.patience import Stage
@@ -86,7 +85,7 @@ def return_or_fail_refused(job: RenderJob, reason: str) -> None:
     first = events.filter(kind=EventKind.REFUSED, id__gt=retried).last()
     age = (job.claimed_at - first.at).total_seconds() if first and job.claimed_at else 0.0
     pause_refused(job.account, reason)
-    if age >= conf.retry_for:
+    if patience.is_over(age):
         fail(job, ErrorCode.RENDER_FAILED, reason)
     else:
         return_refused(job, reason)
@@ -114,12 +113,12 @@ def _count_failure(job: RenderJob, *, is_refusal: bool) -> dict[str, Any]:
 
 def _error_code(job: RenderJob, decision: patience.GiveUp) -> ErrorCode:
     """Return the error code: a refusal after a retry has asked for the status shows more."""
-    if decision.code_if_asked_again and _has_asked_again(job):
+    if decision.code_if_asked_again and has_asked_again(job):
         return decision.code_if_asked_again
     return decision.code
 
 
-def _has_asked_again(job: RenderJob) -> bool:
+def has_asked_again(job: RenderJob) -> bool:
     """Return whether the latest retry of this attempt began with a status call.
 
     A first refusal never shows that DocRaptor no longer has an attempt: it fails the job in a way

@@ -24,7 +24,11 @@ from django.utils import timezone
 
 from django_docraptor.exceptions import DocRaptorError
 from django_docraptor.lifecycle.accounts import release
-from django_docraptor.lifecycle.downloading import delete_stored, stored_name_problem
+from django_docraptor.lifecycle.downloading import (
+    delete_stored,
+    name_to_delete,
+    stored_name_problem,
+)
 from django_docraptor.lifecycle.pacing import poll_interval
 from django_docraptor.lifecycle.postponement import postpone
 from django_docraptor.lifecycle.transitions import mark_reused, storage_name_for
@@ -243,7 +247,7 @@ def _copy_file(copy: Copy) -> str:
             delete_stored(job, job.reserved_name)
         name: Any = storage.save(job.reserved_name, File(file, name=job.reserved_name))
     if problem := stored_name_problem(name):
-        delete_stored(job, str(name or job.reserved_name))
+        delete_stored(job, name_to_delete(name, job.reserved_name))
         raise NoFileError(problem)
     return str(name)
 

@@ -213,6 +213,33 @@ def test_copy_keeps_the_whole_name(
     assert invoice.pdf.name == f"invoices/{job.pk.hex}-FV_17-11-2026.pdf"
 
 
+@pytest.mark.parametrize("name", [None, "", "../outside.pdf", "/srv/outside.pdf"])
+def test_unusable_name_of_a_copy_is_told(
+    make_completed_job: MakeJob,
+    delivered_document,
+    invoice: Invoice,
+    media_dir: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    name: str | None,
+) -> None:
+    """The field never refers to a copy that cannot be read; the history has the reason."""
+    job, save = make_completed_job(), FileSystemStorage.save
+
+    def save_oddly(storage: FileSystemStorage, *args: Any, **options: Any) -> str | None:
+        save(storage, *args, **options)
+        return name
+
+    monkeypatch.setattr(FileSystemStorage, "save", save_oddly)
+    follow_ups.handle_delivery(job=job)
+    invoice.refresh_from_db()
+    assert invoice.pdf.name == ""
+    event = job.events.last()
+    assert event
+    assert event.kind == EventKind.DELIVERY_FAILED
+    assert "The storage returned" in event.message
+    assert not field_files(media_dir)
+
+
 def test_field_without_room_for_a_unique_name_is_told(
     make_completed_job: MakeJob,
     delivered_document,

@@ -1,6 +1,7 @@
 """Keys that are wrong, change or cannot be read, and accounts that DocRaptor refuses."""
 
 import logging
+import sys
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -51,7 +52,7 @@ class Keys:
 
     def __call__(self, account: str) -> str:
         self.threads.append(threading.get_ident())
-        if isinstance(self.key, Exception):
+        if isinstance(self.key, BaseException):
             raise self.key
         return self.key(account) if callable(self.key) else self.key
 
@@ -199,7 +200,16 @@ def test_other_accounts_go_on(sandbox: Sandbox, keys: Keys) -> None:
 @pytest.mark.fault("S26")
 @pytest.mark.parametrize(
     "key",
-    [RuntimeError("vault"), OperationalError("gone"), "", "  ", None, 5],
+    [
+        RuntimeError("vault"),
+        OperationalError("gone"),
+        SystemExit("vault"),
+        GeneratorExit("vault"),
+        "",
+        "  ",
+        None,
+        5,
+    ],
     ids=repr,
 )
 def test_key_that_cannot_be_read_is_waited_for_and_told(
@@ -220,6 +230,24 @@ def test_key_that_cannot_be_read_is_waited_for_and_told(
     keys.key = "right"
     assert [run_until_finished(job).state for job in jobs] == [State.COMPLETED] * 3
     assert health.health_problems() == []
+
+
+@pytest.mark.fault("S26")
+def test_key_that_ends_the_process_costs_no_batch(sandbox: Sandbox, keys: Keys) -> None:
+    """An account whose key raises SystemExit stops neither the worker nor another account."""
+
+    def key_of(account: str) -> str:
+        if account == "default":
+            sys.exit("vault")
+        return "right"
+
+    keys.key = key_of
+    job, other = enqueue(), enqueue(account="other")
+    assert run_until_finished(other).state == State.COMPLETED
+    assert (current_state(job), paused_accounts()) == (State.PENDING, ["default"])
+    keys.key = KeyboardInterrupt()
+    with pytest.raises(KeyboardInterrupt):  # a person's, who wants to stop the worker
+        lifecycle.submit()
 
 
 @pytest.mark.fault("S26")

@@ -1,5 +1,6 @@
 """Faults while a template is rendered: those that pass are tried again, others are final."""
 
+import errno
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -7,10 +8,12 @@ from billiard.exceptions import SoftTimeLimitExceeded
 from django.db import DatabaseError, InterfaceError, OperationalError, connection, transaction
 
 from django_docraptor import lifecycle, registry
+from django_docraptor.assets import AssetError
 from django_docraptor.documents import Document
-from django_docraptor.lifecycle import submission
+from django_docraptor.lifecycle import composition, submission
 from django_docraptor.lifecycle.composition import is_passing
 from django_docraptor.models import RenderJob
+from django_docraptor.payloads import DocumentRequest
 from django_docraptor.sandbox import Sandbox
 from django_docraptor.states import State
 from tests.apps.shop.models import Invoice
@@ -73,11 +76,20 @@ PASSING = [
     SoftTimeLimitExceeded(),
     TimeLimit(),
     caused(transaction.TransactionManagementError("broken"), OperationalError("deadlock")),
+    MemoryError(),
+    OSError(errno.ENOMEM, "Cannot allocate memory"),
+    OSError(errno.EMFILE, "Too many open files"),
+    OSError(errno.ENOSPC, "No space left on device"),
+    caused(AssetError("'a.css' cannot be read"), OSError(errno.ENFILE, "Too many open files")),
 ]
 FINAL = [
     RuntimeError("no such total"),
     DatabaseError("no such column"),
     TimeoutError("of the template"),
+    FileNotFoundError(errno.ENOENT, "No such file"),
+    PermissionError(errno.EACCES, "Permission denied"),
+    AssetError("'a.css' does not exist"),
+    RecursionError("maximum recursion depth exceeded"),
     JobTimeoutException(),
     after(RuntimeError("the template handled it"), OperationalError("deadlock")),
 ]
@@ -94,7 +106,7 @@ def test_passing_fault_is_tried_again(
     lifecycle.submit()
     job.refresh_from_db()
     assert (job.state, job.failures, job.attempt, job.lease_token) == (State.PENDING, 1, 0, "")
-    assert type(fault).__name__ in job.errors
+    assert str(fault) in job.errors
     assert lifecycle.submit() == 0  # it is not due yet
     assert run_until_finished(job).state == State.COMPLETED
     assert event_kinds(job).count("step_failed") == 1
@@ -111,7 +123,7 @@ def test_exception_of_the_template_is_final(
     lifecycle.submit()
     job.refresh_from_db()
     assert (job.state, job.error_code) == (State.FAILED, "template_error")
-    assert type(fault).__name__ in job.errors
+    assert str(fault) in job.errors
     assert sandbox.ledger.create_calls == 0
 
 
@@ -137,6 +149,25 @@ def test_passing_fault_does_not_affect_its_batch(sandbox: Sandbox, faulty_docume
     lifecycle.submit()
     assert current_state(faulty) == State.PENDING
     assert [current_state(job) for job in others] == [State.QUEUED] * 2
+
+
+@pytest.mark.fault("S22")
+@pytest.mark.parametrize("error", [MemoryError(), RecursionError("too deep")], ids=repr)
+def test_error_in_a_check_concerns_its_own_job(
+    sandbox: Sandbox, documents_dir, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    """What a check of one document raises ends neither the batch nor the step."""
+
+    def check(request: DocumentRequest, **options: object) -> None:
+        if request.name == "odd":
+            raise error
+
+    monkeypatch.setattr(composition, "check_content", check)
+    odd, other = enqueue(name="odd"), enqueue()
+    lifecycle.submit()
+    assert current_state(other) == State.QUEUED
+    is_passing = isinstance(error, MemoryError)
+    assert current_state(odd) == (State.PENDING if is_passing else State.FAILED)
 
 
 def test_slow_fault_releases_the_rest_of_the_batch(

@@ -78,6 +78,40 @@ def test_retry_after_a_timeout_asks_for_the_status(sandbox: Sandbox, documents_d
     assert len(sandbox.ledger.accepted()) == 1
 
 
+@pytest.mark.fault("P5")
+def test_render_without_end_can_be_made_anew(sandbox: Sandbox, documents_dir) -> None:
+    """A document that is rendered for longer than DocRaptor allows is gone, once a retry asked."""
+    endless = Fault(on="render", action="stall", times=1)
+    job = retry(failed_job(sandbox, endless, code="timed_out"), hours=0.2)
+    assert (job.state, job.error_code, job.resume_state) == (State.FAILED, "document_gone", None)
+    assert "'working'" in job.errors
+    assert job.may_have_been_billed
+    assert len(sandbox.ledger.accepted()) == 1
+    job = retry(job)
+    assert (job.state, job.attempt) == (State.COMPLETED, 2)
+    assert len(sandbox.ledger.accepted()) == 2
+
+
+@pytest.mark.fault("P5")
+@pytest.mark.parametrize(
+    ("status", "minutes"), [("working", 8), ("queued", 60), ("paused", 60)], ids=str
+)
+def test_render_that_may_still_end_is_asked_for_again(
+    sandbox: Sandbox, documents_dir, settings, status: str, minutes: int
+) -> None:
+    """Before DocRaptor must have ended it, each retry waits for the same attempt."""
+    settings.DOCRAPTOR = settings.DOCRAPTOR | {"DEADLINE": 60}
+    unfinished = Fault(on="status", action="unknown_state", state=status)
+    sandbox.add_fault(unfinished)
+    job = run_until_finished(enqueue(test=False), hours=minutes / 120)
+    assert job.error_code == "timed_out"
+    job = retry(job, hours=minutes / 120)
+    assert (job.error_code, job.resume_state) == ("timed_out", State.QUEUED)
+    sandbox.clear_faults()
+    assert retry(job).state == State.COMPLETED
+    assert len(sandbox.ledger.accepted()) == 1
+
+
 @pytest.mark.parametrize(
     ("fault", "code"),
     [

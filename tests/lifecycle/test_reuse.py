@@ -531,7 +531,7 @@ def test_storage_that_fails_is_tried_again(
     assert sandbox.ledger.create_calls == 1 + attempt
 
 
-@pytest.mark.parametrize("name", [None, "x" * 300])
+@pytest.mark.parametrize("name", [None, "x" * 300, "../outside.pdf", "/srv/outside.pdf"])
 def test_unusable_name_of_a_copy_makes_the_document(
     sandbox: Sandbox, documents_dir, monkeypatch, name: Any
 ) -> None:
