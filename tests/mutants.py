@@ -234,6 +234,27 @@ MUTATIONS = [
         "tests/documents/test_delivery.py::test_unusable_name_of_a_copy_is_told",
     ),
     Mutation(
+        "take an interim response for the response",
+        "client/time_limits.py",
+        "while 100 < self.status < 200 and",
+        "while False and",
+        "tests/client/test_transport.py::test_interim_response_is_not_the_response",
+    ),
+    Mutation(
+        "reuse a connection that has switched protocols",
+        "client/transport.py",
+        "if response.status_code < 200:",
+        "if False:",
+        "tests/client/test_transport.py::test_connection_that_has_switched_protocols_is_not_reused",
+    ),
+    Mutation(
+        "take an interim response for a refusal",
+        "client/failures.py",
+        "    if status < 200:",
+        "    if False:",
+        "tests/client/test_transport.py::test_interim_response_alone_says_nothing",
+    ),
+    Mutation(
         "render a template with a passing fault for ever",
         "lifecycle/patience.py",
         "return bool(seconds >= conf.retry_for)",

@@ -256,6 +256,8 @@ def _error_class(
         return error_class, {"retryable": is_foreign} | (not_accepted if is_foreign else {})
     if 500 <= status < 600:
         return ServerError, {}
+    if status < 200:  # an interim response tells nothing
+        return UnknownOutcomeError, {}
     # A redirect or a non-standard status may come from an intermediary.
     return (UnknownOutcomeError, {}) if is_create else (ResponseError, {"retryable": True})
 

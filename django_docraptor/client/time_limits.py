@@ -5,6 +5,7 @@ time pass them for hours. A :class:`TimeLimit` shuts the call's connection down 
 timer's thread, which ends whatever the call waits for: a TLS handshake, sending, headers, a body.
 """
 
+import http.client
 import os
 import socket
 import ssl
@@ -13,6 +14,7 @@ import time
 from contextlib import suppress
 from enum import Enum
 from functools import cache
+from http import HTTPStatus
 from types import TracebackType
 from typing import Any, Final, Self
 
@@ -118,8 +120,24 @@ def _current() -> TimeLimit | None:
     return limit
 
 
+class _FinalResponse(http.client.HTTPResponse):
+    """A response after any interim ones (1xx), of which Python itself skips only 100.
+
+    An interim one that is taken for the response leaves that to the connection's next call. 101
+    ends HTTP on the connection: nothing follows it.
+    """
+
+    def begin(self) -> None:
+        super().begin()
+        while 100 < self.status < 200 and self.status != HTTPStatus.SWITCHING_PROTOCOLS:
+            self.headers = None  # type: ignore[assignment] # or it returns at once
+            super().begin()
+
+
 class _LimitedConnection(HTTPConnection):
     """A connection that tells the current call's time limit its socket and the call's phase."""
+
+    response_class = _FinalResponse
 
     def _new_conn(self) -> socket.socket:
         sock = super()._new_conn()

@@ -264,6 +264,8 @@ class Transport:
     def _check(self, response: requests.Response, call: Call) -> None:
         if 200 <= response.status_code < 300:
             return
+        if response.status_code < 200:  # no response of HTTP follows, also not to another call
+            response.close()
         failed = failures.FailedResponse(
             status=response.status_code,
             headers=response.headers,

@@ -16,6 +16,7 @@ from django_docraptor.client.transport import thread_session
 from django_docraptor.exceptions import (
     NotSentError,
     ResponseError,
+    Sent,
     UnknownOutcomeError,
 )
 from django_docraptor.payloads import DocumentRequest, PrinceOptions
@@ -69,6 +70,68 @@ def test_status_calls_share_a_pooled_connection():
         for _ in range(3):
             make_client(server.url).get_status("abc")
     assert [sent.connection for sent in server.requests] == [1, 1, 1]
+
+
+@pytest.mark.fault("S28")
+@pytest.mark.parametrize("interim", [(100,), (102,), (103,), (103, 100, 102, 199)], ids=str)
+def test_interim_response_is_not_the_response(interim):
+    """1xx responses are skipped on every call, and the next call gets no earlier response."""
+    start = b"".join(head(status, {"Link": "</a.css>"}) for status in interim)
+
+    def respond_late(body):
+        def behave(exchange):
+            exchange.read()
+            exchange.send(start)
+            exchange.server.stopping.wait(0.05)
+            exchange.send(head(200, {"Content-Length": str(len(body))}) + body)
+            return True
+
+        return behave
+
+    first = respond_late(b'{"status": "completed", "download_id": "first"}')
+    second = respond_late(b'{"status": "working"}')
+    file = io.BytesIO()
+    with SocketServer(
+        first, second, respond_late(b'{"status_id": "a"}'), respond_late(b"%PDF-")
+    ) as (server):
+        client = make_client(server.url)
+        assert client.get_status("1").download_id == "first"
+        assert client.get_status("2").status == "working"
+        assert client.create_async_doc(REQUEST) == "a"
+        client.download("1", file)
+    assert file.getvalue() == b"%PDF-"
+    assert [sent.connection for sent in server.requests] == [1, 1, 2, 3]
+
+
+@pytest.mark.fault("S28")
+@pytest.mark.parametrize("status", [101, 102, 103])
+def test_interim_response_alone_says_nothing(status):
+    """If nothing follows, the outcome of a create is unknown, and no status is refused."""
+    only = at.send_bytes(head(status))
+    error, server = create_error(only)
+    assert isinstance(error, UnknownOutcomeError)
+    assert (error.sent, len(server.requests)) == (Sent.MAYBE, 1)
+    assert isinstance(status_error(only), UnknownOutcomeError)
+
+
+@pytest.mark.fault("S28")
+def test_endless_interim_responses_end_with_the_call():
+    """They are bounded by the time of the whole call."""
+    error = status_error(at.send_endlessly(b"", head(103)))
+    assert isinstance(error, UnknownOutcomeError)
+    assert "within 0.9 seconds" in str(error)
+
+
+@pytest.mark.fault("S28")
+def test_connection_that_has_switched_protocols_is_not_reused():
+    """After a 101, the next call gets a connection of its own."""
+    switch = at.send_bytes(head(101, {"Upgrade": "h2c"}), keep=True)
+    with SocketServer(switch, respond(b'{"status": "queued"}')) as server:
+        client = make_client(server.url)
+        with pytest.raises(UnknownOutcomeError):
+            client.get_status("1")
+        assert client.get_status("2").status == "queued"
+    assert [sent.connection for sent in server.requests] == [1, 2]
 
 
 def test_pooled_session_belongs_to_one_thread():
