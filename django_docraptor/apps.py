@@ -23,6 +23,7 @@ class DocRaptorConfig(AppConfig):
         """
         from django_docraptor import checks  # noqa: F401 - models must be loaded first
         from django_docraptor.discarded_files import connect_receiver
+        from django_docraptor.models import checks as database_checks  # noqa: F401
 
         connect_receiver()
         for config in apps.get_app_configs():

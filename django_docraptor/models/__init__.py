@@ -18,6 +18,7 @@ A project may use :class:`RenderJob` and read its ``events`` and ``input``; the 
 ``clock``       times by the database's clock
 ``managers``    a manager that reads from the primary database
 ``columns``     a column that Django does not have
+``checks``      system checks of the database
 ``text``        text that every database accepts; an error in one line
 
 No HTTP and no queue here.

@@ -1,6 +1,10 @@
 """The engine on each database: its own tests again, and races between processes."""
 
 import json
+import os
+import re
+import subprocess
+import sys
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -125,3 +129,54 @@ def test_parallel_workers_share_the_slots(start_site, kind):
     assert 1 < site.control.ledger.peak_concurrency <= 5
     assert site.control.ledger.create_calls == 60
     print(site.statistics())
+
+
+# What a command prints, in a project with this charset of the connection.
+RUN_COMMAND = """
+import importlib, sys
+settings = importlib.import_module("tests.settings")
+settings.DATABASES["default"]["OPTIONS"] |= {"charset": sys.argv[1]} if sys.argv[1] else {}
+from django.core.management import execute_from_command_line
+execute_from_command_line(["manage.py", *sys.argv[2:]])
+"""
+
+
+@pytest.mark.check("W012")
+@pytest.mark.services("mariadb")
+def test_narrow_character_sets_are_reported_and_mended(tmp_path: Path) -> None:
+    """A database, tables and a connection without emoji are named; the hints' statements mend them.
+
+    They leave keys compared as before.
+    """
+
+    def run(*command: str, charset: str = "") -> str:
+        done = subprocess.run(
+            [sys.executable, "-c", RUN_COMMAND, charset, *command],
+            env=os.environ | database.environment | {"DJANGO_SETTINGS_MODULE": "tests.settings"},
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            timeout=300,
+            check=True,
+        )
+        return done.stderr
+
+    check = ("check", "--database", "default")
+    with scratch_database("mariadb", tmp_path) as database:
+        database.query(f"ALTER DATABASE {database.name} CHARACTER SET utf8mb3")
+        before = run("migrate")
+        assert f"The database {database.name} has the character set utf8mb3" in before
+        assert f"ALTER DATABASE `{database.name}` CHARACTER SET utf8mb4;" in before
+        found = run(*check)
+        statements = re.findall(r"ALTER TABLE `\w+` .*;", found)
+        assert len(statements) == found.count("W012") > 5
+        assert "The table django_docraptor_renderjob has columns with" in found
+        for statement in statements:
+            database.query(statement)
+        assert "W012" not in run(*check)
+        definition = str(database.query("SHOW CREATE TABLE django_docraptor_renderjob"))
+        for column in ("account", "idempotency_key", "status_id"):
+            assert re.search(rf"`{column}` [^,]*utf8mb4_nopad_bin", definition), column
+        narrow = run(*check, charset="utf8mb3")
+        assert "The connection 'default' has the character set utf8mb3" in narrow
+        assert narrow.count("W012") == 1
