@@ -19,6 +19,7 @@ from django_docraptor.health_reports import (
     LateJobs,
     PostponedJobs,
     Restriction,
+    UnprovenJobs,
 )
 from django_docraptor.models import (
     Account,
@@ -84,7 +85,7 @@ def health_report() -> HealthReport:
         seconds_since_callback=_seconds_since(heartbeat.called_back_at, now),
         restrictions=why,
         late=late,
-        postponed=_postponed_jobs(now) if any(counts.values()) else None,
+        **(_postponed_jobs(now) if any(counts.values()) else {}),
         missed_callbacks=_count_missed_callbacks(heartbeat, now) if conf.callback_base_url else 0,
         held=held,
         held_name=RenderJob.objects.held().aggregate(name=Min("name"))["name"] if held else "",
@@ -172,20 +173,28 @@ def _late_jobs(
     return sorted(late.values(), key=lambda jobs: -jobs.lag)
 
 
-def _postponed_jobs(now: datetime) -> PostponedJobs | None:
-    """Return the jobs that have only been postponed for more than an hour, by one bounded query."""
+def _postponed_jobs(now: datetime) -> dict[str, Any]:
+    """Return the jobs that have only been postponed for more than an hour, by one bounded query.
+
+    Those that wait for proof are told apart.
+    """
     jobs = RenderJob.objects.postponed(MAX_FAILING_SECONDS)
     texts = Left("errors", MAX_REASON_LENGTH), Right("errors", MAX_REASON_LENGTH)
-    rows = list(jobs.values_list("failing_since", *texts)[:MAX_POSTPONED])
-    if not rows:
-        return None
-    reasons = Counter(_gist(start, end) for _since, start, end in rows)
-    return PostponedJobs(
-        count=len(rows),
-        is_truncated=len(rows) == MAX_POSTPONED,
-        failing_seconds=(now - rows[0][0]).total_seconds(),
-        reason=reasons.most_common(1)[0][0],
-    )
+    rows = list(jobs.values_list("state", "failing_since", *texts)[:MAX_POSTPONED])
+    is_truncated = len(rows) == MAX_POSTPONED
+    unproven = [row for row in rows if row[0] == State.UNCONFIRMED]
+    others = [row for row in rows if row[0] != State.UNCONFIRMED]
+    groups = (("unproven", UnprovenJobs, unproven), ("postponed", PostponedJobs, others))
+    return {
+        name: report(
+            count=len(group),
+            is_truncated=is_truncated,
+            failing_seconds=(now - group[0][1]).total_seconds(),
+            reason=Counter(_gist(*texts) for _state, _since, *texts in group).most_common(1)[0][0],
+        )
+        for name, report, group in groups
+        if group
+    }
 
 
 def _gist(start: str, end: str) -> str:

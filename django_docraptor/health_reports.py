@@ -89,12 +89,35 @@ class PostponedJobs:
             "in the admin say more.",
             self.count,
         )
-        return text % {
+        return text % self._values(number)
+
+    def _values(self, number: str) -> dict[str, str]:
+        return {
             "number": number,
             "duration": format_duration(self.failing_seconds),
             "reason": self.reason if self.reason.endswith((".", "!", "?")) else f"{self.reason}.",
             "limit": format_duration(conf.retry_for),
         }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UnprovenJobs(PostponedJobs):
+    """Jobs of unknown outcome, which are not sent again without proof, for more than an hour."""
+
+    def __str__(self) -> str:
+        number = f"{self.count}+" if self.is_truncated else str(self.count)
+        text = ngettext(
+            "%(number)s job has waited for %(duration)s for proof whether DocRaptor accepted it: "
+            "%(reason)s It is not sent again without proof, and fails after %(limit)s. To decide "
+            "now, look for its ID in DocRaptor's log. If it is not listed, cancel the job and ask "
+            "for the document again.",
+            "%(number)s jobs have waited for proof whether DocRaptor accepted them, the first for "
+            "%(duration)s, mostly because of: %(reason)s They are not sent again without proof, "
+            "and fail after %(limit)s. To decide now, look for their IDs in DocRaptor's log. If "
+            "one is not listed, cancel the job and ask for the document again.",
+            self.count,
+        )
+        return text % self._values(number)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,6 +140,8 @@ class HealthReport:
     late: Sequence[LateJobs] = ()
     #: Jobs that have been postponed for more than an hour.
     postponed: PostponedJobs | None = None
+    #: Jobs that have waited for more than an hour for proof whether DocRaptor accepted them.
+    unproven: UnprovenJobs | None = None
     #: Latest documents within a day whose callbacks have not arrived; 0 if one has.
     missed_callbacks: int = 0
     #: Files of jobs that were deleted more than a day ago, which the storage has not deleted.
@@ -201,8 +226,8 @@ class HealthReport:
         return f"{text} {remedy}"
 
     def waiting_problems(self) -> list[str]:
-        """Return which jobs are held or postponed again and again, if there are any."""
-        postponed = [str(self.postponed)] if self.postponed else []
+        """Return which jobs are held, unproven or postponed again and again, if there are any."""
+        postponed = [str(jobs) for jobs in (self.unproven, self.postponed) if jobs]
         if not self.held:
             return postponed
         text = ngettext(

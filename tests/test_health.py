@@ -234,6 +234,38 @@ def test_gist_of_a_traceback_is_its_last_line(sandbox: Sandbox) -> None:
     assert "Traceback" not in problem
 
 
+@pytest.mark.parametrize("is_readable", [True, False])
+def test_jobs_that_wait_for_proof_are_told(
+    sandbox: Sandbox, settings: Any, *, is_readable: bool
+) -> None:
+    """Production jobs of unknown outcome: since when, why, and what a person can do."""
+    settings.DOCRAPTOR = settings.DOCRAPTOR | {"PROBE": False}
+    sandbox.add_fault(Fault(on="create", action="reset", accept=False, times=2))
+    jobs = [enqueue(test=False), enqueue(test=False)]
+    lifecycle.submit()
+    if not is_readable:
+        sandbox.add_fault(Fault(on="logs", action="status", status_code=403))
+    for hours in (0.5, 0.4):
+        skip_time(hours * 3600)
+        lifecycle.reconcile()
+    assert health.health_problems() == []
+    for _ in range(2):
+        skip_time(3600)
+        lifecycle.reconcile()
+    (problem,) = health.health_problems()
+    assert "2 jobs have waited for proof whether DocRaptor accepted them" in problem
+    assert "the first for 3 hours" in problem
+    assert ("certainly sent later" if is_readable else "403") in problem
+    assert "fail after 3 days" in problem
+    assert "cancel the job" in problem
+    postpone(jobs[0], errors="HTTP 503")
+    assert health.health_report().to_json()["unproven"]["count"] == 2
+    RenderJob.objects.filter(pk=jobs[0].pk).update(state=State.PENDING)
+    first, second = health.health_problems()
+    assert "1 job has waited for 3 hours for proof" in first
+    assert "1 job has been postponed" in second
+
+
 def test_many_postponed_jobs_are_not_all_read(sandbox: Sandbox, monkeypatch) -> None:
     """The number that is read is bounded, and the message says so."""
     monkeypatch.setattr(health, "MAX_POSTPONED", 2)

@@ -114,7 +114,10 @@ def _build_client(
 
 
 class NotBegunError(NotSentError):
-    """All threads were busy for so long that the call would have outlived its claim."""
+    """The call was not begun, because it would have outlived its claim.
+
+    All threads were busy, or the process was suspended: that says nothing about DocRaptor.
+    """
 
     code = "not_begun"
 

@@ -33,7 +33,7 @@ def postpone_or_fail(job: RenderJob, stage: Stage, error: Exception, **changes: 
     if isinstance(decision, patience.GiveUp):
         fail(job, _error_code(job, decision), patience.describe_end(job, stage, error), **changes)
         return
-    columns = changes | _count_failure(job, is_refusal=patience.is_refusal(stage, error))
+    columns = changes | count_failure(job, is_refusal=patience.is_refusal(stage, error))
     if job.state == State.SUBMITTING:
         return_to_pending(job, error, text, delay=decision.delay, **columns)
     else:
@@ -61,7 +61,7 @@ def postpone(
     """
     seconds = patience.backoff_delay(job.failures) if delay is None else delay
     seconds = max(seconds, patience.retry_after(error))
-    columns = _count_failure(job, is_refusal=False) if counted else dict(NO_FAILURES)
+    columns = count_failure(job) if counted else dict(NO_FAILURES)
     return _postpone(job, error, str(error), seconds, changes | columns)
 
 
@@ -102,7 +102,7 @@ def _postpone(
     return updated
 
 
-def _count_failure(job: RenderJob, *, is_refusal: bool) -> dict[str, Any]:
+def count_failure(job: RenderJob, *, is_refusal: bool = False) -> dict[str, Any]:
     """Return the columns of one more failure. Another failure ends a row of refusals."""
     return {
         "failures": job.failures + 1,

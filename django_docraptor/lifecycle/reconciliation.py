@@ -12,6 +12,7 @@ from functools import partial
 from django_docraptor.client import LogEntry
 from django_docraptor.conf import conf
 from django_docraptor.exceptions import CallError, DocRaptorError
+from django_docraptor.lifecycle import patience
 from django_docraptor.lifecycle.account_log import AccountLog
 from django_docraptor.lifecycle.account_refusals import concerns_account, is_account_refusal
 from django_docraptor.lifecycle.accounts import claim, connect, release
@@ -31,6 +32,7 @@ from django_docraptor.lifecycle.evidence import (
 from django_docraptor.lifecycle.isolation import save_outcome
 from django_docraptor.lifecycle.leases import lease_for
 from django_docraptor.lifecycle.postponement import (
+    count_failure,
     pause_account_and_postpone,
     postpone,
     return_or_fail_refused,
@@ -43,7 +45,6 @@ from django_docraptor.lifecycle.transitions import (
     resubmit_unconfirmed,
 )
 from django_docraptor.models import RenderJob, seconds_from_now
-from django_docraptor.models.jobs import NO_FAILURES
 from django_docraptor.states import (
     LOG_CHECK_AGES,
     MAX_LOG_CHECK_INTERVAL,
@@ -194,7 +195,7 @@ def handle_doubt(job: RenderJob, log: AccountLog, missing: str) -> None:
     Others are checked again until patience ends, and then follow the policy.
     """
     is_outage = isinstance(log.error, CallError) and log.error.retryable
-    is_over = job.attempt_age >= conf.retry_for
+    is_over = patience.is_over(job.failing_seconds)
     is_free = job.test and job.attempt_age >= decision_age() * (2 if is_outage else 1)
     reason = (
         f"DocRaptor's log did not settle within {job.attempt_age:.0f} s whether it accepted this "
@@ -223,13 +224,13 @@ def may_resubmit(job: RenderJob, *, is_outage: bool = False) -> bool:
     details = job.events.filter(kind=EventKind.NEVER_ACCEPTED).values_list("detail", flat=True)
     outages = sum(detail.get("evidence") == OUTAGE for detail in details)
     if is_outage:
-        return bool(outages * decision_age() < conf.retry_for)
+        return not patience.is_over(outages * decision_age())
     return bool(len(details) - outages < MAX_RESUBMITS)
 
 
 def handle_unexpected_error(job: RenderJob, error: DocRaptorError) -> None:
     """Check the log again, until patience ends, after an outcome that could not be saved."""
-    if job.attempt_age >= conf.retry_for:
+    if patience.is_over(job.failing_seconds):
         fail_unconfirmed(job, str(error))
     else:
         check_later(job, error)
@@ -242,7 +243,7 @@ def check_later(
     log: AccountLog | None = None,
     note: str = "",
 ) -> None:
-    """Check the log again.
+    """Check the log again. The time without an outcome goes on, also if the log can be read.
 
     Args:
         job: an unconfirmed job.
@@ -252,8 +253,8 @@ def check_later(
     """
     delay = seconds_to_next_check(job, log)
     if error is None:
-        errors = {"errors": note} if note else {}
-        job.update_leased(**NO_FAILURES, **errors, lease_token="", due_at=seconds_from_now(delay))
+        columns = count_failure(job) | ({"errors": note} if note else {})
+        job.update_leased(**columns, lease_token="", due_at=seconds_from_now(delay))
     elif is_old(job):
         postpone(job, error, delay=delay)
     else:

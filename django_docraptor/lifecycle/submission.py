@@ -28,7 +28,7 @@ from django_docraptor.lifecycle.accounts import (
 )
 from django_docraptor.lifecycle.brake import let_through
 from django_docraptor.lifecycle.claims import without_killers
-from django_docraptor.lifecycle.clients import KeyedClient, call_concurrently
+from django_docraptor.lifecycle.clients import KeyedClient, NotBegunError, call_concurrently
 from django_docraptor.lifecycle.composition import (
     CompositionError,
     add_tag_and_callback,
@@ -56,7 +56,7 @@ from django_docraptor.states import State
 BATCH_SIZE = 16
 # Bytes of HTML that a batch has in memory; beyond them, jobs are left to the next batch.
 MAX_BATCH_BYTES = 32 * 1024 * 1024
-# Failed creates that count for the circuit breaker.
+# Failed creates that count for the circuit breaker, unless the call was never begun.
 SERVICE_FAILURES = (ServerError, UnknownOutcomeError, NotSentError)
 # Seconds after which a run leaves the remaining jobs to the next one, so that it does not occupy
 # a worker for long.
@@ -100,12 +100,12 @@ class PreparedAttempt:
             The status_id.
 
         Raises:
-            NotSentError: also if the process was suspended after the intent was committed: another
-                attempt may have been sent meanwhile.
+            NotBegunError: the process was suspended after the intent was committed: another attempt
+                may have been sent meanwhile.
             CallError: the call failed.
         """
         if time.monotonic() - self.committed_at > BEGIN_SECONDS:
-            raise NotSentError(
+            raise NotBegunError(
                 "The worker was suspended before it could send this attempt. Nothing was sent."
             )
         if self.job.hosted:
@@ -189,7 +189,9 @@ def send_batch(batch: ClaimedBatch) -> None:
 def handle_outcome(job: RenderJob, *, outcome: str | DocRaptorError, batch: ClaimedBatch) -> None:
     """Act on the status_id, or on the error, that the create call returned."""
     if isinstance(outcome, DocRaptorError):
-        if isinstance(outcome, SERVICE_FAILURES) and not batch.has_failed:
+        is_begun = not isinstance(outcome, NotBegunError)
+        is_failure = is_begun and isinstance(outcome, SERVICE_FAILURES)
+        if is_failure and not batch.has_failed:
             Account.record_failure(job.account, str(outcome))
             batch.has_failed = batch.needs_resume = True
         handle_create_error(job, outcome)

@@ -6,7 +6,7 @@ in ``states``.
 """
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from itertools import groupby
 from typing import Any
@@ -27,6 +27,8 @@ from django_docraptor.states import LOG_CHECK_AGES, ErrorCode, EventKind, State
 
 logger = logging.getLogger(__name__)
 
+# A lost outcome is the first of consecutive failures, which end when it is settled.
+FIRST_FAILURE: Mapping[str, Any] = {"failures": 1, "failing_since": Now()}
 NO_CALLBACK = Q(callback_at__isnull=True)
 
 
@@ -190,6 +192,7 @@ def mark_unconfirmed(job: RenderJob, error: CallError) -> bool:
         detail=error_details(error),
         due_at=seconds_from_now(LOG_CHECK_AGES[0]),
         errors=str(error),
+        **FIRST_FAILURE,
     )
 
 
@@ -201,6 +204,7 @@ def mark_interrupted(job: RenderJob) -> bool:
         require_lease=True,
         note="The worker that sent this attempt did not record the outcome.",
         due_at=Now(),
+        **FIRST_FAILURE,
     )
 
 

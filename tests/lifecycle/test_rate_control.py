@@ -4,6 +4,7 @@ import pytest
 
 from django_docraptor import lifecycle, shortcuts
 from django_docraptor.exceptions import NotSentError
+from django_docraptor.lifecycle.clients import NotBegunError, open_client
 from django_docraptor.lifecycle.submission import (
     claim_for_slots,
     handle_outcome,
@@ -67,6 +68,25 @@ def test_outage_during_several_batches_opens_the_circuit(sandbox: Sandbox, setti
         send_batch(claim_for_slots("default", 16))
     assert sandbox.ledger.create_calls == 2 * CIRCUIT_THRESHOLD
     assert Account.objects.get().failures == CIRCUIT_THRESHOLD
+
+
+def test_call_that_was_never_begun_is_no_failure(sandbox: Sandbox) -> None:
+    """A worker that is too busy, or was suspended, says nothing about DocRaptor."""
+    Account.objects.create(name="default", failures=CIRCUIT_THRESHOLD - 1)
+    suspended, late = [enqueue() for _ in range(2)]
+    batch = claim_for_slots("default", 16)
+    attempts, _copies = prepare_batch(batch.jobs)
+    prepared = {attempt.job.pk: attempt for attempt in attempts}
+    prepared[suspended.pk].committed_at -= 181
+    with pytest.raises(NotBegunError) as caught:
+        prepared[suspended.pk].send_create(open_client("default"))
+    handle_outcome(prepared[suspended.pk].job, outcome=caught.value, batch=batch)
+    handle_outcome(prepared[late.pk].job, outcome=NotBegunError("busy"), batch=batch)
+    account = Account.objects.get()
+    assert (account.failures, account.circuit_open_until) == (CIRCUIT_THRESHOLD - 1, None)
+    for job in RenderJob.objects.all():
+        assert (job.state, job.failures) == (State.PENDING, 1)
+    assert sandbox.ledger.create_calls == 0
 
 
 def test_success_in_a_batch_ends_the_failures(sandbox: Sandbox) -> None:

@@ -112,6 +112,27 @@ def test_production_job_with_an_unreadable_log_fails_in_the_end(
 
 
 @pytest.mark.fault("S18")
+def test_pause_does_not_count_towards_the_end_of_doubt(
+    sandbox: Sandbox, documents_dir, settings
+) -> None:
+    """After a pause of days, one more failure is the first of a new row, as it is for each step."""
+    job = lost_job(sandbox, test=False)
+    right = settings.DOCRAPTOR
+    sandbox.change_settings(api_key="right")
+    settings.DOCRAPTOR = right | {"API_KEY": "wrong"}
+    skip_time(15)
+    lifecycle.reconcile()
+    skip_time(conf.retry_for + 3600)
+    settings.DOCRAPTOR = right | {"API_KEY": "right"}
+    sandbox.add_fault(Fault(on="logs", action="status", status_code=502, times=1))
+    lifecycle.reconcile()
+    job.refresh_from_db()
+    assert (job.state, job.failures) == (State.UNCONFIRMED, 1)
+    assert run_until_finished(job).state == State.COMPLETED
+    assert len(sandbox.ledger.accepted()) == 1
+
+
+@pytest.mark.fault("S18")
 @pytest.mark.parametrize("fault", UNREADABLE)
 @pytest.mark.parametrize("policy", [None, "resubmit"])
 def test_test_job_with_an_unreadable_log_is_sent_again(
