@@ -69,6 +69,7 @@ __all__ = [
     "delivery_due",
     "document_completed",
     "document_failed",
+    "document_page",
     "document_response",
     "document_submitted",
     "enqueue",
@@ -161,7 +162,7 @@ _EXPORTS = {
         "hook_due",
     ],
     "states": ["ErrorCode", "EventKind", "State"],
-    "views": ["DocumentMixin", "DocumentView"],
+    "views": ["DocumentMixin", "DocumentView", "document_page"],
     "waiting": ["await_for_job", "wait_for_job"],
     "wakeups": ["run_step"],
 }
@@ -249,7 +250,7 @@ if TYPE_CHECKING:
         hook_due,
     )
     from django_docraptor.states import ErrorCode, EventKind, State
-    from django_docraptor.views import DocumentMixin, DocumentView
+    from django_docraptor.views import DocumentMixin, DocumentView, document_page
     from django_docraptor.waiting import await_for_job, wait_for_job
     from django_docraptor.wakeups import run_step
 

@@ -5,7 +5,8 @@ Django's signing (keys rotate through ``SECRET_KEY_FALLBACKS``). No database her
 """
 
 import uuid
-from urllib.parse import urlsplit
+from datetime import timedelta
+from urllib.parse import unquote, urlsplit
 
 from django.core import signing
 from django.urls import get_script_prefix, reverse
@@ -18,17 +19,30 @@ TOKEN_MAX_AGE = 7 * 24 * 3600
 TOKEN_MAX_LENGTH = 200
 
 
-def _signer() -> signing.TimestampSigner:
-    return signing.TimestampSigner(salt=CALLBACK_SALT, sep=".")
+def _signer(salt: str) -> signing.TimestampSigner:
+    return signing.TimestampSigner(salt=salt, sep=".")
 
 
-def make_token(job_id: uuid.UUID, attempt: int) -> str:
-    """Return a signed token for one attempt of a job."""
-    return _signer().sign(f"{job_id.hex}-{attempt}")
+def make_token(job_id: uuid.UUID, attempt: int, *, salt: str = CALLBACK_SALT) -> str:
+    """Return a signed token for one attempt of a job.
+
+    Args:
+        job_id: of the job.
+        attempt: its number.
+        salt: what the token is for: it is of no use for anything else.
+    """
+    return _signer(salt).sign(f"{job_id.hex}-{attempt}")
 
 
-def read_token(token: str) -> tuple[uuid.UUID, int] | None:
+def read_token(
+    token: str, *, salt: str = CALLBACK_SALT, max_age: float = TOKEN_MAX_AGE
+) -> tuple[uuid.UUID, int] | None:
     """Return the job ID and attempt of a token.
+
+    Args:
+        token: as from `make_token`.
+        salt: what it must be for.
+        max_age: in seconds.
 
     Returns:
         ``None`` if the token is forged, expired or malformed.
@@ -36,7 +50,8 @@ def read_token(token: str) -> tuple[uuid.UUID, int] | None:
     if len(token) > TOKEN_MAX_LENGTH or not token.isascii():
         return None
     try:
-        job_id, _, attempt = _signer().unsign(token, max_age=TOKEN_MAX_AGE).partition("-")
+        value = _signer(salt).unsign(token, max_age=timedelta(seconds=max_age))
+        job_id, _, attempt = value.partition("-")
         return uuid.UUID(hex=job_id), int(attempt)
     except (signing.BadSignature, ValueError):
         return None
@@ -63,3 +78,16 @@ def build_absolute_url(path: str) -> str:
     if urlsplit(base).path:
         path = "/" + path.removeprefix(get_script_prefix())
     return base + path
+
+
+def path_on_this_site(url: str) -> str | None:
+    """Return the path of an absolute URL, as the URLconf sees it.
+
+    Returns:
+        ``None`` if the URL is not below ``CALLBACK_BASE_URL``.
+    """
+    base, parts = urlsplit(conf.callback_base_url.rstrip("/")), urlsplit(url)
+    is_below = (parts.path or "/").startswith(f"{base.path}/")
+    if not base.netloc or parts.netloc.lower() != base.netloc.lower() or not is_below:
+        return None
+    return unquote((parts.path or "/").removeprefix(base.path))

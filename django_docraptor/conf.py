@@ -26,6 +26,7 @@ MEBIBYTE: Final = 1024 * 1024
 PREFLIGHT_RULES: Final = (
     "content-size",
     "expired-url",
+    "login-page",
     "misnested-tag",
     "missing-file",
     "private-host",

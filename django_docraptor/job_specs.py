@@ -6,7 +6,7 @@ Nothing is saved, sent or notified here; ``shortcuts`` does that.
 import uuid
 from collections.abc import Iterable, Iterator, Mapping
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from datetime import datetime, timedelta
 from difflib import get_close_matches
 from typing import Any, Final, Required, TypedDict
@@ -19,7 +19,7 @@ from django.db import models
 from django.utils import timezone, translation
 from django.utils.translation import check_for_language
 
-from django_docraptor import registry
+from django_docraptor import page_urls, registry
 from django_docraptor.conf import MAX_DURATION, conf
 from django_docraptor.docraptor_api import MAX_TAG_LENGTH
 from django_docraptor.models import RenderInput, RenderJob
@@ -159,6 +159,7 @@ def _field_errors(spec: JobSpec) -> Iterator[tuple[str, str]]:
     yield from storage_errors(spec.storage)
     yield from _hosting_errors(spec)
     yield from _reuse_errors(spec)
+    yield from _page_errors(spec)
     priority = spec.priority
     if not isinstance(priority, int) or isinstance(priority, bool):
         yield "priority", f"priority must be an integer, not {type(priority).__name__}."
@@ -199,6 +200,20 @@ def _hosting_errors(spec: JobSpec) -> Iterator[tuple[str, str]]:
     elif not spec.hosted:
         for name in _hosting_options(spec):
             yield name, f"{name} requires hosted=True."
+
+
+def _page_errors(spec: JobSpec) -> Iterator[tuple[str, str]]:
+    """Yield errors of a page of this site."""
+    if not isinstance(spec.url, str) or not page_urls.is_page(spec.url):
+        return
+    if error := page_urls.page_error(spec.url):
+        yield "url", error
+    elif spec.owner is None:
+        yield (
+            "owner",
+            f"url={spec.url[:120]!r} is a page of this site, which DocRaptor sees as the owner of "
+            "the job does. Pass an owner.",
+        )
 
 
 def _reuse_errors(spec: JobSpec) -> Iterator[tuple[str, str]]:
@@ -306,13 +321,16 @@ def build_job(spec: JobSpec, context: EnqueueContext) -> tuple[RenderJob, Render
     if spec.reuse and (errors := dict(_reusability_errors(spec))):
         raise ValidationError(errors)
     content = spec.content or (PLACEHOLDER_CONTENT if spec.document else "")
-    request = build_request(spec, content, context)
+    page = page_urls.to_stored_path(spec.url) if page_urls.is_page(spec.url) else ""
+    url = page_urls.unsigned_url(page) if page else spec.url
+    request = build_request(replace(spec, url=url), content, context)
     check_engine_options(request)
     if not spec.document or spec.content:
         check_content(
             request,
             max_bytes=context.max_content_bytes,
             ignore=registry.preflight_ignore(spec.document),
+            is_signed=bool(page),
         )
     expires_at = request.hosted_expires_at if spec.hosted else None
     if expires_at is not None and expires_at <= timezone.now():
@@ -335,7 +353,7 @@ def build_job(spec: JobSpec, context: EnqueueContext) -> tuple[RenderJob, Render
         **_owner_fields(spec.owner),
         **_source_fields(spec.source),
     )
-    return job, _build_input(job, spec, context)
+    return job, _build_input(job, replace(spec, url=page or spec.url), context)
 
 
 def _reusability_errors(spec: JobSpec) -> Iterator[tuple[str, str]]:

@@ -94,7 +94,9 @@ def enqueue(**kwargs: Unpack[EnqueueOptions]) -> RenderJob:
     Args:
         name: file name, at most 200 characters (DocRaptor's limit).
         content: the HTML.
-        url: public URL from which DocRaptor fetches the HTML, instead of content.
+        url: public URL from which DocRaptor fetches the HTML, instead of content; or the path of a
+            page of this site, such as ``"/invoices/17/"``, whose view is decorated with
+            ``document_page``: it is fetched as the owner sees it.
         document_type: ``"pdf"``, ``"xlsx"`` or ``"xls"``.
         document: label of a registered document, which a worker renders.
         options: DocRaptor's options; they override ``DOCRAPTOR["DEFAULTS"]``.

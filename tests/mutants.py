@@ -798,8 +798,8 @@ MUTATIONS = [
     Mutation(
         "accept callback tokens of any signer",
         "callback_urls.py",
-        'job_id, _, attempt = _signer().unsign(token, max_age=TOKEN_MAX_AGE).partition("-")',
-        'job_id, _, attempt = token.split(".")[0].partition("-")',
+        "value = _signer(salt).unsign(token, max_age=timedelta(seconds=max_age))",
+        'value = token.split(".")[0]',
         "tests/test_callback_urls.py",
     ),
     Mutation(
@@ -1103,6 +1103,41 @@ MUTATIONS = [
         "        api_key = SecretText(api_key)\n",
         "        api_key = str(api_key)\n",
         "tests/integration/test_secrets.py::test_no_frame_has_the_key_in_a_variable",
+    ),
+    Mutation(
+        "show a page after the end of its job",
+        "views/document_pages.py",
+        ", state__in=FETCHING_STATES)",
+        ")",
+        "tests/views/test_document_pages.py::test_token_ends_with_the_attempt",
+    ),
+    Mutation(
+        "show every page to the token of one",
+        "views/document_pages.py",
+        "    if not is_same or owner is None",
+        "    if owner is None",
+        "tests/views/test_document_pages.py::test_token_is_for_one_page",
+    ),
+    Mutation(
+        "leave the token in the request, for error reports",
+        "views/document_pages.py",
+        'request.META[name].replace(token, "…")',
+        "value",
+        "tests/views/test_document_pages.py::test_token_is_in_no_report_of_an_error",
+    ),
+    Mutation(
+        "send DocRaptor to the login page of a page's view",
+        "views/document_pages.py",
+        "    if 300 <= response.status_code < 400:",
+        "    if False:",
+        "tests/views/test_document_pages.py::test_redirect_is_not_followed",
+    ),
+    Mutation(
+        "make a document of the login page",
+        "preflight/inspection.py",
+        "if path is not None and login_pages.needs_login(path, is_signed=is_signed):",
+        "if False:",
+        "tests/preflight/test_login_pages.py::test_page_that_needs_a_login_is_refused",
     ),
     Mutation(
         "report the frames of the HTTP library, which have the API key",

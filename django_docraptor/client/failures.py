@@ -42,6 +42,9 @@ REDACTED: Final = "[redacted]"
 
 # A download ID is a bearer secret, like its URL: anyone who has it can download the document.
 DOWNLOAD_ID: Final = re.compile(r"(/(?:download|expire)/)[^/?#\s\"'<>&]+")
+# A token of this site, in the URL of a page or a callback, by its form (`callback_urls`): its
+# characters are the same in every encoding.
+TOKEN: Final = re.compile(r"[0-9a-f]{32}-[0-9]{1,5}\.[0-9A-Za-z]{1,12}\.[0-9A-Za-z_-]{20,}")
 
 # Not documented by DocRaptor. By HTTP's definition the request was not processed: it did not arrive
 # completely in time (408), it reached a server that does not serve the host (421), or the server
@@ -97,7 +100,7 @@ class Redactor:
         """Return the text without the secrets."""
         for secret in self.secrets:
             text = text.replace(secret, REDACTED)
-        return DOWNLOAD_ID.sub(rf"\1{REDACTED}", text)
+        return TOKEN.sub(REDACTED, DOWNLOAD_ID.sub(rf"\1{REDACTED}", text))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -19,6 +19,7 @@ from django_docraptor.exceptions import ConfigurationError, DocRaptorError
 from django_docraptor.job_specs import check_engine_options
 from django_docraptor.lifecycle.isolation import PASSING_ERRORS
 from django_docraptor.models import RenderInput, RenderJob
+from django_docraptor.page_urls import is_page, signed_url, unsigned_url
 from django_docraptor.payloads import DocumentRequest
 from django_docraptor.preflight import check_content
 from django_docraptor.states import ErrorCode
@@ -118,7 +119,7 @@ def _compose(job: RenderJob, job_input: RenderInput) -> DocumentRequest:
             name=job.name,
             document_type=job.document_type,
             content=content,
-            url=job_input.url,
+            url=unsigned_url(job_input.url) if is_page(job_input.url) else job_input.url,
             test=job.test,
             options=job_input.options,
         )
@@ -128,6 +129,7 @@ def _compose(job: RenderJob, job_input: RenderInput) -> DocumentRequest:
             max_bytes=conf.max_content_bytes,
             template=_template_name(job),
             ignore=registry.preflight_ignore(job.document),
+            is_signed=is_page(job_input.url),
         )
     except ValidationError as error:
         raise CompositionError(ErrorCode.INVALID_REQUEST, _format_errors(error)) from error
@@ -135,9 +137,13 @@ def _compose(job: RenderJob, job_input: RenderInput) -> DocumentRequest:
 
 
 def add_tag_and_callback(request: DocumentRequest, job: RenderJob) -> DocumentRequest:
-    """Return the request with the current attempt's tag and callback URL."""
-    tag = f"{job.tag} {request.tag or ''}".strip()
-    return replace(request, tag=tag, callback_url=callback_url(job.pk, job.attempt) or None)
+    """Return the request with the current attempt's tag, callback URL and signed page."""
+    tag, url = f"{job.tag} {request.tag or ''}".strip(), request.url
+    if is_page(job.input.url):
+        url = signed_url(job.input.url, job.pk, job.attempt)
+    return replace(
+        request, tag=tag, url=url, callback_url=callback_url(job.pk, job.attempt) or None
+    )
 
 
 def _render_content(job: RenderJob, job_input: RenderInput) -> str:

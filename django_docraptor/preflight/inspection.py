@@ -9,9 +9,10 @@ from urllib.parse import urlsplit
 
 from django.core.exceptions import ValidationError
 
+from django_docraptor.callback_urls import path_on_this_site
 from django_docraptor.conf import conf
 from django_docraptor.payloads import DocumentRequest
-from django_docraptor.preflight import local_files, nesting, resources, url_checks
+from django_docraptor.preflight import local_files, login_pages, nesting, resources, url_checks
 from django_docraptor.preflight.loading import Engine
 from django_docraptor.preflight.problems import Problem, Rule, Severity
 
@@ -24,7 +25,12 @@ Diagnosis = tuple[Rule, Severity, str]
 
 
 def check_content(
-    request: DocumentRequest, *, max_bytes: int, template: str = "", ignore: Collection[str] = ()
+    request: DocumentRequest,
+    *,
+    max_bytes: int,
+    template: str = "",
+    ignore: Collection[str] = (),
+    is_signed: bool = False,
 ) -> None:
     """Reject content, or a URL of it, that DocRaptor would reject, before it costs anything.
 
@@ -35,6 +41,7 @@ def check_content(
         max_bytes: maximum size of the content in UTF-8.
         template: name of the rendered template, for messages.
         ignore: names of rules that the document turns off.
+        is_signed: whether its URL is a page of this site that is signed when it is sent.
 
     Raises:
         ValidationError: under ``content``, one message for each error, such as a relative resource
@@ -42,7 +49,7 @@ def check_content(
             allowed"; under ``url``, why DocRaptor cannot fetch it.
     """
     if request.url:
-        check_url(request.url, test=request.test, ignore=ignore)
+        check_url(request.url, test=request.test, ignore=ignore, is_signed=is_signed)
     problems = find_problems(
         request.content,
         **options_of(request),
@@ -72,23 +79,30 @@ def options_of(request: DocumentRequest) -> dict[str, Any]:
     }
 
 
-def check_url(url: str, *, test: bool, ignore: Collection[str] = ()) -> None:
-    """Reject the URL of a document's content as a link in HTML is rejected.
+def check_url(
+    url: str, *, test: bool, ignore: Collection[str] = (), is_signed: bool = False
+) -> None:
+    """Reject the URL of a document's content as a link in HTML is rejected, or if it needs a login.
 
     Args:
         url: absolute.
         test: whether it is a test document: only these may be on a private host that the sandbox
             can reach. A production document is meant for DocRaptor.
         ignore: names of rules that the document turns off.
+        is_signed: whether it is a page of this site that is signed when it is sent.
 
     Raises:
         ValidationError: under ``url``, why DocRaptor cannot fetch it.
     """
     inspection = _Inspection(allow_private=test and _is_sandbox(), ignore=ignore)
     shown = resources.shorten_url(url)
+    diagnoses = [(rule, problem) for rule, _severity, problem in inspection.diagnose_host("", url)]
+    path = path_on_this_site(url)
+    if path is not None and login_pages.needs_login(path, is_signed=is_signed):
+        diagnoses.append((Rule.LOGIN_PAGE, _LOGIN))
     messages = [
         f"url {shown} {problem}{_NAMED.format(rule=rule)}"
-        for rule, _severity, problem in inspection.diagnose_host("", url)
+        for rule, problem in diagnoses
         if inspection.applies(rule)
     ]
     if messages:
@@ -276,6 +290,10 @@ _NOT_ABSOLUTE = (
 _PRIVATE = (
     "is on {host}, which DocRaptor cannot reach. Embed the file with {{% docraptor_asset %}} or "
     "{{% docraptor_image %}}, or use a public URL."
+)
+_LOGIN = (
+    "is a page of this site that needs a login: the document would show the login page. Decorate "
+    "its view with @document_page, and pass its path, such as url='/invoices/17/', with an owner."
 )
 _EXPIRED = (
     "is a signed URL that expired at {until:%Y-%m-%d %H:%M} UTC. Sign it when the document is "

@@ -16,6 +16,7 @@ class Rule(StrEnum):
 
     CONTENT_SIZE = "content-size"
     EXPIRED_URL = "expired-url"
+    LOGIN_PAGE = "login-page"
     MISNESTED_TAG = "misnested-tag"
     MISSING_FILE = "missing-file"
     PRIVATE_HOST = "private-host"

@@ -17,7 +17,7 @@ ROWS: list[set[str]] = [
     {"exceptions", "signals", "states", "docraptor_api", "time_zones", "durations", "secret_text"},
     {"conf", "payloads"},
     {"client", "storage", "names", "callback_urls", "spool", "assets", "runners", "health_reports"},
-    {"preflight"},
+    {"preflight", "page_urls"},
     {"models"},
     {"registry", "health", "discarded_files", "rechecks"},
     {"job_specs"},
