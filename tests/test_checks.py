@@ -143,6 +143,18 @@ def test_all_invalid_settings_are_reported() -> None:
 
 
 @pytest.mark.check("E004")
+def test_missing_key_does_not_end_a_test_run(settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Under manage.py test, where nothing needs a key, it is a warning."""
+    settings.DOCRAPTOR = {}
+    found = []
+    for command in ("test", "check"):
+        monkeypatch.setattr("sys.argv", ["manage.py", command])
+        found += checks.check_settings(None)
+    assert ids(found) == ["E004", "E004"]
+    assert [message.is_serious() for message in found] == [False, True]
+
+
+@pytest.mark.check("E004")
 @pytest.mark.parametrize("docraptor", [None, {}, {"API_KEY": ""}, {"API_KEY": "  "}])
 def test_api_key_is_required(docraptor: object) -> None:
     """Without an API key nothing works."""

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 import django_docraptor
-from django_docraptor import mail, sandbox
+from django_docraptor import mail, sandbox, testing
 
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "django_docraptor"
@@ -22,6 +22,7 @@ PUBLIC = {
     "django_docraptor": django_docraptor.__all__,
     "django_docraptor.mail": mail.__all__,
     "django_docraptor.sandbox": sandbox.__all__,
+    "django_docraptor.testing": testing.__all__,
 }
 # Public without being imported: Django loads them by their names.
 LOADED_BY_NAME = {"urls", "templatetags", "templatetags.docraptor"}
@@ -168,7 +169,7 @@ def test_example_project_imports_no_internals(path: Path) -> None:
 def test_users_pages_name_no_internals(page: Path) -> None:
     """The text of a users' page does not send its reader to an internal module either."""
     # `django_docraptor.client` is a logger, too, and the default of a setting.
-    known = {"mail", "sandbox", "urls", "client"}
+    known = {"mail", "sandbox", "testing", "urls", "client"}
     internal = {name.partition(".")[0] for name in modules()} - known
     named = set(re.findall(r"`\"?django_docraptor\.(\w+)", page.read_text()))
     assert named & internal == set()

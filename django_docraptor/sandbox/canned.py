@@ -4,11 +4,37 @@ They contain the name and the SHA-256 of the source, so that a test can check th
 arrived. No HTML is rendered here.
 """
 
+import io
+import zipfile
+from xml.sax.saxutils import escape
+
 from django_docraptor.sandbox.options import Options
 from django_docraptor.sandbox.output import Output
-from django_docraptor.sandbox.spreadsheet import write_workbook
 
 WATERMARK = "TEST DOCUMENT"
+# A workbook with one sheet, written without a library, which a site's tests need not have.
+XML_HEADER = '<?xml version="1.0" encoding="UTF-8" standalone="yes"?>\n'
+OFFICE = "http://schemas.openxmlformats.org/officeDocument/2006/relationships"
+PACKAGE = "http://schemas.openxmlformats.org/package/2006"
+SHEET = "http://schemas.openxmlformats.org/spreadsheetml/2006/main"
+MEDIA_TYPE = "application/vnd.openxmlformats-officedocument.spreadsheetml"
+WORKBOOK_PARTS = {
+    "[Content_Types].xml": f'<Types xmlns="{PACKAGE}/content-types">'
+    '<Default Extension="rels" '
+    'ContentType="application/vnd.openxmlformats-package.relationships+xml"/>'
+    f'<Override PartName="/xl/workbook.xml" ContentType="{MEDIA_TYPE}.sheet.main+xml"/>'
+    '<Override PartName="/xl/worksheets/sheet1.xml" '
+    f'ContentType="{MEDIA_TYPE}.worksheet+xml"/></Types>',
+    "_rels/.rels": f'<Relationships xmlns="{PACKAGE}/relationships"><Relationship Id="rId1" '
+    f'Type="{OFFICE}/officeDocument" Target="xl/workbook.xml"/></Relationships>',
+    "xl/workbook.xml": f'<workbook xmlns="{SHEET}" xmlns:r="{OFFICE}"><sheets>'
+    '<sheet name="Canned" sheetId="1" r:id="rId1"/></sheets></workbook>',
+    "xl/_rels/workbook.xml.rels": f'<Relationships xmlns="{PACKAGE}/relationships">'
+    f'<Relationship Id="rId1" Type="{OFFICE}/worksheet" Target="worksheets/sheet1.xml"/>'
+    "</Relationships>",
+    "xl/worksheets/sheet1.xml": f'<worksheet xmlns="{SHEET}"><sheetData><row>{{cells}}</row>'
+    "</sheetData></worksheet>",
+}
 
 
 def canned_pdf(options: Options, size: int = 0) -> Output:
@@ -30,8 +56,15 @@ def canned_pdf(options: Options, size: int = 0) -> Output:
 
 def canned_xlsx(options: Options) -> Output:
     """Return a workbook of two cells: the name and the SHA-256 of the source."""
-    data = write_workbook([("Canned", [[options.name, options.content_sha256]])])
-    return Output(document_type="xlsx", head=data)
+    cells = "".join(
+        f'<c t="inlineStr"><is><t>{escape(text)}</t></is></c>'
+        for text in (options.name, options.content_sha256)
+    )
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as file:
+        for name, text in WORKBOOK_PARTS.items():
+            file.writestr(name, XML_HEADER + text.replace("{cells}", cells))
+    return Output(document_type="xlsx", head=buffer.getvalue())
 
 
 def _pdf_parts(title: str, lines: list[str], padding: int) -> tuple[bytes, bytes]:

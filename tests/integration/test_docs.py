@@ -6,6 +6,7 @@ import subprocess
 import sys
 import textwrap
 from pathlib import Path
+from textwrap import indent
 
 import pytest
 from django.dispatch import Signal
@@ -127,10 +128,26 @@ def test_every_page_is_in_the_index() -> None:
 
 # What the page leaves to its reader, and a record of what must not be published.
 READER = """
-import os, pathlib
+import os, pathlib, pytest
 from celery.signals import before_task_publish
-from tests.apps.shop.documents import InvoicePDF
+from django_docraptor import Document
+from django_docraptor.pytest_plugin import docraptor, docraptor_sandbox
 from tests.apps.shop.models import Invoice
+
+class InvoicePDF(Document[Invoice]):
+    template_name = "shop/invoice.html"
+    options = {"javascript": True, "prince_options": {"media": "print"}}
+
+    def get_name(self):
+        return f"invoice-{self.source.number}.pdf"
+
+    def render(self):
+        return "<h1>Invoice A-1</h1><p>Please pay £45.00</p>"
+
+class Reminder(InvoicePDF):
+    template_name = "shop/invoice.html"
+
+Invoice.issue = lambda invoice: InvoicePDF.enqueue(invoice)
 
 @before_task_publish.connect
 def record(**kwargs):
@@ -138,17 +155,24 @@ def record(**kwargs):
 
 @pytest.fixture
 def invoice(db):
-    return Invoice.objects.create(number="17")
+    return Invoice.objects.create(number="A-1")
 """
+# After the page: its test case has an invoice, and what is no test of its own becomes one.
+SETUP = "    def setUp(self):\n        self.invoice = Invoice.objects.create(number='A-1')\n"
+AS_TEST = "def test_block_{}(docraptor, invoice):\n    job = InvoicePDF.enqueue(invoice)\n{}"
 
 
 def test_testing_page_example_works(tmp_path: Path) -> None:
     """The page's example works as written, and uses no broker and no storage of the project."""
-    code = re.search(
-        r"```python\n(.*?)```", (ROOT / "docs/how-to/testing.md").read_text(), re.DOTALL
-    )
-    assert code
-    (tmp_path / "test_page.py").write_text(code[1] + READER)
+    page = (ROOT / "docs/how-to/testing.md").read_text()
+    blocks = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    function, case, outbox, faults, lost, _settings, sandbox = blocks
+    last = "    docraptor.render()\n"
+    parts = [READER, function, case, SETUP, sandbox]
+    parts.append(AS_TEST.format("outbox", indent(outbox, "    ")))
+    parts.append(AS_TEST.format("faults", indent(faults, "    ") + last))
+    parts.append(AS_TEST.format("lost", "    docraptor.lose_answer()\n" + indent(lost, "    ")))
+    (tmp_path / "test_page.py").write_text("\n".join(parts))
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-c", os.devnull]
     scratch = tmp_path / "project"
     scratch.mkdir()
@@ -161,5 +185,5 @@ def test_testing_page_example_works(tmp_path: Path) -> None:
         check=False,
         timeout=120,
     )
-    assert "2 passed" in done.stdout, done.stdout + done.stderr
+    assert "7 passed" in done.stdout, done.stdout + done.stderr
     assert [path.name for path in scratch.iterdir() if "sqlite" not in path.name] == []

@@ -1,0 +1,480 @@
+"""DocRaptor in memory, with pytest's fixture: what a project's tests do with it."""
+
+import io
+import socket
+import zipfile
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from django.core import mail
+from django.core.files.storage import InMemoryStorage, default_storage
+from django.db import transaction
+from openpyxl import load_workbook
+from pypdf import PdfReader
+
+from django_docraptor import enqueue, render_now, retry
+from django_docraptor.conf import conf
+from django_docraptor.documents import Document
+from django_docraptor.exceptions import NotSentError, RejectedError
+from django_docraptor.lifecycle.clients import client_for
+from django_docraptor.mail import attach
+from django_docraptor.models import RenderJob
+from django_docraptor.signals import document_completed
+from django_docraptor.states import State
+from django_docraptor.testing import InMemoryDocRaptor
+from django_docraptor.testing.client import InMemoryClient
+from tests.apps.shop.documents import Broken, InvoicePDF
+from tests.apps.shop.models import Invoice
+from tests.support.jobs import event_kinds, read_file
+
+pytestmark = pytest.mark.django_db
+
+
+class Sheet(Document[Invoice]):
+    """Another document of the same object: a workbook."""
+
+    model = Invoice
+    template_name = "shop/invoice.html"
+    document_type = "xlsx"
+
+
+class Delivered(Document[Invoice]):
+    """A document that is delivered and sent by e-mail."""
+
+    model = Invoice
+    template_name = "shop/invoice.html"
+    deliver_to = "pdf"
+
+    def on_completed(self, job: RenderJob) -> None:
+        """Send it."""
+        message = mail.EmailMessage("Your invoice", "See below.", to=["ines@customers.example"])
+        attach(message, job)
+        message.send()
+
+
+class Unescaped(Document[Invoice]):
+    """A document whose HTML is what the object says."""
+
+    model = Invoice
+    template_name = "shop/invoice.html"
+
+    def render(self) -> str:
+        """Return the number as HTML."""
+        return self.source.number
+
+
+@pytest.fixture
+def invoice() -> Invoice:
+    """An invoice of 45."""
+    return Invoice.objects.create(number="A-1", total=45)
+
+
+@pytest.fixture(autouse=True)
+def no_sockets(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let every connection fail."""
+
+    def refuse(*args: object) -> None:
+        raise AssertionError("a socket was used")
+
+    monkeypatch.setattr(socket.socket, "connect", refuse)
+    monkeypatch.setattr(socket, "create_connection", refuse)
+
+
+# --- rendering -------------------------------------------------------------------------------
+
+
+def test_invoice_has_its_total(docraptor: InMemoryDocRaptor, invoice: Invoice) -> None:
+    """Three lines: enqueue, render, and assert what the document shows."""
+    InvoicePDF.enqueue(invoice)
+    docraptor.render()
+    docraptor.assert_rendered(InvoicePDF, source=invoice, contains="45.00", count=1)
+
+
+def test_outbox_holds_what_would_have_been_sent(
+    docraptor: InMemoryDocRaptor, invoice: Invoice
+) -> None:
+    """An item has the HTML, the options, the name, the test flag, the source and the job."""
+    InvoicePDF.enqueue(invoice, test=False)
+    (job,) = docraptor.render()
+    (sent,) = docraptor.outbox
+    assert "<h1>Invoice A-1</h1>" in sent.html
+    assert sent.text == "Invoice A-1 45.00"
+    assert sent.options == {"prince_options": {"media": "print"}}
+    assert (sent.name, sent.test, sent.document_type) == ("invoice-A-1.pdf", False, "pdf")
+    assert (sent.source, sent.job, sent.document) == (invoice, job, "shop.InvoicePDF")
+    assert sent.job is not None
+    assert sent.job.state == State.COMPLETED
+    assert repr(sent) == "<SentDocument invoice-A-1.pdf>"
+
+
+def test_completed_jobs_have_valid_files_in_memory(
+    docraptor: InMemoryDocRaptor, invoice: Invoice
+) -> None:
+    """A PDF and a workbook that libraries can read, in a storage in memory."""
+    InvoicePDF.enqueue(invoice)
+    Sheet.enqueue(invoice)
+    pdf, sheet = docraptor.render()
+    assert isinstance(pdf.file.storage, InMemoryStorage)
+    assert "invoice-A-1.pdf" in PdfReader(io.BytesIO(read_file(pdf))).pages[0].extract_text()
+    assert pdf.number_of_pages == 1
+    cells = load_workbook(io.BytesIO(read_file(sheet))).active["A1":"B1"][0]
+    assert cells[0].value == f"Sheet-{invoice.pk}.xlsx"
+    assert zipfile.ZipFile(io.BytesIO(read_file(sheet))).testzip() is None
+    docraptor.assert_rendered(Sheet, count=1)
+    docraptor.assert_rendered(count=2)
+
+
+def test_everything_after_the_file_happens(docraptor: InMemoryDocRaptor, invoice: Invoice) -> None:
+    """The file is delivered, an e-mail is sent, and receivers are called, all in a transaction."""
+    completed: list[RenderJob] = []
+
+    def note(job: RenderJob, **kwargs: Any) -> None:
+        completed.append(job)
+
+    document_completed.connect(note, weak=False)
+    Delivered.enqueue(invoice)
+    assert completed == mail.outbox == []
+    (job,) = docraptor.render()
+    invoice.refresh_from_db()
+    assert completed == [job]
+    assert default_storage.open(invoice.pdf.name).read().startswith(b"%PDF-")
+    (message,) = mail.outbox
+    assert message.attachments[0][2] == "application/pdf"
+
+
+def test_saved_object_is_rendered_as_it_was_committed(docraptor: InMemoryDocRaptor) -> None:
+    """A signal's document is decided again on commit, which the test's transaction never has."""
+    Sheet.on_save(when=lambda invoice: invoice.total > 0)
+    with transaction.atomic():
+        invoice = Invoice.objects.create(number="A-2", total=1)
+        Invoice.objects.filter(pk=invoice.pk).update(total=7)
+    Invoice.objects.create(number="A-3")
+    docraptor.render()
+    docraptor.assert_rendered(source=invoice, contains="7.00", count=1)
+
+
+def test_function_on_commit_runs_and_may_enqueue(
+    docraptor: InMemoryDocRaptor, invoice: Invoice
+) -> None:
+    """What a project's own function on commit enqueues is rendered, too, and once."""
+    transaction.on_commit(lambda: InvoicePDF.enqueue(invoice))
+    assert docraptor.outbox == []
+    assert len(docraptor.render()) == 1
+    assert docraptor.render() == []
+    docraptor.assert_rendered(InvoicePDF, count=1)
+
+
+def test_error_of_a_function_on_commit(docraptor: InMemoryDocRaptor) -> None:
+    """It reaches the test; that of a robust one is logged, as Django does."""
+    transaction.on_commit(lambda: 1 / 0, robust=True)
+    docraptor.render()
+    transaction.on_commit(lambda: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        docraptor.render()
+
+
+def test_render_inside_atomic_is_refused(docraptor: InMemoryDocRaptor, invoice: Invoice) -> None:
+    """There, no worker would see the job yet."""
+    with transaction.atomic():
+        InvoicePDF.enqueue(invoice)
+        with pytest.raises(RuntimeError, match=r"inside transaction\.atomic\(\)"):
+            docraptor.render()
+    assert len(docraptor.render()) == 1
+
+
+def test_many_documents(docraptor: InMemoryDocRaptor) -> None:
+    """They are sent by threads, as ever, which do not touch the test's connection."""
+    for number in range(20):
+        InvoicePDF.enqueue(Invoice.objects.create(number=f"A-{number}", total=number))
+    jobs = docraptor.render()
+    assert [job.state for job in jobs] == [State.COMPLETED] * 20
+    docraptor.assert_rendered(InvoicePDF, contains="17.00", count=1)
+
+
+def test_document_without_a_job(docraptor: InMemoryDocRaptor) -> None:
+    """render_now() is in the outbox at once."""
+    target = io.BytesIO()
+    render_now(target, name="a.pdf", content="<p>Now</p>", options={"javascript": True})
+    assert target.getvalue().startswith(b"%PDF-")
+    docraptor.assert_rendered(contains="Now", options={"javascript": True}, count=1)
+    (sent,) = docraptor.outbox
+    assert (sent.job, sent.source, sent.document) == (None, None, "")
+
+
+def test_endless_loop_is_told(docraptor: InMemoryDocRaptor, settings: Any) -> None:
+    """A receiver that enqueues again and again ends the test, with a reason."""
+    settings.DOCRAPTOR = settings.DOCRAPTOR | {"MAX_PER_SOURCE": None}
+
+    def again(**kwargs: Any) -> None:
+        enqueue(name="again.pdf", content="again")
+
+    document_completed.connect(again, weak=False)
+    enqueue(name="again.pdf", content="again")
+    with pytest.raises(AssertionError, match="still due"):
+        docraptor.render()
+
+
+# --- faults ----------------------------------------------------------------------------------
+
+
+def test_job_fails(docraptor: InMemoryDocRaptor, invoice: Invoice) -> None:
+    """The job that was named fails with the reason, and its retry succeeds."""
+    job, other = InvoicePDF.enqueue(invoice), InvoicePDF.enqueue(invoice)
+    docraptor.fail(job, "Document Malformed: Tag herp invalid")
+    docraptor.render()
+    job.refresh_from_db()
+    other.refresh_from_db()
+    assert (job.state, job.errors) == (State.FAILED, "Document Malformed: Tag herp invalid")
+    assert other.state == State.COMPLETED
+    docraptor.assert_rendered(InvoicePDF, count=1)
+    retry(job)
+    assert docraptor.render() == [job]
+    docraptor.assert_rendered(InvoicePDF, count=2)
+
+
+def test_document_of_a_class_fails(docraptor: InMemoryDocRaptor, invoice: Invoice) -> None:
+    """The next document of the class fails, not one of another class."""
+    docraptor.fail(InvoicePDF, "too large")
+    Sheet.enqueue(invoice)
+    first = InvoicePDF.enqueue(invoice)
+    docraptor.render()
+    second = InvoicePDF.enqueue(invoice)
+    docraptor.render()
+    states = RenderJob.objects.in_bulk()
+    assert [states[job.pk].state for job in (first, second)] == [State.FAILED, State.COMPLETED]
+    docraptor.assert_rendered(Sheet, count=1)
+
+
+def test_docraptor_refuses(docraptor: InMemoryDocRaptor, settings: Any) -> None:
+    """DocRaptor's own refusals are there: here, a tag that strict HTML does not allow."""
+    settings.DOCRAPTOR = settings.DOCRAPTOR | {"PREFLIGHT_IGNORE": ["misnested-tag"]}
+    invalid: Any = {"name": "a.pdf", "content": "<p><b></p>", "options": {"strict": "html"}}
+    enqueue(**invalid)
+    (job,) = docraptor.render()
+    assert job.error_code == "render_failed"
+    assert "Malformed" in job.errors
+    with pytest.raises(RejectedError, match="Malformed"):
+        render_now(io.BytesIO(), **invalid)
+    docraptor.assert_not_rendered()
+
+
+def test_preflight_refuses(docraptor: InMemoryDocRaptor, invoice: Invoice) -> None:
+    """The preflight runs: a document that it refuses is not sent."""
+    Invoice.objects.update(number='<img src="/logo.png">')
+    Unescaped.enqueue(invoice)
+    (job,) = docraptor.render()
+    assert job.error_code == "invalid_request"
+    assert docraptor.outbox == []
+
+
+def test_lost_answer(docraptor: InMemoryDocRaptor, invoice: Invoice) -> None:
+    """The document is found in DocRaptor's log a minute later, and not sent again."""
+    job = InvoicePDF.enqueue(invoice)
+    docraptor.lose_answer()
+    assert docraptor.render() == []
+    job.refresh_from_db()
+    assert job.state == State.UNCONFIRMED
+    docraptor.advance(60)
+    assert docraptor.render() == [job]
+    docraptor.assert_rendered(InvoicePDF, count=1)
+
+
+def test_callbacks(docraptor: InMemoryDocRaptor, invoice: Invoice) -> None:
+    """A job is called back for twice when it has been sent, and again at the end: once counts."""
+    completed: list[RenderJob] = []
+
+    def note(job: RenderJob, **kwargs: Any) -> None:
+        completed.append(job)
+
+    document_completed.connect(note, weak=False)
+    job = InvoicePDF.enqueue(invoice)
+    docraptor.call_back(job, times=2)
+    assert docraptor.render() == [job]
+    docraptor.call_back(job, times=2)
+    docraptor.render()
+    assert event_kinds(job).count("callback") == 1
+    assert completed == [job]
+
+
+@pytest.mark.urls("django.contrib.auth.urls")
+def test_callback_without_a_url(docraptor: InMemoryDocRaptor, invoice: Invoice) -> None:
+    """A project that has not included the URLs is told so by Django."""
+    job = InvoicePDF.enqueue(invoice)
+    docraptor.call_back(job)
+    with pytest.raises(Exception, match="django_docraptor"):
+        docraptor.render()
+
+
+def test_delay_is_over_when_time_has_passed(docraptor: InMemoryDocRaptor) -> None:
+    """A document that waits is rendered when its time has come, and not before."""
+    Sheet.on_save(delay=300)
+    Invoice.objects.create(number="A-1")
+    docraptor.render()
+    docraptor.assert_not_rendered()
+    docraptor.advance(301)
+    docraptor.render()
+    docraptor.assert_rendered(Sheet)
+
+
+def test_held_job_stays_held(docraptor: InMemoryDocRaptor, settings: Any, invoice: Invoice) -> None:
+    """However much time passes, a job that waits for a person waits."""
+    limit = {"documents": 1, "seconds": 3600}
+    settings.DOCRAPTOR = settings.DOCRAPTOR | {"MAX_PER_SOURCE": limit}
+    InvoicePDF.enqueue(invoice)
+    docraptor.render()
+    InvoicePDF.enqueue(invoice)
+    docraptor.render()
+    docraptor.advance(100_000)
+    docraptor.render()
+    docraptor.assert_rendered(count=1)
+    assert RenderJob.objects.held().count() == 1
+
+
+# --- isolation -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("number", [1, 2])
+def test_each_test_begins_empty(docraptor: InMemoryDocRaptor, number: int) -> None:
+    """Neither documents, jobs, files nor faults of another test are left."""
+    assert docraptor.outbox == []
+    assert default_storage.listdir("") == ([], [])
+    enqueue(name="a.pdf", content=str(number))
+    (job,) = docraptor.render()
+    docraptor.fail(job, "of this test")
+    docraptor.assert_rendered(contains=str(number), count=1)
+    default_storage.save("left.txt", io.BytesIO(b"left"))
+
+
+def test_settings_are_restored(settings: Any) -> None:
+    """After the test, the client, the key, the runner and the storages are the project's again."""
+    before = settings.DOCRAPTOR, settings.STORAGES
+    with InMemoryDocRaptor():
+        assert type(client_for("default")) is InMemoryClient
+    after = settings.DOCRAPTOR, settings.STORAGES
+    assert after == before
+
+
+def test_a_tests_own_settings_do_not_open_the_network(
+    docraptor: InMemoryDocRaptor, settings: Any, invoice: Invoice
+) -> None:
+    """A test that sets DOCRAPTOR anew still has the client in memory, and no runner."""
+    settings.DOCRAPTOR = {"TEST_MODE": False, "RUNNER": "celery", "API_KEY": "real"}
+    assert (conf.test_mode, conf.runner, conf.api_key) == (False, "none", "in-memory")
+    InvoicePDF.enqueue(invoice)
+    docraptor.render()
+    assert docraptor.assert_rendered(InvoicePDF)[0].test is False
+
+
+def test_settings_without_docraptor(settings: Any, invoice: Invoice) -> None:
+    """No key, and no setting at all, is needed."""
+    del settings.DOCRAPTOR
+    with InMemoryDocRaptor() as docraptor:
+        InvoicePDF.enqueue(invoice)
+        docraptor.render()
+        docraptor.assert_rendered(InvoicePDF)
+
+
+@pytest.fixture
+def stray_client() -> Iterator[InMemoryClient]:
+    """A client of settings that name it for all tests."""
+    return InMemoryClient(api_key="key")
+
+
+def test_client_without_a_fixture(stray_client: InMemoryClient) -> None:
+    """In settings for all tests, the client refuses each call of a test without the fixture."""
+    with pytest.raises(NotSentError, match="fixture docraptor"):
+        stray_client.get_status("1")
+
+
+def test_client_overrides_every_call() -> None:
+    """A call that the client in memory lacks could use the network."""
+    real = {name for name in vars(InMemoryClient.__base__) if not name.startswith("_")}
+    assert real - set(vars(InMemoryClient)) == {"redact"}
+
+
+def test_connection_is_impossible(stray_client: InMemoryClient) -> None:
+    """What is not overridden cannot open a connection either."""
+    with pytest.raises(NotSentError, match="must not use the network"):
+        stray_client._get_listing("/docs.json", {})
+
+
+# --- assertions ------------------------------------------------------------------------------
+
+
+def test_message_lists_what_was_sent(docraptor: InMemoryDocRaptor, invoice: Invoice) -> None:
+    """A failed assertion says what was wanted, what was sent, and what was not and why."""
+    InvoicePDF.enqueue(invoice)
+    Broken.enqueue(invoice)
+    docraptor.render()
+    Sheet.enqueue(invoice)
+    with pytest.raises(AssertionError) as caught:
+        docraptor.assert_rendered(Sheet, source=invoice, contains="£45", options={"help": True})
+    message = str(caught.value)
+    wanted, *_ = message.splitlines()
+    assert wanted == (
+        "No document was rendered of the class Sheet from <Invoice: A-1> that contains '£45' with "
+        "the options {'help': True}."
+    )
+    assert "invoice-A-1.pdf (shop.InvoicePDF, from <Invoice: A-1>), rendered" in message
+    assert "Invoice A-1 45.00" in message
+    assert "not sent (failed template_error): Traceback" in message
+    assert "no such total" in message
+    assert "not sent yet (pending): call docraptor.render()" in message
+
+
+def test_message_without_documents(docraptor: InMemoryDocRaptor) -> None:
+    """If nothing was enqueued, the message says so."""
+    with pytest.raises(AssertionError, match="Nothing was enqueued"):
+        docraptor.assert_rendered(InvoicePDF)
+
+
+def test_count_is_exact(docraptor: InMemoryDocRaptor, invoice: Invoice) -> None:
+    """Another number of documents is an error that tells both."""
+    InvoicePDF.enqueue(invoice)
+    docraptor.render()
+    with pytest.raises(AssertionError, match="1 documents, not 2, were rendered of the class"):
+        docraptor.assert_rendered(InvoicePDF, count=2)
+    with pytest.raises(AssertionError, match="A document was rendered from <Invoice: A-1>"):
+        docraptor.assert_not_rendered(source=invoice)
+    docraptor.assert_not_rendered(Sheet)
+
+
+def test_contains_compares_text_and_html(docraptor: InMemoryDocRaptor) -> None:
+    """What a reader sees counts, through tags and escapes, and so does the HTML itself."""
+    content = "<head><title>T</title></head><p>Total: <b>£45.00</b></p><p>O&#x27;Hara</p>"
+    enqueue(name="a.pdf", content=content)
+    docraptor.render()
+    for text in ("Total: £45.00", "O'Hara", "<b>£45"):
+        docraptor.assert_rendered(contains=text)
+    with pytest.raises(AssertionError):
+        docraptor.assert_rendered(contains="T Total")
+
+
+def test_options_may_be_some_of_them(docraptor: InMemoryDocRaptor, invoice: Invoice) -> None:
+    """The options that are named must be sent; others may be, too."""
+    options = {"javascript": True, "prince_options": {"media": "screen", "baseurl": "https://x.y"}}
+    InvoicePDF.enqueue(invoice, options=options)
+    docraptor.render()
+    docraptor.assert_rendered(options={"prince_options": {"media": "screen"}})
+    with pytest.raises(AssertionError):
+        docraptor.assert_rendered(options={"javascript": False})
+
+
+def test_no_problems(docraptor: InMemoryDocRaptor, invoice: Invoice) -> None:
+    """Warnings of the preflight and failed jobs are problems."""
+    InvoicePDF.enqueue(invoice)
+    docraptor.render()
+    docraptor.assert_no_problems()
+    docraptor.fail(InvoicePDF, "Document Malformed")
+    InvoicePDF.enqueue(invoice)
+    enqueue(name="b.pdf", content='<p>Hi<div style="background: url(http://10.0.0.7/a.png)"></div>')
+    docraptor.render()
+    with pytest.raises(AssertionError, match=r"render_failed.*Document Malformed"):
+        docraptor.assert_no_problems()
+
+
+def test_class_without_a_template(docraptor: InMemoryDocRaptor) -> None:
+    """What is not a document class is named at once."""
+    with pytest.raises(TypeError, match="not a document class"):
+        docraptor.fail(Document, "reason")
