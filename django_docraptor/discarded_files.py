@@ -1,5 +1,7 @@
 """Internal. Delete the files of deleted jobs, however the row is deleted.
 
+A hosted document of a deleted job is recorded in the same way; `lifecycle.hosting` expires it.
+
 The transaction that deletes a row also inserts its file into ``DiscardedFile``, so a rollback keeps
 both. The file is deleted after the commit, then its entry. A crash in between, or a storage that
 refuses, leaves the entry: ticks and ``docraptor_prune`` continue the list. Deleting a file twice is
@@ -21,7 +23,7 @@ from django.db.models import F, Q, QuerySet
 from django.db.models.signals import pre_delete
 
 from django_docraptor import spool
-from django_docraptor.models import DiscardedFile, RenderJob, seconds_from_now
+from django_docraptor.models import DiscardedDocument, DiscardedFile, RenderJob, seconds_from_now
 from django_docraptor.models.clock import Now
 from django_docraptor.models.commits import on_commit_once
 from django_docraptor.states import FINAL_STATES, STORE_LEASE_SECONDS
@@ -54,15 +56,28 @@ def _record_files_of_row(instance: RenderJob, using: str, **kwargs: Any) -> None
     """Record the files that the row has now: the object may have been read earlier."""
     if _are_recorded.get() or using != router.db_for_write(RenderJob):
         return
-    if instance.is_public:
-        logger.warning(
-            "Job %s is deleted, but its hosted document stays public at DocRaptor. Call expire() "
-            "before you delete such a job.",
-            instance.pk,
-        )
+    if instance.hosted:
+        _record_hosted_document(instance)
     rows = RenderJob.objects.filter(pk=instance.pk).select_for_update()
     if record_files(rows.values_list(*FILE_COLUMNS)):
         on_commit_once(_DeletionAfterCommit(), using=using)
+
+
+def _record_hosted_document(job: RenderJob) -> None:
+    """Record the hosted document that the row has now."""
+    rows = RenderJob.objects.filter(pk=job.pk).select_for_update()
+    DiscardedDocument.objects.bulk_create(
+        DiscardedDocument(account=account, download_id=download_id, expires_at=expires_at)
+        for account, download_id, expires_at in rows.public().values_list(
+            "account", "download_id", "hosted_expires_at"
+        )
+    )
+    if not job.is_final and job.attempt:
+        logger.warning(
+            "Job %s is deleted while DocRaptor makes its hosted document, which may become public "
+            "at a URL that this site does not learn.",
+            job.pk,
+        )
 
 
 def record_files(rows: Iterable[tuple[Any, ...]]) -> list[DiscardedFile]:

@@ -23,6 +23,7 @@ from django_docraptor.health_reports import (
 )
 from django_docraptor.models import (
     Account,
+    DiscardedDocument,
     DiscardedFile,
     Heartbeat,
     Pause,
@@ -92,6 +93,9 @@ def health_report() -> HealthReport:
         failing_follow_ups=vars(heartbeat)["failing_follow_ups"],
         abandoned_follow_up=_abandoned_follow_up(heartbeat, now),
         undeleted_files=DiscardedFile.objects.filter(
+            discarded_at__lt=seconds_from_now(-MAX_FILE_AGE)
+        ).count(),
+        unexpired_documents=DiscardedDocument.objects.filter(
             discarded_at__lt=seconds_from_now(-MAX_FILE_AGE)
         ).count(),
     )

@@ -146,6 +146,8 @@ class HealthReport:
     missed_callbacks: int = 0
     #: Files of jobs that were deleted more than a day ago, which the storage has not deleted.
     undeleted_files: int = 0
+    #: Hosted documents of such jobs that could not be expired, so that they are still public.
+    unexpired_documents: int = 0
     #: Deliveries and ``on_completed()`` hooks that have failed for about half an hour or longer.
     failing_follow_ups: int = 0
     #: The last one that was given up within a week, with the reason.
@@ -293,6 +295,15 @@ class HealthReport:
                 "than a day. Allow this site to delete there; the log has the storage's error.",
                 "%(count)d files of deleted jobs could not be removed from the storage for more "
                 "than a day. Allow this site to delete there; the log has the storage's error.",
+                count,
+            )
+            yield text % {"count": count}
+        if count := self.unexpired_documents:
+            text = ngettext(
+                "%(count)d hosted document of a deleted job could not be expired for more than a "
+                "day, so it is still public. The log has DocRaptor's error.",
+                "%(count)d hosted documents of deleted jobs could not be expired for more than a "
+                "day, so they are still public. The log has DocRaptor's error.",
                 count,
             )
             yield text % {"count": count}

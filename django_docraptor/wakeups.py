@@ -132,7 +132,7 @@ def _poll() -> None:
 
 
 def tick() -> None:
-    """Run the safety net: recover abandoned work, notify the steps that are due, delete files.
+    """Run the safety net: recover abandoned work, notify steps, tidy up after deleted jobs.
 
     If there is nothing to do, this is a single UPDATE.
     """
@@ -145,6 +145,7 @@ def tick() -> None:
         record_heartbeat("ticked_at")
         dispatch()
     discarded_files.delete_due_files()
+    lifecycle.expire_discarded()
 
 
 def dispatch() -> None:

@@ -1140,6 +1140,20 @@ MUTATIONS = [
         "tests/preflight/test_login_pages.py::test_page_that_needs_a_login_is_refused",
     ),
     Mutation(
+        "leave the hosted document of a deleted job public",
+        "discarded_files.py",
+        "    if instance.hosted:\n        _record_hosted_document(instance)\n",
+        "",
+        "tests/lifecycle/test_hosting.py::test_document_of_a_deleted_job_expires",
+    ),
+    Mutation(
+        "forget a hosted document that could not be expired",
+        "lifecycle/hosting.py",
+        "        return False\n    row.delete()",
+        "    row.delete()",
+        "tests/lifecycle/test_hosting.py::test_document_that_cannot_be_expired_is_tried_again",
+    ),
+    Mutation(
         "report the frames of the HTTP library, which have the API key",
         "client/failures.py",
         "error.with_traceback(None)",

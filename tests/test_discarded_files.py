@@ -11,7 +11,13 @@ from django.test.utils import CaptureQueriesContext
 
 from django_docraptor import discarded_files, lifecycle, wakeups
 from django_docraptor.health import health_problems
-from django_docraptor.models import DiscardedFile, Heartbeat, RenderJob, seconds_from_now
+from django_docraptor.models import (
+    DiscardedDocument,
+    DiscardedFile,
+    Heartbeat,
+    RenderJob,
+    seconds_from_now,
+)
 from django_docraptor.sandbox import Sandbox
 from django_docraptor.states import State
 from django_docraptor.storage import document_storage
@@ -206,17 +212,11 @@ def test_error_after_the_commit_does_not_reach_the_caller(
     assert DiscardedFile.objects.count() == 1
 
 
-def test_public_document_of_a_deleted_job_is_logged(caplog: Any) -> None:
-    """A hosted document that stays public without its row is named in the log."""
-    job = finished_job(file=False, hosted=True, public_url="https://docraptor.example/x")
-    job.delete()
-    assert "stays public at DocRaptor" in caplog.text
-
-
 def test_file_without_a_row_costs_an_idle_tick_no_query(documents_dir: Path) -> None:
     """A tick with nothing to do is still one query, also while a refused file waits."""
     Heartbeat.record("ticked_at")
     DiscardedFile.objects.create(name="a.pdf", due_at=seconds_from_now(60), failures=1)
+    DiscardedDocument.objects.create(download_id="a", due_at=seconds_from_now(60), failures=1)
     with CaptureQueriesContext(connection) as queries:
         wakeups.tick()
     statements = [query["sql"] for query in queries if "docraptor" in query["sql"]]

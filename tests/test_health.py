@@ -96,6 +96,16 @@ def test_admin_shows_the_problem_in_a_banner(sandbox: Sandbox, admin_client) -> 
         assert way in problem
 
 
+def test_page_of_a_job_shows_the_pauses_of_its_account(sandbox: Sandbox, admin_client) -> None:
+    """Another account's pause is on the list, not on the page of a job that it does not concern."""
+    index, job_list, job_page = _admin_pages()
+    pause_account("another", "Bad key of another")
+    texts = [admin_client.get(url).content.decode() for url in (index, job_list, job_page)]
+    assert ["Bad key of another" in text for text in texts] == [True, True, False]
+    pause_account("default", "Bad key of this one")
+    assert "Bad key of this one" in admin_client.get(job_page).content.decode()
+
+
 def test_banner_is_for_those_who_may_view_jobs(sandbox: Sandbox) -> None:
     """Staff who see only the accounts learn nothing about the jobs."""
     index, _list, _job = _admin_pages()

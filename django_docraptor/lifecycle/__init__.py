@@ -9,6 +9,7 @@ UPDATE. A step may run at any time, in any number of processes, and may be kille
 ``download``         DOWNLOADING → COMPLETED or FAILED
 ``recover``          recovers interrupted creates and unsent signals
 ``expire``           expires a hosted document
+``expire_discarded`` expires the hosted documents of deleted jobs
 ``run_once``         runs every step once
 ``resume``           ends the pauses of an account
 ``repair_clock``     brings forward what waits, if the database's clock was set back
@@ -24,7 +25,7 @@ from django_docraptor.lifecycle.callbacks import record_callback
 from django_docraptor.lifecycle.clock_repair import repair_clock
 from django_docraptor.lifecycle.downloading import download, download_and_store
 from django_docraptor.lifecycle.engine import run_once
-from django_docraptor.lifecycle.hosting import expire
+from django_docraptor.lifecycle.hosting import expire, expire_discarded
 from django_docraptor.lifecycle.polling import PollResult, poll
 from django_docraptor.lifecycle.reconciliation import reconcile
 from django_docraptor.lifecycle.recovery import recover
@@ -38,6 +39,7 @@ __all__ = [
     "download",
     "download_and_store",
     "expire",
+    "expire_discarded",
     "poll",
     "read_schedule",
     "reconcile",

@@ -5,15 +5,28 @@ A hosted document is not downloaded, because every download counts towards
 never in logs or events.
 """
 
+import logging
+import time
 from contextlib import suppress
+from typing import Final
 
 from django.db import router, transaction
+from django.utils import timezone
 
-from django_docraptor.exceptions import NotFoundError
+from django_docraptor.exceptions import DocRaptorError, NotFoundError
 from django_docraptor.lifecycle.clients import client_for
-from django_docraptor.models import RenderJob
+from django_docraptor.models import DiscardedDocument, RenderJob, seconds_from_now
 from django_docraptor.models.clock import Now
 from django_docraptor.states import EventKind
+
+logger = logging.getLogger(__name__)
+
+# Documents of deleted jobs that a run expires, and seconds after which it leaves them to the next.
+BATCH_SIZE: Final = 20
+RUN_SECONDS: Final = 5.0
+# Seconds until one that could not be expired is tried again, doubled each time.
+RETRY_SECONDS: Final = 300.0
+MAX_RETRY_SECONDS: Final = 86_400.0
 
 # Columns that change when a document is published or expires.
 REFRESHED_FIELDS = ["state", "download_id", "public_url", "hosted_expires_at", "expired_at"]
@@ -34,8 +47,7 @@ def expire(job: RenderJob, *, note: str = "") -> bool:
     job.refresh_from_db(fields=REFRESHED_FIELDS)
     if not job.is_public:
         return False
-    with suppress(NotFoundError):  # DocRaptor no longer has it: it has expired by itself
-        client_for(job.account).expire(job.download_id)
+    _call_expire(job.account, job.download_id)
     rows = RenderJob.objects.filter(pk=job.pk, expired_at__isnull=True)
     with transaction.atomic(using=router.db_for_write(RenderJob)):
         is_expired = bool(rows.update(expired_at=Now(), public_url=""))
@@ -43,3 +55,55 @@ def expire(job: RenderJob, *, note: str = "") -> bool:
             job.record_event(EventKind.EXPIRED, note=note)
     job.refresh_from_db(fields=REFRESHED_FIELDS)
     return is_expired
+
+
+def _call_expire(account: str, download_id: str) -> None:
+    """Let DocRaptor expire a document.
+
+    Raises:
+        CallError: the document may still be public.
+    """
+    with suppress(NotFoundError):  # DocRaptor no longer has it: it has expired by itself
+        client_for(account).expire(download_id)
+
+
+def expire_discarded() -> int:
+    """Expire the hosted documents of deleted jobs, as many as a short time allows.
+
+    Returns:
+        The number of documents that are no longer public.
+    """
+    expired, stop = 0, time.monotonic() + RUN_SECONDS
+    due = DiscardedDocument.objects.filter(due_at__lte=Now()).order_by("due_at")
+    for document in due[:BATCH_SIZE]:
+        if time.monotonic() > stop:
+            break
+        expired += _expire_discarded(document)
+    return expired
+
+
+def _expire_discarded(document: DiscardedDocument) -> bool:
+    """Expire one document, whose next try is noted first: a call may hang, or kill its worker.
+
+    Returns:
+        Whether it is no longer public.
+    """
+    failures = document.failures
+    delay = min(MAX_RETRY_SECONDS, RETRY_SECONDS * 2.0 ** min(failures, 16))
+    row = DiscardedDocument.objects.filter(pk=document.pk)
+    if not row.filter(failures=failures).update(
+        failures=failures + 1, due_at=seconds_from_now(delay)
+    ):
+        return False  # another process is at it
+    try:
+        if document.expires_at is None or document.expires_at > timezone.now():
+            _call_expire(document.account, document.download_id)
+    except DocRaptorError as error:
+        logger.warning(
+            "The hosted document of a deleted job (account %s) is still public: %s",
+            document.account,
+            error,
+        )
+        return False
+    row.delete()
+    return True

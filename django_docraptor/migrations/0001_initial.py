@@ -296,6 +296,32 @@ class Migration(migrations.Migration):
             },
         ),
         migrations.CreateModel(
+            name="DiscardedDocument",
+            fields=[
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("account", models.CharField(max_length=64)),
+                ("download_id", models.CharField(max_length=200)),
+                ("expires_at", models.DateTimeField(null=True)),
+                (
+                    "discarded_at",
+                    models.DateTimeField(db_default=django_docraptor.models.clock.Now()),
+                ),
+                ("due_at", models.DateTimeField(db_default=django_docraptor.models.clock.Now())),
+                ("failures", models.PositiveSmallIntegerField(default=0)),
+            ],
+            options={
+                "verbose_name": "discarded hosted document",
+                "verbose_name_plural": "discarded hosted documents",
+                "base_manager_name": "objects",
+                "indexes": [models.Index(fields=["due_at"], name="docraptor_document_due")],
+            },
+        ),
+        migrations.CreateModel(
             name="DiscardedFile",
             fields=[
                 (

@@ -27,7 +27,7 @@ No HTTP and no queue here.
 from django_docraptor.models.accounts import Account
 from django_docraptor.models.clock import seconds_from_now
 from django_docraptor.models.events import SIGNAL_LEASE_SECONDS, RenderEvent
-from django_docraptor.models.files import DiscardedFile
+from django_docraptor.models.files import DiscardedDocument, DiscardedFile
 from django_docraptor.models.heartbeat import Heartbeat
 from django_docraptor.models.inputs import RenderInput
 from django_docraptor.models.insertion import insert_jobs
@@ -42,6 +42,7 @@ __all__ = [
     "NO_KEY",
     "SIGNAL_LEASE_SECONDS",
     "Account",
+    "DiscardedDocument",
     "DiscardedFile",
     "Heartbeat",
     "Pause",

@@ -1,4 +1,4 @@
-"""Internal. Files of deleted jobs. No storage access here."""
+"""Internal. Files and hosted documents of deleted jobs. No storage access and no HTTP here."""
 
 from django.db import models
 from django.utils.translation import gettext_lazy as _
@@ -32,3 +32,26 @@ class DiscardedFile(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+
+class DiscardedDocument(models.Model):
+    """A hosted document whose job was deleted; a tick expires it. Internal."""
+
+    account = models.CharField(max_length=64)
+    download_id = models.CharField(max_length=200)
+    # When it expires by itself.
+    expires_at = models.DateTimeField(null=True)
+    discarded_at = models.DateTimeField(db_default=Now())
+    due_at = models.DateTimeField(db_default=Now())
+    failures = models.PositiveSmallIntegerField(default=0)
+
+    objects = PrimaryDatabaseManager["DiscardedDocument"]()
+
+    class Meta:
+        base_manager_name = "objects"
+        verbose_name = _("discarded hosted document")
+        verbose_name_plural = _("discarded hosted documents")
+        indexes = [models.Index(fields=["due_at"], name="docraptor_document_due")]
+
+    def __str__(self) -> str:
+        return f"{self.pk} of {self.account}"

@@ -8,7 +8,7 @@ from django.utils.translation import gettext_lazy as _
 
 from django_docraptor.models.clock import Now, seconds_from_now
 from django_docraptor.models.events import RenderEvent
-from django_docraptor.models.files import DiscardedFile
+from django_docraptor.models.files import DiscardedDocument, DiscardedFile
 from django_docraptor.models.jobs import RenderJob
 from django_docraptor.models.managers import PrimaryDatabaseManager
 
@@ -95,7 +95,8 @@ class Heartbeat(models.Model):
         unfinished = RenderJob.objects.running()
         unsent = RenderEvent.objects.filter(signal_due_at__isnull=False)
         files = DiscardedFile.objects.filter(due_at__lte=Now())
-        is_idle = ~Exists(unfinished) & ~Exists(unsent) & ~Exists(files)
+        documents = DiscardedDocument.objects.filter(due_at__lte=Now())
+        is_idle = ~Exists(unfinished) & ~Exists(unsent) & ~Exists(files) & ~Exists(documents)
         idle = cls.objects.filter(is_idle, pk=cls.KEY)
         return bool(idle.update(**dict.fromkeys(columns, Now())))
 

@@ -11,10 +11,18 @@ register = template.Library()
 
 
 @register.inclusion_tag("admin/django_docraptor/health.html", takes_context=True)
-def docraptor_health(context: template.Context) -> dict[str, Any]:
-    """Show what is wrong with the queue and the engine to users who may view jobs."""
+def docraptor_health(context: template.Context, account: str = "") -> dict[str, Any]:
+    """Show what is wrong with the queue and the engine to users who may view jobs.
+
+    Args:
+        context: the template's.
+        account: of the job that is shown: the pauses of others do not concern it.
+    """
     request = context.get("request")
     if request is None or not has_permission(request, "django_docraptor.view_renderjob"):
         return {}
     report = health_report()
-    return {"banner": report.banner(), "restrictions": report.restrictions}
+    restrictions = [
+        restriction for restriction in report.restrictions if account in ("", restriction.account)
+    ]
+    return {"banner": report.banner(), "restrictions": restrictions}

@@ -6,17 +6,18 @@ from collections.abc import Callable
 from datetime import timedelta
 
 import pytest
-from django.db import IntegrityError
+from django.db import IntegrityError, transaction
 from django.urls import reverse
 from django.utils import timezone
 
-from django_docraptor import lifecycle, shortcuts
+from django_docraptor import lifecycle, shortcuts, wakeups
 from django_docraptor.callback_urls import make_token
 from django_docraptor.client import RemoteStatus
 from django_docraptor.exceptions import CallError, RejectedError
+from django_docraptor.health import health_problems
 from django_docraptor.lifecycle.clients import client_for
 from django_docraptor.lifecycle.polling import handle_status, publish_or_fail
-from django_docraptor.models import RenderJob
+from django_docraptor.models import DiscardedDocument, RenderJob, seconds_from_now
 from django_docraptor.sandbox import Fault, Sandbox
 from django_docraptor.states import ErrorCode, EventKind, State
 from tests.support.jobs import enqueue, event_kinds, run_until_finished
@@ -289,3 +290,119 @@ def test_public_url_is_not_in_logs_or_history(sandbox: Sandbox, documents_dir, c
     assert not [record for record in ours if secret in record.getMessage()]
     assert secret not in str(list(job.events.values()))
     assert secret not in repr(job)
+
+
+# --- after the deletion of the job -----------------------------------------------------------
+
+
+def delete_twice_read() -> None:
+    """Delete an object that was read before its document was public."""
+    job = RenderJob.objects.get()
+    job.public_url = ""
+    job.delete()
+
+
+DELETIONS: list[Callable[[], object]] = [
+    lambda: RenderJob.objects.get().delete(),
+    lambda: RenderJob.objects.only("pk").get().delete(),
+    lambda: RenderJob.objects.all().delete(),
+    delete_twice_read,
+]
+
+
+@pytest.mark.parametrize("delete", DELETIONS)
+def test_document_of_a_deleted_job_expires(
+    sandbox: Sandbox, documents_dir, delete: Callable[[], object]
+) -> None:
+    """The next tick expires it, however the row is deleted, and forgets it."""
+    url = hosted_job().public_url
+    delete()
+    assert fetch(url)[0] == 200  # no call to DocRaptor within the transaction
+    wakeups.tick()
+    assert fetch(url)[0] == 404
+    assert not DiscardedDocument.objects.exists()
+
+
+def test_rolled_back_deletion_keeps_the_document(sandbox: Sandbox, documents_dir) -> None:
+    """A row that stays keeps its document."""
+    url = hosted_job().public_url
+    with transaction.atomic():
+        RenderJob.objects.all().delete()
+        transaction.set_rollback(True)
+    lifecycle.run_once()
+    assert fetch(url)[0] == 200
+
+
+def test_document_that_cannot_be_expired_is_tried_again(
+    sandbox: Sandbox, documents_dir, caplog
+) -> None:
+    """It waits longer each time; after a day, it is a problem, until DocRaptor has expired it."""
+    job = hosted_job()
+    RenderJob.objects.all().delete()
+    sandbox.add_fault(Fault(on="expire", action="status", status_code=500, times=1))
+    lifecycle.run_once()
+    document = DiscardedDocument.objects.get()
+    assert document.failures == 1
+    assert "is still public" in caplog.text
+    assert job.download_id not in caplog.text
+    lifecycle.run_once()  # not due
+    assert DiscardedDocument.objects.get().failures == 1
+
+    DiscardedDocument.objects.update(
+        due_at=seconds_from_now(-1), discarded_at=seconds_from_now(-90_000)
+    )
+    (problem,) = (text for text in health_problems() if "still public" in text)
+    assert problem.startswith("1 hosted document of a deleted job")
+    assert lifecycle.run_once() == 1
+    assert fetch(job.public_url)[0] == 404
+    assert not [text for text in health_problems() if "still public" in text]
+
+
+def test_document_that_has_expired_by_itself_is_forgotten(sandbox: Sandbox, documents_dir) -> None:
+    """Without a call, if its time is over; after one, if DocRaptor no longer has it."""
+    hosted_job(hosted_expires_at=timezone.now() + timedelta(days=1))
+    RenderJob.objects.all().delete()
+    DiscardedDocument.objects.update(expires_at=timezone.now())
+    sandbox.add_fault(Fault(on="expire", action="status", status_code=500))
+    lifecycle.run_once()
+    assert not DiscardedDocument.objects.exists()
+    sandbox.clear_faults()
+    hosted_job()
+    RenderJob.objects.all().delete()
+    sandbox.add_fault(Fault(on="expire", action="status", status_code=404))
+    lifecycle.run_once()
+    assert not DiscardedDocument.objects.exists()
+
+
+def test_document_of_an_account_without_a_key_waits(
+    sandbox: Sandbox, documents_dir, settings
+) -> None:
+    """An account whose key is missing fails nothing else."""
+    hosted_job()
+    RenderJob.objects.all().delete()
+    settings.DOCRAPTOR = settings.DOCRAPTOR | {"API_KEY": ""}
+    lifecycle.run_once()
+    assert DiscardedDocument.objects.get().failures == 1
+
+
+def test_two_ticks_expire_a_document_once(sandbox: Sandbox, documents_dir) -> None:
+    """The call of one process is not made by another meanwhile."""
+    hosted_job()
+    RenderJob.objects.all().delete()
+    sandbox.add_fault(Fault(on="expire", action="slow", seconds=0.5))
+    assert sorted(run_in_threads(2, lifecycle.expire_discarded)) == [0, 1]
+    assert not DiscardedDocument.objects.exists()
+
+
+def test_job_that_is_not_public_leaves_nothing(sandbox: Sandbox, documents_dir, caplog) -> None:
+    """Neither an expired document nor one that was never made; one in the making is logged."""
+    shortcuts.expire(hosted_job())
+    run_until_finished(enqueue())
+    enqueue(hosted=True)
+    RenderJob.objects.all().delete()
+    assert not DiscardedDocument.objects.exists()
+    assert "hosted" not in caplog.text
+    job = enqueue(hosted=True)
+    lifecycle.submit()
+    RenderJob.objects.all().delete()
+    assert f"Job {job.pk} is deleted while DocRaptor makes its hosted document" in caplog.text

@@ -7,6 +7,7 @@ import pytest
 from django_docraptor import lifecycle, shortcuts
 from django_docraptor.models import (
     Account,
+    DiscardedDocument,
     DiscardedFile,
     Heartbeat,
     Pause,
@@ -34,7 +35,17 @@ def replica(settings) -> None:
 
 
 @pytest.mark.parametrize(
-    "model", [Account, DiscardedFile, Heartbeat, Pause, RenderEvent, RenderInput, RenderJob]
+    "model",
+    [
+        Account,
+        DiscardedDocument,
+        DiscardedFile,
+        Heartbeat,
+        Pause,
+        RenderEvent,
+        RenderInput,
+        RenderJob,
+    ],
 )
 def test_models_are_read_from_the_primary_database(model: Any) -> None:
     """Every model is read from the database that is written, unless another one is named."""

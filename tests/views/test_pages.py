@@ -185,6 +185,8 @@ def test_status_page_says_that_a_job_is_late(
     """The reader is told that it takes longer, and whether the site's people have been told."""
     text = html_of(owner_client.get(status_url(create_job_of(owner, state, **columns))))
     assert (SLOW in text, TOLD in text) == (is_slow, is_told)
+    assert (">delayed<" in text) == is_slow
+    assert ("is being generated" in text) == (not is_slow and state != State.CANCELLED)
 
 
 def test_job_that_waits_for_a_slot_is_slow_but_not_told(
