@@ -283,6 +283,27 @@ MUTATIONS = [
         "tests/test_health.py::test_jobs_that_wait_for_proof_are_told",
     ),
     Mutation(
+        "record every failure of an outage of days",
+        "lifecycle/postponement.py",
+        "    if updated and is_event:\n",
+        "    if updated:\n",
+        f"{LIFECYCLE}/test_postponement.py::test_outage_leaves_few_events",
+    ),
+    Mutation(
+        "count an attempt that leaves no other trace as a document",
+        "models/jobs.py",
+        "self.events.filter(kind=undone_kind, attempt=self.attempt).delete()",
+        "pass",
+        f"{LIFECYCLE}/test_brake.py::test_attempts_that_were_not_accepted_do_not_count",
+    ),
+    Mutation(
+        "record a wrong key each time that it is tested",
+        "lifecycle/postponement.py",
+        'REQUEST_ID.sub("", text) !=',
+        "text !=",
+        f"{LIFECYCLE}/test_postponement.py::test_wrong_key_is_told_once_in_the_history",
+    ),
+    Mutation(
         "render a template with a passing fault for ever",
         "lifecycle/patience.py",
         "return bool(seconds >= conf.retry_for)",
@@ -713,7 +734,7 @@ MUTATIONS = [
     Mutation(
         "fail jobs because of a rejected API key",
         "lifecycle/submission.py",
-        "        return_to_pending(job, error, str(error), delay=0)\n",
+        "        return_to_pending(job, error, str(error), delay=0, is_repeated=is_repeated)\n",
         "        fail(job, ErrorCode.REJECTED, error.message)\n",
         f"{LIFECYCLE}/test_submission.py::test_401_pauses_the_account_and_keeps_its_jobs",
     ),

@@ -3,7 +3,8 @@
 ``patience`` decides; the job's history says why.
 """
 
-from typing import Any
+import re
+from typing import Any, Final
 
 from django_docraptor.lifecycle import patience
 from django_docraptor.lifecycle.accounts import pause_after, pause_refused
@@ -18,6 +19,11 @@ from django_docraptor.models import RenderJob, seconds_from_now
 from django_docraptor.models.clock import Now
 from django_docraptor.models.jobs import NO_FAILURES
 from django_docraptor.states import ErrorCode, EventKind, State
+
+# Consecutive failures of which each one is told.
+MAX_TOLD_FAILURES: Final = 16
+# What differs in the texts of two errors that are alike.
+REQUEST_ID: Final = re.compile(r"\brequest [^\s)]+\)")
 
 
 def postpone_or_fail(job: RenderJob, stage: Stage, error: Exception, **changes: Any) -> None:
@@ -35,7 +41,10 @@ def postpone_or_fail(job: RenderJob, stage: Stage, error: Exception, **changes: 
         return
     columns = changes | count_failure(job, is_refusal=patience.is_refusal(stage, error))
     if job.state == State.SUBMITTING:
-        return_to_pending(job, error, text, delay=decision.delay, **columns)
+        is_repeated = not is_told(job, text, columns["failures"])
+        return_to_pending(
+            job, error, text, delay=decision.delay, is_repeated=is_repeated, **columns
+        )
     else:
         _postpone(job, error, text, decision.delay, columns)
 
@@ -94,12 +103,31 @@ def return_or_fail_refused(job: RenderJob, reason: str) -> None:
 def _postpone(
     job: RenderJob, error: Exception, text: str, delay: float, columns: dict[str, Any]
 ) -> bool:
+    is_event = is_told(job, text, columns["failures"])
     updated = job.update_leased(
         lease_token="", due_at=seconds_from_now(delay), errors=text, **columns
     )
-    if updated:
-        job.record_event(EventKind.STEP_FAILED, note=text, detail=error_details(error))
+    if updated and is_event:
+        detail = error_details(error, columns["failures"])
+        job.record_event(EventKind.STEP_FAILED, note=text, detail=detail)
     return updated
+
+
+def is_told(job: RenderJob, text: str, failures: int) -> bool:
+    """Return whether a failure is an event of the history; the others are only counted.
+
+    An outage of days is hundreds of failures: the first ones are told, then each at twice the
+    number. A failure that is not counted, because of a pause, is told once.
+
+    Args:
+        job: before it is postponed.
+        text: of the error.
+        failures: consecutive failures, with this one; 0 if it is not counted.
+    """
+    if failures:
+        return failures <= MAX_TOLD_FAILURES or failures.bit_count() == 1
+    is_first = job.state == State.SUBMITTING and job.attempt == 1
+    return is_first or REQUEST_ID.sub("", text) != REQUEST_ID.sub("", job.errors)
 
 
 def count_failure(job: RenderJob, *, is_refusal: bool = False) -> dict[str, Any]:

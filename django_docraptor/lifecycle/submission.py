@@ -38,7 +38,7 @@ from django_docraptor.lifecycle.composition import (
 from django_docraptor.lifecycle.isolation import save_outcome
 from django_docraptor.lifecycle.leases import BEGIN_SECONDS, lease_for
 from django_docraptor.lifecycle.patience import Kind, Stage, kind_of
-from django_docraptor.lifecycle.postponement import postpone_or_fail
+from django_docraptor.lifecycle.postponement import is_told, postpone_or_fail
 from django_docraptor.lifecycle.reuse import Copy, make_copies, take_reusable
 from django_docraptor.lifecycle.transitions import (
     begin_attempts,
@@ -267,7 +267,8 @@ def handle_create_error(job: RenderJob, error: DocRaptorError) -> None:
     kind = kind_of(Stage.CREATE, error)
     if kind == Kind.ACCOUNT:
         pause_after(job.account, error, creates_only=True)
-        return_to_pending(job, error, str(error), delay=0)
+        is_repeated = not is_told(job, str(error), failures=0)
+        return_to_pending(job, error, str(error), delay=0, is_repeated=is_repeated)
     elif isinstance(error, CallError) and kind == Kind.UNKNOWN:
         mark_unconfirmed(job, error)
     else:

@@ -159,7 +159,13 @@ def _record_late_response(job: RenderJob, status_id: str) -> None:
 
 
 def return_to_pending(
-    job: RenderJob, error: Exception, note: str, *, delay: float, **changes: Any
+    job: RenderJob,
+    error: Exception,
+    note: str,
+    *,
+    delay: float,
+    is_repeated: bool = False,
+    **changes: Any,
 ) -> bool:
     """Return a job to PENDING after an attempt that DocRaptor certainly did not accept.
 
@@ -168,14 +174,16 @@ def return_to_pending(
     Args:
         note: the error's text.
         delay: seconds until the job is submitted again.
+        is_repeated: there were such attempts before, so that this one leaves no events.
         changes: other columns to set by the same UPDATE.
     """
     return job.move(
         State.PENDING,
         kind=EventKind.NOT_ACCEPTED,
+        undone_kind=EventKind.SUBMITTING if is_repeated else None,
         require_lease=True,
         note=note,
-        detail=error_details(error),
+        detail=error_details(error, changes.get("failures", 0)),
         due_at=seconds_from_now(delay),
         errors=note,
         **changes,
@@ -440,12 +448,16 @@ def _retry(job: RenderJob, to_state: State, note: str, **changes: Any) -> bool:
     )
 
 
-def error_details(error: Exception) -> dict[str, Any]:
-    """Return the details of an error for the job's history."""
+def error_details(error: Exception, failures: int = 0) -> dict[str, Any]:
+    """Return the details of an error for the job's history.
+
+    Args:
+        failures: consecutive failures, with this one: not all of them are in the history.
+    """
     details: dict[str, Any] = {"error": getattr(error, "code", type(error).__name__)}
     if isinstance(error, CallError):
         details |= {"sent": error.sent.value}
         details |= {"status": error.status} if error.status else {}
         details |= {"request_id": error.request_id} if error.request_id else {}
         details |= {"body": error.body} if error.body else {}
-    return details
+    return details | ({"failures": failures} if failures > 1 else {})

@@ -42,7 +42,9 @@ SIGNAL_LEASE_SECONDS = 60
 
 
 class RenderEvent(models.Model):
-    """One entry in a job's history: append-only, without secrets or content.
+    """One entry in a job's history, without secrets or content.
+
+    They are only added, but for an attempt that failed as many did before it: that leaves none.
 
     Read it through ``job.events``; its methods are internal.
     """

@@ -306,6 +306,7 @@ class RenderJob(models.Model):
         to_state: State,
         *,
         kind: EventKind,
+        undone_kind: EventKind | None = None,
         require_lease: bool = False,
         note: str = "",
         detail: Mapping[str, Any] | None = None,
@@ -317,6 +318,9 @@ class RenderJob(models.Model):
         commit. Only ``lifecycle.transitions`` calls this.
 
         Args:
+            kind: kind of the event.
+            undone_kind: of the attempt's event that this move undoes: it is deleted, and no other
+                is recorded.
             require_lease: also require this object's lease token.
             note: full message of the event.
             detail: JSON details of the event.
@@ -344,6 +348,9 @@ class RenderJob(models.Model):
                 if not rows.update(**columns):
                     return False
                 self._apply(columns)
+                if undone_kind is not None:
+                    self.events.filter(kind=undone_kind, attempt=self.attempt).delete()
+                    return True
                 event = self._insert_event(
                     kind, from_state=from_state, note=texts["note"], detail=texts["detail"]
                 )
