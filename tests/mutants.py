@@ -7,12 +7,14 @@ once, and that the tests exist.
 
 import argparse
 import ast
+import os
 import shutil
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -1219,20 +1221,25 @@ def _function_names(path: Path) -> set[str]:
 
 
 def run_all() -> int:
-    """Run every mutant, and return the number of survivors."""
+    """Run every mutant, as many at once as there are cores, and return the number of survivors."""
     survivors = 0
-    for mutation in MUTATIONS:
-        started = time.monotonic()
-        verdict = run_mutant(mutation)
-        survivors += verdict != "killed"
-        seconds = time.monotonic() - started
-        print(f"{verdict:<9} {seconds:5.1f} s  {mutation.name}  [{mutation.test}]", flush=True)
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        for mutation, (verdict, seconds) in zip(
+            MUTATIONS, pool.map(run_mutant, MUTATIONS), strict=True
+        ):
+            survivors += verdict != "killed"
+            print(f"{verdict:<9} {seconds:5.1f} s  {mutation.name}  [{mutation.test}]", flush=True)
     print(f"{len(MUTATIONS)} mutants, {survivors} not killed")
     return survivors
 
 
-def run_mutant(mutation: Mutation) -> str:
-    """Run the test in a copy of the code with the broken guard."""
+def run_mutant(mutation: Mutation) -> tuple[str, float]:
+    """Run the test in a copy of the code with the broken guard.
+
+    Returns:
+        What became of the mutant, and the seconds that it took.
+    """
+    started = time.monotonic()
     with tempfile.TemporaryDirectory() as directory:
         copy = Path(directory)
         for name in ("django_docraptor", "tests"):
@@ -1251,7 +1258,8 @@ def run_mutant(mutation: Mutation) -> str:
             timeout=300,
             check=False,
         )
-    return {0: "SURVIVED", 1: "killed"}.get(done.returncode, f"ERROR {done.returncode}")
+    verdict = {0: "SURVIVED", 1: "killed"}.get(done.returncode, f"ERROR {done.returncode}")
+    return verdict, time.monotonic() - started
 
 
 if __name__ == "__main__":
