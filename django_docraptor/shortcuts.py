@@ -230,7 +230,9 @@ def _lock_source(source: models.Model | None) -> None:
     """Lock the source's row, so that concurrent transactions do not each create a job."""
     using = router.db_for_write(RenderJob)
     features = transaction.get_connection(using).features
-    if source is None or source._state.db != using or not features.has_select_for_update:
+    if source is None or not features.has_select_for_update:
+        return
+    if router.db_for_write(type(source)) != using:
         return
     rows = type(source)._base_manager.using(using).filter(pk=source.pk)
     locked_rows = rows.select_for_update(no_key=features.has_select_for_no_key_update)

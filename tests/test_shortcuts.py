@@ -41,6 +41,17 @@ def test_enqueue_many_stores_nothing_if_one_spec_is_invalid() -> None:
 # --- storage ---------------------------------------------------------------------------------
 
 
+def test_source_that_was_read_from_a_replica_is_locked() -> None:
+    """The row is locked in the primary database, so that parallel requests share one job."""
+    if not connection.features.has_select_for_update:
+        pytest.skip("this database has no row locks")
+    invoice = Invoice.objects.create(number="17")
+    invoice._state.db = "replica"
+    with CaptureQueriesContext(connection) as queries:
+        shortcuts.enqueue_or_update(JobSpec(**GOOD, source=invoice))
+    assert [sql for query in queries if " FOR " in (sql := query["sql"]) and "shop_invoice" in sql]
+
+
 def test_enqueue_stores_job_input_and_event() -> None:
     """The row, its input and its first event have the given values."""
     owner = get_user_model().objects.create(username="anna")

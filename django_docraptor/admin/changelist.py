@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from django.contrib import admin
 from django.contrib.admin.views.main import ChangeList
 from django.core.paginator import Paginator
-from django.db.models import Q, QuerySet
+from django.db.models import Q, QuerySet, prefetch_related_objects
 from django.http import HttpRequest
 from django.utils.functional import cached_property
 from django.utils.translation import gettext_lazy as _
@@ -56,9 +56,10 @@ class JobChangeList(ChangeList):
         return super().get_queryset(request, *args, **kwargs).defer("errors", "message")
 
     def get_results(self, request: HttpRequest) -> None:
-        """Load the page, and the sources of its jobs."""
+        """Load the page, the owners of its jobs, and their sources."""
         super().get_results(request)
         self.result_list = list(self.result_list)
+        prefetch_related_objects(self.result_list, "owner")  # a join needs one database
         load_sources(self.model_admin.admin_site, request, self.result_list)
 
     @property

@@ -77,7 +77,6 @@ class RenderJobAdmin(JobModelAdmin):
         DocumentFilter,
         "created_at",
     ]
-    list_select_related = ["owner", "content_type"]
     list_per_page = 50
     show_full_result_count = False
     show_facets = admin.ShowFacets.NEVER

@@ -151,5 +151,5 @@ def job_rows(
             url=job_url(site, job) if may_view else "",
             download_url=download_url(request, job),
         )
-        for job in jobs.select_related("owner")[:MAX_JOBS_SHOWN]
+        for job in jobs.prefetch_related("owner")[:MAX_JOBS_SHOWN]
     ]

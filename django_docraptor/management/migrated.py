@@ -1,12 +1,11 @@
 """Internal. Tell a missing migration from a database that is down."""
 
-from django.db import Error, connections, router
+from django.db import DEFAULT_DB_ALIAS, Error, connections, router
 from django.db.migrations.executor import MigrationExecutor
 
 from django_docraptor.models import RenderJob
 
 LABEL = "django_docraptor"
-NOT_MIGRATED = "The tables of django_docraptor are missing or old. Run manage.py migrate."
 
 
 def is_migrated() -> bool:
@@ -18,3 +17,20 @@ def is_migrated() -> bool:
         return not executor.migration_plan(targets)
     except Error:
         return True
+
+
+def schema_in_force() -> str:
+    """Return the schema that django-tenants has activated, or an empty string."""
+    return str(getattr(connections[router.db_for_write(RenderJob)], "schema_name", None) or "")
+
+
+def not_migrated_message() -> str:
+    """Return where the tables are missing, and what to run."""
+    alias = router.db_for_write(RenderJob)
+    place = "" if alias == DEFAULT_DB_ALIAS else f" in the database {alias!r}"
+    if schema := schema_in_force():
+        place += f" in the schema {schema!r}"
+    option = "" if alias == DEFAULT_DB_ALIAS else f" --database {alias}"
+    return (
+        f"The tables of django_docraptor are missing or old{place}. Run manage.py migrate{option}."
+    )

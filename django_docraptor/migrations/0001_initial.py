@@ -8,6 +8,7 @@ from django.db import migrations, models
 
 import django_docraptor.models.clock
 import django_docraptor.models.columns
+import django_docraptor.models.relations
 import django_docraptor.storage
 
 # What identifies a job; and the accounts, so that both columns compare alike.
@@ -253,9 +254,10 @@ class Migration(migrations.Migration):
                     "content_type",
                     models.ForeignKey(
                         blank=True,
+                        db_constraint=False,
                         db_index=False,
                         null=True,
-                        on_delete=django.db.models.deletion.SET_NULL,
+                        on_delete=django_docraptor.models.relations.set_null,
                         to="contenttypes.contenttype",
                     ),
                 ),
@@ -263,8 +265,9 @@ class Migration(migrations.Migration):
                     "owner",
                     models.ForeignKey(
                         blank=True,
+                        db_constraint=False,
                         null=True,
-                        on_delete=django.db.models.deletion.SET_NULL,
+                        on_delete=django_docraptor.models.relations.set_null,
                         related_name="+",
                         to=settings.AUTH_USER_MODEL,
                         verbose_name="owner",

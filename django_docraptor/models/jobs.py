@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from django.conf import settings
 from django.contrib.auth.base_user import AbstractBaseUser
-from django.contrib.contenttypes.fields import GenericForeignKey
 from django.contrib.contenttypes.models import ContentType
 from django.db import models, router, transaction
 from django.db.models import Q
@@ -29,6 +28,7 @@ from django_docraptor.models.conflicts import repeat_conflicts
 from django_docraptor.models.events import SIGNAL_LEASE_SECONDS, SIGNALS_BY_KIND, RenderEvent
 from django_docraptor.models.managers import PrimaryDatabaseManager
 from django_docraptor.models.querysets import RenderJobQuerySet
+from django_docraptor.models.relations import RowInAnyDatabase, SourceInAnyDatabase
 from django_docraptor.models.text import sanitize, write_texts
 from django_docraptor.states import (
     FINAL_STATES,
@@ -83,19 +83,10 @@ class RenderJob(models.Model):
     )
     test: "Flag" = models.BooleanField(_("test"), default=True)
     priority: "Number" = models.SmallIntegerField(_("priority"), default=0)
-    content_type = models.ForeignKey(
-        ContentType, on_delete=models.SET_NULL, null=True, blank=True, db_index=False
-    )
+    content_type = RowInAnyDatabase(ContentType, db_index=False)
     object_id: "Text" = models.CharField(max_length=64, blank=True)
-    source = GenericForeignKey("content_type", "object_id")
-    owner = models.ForeignKey(
-        settings.AUTH_USER_MODEL,
-        on_delete=models.SET_NULL,
-        null=True,
-        blank=True,
-        related_name="+",
-        verbose_name=_("owner"),
-    )
+    source = SourceInAnyDatabase("content_type", "object_id")
+    owner = RowInAnyDatabase(settings.AUTH_USER_MODEL, related_name="+", verbose_name=_("owner"))
     idempotency_key: "OptionalText" = models.CharField(  # noqa: DJ001 - unlike "", NULLs may repeat
         _("idempotency key"), max_length=200, null=True, blank=True
     )

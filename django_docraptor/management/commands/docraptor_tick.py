@@ -12,7 +12,11 @@ from django_docraptor import lifecycle
 from django_docraptor.health import health_report, record_heartbeat, restrictions
 from django_docraptor.management.arguments import seconds
 from django_docraptor.management.loop_report import LoopReport, one_line
-from django_docraptor.management.migrated import NOT_MIGRATED, is_migrated
+from django_docraptor.management.migrated import (
+    is_migrated,
+    not_migrated_message,
+    schema_in_force,
+)
 from django_docraptor.models import RenderJob
 
 logger = logging.getLogger(__name__)
@@ -60,7 +64,10 @@ class Command(BaseCommand):
         except Error as error:
             if is_migrated():
                 raise
-            raise CommandError(NOT_MIGRATED) from error
+            # The other schemas of `all_tenants_command` must have their turn.
+            if not schema_in_force():
+                raise CommandError(not_migrated_message()) from error
+            self.stderr.write(self.style.WARNING(f"Skipped: {not_migrated_message()}"))
         except KeyboardInterrupt:
             if not is_silent:
                 self.stdout.write("Stopped.")
@@ -102,7 +109,7 @@ class Command(BaseCommand):
             if is_migrated():
                 logger.exception("Database unavailable; trying again in the next round")
             else:
-                logger.error("%s Trying again in the next round.", NOT_MIGRATED)
+                logger.error("%s Trying again in the next round.", not_migrated_message())
             connections.close_all()
             return False
 
