@@ -63,6 +63,7 @@ def check_settings(app_configs: AppConfigs, **kwargs: Any) -> list[CheckMessage]
         _insecure_base_url,
         _assets_base_url,
         _create_timeout,
+        _proxies,
     )
     return errors or [message for check in value_checks for message in check()]
 
@@ -213,6 +214,16 @@ def _create_timeout() -> Iterator[CheckMessage]:
             f"and a killed worker's job wait for as long: more than the {limit:g} of a render.",
             f"Set 'total' to at most {limit - timeouts.connect:g}, or raise DOCRAPTOR['DEADLINE'].",
         )
+
+
+def _proxies() -> Iterator[CheckMessage]:
+    if not conf.proxies:  # avoid the import at startup
+        return
+    from django_docraptor.client.transport import proxy_problem
+
+    if problem := proxy_problem(conf.base_url, conf.proxies):
+        text, _, hint = problem.partition(". ")
+        yield _error(26, f"{text}.", hint)
 
 
 @register

@@ -306,6 +306,14 @@ MUTATIONS = [
         f"{LIFECYCLE}/test_postponement.py::test_wrong_key_is_told_once_in_the_history",
     ),
     Mutation(
+        "call through a proxy for which a package is missing",
+        "lifecycle/clients.py",
+        "    if problem:\n",
+        "    if False:\n",
+        f"{LIFECYCLE}/test_accounts.py"
+        "::test_socks_proxy_without_its_package_is_waited_for_and_told",
+    ),
+    Mutation(
         "render a template with a passing fault for ever",
         "lifecycle/patience.py",
         "return bool(seconds >= conf.retry_for)",

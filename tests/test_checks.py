@@ -278,6 +278,26 @@ def test_create_call_must_not_outlast_a_render(
     assert settings_ids(RIGHT | options) == expected
 
 
+@pytest.mark.check("E026")
+@pytest.mark.parametrize(
+    ("proxies", "expected"),
+    [
+        ({"https": "socks5h://127.0.0.1:1080"}, ["E026"]),
+        ({"all": "SOCKS4://127.0.0.1:1080"}, ["E026"]),
+        ({"http": "socks5://127.0.0.1:1080"}, []),
+        ({"https": "http://127.0.0.1:3128"}, []),
+    ],
+)
+def test_socks_proxy_needs_a_package(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, proxies: dict[str, str], expected: list[str]
+) -> None:
+    """A SOCKS proxy for DocRaptor's URL is an error, until its package is installed."""
+    assert settings_ids(RIGHT | {"PROXIES": proxies}) == expected
+    (tmp_path / "socks.py").touch()
+    monkeypatch.syspath_prepend(tmp_path)
+    assert settings_ids(RIGHT | {"PROXIES": proxies}) == []
+
+
 @pytest.mark.check("E007")
 @pytest.mark.parametrize("path", ["nodots", "shop.nowhere.Client", "django_docraptor.client.Clien"])
 def test_client_class_must_be_importable(path: str) -> None:

@@ -38,6 +38,11 @@ from django_docraptor.secret_text import SecretText
 MAX_EXCERPT: Final = 2_000
 # A day: what a maintenance may announce.
 MAX_RETRY_AFTER: Final = 86_400.0
+# What requests calls "missing dependencies", with the remedy.
+NO_SOCKS: Final = (
+    "DOCRAPTOR['PROXIES'] names a SOCKS proxy, but the package PySocks is not installed. Install "
+    "it (pip install 'requests[socks]'), and restart the workers"
+)
 REDACTED: Final = "[redacted]"
 
 # A download ID is a bearer secret, like its URL: anyone who has it can download the document.
@@ -144,6 +149,8 @@ def network_error(
     """
     chain = list(_exception_chain(failure))
     cause = _describe(chain)
+    if any(isinstance(error, requests.exceptions.InvalidSchema) for error in chain):
+        cause = NO_SOCKS if "SOCKS" in cause else cause
     if _was_not_sent(chain, url):
         return NotSentError(redact(f"The request was not sent: {cause}."))
     doubt = ", and DocRaptor may have accepted the request" if is_create else ""

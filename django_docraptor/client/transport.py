@@ -15,11 +15,14 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.cookiejar import DefaultCookiePolicy
+from importlib.util import find_spec
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 import requests
 import urllib3.exceptions
 from requests.auth import AuthBase
+from requests.utils import select_proxy
 
 from django_docraptor import __version__
 from django_docraptor.client import failures
@@ -272,6 +275,13 @@ class Transport:
             body=_read_error_body(response),
         )
         raise failures.response_error(failed, is_create=call.is_create, redact=call.redact)
+
+
+def proxy_problem(url: str, proxies: Mapping[str, str]) -> str:
+    """Return why calls to a URL cannot use their proxy, or "": it may need a missing package."""
+    proxy = select_proxy(url, proxies) or ""
+    is_socks = urlsplit(proxy).scheme.startswith("socks")
+    return f"{failures.NO_SOCKS}." if is_socks and find_spec("socks") is None else ""
 
 
 class _Session(requests.Session):

@@ -15,6 +15,7 @@ from typing import TypeVar
 from django.utils.module_loading import import_string
 
 from django_docraptor.client import Client, Timeouts
+from django_docraptor.client.transport import proxy_problem
 from django_docraptor.conf import conf
 from django_docraptor.exceptions import (
     CallError,
@@ -58,7 +59,8 @@ def client_for(account: str) -> Client:
     """Return the account's client.
 
     Raises:
-        ConfigurationError: there is no API key, or the client class cannot be instantiated.
+        ConfigurationError: there is no API key, the client class cannot be instantiated, or the
+            proxy needs a missing package.
     """
     return open_client(account).client
 
@@ -67,10 +69,12 @@ def open_client(account: str) -> KeyedClient:
     """Read the account's key, and return its client.
 
     Raises:
-        ConfigurationError: there is no API key, or the client class cannot be instantiated.
+        ConfigurationError: there is no API key, the client class cannot be instantiated, or the
+            proxy needs a missing package.
     """
     key = conf.get_api_key(account)
     try:
+        problem = proxy_problem(conf.base_url, conf.proxies)
         client = _build_client(
             os.getpid(),
             conf.client,
@@ -88,6 +92,8 @@ def open_client(account: str) -> KeyedClient:
         raise ConfigurationError(
             f"DOCRAPTOR['CLIENT'] ({conf.client}) cannot be instantiated: {type(error).__name__}."
         ) from error
+    if problem:
+        raise ConfigurationError(problem)
     return KeyedClient(account, hash_key(key), client)
 
 

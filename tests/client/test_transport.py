@@ -189,6 +189,19 @@ def test_environment_is_ignored(monkeypatch, tmp_path):
     assert server.requests[0].headers["authorization"] == f"Basic {expected}"
 
 
+@pytest.mark.fault("S29")
+@pytest.mark.parametrize("scheme", ["socks4", "socks5", "socks5h"])
+def test_socks_proxy_without_its_package_was_not_sent(scheme):
+    """The error says what to install, not the proxy's password, and nothing was sent."""
+    proxies = {"https": f"{scheme}://user:passw0rd@127.0.0.1:1080"}
+    client = make_client("https://docraptor.test", proxies=proxies)
+    for call in (lambda: client.create_async_doc(REQUEST), lambda: client.get_status("1")):
+        with pytest.raises(NotSentError, match=r"requests\[socks\]") as caught:
+            call()
+        assert caught.value.sent == Sent.NO
+        assert "passw0rd" not in str(caught.value)
+
+
 def test_configured_proxy_is_used():
     """A proxy from the settings receives the call."""
     with SocketServer(ACCEPTED) as proxy:

@@ -232,6 +232,29 @@ def test_key_that_cannot_be_read_is_waited_for_and_told(
     assert health.health_problems() == []
 
 
+@pytest.mark.fault("S29")
+def test_socks_proxy_without_its_package_is_waited_for_and_told(
+    sandbox: Sandbox, keys: Keys, settings: Any
+) -> None:
+    """While the package is missing, nothing is sent or counted, and health has the remedy."""
+    right = settings.DOCRAPTOR
+    settings.DOCRAPTOR = right | {"PROXIES": {"http": "socks5h://user:passw0rd@127.0.0.1:1080"}}
+    job = enqueue(test=False)
+    for _ in range(3):
+        lifecycle.run_once()
+        skip_time(30 * 3600)
+    lifecycle.run_once()
+    job.refresh_from_db()
+    assert (job.state, job.attempt, job.failures) == (State.PENDING, 0, 0)
+    (problem,) = health.health_problems()
+    assert "DOCRAPTOR['PROXIES']" in problem
+    assert "requests[socks]" in problem
+    assert "passw0rd" not in problem
+    settings.DOCRAPTOR = right
+    assert run_until_finished(job).state == State.COMPLETED
+    assert len(sandbox.ledger.billed()) == 1
+
+
 @pytest.mark.fault("S26")
 def test_key_that_ends_the_process_costs_no_batch(sandbox: Sandbox, keys: Keys) -> None:
     """An account whose key raises SystemExit stops neither the worker nor another account."""
