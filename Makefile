@@ -4,11 +4,12 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/installed
 # Run each test file in one process: its tests share servers that take seconds to start. Four
-# processes on two cores, because many tests wait.
-PARALLEL ?= -n 4 --dist loadfile
+# processes on two cores, because many tests wait. The files begin in the order of tests/conftest.py,
+# the longest first, not in that of xdist, which takes those with few tests for short.
+PARALLEL ?= -n 4 --dist loadfile --no-loadscope-reorder
 PANGO := apt-get install libpango-1.0-0 libpangoft2-1.0-0 libharfbuzz-subset0
 
-.PHONY: demo serve test matrix chaos bench mutants lint docs help clean system-libraries
+.PHONY: demo serve test coverage matrix chaos bench mutants lint docs help clean system-libraries
 
 demo: $(STAMP) system-libraries  ## Generate demo documents from start to finish, without external services
 	@$(BIN)/python -m example_project.demo
@@ -17,6 +18,9 @@ serve: $(STAMP) system-libraries  ## Run the demo site for a browser
 	@$(BIN)/python -m example_project.demo.serve
 
 test: $(STAMP) system-libraries  ## Run the tests, using any database and broker that is running
+	$(BIN)/python -m pytest $(PARALLEL) $(ARGS)
+
+coverage: $(STAMP) system-libraries  ## Run the tests, and report the lines and branches that none of them runs
 	$(BIN)/python -m pytest $(PARALLEL) --cov --cov-report=term $(ARGS)
 
 matrix: $(STAMP)  ## Run the tests on SQLite with every supported Python and Django

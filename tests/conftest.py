@@ -25,6 +25,29 @@ with suppress(ImportError):
     import django_tasks.signals  # noqa: F401
 
 
+# The files that take longest, the longest first, in tests/e2e.
+FIRST_FILES = (
+    *("test_engine_suites", "test_runners", "test_services", "test_chaos", "test_benchmarks"),
+    *("test_example_project", "test_databases"),
+)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the files that take longest; all others follow in their (random) order.
+
+    Each file is run by one process: all others would wait for a long one that begins late.
+    """
+
+    def rank(item: pytest.Item) -> int:
+        folder, stem = item.path.parent.name, item.path.stem
+        if folder == "e2e" and stem in FIRST_FILES:
+            return FIRST_FILES.index(stem)
+        return len(FIRST_FILES) + (folder not in ("e2e", "integration", "typing"))
+
+    items.sort(key=rank)
+
+
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Skip a test whose service is not running, or fail it if DOCRAPTOR_REQUIRE_SERVICES is set."""
     for mark in item.iter_markers("services"):

@@ -22,9 +22,9 @@ from tests.support.jobs import run_until_finished
 
 pytestmark = pytest.mark.django_db
 
-MANY = 15_000
+MANY = 6_000
 # The memory for the rows, in bytes, and for the parts that Django's templates join, as a multiple
-# of the HTML. Measured: 0.7 MB and 8.2. All instances at once would need some 9 MB more.
+# of the HTML. Measured: 0.7 MB and 8.2. All instances at once would need some 4 MB more.
 ROWS_BOUND = 2 * 1024 * 1024
 PARTS_BOUND = 10
 
@@ -270,7 +270,7 @@ def test_oversized_report_fails_before_sending(sandbox: Sandbox, settings: Any, 
 
 @pytest.mark.slow
 def test_memory_does_not_grow_with_the_rows(report) -> None:
-    """15,000 rows need memory for the HTML and its parts, not for the instances."""
+    """6,000 rows need memory for the HTML and its parts, not for the instances."""
     create_invoices(MANY)
     document = report._docraptor_build(Invoice.objects.order_by("pk"), {})
     tracemalloc.start()

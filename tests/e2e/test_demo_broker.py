@@ -4,7 +4,10 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from threading import Barrier
 
+import pytest
 from kombu import Connection
+
+pytestmark = pytest.mark.slow
 
 WORKERS = 6
 TRANSPORT = "example_project.demo.broker:Transport"

@@ -134,6 +134,7 @@ def test_duplicate_messages_render_each_document_once(start_site):
     assert_few_messages(site, copies=10)
 
 
+@pytest.mark.slow
 @pytest.mark.fault("E2")
 @pytest.mark.parametrize("scheme", ["redis", "amqp"])
 def test_refusing_broker_delays_enqueue_only_briefly(start_site, scheme):
@@ -148,6 +149,7 @@ def test_refusing_broker_delays_enqueue_only_briefly(start_site, scheme):
     print(enqueued["seconds"])
 
 
+@pytest.mark.slow
 @pytest.mark.fault("E3")
 def test_silent_broker_delays_enqueue_only_briefly(start_site):
     """With the documented timeouts, a broker that never responds delays enqueueing only briefly."""

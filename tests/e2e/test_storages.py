@@ -28,7 +28,7 @@ from tests.support.crash import run_until_killed
 from tests.support.jobs import downloadable_job, enqueue, read_file, run_until_finished, skip_time
 from tests.support.processes import wait_until
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.slow]
 
 BUCKET = "documents"
 KEYS = {
