@@ -43,6 +43,15 @@ def _error(number: int, message: str, hint: str) -> Error:
     return Error(message, hint=hint, id=f"django_docraptor.E{number:03}")
 
 
+def _error_outside_tests(number: int, message: str, hint: str) -> CheckMessage:
+    """Return an error, or under ``manage.py test`` a warning, which does not end it.
+
+    Nothing is called there, and DEBUG is off although these are not the settings of production.
+    """
+    kind = Warning if sys.argv[1:2] == ["test"] else Error
+    return kind(message, hint=hint, id=f"django_docraptor.E{number:03}")
+
+
 def _warning(number: int, message: str, hint: str) -> Warning:
     return Warning(message, hint=hint, id=f"django_docraptor.W{number:03}")
 
@@ -89,20 +98,18 @@ def _type_errors() -> Iterator[CheckMessage]:
 
 def _missing_api_key() -> Iterator[CheckMessage]:
     if not conf.api_key or (isinstance(conf.api_key, str) and not conf.api_key.strip()):
-        # An error would end `manage.py test`, where the testing kit needs no key.
-        kind = Warning if sys.argv[1:2] == ["test"] else Error
-        yield kind(
+        yield _error_outside_tests(
+            4,
             "DOCRAPTOR['API_KEY'] is missing.",
-            hint="Read it from the environment. DocRaptor's public key YOUR_API_KEY_HERE works for "
-            "test documents, but everyone shares it: do not send confidential content with it.",
-            id="django_docraptor.E004",
+            "Read it from the environment. DocRaptor's public key YOUR_API_KEY_HERE works for test "
+            "documents, but everyone shares it: do not send confidential content with it.",
         )
 
 
 def _callback_url() -> Iterator[CheckMessage]:
     base = conf.callback_base_url
     if base and not base.startswith("https://") and not settings.DEBUG:
-        yield _error(
+        yield _error_outside_tests(
             5,
             f"DOCRAPTOR['CALLBACK_BASE_URL'] must be an https URL, not {base!r}.",
             "Set it to this site's public https URL, or remove it to poll for results instead.",

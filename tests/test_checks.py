@@ -142,16 +142,18 @@ def test_all_invalid_settings_are_reported() -> None:
     assert settings_ids(RIGHT | {"TEST_MODE": 1, "RETRY_FOR": 0}) == ["E003", "E003"]
 
 
-@pytest.mark.check("E004")
-def test_missing_key_does_not_end_a_test_run(settings, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Under manage.py test, where nothing needs a key, it is a warning."""
-    settings.DOCRAPTOR = {}
+@pytest.mark.check("E004", "E005")
+def test_mistakes_of_production_do_not_end_a_test_run(
+    settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Under manage.py test, where nothing needs a key and DEBUG is off, they are warnings."""
+    settings.DOCRAPTOR = {"CALLBACK_BASE_URL": "http://127.0.0.1:8000"}
     found = []
     for command in ("test", "check"):
         monkeypatch.setattr("sys.argv", ["manage.py", command])
         found += checks.check_settings(None)
-    assert ids(found) == ["E004", "E004"]
-    assert [message.is_serious() for message in found] == [False, True]
+    assert ids(found) == ["E004", "E005", "E004", "E005"]
+    assert [message.is_serious() for message in found] == [False, False, True, True]
 
 
 @pytest.mark.check("E004")

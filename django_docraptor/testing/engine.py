@@ -6,7 +6,7 @@ from datetime import timedelta
 
 from django.apps import apps
 from django.db import router
-from django.db.models import DateTimeField, F, Model
+from django.db.models import DateTimeField, F, Min, Model
 
 from django_docraptor import lifecycle
 from django_docraptor.models import RenderJob
@@ -55,7 +55,9 @@ def run(
                 f"After {MAX_ROUNDS} rounds, something is still due: does a receiver of "
                 "document_completed enqueue the same document again?"
             )
-    return list(is_final.exclude(pk__in=earlier).order_by("created_at", "pk"))
+    # Jobs of one moment are told apart by their first events, which have numbers.
+    finished = is_final.exclude(pk__in=earlier).annotate(first_event=Min("events__pk"))
+    return list(finished.order_by("first_event"))
 
 
 def is_anything_due() -> bool:

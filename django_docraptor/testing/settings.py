@@ -26,13 +26,16 @@ def settings_for_test(**keys: Any) -> Iterator[None]:
     with TemporaryDirectory(prefix="docraptor-", ignore_cleanup_errors=True) as spool:
         own = {"RUNNER": "none", "SPOOL_DIR": spool, **keys}
 
+        def with_own() -> dict[str, Any]:
+            return {**(getattr(settings, "DOCRAPTOR", None) or {}), **own}
+
         def keep(*, setting: str, enter: bool, **kwargs: Any) -> None:
             if setting == "DOCRAPTOR" and enter:
-                settings.DOCRAPTOR = {**(settings.DOCRAPTOR or {}), **own}
+                settings.DOCRAPTOR = with_own()
 
         storages = dict.fromkeys(document_storage_aliases(), MEMORY_STORAGE)
         with override_settings(
-            DOCRAPTOR={**getattr(settings, "DOCRAPTOR", {}), **own},
+            DOCRAPTOR=with_own(),
             STORAGES={**settings.STORAGES, **storages},
         ):
             setting_changed.connect(keep)

@@ -418,8 +418,9 @@ print("made", made)
 
 
 def test_site_is_small():
-    """The site, without migrations and demo, has few lines."""
+    """The site, without migrations, tests and demo, has few lines."""
     files = [SITE / "manage.py", *(SITE / "mysite").glob("*.py"), *(SITE / "shop").glob("*.py")]
+    files.remove(SITE / "shop" / "tests.py")
     lines = [line for file in files for line in file.read_text().splitlines() if line.strip()]
     assert len(lines) < MAX_LINES
     others = set(SITE.rglob("*.py")) - set(files)
@@ -427,7 +428,16 @@ def test_site_is_small():
     assert {home for home in homes if home[0] != "demo"} == {
         ("__init__.py",),
         ("shop", "migrations"),
+        ("shop", "tests.py"),
     }
+
+
+def test_its_own_tests_pass(tmp_path):
+    """They use the testing kit: without the sandbox, and on a clone without a database."""
+    path = {"PYTHONPATH": str(ROOT), "DJANGO_SETTINGS_MODULE": "mysite.settings"}
+    done = run(tmp_path, "example_project/manage.py", "test", "shop", **path)
+    assert "Ran 1 test" in done.stderr, done.stderr
+    assert done.returncode == 0, done.stderr
 
 
 def test_site_runs_without_its_demo(tmp_path):

@@ -20,7 +20,7 @@ PAGES = ("first-document", "on-save", "admin", "customers", "email", "assets", "
 STEP = re.compile(r"([^\n]*(?:\n[^\n]+)*)\n\n```([\w+]+)\n(.*?)\n```$", re.DOTALL | re.MULTILINE)
 FILE = re.compile(r"`((?:mysite|shop)/[\w/.]+)`")
 # Commands that end by themselves; the others run in another terminal.
-RUN = ("check", "makemigrations", "migrate", "docraptor_preflight", "startapp")
+RUN = ("check", "makemigrations", "migrate", "docraptor_preflight", "startapp", "test")
 SHELL = "In `python manage.py shell`"
 CUSTOMER = """
 from django.test import Client
@@ -148,7 +148,7 @@ def test_tutorial_builds_the_example_project(tmp_path: Path) -> None:
         assert "no issues" in printed
         assert len(list((tmp_path / "documents").rglob("*.pdf"))) == 1
 
-        reader.follow("on-save")
+        assert "Ran 1 test" in reader.follow("on-save")
         assert len(list((tmp_path / "media").rglob("*.pdf"))) == 1
 
         assert "no issues" in reader.follow("admin")
@@ -180,7 +180,6 @@ def test_tutorial_builds_the_example_project(tmp_path: Path) -> None:
         "mysite/asgi.py",
         "mysite/wsgi.py",
         "shop/apps.py",
-        "shop/tests.py",
     ]
 
 

@@ -53,7 +53,7 @@ def check_ids() -> set[str]:
     ids = set()
     for file in [PACKAGE / "checks.py", *PACKAGE.glob("*/checks.py")]:
         text = file.read_text()
-        for kind, number in re.findall(r"_(error|warning)\(\s*(?:document,\s*)?(\d+),", text):
+        for kind, number in re.findall(r"_(error|warning)\w*\(\s*(?:document,\s*)?(\d+),", text):
             ids.add(f"django_docraptor.{kind[0].upper()}{int(number):03}")
         ids.update(re.findall(r'id="(django_docraptor\.[EWI]\d+)"', text))
     assert ids

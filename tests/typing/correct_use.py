@@ -13,6 +13,7 @@ from django.db.models import QuerySet
 from django.dispatch import Signal, receiver
 from django.http import HttpRequest, HttpResponseBase
 from django.shortcuts import get_object_or_404
+from django.test import TestCase
 from django.utils import timezone
 from django.views.generic import DetailView
 
@@ -57,6 +58,13 @@ from django_docraptor import (
     render_now,
     retry,
     wait_for_job,
+)
+from django_docraptor.testing import (
+    DocRaptorTestMixin,
+    InMemoryDocRaptor,
+    SandboxDocRaptor,
+    SentDocument,
+    document_text,
 )
 from tests.apps.shop.models import Invoice
 
@@ -342,3 +350,39 @@ def send(sender: type[RenderJob], job: RenderJob, **kwargs: Any) -> None:
 
 
 document_failed.connect(mail.notify_owner)
+
+
+# --- tests -----------------------------------------------------------------------------------
+
+
+class InvoiceTests(DocRaptorTestMixin, TestCase):
+    """Tests with DocRaptor in memory."""
+
+    def test_invoice(self) -> None:
+        """Render, assert, and look at what was sent."""
+        invoice = Invoice.objects.create(number="A-1")
+        job = InvoicePDF.enqueue(invoice)
+        self.docraptor.fail(job, "Document Malformed")
+        self.docraptor.fail(InvoicePDF, "Document Malformed")
+        assert_type(self.docraptor.render(), list[RenderJob])
+        found = self.docraptor.assert_rendered(
+            InvoicePDF, source=invoice, contains="£45.00", count=1, options={"javascript": True}
+        )
+        assert_type(found, list[SentDocument])
+        assert_type(self.docraptor.outbox[0].html, str)
+        assert_type(self.docraptor.outbox[0].job, RenderJob | None)
+        self.docraptor.assert_not_rendered(StatementPDF)
+
+
+async def test_async(docraptor: InMemoryDocRaptor) -> None:
+    """Do the same in an event loop."""
+    docraptor.lose_answer()
+    await docraptor.aadvance(60)
+    assert_type(await docraptor.arender(), list[RenderJob])
+
+
+def test_pdf(docraptor_sandbox: SandboxDocRaptor) -> None:
+    """Read the text of a PDF."""
+    docraptor_sandbox.change_settings(renderer="weasyprint")
+    (job,) = docraptor_sandbox.render(timeout=20)
+    assert_type(document_text(job), str)

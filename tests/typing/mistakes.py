@@ -35,6 +35,7 @@ from django_docraptor import (
     retry,
     wait_for_job,
 )
+from django_docraptor.testing import InMemoryDocRaptor
 from tests.apps.shop.models import Invoice
 
 paid = Signal()
@@ -229,6 +230,16 @@ class WrongView(DocumentView):
 
     # A model instead of a document | mypy: assignment | pyright: reportAssignmentType
     document = Invoice
+
+
+def wrong_test(docraptor: InMemoryDocRaptor, invoice: Invoice) -> None:
+    """A test that misspells."""
+    # An object instead of a document class | mypy: arg-type | pyright: reportArgumentType
+    docraptor.assert_rendered(invoice)
+    # An unknown keyword | mypy: call-arg | pyright: reportCallIssue
+    docraptor.assert_rendered(InvoicePDF, contain="£45.00")
+    # A failure without a reason | mypy: call-arg | pyright: reportCallIssue
+    docraptor.fail(InvoicePDF)
 
 
 class WrongAdmin(DocumentAdminMixin, admin.ModelAdmin[Invoice]):
