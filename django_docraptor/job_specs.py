@@ -26,6 +26,7 @@ from django_docraptor.models import RenderInput, RenderJob
 from django_docraptor.models.clock import Now
 from django_docraptor.models.sources import can_restore_key, source_key
 from django_docraptor.payloads import DocumentRequest, merge_options, options_to_json
+from django_docraptor.payloads.secrets import encrypt_secrets
 from django_docraptor.preflight import check_content
 from django_docraptor.states import State
 from django_docraptor.storage import document_storage_aliases
@@ -428,7 +429,7 @@ def _build_input(job: RenderJob, spec: JobSpec, context: EnqueueContext) -> Rend
         job_id=job.pk,
         content=spec.content,
         url=spec.url,
-        options=context.merged_options(spec),
+        options=encrypt_secrets(context.merged_options(spec)),
         params=_json_params(spec),
         language=spec.language or context.language,
         time_zone=time_zone,

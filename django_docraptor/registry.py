@@ -5,9 +5,10 @@ A registered document renders a job's content. It knows nothing about queueing.
 
 from collections.abc import Collection, Mapping
 from datetime import timedelta
-from typing import Protocol
+from typing import Any, Protocol
 
 from django.contrib.auth.base_user import AbstractBaseUser
+from django.db.models import Model
 
 from django_docraptor.exceptions import ConfigurationError
 from django_docraptor.models import RenderInput, RenderJob
@@ -109,3 +110,26 @@ def preflight_ignore(label: str) -> Collection[str]:
     """
     rules: Collection[str] = getattr(_documents.get(label), "preflight_ignore", ())
     return rules
+
+
+def secret_options(job: RenderJob, job_input: RenderInput) -> Mapping[str, Any]:
+    """Return the options that the document of a job computes for each attempt; none without one."""
+    compute = getattr(_documents.get(job.document), "secret_options", None)
+    options: Mapping[str, Any] = compute(job, job_input) if compute else {}
+    return options
+
+
+def secret_options_without_job(
+    label: str, source: Model | None, params: Mapping[str, Any], document_type: str
+) -> Mapping[str, Any]:
+    """Return the same for a synchronous call.
+
+    Args:
+        label: of a registered document; blank, or unknown, for none.
+        source: the object it is generated from.
+        params: of the document.
+        document_type: the requested one.
+    """
+    compute = getattr(_documents.get(label), "secret_options_without_job", None)
+    options: Mapping[str, Any] = compute(source, params, document_type) if compute else {}
+    return options

@@ -5,13 +5,14 @@ commit. Projects import these functions from ``django_docraptor``.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, BinaryIO, Final, TypeAlias, Unpack
 
 from django.contrib.auth.models import AbstractBaseUser, AnonymousUser
 from django.core.exceptions import ValidationError
 from django.db import IntegrityError, models, router, transaction
 from django.db.models import F, Q
+from django.views.decorators.debug import sensitive_variables
 
 from django_docraptor import lifecycle, registry, wakeups
 from django_docraptor.client import SavedDocument
@@ -36,6 +37,7 @@ from django_docraptor.lifecycle.transitions import (
 )
 from django_docraptor.models import RenderInput, RenderJob, insert_jobs, seconds_from_now
 from django_docraptor.models.clock import Now
+from django_docraptor.payloads import merge_options
 from django_docraptor.preflight import check_content
 from django_docraptor.rechecks import Recheck
 from django_docraptor.runners import Step
@@ -401,12 +403,17 @@ def render_now(target: BinaryIO, **kwargs: Unpack[EnqueueOptions]) -> SavedDocum
     return render_spec(target, spec_from_keywords("render_now()", kwargs))
 
 
+@sensitive_variables("secret_options")
 def render_spec(target: BinaryIO, spec: JobSpec) -> SavedDocument:
     """Render the document of a spec synchronously: see :func:`render_now`."""
     validate_spec(spec)
     if spec.hosted:
         message = "render_now() cannot create a hosted document. Use render_hosted_now() instead."
         raise ValidationError({"hosted": [message]})
+    secret_options = registry.secret_options_without_job(
+        spec.document, spec.source, spec.params, spec.document_type
+    )
+    spec = replace(spec, options=merge_options(spec.options, secret_options))
     request = build_request(spec, spec.content, EnqueueContext())
     check_engine_options(request)
     ignore = registry.preflight_ignore(spec.document)

@@ -6,7 +6,7 @@ Everything from a job is escaped: names, messages and content are untrusted.
 import json
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
 
@@ -16,7 +16,7 @@ from django.utils.translation import gettext as _
 
 from django_docraptor.models import RenderEvent, RenderJob
 from django_docraptor.models.text import summary_line
-from django_docraptor.payloads import DocumentRequest, PrinceOptions
+from django_docraptor.payloads.secrets import is_secret
 from django_docraptor.states import EventKind, State
 
 EMPTY_VALUE: Final = "—"
@@ -37,14 +37,6 @@ STATE_STYLES: Mapping[str, tuple[str, str]] = {
     State.CANCELLED: ("⊘", "neutral"),
 }
 
-# Options whose values are redacted: those hidden from repr, and names that look like secrets.
-_SECRET_OPTIONS: Final = frozenset(
-    option.name
-    for options in (PrinceOptions, DocumentRequest)
-    for option in fields(options)
-    if not option.repr
-)
-_SECRET_NAME: Final = re.compile(r"password|passwd|secret|token|credential|api_?key", re.I)
 _URL_CREDENTIALS: Final = re.compile(r"(?<=://)[^/@\s\"']+(?=@)")
 
 
@@ -134,7 +126,7 @@ def redact_secrets(value: Any) -> Any:
     """Return JSON with passwords and other secrets replaced by dots."""
     if isinstance(value, Mapping):
         return {
-            name: REDACTED if _is_secret(str(name)) and inner else redact_secrets(inner)
+            name: REDACTED if is_secret(str(name)) and inner else redact_secrets(inner)
             for name, inner in value.items()
         }
     if isinstance(value, list):
@@ -165,10 +157,6 @@ def history_lines(events: Iterable[RenderEvent]) -> list[HistoryLine]:
         )
         for event in events
     ]
-
-
-def _is_secret(name: str) -> bool:
-    return name in _SECRET_OPTIONS or _SECRET_NAME.search(name) is not None
 
 
 def _transition(event: RenderEvent) -> SafeString:

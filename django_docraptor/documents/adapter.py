@@ -1,6 +1,6 @@
 """Internal. A document class as the lifecycle sees it."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -48,6 +48,23 @@ class DocumentAdapter:
             SourceGoneError: the source no longer exists. A template may raise anything.
         """
         return self.load(job, job_input).render()
+
+    def secret_options(self, job: RenderJob, job_input: RenderInput) -> Mapping[str, Any]:
+        """Return options that are computed for each attempt and never stored.
+
+        Raises:
+            SourceGoneError: the source no longer exists.
+        """
+        if not self.document._docraptor_has_secret_options():  # the source need not be loaded
+            return {}
+        return self.load(job, job_input).get_secret_options()
+
+    def secret_options_without_job(
+        self, source: Model | None, params: Mapping[str, Any], document_type: str
+    ) -> Mapping[str, Any]:
+        """Return the same for a synchronous call."""
+        document = self.document(source, params, requested_type=document_type)
+        return document.get_secret_options()
 
     def _load_source(self, job: RenderJob, label: str) -> Model | None:
         """Return the source as an object of the class that the document declares.

@@ -134,6 +134,14 @@ class Document(Generic[S]):
         """Return DocRaptor's options."""
         return self.options
 
+    def get_secret_options(self) -> Mapping[str, Any]:
+        """Return DocRaptor's options that are never stored, such as a password of the PDF.
+
+        Called in the worker for each attempt, with the source as it is then; and by
+        ``render_now()``. They override ``get_options()``.
+        """
+        return {}
+
     def get_language(self) -> str | None:
         """Return the document's language, such as the recipient's; ``None`` for the current one."""
         return self.language
@@ -481,6 +489,10 @@ class Document(Generic[S]):
                 "source",
                 f"{cls.__name__} requires a source of model {cls.model.__name__}, not {given}.",
             )
+
+    @classmethod
+    def _docraptor_has_secret_options(cls) -> bool:
+        return cls.get_secret_options is not Document.get_secret_options
 
     def _docraptor_hosting_options(self) -> dict[str, Any]:
         """Return the keywords of a hosted document."""

@@ -5,11 +5,12 @@ import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import Final
+from typing import Any, Final
 
 from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.utils import timezone, translation
+from django.views.decorators.debug import sensitive_variables
 
 from django_docraptor import registry
 from django_docraptor.assets import AssetError
@@ -20,7 +21,8 @@ from django_docraptor.job_specs import check_engine_options
 from django_docraptor.lifecycle.isolation import PASSING_ERRORS
 from django_docraptor.models import RenderInput, RenderJob
 from django_docraptor.page_urls import is_page, signed_url, unsigned_url
-from django_docraptor.payloads import DocumentRequest
+from django_docraptor.payloads import DocumentRequest, merge_options, options_to_json
+from django_docraptor.payloads.secrets import decrypt_secrets
 from django_docraptor.preflight import check_content
 from django_docraptor.states import ErrorCode
 from django_docraptor.time_zones import text_to_zone
@@ -112,16 +114,18 @@ def compose_request(job: RenderJob) -> DocumentRequest:
         return _compose(job, job_input)
 
 
+@sensitive_variables("options")
 def _compose(job: RenderJob, job_input: RenderInput) -> DocumentRequest:
     content = _render_content(job, job_input)
     try:
+        options = _read_options(job, job_input)
         request = DocumentRequest.from_options(
             name=job.name,
             document_type=job.document_type,
             content=content,
             url=unsigned_url(job_input.url) if is_page(job_input.url) else job_input.url,
             test=job.test,
-            options=job_input.options,
+            options=options,
         )
         check_engine_options(request)
         check_content(
@@ -134,6 +138,14 @@ def _compose(job: RenderJob, job_input: RenderInput) -> DocumentRequest:
     except ValidationError as error:
         raise CompositionError(ErrorCode.INVALID_REQUEST, _format_errors(error)) from error
     return request
+
+
+@sensitive_variables()
+def _read_options(job: RenderJob, job_input: RenderInput) -> dict[str, Any]:
+    """Return the stored options, and those that are computed here and never stored."""
+    options = decrypt_secrets(job_input.options)
+    secret_options = registry.secret_options(job, job_input)
+    return merge_options(options, options_to_json(secret_options))
 
 
 def add_tag_and_callback(request: DocumentRequest, job: RenderJob) -> DocumentRequest:

@@ -36,6 +36,7 @@ from django_docraptor.models import RenderInput, RenderJob, seconds_from_now
 from django_docraptor.models.clock import Now
 from django_docraptor.models.sources import same_sources
 from django_docraptor.payloads import DocumentRequest
+from django_docraptor.payloads.secrets import hash_secrets
 from django_docraptor.states import STORE_LEASE_SECONDS, EventKind, State
 
 logger = logging.getLogger(__name__)
@@ -90,7 +91,7 @@ def request_hash(request: DocumentRequest) -> str:
     Two requests of one hash have the same bytes but for the file's name and the tag.
     """
     body = {name: value for name, value in request.to_json().items() if name not in LABELS}
-    text = json.dumps(body, sort_keys=True, separators=(",", ":"))
+    text = json.dumps(hash_secrets(body), sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()
 
 

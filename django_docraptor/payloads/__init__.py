@@ -1,8 +1,8 @@
 """Internal. The requests sent to DocRaptor: frozen, typed, and validated before they cost anything.
 
 Knows the names, types and limits of DocRaptor's options, and where a project may set them. Knows
-nothing about HTTP, settings or the database. Unknown options are passed through, because
-DocRaptor's documentation lags behind the service.
+nothing about HTTP, the database or this package's settings; ``secrets`` reads SECRET_KEY. Unknown
+options are passed through, because DocRaptor's documentation lags behind the service.
 """
 
 from django_docraptor.docraptor_api import DocumentType

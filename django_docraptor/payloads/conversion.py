@@ -11,6 +11,7 @@ from typing import Any
 
 from django.core.exceptions import ValidationError
 
+from django_docraptor.payloads.fields import SECRET_NAME
 from django_docraptor.payloads.prince_options import PrinceOptions
 from django_docraptor.payloads.validation import short_repr
 
@@ -44,8 +45,15 @@ def _to_json(name: str, value: Any) -> Any:
     try:
         return json.loads(json.dumps(value, default=_encode, allow_nan=False))
     except (TypeError, ValueError, RecursionError) as error:
-        message = f"{name} is {short_repr(value)}, which cannot be stored as JSON: {error}."
+        message = f"{name} is {_shown(name, value)}, which cannot be stored as JSON: {error}."
         raise ValidationError({name: [message]}) from None
+
+
+def _shown(name: str, value: object) -> str:
+    """Return a value for a message, or its type, if it may contain a password."""
+    if isinstance(value, Mapping) or SECRET_NAME.search(name):
+        return f"a {type(value).__name__}"
+    return short_repr(value)
 
 
 def _encode(value: object) -> Any:
@@ -56,7 +64,7 @@ def _encode(value: object) -> Any:
     if isinstance(value, datetime) and value.utcoffset() is not None:
         return value.isoformat()
     description = "a naive datetime" if isinstance(value, datetime) else type(value).__name__
-    raise TypeError(f"{short_repr(value)} is {description}")
+    raise TypeError(f"a value is {description}")
 
 
 def parse_prince_options(options: Any) -> PrinceOptions:

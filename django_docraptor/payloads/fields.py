@@ -3,12 +3,16 @@
 ``None`` means *not set*; unknown options go to ``extra``.
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import Field, field, fields
 from functools import cache
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar, Final, Protocol
 
 from django_docraptor.docraptor_api import JSONValue
+
+# Names of options that look like secrets, such as those that this package does not know.
+SECRET_NAME: Final = re.compile(r"password|passwd|secret|token|credential|api_?key", re.IGNORECASE)
 
 
 class Options(Protocol):

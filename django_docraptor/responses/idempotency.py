@@ -12,6 +12,7 @@ from django_docraptor.job_specs import JobSpec
 from django_docraptor.models import RenderJob
 from django_docraptor.models.clock import Now
 from django_docraptor.payloads import merge_options, options_to_json
+from django_docraptor.payloads.secrets import hash_secrets
 from django_docraptor.states import State
 
 
@@ -49,7 +50,7 @@ def _content_digest(spec: JobSpec) -> str:
         "name": spec.name,
         "type": str(spec.document_type),
         "test": conf.test_mode if spec.test is None else spec.test,
-        "options": options_to_json(merge_options(conf.defaults, spec.options)),
+        "options": hash_secrets(options_to_json(merge_options(conf.defaults, spec.options))),
         "content": spec.content,
         "hosted": spec.hosted,
     }

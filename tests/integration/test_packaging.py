@@ -50,6 +50,7 @@ def test_optional_dependencies_are_extras() -> None:
     assert set(PYPROJECT["project"]["optional-dependencies"]) == {
         "celery",
         "django-tasks",
+        "passwords",
         "redis",
         "s3",
         "sandbox",

@@ -1,0 +1,162 @@
+"""Internal. Options that are secrets, such as passwords: stored encrypted, and compared by a hash.
+
+The key is derived from SECRET_KEY; what an earlier one of SECRET_KEY_FALLBACKS has encrypted can be
+read. Encrypting needs the package cryptography, which is optional.
+"""
+
+import json
+from base64 import urlsafe_b64encode
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import fields
+from typing import TYPE_CHECKING, Any, Final
+
+from django.conf import settings
+from django.core.exceptions import ValidationError
+from django.utils.crypto import salted_hmac
+from django.views.decorators.debug import sensitive_variables
+
+from django_docraptor.exceptions import ConfigurationError
+from django_docraptor.payloads.document_request import DocumentRequest
+from django_docraptor.payloads.fields import SECRET_NAME
+from django_docraptor.payloads.prince_options import PrinceOptions
+
+if TYPE_CHECKING:
+    from cryptography.fernet import MultiFernet
+
+# Options whose values are hidden from repr.
+SECRET_OPTIONS: Final = frozenset(
+    option.name
+    for options in (PrinceOptions, DocumentRequest)
+    for option in fields(options)
+    if not option.repr
+)
+SALT: Final = "django_docraptor.secret_options"
+# Beginning of an encrypted value.
+PREFIX: Final = "encrypted:"
+
+
+def is_secret(name: str) -> bool:
+    """Return whether the option of a name is a secret."""
+    return name in SECRET_OPTIONS or SECRET_NAME.search(name) is not None
+
+
+def replace_secrets(value: Any, replace: Callable[[Any], Any]) -> Any:
+    """Return options, as JSON, with each secret that is set replaced, at any depth."""
+    if isinstance(value, Mapping):
+        return {
+            name: replace(inner) if is_secret(str(name)) and inner else _inner(inner, replace)
+            for name, inner in value.items()
+        }
+    return _inner(value, replace)
+
+
+def _inner(value: Any, replace: Callable[[Any], Any]) -> Any:
+    if isinstance(value, list):
+        return [replace_secrets(inner, replace) for inner in value]
+    return replace_secrets(value, replace) if isinstance(value, Mapping) else value
+
+
+@sensitive_variables()
+def encrypt_secrets(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return options with their secrets encrypted.
+
+    Raises:
+        ValidationError: there is a secret, and cryptography is not installed.
+    """
+    if not (names := list(_secret_names(options))):
+        return dict(options)
+    try:
+        fernet = _fernet()
+    except ImportError:
+        raise ValidationError({"options": [_not_installed(names)]}) from None
+
+    @sensitive_variables()
+    def encrypt(value: Any) -> str:
+        return PREFIX + fernet.encrypt(json.dumps(value).encode()).decode()
+
+    encrypted: dict[str, Any] = replace_secrets(options, encrypt)
+    return encrypted
+
+
+@sensitive_variables()
+def decrypt_secrets(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return options with their secrets decrypted.
+
+    Raises:
+        ConfigurationError: SECRET_KEY is another, or cryptography is not installed.
+    """
+
+    @sensitive_variables()
+    def decrypt(value: Any) -> Any:
+        if not (isinstance(value, str) and value.startswith(PREFIX)):
+            return value
+        return json.loads(_decrypt(value.removeprefix(PREFIX)))
+
+    decrypted: dict[str, Any] = replace_secrets(options, decrypt)
+    return decrypted
+
+
+def hash_secrets(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return options with each secret replaced by a keyed hash.
+
+    A hash of the result does not allow guessing: SECRET_KEY would have to be guessed, too.
+    """
+
+    @sensitive_variables()
+    def digest(value: Any) -> str:
+        text = json.dumps(value, sort_keys=True)
+        return str(salted_hmac(SALT, text, algorithm="sha256").hexdigest())
+
+    hashed: dict[str, Any] = replace_secrets(options, digest)
+    return hashed
+
+
+@sensitive_variables()
+def _secret_names(value: Any, prefix: str = "") -> Iterator[str]:
+    """Yield the names of the secrets that are set, such as ``prince_options.user_password``."""
+    if isinstance(value, Mapping):
+        for name, inner in value.items():
+            if is_secret(str(name)) and inner:
+                yield f"{prefix}{name}"
+            else:
+                yield from _secret_names(inner, f"{prefix}{name}.")
+    elif isinstance(value, list):
+        for inner in value:
+            yield from _secret_names(inner, prefix)
+
+
+def _not_installed(names: list[str]) -> str:
+    return (
+        f"{', '.join(names)}: a password is stored only encrypted, which needs cryptography. "
+        "Install django-docraptor[passwords], or return the password from "
+        "get_secret_options() of a document class: it is called in the worker, and its result is "
+        "never stored."
+    )
+
+
+@sensitive_variables()
+def _fernet() -> "MultiFernet":
+    """Return the cipher of SECRET_KEY, which also reads what its fallbacks have encrypted."""
+    from cryptography.fernet import Fernet, MultiFernet
+
+    keys = [settings.SECRET_KEY, *settings.SECRET_KEY_FALLBACKS]
+    digests = [salted_hmac(SALT, "key", secret=key, algorithm="sha256").digest() for key in keys]
+    return MultiFernet([Fernet(urlsafe_b64encode(digest)) for digest in digests])
+
+
+@sensitive_variables()
+def _decrypt(token: str) -> bytes:
+    try:
+        from cryptography.fernet import InvalidToken
+    except ImportError:
+        raise ConfigurationError(
+            "A stored password cannot be decrypted, because cryptography is not installed here. "
+            "Install django-docraptor[passwords] for the workers, too, and retry."
+        ) from None
+    try:
+        return _fernet().decrypt(token)
+    except InvalidToken:
+        raise ConfigurationError(
+            "A stored password cannot be decrypted, because SECRET_KEY has changed. Add the former "
+            "key to SECRET_KEY_FALLBACKS and retry, or enqueue the document again."
+        ) from None
