@@ -111,7 +111,7 @@ MUTATIONS = [
     Mutation(
         "send a url that DocRaptor cannot reach",
         "preflight/inspection.py",
-        "        check_url(request.url, test=request.test, ignore=ignore)\n",
+        "        check_url(request.url, test=request.test, ignore=ignore, is_signed=is_signed)\n",
         "        pass\n",
         "tests/preflight/test_inspection.py::test_url_that_docraptor_cannot_reach_is_refused",
     ),
