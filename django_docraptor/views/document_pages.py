@@ -36,7 +36,7 @@ def document_page(view: V) -> V:
     Args:
         view: a function, also an asynchronous one, or what ``as_view()`` returns.
     """
-    for_users = login_required(view)
+    for_users = login_required(view, login_url=getattr(view, "login_url", None))
 
     @wraps(view)
     def page(request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
@@ -68,20 +68,30 @@ def _admit(request: HttpRequest) -> RenderJob | None:
     job = _find_job(token) if request.method == "GET" else None
     if job is None or not is_page(job.input.url):
         return None
-    owner: Any = job.owner
-    is_same = is_same_page(job.input.url, path_info=request.path_info, query=request.GET)
-    if not is_same or owner is None or not owner.is_active:
+    if not is_same_page(job.input.url, path_info=request.path_info, query=request.GET):
+        _log_refusal(job, f"its signed URL was used for another page, {request.path[:200]!r}")
         return None
-
-    async def auser() -> AbstractBaseUser:
-        user: AbstractBaseUser = owner
-        return user
-
-    values: dict[str, Any] = {"user": owner, "auser": auser, "docraptor_job": job}
-    vars(request).update(values)
+    owner: Any = job.owner
+    if owner is None or not owner.is_active:
+        _log_refusal(job, "its owner was deleted or is not active")
+        return None
+    _act_as(request, owner)
+    vars(request)["docraptor_job"] = job
     # A cached page that varies by the cookie is another one for each job.
     request.META["HTTP_COOKIE"] = f"docraptor_job={job.pk}"
     return job
+
+
+def _act_as(request: HttpRequest, user: AbstractBaseUser) -> None:
+    async def auser() -> AbstractBaseUser:
+        return user
+
+    vars(request).update(user=user, auser=auser)
+
+
+def _log_refusal(job: RenderJob, reason: str) -> None:
+    """Log why DocRaptor does not get a page although it has a valid URL: its job will fail."""
+    logger.warning("Job %s: its page was not given to DocRaptor, because %s", job.pk, reason)
 
 
 def _take_token(request: HttpRequest) -> str:
@@ -115,11 +125,8 @@ def _find_job(token: str) -> RenderJob | None:
 def _seal(response: HttpResponseBase, job: RenderJob) -> HttpResponseBase:
     """Keep a response from caches, and its URL from other sites; refuse a redirect."""
     if 300 <= response.status_code < 400:
-        logger.warning(
-            "Job %s: its page was not given to DocRaptor, because the view redirected to %s",
-            job.pk,
-            response.get("Location", "").partition("?")[0],
-        )
+        target = response.get("Location", "").partition("?")[0]
+        _log_refusal(job, f"the view redirected to {target[:200]}")
         return _refusal()
     add_never_cache_headers(response)
     response["Referrer-Policy"] = "no-referrer"

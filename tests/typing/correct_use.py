@@ -44,6 +44,7 @@ from django_docraptor import (
     cancel,
     document_completed,
     document_failed,
+    document_page,
     document_response,
     enqueue,
     enqueue_many,
@@ -329,6 +330,18 @@ def letter(request: HttpRequest) -> HttpResponseBase:
     if request.GET.get("now"):
         return DocumentResponse.render_now(JobSpec(name="letter.pdf", content="<p>"))
     return document_response(request, JobSpec(name="letter.pdf", content="<p>"), wait=5)
+
+
+@document_page
+def invoice_page(request: HttpRequest, pk: int) -> HttpResponseBase:
+    """Show a page of which a document is made."""
+    return letter(request)
+
+
+def fetch_pages(request: HttpRequest) -> HttpResponseBase:
+    """Call and wrap views, whose types are kept."""
+    document_page(InvoiceDetail.as_view())
+    return invoice_page(request, pk=17)
 
 
 @admin.register(Invoice)

@@ -10,7 +10,7 @@ from urllib.parse import parse_qs, quote, urlsplit
 import pypdf
 import pytest
 from asgiref.sync import async_to_sync
-from django.contrib.auth.decorators import permission_required
+from django.contrib.auth.decorators import login_required, permission_required
 from django.contrib.auth.models import Permission, User
 from django.core.exceptions import ValidationError
 from django.core.signing import TimestampSigner, b62_encode
@@ -76,6 +76,10 @@ urlpatterns = [
     path("redirecting/", redirecting),
     path("class/", document_page(ClassBased.as_view())),
     path("permission/", document_page(permission_required("auth.add_user")(ClassBased.as_view()))),
+    path(
+        "staff/",
+        document_page(login_required(ClassBased.as_view(), login_url="/staff-login/")),
+    ),
     path("cached/", document_page(cache_page(60)(vary_on_cookie(ClassBased.as_view())))),
     path("größe/", document_page(ClassBased.as_view())),
 ]
@@ -143,6 +147,11 @@ def test_users_need_a_login(client: Client, owner: User, page: str) -> None:
     assert b"customer" in client.get(page).content
 
 
+def test_users_are_sent_to_the_login_page_of_the_view(client: Client) -> None:
+    """A view with another login page keeps it."""
+    assert urlsplit(client.get("/staff/")["Location"]).path == "/staff-login/"
+
+
 @pytest.mark.parametrize("has_middleware", [True, False])
 def test_page_works_where_every_view_needs_a_login(
     client: Client, owner: User, settings: Any, has_middleware: bool
@@ -187,11 +196,15 @@ def assert_refused(response: Any) -> None:
     "page",
     ["/invoices/18/?lang=de", "/invoices/17/", "/invoices/17/?lang=de&all=1", "/class/?lang=de"],
 )
-def test_token_is_for_one_page(client: Client, owner: User, page: str) -> None:
-    """The token of one page does not show another, nor with another query."""
-    token = parse_qs(urlsplit(signed(page_job(owner))).query)["docraptor_token"][0]
+def test_token_is_for_one_page(client: Client, owner: User, page: str, caplog) -> None:
+    """The token of one page does not show another, nor with another query; the log says so."""
+    job = page_job(owner)
+    token = parse_qs(urlsplit(signed(job)).query)["docraptor_token"][0]
     separator = "&" if "?" in page else "?"
     assert_refused(client.get(f"{page}{separator}docraptor_token={token}"))
+    assert f"Job {job.pk}: its page was not given" in caplog.text
+    assert f"another page, {page.partition('?')[0]!r}" in caplog.text
+    assert token not in caplog.text
 
 
 @pytest.mark.parametrize(
@@ -242,7 +255,7 @@ def test_page_can_only_be_read(client: Client, owner: User, method: str) -> None
 
 
 @pytest.mark.parametrize("change", ["deactivate", "delete", "prune"])
-def test_page_needs_its_owner_and_input(client: Client, owner: User, change: str) -> None:
+def test_page_needs_its_owner_and_input(client: Client, owner: User, change: str, caplog) -> None:
     """Without an active owner, or the stored page, nothing is shown."""
     job = page_job(owner)
     url = signed(job)
@@ -253,6 +266,7 @@ def test_page_needs_its_owner_and_input(client: Client, owner: User, change: str
     else:
         RenderInput.objects.all().delete()
     assert_refused(client.get(url))
+    assert ("not active" in caplog.text) == (change != "prune")
 
 
 def test_redirect_is_not_followed(client: Client, owner: User, caplog) -> None:
