@@ -39,6 +39,7 @@ BENCHMARKS = (
     Benchmark("benchmarks.cost.startup", ("startup_ms",)),
     Benchmark("benchmarks.cost.connections", ("connections",)),
     Benchmark("benchmarks.cost.tls", ("tls_create_cpu_ms",)),
+    Benchmark("benchmarks.cost.preflight", ("preflight_ms_per_mb",)),
 )
 KEYS = tuple(key for benchmark in BENCHMARKS for key in benchmark.keys)
 

@@ -16,6 +16,12 @@ INERT: Final = frozenset(
 )
 # Elements whose content is displayed only if they themselves are not.
 FALLBACK: Final = frozenset({"noscript", "video", "audio", "object", "canvas"})
+# Elements that load a URL of their attributes.
+LOADING: Final = frozenset(
+    {"embed", "iframe", "image", "img", "input", "link", "object", "script", "source"}
+)
+# All elements that matter to what is loaded, beside those with a style attribute.
+RELEVANT: Final = LOADING | INERT | FALLBACK | {"base", "style"}
 
 _COMMENT: Final = re.compile(r"/\*.*?\*/", re.DOTALL)
 _LAYER: Final = re.compile(r"layer\b(?:\([^)]*\))?\s*", re.IGNORECASE)
@@ -57,6 +63,8 @@ def resource_urls(
     tag: str, values: Mapping[str, str], engine: Engine
 ) -> Iterator[tuple[str, str, Loaded]]:
     """Yield attribute, URL and whether it is loaded, for the URLs of an element."""
+    if tag not in LOADING:
+        return
     match tag:
         case "img":
             yield "src", values.get("src", ""), Loaded.SURELY

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from django_docraptor.assets import css
+from django_docraptor.preflight import skimming
 from django_docraptor.preflight.loading import (
     FALLBACK,
     Engine,
@@ -62,9 +63,7 @@ def shorten_url(url: str) -> str:
 
 def visit_resources(html: str, callback: Callable[[Resource], None], engine: Engine) -> None:
     """Call ``callback`` for every resource that the HTML loads, in order."""
-    parser = _ResourceParser(callback, engine)
-    parser.feed(html)
-    parser.close()
+    skimming.read_relevant(_ResourceParser(callback, engine), html)
 
 
 class _ResourceParser(TolerantParser):
