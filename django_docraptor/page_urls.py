@@ -14,6 +14,7 @@ from django.urls import get_script_prefix
 from django.utils.encoding import iri_to_uri
 
 from django_docraptor.callback_urls import build_absolute_url, make_token, read_token
+from django_docraptor.secret_text import SecretText
 
 PAGE_SALT: Final = "django_docraptor.page"
 # The query parameter with the token.
@@ -55,11 +56,12 @@ def unsigned_url(path: str) -> str:
     return build_absolute_url(get_script_prefix() + path.removeprefix("/"))
 
 
-def signed_url(path: str, job_id: uuid.UUID, attempt: int) -> str:
+def signed_url(path: str, job_id: uuid.UUID, attempt: int) -> SecretText:
     """Return the URL with which an attempt of a job may fetch its page."""
     url = unsigned_url(path)
     separator = "&" if urlsplit(url).query else "?"
-    return f"{url.rstrip('?')}{separator}{PARAMETER}={make_token(job_id, attempt, salt=PAGE_SALT)}"
+    token = SecretText(make_token(job_id, attempt, salt=PAGE_SALT))
+    return SecretText(f"{url.rstrip('?')}{separator}{PARAMETER}={token}")
 
 
 def read_page_token(token: str, *, max_age: float) -> tuple[uuid.UUID, int] | None:

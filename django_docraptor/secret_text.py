@@ -1,4 +1,4 @@
-"""Internal. Text that error reports do not show: the API key, and the forms in which it is sent."""
+"""Internal. Text that error reports do not show: the API key as it is and as it is sent, tokens."""
 
 from typing import Any, Final
 

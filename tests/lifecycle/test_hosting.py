@@ -310,6 +310,9 @@ DELETIONS: list[Callable[[], object]] = [
 ]
 
 
+@pytest.mark.fault("F13")
+@pytest.mark.fault("F13")
+@pytest.mark.fault("F13")
 @pytest.mark.parametrize("delete", DELETIONS)
 def test_document_of_a_deleted_job_expires(
     sandbox: Sandbox, documents_dir, delete: Callable[[], object]
@@ -374,6 +377,7 @@ def test_document_that_has_expired_by_itself_is_forgotten(sandbox: Sandbox, docu
     assert not DiscardedDocument.objects.exists()
 
 
+@pytest.mark.fault("F13")
 def test_document_of_an_account_without_a_key_waits(
     sandbox: Sandbox, documents_dir, settings
 ) -> None:

@@ -58,6 +58,7 @@ def site(settings: Any) -> None:
     settings.DOCRAPTOR = settings.DOCRAPTOR | {"CALLBACK_BASE_URL": SITE}
 
 
+@pytest.mark.fault("E12")
 @pytest.mark.parametrize(
     "url",
     [

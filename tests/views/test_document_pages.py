@@ -115,9 +115,8 @@ def signed(job: RenderJob) -> str:
     return url.removeprefix(SITE)
 
 
+@pytest.mark.fault("E12")
 # --- the signed URL --------------------------------------------------------------------------
-
-
 def test_page_is_shown_as_to_the_owner(client: Client, owner: User) -> None:
     """DocRaptor gets the page that the owner would see, without a login."""
     response = client.get(signed(page_job(owner)))
@@ -192,6 +191,7 @@ def assert_refused(response: Any) -> None:
     assert "no-store" in response["Cache-Control"]
 
 
+@pytest.mark.fault("E12")
 @pytest.mark.parametrize(
     "page",
     ["/invoices/18/?lang=de", "/invoices/17/", "/invoices/17/?lang=de&all=1", "/class/?lang=de"],
@@ -207,6 +207,7 @@ def test_token_is_for_one_page(client: Client, owner: User, page: str, caplog) -
     assert token not in caplog.text
 
 
+@pytest.mark.fault("E12")
 @pytest.mark.parametrize(
     "state", sorted({*State} - {"submitting", "unconfirmed", "queued", "working"})
 )
@@ -254,6 +255,7 @@ def test_page_can_only_be_read(client: Client, owner: User, method: str) -> None
     assert_refused(getattr(client, method)(signed(page_job(owner))))
 
 
+@pytest.mark.fault("E12")
 @pytest.mark.parametrize("change", ["deactivate", "delete", "prune"])
 def test_page_needs_its_owner_and_input(client: Client, owner: User, change: str, caplog) -> None:
     """Without an active owner, or the stored page, nothing is shown."""
@@ -285,9 +287,8 @@ def test_cached_page_is_not_shown_to_another_owner(client: Client, owner: User) 
     assert client.get(signed(page_job(other, "/cached/"))).content == b"other"
 
 
+@pytest.mark.fault("X7")
 # --- secrecy ---------------------------------------------------------------------------------
-
-
 def test_token_is_in_no_report_of_an_error(client: Client, owner: User, caplog) -> None:
     """A view that fails is reported without the token."""
     url = signed(page_job(owner, f"{PAGE}&fail=1"))
@@ -302,6 +303,7 @@ def test_token_is_in_no_report_of_an_error(client: Client, owner: User, caplog) 
     assert token.rpartition(".")[2] not in report
 
 
+@pytest.mark.fault("X7")
 @pytest.mark.fault("X7")
 def test_token_is_written_nowhere(
     sandbox: Sandbox, owner: User, caplog, client: Client, documents_dir
@@ -330,6 +332,14 @@ def test_token_in_an_error_of_docraptor_is_redacted(owner: User) -> None:
     redact = Redactor.for_key(SecretText("key"))
     for text in (url, quote(url, safe=""), f"Could not fetch &quot;{url}&quot;"):
         assert url.rpartition(".")[2] not in redact(text)
+
+
+def test_token_is_not_in_variables_that_error_reports_show(owner: User) -> None:
+    """The signed URL, and the request with it, hide themselves."""
+    job = page_job(owner)
+    request = add_tag_and_callback(compose_request(job), job)
+    assert "docraptor_token" in request.url
+    assert "docraptor_token" not in repr(request) + repr(request.url) + repr(request.to_json())
 
 
 def test_hash_of_a_request_has_no_token(owner: User) -> None:
@@ -385,6 +395,7 @@ def test_page_needs_a_job(owner: User) -> None:
 # --- a whole document ------------------------------------------------------------------------
 
 
+@pytest.mark.fault("E12")
 def test_sandbox_makes_a_document_of_the_page(
     sandbox: Sandbox, owner: User, live_server, settings, documents_dir
 ) -> None:
