@@ -106,8 +106,13 @@ def _missing_api_key() -> Iterator[CheckMessage]:
         )
 
 
+def _fixed_callback_base_url() -> str:
+    """Return the URL, unless it is another one for each tenant: a check runs for none of them."""
+    return "" if Conf.callback_base_url.is_callable() else conf.callback_base_url
+
+
 def _callback_url() -> Iterator[CheckMessage]:
-    base = conf.callback_base_url
+    base = _fixed_callback_base_url()
     if base and not base.startswith("https://") and not settings.DEBUG:
         yield _error_outside_tests(
             5,
@@ -118,7 +123,8 @@ def _callback_url() -> Iterator[CheckMessage]:
 
 def _refused_callbacks() -> Iterator[CheckMessage]:
     """A callback that this site redirects or refuses is lost, without a message anywhere."""
-    parts = urlsplit(conf.callback_base_url)
+    base = _fixed_callback_base_url()
+    parts = urlsplit(base)
     host = parts.hostname or ""
     if not host:
         return
@@ -131,7 +137,7 @@ def _refused_callbacks() -> Iterator[CheckMessage]:
     for reason in (reason for reason, is_true in problems.items() if is_true):
         yield _warning(
             10,
-            f"DOCRAPTOR['CALLBACK_BASE_URL'] is {conf.callback_base_url!r}, whose callbacks this "
+            f"DOCRAPTOR['CALLBACK_BASE_URL'] is {base!r}, whose callbacks this "
             f"site does not accept: {reason}.",
             "Use the URL at which this site answers without a redirect, and add its host to "
             "ALLOWED_HOSTS. Until then, results are only polled.",

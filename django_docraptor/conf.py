@@ -4,6 +4,7 @@ Nothing is read at import or cached, so ``override_settings`` works. This module
 and defaults; `checks` reports invalid values.
 """
 
+import logging
 import os
 import sys
 import tempfile
@@ -16,6 +17,8 @@ from django.conf import settings
 
 from django_docraptor.exceptions import ConfigurationError
 from django_docraptor.secret_text import SecretText, hide
+
+logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 ErrorMessage = str | None
@@ -73,6 +76,10 @@ def _url(value: object) -> ErrorMessage:
     if not value.startswith(("https://", "http://")):
         return "must begin with https:// or http://"
     return None
+
+
+def _optional_url_or_callable(value: object) -> ErrorMessage:
+    return None if callable(value) else _optional_url(value)
 
 
 def _string_mapping(value: object) -> ErrorMessage:
@@ -170,6 +177,38 @@ class Setting(Generic[T]):
         return value
 
 
+class UrlSetting(Setting[str]):
+    """A URL, or a callable that returns the URL of the site in force, such as a tenant's.
+
+    It is read where an error would cost an attempt. So one is logged, and there is no URL.
+    """
+
+    @overload
+    def __get__(self, instance: None, owner: type) -> "UrlSetting": ...
+    @overload
+    def __get__(self, instance: "Conf", owner: type) -> str: ...
+    def __get__(self, instance: "Conf | None", owner: type) -> "UrlSetting | str":
+        """Return the URL, or an empty string."""
+        if instance is None:
+            return self
+        value: object = super().__get__(instance, owner)
+        if not callable(value):
+            return cast(str, value)
+        try:
+            url = value()
+        except Exception:
+            logger.exception("DOCRAPTOR[%r] raised an exception: there is no URL", self.key)
+            return ""
+        if error := _optional_url(url):
+            logger.error("DOCRAPTOR[%r] returned %r, which %s: it is ignored", self.key, url, error)
+            return ""
+        return cast(str, url)
+
+    def is_callable(self) -> bool:
+        """Return whether the URL depends on the site in force, so that no check can know it."""
+        return callable(conf.user_settings.get(self.key))
+
+
 class Conf:
     """The keys of ``DOCRAPTOR`` as attributes in lower case."""
 
@@ -179,8 +218,8 @@ class Conf:
     test_mode = Setting(True, _instance_of(bool))
     #: URL of DocRaptor's API, or of the sandbox in development.
     base_url = Setting(DOCRAPTOR_URL, _url)
-    #: Public URL of this site, for callbacks; "" means polling only.
-    callback_base_url = Setting("", _optional_url)
+    #: Public URL of this site, for callbacks, or a callable that returns it; "" means polling only.
+    callback_base_url = UrlSetting("", _optional_url_or_callable)
     #: Seconds: connect, create_read, sync_read, status_read, download_read; total: a whole call.
     timeout: Setting[Mapping[str, float]] = Setting(
         {},

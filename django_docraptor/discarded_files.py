@@ -26,6 +26,7 @@ from django_docraptor import spool
 from django_docraptor.models import DiscardedDocument, DiscardedFile, RenderJob, seconds_from_now
 from django_docraptor.models.clock import Now
 from django_docraptor.models.commits import on_commit_once
+from django_docraptor.models.schemas import current_schema
 from django_docraptor.states import FINAL_STATES, STORE_LEASE_SECONDS
 from django_docraptor.storage import get_storage
 
@@ -151,8 +152,8 @@ def delete_files(files: Sequence[DiscardedFile]) -> int:
         The number of files that no longer exist.
     """
     spool.remove(file.name for file in files)
-    if len(files) == 1:
-        results = [_delete_file(files[0])]
+    if len(files) == 1 or current_schema():  # a storage may ask which tenant's the thread is
+        results = [_delete_file(file) for file in files]
     else:
         with ThreadPoolExecutor(max_workers=DELETE_THREADS) as pool:
             results = list(pool.map(_delete_file, files))

@@ -164,6 +164,32 @@ def test_callback_url_joins_base_url_and_path(base: str) -> None:
     assert read_token(match.kwargs["token"]) == (JOB, 7)
 
 
+def test_base_url_may_be_computed() -> None:
+    """A callable returns the URL of the site that is in force."""
+    sites = iter(["https://anna.example", "https://bert.example"])
+    with override_settings(DOCRAPTOR={"CALLBACK_BASE_URL": lambda: next(sites)}):
+        urls = [callback_url(JOB, 1), callback_url(JOB, 1)]
+    assert [url.partition("/docraptor/")[0] for url in urls] == [
+        "https://anna.example",
+        "https://bert.example",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("compute", "message"),
+    [
+        (lambda: {}["no tenant"], "'CALLBACK_BASE_URL'] raised an exception: there is no URL"),
+        (lambda: None, "'CALLBACK_BASE_URL'] returned None, which must be str, not NoneType"),
+        (lambda: "shop.example", "returned 'shop.example', which must begin with https://"),
+    ],
+)
+def test_base_url_that_cannot_be_computed_is_logged(compute, message, caplog) -> None:
+    """Without a URL, the result is polled for: an error would cost the attempt."""
+    with override_settings(DOCRAPTOR={"CALLBACK_BASE_URL": compute}):
+        assert callback_url(JOB, 1) == ""
+    assert message in caplog.text
+
+
 def test_callback_url_has_the_script_prefix(script_prefix: str) -> None:
     """The URL has the process's script prefix."""
     with override_settings(DOCRAPTOR={"CALLBACK_BASE_URL": "https://shop.example"}):

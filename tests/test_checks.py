@@ -211,6 +211,13 @@ def test_callbacks_that_the_site_refuses_are_a_warning(
         assert settings_ids(RIGHT | {"CALLBACK_BASE_URL": url}) == ["W010"] * count
 
 
+@pytest.mark.check("E005", "W010")
+def test_url_of_each_tenant_is_not_checked() -> None:
+    """A callable is not called: a check runs for no tenant."""
+    with override_settings(ALLOWED_HOSTS=[], DEBUG=False):
+        assert settings_ids(RIGHT | {"CALLBACK_BASE_URL": lambda: 1 / 0}) == []
+
+
 @pytest.mark.check("W011")
 def test_soft_time_limit_is_a_warning() -> None:
     """A soft time limit for all tasks interrupts the steps, too."""

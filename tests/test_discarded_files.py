@@ -187,6 +187,19 @@ def test_parallel_deletions_delete_each_file_once(documents_dir: Path) -> None:
     assert not DiscardedFile.objects.exists()
 
 
+def test_files_of_a_tenant_are_deleted_in_its_thread(
+    documents_dir: Path, settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A storage of tenants asks the connection for the schema; another thread has another one."""
+    use_storage(settings, "tests.support.retention.ThreadStorage", location=documents_dir)
+    monkeypatch.setattr(connection, "schema_name", "acme", raising=False)
+    for _job in range(3):
+        finished_job()
+    assert len(files_below(documents_dir)) == 3
+    RenderJob.objects.all().delete()
+    assert files_below(documents_dir) == []
+
+
 def test_one_hook_deletes_the_files_of_a_transaction(documents_dir: Path) -> None:
     """However many jobs a transaction deletes, one hook is registered."""
     for _ in range(3):

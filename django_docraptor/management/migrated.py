@@ -4,14 +4,20 @@ from django.db import DEFAULT_DB_ALIAS, Error, connections, router
 from django.db.migrations.executor import MigrationExecutor
 
 from django_docraptor.models import RenderJob
+from django_docraptor.models.schemas import current_schema
 
 LABEL = "django_docraptor"
 
 
 def is_migrated() -> bool:
-    """Return whether all migrations of the app are applied; also if the database is down."""
+    """Return whether all migrations of the app are applied; also if the database is down.
+
+    Django also records those that a router keeps out of a database, or out of a schema.
+    """
     connection = connections[router.db_for_write(RenderJob)]
     try:
+        if RenderJob._meta.db_table not in connection.introspection.table_names():
+            return False
         executor = MigrationExecutor(connection)
         targets = [node for node in executor.loader.graph.leaf_nodes() if node[0] == LABEL]
         return not executor.migration_plan(targets)
@@ -19,16 +25,11 @@ def is_migrated() -> bool:
         return True
 
 
-def schema_in_force() -> str:
-    """Return the schema that django-tenants has activated, or an empty string."""
-    return str(getattr(connections[router.db_for_write(RenderJob)], "schema_name", None) or "")
-
-
 def not_migrated_message() -> str:
     """Return where the tables are missing, and what to run."""
     alias = router.db_for_write(RenderJob)
     place = "" if alias == DEFAULT_DB_ALIAS else f" in the database {alias!r}"
-    if schema := schema_in_force():
+    if schema := current_schema():
         place += f" in the schema {schema!r}"
     option = "" if alias == DEFAULT_DB_ALIAS else f" --database {alias}"
     return (

@@ -202,6 +202,30 @@ def test_missing_tables_are_told_in_one_line() -> None:
 
 
 @pytest.mark.usefixtures("_unmigrated")
+def test_schema_without_tables_is_skipped(monkeypatch) -> None:
+    """The command that visits every tenant goes on with the next one."""
+    monkeypatch.setattr(connection, "schema_name", "public", raising=False)
+    err = StringIO()
+    call_command("docraptor_tick", stderr=err)
+    assert err.getvalue().startswith("Skipped: The tables of django_docraptor are missing or old")
+    assert "in the schema 'public'. Run manage.py migrate." in err.getvalue()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_migration_without_its_tables_is_none() -> None:
+    """A router may keep the tables out of a database in which Django records the migration."""
+    table = RenderJob._meta.db_table
+    with connection.cursor() as cursor:
+        cursor.execute(f"ALTER TABLE {table} RENAME TO hidden_jobs")
+    try:
+        with pytest.raises(CommandError, match=r"^The tables .* Run manage.py migrate.$"):
+            tick()
+    finally:
+        with connection.cursor() as cursor:
+            cursor.execute(f"ALTER TABLE hidden_jobs RENAME TO {table}")
+
+
+@pytest.mark.usefixtures("_unmigrated")
 def test_loop_waits_for_the_migration(caplog) -> None:
     """The loop says in each round what to run, without a traceback, and goes on."""
     with pytest.raises(CommandError, match=r"manage\.py migrate"):

@@ -12,12 +12,9 @@ from django_docraptor import lifecycle
 from django_docraptor.health import health_report, record_heartbeat, restrictions
 from django_docraptor.management.arguments import seconds
 from django_docraptor.management.loop_report import LoopReport, one_line
-from django_docraptor.management.migrated import (
-    is_migrated,
-    not_migrated_message,
-    schema_in_force,
-)
+from django_docraptor.management.migrated import is_migrated, not_migrated_message
 from django_docraptor.models import RenderJob
+from django_docraptor.models.schemas import current_schema
 
 logger = logging.getLogger(__name__)
 
@@ -65,7 +62,7 @@ class Command(BaseCommand):
             if is_migrated():
                 raise
             # The other schemas of `all_tenants_command` must have their turn.
-            if not schema_in_force():
+            if not current_schema():
                 raise CommandError(not_migrated_message()) from error
             self.stderr.write(self.style.WARNING(f"Skipped: {not_migrated_message()}"))
         except KeyboardInterrupt:

@@ -1,0 +1,11 @@
+"""The site's Celery app, whose messages carry the tenant's schema."""
+
+import os
+
+from tenant_schemas_celery.app import CeleryApp
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "tests.e2e.tenants.settings")
+
+app = CeleryApp("site")
+app.config_from_object("django.conf:settings", namespace="CELERY")
+app.autodiscover_tasks()
