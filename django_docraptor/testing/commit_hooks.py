@@ -41,18 +41,22 @@ def once_each() -> Iterator[None]:
     """Let each function that is registered meanwhile run once, however many ask it to."""
     with ExitStack() as stack:
         for connection in connections.all(initialized_only=True):
-            _wrap_hooks(connection)
-            stack.callback(vars(connection).pop, "on_commit", None)
+            stack.enter_context(_once_each(connection))
         yield
 
 
-def _wrap_hooks(connection: Any) -> None:
+@contextmanager
+def _once_each(connection: Any) -> Iterator[None]:
     register = connection.on_commit
 
     def on_commit(hook: Any, robust: bool = False) -> None:
         register(_Once(hook) if callable(hook) else hook, robust)
 
     connection.on_commit = on_commit
+    try:
+        yield
+    finally:
+        connection.on_commit = register
 
 
 def run_commit_hooks() -> bool:

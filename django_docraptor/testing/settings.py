@@ -11,7 +11,10 @@ from django.test import override_settings
 
 from django_docraptor.storage import document_storage_aliases
 
-MEMORY_STORAGE = {"BACKEND": "django.core.files.storage.InMemoryStorage"}
+STORAGE = "django_docraptor.testing.storages.MemoryOverStorage"
+
+# What each test that is running sets in DOCRAPTOR, the innermost last.
+_overrides: list[dict[str, Any]] = []
 
 
 @contextmanager
@@ -24,22 +27,30 @@ def settings_for_test(**keys: Any) -> Iterator[None]:
         keys: of ``DOCRAPTOR``, beside a runner that sends nothing and a spool directory.
     """
     with TemporaryDirectory(prefix="docraptor-", ignore_cleanup_errors=True) as spool:
-        own = {"RUNNER": "none", "SPOOL_DIR": spool, **keys}
-
-        def with_own() -> dict[str, Any]:
-            return {**(getattr(settings, "DOCRAPTOR", None) or {}), **own}
-
-        def keep(*, setting: str, enter: bool, **kwargs: Any) -> None:
-            if setting == "DOCRAPTOR" and enter:
-                settings.DOCRAPTOR = with_own()
-
-        storages = dict.fromkeys(document_storage_aliases(), MEMORY_STORAGE)
-        with override_settings(
-            DOCRAPTOR=with_own(),
-            STORAGES={**settings.STORAGES, **storages},
-        ):
-            setting_changed.connect(keep)
-            try:
+        _overrides.append({"RUNNER": "none", "SPOOL_DIR": spool, **keys})
+        setting_changed.connect(_keep_overrides)
+        try:
+            with override_settings(DOCRAPTOR=_with_overrides(), STORAGES=_with_memory()):
                 yield
-            finally:
-                setting_changed.disconnect(keep)
+        finally:
+            _overrides.pop()
+            if not _overrides:
+                setting_changed.disconnect(_keep_overrides)
+
+
+def _with_overrides() -> dict[str, Any]:
+    return {**(getattr(settings, "DOCRAPTOR", None) or {}), **_overrides[-1]}
+
+
+def _keep_overrides(*, setting: str, enter: bool, **kwargs: Any) -> None:
+    if setting == "DOCRAPTOR" and enter:
+        settings.DOCRAPTOR = _with_overrides()
+
+
+def _with_memory() -> dict[str, Any]:
+    """Return ``STORAGES`` with storages in memory over those of the project."""
+    own = {
+        alias: {"BACKEND": STORAGE, "OPTIONS": {"below": settings.STORAGES[alias]}}
+        for alias in document_storage_aliases()
+    }
+    return {**settings.STORAGES, **own}

@@ -5,7 +5,7 @@ import pytest
 from django_docraptor.conf import conf
 from django_docraptor.sandbox import Fault
 from django_docraptor.states import State
-from django_docraptor.testing import SandboxDocRaptor, document_text
+from django_docraptor.testing import InMemoryDocRaptor, SandboxDocRaptor, document_text
 from tests.apps.shop.documents import InvoicePDF
 from tests.apps.shop.models import Invoice
 
@@ -57,6 +57,16 @@ def test_text_of_an_unfinished_job(docraptor_sandbox: SandboxDocRaptor, invoice:
     job = InvoicePDF.enqueue(invoice)
     with pytest.raises(ValueError, match="has no file: run docraptor"):
         document_text(job)
+
+
+def test_both_fixtures(
+    docraptor: InMemoryDocRaptor, docraptor_sandbox: SandboxDocRaptor, invoice: Invoice
+) -> None:
+    """The one that was asked for last is used."""
+    InvoicePDF.enqueue(invoice)
+    assert len(docraptor_sandbox.render()) == 1
+    assert len(docraptor_sandbox.ledger.accepted()) == 1
+    assert docraptor.outbox == []
 
 
 def test_settings_are_restored() -> None:

@@ -7,13 +7,14 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from django.contrib.auth.models import User
 from django.core import mail
-from django.core.files.storage import InMemoryStorage, default_storage
+from django.core.files.storage import default_storage
 from django.db import transaction
 from openpyxl import load_workbook
 from pypdf import PdfReader
 
-from django_docraptor import enqueue, render_now, retry
+from django_docraptor import enqueue, expire, render_now, retry
 from django_docraptor.conf import conf
 from django_docraptor.documents import Document
 from django_docraptor.exceptions import NotSentError, RejectedError
@@ -24,6 +25,7 @@ from django_docraptor.signals import document_completed
 from django_docraptor.states import State
 from django_docraptor.testing import InMemoryDocRaptor
 from django_docraptor.testing.client import InMemoryClient
+from django_docraptor.testing.storages import MemoryOverStorage
 from tests.apps.shop.documents import Broken, InvoicePDF
 from tests.apps.shop.models import Invoice
 from tests.support.jobs import event_kinds, read_file
@@ -115,7 +117,7 @@ def test_completed_jobs_have_valid_files_in_memory(
     InvoicePDF.enqueue(invoice)
     Sheet.enqueue(invoice)
     pdf, sheet = docraptor.render()
-    assert isinstance(pdf.file.storage, InMemoryStorage)
+    assert isinstance(pdf.file.storage, MemoryOverStorage)
     assert "invoice-A-1.pdf" in PdfReader(io.BytesIO(read_file(pdf))).pages[0].extract_text()
     assert pdf.number_of_pages == 1
     cells = load_workbook(io.BytesIO(read_file(sheet))).active["A1":"B1"][0]
@@ -213,6 +215,37 @@ def test_endless_loop_is_told(docraptor: InMemoryDocRaptor, settings: Any) -> No
     enqueue(name="again.pdf", content="again")
     with pytest.raises(AssertionError, match="still due"):
         docraptor.render()
+
+
+def test_view_and_download(docraptor: InMemoryDocRaptor, invoice: Invoice, client: Any) -> None:
+    """A page that waits for the document, and its download, in the project's own views."""
+    owner = User.objects.create_user("ines")
+    job = InvoicePDF.enqueue(invoice, owner=owner)
+    client.force_login(owner)
+    assert client.get(job.get_absolute_url()).headers["Content-Type"].startswith("text/html")
+    docraptor.render()
+    response = client.get(job.get_absolute_url())
+    assert response.headers["Content-Type"] == "application/pdf"
+    assert b"".join(response.streaming_content).startswith(b"%PDF-")
+
+
+def test_hosted_document(docraptor: InMemoryDocRaptor) -> None:
+    """It has a URL instead of a file, and expires."""
+    enqueue(name="a.pdf", content="<p>Hosted</p>", hosted=True)
+    (job,) = docraptor.render()
+    assert job.public_url.startswith("http")
+    assert docraptor.assert_rendered(contains="Hosted")[0].hosted
+    assert expire(job)
+
+
+def test_unchanged_document_is_not_sent_again(docraptor: InMemoryDocRaptor) -> None:
+    """A save without a change is no second document, as in production."""
+    Sheet.on_save()
+    invoice = Invoice.objects.create(number="A-1")
+    docraptor.render()
+    invoice.save()
+    assert [job.state for job in docraptor.render()] == [State.COMPLETED]
+    docraptor.assert_rendered(Sheet, count=1)
 
 
 # --- faults ----------------------------------------------------------------------------------
@@ -338,7 +371,7 @@ def test_held_job_stays_held(docraptor: InMemoryDocRaptor, settings: Any, invoic
 def test_each_test_begins_empty(docraptor: InMemoryDocRaptor, number: int) -> None:
     """Neither documents, jobs, files nor faults of another test are left."""
     assert docraptor.outbox == []
-    assert default_storage.listdir("") == ([], [])
+    assert not default_storage.exists("left.txt")
     enqueue(name="a.pdf", content=str(number))
     (job,) = docraptor.render()
     docraptor.fail(job, "of this test")
