@@ -148,7 +148,8 @@ class HealthReport:
     undeleted_files: int = 0
     #: Hosted documents of such jobs that could not be expired, so that they are still public.
     unexpired_documents: int = 0
-    #: Deliveries and ``on_completed()`` hooks that have failed for about half an hour or longer.
+    #: Deliveries and hooks (``on_completed()``, ``on_failed()``) that have failed for about half an
+    #: hour or longer.
     failing_follow_ups: int = 0
     #: The last one that was given up within a week, with the reason.
     abandoned_follow_up: str = ""
@@ -274,10 +275,10 @@ class HealthReport:
     def _follow_up_problems(self) -> Iterator[str]:
         if count := self.failing_follow_ups:
             text = ngettext(
-                "%(count)d delivery or on_completed() hook has been failing for a while. It is "
-                "tried again; the history of the job has the error.",
-                "%(count)d deliveries or on_completed() hooks have been failing for a while. They "
-                "are tried again; the history of the jobs has the errors.",
+                "%(count)d delivery or hook (on_completed(), on_failed()) has been failing for a "
+                "while. It is tried again; the history of the job has the error.",
+                "%(count)d deliveries or hooks (on_completed(), on_failed()) have been failing for "
+                "a while. They are tried again; the history of the jobs has the errors.",
                 count,
             )
             yield text % {"count": count}

@@ -37,7 +37,7 @@ class RegisteredDocument(Protocol):
         """Return whether an authenticated, active user may download the document."""
 
     def complete(self, job: RenderJob) -> None:
-        """Call the class's hook for a completed document. May raise anything."""
+        """Call the class's hook for a finished job. May raise anything."""
 
     def deliver(self, job: RenderJob) -> None:
         """Copy the completed document to its source's file field, if the document names one."""

@@ -158,7 +158,7 @@ class EventKind(TextChoices):
     STEP_FAILED = "step_failed", _("step failed")
     DELIVERED = "delivered", _("delivered")
     DELIVERY_FAILED = "delivery_failed", _("delivery failed")
-    HOOK_FAILED = "hook_failed", _("on_completed() failed")
+    HOOK_FAILED = "hook_failed", _("on_completed() or on_failed() failed")
     EXPIRED = "expired", _("expired")
 
 

@@ -207,6 +207,20 @@ MUTATIONS = [
         "tests/payloads/test_secrets.py::test_former_key_still_decrypts",
     ),
     Mutation(
+        "call the hook of a failure after the job was retried",
+        "documents/follow_ups.py",
+        "if signal is hook_due and not HOOK.failures_of(job).exists():",
+        "if False:",
+        "tests/documents/test_follow_ups.py::test_retry_ends_the_hook_of_the_failure",
+    ),
+    Mutation(
+        "give up the hook of a retried job for failures before the retry",
+        "documents/follow_ups.py",
+        "filter(kind=self.failed_kind, id__gt=since)",
+        "filter(kind=self.failed_kind)",
+        "tests/documents/test_follow_ups.py::test_time_of_a_hook_begins_anew_with_a_retry",
+    ),
+    Mutation(
         "make a synchronous call while its account is paused",
         "lifecycle/synchronous.py",
         "    _check_pauses(keyed)\n",

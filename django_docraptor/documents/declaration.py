@@ -23,7 +23,7 @@ from django_docraptor import registry
 from django_docraptor.client import SavedDocument
 from django_docraptor.documents.adapter import DocumentAdapter
 from django_docraptor.documents.delivery import deliver
-from django_docraptor.documents.follow_ups import connect_delivery, connect_hook
+from django_docraptor.documents.follow_ups import connect_delivery, connect_hooks
 from django_docraptor.documents.hooks import call_hook
 from django_docraptor.documents.triggers import Condition, S, Trigger, TriggerOptions
 from django_docraptor.job_specs import (
@@ -115,8 +115,11 @@ class Document(Generic[S]):
             registry.register(cls.label, DocumentAdapter(cls), origin)
         if cls.label and cls.deliver_to:
             connect_delivery()
-        if cls.label and cls.on_completed is not Document.on_completed:
-            connect_hook()
+        if cls.label:
+            connect_hooks(
+                completed=cls.on_completed is not Document.on_completed,
+                failed=cls.on_failed is not Document.on_failed,
+            )
 
     # --- Hooks for subclasses ----------------------------------------------------------------
 
@@ -199,6 +202,13 @@ class Document(Generic[S]):
         called again with a growing delay, for ``DOCRAPTOR["RETRY_FOR"]``; and if a worker dies
         meanwhile. So it may be called twice for a job, even at once if it takes longer than a
         minute: make it idempotent.
+        """
+
+    def on_failed(self, job: RenderJob) -> None:
+        """Do something about a failed job, such as telling a person; see ``job.error_code``.
+
+        Called as ``on_completed()`` is, for each failure: a retried job may fail again, or be
+        completed after all. Not called for a job that was cancelled.
         """
 
     @classmethod
@@ -308,15 +318,18 @@ class Document(Generic[S]):
 
     @classmethod
     def complete(cls, job: RenderJob) -> bool:
-        """Call ``on_completed()`` for a completed job, if the class overrides it.
+        """Call ``on_completed()`` or ``on_failed()`` for a finished job, if the class overrides it.
 
         This happens automatically; call it for documents for which it was given up.
 
         Returns:
             Whether it was called: not if the source no longer exists.
         """
-        is_hooked = cls.on_completed is not Document.on_completed
-        return is_hooked and job.state == State.COMPLETED and call_hook(cls, job)
+        is_hooked = {
+            State.COMPLETED.value: cls.on_completed is not Document.on_completed,
+            State.FAILED.value: cls.on_failed is not Document.on_failed,
+        }
+        return is_hooked.get(job.state, False) and call_hook(cls, job)
 
     @classmethod
     def spec(

@@ -1,8 +1,8 @@
-"""Internal. What is done after a document is completed, repeated until it succeeds.
+"""Internal. What is done after a job is completed or has failed, repeated until it succeeds.
 
 A receiver that raises is not called again, so these receivers raise nothing: a failure is recorded
-as an event of its own, which is due again. The first call follows ``document_completed``; if a
-worker dies before its end, the next tick repeats it.
+as an event of its own, which is due again. The first call follows ``document_completed`` or
+``document_failed``; if a worker dies before its end, the next tick repeats it.
 """
 
 import logging
@@ -12,9 +12,12 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from django.db import router, transaction
+from django.db.models import QuerySet
+from django.dispatch import Signal
 
 from django_docraptor import registry
 from django_docraptor.conf import conf
+from django_docraptor.documents.hooks import hook_name
 from django_docraptor.lifecycle.patience import backoff_delay
 from django_docraptor.models import (
     SIGNAL_LEASE_SECONDS,
@@ -24,7 +27,12 @@ from django_docraptor.models import (
     seconds_from_now,
 )
 from django_docraptor.registry import RegisteredDocument
-from django_docraptor.signals import delivery_due, document_completed, hook_due
+from django_docraptor.signals import (
+    delivery_due,
+    document_completed,
+    document_failed,
+    hook_due,
+)
 from django_docraptor.states import EventKind
 
 logger = logging.getLogger(__name__)
@@ -38,12 +46,12 @@ class FollowUp:
     """Something that is tried until it succeeds, for ``RETRY_FOR`` at most.
 
     Args:
-        name: for messages.
+        name: returns its name for a job, for messages.
         failed_kind: kind of the event of a failure.
         run: does it, and may raise anything.
     """
 
-    name: str
+    name: Callable[[RenderJob], str]
     failed_kind: EventKind
     run: Callable[[RegisteredDocument, RenderJob], object]
 
@@ -55,12 +63,18 @@ class FollowUp:
         try:
             self.run(document, job)
         except Exception as error:
-            logger.exception("Job %s: %s failed", job.pk, self.name)
+            logger.exception("Job %s: %s failed", job.pk, self.name(job))
             self.record_failure(job, error)
+
+    def failures_of(self, job: RenderJob) -> QuerySet[RenderEvent]:
+        """Return its failures since the job was retried, if it was: a retry has another end."""
+        retried = job.events.filter(kind=EventKind.RETRIED).order_by("-id")
+        since = retried.values_list("id", flat=True).first() or 0
+        return job.events.filter(kind=self.failed_kind, id__gt=since)
 
     def record_failure(self, job: RenderJob, error: Exception) -> None:
         """Record the full traceback, and schedule the next try, or give up."""
-        failures = job.events.filter(kind=self.failed_kind)
+        failures = self.failures_of(job)
         tries = failures.count() + 1
         is_over = failures.filter(at__lte=seconds_from_now(-conf.retry_for)).exists()
         delay = SIGNAL_LEASE_SECONDS + backoff_delay(tries, maximum=MAX_BACKOFF_SECONDS)
@@ -72,9 +86,9 @@ class FollowUp:
             RenderEvent.objects.filter(pk=event.pk).update(signal_due_at=due)
             if is_over:
                 last = f"({type(error).__name__}), after {tries} tries"
-                Heartbeat.record_giving_up(f"{self.name} of job {job.pk} {last}")
+                Heartbeat.record_giving_up(f"{self.name(job)} of job {job.pk} {last}")
         if is_over:
-            logger.error("Job %s: gave up %s after %s tries", job.pk, self.name, tries)
+            logger.error("Job %s: gave up %s after %s tries", job.pk, self.name(job), tries)
 
 
 def _deliver(document: RegisteredDocument, job: RenderJob) -> None:
@@ -85,8 +99,8 @@ def _complete(document: RegisteredDocument, job: RenderJob) -> None:
     document.complete(job)
 
 
-DELIVERY: Final = FollowUp("the delivery", EventKind.DELIVERY_FAILED, _deliver)
-HOOK: Final = FollowUp("on_completed()", EventKind.HOOK_FAILED, _complete)
+DELIVERY: Final = FollowUp(lambda job: "the delivery", EventKind.DELIVERY_FAILED, _deliver)
+HOOK: Final = FollowUp(hook_name, EventKind.HOOK_FAILED, _complete)
 
 
 def handle_delivery(job: RenderJob, **kwargs: Any) -> None:
@@ -94,8 +108,10 @@ def handle_delivery(job: RenderJob, **kwargs: Any) -> None:
     DELIVERY.run_for(job)
 
 
-def handle_hook(job: RenderJob, **kwargs: Any) -> None:
-    """Call ``on_completed()`` of a job's document, if its class overrides it."""
+def handle_hook(job: RenderJob, signal: Signal | None = None, **kwargs: Any) -> None:
+    """Call the hook of a job's document, if its class overrides it."""
+    if signal is hook_due and not HOOK.failures_of(job).exists():
+        return  # the job was retried since: its hook follows its next end
     HOOK.run_for(job)
 
 
@@ -105,7 +121,17 @@ def connect_delivery() -> None:
         signal.connect(handle_delivery, dispatch_uid="django_docraptor.delivery")
 
 
-def connect_hook() -> None:
-    """Connect the receiver. Called when a document overrides ``on_completed()``."""
-    for signal in (document_completed, hook_due):
+def connect_hooks(*, completed: bool, failed: bool) -> None:
+    """Connect the receiver.
+
+    Args:
+        completed: whether a document overrides ``on_completed()``.
+        failed: whether it overrides ``on_failed()``.
+    """
+    signals = {
+        document_completed: completed,
+        document_failed: failed,
+        hook_due: completed or failed,
+    }
+    for signal in (signal for signal, is_needed in signals.items() if is_needed):
         signal.connect(handle_hook, dispatch_uid="django_docraptor.hook")

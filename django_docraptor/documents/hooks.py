@@ -1,4 +1,4 @@
-"""Internal. Call a document class's hook for a completed job."""
+"""Internal. Call a document class's hook for a finished job."""
 
 import logging
 from typing import TYPE_CHECKING
@@ -8,6 +8,7 @@ from django.utils import timezone, translation
 
 from django_docraptor.documents.adapter import DocumentAdapter, SourceGoneError
 from django_docraptor.models import RenderInput, RenderJob
+from django_docraptor.states import State
 from django_docraptor.time_zones import text_to_zone
 
 if TYPE_CHECKING:
@@ -19,7 +20,9 @@ logger = logging.getLogger(__name__)
 
 
 def call_hook(document_class: "type[Document[Any]]", job: RenderJob) -> bool:
-    """Call ``on_completed()`` with the source as it is now, in the job's language and time zone.
+    """Call ``on_completed()``, or ``on_failed()`` for a failed job.
+
+    The document has the source as it is now, in the job's language and time zone.
 
     Returns:
         Whether it was called: not if the source no longer exists.
@@ -28,10 +31,19 @@ def call_hook(document_class: "type[Document[Any]]", job: RenderJob) -> bool:
     try:
         document = DocumentAdapter(document_class).load(job, stored)
     except SourceGoneError:
-        logger.info("Job %s: on_completed() was not called, since the source is gone", job.pk)
+        name = hook_name(job)
+        logger.info("Job %s: %s was not called, since the source is gone", job.pk, name)
         return False
     zone = text_to_zone(stored.time_zone) if stored and stored.time_zone else None
     language = (stored.language if stored else "") or settings.LANGUAGE_CODE
     with translation.override(language), timezone.override(zone):
-        document.on_completed(job)
+        if job.state == State.FAILED:
+            document.on_failed(job)
+        else:
+            document.on_completed(job)
     return True
+
+
+def hook_name(job: RenderJob) -> str:
+    """Return the name of a finished job's hook, for messages."""
+    return "on_failed()" if job.state == State.FAILED else "on_completed()"

@@ -32,7 +32,7 @@ class Heartbeat(models.Model):
     worked_at = models.DateTimeField(_("worker last seen"), null=True, blank=True)
     called_back_at = models.DateTimeField(_("last callback"), null=True, blank=True)
 
-    # The last delivery or `on_completed()` that was given up.
+    # The last delivery or hook of a document class that was given up.
     gave_up_at = models.DateTimeField(null=True, blank=True)
     gave_up_on = models.TextField(blank=True)
 

@@ -14,7 +14,8 @@ from django_docraptor.documents import Document, follow_ups
 from django_docraptor.health import health_problems
 from django_docraptor.mail import notify_owner
 from django_docraptor.models import Heartbeat, RenderEvent, RenderJob, seconds_from_now
-from django_docraptor.sandbox import Sandbox
+from django_docraptor.sandbox import Fault, Sandbox
+from django_docraptor.shortcuts import cancel, retry
 from django_docraptor.signals import document_completed, hook_due
 from django_docraptor.states import EventKind, State
 from tests.apps.shop.models import Invoice
@@ -108,7 +109,9 @@ def test_hook_that_keeps_failing_is_given_up_and_told(
     assert health_problems() == []
     for _ in range(12):
         repeat(job)
-    assert "1 delivery or on_completed() hook has been failing" in health_problems()[0]
+    assert (
+        "1 delivery or hook (on_completed(), on_failed()) has been failing" in health_problems()[0]
+    )
     age_failures(4 * 24 * 3600)
     repeat(job)
     last = job.events.last()
@@ -180,6 +183,96 @@ def test_source_that_is_gone_calls_no_hook(hooked_document: Any, invoice: Invoic
 def test_unfinished_job_calls_no_hook(hooked_document: Any, invoice: Invoice) -> None:
     """Only a completed job has a document."""
     assert not hooked_document.complete(hooked_document.enqueue(invoice))
+
+
+# --- on_failed() -----------------------------------------------------------------------------
+
+
+@pytest.fixture
+def failing_document(sandbox: Sandbox) -> Iterator[Any]:
+    """A document that DocRaptor refuses once; its hooks fail as often as ``failures`` says."""
+
+    class Failing(Document[Invoice]):
+        """Registered during the test."""
+
+        model = Invoice
+        template_name = "shop/invoice.html"
+        failures: ClassVar[int] = 0
+        calls: ClassVar[list[tuple[str, str, str]]] = []
+
+        def on_failed(self, job: RenderJob) -> None:
+            self.calls.append(("failed", self.source.number, job.error_code))
+            if len(self.calls) <= self.failures:
+                raise ConnectionRefusedError("mail server")
+
+        def on_completed(self, job: RenderJob) -> None:
+            self.calls.append(("completed", self.source.number, job.error_code))
+            if len(self.calls) <= self.failures:
+                raise ConnectionRefusedError("mail server")
+
+    sandbox.add_fault(Fault(on="create", action="status", status_code=422, times=1))
+    yield Failing
+    registry.unregister(Failing.label)
+
+
+@pytest.mark.fault("F12")
+def test_hook_of_a_failed_job_is_called_until_it_succeeds(
+    failing_document: Any, invoice: Invoice, caplog: Any
+) -> None:
+    """It knows the job and its document; each failure is in the history, under its name."""
+    failing_document.failures = 2
+    job = run_until_finished(failing_document.enqueue(invoice))
+    for calls in (2, 3, 3):
+        repeat(job)
+        assert failing_document.calls == [("failed", "17", "rejected")] * calls
+    assert event_kinds(job)[-3:] == ["failed", "hook_failed", "hook_failed"]
+    assert "on_failed() failed" in caplog.text
+    assert "on_completed()" not in caplog.text
+
+
+@pytest.mark.fault("F12")
+def test_hook_of_a_failed_job_of_a_dead_worker_is_called_by_a_tick(
+    failing_document: Any, invoice: Invoice
+) -> None:
+    """If a worker dies after the failure, the next tick calls the hook."""
+    job = failing_document.enqueue(invoice)
+    RenderJob.objects.update(state=State.FAILED, due_at=None, error_code="rejected")
+    job.refresh_from_db()
+    job.record_event(EventKind.FAILED)
+    repeat(job)
+    assert failing_document.calls == [("failed", "17", "rejected")]
+
+
+@pytest.mark.fault("F12")
+def test_retry_ends_the_hook_of_the_failure(failing_document: Any, invoice: Invoice) -> None:
+    """A hook that is due again is not called after a retry: the next end has its own."""
+    failing_document.failures = 1
+    job = run_until_finished(failing_document.enqueue(invoice))
+    assert retry(job)
+    assert run_until_finished(job).state == State.COMPLETED
+    repeat(job)
+    assert [call[0] for call in failing_document.calls] == ["failed", "completed"]
+
+
+def test_time_of_a_hook_begins_anew_with_a_retry(failing_document: Any, invoice: Invoice) -> None:
+    """A hook is not given up because of failures before the retry."""
+    failing_document.failures = 2
+    job = run_until_finished(failing_document.enqueue(invoice))
+    age_failures(4 * 24 * 3600)
+    assert retry(job)
+    job = run_until_finished(job)
+    assert "gave_up" not in job.events.last().detail
+    repeat(job)
+    repeat(job)
+    assert [call[0] for call in failing_document.calls] == ["failed", "completed", "completed"]
+
+
+def test_cancelled_job_calls_no_hook(failing_document: Any, invoice: Invoice) -> None:
+    """A person has decided."""
+    job = failing_document.enqueue(invoice)
+    assert cancel(job)
+    assert not failing_document.complete(job)
+    assert failing_document.calls == []
 
 
 @pytest.mark.fault("F12")
