@@ -256,4 +256,4 @@ def test_page_has_a_constant_number_of_queries(client: Client) -> None:
     )
     with CaptureQueriesContext(connection) as many:
         client.get(job_url(job))
-    assert len(many) == len(few) <= 14  # six of them ask whether the engine is alive
+    assert len(many) == len(few) <= 15  # seven of them ask whether the engine is alive
