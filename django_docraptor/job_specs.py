@@ -321,12 +321,14 @@ def build_job(spec: JobSpec, context: EnqueueContext) -> tuple[RenderJob, Render
     """
     if spec.reuse and (errors := dict(_reusability_errors(spec))):
         raise ValidationError(errors)
-    content = spec.content or (PLACEHOLDER_CONTENT if spec.document else "")
+    is_page = bool(spec.url) and registry.has_page(spec.document)
+    is_rendered = bool(spec.document) and not spec.content and not is_page
+    content = PLACEHOLDER_CONTENT if is_rendered else spec.content
     page = page_urls.to_stored_path(spec.url) if page_urls.is_page(spec.url) else ""
     url = page_urls.unsigned_url(page) if page else spec.url
     request = build_request(replace(spec, url=url), content, context)
     check_engine_options(request)
-    if not spec.document or spec.content:
+    if not is_rendered:
         check_content(
             request,
             max_bytes=context.max_content_bytes,
@@ -376,7 +378,8 @@ def _reusability_errors(spec: JobSpec) -> Iterator[tuple[str, str]]:
 def _reuse_window(spec: JobSpec, context: EnqueueContext) -> timedelta | None:
     """Return how old a reused document may be; ``None``: none is reused."""
     if spec.reuse is None:
-        return MAX_DURATION if context.by_trigger and not spec.hosted else None
+        is_comparable = not spec.hosted and not spec.url  # a page may have changed
+        return MAX_DURATION if context.by_trigger and is_comparable else None
     return min(spec.reuse, MAX_DURATION) or None
 
 

@@ -133,3 +133,9 @@ def secret_options_without_job(
     compute = getattr(_documents.get(label), "secret_options_without_job", None)
     options: Mapping[str, Any] = compute(source, params, document_type) if compute else {}
     return options
+
+
+def has_page(label: str) -> bool:
+    """Return whether the document of a label is made of a page instead of a template."""
+    is_page: bool = getattr(_documents.get(label), "has_page", False)
+    return is_page

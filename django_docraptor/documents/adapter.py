@@ -37,6 +37,11 @@ class DocumentAdapter:
         return self.document.preflight_ignore
 
     @property
+    def has_page(self) -> bool:
+        """Return whether the class is made of a page instead of a template."""
+        return self.document._docraptor_has_page()
+
+    @property
     def retention(self) -> timedelta | None:
         """Return the class's retention."""
         return self.document.retention

@@ -146,7 +146,8 @@ def _is_declared(document: DocumentClass, name: str) -> bool:
 
 
 def _template(document: DocumentClass) -> Iterator[CheckMessage]:
-    if document.render is not Document.render:  # it may not use the template at all
+    has_page = document._docraptor_has_page() and not document.template_name
+    if has_page or document.render is not Document.render:  # it may not use the template at all
         return
     try:
         get_template(document.template_name)

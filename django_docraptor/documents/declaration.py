@@ -44,7 +44,8 @@ class Document(Generic[S]):
     """Declares how one kind of document is generated from an object or from parameters.
 
     ``Document[Invoice]`` is generated from an invoice, ``Document[None]`` from parameters alone.
-    Every subclass with a ``template_name`` is registered under ``<app label>.<class name>``.
+    Every subclass with a ``template_name``, or with ``get_url()``, is registered under
+    ``<app label>.<class name>``.
     """
 
     #: Model of the source; ``None`` for a document generated from parameters alone.
@@ -107,7 +108,7 @@ class Document(Generic[S]):
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         cls.label = ""
-        if cls.template_name:
+        if cls.template_name or cls._docraptor_has_page():
             app = apps.get_containing_app_config(cls.__module__) if apps.apps_ready else None
             app_label = app.label if app else cls.__module__.partition(".")[0]
             cls.label = f"{app_label}.{cls.__name__}"
@@ -128,6 +129,14 @@ class Document(Generic[S]):
         source: Model | None = self.source
         stem = type(self).__name__ if source is None else f"{type(self).__name__}-{source.pk}"
         return f"{stem}.{self.get_document_type()}"
+
+    def get_url(self) -> str:
+        """Return the URL from which DocRaptor fetches the HTML; "": the template is rendered.
+
+        The path of a page of this site, such as ``"/invoices/17/"``, is fetched as the owner of the
+        job sees it; its view is decorated with ``document_page``.
+        """
+        return ""
 
     def get_document_type(self) -> str:
         """Return the requested type (argument or parameter), or else the class's."""
@@ -342,10 +351,13 @@ class Document(Generic[S]):
         """Return the JobSpec of one document: the class's declarations and the given overrides."""
         overrides: dict[str, Any] = {**kwargs}
         document = cls._docraptor_build(source, overrides)
-        cls._docraptor_require_template(in_worker=not snapshot)
         with document._docraptor_activate_locale(overrides) as locale:
+            url = document.get_url()
+            if not url:
+                cls._docraptor_require_template(in_worker=not snapshot)
             values: dict[str, Any] = {
                 "document": cls.label,
+                "url": url,
                 "name": document.get_name(),
                 "document_type": document.get_document_type(),
                 "options": document.get_options(),
@@ -358,7 +370,7 @@ class Document(Generic[S]):
             }
             if overrides.get("hosted", cls.hosted):
                 values |= document._docraptor_hosting_options()
-            if snapshot:
+            if snapshot and not url:  # a page is as it is when DocRaptor fetches it
                 values["content"] = document.render()
                 _check_snapshot(values["content"])
         values |= overrides | {"params": document.params, "source": document.source}
@@ -444,6 +456,11 @@ class Document(Generic[S]):
             params,
             requested_type=overrides.get("document_type", ""),
         )
+
+    @classmethod
+    def _docraptor_has_page(cls) -> bool:
+        """Return whether the class overrides ``get_url()``."""
+        return cls.get_url is not Document.get_url
 
     @classmethod
     def _docraptor_require_template(cls, *, in_worker: bool = False) -> None:

@@ -159,7 +159,7 @@ def add_tag_and_callback(request: DocumentRequest, job: RenderJob) -> DocumentRe
 
 
 def _render_content(job: RenderJob, job_input: RenderInput) -> str:
-    if not job.document or job_input.content:
+    if not job.document or job_input.content or job_input.url:
         return job_input.content
     zone = job_input.time_zone
     # Without a stored language, LANGUAGE_CODE is used.

@@ -117,6 +117,8 @@ class DocumentMixin(LoginRequiredMixin, AnyView):
         """
         if not self.may_preview():
             raise PermissionDenied
+        if url := self.document(source, params).get_url():
+            return HttpResponseRedirect(url)
         response = HttpResponse(self.document.preview_html(source, params=params))
         response["Content-Security-Policy"] = PREVIEW_POLICY
         response["X-Content-Type-Options"] = "nosniff"

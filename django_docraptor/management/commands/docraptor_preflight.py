@@ -97,6 +97,11 @@ class Command(BaseCommand):
             CommandError: a document would fail.
         """
         document = find_document(options["label"])
+        if document._docraptor_has_page():
+            raise CommandError(
+                f"{document.label} is made of a page (get_url()), which is not fetched here. Its "
+                "URL is checked when the document is enqueued."
+            )
         sources = select_sources(
             document, options["keys"], all_objects=options["all"], limit=options["limit"]
         )
