@@ -60,9 +60,9 @@ class Assertions:
         if len(found) == count or (count is None and found):
             return found
         wanted = _describe(document, source, contains, options)
-        expected = "No document" if count is None else f"{len(found)} documents, not {count},"
-        verb = "were rendered" if count is not None else "was rendered"
-        raise AssertionError(f"{expected} {verb}{wanted}.\n{self._report()}")
+        number = "No document was" if not found else f"{len(found)} document(s) were"
+        limit = "" if count is None else f", not {count}"
+        raise AssertionError(f"{number} rendered{wanted}{limit}.\n{self._report()}")
 
     def assert_not_rendered(
         self, document: type[Document[Any]] | None = None, *, source: Model | None = None

@@ -50,3 +50,8 @@ class SandboxDocRaptor(Sandbox):
             The jobs that were finished, oldest first.
         """
         return engine.run(patience=timeout)
+
+    def advance(self, seconds: float) -> None:
+        """Let time pass for the package's tables and for the sandbox: see `InMemoryDocRaptor`."""
+        engine.advance(seconds)
+        self.change_settings(clock_offset=self._settings.clock_offset + seconds)

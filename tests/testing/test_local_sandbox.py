@@ -36,6 +36,17 @@ def test_faults(docraptor_sandbox: SandboxDocRaptor, invoice: Invoice) -> None:
     assert (job.state, job.errors) == (State.FAILED, "Document Malformed")
 
 
+def test_lost_response(docraptor_sandbox: SandboxDocRaptor, invoice: Invoice) -> None:
+    """When time has passed, the document is found in the sandbox's log."""
+    docraptor_sandbox.add_fault(Fault(on="create", action="close", accept=True, times=1))
+    InvoicePDF.enqueue(invoice)
+    assert docraptor_sandbox.render() == []
+    docraptor_sandbox.advance(60)
+    (job,) = docraptor_sandbox.render()
+    assert job.state == State.COMPLETED
+    assert len(docraptor_sandbox.ledger.accepted()) == 1
+
+
 @pytest.mark.slow
 def test_real_renderer(docraptor_sandbox: SandboxDocRaptor, invoice: Invoice) -> None:
     """The text of a PDF that WeasyPrint has made can be read."""
