@@ -26,7 +26,7 @@ def bind_in_parallel(folder: Path, transport: str) -> list[int]:
     def bind(_number: int) -> int:
         with Connection(transport=transport, transport_options=options) as connection:
             channel = connection.channel()
-            start.wait(10)
+            start.wait(60)
             channel._queue_bind("docraptor", "docraptor", "", "docraptor")
             return len(channel.get_table("docraptor"))
 

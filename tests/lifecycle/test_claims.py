@@ -275,7 +275,7 @@ def test_dripping_status_does_not_delay_the_others(
     jobs = [enqueue(name=name) for name in ("slow", "a", "b", "c", "d", "e")]
     lifecycle.submit()
     slow, *others = (RenderJob.objects.get(pk=job.pk) for job in jobs)
-    timeouts = Timeouts(connect=0.5, status_read=1)
+    timeouts = Timeouts(connect=0.5, status_read=2)
     saved_at: list[float] = []
     get_status = Client.get_status
 
@@ -286,7 +286,6 @@ def test_dripping_status_does_not_delay_the_others(
             return get_status(dripping if status_id == slow.status_id else client, status_id)
 
         monkeypatch.setattr(Client, "get_status", ask)
-        time.sleep(0.2)
         skip_time(20)
         started = time.monotonic()
         watch = threading.Thread(target=_note_when_saved, args=(others, saved_at, started))
@@ -295,21 +294,21 @@ def test_dripping_status_does_not_delay_the_others(
         seconds = time.monotonic() - started
         watch.join()
     assert saved_at
-    assert saved_at[0] < 2
-    assert seconds < 4
+    assert saved_at[0] < 4  # the call that drips takes 4.5
+    assert seconds < 30
     assert current_state(slow) == State.QUEUED
     [event] = RenderJob.objects.get(pk=slow.pk).events.filter(kind=EventKind.STEP_FAILED)
-    assert "within 2.5 seconds" in event.message
+    assert "within 4.5 seconds" in event.message
     monkeypatch.setattr(Client, "get_status", get_status)
     assert [run_until_finished(job).state for job in (slow, *others)] == [State.COMPLETED] * 6
 
 
 def _note_when_saved(jobs: list[RenderJob], saved_at: list[float], started: float) -> None:
-    """Note the seconds until no job is queued, for at most five."""
+    """Note the seconds until no job is queued, for at most half a minute."""
     from django.db import connections
 
     keys = [job.pk for job in jobs]
-    while time.monotonic() - started < 5:
+    while time.monotonic() - started < 30:
         if not RenderJob.objects.filter(pk__in=keys, state=State.QUEUED).exists():
             saved_at.append(time.monotonic() - started)
             break

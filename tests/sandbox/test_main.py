@@ -47,8 +47,8 @@ def test_command_starts_and_stops(number):
         assert [entry.state for entry in RemoteSandbox(url).ledger.entries] == ["working"]
         started = time.monotonic()
         process.send_signal(number)
-        assert process.wait(5) == 0
-        assert time.monotonic() - started < 2
+        assert process.wait(30) == 0
+        assert time.monotonic() - started < 20  # of the delay of 30
         assert "Traceback" not in process.stderr.read()
 
 
@@ -59,7 +59,7 @@ def test_signals_in_quick_succession_stop_it():
         with process, killed_at_end(process):
             for _ in range(20):
                 process.send_signal(signal.SIGTERM)
-            assert process.wait(5) == 0
+            assert process.wait(30) == 0
 
 
 def test_port_in_use_names_the_remedy():

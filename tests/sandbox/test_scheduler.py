@@ -34,8 +34,8 @@ def test_busy_thread_does_not_delay_other_calls(scheduler):
     """Another thread watches the heap while one is busy."""
     busy, done = threading.Event(), threading.Event()
     scheduler.call_later(0.1, done.set)
-    scheduler.call_later(0, lambda: busy.wait(5))
-    assert done.wait(1)
+    scheduler.call_later(0, lambda: busy.wait(60))
+    assert done.wait(30)
     busy.set()
 
 
@@ -62,7 +62,7 @@ def test_error_does_not_end_a_thread(scheduler, caplog):
         for _ in range(5):
             scheduler.call_later(0, lambda: 1 / 0)
         scheduler.call_later(0.01, done.set)
-        assert done.wait(2)
+        assert done.wait(30)
     assert len(caplog.records) == 5
 
 

@@ -35,7 +35,7 @@ class SandboxClient:
         """Send a status call."""
         return self.send("GET", f"/status/{status_id}")
 
-    def finish(self, status_id, seconds=5):
+    def finish(self, status_id, seconds=60):
         """Poll until the document has finished, and return its status data."""
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:
@@ -59,7 +59,7 @@ def pdf_text(content):
     return "\n".join(page.extract_text() for page in pypdf.PdfReader(io.BytesIO(content)).pages)
 
 
-def wait_until(condition, seconds=5):
+def wait_until(condition, seconds=60):
     """Wait until `condition()` is true."""
     deadline = time.monotonic() + seconds
     while not condition():

@@ -18,7 +18,7 @@ def run_in_threads(count: int, function: Callable[[], T]) -> list[T]:
     barrier = threading.Barrier(count)
 
     def run(_number: int) -> T:
-        barrier.wait(10)
+        barrier.wait(60)
         try:
             return function()
         finally:
