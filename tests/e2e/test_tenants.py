@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -19,6 +20,7 @@ from tests.support.databases import scratch_database
 from tests.support.processes import ManagedProcess, free_port, python_module, wait_until
 
 pytestmark = [pytest.mark.services("postgresql", "redis"), pytest.mark.timeout(300)]
+ROOT = Path(__file__).parents[2]
 JOBS = "django_docraptor_renderjob"
 SETTINGS = {"DJANGO_SETTINGS_MODULE": "tests.e2e.tenants.settings", "PYTHONUNBUFFERED": "1"}
 # Far apart: only a callback can be in time.
@@ -141,13 +143,16 @@ def test_celery_works_for_each_tenant(site: TenantSite) -> None:
         assert set(re.findall(r"invoice-(anna|bert)-\d", page)) == {schema}
 
 
+def poll_often(site: TenantSite) -> None:
+    """Without a web server, no callback arrives."""
+    engine = json.loads(site.environment["SITE_DOCRAPTOR"])
+    engine |= {"RUNNER": "none", "POLL": {"floor": 0.1, "ceiling": 0.1}}
+    site.environment["SITE_DOCRAPTOR"] = json.dumps(engine)
+
+
 def test_tick_works_for_each_tenant(site: TenantSite) -> None:
     """``all_tenants_command`` runs a round for each tenant, and skips the public schema."""
-    site.environment["SITE_DOCRAPTOR"] = json.dumps(
-        json.loads(site.environment["SITE_DOCRAPTOR"])
-        | {"RUNNER": "none", "POLL": {"floor": 0.1, "ceiling": 0.1}}
-    )
-    site.start_web_server()
+    poll_often(site)
     site.enqueue(0, runner="none")
     for _round in range(20):
         output = site.run("django", "all_tenants_command", "docraptor_tick")
@@ -155,3 +160,21 @@ def test_tick_works_for_each_tenant(site: TenantSite) -> None:
         if {state for _schema, state in site.rows("state")} == {"completed"}:
             break
     site.assert_documents(1)
+
+
+def test_documented_loop_works_for_each_tenant(site: TenantSite) -> None:
+    """The command of the how-to page finishes the documents of every tenant, and goes on."""
+    name = "shop/management/commands/tick_tenants.py"
+    page = (ROOT / "docs/how-to/databases.md").read_text()
+    code = page.partition(f"```python\n# {name}\n")[2].partition("```")[0]
+    path = site.folder / name.replace("shop", "loops", 1)
+    path.parent.mkdir(parents=True)
+    path.write_text(code)
+    site.environment["SITE_APPS"] = json.dumps(["loops"])
+    site.environment["PYTHONPATH"] = os.pathsep.join([str(site.folder), str(ROOT)])
+    poll_often(site)
+    site.start("loop", "django", "tick_tenants")
+    for number in range(2):
+        site.enqueue(number, runner="none")
+        site.wait_for_all(number + 1)
+    site.assert_documents(2)

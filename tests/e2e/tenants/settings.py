@@ -1,7 +1,7 @@
 """Settings of a site of django-tenants, as docs/how-to/databases.md has them."""
 
+import json
 import os
-from pathlib import Path
 
 from tests.e2e.settings import *  # noqa: F403
 from tests.e2e.settings import DATABASES, DOCRAPTOR, MIDDLEWARE, STORAGES
@@ -17,17 +17,14 @@ TENANT_APPS = [
     "tests.apps.shop",
 ]
 INSTALLED_APPS = [*SHARED_APPS, *(app for app in TENANT_APPS if app not in SHARED_APPS)]
+INSTALLED_APPS += json.loads(os.environ.get("SITE_APPS", "[]"))
 TENANT_MODEL = "tenants.Tenant"
 TENANT_DOMAIN_MODEL = "tenants.Domain"
 DATABASES["default"]["ENGINE"] = "django_tenants.postgresql_backend"
 DATABASE_ROUTERS = ["django_tenants.routers.TenantSyncRouter"]
 MIDDLEWARE = ["django_tenants.middleware.main.TenantMainMiddleware", *MIDDLEWARE]
 ALLOWED_HOSTS = ["*"]
-STORAGES["docraptor"] = {
-    "BACKEND": "django_tenants.files.storage.TenantFileSystemStorage",
-}
-MEDIA_ROOT = Path(os.environ["TEST_SCRATCH"]) / "documents"
-MULTITENANT_RELATIVE_MEDIA_ROOT = "%s"
+STORAGES["docraptor"] = {"BACKEND": "tests.e2e.tenants.storage.DocumentStorage"}
 CELERY_BEAT_SCHEDULER = "tenant_schemas_celery.scheduler:TenantAwareScheduler"
 
 
