@@ -22,10 +22,15 @@ class DocRaptorConfig(AppConfig):
         without documents does not need.
         """
         from django_docraptor import checks  # noqa: F401 - models must be loaded first
+        from django_docraptor.conf import conf
         from django_docraptor.discarded_files import connect_receiver
         from django_docraptor.models import checks as database_checks  # noqa: F401
+        from django_docraptor.runners import has_task_queue
 
         connect_receiver()
+        if conf.runner in (None, "django.tasks") and has_task_queue():
+            # Workers of RQ fork a process for each message, which then needs no import.
+            import_module("django_docraptor.client.calls")
         for config in apps.get_app_configs():
             if config.name != self.name and module_has_submodule(config.module, "documents"):
                 import_module(f"{config.name}.documents")

@@ -11,6 +11,7 @@ from enum import StrEnum
 from importlib import import_module
 from typing import Any, Protocol
 
+from django.conf import settings
 from django.utils.module_loading import import_string
 
 from django_docraptor.conf import conf
@@ -143,6 +144,9 @@ def has_task_queue() -> bool:
     Django's ImmediateBackend would run the engine inside the web request, and its DummyBackend
     runs nothing: neither is a queue.
     """
+    # The default runs tasks at once; most projects are spared the import.
+    if not settings.is_overridden("TASKS"):  # type: ignore[misc] # unknown to the stubs
+        return False
     backend = find_task_backend()
     return backend is not None and not _is_without_worker(backend)
 

@@ -5,9 +5,10 @@ or get stuck. The policy is `wakeups`'.
 """
 
 from collections.abc import Mapping
+from importlib import import_module
 from typing import Any
 
-from celery import shared_task
+from celery import shared_task, signals
 from celery.app.task import Task
 
 from django_docraptor import wakeups
@@ -32,6 +33,12 @@ TASK_OPTIONS: dict[str, Any] = {
     "max_retries": 0,
     "expires": MESSAGE_EXPIRES_SECONDS,
 }
+
+
+@signals.worker_init.connect(dispatch_uid="django_docraptor.import_client")
+def import_client(**kwargs: Any) -> None:
+    """Import the HTTP library before a worker forks, so that its processes share the memory."""
+    import_module("django_docraptor.client.calls")
 
 
 @shared_task(name="django_docraptor.submit", **TASK_OPTIONS)

@@ -36,7 +36,7 @@ BENCHMARKS = (
     Benchmark("benchmarks.cost.callback_view", ("callback_view_ratio",)),
     Benchmark("benchmarks.cost.memory", ("memory_ratio",)),
     Benchmark("benchmarks.cost.scale", ("scale_ratio",)),
-    Benchmark("benchmarks.cost.startup", ("startup_ms",)),
+    Benchmark("benchmarks.cost.startup", ("startup_ms", "startup_cpu_ms")),
     Benchmark("benchmarks.cost.connections", ("connections",)),
     Benchmark("benchmarks.cost.tls", ("tls_create_cpu_ms",)),
     Benchmark("benchmarks.cost.preflight", ("preflight_ms_per_mb",)),

@@ -22,10 +22,10 @@ from django_docraptor.client.parsing import (
     RemoteStatus,
     SavedDocument,
 )
+from django_docraptor.client.timeouts import Timeouts
 from django_docraptor.client.transport import (
     ApiResponse,
     Call,
-    Timeouts,
     Transport,
     redact_urllib3_logs,
 )

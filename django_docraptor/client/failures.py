@@ -10,7 +10,7 @@ import json
 import re
 import ssl
 import traceback
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Final, Self
@@ -19,7 +19,7 @@ from urllib.parse import quote, quote_plus, urlsplit
 import requests
 import urllib3.exceptions
 
-from django_docraptor.client.parsing import parse_time
+from django_docraptor.client.parsing import is_not_accepted, parse_time
 from django_docraptor.exceptions import (
     CallError,
     ForbiddenError,
@@ -55,9 +55,6 @@ TOKEN: Final = re.compile(r"[0-9a-f]{32}-[0-9]{1,5}\.[0-9A-Za-z]{1,12}\.[0-9A-Za
 # completely in time (408), it reached a server that does not serve the host (421), or the server
 # does not risk a replayed request (425).
 NOT_PROCESSED: Final = frozenset({408, 421, 425})
-# DocRaptor's texts of a refusal that concerns its load, not the document, whatever the status code
-# is: nothing was accepted.
-NOT_ACCEPTED_TEXTS: Final = ("too many simultaneous", "[document queueing error]")
 # The request is too large: a fact, also in the words of a proxy.
 TOO_LARGE: Final = 413
 # Status codes with which DocRaptor rejects a create. Any other one without its structure comes from
@@ -238,12 +235,6 @@ def response_error(response: FailedResponse, *, is_create: bool, redact: Redacto
         body=redact(text)[:MAX_EXCERPT],
         **options,
     )
-
-
-def is_not_accepted(messages: Iterable[str]) -> bool:
-    """Return whether DocRaptor's messages say that it is too busy for the request."""
-    text = "\n".join(messages).lower()
-    return any(words in text for words in NOT_ACCEPTED_TEXTS)
 
 
 def _error_class(

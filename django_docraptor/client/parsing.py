@@ -20,6 +20,9 @@ STATUS_COMPLETED, STATUS_WORKING = "completed", "working"
 # A former official client also handled "killed".
 FAILED_STATUSES = ("failed", "killed")
 KNOWN_STATUSES = (STATUS_COMPLETED, STATUS_WORKING, *FAILED_STATUSES, "queued")
+# DocRaptor's texts of a refusal that concerns its load, not the document, whatever the status code
+# is: nothing was accepted.
+NOT_ACCEPTED_TEXTS = ("too many simultaneous", "[document queueing error]")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -278,3 +281,9 @@ def _parse_ruby_time(value: str) -> datetime:
         return datetime.strptime(value, "%a %b %d %H:%M:%S %z %Y")
     except ValueError:
         return datetime.strptime(value.replace("UTC", "+0000"), "%Y-%m-%d %H:%M:%S %z")
+
+
+def is_not_accepted(messages: Iterable[str]) -> bool:
+    """Return whether DocRaptor's messages say that it is too busy for the request."""
+    text = "\n".join(messages).lower()
+    return any(words in text for words in NOT_ACCEPTED_TEXTS)

@@ -10,12 +10,11 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from django.utils.module_loading import import_string
 
-from django_docraptor.client import Client, Timeouts
-from django_docraptor.client.transport import proxy_problem
+from django_docraptor.client import Timeouts
 from django_docraptor.conf import conf
 from django_docraptor.exceptions import (
     CallError,
@@ -27,6 +26,9 @@ from django_docraptor.exceptions import (
 from django_docraptor.lifecycle.leases import BEGIN_SECONDS
 from django_docraptor.models import RenderJob, hash_key
 from django_docraptor.secret_text import SecretText
+
+if TYPE_CHECKING:
+    from django_docraptor.client import Client
 
 logger = logging.getLogger(__name__)
 
@@ -40,9 +42,9 @@ class KeyedClient:
 
     account: str
     key_hash: str
-    client: Client = field(repr=False)
+    client: "Client" = field(repr=False)
 
-    def call(self, function: Callable[[Client], R]) -> R:
+    def call(self, function: "Callable[[Client], R]") -> R:
         """Call a function with the client.
 
         Raises:
@@ -55,7 +57,7 @@ class KeyedClient:
             raise
 
 
-def client_for(account: str) -> Client:
+def client_for(account: str) -> "Client":
     """Return the account's client.
 
     Raises:
@@ -72,6 +74,8 @@ def open_client(account: str) -> KeyedClient:
         ConfigurationError: there is no API key, the client class cannot be instantiated, or the
             proxy needs a missing package.
     """
+    from django_docraptor.client.transport import proxy_problem  # not before something is sent
+
     key = conf.get_api_key(account)
     try:
         problem = proxy_problem(conf.base_url, conf.proxies)
@@ -107,7 +111,7 @@ def _build_client(
     max_document_bytes: int,
     proxies: tuple[tuple[str, str], ...],
     ca_bundle: str,
-) -> Client:
+) -> "Client":
     client: Client = import_string(path)(
         api_key=api_key,
         base_url=base_url,

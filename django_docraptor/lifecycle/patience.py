@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 from django.core.exceptions import ImproperlyConfigured, SuspiciousFileOperation
 from django.utils import translation
 
-from django_docraptor.client.failures import is_not_accepted
+from django_docraptor.client.parsing import is_not_accepted
 from django_docraptor.conf import conf
 from django_docraptor.durations import format_duration
 from django_docraptor.exceptions import (

@@ -12,13 +12,13 @@ from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
-from typing import Final, TypeVar
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from django.db import Error as AnyDatabaseError
 from django.db import connections, router, transaction
 from django.db.models import Q
 
-from django_docraptor.client import Client, Timeouts
+from django_docraptor.client import Timeouts
 from django_docraptor.conf import conf
 from django_docraptor.exceptions import (
     AccountBusyError,
@@ -37,6 +37,9 @@ from django_docraptor.models.conflicts import repeat_conflicts
 from django_docraptor.payloads import DocumentRequest
 from django_docraptor.states import MAX_SYNCHRONOUS_SECONDS
 
+if TYPE_CHECKING:
+    from django_docraptor.client import Client
+
 logger = logging.getLogger(__name__)
 
 R = TypeVar("R")
@@ -48,7 +51,7 @@ LOOK_SECONDS = 0.25
 
 
 def create_now(
-    account: str, request: DocumentRequest, create: Callable[[Client, DocumentRequest], R]
+    account: str, request: DocumentRequest, create: "Callable[[Client, DocumentRequest], R]"
 ) -> R:
     """Make a synchronous create call.
 

@@ -4,9 +4,6 @@ from typing import Any
 
 from django import template
 
-from django_docraptor.health import health_report
-from django_docraptor.responses.permissions import has_permission
-
 register = template.Library()
 
 
@@ -18,6 +15,10 @@ def docraptor_health(context: template.Context, account: str = "") -> dict[str, 
         context: the template's.
         account: of the job that is shown: the pauses of others do not concern it.
     """
+    # Django's checks import all libraries of tags in every project: these would load the engine.
+    from django_docraptor.health import health_report
+    from django_docraptor.responses.permissions import has_permission
+
     request = context.get("request")
     if request is None or not has_permission(request, "django_docraptor.view_renderjob"):
         return {}

@@ -1,0 +1,109 @@
+"""What a process of a project does not import before it needs it."""
+
+import subprocess
+import sys
+
+import pytest
+
+SCRIPT = """
+import sys
+from importlib import import_module
+import django
+from django.conf import settings
+settings.configure(
+    SECRET_KEY="startup",
+    INSTALLED_APPS=["django.contrib.auth", "django.contrib.contenttypes", "django_docraptor"],
+    DATABASES={"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": ":memory:"}},
+    TEMPLATES=[{"BACKEND": "django.template.backends.django.DjangoTemplates", "APP_DIRS": True}],
+    DOCRAPTOR={"API_KEY": "startup"},
+    DEFAULT_AUTO_FIELD="django.db.models.BigAutoField",
+    **TASKS,
+)
+django.setup()
+for name in sys.argv[1:]:
+    import_module(name)
+from django.core.management import call_command
+call_command("check", verbosity=0)
+AFTERWARDS
+print(*sys.modules)
+"""
+# Only what is sent needs them, or a project that has chosen them.
+NEVER = {
+    "celery",
+    "kombu",
+    "requests",
+    "urllib3",
+    "weasyprint",
+    "werkzeug",
+    "storages",
+    "django_tasks",
+    "django_docraptor.tasks",
+    "django_docraptor.django_tasks",
+    "django_docraptor.client.calls",
+    "django_docraptor.client.transport",
+    "django_docraptor.sandbox",
+    "django_docraptor.testing",
+    "django_docraptor.views",
+    "django_docraptor.admin",
+    "django_docraptor.mail",
+}
+# A project without documents does not need these, either.
+ENGINE = {
+    "django_docraptor.documents",
+    "django_docraptor.job_specs",
+    "django_docraptor.lifecycle",
+    "django_docraptor.payloads",
+    "django_docraptor.preflight",
+    "django_docraptor.responses",
+    "django_docraptor.shortcuts",
+}
+
+
+def imported(*modules: str, tasks: str = "{}", afterwards: str = "") -> set[str]:
+    """Return the modules that ``manage.py check`` of a small project imports.
+
+    Args:
+        modules: what the project imports.
+        tasks: settings for django.tasks.
+        afterwards: what is done after the check.
+    """
+    script = SCRIPT.replace("TASKS", tasks).replace("AFTERWARDS", afterwards)
+    done = subprocess.run(
+        [sys.executable, "-c", script, *modules],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert not done.returncode, done.stderr
+    return set(done.stdout.split())
+
+
+@pytest.mark.parametrize(
+    ("modules", "forbidden"),
+    [((), NEVER | ENGINE), (("django_docraptor.documents",), NEVER)],
+    ids=["app", "documents"],
+)
+def test_startup_imports_only_what_is_needed(modules: tuple[str, ...], forbidden: set[str]) -> None:
+    """The HTTP library is imported with the first client, and the engine with the documents."""
+    assert imported(*modules) & forbidden == set()
+
+
+def test_client_is_imported_by_its_name() -> None:
+    """The name of the setting CLIENT imports the HTTP library."""
+    assert "requests" in imported("django_docraptor.documents", "django_docraptor.client.calls")
+
+
+def test_celery_worker_imports_the_client_before_it_forks() -> None:
+    """The processes of a worker share the memory of the HTTP library."""
+    assert "requests" not in imported("django_docraptor.tasks")
+    started = "from celery import signals; signals.worker_init.send(sender=None)"
+    assert "requests" in imported("django_docraptor.tasks", afterwards=started)
+
+
+def test_project_with_a_task_queue_imports_the_client() -> None:
+    """A worker that forks for each message imports the HTTP library once."""
+    backend = '{"TASKS": {"default": {"BACKEND": "django_tasks_db.DatabaseBackend"}}}'
+    assert "requests" in imported(tasks=backend)
+    backend = backend.replace("django_tasks_db.Database", "django_tasks.backends.dummy.Dummy")
+    assert "requests" not in imported(tasks=backend)
