@@ -50,7 +50,7 @@ def test_parallel_workers_share_the_slots(start_site, kind):
     site.start_web_server()
     site.start_workers(3)
     jobs = site.enqueue(30, at_once=True)
-    site.wait_for_all(90)
+    site.wait_for_all(180)
     site.assert_consistent(jobs)
     assert 1 < site.control.ledger.peak_concurrency <= 5
     assert site.control.ledger.create_calls == 30

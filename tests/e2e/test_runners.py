@@ -40,7 +40,7 @@ def test_documents_complete_with_callbacks(start_runner: StartRunner) -> None:
     site.start_web_server()
     runner.start(site)
     jobs = site.enqueue(40)
-    site.wait_for_all(90)
+    site.wait_for_all(180)
     site.assert_consistent(jobs)
     assert site.control.ledger.callback_calls == 40
 
@@ -51,7 +51,7 @@ def test_documents_complete_by_polling(start_runner: StartRunner) -> None:
     site, runner = start_runner()
     runner.start(site)
     jobs = site.enqueue(40)
-    site.wait_for_all(90)
+    site.wait_for_all(180)
     site.assert_consistent(jobs)
 
 
@@ -62,7 +62,7 @@ def test_lone_documents_complete_soon(start_runner: StartRunner) -> None:
     jobs: dict[str, str] = {}
     for _ in range(3):
         jobs |= site.enqueue(1)
-        site.wait_for_all(20)
+        site.wait_for_all(60)
     site.assert_consistent(jobs)
 
 
@@ -83,5 +83,5 @@ def test_killed_workers_are_replaced(start_runner: StartRunner) -> None:
         worker.kill_all()
         worker = runner.start(site)
     runner.start_tick(site)
-    site.wait_for_all(120)
+    site.wait_for_all(180)
     site.assert_consistent(jobs, has_killed=True)
