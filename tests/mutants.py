@@ -1234,6 +1234,27 @@ MUTATIONS = [
         "tests/test_retention.py::test_file_that_cannot_be_deleted_is_tried_again",
     ),
     Mutation(
+        "delete the files of a tenant in threads of another schema",
+        "discarded_files.py",
+        "len(files) == 1 or current_schema()",
+        "len(files) == 1",
+        "tests/test_discarded_files.py::test_files_of_a_tenant_are_deleted_in_its_thread",
+    ),
+    Mutation(
+        "look for the jobs of a deleted user in the user's database",
+        "models/relations.py",
+        "sub_objs.using(jobs_database)",
+        "sub_objs",
+        "tests/e2e/test_second_database.py",
+    ),
+    Mutation(
+        "end the visit of all tenants at a schema without tables",
+        "management/commands/docraptor_tick.py",
+        "if not current_schema():",
+        "if True:",
+        "tests/management/test_docraptor_tick.py::test_schema_without_tables_is_skipped",
+    ),
+    Mutation(
         "prune a job whose signal was not sent",
         "retention.py",
         "        ~Exists(unsent),\n",
