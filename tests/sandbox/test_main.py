@@ -44,7 +44,8 @@ def test_command_starts_and_stops(number):
         assert requests.post(f"{url}/async_docs", json=data, timeout=5).status_code == 401
         accepted = requests.post(f"{url}/async_docs", json=data, auth=AUTH, timeout=5)
         assert accepted.status_code == 200
-        assert [entry.state for entry in RemoteSandbox(url).ledger.entries] == ["working"]
+        (entry,) = RemoteSandbox(url).ledger.entries
+        assert entry.state in ("queued", "working")
         started = time.monotonic()
         process.send_signal(number)
         assert process.wait(30) == 0
