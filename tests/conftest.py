@@ -10,7 +10,7 @@ from celery.signals import before_task_publish
 from django.db.models import signals as model_signals
 from django.dispatch import Signal
 
-from django_docraptor import signals
+from django_docraptor import registry, signals
 from django_docraptor.pytest_plugin import docraptor, docraptor_sandbox  # noqa: F401
 from django_docraptor.sandbox import Sandbox
 from tests.support.jobs import sandbox_offsets
@@ -70,14 +70,22 @@ SIGNALS = (
 
 
 @pytest.fixture(autouse=True)
-def _receivers_end_with_the_test() -> Iterator[None]:
-    """Disconnect what a test connected: a class that it declared lives until it is collected."""
+def _declarations_end_with_the_test() -> Iterator[None]:
+    """Take back what a class that a test declares has left.
+
+    Its receivers, because it lives until it is collected; and the place of another class that has
+    the same label.
+    """
     before = [(signal, list(signal.receivers)) for signal in SIGNALS]
+    documents = registry.all_documents()
     yield
     for signal, receivers in before:
         with signal.lock:
             signal.receivers = receivers
             signal.sender_receivers_cache.clear()
+    for label, document in documents.items():
+        if registry.find(label) is not document:
+            registry.register(label, document)
 
 
 @pytest.fixture(scope="session")

@@ -158,7 +158,7 @@ def test_s3_copies_of_two_documents_are_two_objects(sandbox, bucket, settings, m
     for ending in ("one", "two"):
         invoice = Invoice.objects.create(number=ending)
         job = run_until_finished(InvoicePDF.enqueue(invoice, name="x" * 90 + ending))
-        assert InvoicePDF.deliver(job)
+        InvoicePDF.deliver(job)  # unless a receiver has done it
         invoice.refresh_from_db()
         with invoice.pdf.open("rb") as file:
             assert file.read() == read_file(job)

@@ -14,7 +14,7 @@ import requests
 from pypdf import PdfReader
 
 from django_docraptor.sandbox.remote import RemoteSandbox
-from tests.e2e.tenants.enqueue import HOSTS
+from tests.e2e.tenants import HOSTS
 from tests.support.brokers import scratch_broker
 from tests.support.databases import scratch_database
 from tests.support.processes import ManagedProcess, free_port, python_module, wait_until

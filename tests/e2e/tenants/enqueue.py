@@ -5,9 +5,7 @@ import sys
 import django
 
 import tests.e2e.tenants.celery  # noqa: F401 - as a project's __init__ does
-
-# Tenants and their hosts: all of 127.0.0.0/8 is this machine.
-HOSTS = {"anna": "127.0.0.2", "bert": "127.0.0.3"}
+from tests.e2e.tenants import HOSTS
 
 
 def main(number: str) -> None:
