@@ -80,7 +80,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument(
         "--seconds",
         type=float,
-        default=300,
+        default=360,
         help="maximum duration, from when the site runs (%(default)s)",
     )
     parser.add_argument("--seed", type=int, default=DEFAULT_SEED, help="random seed (%(default)s)")

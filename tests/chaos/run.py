@@ -9,15 +9,16 @@ from tests.chaos.accounts import LOCKED_ACCOUNT
 from tests.chaos.audit import Audit, BaselineAudit, Verdict
 from tests.chaos.fault_injection import EXPECTED_ERRORS, FaultInjector
 from tests.chaos.site import Site
+from tests.chaos.time_scale import RETRY_FOR
 from tests.chaos.users import Customers, Operator
 
 # Share of the time with faults, and share of that in which documents are requested.
 CHAOS_SHARE, REQUEST_SHARE = 0.55, 0.6
 # Seconds for the audit and for ending every process.
 SHUTDOWN_SECONDS = 15.0
-# Seconds that the last create call may need without faults: a lease, the confirmation window, the
-# operator, and another attempt.
-DRAIN_SECONDS = 75.0
+# Seconds that the last create call may need without faults: patience, which begins anew with the
+# last pause of its account; a check of the log, the operator, and another attempt.
+DRAIN_SECONDS = RETRY_FOR + 45.0
 PROGRESS_INTERVAL = 10.0
 COUNT_UNFINISHED = {
     False: "SELECT COUNT(*) FROM django_docraptor_renderjob WHERE due_at IS NOT NULL "
