@@ -80,8 +80,9 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument(
         "--seconds",
         type=float,
-        default=360,
-        help="maximum duration, from when the site runs (%(default)s)",
+        default=300,
+        help="duration, from when the site runs, unless all is done earlier (%(default)s); a "
+        "document of which DocRaptor's log contradicts itself is waited for longer",
     )
     parser.add_argument("--seed", type=int, default=DEFAULT_SEED, help="random seed (%(default)s)")
     parser.add_argument("--broker", choices=sorted(BROKERS), default="redis")

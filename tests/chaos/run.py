@@ -5,6 +5,8 @@ import sys
 import time
 from typing import Any
 
+from django_docraptor.states import MAX_LOG_CHECK_INTERVAL
+from tests.chaos import SPEED
 from tests.chaos.accounts import LOCKED_ACCOUNT
 from tests.chaos.audit import Audit, BaselineAudit, Verdict
 from tests.chaos.fault_injection import EXPECTED_ERRORS, FaultInjector
@@ -16,9 +18,12 @@ from tests.chaos.users import Customers, Operator
 CHAOS_SHARE, REQUEST_SHARE = 0.55, 0.6
 # Seconds for the audit and for ending every process.
 SHUTDOWN_SECONDS = 15.0
-# Seconds that the last create call may need without faults: patience, which begins anew with the
-# last pause of its account; a check of the log, the operator, and another attempt.
-DRAIN_SECONDS = RETRY_FOR + 45.0
+# Seconds that the last create call may need without faults: a lease, the confirmation window, the
+# operator, and another attempt.
+DRAIN_SECONDS = 75.0
+# Seconds more for a doubt that no log settles: patience begins anew with the next check of the log
+# after the last pause of its account, and the check after its end is late.
+DOUBT_SECONDS = RETRY_FOR + 2 * MAX_LOG_CHECK_INTERVAL / SPEED
 PROGRESS_INTERVAL = 10.0
 COUNT_UNFINISHED = {
     False: "SELECT COUNT(*) FROM django_docraptor_renderjob WHERE due_at IS NOT NULL "
@@ -75,7 +80,8 @@ class ChaosRun:
         self.site.stop_faults()
 
     def _drain(self) -> None:
-        while self.elapsed < self.options.seconds - SHUTDOWN_SECONDS:
+        doubt = 0.0 if self.options.baseline else DOUBT_SECONDS
+        while self.elapsed < self.options.seconds - SHUTDOWN_SECONDS + doubt:
             self.injector.restarts += self.site.keep_alive()
             self._print_progress("drain")
             time.sleep(0.5)

@@ -56,7 +56,7 @@ def interrupt_run(folder):
     """Start a run with this directory for temporary files, interrupt it, and wait for its end."""
     scratch = {"TMPDIR": folder}
     with subprocess.Popen(
-        [*CHAOS, "--jobs", "10", "--seconds", "240"],
+        [*CHAOS, "--jobs", "10", "--seconds", "120"],
         env=os.environ | scratch,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from collections.abc import Sequence
 
 import pytest
 
@@ -12,7 +13,8 @@ import django
 from django.conf import settings
 settings.configure(
     SECRET_KEY="startup",
-    INSTALLED_APPS=["django.contrib.auth", "django.contrib.contenttypes", "django_docraptor"],
+    INSTALLED_APPS=[
+        "django.contrib.auth", "django.contrib.contenttypes", "django_docraptor", *APPS],
     DATABASES={"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": ":memory:"}},
     TEMPLATES=[{"BACKEND": "django.template.backends.django.DjangoTemplates", "APP_DIRS": True}],
     DOCRAPTOR={"API_KEY": "startup"},
@@ -59,15 +61,19 @@ ENGINE = {
 }
 
 
-def imported(*modules: str, tasks: str = "{}", afterwards: str = "") -> set[str]:
+def imported(
+    *modules: str, apps: Sequence[str] = (), tasks: str = "{}", afterwards: str = ""
+) -> set[str]:
     """Return the modules that ``manage.py check`` of a small project imports.
 
     Args:
         modules: what the project imports.
+        apps: further apps.
         tasks: settings for django.tasks.
         afterwards: what is done after the check.
     """
     script = SCRIPT.replace("TASKS", tasks).replace("AFTERWARDS", afterwards)
+    script = script.replace("APPS]", f"{list(apps)}]")
     done = subprocess.run(
         [sys.executable, "-c", script, *modules],
         capture_output=True,
@@ -104,6 +110,6 @@ def test_celery_worker_imports_the_client_before_it_forks() -> None:
 def test_project_with_a_task_queue_imports_the_client() -> None:
     """A worker that forks for each message imports the HTTP library once."""
     backend = '{"TASKS": {"default": {"BACKEND": "django_tasks_db.DatabaseBackend"}}}'
-    assert "requests" in imported(tasks=backend)
+    assert "requests" in imported(tasks=backend, apps=["django_tasks_db"])
     backend = backend.replace("django_tasks_db.Database", "django_tasks.backends.dummy.Dummy")
     assert "requests" not in imported(tasks=backend)
