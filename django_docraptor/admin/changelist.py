@@ -55,6 +55,11 @@ class JobChangeList(ChangeList):
         """Return the rows without the columns that may be large."""
         return super().get_queryset(request, *args, **kwargs).defer("errors", "message")
 
+    def apply_select_related(self, qs: QuerySet[Any]) -> QuerySet[Any]:
+        """Join nothing that the project has not named: an owner may be in another database."""
+        joined: QuerySet[Any] = super().apply_select_related(qs) if self.list_select_related else qs
+        return joined
+
     def get_results(self, request: HttpRequest) -> None:
         """Load the page, the owners of its jobs, and their sources."""
         super().get_results(request)

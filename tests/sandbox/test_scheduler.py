@@ -63,6 +63,7 @@ def test_error_does_not_end_a_thread(scheduler, caplog):
             scheduler.call_later(0, lambda: 1 / 0)
         scheduler.call_later(0.01, done.set)
         assert done.wait(30)
+        wait_until(lambda: len(caplog.records) == 5, 30)
     assert len(caplog.records) == 5
 
 

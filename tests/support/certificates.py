@@ -25,9 +25,8 @@ class Authority:
         self.bundle = folder / "ca.pem"
         self._key = ec.generate_private_key(ec.SECP256R1())
         self._name = _name(f"Authority {folder.name}")
-        made = _builder(self._name, self._key, self._name, is_ca=True).sign(
-            self._key, hashes.SHA256()
-        )
+        builder = _builder(self._name, self._key, self._name, self._key, is_ca=True)
+        made = builder.sign(self._key, hashes.SHA256())
         self.bundle.write_bytes(made.public_bytes(serialization.Encoding.PEM))
 
     def server_context(self, host: str = HOST, *, days: int = 1) -> ssl.SSLContext:
@@ -38,7 +37,7 @@ class Authority:
             days: when it expires, from now on; a negative number has passed.
         """
         key = ec.generate_private_key(ec.SECP256R1())
-        builder = _builder(_name(host), key, self._name, days=days).add_extension(
+        builder = _builder(_name(host), key, self._name, self._key, days=days).add_extension(
             x509.SubjectAlternativeName([_general_name(host)]), critical=False
         )
         made = builder.sign(self._key, hashes.SHA256())
@@ -60,11 +59,14 @@ def _builder(
     subject: x509.Name,
     key: ec.EllipticCurvePrivateKey,
     issuer: x509.Name,
+    issuer_key: ec.EllipticCurvePrivateKey,
     *,
     is_ca: bool = False,
     days: int = 1,
 ) -> x509.CertificateBuilder:
+    """Return what both kinds of certificates have; Python 3.13 demands all of it (RFC 5280)."""
     now = dt.datetime.now(dt.UTC)
+    issued_by = x509.AuthorityKeyIdentifier.from_issuer_public_key(issuer_key.public_key())
     return (
         x509.CertificateBuilder()
         .subject_name(subject)
@@ -74,6 +76,23 @@ def _builder(
         .not_valid_before(now - dt.timedelta(days=3))
         .not_valid_after(now + dt.timedelta(days=days))
         .add_extension(x509.BasicConstraints(ca=is_ca, path_length=None), critical=True)
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
+        .add_extension(issued_by, critical=False)
+        .add_extension(_usage(is_ca=is_ca), critical=True)
+    )
+
+
+def _usage(*, is_ca: bool) -> x509.KeyUsage:
+    return x509.KeyUsage(
+        digital_signature=not is_ca,
+        key_cert_sign=is_ca,
+        crl_sign=is_ca,
+        content_commitment=False,
+        key_encipherment=False,
+        data_encipherment=False,
+        key_agreement=False,
+        encipher_only=False,
+        decipher_only=False,
     )
 
 
