@@ -10,6 +10,8 @@ import statistics
 import time
 from collections.abc import Callable
 
+from django.db.models import CharField
+from django.db.models.functions import Cast
 from django.test import Client, override_settings
 from django.urls import reverse
 
@@ -63,7 +65,7 @@ def accepted_jobs(count: int) -> list[RenderJob]:
     """Return jobs that DocRaptor has accepted."""
     names = map(document_name, range(count))
     jobs = enqueue_many([JobSpec(name=name, content=document_html(name)) for name in names])
-    RenderJob.objects.update(state=State.QUEUED, attempt=1, status_id="status")
+    RenderJob.objects.update(state=State.QUEUED, attempt=1, status_id=Cast("pk", CharField()))
     return jobs
 
 
