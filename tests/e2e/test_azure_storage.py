@@ -17,7 +17,7 @@ from tests.support.jobs import enqueue, read_file, run_until_finished
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.slow]
 
 BACKEND = "storages.backends.azure_storage.AzureStorage"
-# What readers must get whole (cases of names that somebody cuts).
+# Names that other code cuts at a slash or at an end; readers must get them whole.
 NAMES = ["Faktura 2026/11/0017.pdf", "FV 17/11/2026.pdf", "Příloha „A“.pdf", "x" * 190 + ".pdf"]
 
 
