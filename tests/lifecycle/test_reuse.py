@@ -61,7 +61,8 @@ def received() -> Iterator[list[RenderJob]]:
 def run_rounds(count: int = 3) -> None:
     """Run the engine until nothing is unfinished, at least so many times."""
     for _ in range(count):
-        for job in RenderJob.objects.active():
+        # The first one first: another may wait for it, and time passes for the one that is run.
+        for job in RenderJob.objects.active().order_by("created_at"):
             run_until_finished(job)
 
 
