@@ -6,7 +6,7 @@ import logging
 import signal
 import socket
 import sys
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 
 try:
     from django_docraptor.sandbox.local import Sandbox
@@ -44,9 +44,19 @@ def main() -> int:
         return _fail(f"cannot listen on {address} ({reason}): choose another {option}")
     sys.stdout.write(f"listening on {sandbox.url}\n")
     sys.stdout.flush()
-    signals.get()
+    _wait_for_one(signals)
     sandbox.stop()
     return 0
+
+
+def _wait_for_one(signals: SimpleQueue[int]) -> None:
+    """Wait for a signal, and look again each second: many at once may be missed by one wait."""
+    while True:
+        try:
+            signals.get(timeout=1)
+        except Empty:
+            continue
+        return
 
 
 def _parse_arguments() -> argparse.Namespace:
