@@ -2,10 +2,10 @@
 
 import importlib
 import io
-from html.parser import HTMLParser
 from typing import Any
 
 from django_docraptor.models import RenderJob
+from django_docraptor.preflight.parser import TolerantParser
 
 HIDDEN = frozenset({"head", "script", "style", "template"})
 # Elements after which a word ends.
@@ -15,7 +15,7 @@ INLINE = frozenset(
 )
 
 
-class _TextParser(HTMLParser):
+class _TextParser(TolerantParser):
     """Collects the text outside of hidden elements."""
 
     def __init__(self) -> None:
@@ -47,7 +47,7 @@ class _TextParser(HTMLParser):
 def html_text(html: str) -> str:
     """Return the visible text of HTML, with single spaces."""
     parser = _TextParser()
-    parser.feed(html)
+    parser.feed(f"{html}\n")  # or text such as "R&D" at its end would be incomplete
     parser.close()
     return " ".join("".join(parser.parts).split())
 
