@@ -16,6 +16,17 @@ from django_docraptor.sandbox.settings import SettingError
 if TYPE_CHECKING:
     from django_docraptor.sandbox.local import Sandbox
 
+else:  # hidden from type checkers, which would take any name for an Any
+
+    def __getattr__(name: str) -> Any:
+        """Import the server, which needs the extra `[sandbox]`; `RemoteSandbox` does not."""
+        if name != "Sandbox":
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        from django_docraptor.sandbox.local import Sandbox
+
+        return Sandbox
+
+
 __all__ = [
     "ApiCall",
     "Fault",
@@ -28,12 +39,3 @@ __all__ = [
     "SettingError",
     "recorded",
 ]
-
-
-def __getattr__(name: str) -> Any:
-    # Only the server needs the `[sandbox]` extra; `RemoteSandbox` must work without it.
-    if name == "Sandbox":
-        from django_docraptor.sandbox.local import Sandbox
-
-        return Sandbox
-    raise AttributeError(name)

@@ -14,6 +14,17 @@ from django_docraptor.testing.text import document_text
 if TYPE_CHECKING:
     from django_docraptor.testing.local_sandbox import SandboxDocRaptor
 
+else:  # hidden from type checkers, which would take any name for an Any
+
+    def __getattr__(name: str) -> Any:
+        """Import the one name that needs the extra ``[sandbox]``."""
+        if name != "SandboxDocRaptor":
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        from django_docraptor.testing.local_sandbox import SandboxDocRaptor
+
+        return SandboxDocRaptor
+
+
 __all__ = [
     "DocRaptorTestMixin",
     "InMemoryClient",
@@ -22,12 +33,3 @@ __all__ = [
     "SentDocument",
     "document_text",
 ]
-
-
-def __getattr__(name: str) -> Any:
-    # Only this one needs the extra `[sandbox]`.
-    if name == "SandboxDocRaptor":
-        from django_docraptor.testing.local_sandbox import SandboxDocRaptor
-
-        return SandboxDocRaptor
-    raise AttributeError(name)

@@ -33,6 +33,8 @@ from django_docraptor import (
     render_hosted_now,
     render_now,
     retry,
+    sandbox,
+    testing,
     wait_for_job,
 )
 from django_docraptor.testing import InMemoryDocRaptor
@@ -240,6 +242,10 @@ def wrong_test(docraptor: InMemoryDocRaptor, invoice: Invoice) -> None:
     docraptor.assert_rendered(InvoicePDF, contain="£45.00")
     # A failure without a reason | mypy: call-arg | pyright: reportCallIssue
     docraptor.fail(InvoicePDF)
+    # A misspelt name | mypy: attr-defined | pyright: reportAttributeAccessIssue
+    testing.SandboxDocraptor()
+    # A misspelt name | mypy: attr-defined | pyright: reportAttributeAccessIssue
+    sandbox.SandBox()
 
 
 class WrongAdmin(DocumentAdminMixin, admin.ModelAdmin[Invoice]):
