@@ -37,6 +37,13 @@ WORKBOOK_PARTS = {
 }
 
 
+def canned_document(options: Options, size: int = 0) -> Output:
+    """Return a document of the type that the options name; `size` is that of a PDF."""
+    if options.document_type == "xlsx":
+        return canned_xlsx(options)
+    return canned_pdf(options, size)
+
+
 def canned_pdf(options: Options, size: int = 0) -> Output:
     """Return a PDF of one page, padded to `size` bytes if it is smaller."""
     lines = [options.name, options.content_sha256, options.url]

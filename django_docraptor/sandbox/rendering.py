@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from django_docraptor.sandbox.canned import canned_pdf, canned_xlsx
+from django_docraptor.sandbox.canned import canned_document
 from django_docraptor.sandbox.options import Options
 from django_docraptor.sandbox.outgoing import FetchError, fetch_document_url
 from django_docraptor.sandbox.output import Output
@@ -37,9 +37,7 @@ def render(options: Options, settings: Settings) -> Output:
 
 def _render(options: Options, settings: Settings) -> Output:
     if settings.renderer == "canned":
-        if options.document_type == "xlsx":
-            return canned_xlsx(options)
-        return canned_pdf(options, settings.canned_bytes)
+        return canned_document(options, settings.canned_bytes)
     if options.document_type == "xlsx":
         return tables_to_xlsx(options.content, test=options.test)
     return render_pdf(options)

@@ -3,7 +3,6 @@
 It cannot open a connection: what it does not override raises.
 """
 
-import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -112,17 +111,19 @@ class InMemoryClient(Client):
             download_id=sent.download_id,
             download_url=f"{self.base_url}/{path}/{sent.download_id}",
             message=f"Completed at {sent.created_at:%a %b %d %H:%M:%S +0000 %Y}",
-            number_of_pages=sent.pages,
+            number_of_pages=sent.output.pages,
         )
 
     def _write(self, sent: SentDocument, target: BinaryIO) -> SavedDocument:
-        self._check_size(len(sent.file))
-        target.write(sent.file)
+        output = sent.output
+        self._check_size(output.size)
+        for chunk in output.chunks():
+            target.write(chunk)
         return SavedDocument(
-            size=len(sent.file),
-            sha256=hashlib.sha256(sent.file).hexdigest(),
-            content_type=sent.content_type,
-            number_of_pages=None if sent.asynchronous else sent.pages,
+            size=output.size,
+            sha256=output.sha256(),
+            content_type=output.content_type,
+            number_of_pages=None if sent.asynchronous else output.pages,
         )
 
 

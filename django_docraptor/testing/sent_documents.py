@@ -9,6 +9,7 @@ from django.db.models import Model
 
 from django_docraptor.models import RenderJob
 from django_docraptor.payloads import DocumentRequest
+from django_docraptor.sandbox.output import Output
 from django_docraptor.testing.text import html_text
 
 # What an item has as attributes of its own.
@@ -28,15 +29,14 @@ class SentDocument:
         asynchronous: whether a job has sent it, and not :func:`render_now`.
         hosted: whether DocRaptor hosts the document.
         error: why it was not rendered; "" if it was.
+        output: the file, as long as there is no error.
     """
 
     request: DocumentRequest = field(repr=False)
+    output: Output = field(repr=False)
     asynchronous: bool = True
     hosted: bool = False
     error: str = ""
-    file: bytes = field(default=b"", repr=False)
-    content_type: str = field(default="", repr=False)
-    pages: int | None = field(default=None, repr=False)
     status_id: str = field(default_factory=_new_id, repr=False)
     download_id: str = field(default_factory=_new_id, repr=False)
     created_at: datetime = field(default_factory=lambda: datetime.now(UTC), repr=False)

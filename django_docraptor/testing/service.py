@@ -13,7 +13,7 @@ from django_docraptor.client import LogEntry
 from django_docraptor.exceptions import ForbiddenError, RejectedError, Sent, UnknownOutcomeError
 from django_docraptor.payloads import DocumentRequest
 from django_docraptor.sandbox import recorded
-from django_docraptor.sandbox.canned import canned_pdf, canned_xlsx
+from django_docraptor.sandbox.canned import canned_document
 from django_docraptor.sandbox.options import options_from_json, validation_errors
 from django_docraptor.testing.sent_documents import SentDocument
 
@@ -46,11 +46,8 @@ class InMemoryService:
             asynchronous=asynchronous,
             hosted=hosted,
             error="\n".join(reasons),
-            pages=1 if request.document_type == "pdf" else None,
+            output=canned_document(options),
         )
-        if not reasons:
-            output = (canned_xlsx if request.document_type == "xlsx" else canned_pdf)(options)
-            sent.file, sent.content_type = b"".join(output.chunks()), output.content_type
         with self._lock:
             self.documents.append(sent)
             is_lost = self.lost_answers > 0

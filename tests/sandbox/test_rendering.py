@@ -17,6 +17,6 @@ def test_unexpected_renderer_error_fails_the_document(client, sandbox, monkeypat
     def broken(*args):
         raise ZeroDivisionError
 
-    monkeypatch.setattr("django_docraptor.sandbox.rendering.canned_pdf", broken)
+    monkeypatch.setattr("django_docraptor.sandbox.canned.canned_pdf", broken)
     assert "unknown reasons" in client.create_and_finish()["validation_errors"]
     wait_until(lambda: client.create_and_finish(type="xlsx")["status"] == "completed")
