@@ -16,7 +16,7 @@ from django.utils.translation import gettext as _
 
 from django_docraptor.models import RenderEvent, RenderJob
 from django_docraptor.models.text import summary_line
-from django_docraptor.payloads.secrets import is_secret
+from django_docraptor.payloads.secrets import replace_secrets
 from django_docraptor.states import EventKind, State
 
 EMPTY_VALUE: Final = "—"
@@ -124,13 +124,10 @@ def format_time_taken(job: RenderJob) -> str:
 
 def redact_secrets(value: Any) -> Any:
     """Return JSON with passwords and other secrets replaced by dots."""
-    if isinstance(value, Mapping):
-        return {
-            name: REDACTED if is_secret(str(name)) and inner else redact_secrets(inner)
-            for name, inner in value.items()
-        }
-    if isinstance(value, list):
-        return [redact_secrets(inner) for inner in value]
+    return replace_secrets(value, lambda _secret: REDACTED, other=_redact_credentials_if_text)
+
+
+def _redact_credentials_if_text(value: Any) -> Any:
     return redact_credentials(value) if isinstance(value, str) else value
 
 

@@ -6,7 +6,7 @@ read. Encrypting needs the package cryptography, which is optional.
 
 import json
 from base64 import urlsafe_b64encode
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any, Final
 
@@ -40,20 +40,26 @@ def is_secret(name: str) -> bool:
     return name in SECRET_OPTIONS or SECRET_NAME.search(name) is not None
 
 
-def replace_secrets(value: Any, replace: Callable[[Any], Any]) -> Any:
-    """Return options, as JSON, with each secret that is set replaced, at any depth."""
+def replace_secrets(
+    value: Any, replace: Callable[[Any], Any], *, other: Callable[[Any], Any] = lambda value: value
+) -> Any:
+    """Return options, as JSON, with each secret that is set replaced, at any depth.
+
+    Args:
+        value: a dict, a list, or what these contain.
+        replace: returns what is in the place of a secret.
+        other: the same for each value that is no secret, dict or list.
+    """
     if isinstance(value, Mapping):
         return {
-            name: replace(inner) if is_secret(str(name)) and inner else _inner(inner, replace)
+            name: replace(inner)
+            if is_secret(str(name)) and inner
+            else replace_secrets(inner, replace, other=other)
             for name, inner in value.items()
         }
-    return _inner(value, replace)
-
-
-def _inner(value: Any, replace: Callable[[Any], Any]) -> Any:
     if isinstance(value, list):
-        return [replace_secrets(inner, replace) for inner in value]
-    return replace_secrets(value, replace) if isinstance(value, Mapping) else value
+        return [replace_secrets(inner, replace, other=other) for inner in value]
+    return other(value)
 
 
 @sensitive_variables()
@@ -63,18 +69,15 @@ def encrypt_secrets(options: Mapping[str, Any]) -> dict[str, Any]:
     Raises:
         ValidationError: there is a secret, and cryptography is not installed.
     """
-    if not (names := list(_secret_names(options))):
-        return dict(options)
-    try:
-        fernet = _fernet()
-    except ImportError:
-        raise ValidationError({"options": [_not_installed(names)]}) from None
 
     @sensitive_variables()
     def encrypt(value: Any) -> str:
-        return PREFIX + fernet.encrypt(json.dumps(value).encode()).decode()
+        return PREFIX + _fernet().encrypt(json.dumps(value).encode()).decode()
 
-    encrypted: dict[str, Any] = replace_secrets(options, encrypt)
+    try:
+        encrypted: dict[str, Any] = replace_secrets(options, encrypt)
+    except ImportError:
+        raise ValidationError({"options": [_not_installed(_secret_names(options))]}) from None
     return encrypted
 
 
@@ -125,7 +128,7 @@ def _secret_names(value: Any, prefix: str = "") -> Iterator[str]:
             yield from _secret_names(inner, prefix)
 
 
-def _not_installed(names: list[str]) -> str:
+def _not_installed(names: Iterable[str]) -> str:
     return (
         f"{', '.join(names)}: a password is stored only encrypted, which needs cryptography. "
         "Install django-docraptor[passwords], or return the password from "
