@@ -12,6 +12,7 @@ from django_docraptor import wakeups
 from django_docraptor.callback_urls import read_token
 from django_docraptor.lifecycle import record_callback
 from django_docraptor.runners import Step
+from django_docraptor.views.error_responses import unlogged_error
 
 logger = logging.getLogger(__name__)
 
@@ -30,22 +31,15 @@ def callback(request: HttpRequest, token: str) -> HttpResponse:
         the database is down, so that DocRaptor may retry; 405 for methods other than POST.
     """
     if request.method != "POST":
-        return _error_response(405, Allow="POST")
+        return unlogged_error(405, Allow="POST")
     token_data = read_token(token)
     if token_data is None:
-        return _error_response(404)
+        return unlogged_error(404)
     try:
         is_new = record_callback(*token_data)
     except Error:
         logger.exception("A callback could not be recorded: the database is unavailable")
-        return _error_response(503)
+        return unlogged_error(503)
     if is_new:
         wakeups.notify(Step.POLL)
     return HttpResponse(status=204)
-
-
-def _error_response(status: int, **headers: str) -> HttpResponse:
-    """Return an error response that Django does not log, because its URL contains the token."""
-    response = HttpResponse(status=status, headers=headers)
-    response._has_been_logged = True  # type: ignore[attr-defined] # read by django.utils.log
-    return response

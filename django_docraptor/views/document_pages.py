@@ -8,7 +8,7 @@ from typing import Any, Final, TypeVar
 from asgiref.sync import iscoroutinefunction, sync_to_async
 from django.contrib.auth.base_user import AbstractBaseUser
 from django.contrib.auth.decorators import login_not_required, login_required
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 from django.utils.cache import add_never_cache_headers
 
@@ -17,6 +17,7 @@ from django_docraptor.lifecycle.leases import lease_for
 from django_docraptor.models import RenderJob
 from django_docraptor.page_urls import PARAMETER, is_page, is_same_page, read_page_token
 from django_docraptor.states import State
+from django_docraptor.views.error_responses import unlogged_error
 
 logger = logging.getLogger(__name__)
 
@@ -123,20 +124,20 @@ def _find_job(token: str) -> RenderJob | None:
 
 
 def _seal(response: HttpResponseBase, job: RenderJob) -> HttpResponseBase:
-    """Keep a response from caches, and its URL from other sites; refuse a redirect."""
+    """Keep a response private; refuse a redirect."""
     if 300 <= response.status_code < 400:
         target = response.get("Location", "").partition("?")[0]
         _log_refusal(job, f"the view redirected to {target[:200]}")
         return _refusal()
-    add_never_cache_headers(response)
-    response["Referrer-Policy"] = "no-referrer"
-    return response
+    return _keep_private(response)
 
 
-def _refusal() -> HttpResponse:
-    """Return a response that Django does not log, because its URL contains the token."""
-    response = HttpResponse(status=404)
+def _refusal() -> HttpResponseBase:
+    return _keep_private(unlogged_error(404))
+
+
+def _keep_private(response: HttpResponseBase) -> HttpResponseBase:
+    """Keep a response from caches, and its URL from other sites."""
     add_never_cache_headers(response)
     response["Referrer-Policy"] = "no-referrer"
-    response._has_been_logged = True  # type: ignore[attr-defined] # read by django.utils.log
     return response
