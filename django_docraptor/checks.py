@@ -22,6 +22,7 @@ from django.http.request import validate_host
 from django.urls import NoReverseMatch, get_script_prefix, reverse
 from django.utils.module_loading import import_string
 
+from django_docraptor.client import Timeouts
 from django_docraptor.conf import DOCRAPTOR_URL, Conf, conf, declared_settings
 from django_docraptor.models import RenderJob
 from django_docraptor.runners import (
@@ -214,10 +215,6 @@ def _assets_base_url() -> Iterator[CheckMessage]:
 
 def _create_timeout() -> Iterator[CheckMessage]:
     """A killed worker's job waits for as long as a create call may take."""
-    if not {"connect", "total"} & conf.timeout.keys():  # avoid the import at startup
-        return
-    from django_docraptor.client import Timeouts
-
     timeouts = Timeouts(**conf.timeout)
     seconds, limit = timeouts.connect + timeouts.total, max(conf.deadline, MAX_RENDER_SECONDS)
     if seconds > limit:
