@@ -130,7 +130,8 @@ class _FinalResponse(http.client.HTTPResponse):
     def begin(self) -> None:
         super().begin()
         while 100 < self.status < 200 and self.status != HTTPStatus.SWITCHING_PROTOCOLS:
-            self.headers = None  # type: ignore[assignment] # or it returns at once
+            # As in a new response, unknown to the stubs: with headers, begin() returns at once.
+            self.headers = None  # type: ignore[assignment]
             super().begin()
 
 
@@ -146,7 +147,7 @@ class _LimitedConnection(HTTPConnection):
         return sock
 
     def _tunnel(self) -> None:
-        # Untyped in some releases of urllib3 only.
+        # Untyped in some releases of urllib3 only, so the comment for mypy is unused with others.
         super()._tunnel()  # type: ignore[no-untyped-call, unused-ignore]
         if (limit := _current()) and limit.has_passed:
             # Headers that were cut look like whole ones, and TLS would begin on a dead connection.

@@ -43,7 +43,7 @@ def _load(path: str, _version: tuple[int, ...]) -> ssl.SSLContext:
         context.load_verify_locations(cafile=path)
     context.set_alpn_protocols(ALPN_PROTOCOLS)
     # urllib3 sets them for each connection. OpenSSL frees the previous ones, which another thread
-    # may be copying.
+    # may be copying. Only this context loses its method, which mypy cannot tell from an error.
     context.set_alpn_protocols = _keep_protocols  # type: ignore[method-assign]
     return context
 
