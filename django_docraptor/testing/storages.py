@@ -32,20 +32,19 @@ class MemoryOverStorage(Storage):
     def _storage_of(self, name: str) -> Storage:
         return self._memory if name in self._own else self._below
 
-    def _open(self, name: str, mode: str = "rb") -> File:  # type: ignore[type-arg]
+    def _open(self, name: str, mode: str = "rb") -> "File[bytes]":
         if mode != "rb":
             self._own.add(name)
         return self._storage_of(name).open(name, mode)
 
-    def _save(self, name: str, content: File) -> str:  # type: ignore[type-arg]
+    def _save(self, name: str, content: "File[bytes]") -> str:
         saved = self._memory.save(name, content)
         self._own.add(saved)
         return saved
 
     def is_name_available(self, name: str, max_length: int | None = None) -> bool:
         """Ask memory only: the project's storage may be far away."""
-        is_too_long = max_length is not None and len(name) > max_length
-        return not is_too_long and not self._memory.exists(name)
+        return self._memory.is_name_available(name, max_length)
 
     def delete(self, name: str) -> None:
         """Delete a file of the test."""
