@@ -33,8 +33,6 @@ class _Once:
         """Compare what has not run yet; ``on_commit_once()`` asks for that."""
         return not self.has_run and self.hook == other
 
-    __hash__ = None  # type: ignore[assignment]
-
 
 @contextmanager
 def once_each() -> Iterator[None]:
@@ -84,9 +82,13 @@ def _take_hooks(connection: Any) -> list[tuple[Callable[[], object], bool]]:
     if not connection.in_atomic_block:
         return []
     own = set(connection.savepoint_ids)
-    taken = [entry for entry in connection.run_on_commit if own <= entry[0]]
-    connection.run_on_commit = [entry for entry in connection.run_on_commit if entry not in taken]
-    return [(hook, is_robust) for _, hook, is_robust in taken if not getattr(hook, "has_run", 0)]
+    entries = connection.run_on_commit
+    connection.run_on_commit = [entry for entry in entries if not own <= entry[0]]
+    return [
+        (hook, is_robust)
+        for savepoints, hook, is_robust in entries
+        if own <= savepoints and not getattr(hook, "has_run", False)
+    ]
 
 
 def refuse_open_transaction() -> None:
