@@ -55,7 +55,7 @@ class Assertions:
             for sent in self.outbox
             if self._is_of(sent, document, source)
             and (contains in sent.html or contains in sent.text)
-            and _has_options(sent, options or {})
+            and _includes(sent.options, options or {})
         ]
         if len(found) == count or (count is None and found):
             return found
@@ -114,10 +114,6 @@ class Assertions:
         except SynchronousOnlyOperation:  # in an async test, only what was sent is told
             pass
         return _listed("In the outbox:", lines) if lines else "Nothing was enqueued."
-
-
-def _has_options(sent: SentDocument, options: Mapping[str, Any]) -> bool:
-    return _includes(sent.options, options)
 
 
 def _includes(value: Any, wanted: Any) -> bool:

@@ -5,8 +5,7 @@ from collections.abc import Callable
 from datetime import timedelta
 
 from django.apps import apps
-from django.db import router
-from django.db.models import DateTimeField, F, Min, Model
+from django.db.models import DateTimeField, F, Min
 
 from django_docraptor import lifecycle
 from django_docraptor.models import RenderJob
@@ -42,8 +41,8 @@ def run(
     while True:
         has_run = run_commit_hooks()
         before_round()
-        ask_again_now()
-        if rounds and not has_run and not is_anything_due():
+        _ask_again_now()
+        if rounds and not has_run and not _is_anything_due():
             break
         if not lifecycle.run_once() and not has_run:
             break
@@ -60,13 +59,13 @@ def run(
     return list(finished.order_by("first_event"))
 
 
-def is_anything_due() -> bool:
+def _is_anything_due() -> bool:
     """Return whether a job or a signal is due, by the query with which workers ask."""
     schedule = lifecycle.read_schedule()
     return schedule.needs_recovery or schedule.has_due(*ACTIVE_STATES)
 
 
-def ask_again_now() -> None:
+def _ask_again_now() -> None:
     """Make the next poll due of each job that DocRaptor has and that waits only for it."""
     waiting = RenderJob.objects.filter(
         state__in=POLLED_STATES, failures=0, lease_token="", due_at__gt=Now()
@@ -78,17 +77,13 @@ def advance(seconds: float) -> None:
     """Let time pass, as far as the package's tables know it: move all their times into the past."""
     past = timedelta(seconds=seconds)
     for model in apps.get_app_config("django_docraptor").get_models():
-        names = [field.name for field in model._meta.concrete_fields if _is_time(field)]
-        _move(model, past, *(name for name in names if (model, name) != (RenderJob, "due_at")))
-    # The time of a held job stands for "never".
-    RenderJob.objects.filter(due_at__lt=HELD_UNTIL).update(due_at=F("due_at") - past)
-
-
-def _is_time(field: object) -> bool:
-    return isinstance(field, DateTimeField)
-
-
-def _move(model: type[Model], past: timedelta, *names: str) -> None:
-    if names:
-        rows = model._base_manager.using(router.db_for_write(model))
-        rows.update(**{name: F(name) - past for name in names})
+        moved = {
+            field.name: F(field.name) - past
+            for field in model._meta.concrete_fields
+            if isinstance(field, DateTimeField)
+        }
+        if model is RenderJob:
+            # The time of a held job stands for "never".
+            RenderJob.objects.filter(due_at__lt=HELD_UNTIL).update(due_at=moved.pop("due_at"))
+        if moved:
+            model._base_manager.update(**moved)

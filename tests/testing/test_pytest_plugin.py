@@ -175,9 +175,7 @@ def test_reference_lists_the_members(name: str) -> None:
 
 
 # Of the service in memory, and of the assertions.
-INTERNAL = {
-    *("asynchronous", "is_asked_for", "is_expired", "job_id", "label_of"),
-}
+INTERNAL = {"asynchronous", "is_asked_for", "is_expired", "job_id", "label_of"}
 
 
 def test_reference_lists_the_names() -> None:
