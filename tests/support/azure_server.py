@@ -28,11 +28,6 @@ class BlobServer:
         self.blobs: dict[str, bytes] = {}
         self.types: dict[str, str] = {}
 
-    def __call__(self, environ: dict[str, object], start_response: object) -> object:
-        """Answer a request, as a WSGI application."""
-        request = Request(environ)
-        return self.answer(request)(environ, start_response)  # type: ignore[arg-type]
-
     def answer(self, request: Request) -> Response:
         """Answer one request about one blob."""
         if "Authorization" not in request.headers and "sig" not in request.args:
@@ -87,8 +82,8 @@ def running_blob_server() -> Iterator[tuple[BlobServer, str]]:
         The server and the connection string of its account.
     """
     blobs = BlobServer()
-    server = make_server("127.0.0.1", 0, blobs, threaded=True)
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    server = make_server("127.0.0.1", 0, Request.application(blobs.answer), threaded=True)
+    thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
     thread.start()
     endpoint = f"http://127.0.0.1:{server.server_port}/{ACCOUNT}"
     parts = {"AccountName": ACCOUNT, "AccountKey": KEY, "BlobEndpoint": endpoint}
