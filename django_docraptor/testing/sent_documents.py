@@ -7,13 +7,15 @@ from typing import Any
 
 from django.db.models import Model
 
+from django_docraptor.docraptor_api import RESERVED_OPTIONS
+from django_docraptor.lifecycle.account_log import ATTEMPT_TAG
 from django_docraptor.models import RenderJob
 from django_docraptor.payloads import DocumentRequest
 from django_docraptor.sandbox.output import Output
 from django_docraptor.testing.text import html_text
 
-# What an item has as attributes of its own.
-NOT_OPTIONS = {"name", "type", "test", "document_content", "document_url", "tag", "callback_url"}
+# What an item has as attributes of its own, or the engine sets.
+NOT_OPTIONS = {*RESERVED_OPTIONS, "tag", "callback_url"}
 
 
 def _new_id() -> str:
@@ -91,10 +93,8 @@ class SentDocument:
     @property
     def job_id(self) -> uuid.UUID | None:
         """The ID of its job, from the tag; ``None`` without a job."""
-        try:
-            return uuid.UUID((self.request.tag or "").partition(":")[0])
-        except ValueError:
-            return None
+        match = ATTEMPT_TAG.match(self.request.tag or "")
+        return uuid.UUID(match[1]) if match else None
 
     @property
     def job(self) -> RenderJob | None:
