@@ -12,12 +12,6 @@ from tests.apps.shop.models import Invoice
 pytestmark = pytest.mark.django_db
 
 
-@pytest.fixture
-def invoice() -> Invoice:
-    """An invoice of 45."""
-    return Invoice.objects.create(number="A-1", total=45)
-
-
 def test_sandbox_renders(docraptor_sandbox: SandboxDocRaptor, invoice: Invoice) -> None:
     """The job is sent over HTTP, waited for, and stored."""
     docraptor_sandbox.change_settings(delay=0.3)
