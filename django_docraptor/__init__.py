@@ -1,8 +1,9 @@
 """DocRaptor documents for Django: HTML in, PDF or Excel out, never stuck, never billed twice.
 
-Everything that a project may import is here, beside ``django_docraptor.mail`` and
-``django_docraptor.sandbox``; other modules are internal. Importing the package reads no settings
-and loads nothing: each name is imported from its module when it is first used.
+Everything that a project may import is here, beside ``django_docraptor.mail``,
+``django_docraptor.sandbox`` and ``django_docraptor.testing``; other modules are internal. Importing
+the package reads no settings and loads nothing: each name is imported from its module when it is
+first used.
 """
 
 from importlib import import_module

@@ -1,8 +1,7 @@
 """Internal. DocRaptor in memory: accepted documents, their files, and the log.
 
 It refuses what DocRaptor refuses, in its words: both come from the sandbox, whose plain functions
-it uses. Calls may come from several threads. No HTTP, no
-database.
+it uses. Calls may come from several threads. No HTTP, no database.
 """
 
 import threading
