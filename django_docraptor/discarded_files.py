@@ -26,6 +26,7 @@ from django_docraptor import spool
 from django_docraptor.models import DiscardedDocument, DiscardedFile, RenderJob, seconds_from_now
 from django_docraptor.models.clock import Now
 from django_docraptor.models.commits import on_commit_once
+from django_docraptor.models.files import time_of_next_try
 from django_docraptor.models.schemas import current_schema
 from django_docraptor.states import FINAL_STATES, STORE_LEASE_SECONDS
 from django_docraptor.storage import get_storage
@@ -37,8 +38,6 @@ DELETE_THREADS: Final = 8
 # Files that are deleted before the time is checked again, and seconds after which the remaining
 # ones are left to a later run: a request may wait for them.
 BATCH_SIZE, RUN_SECONDS = 32, 2.0
-# Seconds until a file that the storage did not delete is tried again, doubled each time.
-RETRY_SECONDS, MAX_RETRY_SECONDS = 300.0, 86400.0
 # Columns of a job that say which files it has or may have.
 FILE_COLUMNS: Final = ("storage", "file", "reserved_name", "state")
 
@@ -163,8 +162,8 @@ def delete_files(files: Sequence[DiscardedFile]) -> int:
     _entries(deleted).delete()
     remaining = sorted((file for file, is_deleted in outcomes if not is_deleted), key=_failures)
     for failures, alike in groupby(remaining, _failures):
-        delay = min(MAX_RETRY_SECONDS, RETRY_SECONDS * 2.0 ** min(failures, 16))
-        _entries(list(alike)).update(failures=F("failures") + 1, due_at=seconds_from_now(delay))
+        due_at = time_of_next_try(failures)
+        _entries(list(alike)).update(failures=F("failures") + 1, due_at=due_at)
     return len(deleted)
 
 

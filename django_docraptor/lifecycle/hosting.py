@@ -15,8 +15,9 @@ from django.utils import timezone
 
 from django_docraptor.exceptions import DocRaptorError, NotFoundError
 from django_docraptor.lifecycle.clients import client_for
-from django_docraptor.models import DiscardedDocument, RenderJob, seconds_from_now
+from django_docraptor.models import DiscardedDocument, RenderJob
 from django_docraptor.models.clock import Now
+from django_docraptor.models.files import time_of_next_try
 from django_docraptor.states import EventKind
 
 logger = logging.getLogger(__name__)
@@ -24,9 +25,6 @@ logger = logging.getLogger(__name__)
 # Documents of deleted jobs that a run expires, and seconds after which it leaves them to the next.
 BATCH_SIZE: Final = 20
 RUN_SECONDS: Final = 5.0
-# Seconds until one that could not be expired is tried again, doubled each time.
-RETRY_SECONDS: Final = 300.0
-MAX_RETRY_SECONDS: Final = 86_400.0
 
 # Columns that change when a document is published or expires.
 REFRESHED_FIELDS = ["state", "download_id", "public_url", "hosted_expires_at", "expired_at"]
@@ -89,11 +87,9 @@ def _expire_discarded(document: DiscardedDocument) -> bool:
         Whether it is no longer public.
     """
     failures = document.failures
-    delay = min(MAX_RETRY_SECONDS, RETRY_SECONDS * 2.0 ** min(failures, 16))
     row = DiscardedDocument.objects.filter(pk=document.pk)
-    if not row.filter(failures=failures).update(
-        failures=failures + 1, due_at=seconds_from_now(delay)
-    ):
+    due_at = time_of_next_try(failures)
+    if not row.filter(failures=failures).update(failures=failures + 1, due_at=due_at):
         return False  # another process is at it
     try:
         if document.expires_at is None or document.expires_at > timezone.now():
