@@ -14,6 +14,16 @@ LISTING_SECONDS = 45.0 + 15.0
 MARGIN_SECONDS = 20.0
 
 
+def call_lease(*, seconds_before: float) -> float:
+    """Return the seconds for which a call without a job occupies its slot at most.
+
+    Args:
+        seconds_before: how late it may begin.
+    """
+    timeouts = Timeouts(**conf.timeout)
+    return seconds_before + timeouts.connect + timeouts.total + MARGIN_SECONDS
+
+
 def lease_for(state: State) -> float:
     """Return the seconds for which a claim on a job in a state lasts.
 

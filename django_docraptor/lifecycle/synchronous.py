@@ -18,7 +18,6 @@ from django.db import Error as AnyDatabaseError
 from django.db import connections, router, transaction
 from django.db.models import Q
 
-from django_docraptor.client import Timeouts
 from django_docraptor.conf import conf
 from django_docraptor.exceptions import (
     AccountBusyError,
@@ -30,8 +29,8 @@ from django_docraptor.exceptions import (
 from django_docraptor.lifecycle.account_refusals import concerns_account
 from django_docraptor.lifecycle.accounts import close_broken_connections, pause_after
 from django_docraptor.lifecycle.clients import KeyedClient, open_client
-from django_docraptor.lifecycle.leases import MARGIN_SECONDS
-from django_docraptor.models import ANY_KEY, Account, Pause, RenderJob, SynchronousCall
+from django_docraptor.lifecycle.leases import call_lease
+from django_docraptor.models import Account, Pause, RenderJob, SynchronousCall
 from django_docraptor.models.clock import Now
 from django_docraptor.models.conflicts import repeat_conflicts
 from django_docraptor.payloads import DocumentRequest
@@ -115,11 +114,10 @@ def _occupied_slot(keyed: KeyedClient) -> Iterator[None]:
 
 
 def _begin_call(keyed: KeyedClient, using: str) -> int:
-    timeouts = Timeouts(**conf.timeout)
-    seconds = MAX_WAIT_SECONDS + timeouts.connect + timeouts.total + MARGIN_SECONDS
     with transaction.atomic(using=using):
         # Jobs are claimed under the same lock, so that they and this call see each other.
         Account.lock(keyed.account)
+        seconds = call_lease(seconds_before=MAX_WAIT_SECONDS)
         return SynchronousCall.begin(keyed.account, seconds=seconds)
 
 
@@ -149,8 +147,7 @@ def _check_account(keyed: KeyedClient, calls_ahead: Q) -> None:
     """
     _check_pauses(keyed)
     _check_circuit(keyed.account)
-    calls = SynchronousCall.objects.active().filter(calls_ahead, account=keyed.account)
-    in_flight = RenderJob.objects.count_jobs_in_flight(keyed.account) + calls.count()
+    in_flight = RenderJob.objects.count_in_flight(keyed.account, calls=calls_ahead)
     if in_flight >= conf.max_in_flight:
         raise AccountBusyError(
             f"DocRaptor is processing {in_flight} documents of the account {keyed.account!r}, and "
@@ -160,8 +157,8 @@ def _check_account(keyed: KeyedClient, calls_ahead: Q) -> None:
 
 
 def _check_pauses(keyed: KeyedClient) -> None:
-    pauses = Pause.objects.active().annotate(database_now=Now())
-    pauses = pauses.filter(account=keyed.account, key_hash__in=(keyed.key_hash, ANY_KEY))
+    pauses = Pause.objects.filter(account=keyed.account).active_for(keyed.key_hash)
+    pauses = pauses.annotate(database_now=Now())
     if pause := pauses.order_by("-paused_until").first():
         raise _paused_error(pause, keyed.account, pause.reason, pause.paused_until)
 

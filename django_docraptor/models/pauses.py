@@ -34,6 +34,10 @@ class PauseQuerySet(models.QuerySet["Pause"]):
         """Return the pauses that are not over."""
         return self.filter(paused_until__gt=Now())
 
+    def active_for(self, key_hash: str) -> Self:
+        """Return the pauses that are not over and hold back a key, by its :func:`hash_key`."""
+        return self.active().filter(key_hash__in=(key_hash, ANY_KEY))
+
     def told(self) -> Self:
         """Return the pauses to tell people about: not those of a key that another has replaced."""
         return self.active().filter(is_replaced=False).order_by("account", "since")

@@ -94,18 +94,19 @@ class RenderJobQuerySet(models.QuerySet["RenderJob"]):
         """Return the jobs whose ``due_at`` has passed."""
         return self.filter(due_at__lte=Now())
 
-    def count_in_flight(self, account: str) -> int:
-        """Return how many slots of an account are, or are about to be, occupied."""
-        return sum(rows.count() for rows in self._slot_querysets(account=account))
+    def count_in_flight(self, account: str, *, calls: Q = Q()) -> int:  # noqa: B008 - immutable
+        """Return how many slots of an account are, or are about to be, occupied.
 
-    def count_jobs_in_flight(self, account: str) -> int:
-        """Return how many jobs of an account occupy, or are about to occupy, a slot."""
-        return sum(rows.count() for rows in self._slot_querysets(account=account)[:2])
+        Args:
+            account: its name.
+            calls: which synchronous calls count; by default all.
+        """
+        return sum(rows.count() for rows in self._slot_querysets(calls, account=account))
 
     def count_in_flight_by_account(self, accounts: Collection[str]) -> Counter[str]:
         """Return :meth:`count_in_flight` of several accounts, by three queries."""
         counts: Counter[str] = Counter()
-        for rows in self._slot_querysets(account__in=accounts) if accounts else ():
+        for rows in self._slot_querysets(Q(), account__in=accounts) if accounts else ():
             counts.update(dict(rows.values_list("account").annotate(Count("pk"))))
         return counts
 
@@ -125,7 +126,7 @@ class RenderJobQuerySet(models.QuerySet["RenderJob"]):
         # All of them have a `due_at`; without this range, SQLite scans the whole table.
         return failing.filter(due_at__gt=EPOCH).order_by("failing_since")
 
-    def _slot_querysets(self, **accounts: Any) -> tuple[models.QuerySet[Any], ...]:
+    def _slot_querysets(self, calls: Q, **accounts: Any) -> tuple[models.QuerySet[Any], ...]:
         """Return the jobs that DocRaptor has or may have, those to be sent, and other calls.
 
         Separately, each reads a small range of an index: neither finished nor waiting jobs are
@@ -138,8 +139,8 @@ class RenderJobQuerySet(models.QuerySet["RenderJob"]):
         claimed = rows.filter(state=State.PENDING, due_at__gt=Now()).exclude(lease_token="")
         # All of them have a `due_at`; without this range, SQLite scans the whole table.
         sent = rows.filter(occupies_slot, state__in=SLOT_STATES, due_at__gt=EPOCH)
-        calls = SynchronousCall.objects.active().filter(**accounts).order_by()
-        return sent, claimed, calls
+        made = SynchronousCall.objects.active().filter(calls, **accounts).order_by()
+        return sent, claimed, made
 
     def with_account_limits(self, account: str, key_hash: str) -> Self:
         """Return an account's jobs, annotated with what limits further submissions.
@@ -148,14 +149,14 @@ class RenderJobQuerySet(models.QuerySet["RenderJob"]):
         ``circuit_open_until``: no creates before this time; ``is_half_open``: a single create may
         test the service; ``needs_resume``: a successful call must resume the account.
         """
-        sent, claimed, calls = map(_count_subquery, self._slot_querysets(account=account))
+        sent, claimed, calls = map(_count_subquery, self._slot_querysets(Q(), account=account))
         account_rows = Account.objects.filter(pk=account)
         has_failed = Exists(account_rows.filter(failures__gt=0))
         pauses = Pause.objects.filter(account=account)
         was_paused = Q(is_replaced=False) | Q(key_hash__in=(key_hash, NO_KEY))
         return self.filter(account=account).annotate(
             in_flight=sent + claimed + calls,
-            is_paused=Exists(pauses.active().filter(key_hash__in=(key_hash, ANY_KEY))),
+            is_paused=Exists(pauses.active_for(key_hash)),
             circuit_open_until=Subquery(
                 account_rows.filter(circuit_open_until__gt=Now()).values("circuit_open_until")
             ),
