@@ -80,7 +80,6 @@ class PostponedJobs:
     reason: str
 
     def __str__(self) -> str:
-        number = f"{self.count}+" if self.is_truncated else str(self.count)
         text = ngettext(
             "%(number)s job has been postponed again and again for %(duration)s, because of: "
             "%(reason)s It is tried again for %(limit)s in all; its page in the admin says more.",
@@ -89,11 +88,11 @@ class PostponedJobs:
             "in the admin say more.",
             self.count,
         )
-        return text % self._values(number)
+        return text % self._values()
 
-    def _values(self, number: str) -> dict[str, str]:
+    def _values(self) -> dict[str, str]:
         return {
-            "number": number,
+            "number": f"{self.count}+" if self.is_truncated else str(self.count),
             "duration": format_duration(self.failing_seconds),
             "reason": self.reason if self.reason.endswith((".", "!", "?")) else f"{self.reason}.",
             "limit": format_duration(conf.retry_for),
@@ -105,7 +104,6 @@ class UnprovenJobs(PostponedJobs):
     """Jobs of unknown outcome, which are not sent again without proof, for more than an hour."""
 
     def __str__(self) -> str:
-        number = f"{self.count}+" if self.is_truncated else str(self.count)
         text = ngettext(
             "%(number)s job has waited for %(duration)s for proof whether DocRaptor accepted it: "
             "%(reason)s It is not sent again without proof, and fails after %(limit)s. To decide "
@@ -117,7 +115,7 @@ class UnprovenJobs(PostponedJobs):
             "one is not listed, cancel the job and ask for the document again.",
             self.count,
         )
-        return text % self._values(number)
+        return text % self._values()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
