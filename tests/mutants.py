@@ -216,7 +216,7 @@ MUTATIONS = [
     Mutation(
         "give up the hook of a retried job for failures before the retry",
         "documents/follow_ups.py",
-        "filter(kind=self.failed_kind, id__gt=_last_retry(job))",
+        "filter(kind=self.failed_kind, id__gt=RenderEvent.last_retry_of(job))",
         "filter(kind=self.failed_kind)",
         "tests/documents/test_follow_ups.py::test_time_of_a_hook_begins_anew_with_a_retry",
     ),

@@ -68,7 +68,7 @@ class FollowUp:
 
     def failures_of(self, job: RenderJob) -> QuerySet[RenderEvent]:
         """Return its failures since the job was retried, if it was: a retry has another end."""
-        return job.events.filter(kind=self.failed_kind, id__gt=_last_retry(job))
+        return job.events.filter(kind=self.failed_kind, id__gt=RenderEvent.last_retry_of(job))
 
     def record_failure(self, job: RenderJob, error: Exception) -> None:
         """Record the full traceback, and schedule the next try, or give up."""
@@ -83,19 +83,15 @@ class FollowUp:
             due = None if is_over else seconds_from_now(delay)
             RenderEvent.objects.filter(pk=event.pk).update(signal_due_at=due)
             # One of before a retry would repeat it beside this one.
-            earlier = job.events.filter(kind=self.failed_kind, id__lt=_last_retry(job))
+            earlier = job.events.filter(
+                kind=self.failed_kind, id__lt=RenderEvent.last_retry_of(job)
+            )
             earlier.filter(signal_due_at__isnull=False).update(signal_due_at=None)
             if is_over:
                 last = f"({type(error).__name__}), after {tries} tries"
                 Heartbeat.record_giving_up(f"{self.name(job)} of job {job.pk} {last}")
         if is_over:
             logger.error("Job %s: gave up %s after %s tries", job.pk, self.name(job), tries)
-
-
-def _last_retry(job: RenderJob) -> int:
-    """Return the key of the event of the last retry; 0 without one."""
-    retried = job.events.filter(kind=EventKind.RETRIED).order_by("-id")
-    return retried.values_list("id", flat=True).first() or 0
 
 
 def _deliver(document: RegisteredDocument, job: RenderJob) -> None:

@@ -15,7 +15,7 @@ from django_docraptor.lifecycle.transitions import (
     return_refused,
     return_to_pending,
 )
-from django_docraptor.models import RenderJob, seconds_from_now
+from django_docraptor.models import RenderEvent, RenderJob, seconds_from_now
 from django_docraptor.models.clock import Now
 from django_docraptor.models.jobs import NO_FAILURES
 from django_docraptor.states import ErrorCode, EventKind, State
@@ -89,9 +89,8 @@ def return_or_fail_refused(job: RenderJob, reason: str) -> None:
     Nothing was made or billed, and the document need not be at fault. The account is paused; the
     job fails if DocRaptor has refused its attempts for RETRY_FOR since a person last retried it.
     """
-    events = job.events.order_by("-id")
-    retried = events.filter(kind=EventKind.RETRIED).values_list("id", flat=True).first() or 0
-    first = events.filter(kind=EventKind.REFUSED, id__gt=retried).last()
+    retried = RenderEvent.last_retry_of(job)
+    first = job.events.filter(kind=EventKind.REFUSED, id__gt=retried).order_by("id").first()
     age = (job.claimed_at - first.at).total_seconds() if first and job.claimed_at else 0.0
     pause_refused(job.account, reason)
     if patience.is_over(age):

@@ -78,6 +78,12 @@ class RenderEvent(models.Model):
     def __str__(self) -> str:
         return f"{self.kind} ({self.job_id}, attempt {self.attempt})"
 
+    @classmethod
+    def last_retry_of(cls, job: models.Model) -> int:
+        """Return the key of the event of a job's last retry; 0 without one."""
+        retries = cls.objects.filter(job=job, kind=EventKind.RETRIED).order_by("-id")
+        return retries.values_list("id", flat=True).first() or 0
+
     def send_signal_on_commit(self, job: models.Model, *, using: str) -> None:
         """Send the event's signal, if it has one, after the current transaction commits."""
         if self.signal_due_at is not None:
