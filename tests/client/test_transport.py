@@ -91,9 +91,8 @@ def test_interim_response_is_not_the_response(interim):
     first = respond_late(b'{"status": "completed", "download_id": "first"}')
     second = respond_late(b'{"status": "working"}')
     file = io.BytesIO()
-    with SocketServer(
-        first, second, respond_late(b'{"status_id": "a"}'), respond_late(b"%PDF-")
-    ) as (server):
+    third, fourth = respond_late(b'{"status_id": "a"}'), respond_late(b"%PDF-")
+    with SocketServer(first, second, third, fourth) as server:
         client = make_client(server.url)
         assert client.get_status("1").download_id == "first"
         assert client.get_status("2").status == "working"

@@ -311,8 +311,6 @@ DELETIONS: list[Callable[[], object]] = [
 
 
 @pytest.mark.fault("F13")
-@pytest.mark.fault("F13")
-@pytest.mark.fault("F13")
 @pytest.mark.parametrize("delete", DELETIONS)
 def test_document_of_a_deleted_job_expires(
     sandbox: Sandbox, documents_dir, delete: Callable[[], object]

@@ -115,8 +115,10 @@ def signed(job: RenderJob) -> str:
     return url.removeprefix(SITE)
 
 
-@pytest.mark.fault("E12")
 # --- the signed URL --------------------------------------------------------------------------
+
+
+@pytest.mark.fault("E12")
 def test_page_is_shown_as_to_the_owner(client: Client, owner: User) -> None:
     """DocRaptor gets the page that the owner would see, without a login."""
     response = client.get(signed(page_job(owner)))
@@ -287,8 +289,10 @@ def test_cached_page_is_not_shown_to_another_owner(client: Client, owner: User) 
     assert client.get(signed(page_job(other, "/cached/"))).content == b"other"
 
 
-@pytest.mark.fault("X7")
 # --- secrecy ---------------------------------------------------------------------------------
+
+
+@pytest.mark.fault("X7")
 def test_token_is_in_no_report_of_an_error(client: Client, owner: User, caplog) -> None:
     """A view that fails is reported without the token."""
     url = signed(page_job(owner, f"{PAGE}&fail=1"))
@@ -303,7 +307,6 @@ def test_token_is_in_no_report_of_an_error(client: Client, owner: User, caplog) 
     assert token.rpartition(".")[2] not in report
 
 
-@pytest.mark.fault("X7")
 @pytest.mark.fault("X7")
 def test_token_is_written_nowhere(
     sandbox: Sandbox, owner: User, caplog, client: Client, documents_dir
