@@ -93,13 +93,14 @@ def test_context_is_shared_by_threads(certificate):
     assert shared_context("") is not contexts[0]
 
 
-def test_shared_context_is_not_changed_by_a_connection(certificate):
+def test_shared_context_is_not_changed_by_a_connection(authority):
     """The protocols stay, which urllib3 sets for each connection while other threads use them."""
-    certificate[1].set_alpn_protocols(["h2", "http/1.1"])
-    context = shared_context(str(certificate[0]))
+    servers = authority.server_context()
+    servers.set_alpn_protocols(["h2", "http/1.1"])
+    context = shared_context(str(authority.bundle))
     context.set_alpn_protocols(["h2"])
     with (
-        SocketServer(ACCEPTED, tls=certificate[1]) as server,
+        SocketServer(ACCEPTED, tls=servers) as server,
         socket.create_connection((HOST, server.port), 5) as plain,
         context.wrap_socket(plain, server_hostname=HOST) as secure,
     ):
