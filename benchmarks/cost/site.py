@@ -19,7 +19,7 @@ from django.core.management import call_command
 
 from django_docraptor.sandbox.remote import RemoteSandbox
 from tests.support.breakable_brokers import Redis
-from tests.support.databases import TABLES, Database
+from tests.support.databases import Database, app_tables
 from tests.support.processes import ManagedProcess, free_port, python_module
 
 QUIET_WORKER_OPTIONS = ["--without-gossip", "--without-mingle", "--without-heartbeat"]
@@ -99,7 +99,7 @@ class Site:
         self.broker.flush()
         self.control.reset()
         self.control.change_settings(delay=delay, **settings)
-        tables = [*(f"django_docraptor_{name}" for name in TABLES), "baseline_document"]
+        tables = [*app_tables(), "baseline_document"]
         # Use TRUNCATE: after DELETE and VACUUM, PostgreSQL's statistics say that the tables are
         # empty, and foreign key checks scan them.
         self.database.query(f"TRUNCATE {', '.join(tables)} CASCADE")

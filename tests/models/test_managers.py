@@ -3,18 +3,10 @@
 from typing import Any
 
 import pytest
+from django.apps import apps
 
 from django_docraptor import lifecycle, shortcuts
-from django_docraptor.models import (
-    Account,
-    DiscardedDocument,
-    DiscardedFile,
-    Heartbeat,
-    Pause,
-    RenderEvent,
-    RenderInput,
-    RenderJob,
-)
+from django_docraptor.models import RenderEvent
 from django_docraptor.states import State
 from tests.support.jobs import HTML, enqueue, run_until_finished
 
@@ -36,16 +28,8 @@ def replica(settings) -> None:
 
 @pytest.mark.parametrize(
     "model",
-    [
-        Account,
-        DiscardedDocument,
-        DiscardedFile,
-        Heartbeat,
-        Pause,
-        RenderEvent,
-        RenderInput,
-        RenderJob,
-    ],
+    [*apps.get_app_config("django_docraptor").get_models()],
+    ids=lambda model: model.__name__,
 )
 def test_models_are_read_from_the_primary_database(model: Any) -> None:
     """Every model is read from the database that is written, unless another one is named."""

@@ -9,21 +9,23 @@ from typing import Any
 
 import psycopg
 import pymysql
+from django.apps import apps
 from django.db import connection
+from django.db.models import Model
 
 # MariaDB with PyMySQL, and with mysqlclient.
 MARIADB_KINDS = ("mariadb", "mysqlclient")
-TABLES = [
-    "renderevent",
-    "renderinput",
-    "renderjob",
-    "discardedfile",
-    "account",
-    "pause",
-    "heartbeat",
-    "sentwakeup",
-    "synchronouscall",
-]
+
+
+def app_tables() -> list[str]:
+    """Return the names of the app's tables, those that refer to others of them first."""
+    models = [*apps.get_app_config("django_docraptor").get_models()]
+
+    def is_independent(model: type[Model]) -> bool:
+        fields = model._meta.concrete_fields
+        return not any(field.related_model in models for field in fields if field.is_relation)
+
+    return [model._meta.db_table for model in sorted(models, key=is_independent)]
 
 
 class Database:
@@ -86,8 +88,8 @@ class Database:
 
     def empty(self) -> None:
         """Delete the app's rows."""
-        for table in TABLES:
-            self.query(f"DELETE FROM django_docraptor_{table}")
+        for table in app_tables():
+            self.query(f"DELETE FROM {table}")
 
     def jobs(self) -> list[dict[str, Any]]:
         """Return every job's row, with its ID as 32 hexadecimal digits."""
