@@ -14,11 +14,11 @@ def test_mutant_can_be_made(mutation: Mutation) -> None:
 @pytest.mark.parametrize(
     ("file", "old", "test", "problem"),
     [
-        ("none.py", "x", "tests/mutants.py", "'x' occurs 0 times in none.py"),
-        ("spool.py", "no such code", "tests/mutants.py", "occurs 0 times in spool.py"),
-        ("spool.py", "def ", "tests/mutants.py", "times in spool.py"),
+        ("none.py", "x", "tests/mutants/table.py", "'x' occurs 0 times in none.py"),
+        ("spool.py", "no such code", "tests/mutants/table.py", "occurs 0 times in spool.py"),
+        ("spool.py", "def ", "tests/mutants/table.py", "times in spool.py"),
         ("apps.py", "class ", "tests/none.py", "tests/none.py does not exist"),
-        ("apps.py", "class ", "tests/mutants.py::test_none", "has no test test_none"),
+        ("apps.py", "class ", "tests/mutants/table.py::test_none", "has no test test_none"),
     ],
 )
 def test_problem_is_found(file: str, old: str, test: str, problem: str) -> None:
