@@ -6,6 +6,8 @@ import time
 import pypdf
 import requests
 
+from tests.support import processes
+
 AUTH = ("a-key", "")
 HTML = "<p>Hello</p>"
 
@@ -61,7 +63,4 @@ def pdf_text(content):
 
 def wait_until(condition, seconds=60):
     """Wait until `condition()` is true."""
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "the condition did not become true"
-        time.sleep(0.005)
+    processes.wait_until("the condition", condition, seconds, 0.005)
