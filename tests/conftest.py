@@ -71,21 +71,19 @@ SIGNALS = (
 
 @pytest.fixture(autouse=True)
 def _declarations_end_with_the_test() -> Iterator[None]:
-    """Take back what a class that a test declares has left.
+    """Take back what a document class that a test declares has left: its label and its receivers.
 
-    Its receivers, because it lives until it is collected; and the place of another class that has
-    the same label.
+    A class lives until it is collected. Another one of the same label is in its place again.
     """
     before = [(signal, list(signal.receivers)) for signal in SIGNALS]
-    documents = registry.all_documents()
-    yield
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("_documents", "_origins"):
+            patch.setattr(registry, name, dict(getattr(registry, name)))
+        yield
     for signal, receivers in before:
         with signal.lock:
             signal.receivers = receivers
             signal.sender_receivers_cache.clear()
-    for label, document in documents.items():
-        if registry.find(label) is not document:
-            registry.register(label, document)
 
 
 @pytest.fixture(scope="session")

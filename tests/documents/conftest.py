@@ -1,19 +1,16 @@
 """A document that delivers to a field of its source."""
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
 
-from django_docraptor import registry
 from django_docraptor.documents import Document
 from django_docraptor.models import RenderJob, seconds_from_now
-from django_docraptor.signals import delivery_due, document_completed
 from django_docraptor.states import State
 from tests.apps.shop.models import Invoice
 from tests.support.jobs import MakeJob
-from tests.support.triggers import Connect, connections_of
+from tests.support.triggers import Connect
 
 
 @pytest.fixture
@@ -36,7 +33,7 @@ def media_dir(settings: Any, tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def delivered_document(documents_dir: Path, media_dir: Path) -> Iterator[type[Document[Invoice]]]:
+def delivered_document(documents_dir: Path, media_dir: Path) -> type[Document[Invoice]]:
     """A document class that delivers to ``Invoice.pdf``."""
 
     class Delivered(Document[Invoice]):
@@ -49,10 +46,7 @@ def delivered_document(documents_dir: Path, media_dir: Path) -> Iterator[type[Do
         def get_name(self) -> str:
             return "invoice.pdf"
 
-    yield Delivered
-    registry.unregister(Delivered.label)
-    for signal in (document_completed, delivery_due):
-        signal.disconnect(dispatch_uid="django_docraptor.delivery")
+    return Delivered
 
 
 @pytest.fixture
@@ -73,7 +67,7 @@ def make_completed_job(delivered_document, documents_dir: Path, invoice: Invoice
 
 
 @pytest.fixture
-def lines_document() -> Iterator[type[Document[Invoice]]]:
+def lines_document() -> type[Document[Invoice]]:
     """A document class all of whose values depend on the number of lines."""
 
     class LinesPDF(Document[Invoice]):
@@ -97,12 +91,10 @@ def lines_document() -> Iterator[type[Document[Invoice]]]:
             self.rendered.append(html)
             return html
 
-    yield LinesPDF
-    registry.unregister(LinesPDF.label)
+    return LinesPDF
 
 
 @pytest.fixture
-def on_save(lines_document: type[Document[Invoice]]) -> Iterator[Connect]:
+def on_save(lines_document: type[Document[Invoice]]) -> Connect:
     """Connect ``LinesPDF.on_save`` for the duration of the test."""
-    with connections_of(lines_document) as connect:
-        yield connect
+    return lines_document.on_save

@@ -1,6 +1,5 @@
 """Document classes: labels, job specs, rendering, permissions."""
 
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from datetime import timezone as fixed_zone
 from io import BytesIO
@@ -33,7 +32,7 @@ pytestmark = pytest.mark.django_db
 
 
 @pytest.fixture
-def locale_document() -> Iterator[type[Document[Invoice]]]:
+def locale_document() -> type[Document[Invoice]]:
     """A document that records the language and time zone in which it is rendered."""
 
     class Place(Document[Invoice]):
@@ -50,8 +49,7 @@ def locale_document() -> Iterator[type[Document[Invoice]]]:
             self.rendered.append((translation.get_language(), zone, self.params))
             return "<p>here</p>"
 
-    yield Place
-    registry.unregister(Place.label)
+    return Place
 
 
 # --- declaring -------------------------------------------------------------------------------
@@ -324,7 +322,7 @@ def test_class_that_renders_without_template_makes_snapshots(invoice: Invoice) -
 
 
 @pytest.fixture
-def reminder_document(tmp_path, settings) -> Iterator[type[Document[Any]]]:
+def reminder_document(tmp_path, settings) -> type[Document[Any]]:
     """A document whose template calls a method of a proxy, and prints a time."""
     (tmp_path / "reminder.html").write_text(
         "<p>{{ source.reminder }}</p>{% load tz %}{{ params.at|date:'H:i' }}"
@@ -340,8 +338,7 @@ def reminder_document(tmp_path, settings) -> Iterator[type[Document[Any]]]:
         def get_context(self) -> dict[str, Any]:
             return {"params": {"at": datetime(2026, 1, 1, 12, tzinfo=UTC)}}
 
-    yield Reminder
-    registry.unregister(Reminder.label)
+    return Reminder
 
 
 def rendered_by_worker(job: RenderJob) -> str:
@@ -608,7 +605,7 @@ def test_rendered_content_is_validated_before_sending(
 
 
 @pytest.fixture
-def hosted_document() -> Iterator[type[Document[Invoice]]]:
+def hosted_document() -> type[Document[Invoice]]:
     """A document class that is hosted."""
 
     class Programme(Document[Invoice]):
@@ -620,8 +617,7 @@ def hosted_document() -> Iterator[type[Document[Invoice]]]:
         hosted_download_limit = 9
         storage = "default"
 
-    yield Programme
-    registry.unregister(Programme.label)
+    return Programme
 
 
 def test_hosted_class_sets_lifetime_and_limit(

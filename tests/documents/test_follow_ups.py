@@ -1,6 +1,5 @@
 """What is done after a document is completed: it is repeated until it succeeds."""
 
-from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, ClassVar
@@ -16,7 +15,7 @@ from django_docraptor.mail import notify_owner
 from django_docraptor.models import Heartbeat, RenderEvent, RenderJob, seconds_from_now
 from django_docraptor.sandbox import Fault, Sandbox
 from django_docraptor.shortcuts import cancel, retry
-from django_docraptor.signals import document_completed, hook_due
+from django_docraptor.signals import document_completed
 from django_docraptor.states import EventKind, State
 from tests.apps.shop.models import Invoice
 from tests.support.jobs import event_kinds, run_until_finished, skip_time
@@ -25,7 +24,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 
 @pytest.fixture
-def hooked_document() -> Iterator[Any]:
+def hooked_document() -> Any:
     """A document class whose hook fails as often as ``failures`` says."""
 
     class Hooked(Document[Invoice]):
@@ -42,10 +41,7 @@ def hooked_document() -> Iterator[Any]:
             if len(self.calls) <= self.failures:
                 raise ConnectionRefusedError("mail server")
 
-    yield Hooked
-    registry.unregister(Hooked.label)
-    for signal in (document_completed, hook_due):
-        signal.disconnect(dispatch_uid="django_docraptor.hook")
+    return Hooked
 
 
 @pytest.fixture
@@ -189,7 +185,7 @@ def test_unfinished_job_calls_no_hook(hooked_document: Any, invoice: Invoice) ->
 
 
 @pytest.fixture
-def failing_document(sandbox: Sandbox) -> Iterator[Any]:
+def failing_document(sandbox: Sandbox) -> Any:
     """A document that DocRaptor refuses once; its hooks fail as often as ``failures`` says."""
 
     class Failing(Document[Invoice]):
@@ -201,18 +197,18 @@ def failing_document(sandbox: Sandbox) -> Iterator[Any]:
         calls: ClassVar[list[tuple[str, str, str]]] = []
 
         def on_failed(self, job: RenderJob) -> None:
-            self.calls.append(("failed", self.source.number, job.error_code))
-            if len(self.calls) <= self.failures:
-                raise ConnectionRefusedError("mail server")
+            self.record_call("failed", job)
 
         def on_completed(self, job: RenderJob) -> None:
-            self.calls.append(("completed", self.source.number, job.error_code))
+            self.record_call("completed", job)
+
+        def record_call(self, hook: str, job: RenderJob) -> None:
+            self.calls.append((hook, self.source.number, job.error_code))
             if len(self.calls) <= self.failures:
                 raise ConnectionRefusedError("mail server")
 
     sandbox.add_fault(Fault(on="create", action="status", status_code=422, times=1))
-    yield Failing
-    registry.unregister(Failing.label)
+    return Failing
 
 
 @pytest.mark.fault("F12")

@@ -1,6 +1,5 @@
 """Document classes that are made of a page of the site instead of a template."""
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -11,7 +10,7 @@ from django.http import HttpRequest, HttpResponse
 from django.test import Client, RequestFactory
 from django.urls import path, reverse
 
-from django_docraptor import DocumentView, document_page, registry
+from django_docraptor import DocumentView, document_page
 from django_docraptor.documents import Document
 from django_docraptor.documents.checks import check_document
 from django_docraptor.lifecycle.composition import add_tag_and_callback, compose_request
@@ -35,7 +34,7 @@ urlpatterns = [*site_patterns, path("invoices/<int:pk>/", invoice_page, name="in
 
 
 @pytest.fixture
-def page_document(settings: Any) -> Iterator[type[Document[Invoice]]]:
+def page_document(settings: Any) -> type[Document[Invoice]]:
     """A class without a template."""
     settings.DOCRAPTOR = settings.DOCRAPTOR | {"CALLBACK_BASE_URL": "https://shop.example"}
 
@@ -50,8 +49,7 @@ def page_document(settings: Any) -> Iterator[type[Document[Invoice]]]:
         def get_idempotency_key(self) -> str | None:
             return self.params.get("key")
 
-    yield InvoicePage
-    registry.unregister(InvoicePage.label)
+    return InvoicePage
 
 
 @pytest.fixture
@@ -93,15 +91,12 @@ def test_page_is_generated_at_each_save(
 ) -> None:
     """Nothing tells whether the page has changed, so that no earlier file is taken for it."""
     settings.DOCRAPTOR = settings.DOCRAPTOR | {"CALLBACK_BASE_URL": live_server.url}
-    trigger = page_document.on_save(owner=owner)
-    try:
-        for total in (6, 7):
-            invoice.total = total
-            invoice.save()
-            job = RenderJob.objects.latest()
-            assert run_until_finished(job).state == State.COMPLETED
-    finally:
-        trigger.disconnect()
+    page_document.on_save(owner=owner)
+    for total in (6, 7):
+        invoice.total = total
+        invoice.save()
+        job = RenderJob.objects.latest()
+        assert run_until_finished(job).state == State.COMPLETED
     assert len(sandbox.ledger.accepted()) == 2
 
 

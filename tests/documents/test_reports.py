@@ -12,7 +12,6 @@ from django.db.models import QuerySet
 from django.template import Context, Template
 from django.test.utils import isolate_apps
 
-from django_docraptor import registry
 from django_docraptor.documents import QuerysetDocument, Rows
 from django_docraptor.models import RenderInput, RenderJob
 from django_docraptor.sandbox import Sandbox
@@ -30,7 +29,7 @@ PARTS_BOUND = 10
 
 
 @pytest.fixture
-def report() -> Iterator[type[QuerysetDocument[Invoice]]]:
+def report() -> type[QuerysetDocument[Invoice]]:
     """A report over invoices."""
 
     class Report(QuerysetDocument[Invoice]):
@@ -42,8 +41,7 @@ def report() -> Iterator[type[QuerysetDocument[Invoice]]]:
         def get_queryset(self) -> QuerySet[Invoice]:
             return super().get_queryset().order_by("number")
 
-    yield Report
-    registry.unregister(Report.label)
+    return Report
 
 
 def create_invoices(count: int) -> None:

@@ -4,7 +4,6 @@ import functools
 import operator
 import threading
 import time
-from collections.abc import Iterator
 from io import StringIO
 from typing import Any
 
@@ -17,7 +16,7 @@ from django.db.migrations.loader import MigrationLoader
 from django.db.models.signals import post_delete, post_save
 from django.dispatch import Signal
 
-from django_docraptor import lifecycle, registry
+from django_docraptor import lifecycle
 from django_docraptor.documents import Document
 from django_docraptor.lifecycle.composition import compose_request
 from django_docraptor.models import RenderInput, RenderJob, seconds_from_now
@@ -28,20 +27,19 @@ from tests.apps.shop.documents import InvoicePDF
 from tests.apps.shop.models import Invoice
 from tests.support.jobs import event_kinds
 from tests.support.threads import background_worker, run_in_threads
-from tests.support.triggers import Connect, connections_of
+from tests.support.triggers import Connect
 
 pytestmark = pytest.mark.django_db
 
 
 @pytest.fixture
-def on_save() -> Iterator[Connect]:
+def on_save() -> Connect:
     """Connect ``InvoicePDF.on_save`` for the duration of the test."""
-    with connections_of(InvoicePDF) as connect:
-        yield connect
+    return InvoicePDF.on_save
 
 
 @pytest.fixture
-def recording_document() -> Iterator[type[Document[Invoice]]]:
+def recording_document() -> type[Document[Invoice]]:
     """A document that each save enqueues, and that records the totals that workers render."""
 
     class Totals(Document[Invoice]):
@@ -55,10 +53,8 @@ def recording_document() -> Iterator[type[Document[Invoice]]]:
             self.rendered.append(int(self.source.total))
             return f"<p>{self.source.total}</p>"
 
-    trigger = Totals.on_save()
-    yield Totals
-    trigger.disconnect()
-    registry.unregister(Totals.label)
+    Totals.on_save()
+    return Totals
 
 
 def create_invoice(**values: Any) -> Invoice:

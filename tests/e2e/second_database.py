@@ -18,7 +18,6 @@ from django_docraptor.states import State
 from tests.apps.shop.documents import InvoicePDF
 from tests.apps.shop.models import Invoice
 from tests.support.jobs import enqueue, run_until_finished
-from tests.support.triggers import connections_of
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "jobs"])
 
@@ -66,9 +65,9 @@ def test_document_is_delivered_to_its_source(sandbox, documents_dir, invoice, se
     class Delivered(InvoicePDF):
         deliver_to = "pdf"
 
-    with connections_of(Delivered) as on_save:
-        on_save()
-        invoice.save()
+    trigger = Delivered.on_save()
+    invoice.save()
+    trigger.disconnect()
     job = run_until_finished(RenderJob.objects.get())
     assert job.state == State.COMPLETED, job.errors
     invoice.refresh_from_db()
@@ -78,14 +77,13 @@ def test_document_is_delivered_to_its_source(sandbox, documents_dir, invoice, se
 
 def test_saved_source_is_enqueued_after_its_commit(invoice) -> None:
     """The job is stored once the source's transaction commits, and not if it rolls back."""
-    with connections_of(InvoicePDF) as on_save:
-        on_save()
-        with transaction.atomic():
-            invoice.save()
-            assert not RenderJob.objects.exists()
-        assert RenderJob.objects.count() == 1
-        with pytest.raises(ZeroDivisionError), transaction.atomic():
-            Invoice.objects.create(number="18").pk / 0
+    InvoicePDF.on_save()
+    with transaction.atomic():
+        invoice.save()
+        assert not RenderJob.objects.exists()
+    assert RenderJob.objects.count() == 1
+    with pytest.raises(ZeroDivisionError), transaction.atomic():
+        Invoice.objects.create(number="18").pk / 0
     assert RenderJob.objects.count() == 1
 
 

@@ -15,7 +15,7 @@ from django.test import Client as Browser
 from django.test import override_settings
 from django.urls import reverse
 
-from django_docraptor import enqueue, registry, render_now
+from django_docraptor import enqueue, render_now
 from django_docraptor.client import Client, SavedDocument
 from django_docraptor.documents import Document
 from django_docraptor.lifecycle.composition import compose_request
@@ -59,7 +59,7 @@ def sent(sandbox: Sandbox, documents_dir: Any, settings: Any) -> Iterator[list[s
 
 
 @pytest.fixture
-def locked() -> Iterator[type[Document[Invoice]]]:
+def locked() -> type[Document[Invoice]]:
     """A document whose password is computed in the worker: the invoice's number."""
 
     class Locked(Document[Invoice]):
@@ -75,8 +75,7 @@ def locked() -> Iterator[type[Document[Invoice]]]:
         def get_secret_options(self) -> Any:
             return {"prince_options": {"user_password": f"canary-{self.source.number}"}}
 
-    yield Locked
-    registry.unregister(Locked.label)
+    return Locked
 
 
 @pytest.fixture

@@ -16,7 +16,6 @@ from django_docraptor import (
     health,
     health_problems,
     lifecycle,
-    registry,
     release,
     retry,
 )
@@ -44,7 +43,7 @@ def limit(settings: Any, sandbox: Sandbox) -> int:
 
 
 @pytest.fixture
-def clock_document() -> Iterator[type[Document[Invoice]]]:
+def clock_document() -> type[Document[Invoice]]:
     """A document that each save asks for, and that is different each time."""
     numbers = itertools.count()
 
@@ -57,10 +56,8 @@ def clock_document() -> Iterator[type[Document[Invoice]]]:
         def render(self) -> str:
             return f"<p>{next(numbers)}</p>"
 
-    trigger = Clock.on_save()
-    yield Clock
-    trigger.disconnect()
-    registry.unregister(Clock.label)
+    Clock.on_save()
+    return Clock
 
 
 @pytest.fixture

@@ -1,13 +1,13 @@
 """Faults while a template is rendered: those that pass are tried again, others are final."""
 
 import errno
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import pytest
 from billiard.exceptions import SoftTimeLimitExceeded
 from django.db import DatabaseError, InterfaceError, OperationalError, connection, transaction
 
-from django_docraptor import lifecycle, registry
+from django_docraptor import lifecycle
 from django_docraptor.assets import AssetError
 from django_docraptor.documents import Document
 from django_docraptor.lifecycle import composition, submission
@@ -47,7 +47,7 @@ def after(error: Exception, context: BaseException) -> Exception:
 
 
 @pytest.fixture
-def faulty_document() -> Iterator[type[Document[None]]]:
+def faulty_document() -> type[Document[None]]:
     """A document that raises what its list of faults has next, and then renders."""
 
     class Faulty(Document[None]):
@@ -64,8 +64,7 @@ def faulty_document() -> Iterator[type[Document[None]]]:
                 fault()
             return "<p>rendered</p>"
 
-    yield Faulty
-    registry.unregister(Faulty.label)
+    return Faulty
 
 
 PASSING = [

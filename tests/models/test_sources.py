@@ -1,7 +1,6 @@
 """The primary key of a source as text: what is stored finds the same object again."""
 
 import uuid
-from collections.abc import Iterator
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 from typing import Any
@@ -11,7 +10,7 @@ from django.core.exceptions import ValidationError
 from django.db import models
 from django.test.utils import isolate_apps
 
-from django_docraptor import registry, shortcuts
+from django_docraptor import shortcuts
 from django_docraptor.documents import Document, latest_document
 from django_docraptor.models import RenderJob
 from django_docraptor.models.sources import can_restore_key, source_key
@@ -111,7 +110,7 @@ def test_composite_key_is_refused_when_enqueued() -> None:
 
 
 @pytest.fixture
-def report_document() -> Iterator[type[Document[DayReport]]]:
+def report_document() -> type[Document[DayReport]]:
     """A document of a model whose key is a date."""
 
     class Day(Document[DayReport]):
@@ -123,8 +122,7 @@ def report_document() -> Iterator[type[Document[DayReport]]]:
         def render(self) -> str:
             return f"<p>{type(self.source).__name__} of {self.source.day:%d %B %Y}</p>"
 
-    yield Day
-    registry.unregister(Day.label)
+    return Day
 
 
 @pytest.mark.django_db(transaction=True)

@@ -1,24 +1,8 @@
-"""Connect triggers for the duration of a test."""
+"""What a fixture returns that connects a trigger for the duration of a test."""
 
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
-from typing import Any
+from collections.abc import Callable
 
-from django_docraptor.documents import Document
 from django_docraptor.documents.triggers import Trigger
 
-# A fixture that connects a trigger.
+# It is disconnected at the end, as all that a test declares: see `tests/conftest.py`.
 Connect = Callable[..., Trigger]
-
-
-@contextmanager
-def connections_of(document: type[Document[Any]]) -> Iterator[Connect]:
-    """Yield the document's ``on_save()``, whose triggers are disconnected at the end."""
-    with ExitStack() as stack:
-
-        def connect(**options: Any) -> Trigger:
-            trigger = document.on_save(**options)
-            stack.callback(trigger.disconnect)
-            return trigger
-
-        yield connect

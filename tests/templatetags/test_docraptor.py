@@ -2,7 +2,6 @@
 
 import io
 import re
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,6 @@ from django.template import Context, Engine, TemplateSyntaxError
 from fontTools.fontBuilder import FontBuilder
 from fontTools.pens.ttGlyphPen import TTGlyphPen
 
-from django_docraptor import registry
 from django_docraptor.assets import AssetError
 from django_docraptor.documents import Document
 from django_docraptor.lifecycle.composition import compose_request
@@ -176,7 +174,7 @@ def make_font() -> bytes:
 
 
 @pytest.fixture
-def page_document(settings: Any, static_dir: Path) -> Iterator[type[Document[Any]]]:
+def page_document(settings: Any, static_dir: Path) -> type[Document[Any]]:
     """A document with hashed static files, relative URLs in CSS, a font and a private image."""
     (static_dir / "shop" / "fonts").mkdir()
     (static_dir / "shop" / "fonts" / "shop.ttf").write_bytes(make_font())
@@ -203,8 +201,7 @@ def page_document(settings: Any, static_dir: Path) -> Iterator[type[Document[Any
         def get_context(self) -> dict[str, Any]:
             return {"stamp": Stored("stamp", media)}
 
-    yield Page
-    registry.unregister(Page.label)
+    return Page
 
 
 def make_templates() -> dict[str, Any]:
