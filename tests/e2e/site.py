@@ -34,7 +34,7 @@ PROBE_TAG = "probe:"
 # Shorter than in production, so that the tests are fast.
 POLL = {"floor": 0.3, "ceiling": 2.0, "fraction": 0.2}
 WORKER = [
-    *("celery", "-A", "tests.e2e.celery", "worker", "-P", "prefork", "-c", "2", "-l", "INFO"),
+    *("worker", "-P", "prefork", "-c", "2", "-l", "INFO"),
     *("--without-gossip", "--without-mingle", "--without-heartbeat"),
 ]
 
@@ -61,9 +61,12 @@ class Site:
         broker: an isolated namespace.
         folder: for logs.
         delay: seconds that a document takes at the sandbox.
+        renderer: the sandbox's.
         environment: more variables for the site's settings.
         engine: overrides the tests' ``DOCRAPTOR``.
     """
+
+    celery_app = "tests.e2e.celery"
 
     def __init__(
         self,
@@ -72,6 +75,7 @@ class Site:
         folder: Path,
         *,
         delay: float = 0.3,
+        renderer: str = "canned",
         environment: Mapping[str, str] | None = None,
         **engine: Any,
     ) -> None:
@@ -81,10 +85,11 @@ class Site:
         self.engine = {"POLL": POLL, **engine}
         self.processes: list[ManagedProcess] = []
         self._delay = delay
-        self._environment = dict(environment or {})
+        self._renderer = renderer
+        self.variables = dict(environment or {})
 
     def __enter__(self) -> Self:
-        command = ["django_docraptor.sandbox", "--port", "0", "--renderer", "canned"]
+        command = ["django_docraptor.sandbox", "--port", "0", "--renderer", self._renderer]
         sandbox = self.start("sandbox", *command, "--delay", str(self._delay))
         self.engine["BASE_URL"] = sandbox.wait_for_output("listening on").split()[-1]
         self.control = RemoteSandbox(self.engine["BASE_URL"])
@@ -107,7 +112,7 @@ class Site:
             **self.database.environment,
             **self.broker.environment,
             "SITE_DOCRAPTOR": json.dumps(self.engine),
-            **self._environment,
+            **self.variables,
         }
 
     # Processes
@@ -121,11 +126,12 @@ class Site:
     def start_workers(self, count: int = 1, *, beat: bool = False) -> list[ManagedProcess]:
         """Start Celery workers with two children each; return them when they are ready."""
         workers = []
+        command = ["celery", "-A", self.celery_app, *WORKER]
         for _ in range(count):
             name = f"worker{len(self.processes)}"
             extra = ["-B", "-s", str(self.folder / f"{name}.beat")] if beat else []
             host = f"{name}@{self.broker.queue}"
-            workers.append(self.start(name, *WORKER, "-Q", self.broker.queue, "-n", host, *extra))
+            workers.append(self.start(name, *command, "-Q", self.broker.queue, "-n", host, *extra))
         for worker in workers:
             worker.wait_for_output(" ready.", 60)
         return workers

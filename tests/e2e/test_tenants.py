@@ -3,8 +3,6 @@
 import json
 import os
 import re
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,81 +11,51 @@ import pytest
 import requests
 from pypdf import PdfReader
 
-from django_docraptor.sandbox.remote import RemoteSandbox
+from tests.e2e.site import Site, run
 from tests.e2e.tenants import HOSTS
-from tests.support.brokers import scratch_broker
-from tests.support.databases import scratch_database
-from tests.support.processes import ManagedProcess, free_port, python_module, wait_until
+from tests.support.brokers import Broker, scratch_broker
+from tests.support.databases import Database, scratch_database
+from tests.support.processes import free_port, wait_until
 
 pytestmark = [pytest.mark.services("postgresql", "redis"), pytest.mark.timeout(300)]
 ROOT = Path(__file__).parents[2]
 JOBS = "django_docraptor_renderjob"
-SETTINGS = {"DJANGO_SETTINGS_MODULE": "tests.e2e.tenants.settings", "PYTHONUNBUFFERED": "1"}
 # Far apart: only a callback can be in time.
 RARE_POLLS = {"floor": 120, "ceiling": 120}
 
 
-class TenantSite:
-    """The site's processes, database and files."""
+class TenantSite(Site):
+    """A site whose port is known before it is started, since each tenant has a host of its own."""
 
-    def __init__(self, database: Any, broker: Any, folder: Any) -> None:
-        self.database, self.folder, self.port = database, folder, free_port()
-        self.processes: list[ManagedProcess] = []
-        sandbox = ["django_docraptor.sandbox", "--port", "0", "--delay", "0.5"]
-        self.environment = dict(database.environment)
-        url = self.start("sandbox", *sandbox).wait_for_output("listening on").split()[-1]
-        self.sandbox = RemoteSandbox(url)
-        engine = {"BASE_URL": url, "POLL": RARE_POLLS}
-        self.environment |= broker.environment | SETTINGS
-        self.environment |= {"SITE_DOCRAPTOR": json.dumps(engine), "SITE_PORT": str(self.port)}
-        self.queue = broker.queue
-        self.run("django", "migrate_schemas", "--shared", "-v", "0")
+    celery_app = "tests.e2e.tenants.celery"
 
-    def start(self, name: str, *module: str) -> ManagedProcess:
-        """Start a process."""
-        process = ManagedProcess(name, python_module(*module), self.environment, self.folder)
-        process.start()
-        self.processes.append(process)
-        return process
-
-    def run(self, *module: str, **environment: str) -> str:
-        """Run a process to its end; return its output."""
-        done = subprocess.run(
-            [sys.executable, "-m", *module],
-            env=os.environ | self.environment | environment,
-            capture_output=True,
-            text=True,
-            timeout=120,
-            check=False,
+    def __init__(self, database: Database, broker: Broker, folder: Path) -> None:
+        self.port = free_port()
+        super().__init__(
+            database,
+            broker,
+            folder,
+            delay=0.5,
+            renderer="weasyprint",
+            environment={
+                "DJANGO_SETTINGS_MODULE": "tests.e2e.tenants.settings",
+                "SITE_PORT": str(self.port),
+            },
+            POLL=RARE_POLLS,
         )
-        assert not done.returncode, done.stdout + done.stderr
-        return done.stdout + done.stderr
 
-    def enqueue(self, number: int, *, runner: str) -> None:
+    def enqueue_for_each(self, number: int, *, runner: str) -> None:
         """Ask for a document of each tenant."""
-        engine = json.loads(self.environment["SITE_DOCRAPTOR"]) | {"RUNNER": runner}
-        self.run("tests.e2e.tenants.enqueue", str(number), SITE_DOCRAPTOR=json.dumps(engine))
-
-    def start_worker(self, *options: str) -> None:
-        """Start a Celery worker, and wait until it is ready."""
-        name = f"worker{len(self.processes)}"
-        worker = ["celery", "-A", "tests.e2e.tenants.celery", "worker", "-c", "2", "-l", "INFO"]
-        host = f"{name}@{self.queue}"
-        self.start(name, *worker, "-Q", self.queue, "-n", host, *options).wait_for_output(
-            " ready.", 60
-        )
-
-    def start_web_server(self) -> None:
-        """Start the web server, to which callbacks are sent."""
-        web = self.start("web", "tests.e2e.tenants.web_server", str(self.port))
-        web.wait_for_output("listening")
+        engine = {"SITE_DOCRAPTOR": json.dumps(self.engine | {"RUNNER": runner})}
+        command = ("tests.e2e.tenants.enqueue", str(number))
+        run(*command, environment=self.environment | engine, seconds=120)
 
     def rows(self, columns: str) -> list[tuple[Any, ...]]:
         """Return the jobs of all tenants, each with its schema first."""
         selects = [f"SELECT '{name}', {columns} FROM {name}.{JOBS}" for name in HOSTS]
         return self.database.query(" UNION ALL ".join(selects) + " ORDER BY 1, 2")
 
-    def wait_for_all(self, number: int) -> None:
+    def wait_for_each(self, number: int) -> None:
         """Wait until each tenant has so many completed jobs."""
 
         def is_done() -> bool:
@@ -103,34 +71,32 @@ class TenantSite:
         found = [re.findall(r"(?:anna|bert)-\d", text)[0] for text in texts]
         assert sorted(found) == sorted(f"{name}-{n}" for name in HOSTS for n in range(number))
         assert [text.partition("-")[0] for text in found] == [path.name for path, _ in files]
-        assert self.sandbox.ledger.create_calls == number * len(HOSTS)
+        assert self.control.ledger.create_calls == number * len(HOSTS)
 
 
 @pytest.fixture
-def site(tmp_path: Any) -> Iterator[TenantSite]:
+def site(tmp_path: Path) -> Iterator[TenantSite]:
     """A site with a sandbox."""
     with (
         scratch_database("postgresql", tmp_path) as database,
         scratch_broker("redis", tmp_path) as broker,
+        TenantSite(database, broker, tmp_path) as made,
     ):
-        made = TenantSite(database, broker, tmp_path)
-        try:
-            yield made
-        finally:
-            for process in made.processes:
-                process.kill_all()
+        made.run("django", "migrate_schemas", "--shared", "-v", "0", seconds=120)
+        yield made
 
 
 def test_celery_works_for_each_tenant(site: TenantSite) -> None:
     """Messages, wake-ups, callbacks, beat and the admin stay in the tenant's schema."""
-    site.start_web_server()
-    site.start_worker()
-    site.enqueue(0, runner="celery")  # by messages
-    site.wait_for_all(1)
+    web = site.start("web", "tests.e2e.tenants.web_server", str(site.port))
+    web.wait_for_output("listening")
+    site.start_workers()
+    site.enqueue_for_each(0, runner="celery")  # by messages
+    site.wait_for_each(1)
     assert all(at for _schema, at in site.rows("callback_at"))
-    site.start_worker("-B", "-s", str(site.folder / "beat"))
-    site.enqueue(1, runner="none")  # by ticks of beat
-    site.wait_for_all(2)
+    site.start_workers(beat=True)
+    site.enqueue_for_each(1, runner="none")  # by ticks of beat
+    site.wait_for_each(2)
     site.assert_documents(2)
     for schema, host in HOSTS.items():
         session = requests.Session()
@@ -145,18 +111,18 @@ def test_celery_works_for_each_tenant(site: TenantSite) -> None:
 
 def poll_often(site: TenantSite) -> None:
     """Without a web server, no callback arrives."""
-    engine = json.loads(site.environment["SITE_DOCRAPTOR"])
-    engine |= {"RUNNER": "none", "POLL": {"floor": 0.1, "ceiling": 0.1}}
-    site.environment["SITE_DOCRAPTOR"] = json.dumps(engine)
+    site.engine |= {"RUNNER": "none", "POLL": {"floor": 0.1, "ceiling": 0.1}}
 
 
 def test_tick_works_for_each_tenant(site: TenantSite) -> None:
     """``all_tenants_command`` runs a round for each tenant, and skips the public schema."""
     poll_often(site)
-    site.enqueue(0, runner="none")
-    for _round in range(20):
-        output = site.run("django", "all_tenants_command", "docraptor_tick")
-        assert "Skipped: The tables of django_docraptor are missing or old in the schema" in output
+    site.enqueue_for_each(0, runner="none")
+    for number in range(20):
+        tick = site.start(f"tick{number}", "django", "all_tenants_command", "docraptor_tick")
+        assert tick.popen.wait(120) == 0, tick.tail
+        skipped = "Skipped: The tables of django_docraptor are missing or old in the schema"
+        assert skipped in tick.output
         if {state for _schema, state in site.rows("state")} == {"completed"}:
             break
     site.assert_documents(1)
@@ -170,11 +136,11 @@ def test_documented_loop_works_for_each_tenant(site: TenantSite) -> None:
     path = site.folder / name.replace("shop", "loops", 1)
     path.parent.mkdir(parents=True)
     path.write_text(code)
-    site.environment["SITE_APPS"] = json.dumps(["loops"])
-    site.environment["PYTHONPATH"] = os.pathsep.join([str(site.folder), str(ROOT)])
+    site.variables["SITE_APPS"] = json.dumps(["loops"])
+    site.variables["PYTHONPATH"] = os.pathsep.join([str(site.folder), str(ROOT)])
     poll_often(site)
     site.start("loop", "django", "tick_tenants")
     for number in range(2):
-        site.enqueue(number, runner="none")
-        site.wait_for_all(number + 1)
+        site.enqueue_for_each(number, runner="none")
+        site.wait_for_each(number + 1)
     site.assert_documents(2)
