@@ -53,7 +53,7 @@ class Assertions:
         found = [
             sent
             for sent in self.outbox
-            if self._is_of(sent, document, source)
+            if _is_of(sent, document, source)
             and (contains in sent.html or contains in sent.text)
             and _includes(sent.options, options or {})
         ]
@@ -69,7 +69,7 @@ class Assertions:
     ) -> None:
         """Assert that nothing was rendered, of a class or from an object if given."""
         __tracebackhide__ = True
-        if any(self._is_of(sent, document, source) for sent in self.outbox):
+        if any(_is_of(sent, document, source) for sent in self.outbox):
             wanted = _describe(document, source, "", None)
             raise AssertionError(f"A document was rendered{wanted}.\n{self._report()}")
 
@@ -85,26 +85,6 @@ class Assertions:
         if problems:
             raise AssertionError("\n".join(problems))
 
-    @staticmethod
-    def label_of(document: type[Document[Any]]) -> str:
-        """Return a class's label.
-
-        Raises:
-            TypeError: it is not a document class, or has no template.
-        """
-        label = getattr(document, "label", "")
-        if not label:
-            raise TypeError(f"{document!r} is not a document class with a template_name.")
-        return str(label)
-
-    def _is_of(
-        self, sent: SentDocument, document: type[Document[Any]] | None, source: Model | None
-    ) -> bool:
-        if sent.error:
-            return False
-        is_class = document is None or sent.document == self.label_of(document)
-        return is_class and (source is None or sent.source == source)
-
     def _report(self) -> str:
         lines = [_line(sent) for sent in self.outbox]
         try:
@@ -114,6 +94,25 @@ class Assertions:
         except SynchronousOnlyOperation:  # in an async test, only what was sent is told
             pass
         return _listed("In the outbox:", lines) if lines else "Nothing was enqueued."
+
+
+def label_of(document: type[Document[Any]]) -> str:
+    """Return a class's label.
+
+    Raises:
+        TypeError: it is not a document class, or has no template.
+    """
+    label = getattr(document, "label", "")
+    if not label:
+        raise TypeError(f"{document!r} is not a document class with a template_name.")
+    return str(label)
+
+
+def _is_of(sent: SentDocument, document: type[Document[Any]] | None, source: Model | None) -> bool:
+    if sent.error:
+        return False
+    is_class = document is None or sent.document == label_of(document)
+    return is_class and (source is None or sent.source == source)
 
 
 def _includes(value: Any, wanted: Any) -> bool:

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any, BinaryIO, NoReturn, cast
 
-from django_docraptor.client import Client, LogPage, RemoteStatus, SavedDocument
+from django_docraptor.client import Client, LogEntry, LogPage, RemoteStatus, SavedDocument
 from django_docraptor.client.parsing import STATUS_COMPLETED
 from django_docraptor.client.transport import Transport
 from django_docraptor.exceptions import NotSentError
@@ -127,6 +127,6 @@ class InMemoryClient(Client):
         )
 
 
-def _page(entries: list[Any], page: int, per_page: int) -> LogPage:
+def _page(entries: list[LogEntry], page: int, per_page: int) -> LogPage:
     first = (page - 1) * per_page
     return LogPage(entries[first : first + per_page], served_at=datetime.now(UTC))

@@ -12,7 +12,7 @@ from django_docraptor.callback_urls import make_token
 from django_docraptor.documents import Document
 from django_docraptor.models import RenderJob
 from django_docraptor.testing import engine
-from django_docraptor.testing.assertions import Assertions
+from django_docraptor.testing.assertions import Assertions, label_of
 from django_docraptor.testing.client import in_memory
 from django_docraptor.testing.commit_hooks import once_each
 from django_docraptor.testing.sent_documents import SentDocument
@@ -85,7 +85,7 @@ class InMemoryDocRaptor(Assertions):
             what: a job, or a document class: its next document.
             reason: in DocRaptor's words; ``django_docraptor.sandbox.recorded`` has some.
         """
-        key = what.pk if isinstance(what, RenderJob) else self.label_of(what)
+        key = what.pk if isinstance(what, RenderJob) else label_of(what)
         self._failures.append((key, reason))
 
     def lose_answer(self, times: int = 1) -> None:

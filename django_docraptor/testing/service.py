@@ -78,9 +78,14 @@ class InMemoryService:
         Raises:
             RejectedError: there is none, or it has expired.
         """
-        found = self._find(lambda sent: sent.download_id == download_id)
-        is_there = found is not None and not found.error and not found.is_expired
-        if found is None or not is_there or (is_hosted and not found.hosted):
+        found = self._find(
+            lambda sent: (
+                sent.download_id == download_id
+                and not (sent.error or sent.is_expired)
+                and (sent.hosted or not is_hosted)
+            )
+        )
+        if found is None:
             raise RejectedError(recorded.BAD_DOWNLOAD_KEY, status=400)
         return found
 
@@ -114,7 +119,7 @@ def _log_entry(sent: SentDocument) -> LogEntry:
         success=not sent.error,
         name=sent.name,
         created_at=sent.created_at,
-        document_type=str(sent.request.document_type),
+        document_type=sent.document_type,
         test=sent.test,
         validation_errors=sent.error,
     )

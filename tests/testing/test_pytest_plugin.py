@@ -174,8 +174,8 @@ def test_reference_lists_the_members(name: str) -> None:
     assert members - INTERNAL == listed
 
 
-# Of the service in memory, and of the assertions.
-INTERNAL = {"asynchronous", "is_asked_for", "is_expired", "job_id", "label_of"}
+# Of the service in memory.
+INTERNAL = {"asynchronous", "is_asked_for", "is_expired", "job_id"}
 
 
 def test_reference_lists_the_names() -> None:
