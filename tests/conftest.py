@@ -11,6 +11,8 @@ from django.db.models import signals as model_signals
 from django.dispatch import Signal
 
 from django_docraptor import registry, signals
+
+# Also without an installed distribution, whose entry point names the plugin.
 from django_docraptor.pytest_plugin import docraptor, docraptor_sandbox  # noqa: F401
 from django_docraptor.sandbox import Sandbox
 from tests.support.jobs import sandbox_offsets
