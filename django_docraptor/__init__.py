@@ -6,8 +6,9 @@ the package reads no settings and loads nothing: each name is imported from its 
 first used.
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from django_docraptor.lazy_names import import_on_use
 
 __version__ = "0.1.0"
 
@@ -50,6 +51,7 @@ __all__ = [
     "SavedDocument",
     "Sent",
     "ServerError",
+    "ShareLink",
     "SourceGoneError",
     "State",
     "Step",
@@ -64,6 +66,8 @@ __all__ = [
     "arelease",
     "arender_now",
     "aretry",
+    "arevoke",
+    "ashare",
     "attach_latest_documents",
     "await_for_job",
     "cancel",
@@ -82,12 +86,17 @@ __all__ = [
     "health_problems",
     "health_report",
     "hook_due",
+    "job_file_response",
     "latest_document",
+    "mail_due",
     "release",
     "render_hosted_now",
     "render_now",
     "retry",
+    "revoke",
     "run_step",
+    "share",
+    "status_response",
     "wait_for_job",
 ]
 
@@ -103,6 +112,8 @@ _EXPORTS = {
         "arelease",
         "arender_now",
         "aretry",
+        "arevoke",
+        "ashare",
     ],
     "client": ["Client", "SavedDocument"],
     "documents": [
@@ -140,11 +151,12 @@ _EXPORTS = {
     "health_reports": ["HealthReport"],
     "hosted": ["HostedDocument", "expire_hosted", "render_hosted_now"],
     "job_specs": ["DocumentOptions", "EnqueueOptions", "JobSpec"],
-    "models": ["RenderJob"],
+    "models": ["RenderJob", "ShareLink"],
     "payloads": ["PrinceOptions"],
     "preflight": ["Problem", "find_problems"],
-    "responses": ["DocumentResponse", "document_response"],
+    "responses": ["DocumentResponse", "document_response", "job_file_response", "status_response"],
     "runners": ["Runner", "Step"],
+    "sharing": ["revoke", "share"],
     "shortcuts": [
         "cancel",
         "enqueue",
@@ -161,13 +173,13 @@ _EXPORTS = {
         "document_failed",
         "document_submitted",
         "hook_due",
+        "mail_due",
     ],
     "states": ["ErrorCode", "EventKind", "State"],
     "views": ["DocumentMixin", "DocumentView", "document_page"],
     "waiting": ["await_for_job", "wait_for_job"],
     "wakeups": ["run_step"],
 }
-_MODULES = {name: module for module, names in _EXPORTS.items() for name in names}
 
 if TYPE_CHECKING:
     from django_docraptor.admin import DocumentAdminMixin
@@ -180,6 +192,8 @@ if TYPE_CHECKING:
         arelease,
         arender_now,
         aretry,
+        arevoke,
+        ashare,
     )
     from django_docraptor.client import Client, SavedDocument
     from django_docraptor.documents import (
@@ -228,11 +242,17 @@ if TYPE_CHECKING:
         EnqueueOptions,
         JobSpec,
     )
-    from django_docraptor.models import RenderJob
+    from django_docraptor.models import RenderJob, ShareLink
     from django_docraptor.payloads import PrinceOptions
     from django_docraptor.preflight import Problem, find_problems
-    from django_docraptor.responses import DocumentResponse, document_response
+    from django_docraptor.responses import (
+        DocumentResponse,
+        document_response,
+        job_file_response,
+        status_response,
+    )
     from django_docraptor.runners import Runner, Step
+    from django_docraptor.sharing import revoke, share
     from django_docraptor.shortcuts import (
         cancel,
         enqueue,
@@ -249,6 +269,7 @@ if TYPE_CHECKING:
         document_failed,
         document_submitted,
         hook_due,
+        mail_due,
     )
     from django_docraptor.states import ErrorCode, EventKind, State
     from django_docraptor.views import DocumentMixin, DocumentView, document_page
@@ -256,14 +277,7 @@ if TYPE_CHECKING:
     from django_docraptor.wakeups import run_step
 
 else:  # hidden from type checkers, which would take any name for an Any
-
-    def __getattr__(name: str) -> Any:
-        """Import a public name from its module."""
-        if name not in _MODULES:
-            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-        value = getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)
-        globals()[name] = value
-        return value
+    __getattr__ = import_on_use(__name__, _EXPORTS)
 
 
 def __dir__() -> list[str]:

@@ -29,8 +29,10 @@ class DocRaptorConfig(AppConfig):
 
         connect_receiver()
         if conf.runner in (None, "django.tasks") and has_task_queue():
+            from django_docraptor.wakeups import import_steps
+
             # Workers of RQ fork a process for each message, which then needs no import.
-            import_module("django_docraptor.client.calls")
+            import_steps()
         for config in apps.get_app_configs():
             if config.name != self.name and module_has_submodule(config.module, "documents"):
                 import_module(f"{config.name}.documents")

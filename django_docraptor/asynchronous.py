@@ -1,19 +1,24 @@
-"""Internal. Async versions of ``shortcuts``: each runs the function without the ``a`` in a thread.
+"""Internal. Async versions of ``shortcuts`` and ``sharing``.
+
+Each runs the function without the ``a`` in a thread.
 
 ``enqueue_or_update`` has none: it is for transactions, which Django has only in synchronous code.
 """
 
 from collections.abc import Iterable
-from typing import BinaryIO, Unpack
+from datetime import timedelta
+from typing import TYPE_CHECKING, BinaryIO, Unpack
 
 from asgiref.sync import sync_to_async
 from django.db import connections
 
-from django_docraptor import shortcuts
-from django_docraptor.client import SavedDocument
+from django_docraptor import sharing, shortcuts
 from django_docraptor.job_specs import EnqueueOptions, JobSpec
-from django_docraptor.models import RenderJob
+from django_docraptor.models import RenderJob, ShareLink
 from django_docraptor.shortcuts import AnyUser
+
+if TYPE_CHECKING:
+    from django_docraptor.client import SavedDocument
 
 
 async def aenqueue(**kwargs: Unpack[EnqueueOptions]) -> RenderJob:
@@ -46,7 +51,25 @@ async def aexpire(job: RenderJob, *, by: AnyUser | None = None) -> bool:
     return await sync_to_async(shortcuts.expire)(job, by=by)
 
 
-async def arender_now(target: BinaryIO, **kwargs: Unpack[EnqueueOptions]) -> SavedDocument:
+async def ashare(
+    job: RenderJob,
+    *,
+    expires_in: timedelta | None = None,
+    by: AnyUser | None = None,
+    max_downloads: int | None = None,
+) -> ShareLink:
+    """Share a private file by a link: see :func:`django_docraptor.share`."""
+    return await sync_to_async(sharing.share)(
+        job, expires_in=expires_in, by=by, max_downloads=max_downloads
+    )
+
+
+async def arevoke(link: ShareLink, *, by: AnyUser | None = None) -> bool:
+    """Revoke a share link: see :func:`django_docraptor.revoke`."""
+    return await sync_to_async(sharing.revoke)(link, by=by)
+
+
+async def arender_now(target: BinaryIO, **kwargs: Unpack[EnqueueOptions]) -> "SavedDocument":
     """Render a document synchronously into ``target``.
 
     See :func:`django_docraptor.render_now`. It runs in its own thread, because a call of
@@ -60,7 +83,7 @@ async def arender_now(target: BinaryIO, **kwargs: Unpack[EnqueueOptions]) -> Sav
 
 def _render_and_close_connections(
     target: BinaryIO, **kwargs: Unpack[EnqueueOptions]
-) -> SavedDocument:
+) -> "SavedDocument":
     try:
         return shortcuts.render_now(target, **kwargs)
     finally:  # an API_KEY callable may have opened a connection, which nothing else closes here

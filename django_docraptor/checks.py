@@ -4,11 +4,11 @@ The IDs are listed in docs/reference/checks.md.
 """
 
 import difflib
+import os
 import shutil
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from importlib import import_module
-from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -19,9 +19,10 @@ from django.core.exceptions import ImproperlyConfigured, ValidationError
 from django.core.files.storage import FileSystemStorage
 from django.db import connections, router
 from django.http.request import validate_host
-from django.urls import NoReverseMatch, get_script_prefix, reverse
+from django.urls import NoReverseMatch, reverse
 from django.utils.module_loading import import_string
 
+from django_docraptor import advice
 from django_docraptor.client import Timeouts
 from django_docraptor.conf import DOCRAPTOR_URL, Conf, conf, declared_settings
 from django_docraptor.models import RenderJob
@@ -32,11 +33,15 @@ from django_docraptor.runners import (
     runner_limitations,
 )
 from django_docraptor.states import MAX_RENDER_SECONDS
-from django_docraptor.storage import get_document_storage
+from django_docraptor.storage import get_document_storage, is_served
 
 AppConfigs = Sequence[AppConfig] | None
 # Hosts that Django allows with DEBUG and without ALLOWED_HOSTS.
 LOCAL_HOSTS = [".localhost", "127.0.0.1", "[::1]"]
+# Environment variables of a pytest run; the first since pytest 8.2, the other during a test.
+PYTEST_VARIABLES = ("PYTEST_VERSION", "PYTEST_CURRENT_TEST")
+# Where the documentation and the hints read the key from.
+KEY_VARIABLE = "DOCRAPTOR_API_KEY"
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
@@ -45,12 +50,17 @@ def _error(number: int, message: str, hint: str) -> Error:
 
 
 def _error_outside_tests(number: int, message: str, hint: str) -> CheckMessage:
-    """Return an error, or under ``manage.py test`` a warning, which does not end it.
+    """Return an error, or in a test run a warning, which does not end it.
 
     Nothing is called there, and DEBUG is off although these are not the settings of production.
     """
-    kind = Warning if sys.argv[1:2] == ["test"] else Error
+    kind = Warning if _is_test_run() else Error
     return kind(message, hint=hint, id=f"django_docraptor.E{number:03}")
+
+
+def _is_test_run() -> bool:
+    """Return whether the process is ``manage.py test``, or pytest, or was started by its tests."""
+    return sys.argv[1:2] == ["test"] or any(name in os.environ for name in PYTEST_VARIABLES)
 
 
 def _warning(number: int, message: str, hint: str) -> Warning:
@@ -99,12 +109,23 @@ def _type_errors() -> Iterator[CheckMessage]:
 
 def _missing_api_key() -> Iterator[CheckMessage]:
     if not conf.api_key or (isinstance(conf.api_key, str) and not conf.api_key.strip()):
-        yield _error_outside_tests(
-            4,
-            "DOCRAPTOR['API_KEY'] is missing.",
-            "Read it from the environment. DocRaptor's public key YOUR_API_KEY_HERE works for test "
-            "documents, but everyone shares it: do not send confidential content with it.",
-        )
+        is_there = "API_KEY" in conf.user_settings
+        message = f"DOCRAPTOR['API_KEY'] is {'empty' if is_there else 'missing'}."
+        yield _error_outside_tests(4, message, _api_key_hint())
+
+
+def _api_key_hint() -> str:
+    """Return what to do next: the variable, the setting, or which key to use meanwhile."""
+    setting = f'DOCRAPTOR = {{"API_KEY": os.environ["{KEY_VARIABLE}"], …}}'
+    if os.environ.get(KEY_VARIABLE, "").strip():
+        return f"The environment variable {KEY_VARIABLE} is set. Read it in the settings: {setting}"
+    return (
+        f"The environment variable {KEY_VARIABLE} is not set in this process. Set {KEY_VARIABLE} "
+        "to your key of DocRaptor, for the web server and for every worker, and read it in the "
+        f"settings: {setting}. The sandbox accepts any text as the key. DocRaptor's public key "
+        "YOUR_API_KEY_HERE works for test documents, but everyone shares it: do not send "
+        "confidential content with it."
+    )
 
 
 def _fixed_callback_base_url() -> str:
@@ -325,8 +346,7 @@ def _limitation(runner: str, text: str) -> CheckMessage:
     return _warning(
         2,
         f"The runner is {runner!r}. {text}",
-        "Set CELERY_BROKER_URL and import your Celery app in the project's package, set TASKS to a "
-        "backend with workers, or set DOCRAPTOR['RUNNER'] = \"none\" and run docraptor_tick.",
+        advice.CHOOSE_RUNNER,
     )
 
 
@@ -397,21 +417,13 @@ def _storage_warnings() -> Iterator[CheckMessage]:
             'no alias "docraptor", and MEDIA_ROOT is empty.',
             hint,
         )
-    elif settings.MEDIA_ROOT and _is_served(storage):
+    elif is_served(storage):
         yield _warning(
             6,
             "Documents are stored under MEDIA_ROOT: anyone who knows a file's name, or derives it "
             "from a job's ID, can read it without logging in.",
             hint,
         )
-
-
-def _is_served(storage: FileSystemStorage) -> bool:
-    """Return whether a storage is below MEDIA_ROOT and has a URL."""
-    root = Path(settings.MEDIA_ROOT).resolve()
-    # Without MEDIA_URL, base_url is "/" or the script prefix.
-    has_url = storage.base_url not in (None, "/", get_script_prefix())
-    return has_url and Path(storage.location).resolve().is_relative_to(root)
 
 
 @register

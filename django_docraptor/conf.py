@@ -11,6 +11,7 @@ import tempfile
 from collections.abc import Callable, Collection, Iterator, Mapping
 from datetime import timedelta
 from pathlib import Path
+from string import Formatter
 from typing import Any, Final, Generic, TypeVar, cast, overload
 
 from django.conf import settings
@@ -25,6 +26,8 @@ ErrorMessage = str | None
 
 DOCRAPTOR_URL: Final = "https://api.docraptor.com"
 MEBIBYTE: Final = 1024 * 1024
+# What LOG_URL may contain: the attempt's tag, and DocRaptor's ID of it.
+LOG_URL_FIELDS: Final = ("tag", "status_id")
 # Names of the preflight's rules.
 PREFLIGHT_RULES: Final = (
     "content-size",
@@ -34,9 +37,12 @@ PREFLIGHT_RULES: Final = (
     "missing-file",
     "private-host",
     "relative-url",
+    "undefined-variable",
 )
 # Limit so that every database can add it to, or subtract it from, the current time.
 MAX_DURATION: Final = timedelta(days=36_500)
+# Limit for share links: one that is forgotten must end.
+MAX_SHARE_LIFETIME: Final = timedelta(days=365)
 # Limit for timeouts, in seconds: what the operating system's timers accept.
 MAX_CALL_SECONDS: Final = 86_400
 
@@ -78,6 +84,18 @@ def _url(value: object) -> ErrorMessage:
     return None
 
 
+def _log_url(value: object) -> ErrorMessage:
+    if error := _optional_url(value):
+        return error
+    try:
+        names = {name for _text, name, *_rest in Formatter().parse(str(value)) if name is not None}
+    except ValueError as error_of_format:
+        return f"must not have a single brace: {error_of_format}"
+    unknown = sorted(names - set(LOG_URL_FIELDS))
+    known = " and ".join(f"{{{name}}}" for name in LOG_URL_FIELDS)
+    return f"has the unknown field {{{unknown[0]}}}; valid are {known}" if unknown else None
+
+
 def _optional_url_or_callable(value: object) -> ErrorMessage:
     return None if callable(value) else _optional_url(value)
 
@@ -87,12 +105,16 @@ def _string_mapping(value: object) -> ErrorMessage:
         return f"must be a dict, not {type(value).__name__}"
     for name, text in value.items():
         if not (isinstance(name, str) and isinstance(text, str)):
-            return f"must map strings to strings, not {name!r}: {text!r}"
+            return (
+                f"must map strings to strings, not {type(name).__name__} to {type(text).__name__}"
+            )
     return None
 
 
 def _api_key(value: object) -> ErrorMessage:
-    return None if isinstance(value, str) or callable(value) else "must be a string or a callable"
+    # None is what an environment variable that is not set gives: the key is missing.
+    is_valid = value is None or isinstance(value, str) or callable(value)
+    return None if is_valid else "must be a string or a callable"
 
 
 def _mapping_of(
@@ -121,6 +143,15 @@ def duration_error(value: object) -> ErrorMessage:
     if timedelta(0) < value <= MAX_DURATION or value == timedelta.max:
         return None
     return f"must be a positive timedelta of at most {MAX_DURATION.days} days, or timedelta.max"
+
+
+def share_lifetime_error(value: object) -> ErrorMessage:
+    """Return why a share link cannot work for this long, or ``None``."""
+    if not isinstance(value, timedelta):
+        return f"must be timedelta, not {type(value).__name__}"
+    if timedelta(0) < value <= MAX_SHARE_LIFETIME:
+        return None
+    return f"must be a positive timedelta of at most {MAX_SHARE_LIFETIME.days} days"
 
 
 def _unconfirmed_policy(value: object) -> ErrorMessage:
@@ -285,6 +316,10 @@ class Conf:
     retention: Setting[Mapping[str, timedelta]] = Setting(
         {}, _mapping_of(duration_error, "jobs", "inputs")
     )
+    #: How long a share link works, unless ``share(expires_in=…)`` says otherwise.
+    share_link_lifetime: Setting[timedelta] = Setting(timedelta(days=7), share_lifetime_error)
+    #: URL of an attempt in DocRaptor's log, with ``{tag}`` or ``{status_id}``, for the admin.
+    log_url = Setting("", _log_url)
     #: Proxies, in the format of requests, e.g. ``{"https": "http://proxy:3128"}``.
     proxies: Setting[Mapping[str, str]] = Setting({}, _string_mapping)
     #: Path of a CA bundle; "" means certifi's.
@@ -332,8 +367,9 @@ class Conf:
         # A key that is read from a file ends with a newline, which DocRaptor would reject.
         if not (stripped := SecretText((value or "").strip())):
             raise ConfigurationError(
-                f"DOCRAPTOR['API_KEY'] provides no key for the account {account!r}. Set it to "
-                "your DocRaptor API key, or to a callable that returns one."
+                f"DOCRAPTOR['API_KEY'] provides no key for the account {account!r}. Set "
+                "DOCRAPTOR_API_KEY, or whatever the settings read it from, in the environment of "
+                "this process, or set it to a callable that returns a key."
             )
         return stripped
 

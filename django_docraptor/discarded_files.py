@@ -92,13 +92,12 @@ def record_files(rows: Iterable[tuple[Any, ...]]) -> list[DiscardedFile]:
             files[file, alias] = DiscardedFile(name=file, storage=alias)
         if reserved_name and reserved_name != file:
             # A worker that is storing the file at this moment may yet save and then lose it.
-            lease = seconds_from_now(STORE_LEASE_SECONDS)
+            delay = 0 if state in FINAL_STATES else STORE_LEASE_SECONDS
             files[reserved_name, alias] = DiscardedFile(
                 name=reserved_name,
                 storage=alias,
                 may_be_missing=True,
-                # SQLite writes the sum of a time and zero seconds so that it is later for 1 ms.
-                due_at=Now() if state in FINAL_STATES else lease,
+                due_at=seconds_from_now(delay),
             )
     recorded = [files[key] for key in sorted(files)]
     DiscardedFile.objects.bulk_create(recorded, ignore_conflicts=True)

@@ -26,7 +26,7 @@ RESERVED_OPTIONS: Final[Mapping[str, str]] = {
     "async": "call the synchronous or asynchronous function instead",
     "doc": "put the options at the top level",
     "user_credentials": "the API key is sent in a header and must never be part of a document",
-    "extra": "put unknown options next to the known ones",
+    "extra": "it is the dict itself, so it cannot contain another",
 }
 
 

@@ -1,9 +1,11 @@
-"""Internal. Durations as text for people, such as "31 days"."""
+"""Internal. Durations as text for people, such as "31 days", and their percentiles."""
 
-from collections.abc import Callable
-from typing import Final
+from collections.abc import Callable, Sequence
+from typing import Final, TypeVar
 
 from django.utils.translation import ngettext
+
+T = TypeVar("T")
 
 
 def _in_days(count: int) -> str:
@@ -39,6 +41,22 @@ def format_duration(seconds: float) -> str:
         if seconds >= 2 * size:
             return _with_count(in_unit, seconds / size)
     return _with_count(_in_seconds, max(seconds, 0.0))
+
+
+def format_whole(minutes: int) -> str:
+    """Return a duration in the largest unit that divides it, in the active language."""
+    size, in_unit = next(unit for unit in UNITS if minutes * 60 % unit[0] == 0)
+    return _with_count(in_unit, minutes * 60 / size)
+
+
+def percentile(values: Sequence[T], percent: int) -> T:
+    """Return the value that so many percent of the values do not exceed (nearest rank).
+
+    Args:
+        values: sorted, at least one.
+        percent: from 1 to 100.
+    """
+    return values[max(0, -(-len(values) * percent // 100) - 1)]
 
 
 def _with_count(in_unit: Callable[[int], str], number: float) -> str:

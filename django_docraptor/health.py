@@ -3,14 +3,14 @@
 For the status command, the admin and health checks. Nothing here changes a job.
 """
 
-import time
 from collections import Counter
 from collections.abc import Collection, Iterable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from django.db.models import Count, F, Func, IntegerField, Min, QuerySet, Subquery
+from django.db.models import Exists, F, Func, IntegerField, QuerySet, Subquery
 from django.db.models.functions import Left, Right
+from django.utils.translation import gettext as _
 
 from django_docraptor.conf import conf
 from django_docraptor.health_reports import (
@@ -20,6 +20,8 @@ from django_docraptor.health_reports import (
     PostponedJobs,
     Restriction,
     UnprovenJobs,
+    account_problem,
+    engine_problem,
 )
 from django_docraptor.models import (
     Account,
@@ -29,14 +31,21 @@ from django_docraptor.models import (
     Pause,
     RenderEvent,
     RenderJob,
+    RenderJobQuerySet,
+    count_up_to,
+    first_due_by_account,
     seconds_from_now,
 )
+from django_docraptor.models.bounded_counts import BoundedCount
 from django_docraptor.models.clock import Now
-from django_docraptor.models.querysets import IS_HELD
 from django_docraptor.states import ACTIVE_STATES, EventKind, State
 
-# Minimum seconds between two heartbeats of the same kind from one process.
-HEARTBEAT_INTERVAL = 15.0
+UNFINISHED = sorted(ACTIVE_STATES)
+# The held jobs among the pending ones, in counts.
+HELD = "held"
+# Jobs of each state and account that are counted, and accounts whose late jobs are.
+MAX_COUNTED = 1000
+MAX_COUNTED_ACCOUNTS = 20
 # Seconds of failures after which a reader is told that it takes longer, and after which health
 # tells; how many such jobs are read, and how much of their errors.
 SLOW_SECONDS = 120.0
@@ -53,52 +62,69 @@ MIN_MISSED = 3
 MAX_FILE_AGE = 24 * 3600.0
 # Events of a delivery or hook that failed; a back-off that shows that it fails for long; and
 # seconds for which one that was given up is told.
-FOLLOW_UP_FAILURES = (EventKind.DELIVERY_FAILED, EventKind.HOOK_FAILED)
+FOLLOW_UP_FAILURES = (
+    EventKind.DELIVERY_FAILED,
+    EventKind.HOOK_FAILED,
+    EventKind.MAIL_FAILED,
+)
 LONG_BACKOFF = timedelta(minutes=15)
 EARLIEST = datetime(2000, 1, 1, tzinfo=UTC)
 MAX_TOLD_SECONDS = 7 * 24 * 3600.0
 
-_last_recorded: dict[str, float] = {}
+
+def health_report(*, max_counted: int | None = MAX_COUNTED) -> HealthReport:
+    """Read the state of the queue and the engine from the database.
+
+    It takes as long for a million waiting jobs as for a thousand.
+
+    Args:
+        max_counted: how far jobs are counted, in each state; ``None`` counts all.
+    """
+    return read_report(max_counted=max_counted)
 
 
-def health_report() -> HealthReport:
-    """Read the state of the queue and the engine from the database."""
+def read_report(*, max_counted: int | None = MAX_COUNTED, min_lag: float = 0.0) -> HealthReport:
+    """Return the health report, without late jobs if no job is late by so much.
+
+    Args:
+        max_counted: as for `health_report`.
+        min_lag: seconds. A page that is shown often saves the queries for jobs that have just
+            become due.
+    """
     heartbeat, now = _read_heartbeat()
-    counts = dict.fromkeys(sorted(ACTIVE_STATES), 0)
-    held, overdue, why = 0, [], restrictions()
-    # `due_at` is filtered as well: otherwise SQLite groups all finished jobs, too.
-    unfinished = RenderJob.objects.active().filter(due_at__isnull=False)
-    rows = unfinished.values("state").order_by()
-    for row in rows.annotate(
-        count=Count("pk"), held=Count("pk", filter=IS_HELD), first_due_at=Min("due_at")
-    ):
-        counts[State(row["state"])] = row["count"]
-        held += row["held"]
-        if row["first_due_at"] < now:
-            overdue.append(State(row["state"]))
-    late = _late_jobs(overdue, now, why) if overdue else []
+    flags = {**vars(heartbeat), **_read_flags()}
+    waiting, why = _count_waiting(max_counted), restrictions() if flags["is_restricted"] else []
+    overdue = [state for state in UNFINISHED if state in waiting]
+    latest_due_at = now - timedelta(seconds=min_lag)
+    overdue = [state for state in overdue if waiting[state].first_due_at < latest_due_at]
+    late = _late_jobs(overdue, now, why, max_counted) if overdue else []
     return HealthReport(
         now=now,
-        counts={str(state): count for state, count in counts.items()},
+        counts={str(each): waiting[each].count if each in waiting else 0 for each in UNFINISHED},
+        max_counted=max_counted,
         lag=late[0].lag if late else 0.0,
         seconds_since_tick=_seconds_since(heartbeat.ticked_at, now),
         seconds_since_worker=_seconds_since(heartbeat.worked_at, now),
         seconds_since_callback=_seconds_since(heartbeat.called_back_at, now),
         restrictions=why,
         late=late,
-        **(_postponed_jobs(now) if any(counts.values()) else {}),
+        **(_postponed_jobs(now) if flags["first_postponed_at"] else {}),
         missed_callbacks=_count_missed_callbacks(heartbeat, now) if conf.callback_base_url else 0,
-        held=held,
-        held_name=RenderJob.objects.held().aggregate(name=Min("name"))["name"] if held else "",
-        failing_follow_ups=vars(heartbeat)["failing_follow_ups"],
+        held=waiting[HELD].count if HELD in waiting else 0,
+        held_name=_name_of_held() if HELD in waiting else "",
+        failing_follow_ups=flags["failing_follow_ups"],
         abandoned_follow_up=_abandoned_follow_up(heartbeat, now),
-        undeleted_files=DiscardedFile.objects.filter(
-            discarded_at__lt=seconds_from_now(-MAX_FILE_AGE)
-        ).count(),
-        unexpired_documents=DiscardedDocument.objects.filter(
-            discarded_at__lt=seconds_from_now(-MAX_FILE_AGE)
-        ).count(),
+        undeleted_files=flags["undeleted_files"],
+        unexpired_documents=flags["unexpired_documents"],
     )
+
+
+def _count_waiting(max_counted: int | None) -> dict[str, BoundedCount]:
+    """Return how many jobs each unfinished state has, and how many are held, by one statement."""
+    jobs: dict[str, RenderJobQuerySet] = {
+        state: RenderJob.objects.filter(state=state) for state in UNFINISHED
+    }
+    return count_up_to(max_counted, {**jobs, HELD: RenderJob.objects.held()})
 
 
 def health_problems(max_lag: float = DEFAULT_MAX_LAG) -> list[str]:
@@ -110,15 +136,32 @@ def health_problems(max_lag: float = DEFAULT_MAX_LAG) -> list[str]:
     return health_report().problems(max_lag)
 
 
-def record_heartbeat(column: str) -> None:
-    """Record a heartbeat in a column of Heartbeat.
+def waiting_reasons(account: str = "") -> list[str]:
+    """Return one sentence for each reason why no job moves: the engine, or paused accounts.
 
-    At most once per HEARTBEAT_INTERVAL and process.
+    For a moment at which a person waits for one: it does not wait until a job is late.
+
+    Args:
+        account: the account that matters; "" for all.
     """
-    now = time.monotonic()
-    if now - _last_recorded.get(column, -HEARTBEAT_INTERVAL) >= HEARTBEAT_INTERVAL:
-        _last_recorded[column] = now
-        Heartbeat.record(column)
+    row = Heartbeat.objects.annotate(now=Now()).filter(pk=Heartbeat.KEY).first()
+    times = (row.ticked_at, row.worked_at) if row else (None, None)
+    since_tick, since_worker = (_seconds_since(time, row.now) if row else None for time in times)
+    problem = engine_problem(since_tick, since_worker)
+    told = [each for each in restrictions() if account in ("", each.account)]
+    return [*([problem] if problem else []), *map(account_problem, told)]
+
+
+def failing_reason(account: str) -> str:
+    """Return the last error of jobs of an account that are tried again; "" if there are none."""
+    jobs = RenderJob.objects.postponed(0).filter(account=account)
+    texts = Left("errors", MAX_REASON_LENGTH), Right("errors", MAX_REASON_LENGTH)
+    row = jobs.values_list(*texts).first()
+    if row is None or not (reason := _gist(*row)):
+        return ""
+    return _("Other jobs of the account are tried again, because of: %(reason)s") % {
+        "reason": reason
+    }
 
 
 def is_slow(job: RenderJob) -> bool:
@@ -128,6 +171,23 @@ def is_slow(job: RenderJob) -> bool:
     """
     is_failing = job.failing_seconds >= SLOW_SECONDS
     return not job.is_final and (is_failing or job.held_at is not None or _is_overdue(job))
+
+
+def is_late(job: RenderJob) -> bool:
+    """Return whether something is wrong with an unfinished job or the engine.
+
+    A job that only waits for a free slot is slow and not late. The job must be annotated with the
+    database's time.
+    """
+    return is_slow(job) and (job.failing_seconds >= SLOW_SECONDS or is_told(job))
+
+
+def is_blocked(job: RenderJob) -> bool:
+    """Return whether an unfinished job waits because of its account, which health tells about."""
+    is_pending = job.state == State.PENDING
+    return not job.is_final and any(
+        each.account == job.account and (each.stops_all or is_pending) for each in restrictions()
+    )
 
 
 def is_told(job: RenderJob) -> bool:
@@ -148,33 +208,69 @@ def _has_free_slot(account: str) -> bool:
     return RenderJob.objects.count_in_flight(account) < conf.max_in_flight
 
 
+def _name_of_held() -> str:
+    names = RenderJob.objects.held().order_by("due_at").values_list("name", flat=True)
+    return names.first() or ""
+
+
 def _late_jobs(
-    states: Collection[State], now: datetime, why: Iterable[Restriction]
+    states: Collection[State], now: datetime, why: Iterable[Restriction], max_counted: int | None
 ) -> list[LateJobs]:
     """Return how many jobs of each account are late in these states, the latest first.
 
     Jobs of a paused account are not late, nor are pending ones while their account has no free
     slot.
     """
-    rows = list(RenderJob.objects.due_by_account(states))
-    pending = {row["account"] for row in rows if row["state"] == State.PENDING}
+    due = {state: first_due_by_account(state) for state in states}
+    pending = due.get(State.PENDING, {})
     in_flight = RenderJob.objects.count_in_flight_by_account(pending)
     waiting = {account for account in pending if in_flight[account] >= conf.max_in_flight}
     waiting |= {each.account for each in why}
     paused = {each.account for each in why if each.stops_all}
-    late: dict[str, LateJobs] = {}
-    for row in rows:
-        account, is_pending = row["account"], row["state"] == State.PENDING
-        if account in (waiting if is_pending else paused):
-            continue
-        before = late.get(account)
-        lag = max(0.0, (now - row["first_due_at"]).total_seconds())
-        late[account] = LateJobs(
-            account=account,
-            count=row["count"] + (before.count if before else 0),
-            lag=max(lag, before.lag if before else 0.0),
-        )
-    return sorted(late.values(), key=lambda jobs: -jobs.lag)
+    late: dict[str, dict[State, datetime]] = {}
+    for state, accounts in due.items():
+        for account in accounts.keys() - (waiting if state == State.PENDING else paused):
+            late.setdefault(account, {})[state] = accounts[account]
+    latest = sorted(late, key=lambda account: min(late[account].values()))
+    counts = _count_late(
+        [(account, state) for account in latest[:MAX_COUNTED_ACCOUNTS] for state in late[account]],
+        max_counted,
+    )
+    return [
+        _late_jobs_of(account, min(late[account].values()), now, counts.get(account), max_counted)
+        for account in latest
+    ]
+
+
+def _count_late(
+    groups: Iterable[tuple[str, State]], max_counted: int | None
+) -> dict[str, list[int]]:
+    """Return how many jobs of each account and state are due, up to a limit, by one statement."""
+    jobs = {
+        (account, state): RenderJob.objects.filter(state=state, account=account).due()
+        for account, state in groups
+    }
+    counts: dict[str, list[int]] = {}
+    for (account, _state), found in count_up_to(max_counted, jobs).items():
+        counts.setdefault(account, []).append(found.count)
+    return counts
+
+
+def _late_jobs_of(
+    account: str,
+    first_due_at: datetime,
+    now: datetime,
+    counts: list[int] | None,
+    max_counted: int | None,
+) -> LateJobs:
+    """Return what is late of an account, of which at least one job is."""
+    is_truncated = counts is None or (max_counted is not None and max(counts) >= max_counted)
+    return LateJobs(
+        account=account,
+        count=sum(counts or [1]),
+        is_truncated=is_truncated,
+        lag=max(0.0, (now - first_due_at).total_seconds()),
+    )
 
 
 def _postponed_jobs(now: datetime) -> dict[str, Any]:
@@ -236,8 +332,11 @@ def _read_heartbeat() -> tuple[Heartbeat, datetime]:
     """Return the engine's row, with what else can be counted in the same query."""
     # The first condition is for the index: no event is older.
     waiting = RenderEvent.objects.filter(signal_due_at__gt=EARLIEST, kind__in=FOLLOW_UP_FAILURES)
+    postponed = RenderJob.objects.postponed(MAX_FAILING_SECONDS)
     rows = Heartbeat.objects.annotate(
         now=Now(),
+        # Their index has this order: a database may choose another for EXISTS.
+        first_postponed_at=Subquery(postponed.values("failing_since")[:1]),
         # After a long back-off: they are tried again.
         failing_follow_ups=_count(waiting.filter(signal_due_at__gt=F("at") + LONG_BACKOFF)),
     )
@@ -246,6 +345,17 @@ def _read_heartbeat() -> tuple[Heartbeat, datetime]:
         Heartbeat.objects.get_or_create(pk=Heartbeat.KEY)
         return _read_heartbeat()
     return heartbeat, heartbeat.now
+
+
+def _read_flags() -> dict[str, Any]:
+    """Return what small tables tell, by one query: mostly that no other query is worth its time."""
+    yesterday = seconds_from_now(-MAX_FILE_AGE)
+    rows = Heartbeat.objects.filter(pk=Heartbeat.KEY).values(
+        is_restricted=Exists(Pause.objects.told()) | Exists(Account.with_open_circuit()),
+        undeleted_files=_count(DiscardedFile.objects.filter(discarded_at__lt=yesterday)),
+        unexpired_documents=_count(DiscardedDocument.objects.filter(discarded_at__lt=yesterday)),
+    )
+    return {**rows.get()}
 
 
 def _count(rows: QuerySet[Any]) -> Subquery:

@@ -11,13 +11,23 @@ from typing import Any
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
+from django_docraptor import advice
 from django_docraptor.conf import conf
 from django_docraptor.durations import format_duration
 
 # Default seconds by which a job may be overdue before it is a problem: several ticks.
 DEFAULT_MAX_LAG = 60.0
-# Accounts that one sentence names.
+# Seconds without a sign of life after which people are told: more than cron's minute.
+MAX_SILENCE = 90.0
+# Late accounts that are named.
 MAX_NAMED_ACCOUNTS = 5
+# What ends a sentence, also in Arabic, Chinese and Japanese.
+END_MARKS = (".", "!", "?", "…", "\u061f", "\u3002", "\uff01", "\uff1f")
+
+
+def format_count(count: int, *, is_truncated: bool) -> str:
+    """Return a number, with a plus sign if there may be more."""
+    return f"{count}+" if is_truncated else str(count)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,17 +45,31 @@ class Restriction:
     failures: int | None = None
 
     def __str__(self) -> str:
-        texts = {"until": f"{self.until:%H:%M:%S} UTC", "reason": self.reason}
+        values = {
+            "account": self.account,
+            "until": f"{self.until:%H:%M:%S} UTC",
+            "reason": self.reason,
+        }
         if self.failures is None:
-            return _("is paused until %(until)s: %(reason)s") % texts
+            return _("Account “%(account)s” is paused until %(until)s: %(reason)s") % values
         text = ngettext(
-            "submits no new documents until %(until)s after %(count)d consecutive failure: "
-            "%(reason)s",
-            "submits no new documents until %(until)s after %(count)d consecutive failures: "
-            "%(reason)s",
+            "Account “%(account)s” submits no new documents until %(until)s after %(count)d "
+            "consecutive failure: %(reason)s",
+            "Account “%(account)s” submits no new documents until %(until)s after %(count)d "
+            "consecutive failures: %(reason)s",
             self.failures,
         )
-        return text % {**texts, "count": self.failures}
+        return text % {**values, "count": self.failures}
+
+
+def account_problem(restriction: Restriction) -> str:
+    """Return why jobs of an account wait, and what to do."""
+    return f"{as_sentence(str(restriction))} {advice.RESUME}"
+
+
+def as_sentence(text: str) -> str:
+    """Return a text with a full stop, unless it ends with a mark of its own."""
+    return text if text.endswith(END_MARKS) else f"{text}."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,15 +80,21 @@ class LateJobs:
     count: int
     #: Seconds since the first of them became due.
     lag: float
+    #: Whether there may be more than were counted.
+    is_truncated: bool = False
 
     def __str__(self) -> str:
         text = ngettext(
-            "%(count)d job of account “%(account)s” has been due for %(lag)s",
-            "%(count)d jobs of account “%(account)s” are due, the first for %(lag)s",
+            "%(number)s job of account “%(account)s” has been due for %(lag)s.",
+            "%(number)s jobs of account “%(account)s” are due, the first for %(lag)s.",
             self.count,
         )
-        lag = format_duration(self.lag)
-        return text % {"count": self.count, "account": self.account, "lag": lag}
+        number = format_count(self.count, is_truncated=self.is_truncated)
+        return text % {
+            "number": number,
+            "account": self.account,
+            "lag": format_duration(self.lag),
+        }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,9 +122,9 @@ class PostponedJobs:
 
     def _values(self) -> dict[str, str]:
         return {
-            "number": f"{self.count}+" if self.is_truncated else str(self.count),
+            "number": format_count(self.count, is_truncated=self.is_truncated),
             "duration": format_duration(self.failing_seconds),
-            "reason": self.reason if self.reason.endswith((".", "!", "?")) else f"{self.reason}.",
+            "reason": as_sentence(self.reason),
             "limit": format_duration(conf.retry_for),
         }
 
@@ -118,12 +148,28 @@ class UnprovenJobs(PostponedJobs):
         return text % self._values()
 
 
+def engine_problem(since_tick: float | None, since_worker: float | None) -> str:
+    """Return that no worker and no tick was seen for MAX_SILENCE, and what to do; or "".
+
+    Args:
+        since_tick: seconds since the last tick; ``None`` if there was none.
+        since_worker: the same for the last worker.
+    """
+    since = min((each for each in (since_tick, since_worker) if each is not None), default=None)
+    if since is None:
+        return f"{advice.NEVER_RAN} {advice.START_ENGINE}"
+    if since <= MAX_SILENCE:
+        return ""
+    problem = str(advice.NOT_SEEN) % {"duration": format_duration(since)}
+    return f"{problem} {advice.START_ENGINE}"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HealthReport:
     """State of the queue and the engine at one time of the database's clock."""
 
     now: datetime
-    #: Jobs in each unfinished state.
+    #: Jobs in each unfinished state, at most ``max_counted``.
     counts: Mapping[str, int]
     #: Seconds by which the most overdue job is late, or 0. Jobs that wait for a free slot are not
     #: late.
@@ -155,6 +201,9 @@ class HealthReport:
     #: Jobs that wait until a person releases them, and the name of one of them.
     held: int = 0
     held_name: str = ""
+    #: How far the jobs of a state are counted: a count that reaches it means that many or more.
+    #: ``None`` if all were counted.
+    max_counted: int | None = None
 
     def problems(self, max_lag: float = DEFAULT_MAX_LAG) -> list[str]:
         """Return one sentence per problem; empty if there is none."""
@@ -167,6 +216,11 @@ class HealthReport:
             *self._follow_up_problems(),
         ]
 
+    def format_count(self, count: int) -> str:
+        """Return a count, with a plus sign if there may be more."""
+        limit = self.max_counted
+        return format_count(count, is_truncated=limit is not None and count >= limit)
+
     def banner(self) -> list[str]:
         """Return the problems, except those of accounts, which the admin shows in its own words."""
         of_accounts = set(self._account_problems())
@@ -174,11 +228,11 @@ class HealthReport:
 
     @property
     def restricted_accounts(self) -> dict[str, str]:
-        """Accounts that are paused or submit nothing new, with the reasons."""
+        """Accounts that are paused or submit nothing new, with the reasons, one on each line."""
         texts: dict[str, list[str]] = {}
         for restriction in self.restrictions:
             texts.setdefault(restriction.account, []).append(str(restriction))
-        return {account: "\nIt ".join(lines) for account, lines in texts.items()}
+        return {account: "\n".join(lines) for account, lines in texts.items()}
 
     def to_json(self) -> dict[str, Any]:
         """Return the report as JSON-serializable data."""
@@ -195,36 +249,44 @@ class HealthReport:
         late = [jobs for jobs in self.late if jobs.lag > max_lag]
         if not late:
             return []
-        named = "; ".join(str(jobs) for jobs in late[:MAX_NAMED_ACCOUNTS])
+        sentences = [str(jobs) for jobs in late[:MAX_NAMED_ACCOUNTS]]
         if (others := len(late) - MAX_NAMED_ACCOUNTS) > 0:
             more = ngettext(
-                "; and those of %(count)d more account",
-                "; and those of %(count)d more accounts",
+                "Jobs of %(count)d more account are late.",
+                "Jobs of %(count)d more accounts are late.",
                 others,
             )
-            named += more % {"count": others}
-        return [self._lateness_text(max_lag) % {"late": named}]
+            sentences.append(more % {"count": others})
+        return [" ".join([*sentences, self._reason_of_lateness(max_lag)])]
 
-    def _lateness_text(self, max_lag: float) -> str:
+    def _reason_of_lateness(self, max_lag: float) -> str:
         """Return why jobs are late, and what to do."""
         since = self.seconds_since_tick
         if since is not None and since <= max_lag:
             return _(
-                "%(late)s although ticks arrive. Check that the Celery workers are running and not "
-                "all busy, or run docraptor_tick in more processes."
+                "Ticks arrive. Check that the Celery workers are running and not all busy, or run "
+                "docraptor_tick in more processes."
             )
         if since is not None:
-            text = _("%(late)s, and there has been no tick for %(duration)s.")
-            text = text.replace("%(duration)s", format_duration(since))
+            text = advice.LATE_TICK % {"duration": format_duration(since)}
         elif self.seconds_since_worker is not None:
-            text = _("%(late)s, and there has been no tick so far.")
+            text = str(advice.NO_TICK)
         else:
-            text = _("%(late)s, and the engine has never run.")
-        remedy = _(
-            "Start a Celery worker and Celery beat, or run docraptor_tick: every minute by cron, "
-            "or with --loop as a service, such as by systemd."
-        )
-        return f"{text} {remedy}"
+            text = _("The engine has never run.")
+        return f"{text} {advice.START_ENGINE}"
+
+    def engine_problem(self) -> str:
+        """Return that no worker and no tick was seen lately, and what to do; or "".
+
+        It is known before a job is late, and is no problem while there is nothing to do.
+        """
+        return engine_problem(self.seconds_since_tick, self.seconds_since_worker)
+
+    @property
+    def seconds_since_engine(self) -> float | None:
+        """Seconds since the last tick or worker, whichever is later; ``None`` if there was none."""
+        times = (self.seconds_since_tick, self.seconds_since_worker)
+        return min((each for each in times if each is not None), default=None)
 
     def waiting_problems(self) -> list[str]:
         """Return which jobs are held, unproven or postponed again and again, if there are any."""
@@ -232,23 +294,21 @@ class HealthReport:
         if not self.held:
             return postponed
         text = ngettext(
-            "%(count)d job is held, such as “%(name)s”, because more documents of one object were "
+            "%(number)s job is held, such as “%(name)s”, because more documents of one object were "
             "sent than DOCRAPTOR['MAX_PER_SOURCE'] allows: something may ask for it again and "
             "again. Its page in the admin says more. Release it there if it is wanted, or cancel "
             "it.",
-            "%(count)d jobs are held, such as “%(name)s”, because more documents of one object "
+            "%(number)s jobs are held, such as “%(name)s”, because more documents of one object "
             "were sent than DOCRAPTOR['MAX_PER_SOURCE'] allows: something may ask for it again and "
             "again. Their pages in the admin say more. Release them there if they are wanted, or "
             "cancel them.",
             self.held,
         )
-        return [text % {"count": self.held, "name": self.held_name}, *postponed]
+        number = self.format_count(self.held)
+        return [text % {"number": number, "name": self.held_name}, *postponed]
 
     def _account_problems(self) -> list[str]:
-        return [
-            _("Account %(account)s %(problem)s") % {"account": account, "problem": text}
-            for account, text in self.restricted_accounts.items()
-        ]
+        return [account_problem(restriction) for restriction in self.restrictions]
 
     def _callback_problems(self) -> Iterator[str]:
         if self.missed_callbacks:
@@ -260,30 +320,35 @@ class HealthReport:
                 self.missed_callbacks,
             )
             remedy = _(
-                "Send a POST to %(url)s/docraptor/callback/x/ (or where django_docraptor.urls is) "
-                "from another network. It must be answered 404 by this site. 301 means that "
-                "SECURE_SSL_REDIRECT or PREPEND_WWW redirects it: behind a proxy, set "
-                "SECURE_PROXY_SSL_HEADER. 400 means that ALLOWED_HOSTS lacks the host. 401 or 403: "
-                "a login or firewall is in the way. If CALLBACK_BASE_URL is new, generate a "
+                "Run docraptor_check, which sends one to this site. Then send a POST to "
+                "%(url)s/docraptor/callback/x/ (or where django_docraptor.urls is) from another "
+                "network. It must be answered 404 by this site. 301: %(redirected)s 400: "
+                "%(bad_host)s 401 or 403: %(refused)s If CALLBACK_BASE_URL is new, generate a "
                 "document to try it. To only poll, remove it."
             )
-            text %= {"count": self.missed_callbacks}
-            yield f"{text} {remedy % {'url': conf.callback_base_url.rstrip('/')}}"
+            values = {
+                "url": conf.callback_base_url.rstrip("/"),
+                "redirected": advice.CALLBACK_REDIRECTED,
+                "bad_host": advice.CALLBACK_BAD_HOST,
+                "refused": advice.CALLBACK_REFUSED,
+            }
+            yield f"{text % {'count': self.missed_callbacks}} {remedy % values}"
 
     def _follow_up_problems(self) -> Iterator[str]:
         if count := self.failing_follow_ups:
             text = ngettext(
-                "%(count)d delivery or hook (on_completed(), on_failed()) has been failing for a "
-                "while. It is tried again; the history of the job has the error.",
-                "%(count)d deliveries or hooks (on_completed(), on_failed()) have been failing for "
-                "a while. They are tried again; the history of the jobs has the errors.",
+                "%(count)d delivery, e-mail or hook (on_completed(), on_failed()) has been failing "
+                "for a while. It is tried again; the history of the job has the error.",
+                "%(count)d deliveries, e-mails or hooks (on_completed(), on_failed()) have been "
+                "failing for a while. They are tried again; the history of the jobs has the "
+                "errors.",
                 count,
             )
             yield text % {"count": count}
         if self.abandoned_follow_up:
             text = _(
-                "Given up: %(what)s. Mend the cause, and call deliver(job) or complete(job) of the "
-                "document's class."
+                "Given up: %(what)s. Correct the cause, and call deliver(job) or complete(job) of "
+                "the document's class."
             )
             yield text % {"what": self.abandoned_follow_up}
 
@@ -291,18 +356,18 @@ class HealthReport:
         if count := self.undeleted_files:
             text = ngettext(
                 "%(count)d file of a deleted job could not be removed from the storage for more "
-                "than a day. Allow this site to delete there; the log has the storage's error.",
+                "than a day. Allow this site to delete there; its log has the storage's error.",
                 "%(count)d files of deleted jobs could not be removed from the storage for more "
-                "than a day. Allow this site to delete there; the log has the storage's error.",
+                "than a day. Allow this site to delete there; its log has the storage's error.",
                 count,
             )
             yield text % {"count": count}
         if count := self.unexpired_documents:
             text = ngettext(
                 "%(count)d hosted document of a deleted job could not be expired for more than a "
-                "day, so it is still public. The log has DocRaptor's error.",
+                "day, so it is still public. The site's log has DocRaptor's error.",
                 "%(count)d hosted documents of deleted jobs could not be expired for more than a "
-                "day, so they are still public. The log has DocRaptor's error.",
+                "day, so they are still public. The site's log has DocRaptor's error.",
                 count,
             )
             yield text % {"count": count}

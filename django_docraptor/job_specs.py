@@ -1,6 +1,6 @@
 """Internal. Validate the description of a document and build its job and input.
 
-Nothing is saved, sent or notified here; ``shortcuts`` does that.
+Nothing is saved, sent or notified here; ``shortcuts`` and ``stored_jobs`` do that.
 """
 
 import uuid
@@ -19,7 +19,7 @@ from django.db import models
 from django.utils import timezone, translation
 from django.utils.translation import check_for_language
 
-from django_docraptor import page_urls, registry
+from django_docraptor import page_urls, preflight, registry
 from django_docraptor.conf import MAX_DURATION, conf
 from django_docraptor.docraptor_api import MAX_TAG_LENGTH
 from django_docraptor.models import RenderInput, RenderJob
@@ -27,7 +27,6 @@ from django_docraptor.models.clock import Now
 from django_docraptor.models.sources import can_restore_key, source_key
 from django_docraptor.payloads import DocumentRequest, merge_options, options_to_json
 from django_docraptor.payloads.secrets import encrypt_secrets
-from django_docraptor.preflight import check_content
 from django_docraptor.states import State
 from django_docraptor.storage import document_storage_aliases
 from django_docraptor.time_zones import is_zone_text, zone_to_text
@@ -328,8 +327,9 @@ def build_job(spec: JobSpec, context: EnqueueContext) -> tuple[RenderJob, Render
     url = page_urls.unsigned_url(page) if page else spec.url
     request = build_request(replace(spec, url=url), content, context)
     check_engine_options(request)
+    preflight_digest = ""
     if not is_rendered:
-        check_content(
+        preflight_digest = preflight.check_content(
             request,
             max_bytes=context.max_content_bytes,
             ignore=registry.preflight_ignore(spec.document),
@@ -356,7 +356,9 @@ def build_job(spec: JobSpec, context: EnqueueContext) -> tuple[RenderJob, Render
         **_owner_fields(spec.owner),
         **_source_fields(spec.source),
     )
-    return job, _build_input(job, replace(spec, url=page or spec.url), context)
+    job_input = _build_input(job, replace(spec, url=page or spec.url), context)
+    job_input.preflight_digest = preflight_digest
+    return job, job_input
 
 
 def _reusability_errors(spec: JobSpec) -> Iterator[tuple[str, str]]:

@@ -1,6 +1,7 @@
 """Send documents by e-mail: attach one, link to one, notify the owner.
 
-Nothing is automatic: connect `notify_owner` to the signals you want.
+Nothing is automatic: connect `notify_owner` to the signals you want. An e-mail to the owner that
+fails is sent again later, as other follow-ups of a job are.
 """
 
 from typing import Any, Final
@@ -8,18 +9,21 @@ from urllib.parse import urlsplit
 
 from django.conf import settings
 from django.contrib.auth.models import AbstractBaseUser
-from django.core.cache import cache
 from django.core.mail import EmailMessage, EmailMultiAlternatives
 from django.template.loader import render_to_string
 from django.urls import reverse
 from django.utils import timezone, translation
 
+from django_docraptor.caching import read_cache, write_cache
 from django_docraptor.callback_urls import build_absolute_url
+from django_docraptor.documents.follow_ups import FollowUp
 from django_docraptor.exceptions import ConfigurationError, DocRaptorError
 from django_docraptor.models import RenderInput, RenderJob
 from django_docraptor.names import file_name
 from django_docraptor.responses import CONTENT_TYPES
-from django_docraptor.states import State
+from django_docraptor.responses.permissions import user_may_download
+from django_docraptor.signals import mail_due
+from django_docraptor.states import EventKind, State
 from django_docraptor.time_zones import text_to_zone
 
 __all__ = ["AttachmentError", "attach", "build_message", "document_url", "notify_owner"]
@@ -31,6 +35,7 @@ MAX_ATTACHMENT_BYTES: Final = 10 * MEBIBYTE
 SENT_CACHE_SECONDS: Final = 7 * 24 * 3600
 # States that trigger a mail; template names begin with the state.
 NOTIFIED_STATES: Final = (State.COMPLETED, State.FAILED)
+FOLLOW_UP: Final = FollowUp(lambda job: "the e-mail to the owner", EventKind.MAIL_FAILED)
 
 
 class AttachmentError(DocRaptorError):
@@ -95,40 +100,81 @@ def document_url(job: RenderJob) -> str:
     return url
 
 
-def notify_owner(sender: object, job: RenderJob, **kwargs: Any) -> None:
+def notify_owner(sender: object, job: RenderJob, *, language: str = "", **kwargs: Any) -> None:
     """Mail the owner that the document is ready or has failed: a signal receiver.
 
     Connect it to ``document_completed``, ``document_failed`` or both. No mail is sent if the job
-    has no owner, or the owner is inactive or has no e-mail address. Delivery is at least once: the
-    cache suppresses a second mail for a repeated signal; if it forgets, both mails have the same
-    ``Message-ID``, so many mail servers drop one.
+    has no owner, or the owner is inactive, has no e-mail address or may not download the document.
+    A mail that fails, such as while the mail server is down, is sent again later, for ``RETRY_FOR``
+    at most; nothing is raised. Delivery is at least once: the cache suppresses a second mail for a
+    repeated signal; if it forgets or fails, both mails have the same ``Message-ID``, so many mail
+    servers drop one.
+
+    Args:
+        sender: of the signal.
+        job: the job.
+        language: code of the owner's language, if your project knows it; by default the language
+            in which the document was requested.
+        kwargs: what else the signal sends.
     """
+    FOLLOW_UP.attempt(job, lambda: _notify(job, language), language=language)
+
+
+def _repeat(sender: object, job: RenderJob, **kwargs: Any) -> None:
+    """Send the mail again that failed last; after a retry of the job, another one will follow."""
+    failure = FOLLOW_UP.failures_of(job).last()
+    if failure is not None:
+        notify_owner(sender, job, language=failure.detail.get("language", ""))
+
+
+mail_due.connect(_repeat, dispatch_uid="django_docraptor.mail")
+
+
+def _notify(job: RenderJob, language: str) -> None:
+    """Send the mail, unless it was sent or there is no one to send it to."""
     owner = job.owner
     if (
         owner is None
         or not owner.is_active
         or not _email_address(owner)
         or job.state not in NOTIFIED_STATES
+        or not user_may_download(owner, job)
     ):
         return
     cache_key = f"django_docraptor.mail:{job.pk}:{job.attempt}:{job.state}"
-    if cache.get(cache_key):
+    if read_cache(cache_key):
         return
-    build_message(job, owner).send()
-    cache.set(cache_key, True, SENT_CACHE_SECONDS)
+    build_message(job, owner, language=language).send()
+    # The mail is sent: an error here would send it again.
+    write_cache(cache_key, True, SENT_CACHE_SECONDS)
 
 
-def build_message(job: RenderJob, owner: AbstractBaseUser) -> EmailMultiAlternatives:
-    """Return the message to the owner, in the job's language and time zone."""
+def build_message(
+    job: RenderJob, owner: AbstractBaseUser, *, language: str = ""
+) -> EmailMultiAlternatives:
+    """Return the message to the owner, in the job's time zone.
+
+    Args:
+        job: the job.
+        owner: its owner.
+        language: a language code; by default the language in which the document was requested.
+    """
     stored = RenderInput.objects.filter(pk=job.pk).only("language", "time_zone").first()
-    language = (stored.language if stored else "") or settings.LANGUAGE_CODE
+    language = language or (stored.language if stored else "") or settings.LANGUAGE_CODE
     zone = text_to_zone(stored.time_zone) if stored and stored.time_zone else None
     with translation.override(language), timezone.override(zone):
         return _compose(job, owner)
 
 
 def _compose(job: RenderJob, owner: AbstractBaseUser) -> EmailMultiAlternatives:
-    context = {"job": job, "owner": owner, "link": document_url(job)}
+    explanation = job.explanation
+    context = {
+        "job": job,
+        "owner": owner,
+        "link": document_url(job),
+        "reason": explanation.for_customers if explanation else "",
+        "reference": job.reference,
+    }
     template_prefix = f"django_docraptor/mail/{job.state}"
     message = EmailMultiAlternatives(
         subject=" ".join(render_to_string(f"{template_prefix}_subject.txt", context).split()),

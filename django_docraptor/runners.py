@@ -14,6 +14,7 @@ from typing import Any, Protocol
 from django.conf import settings
 from django.utils.module_loading import import_string
 
+from django_docraptor import advice
 from django_docraptor.conf import conf
 
 
@@ -135,7 +136,7 @@ def can_send(app: Any) -> bool:
 
     Without a broker, Celery would call RabbitMQ on this host.
     """
-    return bool(app.conf.task_always_eager or broker_url(app))
+    return bool(broker_url(app) or app.conf.task_always_eager)
 
 
 def has_task_queue() -> bool:
@@ -184,6 +185,50 @@ def _is_without_worker(backend: Any) -> bool:
 def is_celery_eager() -> bool:
     """Return whether Celery runs each task at once, in the process that sends it."""
     return "celery" in sys.modules and bool(_current_celery_app().conf.task_always_eager)
+
+
+def broker_problem(*, seconds: float) -> str:
+    """Return why Celery's broker cannot be reached, or "". For a diagnosis, not for the engine.
+
+    Args:
+        seconds: to establish a connection.
+    """
+    app = _current_celery_app()
+    try:
+        with app.connection_for_write(connect_timeout=seconds, heartbeat=0) as connection:
+            connection.ensure_connection(max_retries=1, interval_start=0, timeout=seconds)
+            connection.default_channel.connection  # noqa: B018 - some transports connect only now
+            url = connection.as_uri()  # without the password
+    except Exception as error:  # noqa: BLE001 - each transport raises its own errors
+        return (
+            f"Celery's broker cannot be reached: {type(error).__name__}: {error}".rstrip(".") + "."
+        )
+    return "" if url else "Celery has no broker."
+
+
+def celery_worker_problem(*, seconds: float) -> str:
+    """Return why Celery's workers take no tasks of the engine, and what to do, or "".
+
+    Args:
+        seconds: to wait for the workers.
+    """
+    app = _current_celery_app()
+    task = "django_docraptor.dispatch"
+    try:
+        inspect = app.control.inspect(timeout=seconds)
+        registered, queues = inspect.registered(), inspect.active_queues()
+        routed: Any = app.amqp.router.route({}, task).get("queue")
+    except Exception as error:  # noqa: BLE001 - each transport raises its own errors
+        return f"The workers cannot be asked: {type(error).__name__}: {error}".rstrip(".") + "."
+    if not registered:
+        return f"No Celery worker answers. {advice.START_ENGINE}"
+    if not any(task in tasks for tasks in registered.values()):
+        return f"No Celery worker knows the task {task}: call autodiscover_tasks() in its app."
+    name = str(getattr(routed, "name", routed) or app.conf.task_default_queue)
+    heard = {queue["name"] for each in (queues or {}).values() for queue in each or ()}
+    if name not in heard:
+        return f"No Celery worker listens to the queue {name!r}: start one with -Q {name}."
+    return ""
 
 
 def celery_limitations() -> list[str]:

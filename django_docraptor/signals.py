@@ -17,6 +17,9 @@ document_failed = Signal()
 # Delivery to the source's file field failed and is due again, or the document is unchanged;
 # this package's own receiver delivers it.
 delivery_due = Signal()
+# The e-mail to a job's owner (`mail.notify_owner`) failed and is due again; this package's own
+# receiver sends it.
+mail_due = Signal()
 # `Document.on_completed()` or `on_failed()` failed and is due again; this package's own receiver
 # repeats it.
 hook_due = Signal()

@@ -39,6 +39,18 @@ PAGE_TYPES = frozenset(
 EXCERPT_LENGTH = 200
 ZIP_SIGNATURE = b"PK"
 OLE_SIGNATURE = bytes.fromhex("D0CF11E0")
+# What is no text in a file that was decoded as UTF-8, and the share of it in a binary file.
+BINARY = re.compile("[\x00-\x08\x0b\x0e-\x1f\x7f\ufffd]")
+MAX_BINARY_SHARE = 0.1
+# What an error message says instead of quoting bytes, by the file's signature.
+BINARY_KINDS = {
+    ZIP_SIGNATURE + b"\x03\x04": "a ZIP archive, as an XLSX file is",
+    ZIP_SIGNATURE + b"\x05\x06": "an empty ZIP archive",
+    OLE_SIGNATURE: "an OLE file, as an XLS file is",
+    b"\x1f\x8b": "gzip data",
+    b"\x89PNG": "a PNG image",
+    b"\xff\xd8\xff": "a JPEG image",
+}
 # Seconds after which an abandoned partial download, and an unstored document, is removed.
 PARTIAL_MAX_AGE, DOCUMENT_MAX_AGE = 24 * 3600, 30 * 24 * 3600
 # Minimum seconds between two cleanups in a process.
@@ -240,7 +252,7 @@ def verify(
     if problem:
         raise NotADocumentError(
             f"DocRaptor did not send a complete {document_type.upper()} document: {problem}. The "
-            f"file has {path.stat().st_size:,} bytes and begins with “{_excerpt(path, redact)}”."
+            f"file has {path.stat().st_size:,} bytes {_describe_start(path, redact)}."
         )
 
 
@@ -299,7 +311,25 @@ FIND_PROBLEM_BY_TYPE: dict[str, Callable[[Path], str]] = {
 }
 
 
-def _excerpt(path: Path, redact: Callable[[str], str]) -> str:
+def _describe_start(path: Path, redact: Callable[[str], str]) -> str:
+    """Return with what text a file begins, or what kind of binary data it is: no bytes."""
+    head = _read_head_and_tail(path)[0]
+    kind = next(
+        (kind for signature, kind in BINARY_KINDS.items() if head.startswith(signature)), ""
+    )
+    if kind:
+        return f"and is {kind}"
     # Redact before truncating: a truncated secret would not be recognized.
-    head = redact(_read_head_and_tail(path)[0].decode("utf-8", "replace"))[:EXCERPT_LENGTH]
-    return "".join(char if char.isprintable() else " " for char in head)
+    text = redact(_leading_text(head))[:EXCERPT_LENGTH]
+    return f"and begins with “{text}”" if text else "and begins with binary data"
+
+
+def _leading_text(head: bytes) -> str:
+    """Return the text of a file's beginning on one line; of a binary file, what precedes the rest.
+
+    A page has at most a few characters of another encoding, which become spaces.
+    """
+    text = head.decode("utf-8", "replace")
+    if len(BINARY.findall(text)) > MAX_BINARY_SHARE * len(text):
+        text = BINARY.split(text, maxsplit=1)[0]
+    return "".join(char if char.isprintable() else " " for char in text).strip()

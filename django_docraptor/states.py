@@ -25,6 +25,9 @@ Each arrow is a function of ``lifecycle.transitions``::
     retry_from_start      FAILED                ─► PENDING      a person retried it: a new attempt
     resume_polling        FAILED                ─► QUEUED       … DocRaptor accepted the attempt
     resume_download       FAILED                ─► DOWNLOADING  … DocRaptor finished the document
+    retry_together        FAILED                ─► PENDING      many at once, as each would be alone
+                          FAILED                ─► QUEUED       …
+                          FAILED                ─► DOWNLOADING  …
 """
 
 from collections.abc import Mapping
@@ -32,31 +35,31 @@ from datetime import UTC, datetime
 from enum import StrEnum
 
 from django.db.models import TextChoices
-from django.utils.translation import gettext_lazy as _
+from django.utils.translation import pgettext_lazy
 
 
 class State(TextChoices):
     """State of a job. Each comment says what is true of a row in that state."""
 
     # Nothing has been sent for the next attempt; `due_at` is the earliest time to submit.
-    PENDING = "pending", _("pending")
+    PENDING = "pending", pgettext_lazy("state", "pending")
     # The intent to send is committed; `due_at` is the end of the sending worker's lease.
-    SUBMITTING = "submitting", _("submitting")
+    SUBMITTING = "submitting", pgettext_lazy("state", "submitting")
     # The outcome of the create call is unknown; `due_at` is the next check of DocRaptor's log.
-    UNCONFIRMED = "unconfirmed", _("unconfirmed")
+    UNCONFIRMED = "unconfirmed", pgettext_lazy("state", "unconfirmed")
     # DocRaptor accepted it and returned a status_id; `due_at` is the next poll.
-    QUEUED = "queued", _("queued")
+    QUEUED = "queued", pgettext_lazy("state", "queued")
     # DocRaptor is rendering it; `due_at` is the next poll.
-    WORKING = "working", _("working")
+    WORKING = "working", pgettext_lazy("state", "working")
     # DocRaptor has the finished document; `due_at` is the end of a worker's lease, or the next
     # attempt to download and store it.
-    DOWNLOADING = "downloading", _("downloading")
+    DOWNLOADING = "downloading", pgettext_lazy("state", "downloading")
     # The verified file is stored; for a hosted document, the public URL is known.
-    COMPLETED = "completed", _("completed")
+    COMPLETED = "completed", pgettext_lazy("state", "completed")
     # The engine has given up; `error_code` and `errors` tell why.
-    FAILED = "failed", _("failed")
+    FAILED = "failed", pgettext_lazy("state", "failed")
     # A person cancelled it; DocRaptor may still finish and bill it.
-    CANCELLED = "cancelled", _("cancelled")
+    CANCELLED = "cancelled", pgettext_lazy("state", "cancelled")
 
 
 FINAL_STATES: frozenset[State] = frozenset({State.COMPLETED, State.FAILED, State.CANCELLED})
@@ -135,31 +138,35 @@ POSSIBLY_BILLED_CODES: frozenset[str] = frozenset(RESUME_STATES) | {ErrorCode.DO
 class EventKind(TextChoices):
     """Kind of an event in a job's history."""
 
-    ENQUEUED = "enqueued", _("enqueued")
-    UPDATED = "updated", _("updated")
-    SUBMITTING = "submitting", _("submitting")
-    ACCEPTED = "accepted", _("accepted")
-    NOT_ACCEPTED = "not_accepted", _("not accepted")
-    UNCONFIRMED = "unconfirmed", _("unconfirmed")
-    REFUSED = "refused", _("account refused")
-    NEVER_ACCEPTED = "never_accepted", _("never accepted by DocRaptor")
-    WORKING = "working", _("working")
-    RENDERED = "rendered", _("rendered")
-    COMPLETED = "completed", _("completed")
-    REUSED = "reused", _("an earlier document was reused")
-    UNCHANGED = "unchanged", _("the document is unchanged")
-    HELD = "held", _("held")
-    RELEASED = "released", _("released")
-    FAILED = "failed", _("failed")
-    CANCELLED = "cancelled", _("cancelled")
-    RETRIED = "retried", _("retried")
-    CALLBACK = "callback", _("callback received")
-    LATE_RESPONSE = "late_response", _("late response")
-    STEP_FAILED = "step_failed", _("step failed")
-    DELIVERED = "delivered", _("delivered")
-    DELIVERY_FAILED = "delivery_failed", _("delivery failed")
-    HOOK_FAILED = "hook_failed", _("on_completed() or on_failed() failed")
-    EXPIRED = "expired", _("expired")
+    ENQUEUED = "enqueued", pgettext_lazy("event", "enqueued")
+    UPDATED = "updated", pgettext_lazy("event", "updated")
+    SUBMITTING = "submitting", pgettext_lazy("event", "submitting")
+    ACCEPTED = "accepted", pgettext_lazy("event", "accepted")
+    NOT_ACCEPTED = "not_accepted", pgettext_lazy("event", "not accepted")
+    UNCONFIRMED = "unconfirmed", pgettext_lazy("event", "unconfirmed")
+    REFUSED = "refused", pgettext_lazy("event", "refused because of the account")
+    NEVER_ACCEPTED = "never_accepted", pgettext_lazy("event", "never accepted by DocRaptor")
+    WORKING = "working", pgettext_lazy("event", "working")
+    RENDERED = "rendered", pgettext_lazy("event", "rendered")
+    COMPLETED = "completed", pgettext_lazy("event", "completed")
+    REUSED = "reused", pgettext_lazy("event", "an earlier document was reused")
+    UNCHANGED = "unchanged", pgettext_lazy("event", "the document is unchanged")
+    HELD = "held", pgettext_lazy("event", "held")
+    RELEASED = "released", pgettext_lazy("event", "released")
+    FAILED = "failed", pgettext_lazy("event", "failed")
+    CANCELLED = "cancelled", pgettext_lazy("event", "cancelled")
+    RETRIED = "retried", pgettext_lazy("event", "retried")
+    CALLBACK = "callback", pgettext_lazy("event", "callback received")
+    LATE_RESPONSE = "late_response", pgettext_lazy("event", "late response")
+    STEP_FAILED = "step_failed", pgettext_lazy("event", "step failed")
+    DELIVERED = "delivered", pgettext_lazy("event", "delivered")
+    DELIVERY_FAILED = "delivery_failed", pgettext_lazy("event", "delivery failed")
+    HOOK_FAILED = "hook_failed", pgettext_lazy("event", "on_completed() or on_failed() failed")
+    MAIL_FAILED = "mail_failed", pgettext_lazy("event", "the e-mail to the owner failed")
+    EXPIRED = "expired", pgettext_lazy("event", "expired")
+    SHARED = "shared", pgettext_lazy("event", "shared by a link")
+    SHARE_REVOKED = "share_revoked", pgettext_lazy("event", "share link revoked")
+    DOWNLOADED = "downloaded", pgettext_lazy("event", "downloaded")
 
 
 # Seconds that a claim on a row in that state lasts at least; `lifecycle.leases` adds what the

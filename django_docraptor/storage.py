@@ -8,13 +8,16 @@ django-storages sign URLs.
 import logging
 from collections.abc import Iterator
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
-from django.core.files.storage import Storage, storages
+from django.conf import settings
+from django.core.files.storage import FileSystemStorage, Storage, storages
 from django.core.signals import setting_changed
 from django.db.models import FileField
 from django.db.models.fields.files import FieldFile
+from django.urls import get_script_prefix
 from django.utils.functional import LazyObject, empty
 
 logger = logging.getLogger(__name__)
@@ -58,6 +61,16 @@ def get_storage(alias: str) -> Storage:
 def document_storage_aliases() -> list[str]:
     """Return the aliases that may hold documents: all but ``"staticfiles"``, which is public."""
     return sorted(set(storages.backends) - {"staticfiles"})
+
+
+def is_served(storage: FileSystemStorage) -> bool:
+    """Return whether files of a directory are below MEDIA_ROOT and have a URL."""
+    if not settings.MEDIA_ROOT:
+        return False
+    root = Path(settings.MEDIA_ROOT).resolve()
+    # Without MEDIA_URL, base_url is "/" or the script prefix.
+    has_url = storage.base_url not in (None, "/", get_script_prefix())
+    return has_url and Path(storage.location).resolve().is_relative_to(root)
 
 
 class DocumentFieldFile(FieldFile):

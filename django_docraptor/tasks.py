@@ -5,7 +5,6 @@ or get stuck. The policy is `wakeups`'.
 """
 
 from collections.abc import Mapping
-from importlib import import_module
 from typing import Any
 
 from celery import shared_task, signals
@@ -19,6 +18,9 @@ from django_docraptor.runners import Step, can_send, celery_limitations
 MESSAGE_EXPIRES_SECONDS = 3600
 PUBLISH_OPTIONS: dict[str, Any] = {
     "ignore_result": True,
+    # What Celery would find out anew for each message: there are no arguments.
+    "argsrepr": "()",
+    "kwargsrepr": "{}",
     "retry": True,
     "retry_policy": {
         "max_retries": 1,
@@ -35,10 +37,10 @@ TASK_OPTIONS: dict[str, Any] = {
 }
 
 
-@signals.worker_init.connect(dispatch_uid="django_docraptor.import_client")
-def import_client(**kwargs: Any) -> None:
-    """Import the HTTP library before a worker forks, so that its processes share the memory."""
-    import_module("django_docraptor.client.calls")
+@signals.worker_init.connect(dispatch_uid="django_docraptor.import_steps")
+def import_steps(**kwargs: Any) -> None:
+    """Import the steps before a worker forks, so that its processes share the memory."""
+    wakeups.import_steps()
 
 
 @shared_task(name="django_docraptor.submit", **TASK_OPTIONS)

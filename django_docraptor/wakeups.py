@@ -7,14 +7,13 @@ a job is looked at.
 import logging
 import time
 from dataclasses import dataclass
+from importlib import import_module
 
 from django.db import router
 
 from django_docraptor import discarded_files, lifecycle
 from django_docraptor.conf import conf
-from django_docraptor.health import record_heartbeat
-from django_docraptor.lifecycle.accounts import close_broken_connections
-from django_docraptor.models import Heartbeat, RenderJob
+from django_docraptor.models import Heartbeat, RenderJob, record_heartbeat
 from django_docraptor.models.commits import on_commit_once
 from django_docraptor.models.conflicts import repeated_statements
 from django_docraptor.runners import Step, get_runner
@@ -36,6 +35,12 @@ PAUSED_DELAY = 5.0
 WARNING_INTERVAL = 60.0
 
 _last_warned_at = -WARNING_INTERVAL
+
+
+def import_steps() -> None:
+    """Import what the steps need, before a worker forks: the engine, the preflight, the client."""
+    for name in ("lifecycle.engine", "preflight.inspection", "client.calls"):
+        import_module(f"django_docraptor.{name}")
 
 
 def notify(step: Step, *, delay: float = 0.0) -> bool:
@@ -92,7 +97,7 @@ def run_step(step: Step) -> None:
     makes up for a lost message.
     """
     # Celery does not check connections that CELERY_DB_REUSE_MAX keeps, nor do all task backends.
-    close_broken_connections()
+    lifecycle.close_broken_connections()
     with repeated_statements(router.db_for_write(RenderJob)):
         record_heartbeat("worked_at")
         _run(step)
@@ -136,7 +141,7 @@ def tick() -> None:
 
     If there is nothing to do, this is a single UPDATE.
     """
-    close_broken_connections()
+    lifecycle.close_broken_connections()
     with repeated_statements(router.db_for_write(RenderJob)):
         if Heartbeat.record_if_idle("worked_at", "ticked_at"):
             return
@@ -166,7 +171,7 @@ def dispatch() -> None:
     schedule_wakeup(schedule)
 
 
-def schedule_wakeup(schedule: lifecycle.Schedule) -> None:
+def schedule_wakeup(schedule: "lifecycle.Schedule") -> None:
     """Schedule one wake-up for the next due job, unless an earlier one is already scheduled."""
     if schedule.next_due_at is None:
         return

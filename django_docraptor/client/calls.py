@@ -5,7 +5,6 @@ errors, `parsing` reads responses.
 """
 
 import hashlib
-import json
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -31,6 +30,7 @@ from django_docraptor.client.transport import (
 )
 from django_docraptor.exceptions import DocumentTooLargeError, RejectedError, Sent
 from django_docraptor.payloads import DocumentRequest
+from django_docraptor.payloads.json_text import json_bytes
 from django_docraptor.secret_text import SecretText
 
 MEBIBYTE: Final = 1024 * 1024
@@ -223,7 +223,7 @@ class Client:
         )
 
     def _create_call(self, path: str, request: DocumentRequest, *, read_timeout: float) -> Call:
-        body = json.dumps(request.to_json(), ensure_ascii=False, allow_nan=False).encode()
+        body = json_bytes(request.to_json(), ensure_ascii=False, allow_nan=False)
         return Call(
             method="POST",
             path=path,

@@ -13,6 +13,7 @@ import traceback
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from http import HTTPStatus
 from typing import Any, Final, Self
 from urllib.parse import quote, quote_plus, urlsplit
 
@@ -20,6 +21,12 @@ import requests
 import urllib3.exceptions
 
 from django_docraptor.client.parsing import is_not_accepted, parse_time
+from django_docraptor.client.servers import (
+    is_loopback,
+    other_site_hint,
+    sandbox_hint,
+    server_of,
+)
 from django_docraptor.exceptions import (
     CallError,
     ForbiddenError,
@@ -47,9 +54,11 @@ REDACTED: Final = "[redacted]"
 
 # A download ID is a bearer secret, like its URL: anyone who has it can download the document.
 DOWNLOAD_ID: Final = re.compile(r"(/(?:download|expire)/)[^/?#\s\"'<>&]+")
-# A token of this site, in the URL of a page or a callback, by its form (`callback_urls`): its
-# characters are the same in every encoding.
-TOKEN: Final = re.compile(r"[0-9a-f]{32}-[0-9]{1,5}\.[0-9A-Za-z]{1,12}\.[0-9A-Za-z_-]{20,}")
+# A token of this site, in the URL of a page, a callback (`callback_urls`) or a share link
+# (`share_urls`), by its form: its characters are the same in every encoding.
+TOKEN: Final = re.compile(
+    r"[0-9a-f]{32}(?:-[0-9]{1,5}\.[0-9A-Za-z]{1,12}\.[0-9A-Za-z_-]{20,}|\.[0-9A-Za-z_-]{43})"
+)
 
 # Not documented by DocRaptor. By HTTP's definition the request was not processed: it did not arrive
 # completely in time (408), it reached a server that does not serve the host (421), or the server
@@ -149,34 +158,35 @@ def network_error(
     if any(isinstance(error, requests.exceptions.InvalidSchema) for error in chain):
         cause = NO_SOCKS if "SOCKS" in cause else cause
     if _was_not_sent(chain, url):
-        return NotSentError(redact(f"The request was not sent: {cause}."))
-    doubt = ", and DocRaptor may have accepted the request" if is_create else ""
-    return UnknownOutcomeError(redact(f"No response was received{doubt}: {cause}."))
+        hint = f" {sandbox_hint(url)}" if _is_refused(chain) and is_loopback(url) else ""
+        text = f"The request to {server_of(url)} was not sent: {cause}.{hint}"
+        return NotSentError(redact(text))
+    return UnknownOutcomeError(redact(f"{_no_response(url, is_create=is_create)}: {cause}."))
 
 
-def overdue_error(reason: str, *, is_sent: bool, is_create: bool) -> CallError:
+def overdue_error(reason: str, *, url: str, is_sent: bool, is_create: bool) -> CallError:
     """Return the error for a call that its time limit ended before there was a response.
 
     Args:
         reason: what had not happened in time.
+        url: of the call.
         is_sent: the connection was established, so that something may have been sent.
         is_create: the call may be billed.
     """
     if not is_sent:
-        return NotSentError(f"The request was not sent: {reason}.")
-    doubt = ", and DocRaptor may have accepted the request" if is_create else ""
-    return UnknownOutcomeError(f"No response was received{doubt}: {reason}.")
+        return NotSentError(f"The request to {server_of(url)} was not sent: {reason}.")
+    return UnknownOutcomeError(f"{_no_response(url, is_create=is_create)}: {reason}.")
 
 
 def unusable_error(
-    reason: str, *, status: int, request_id: str, is_create: bool, redact: Redactor
+    reason: str, *, url: str, status: int, request_id: str, is_create: bool, redact: Redactor
 ) -> CallError:
     """Return the error for a successful response whose body was lost, truncated or not understood.
 
     A create with a success status has been accepted, even if its ID is unknown.
     """
     return UnknownOutcomeError(
-        redact(f"DocRaptor's response cannot be used: {reason}."),
+        redact(f"The response of {server_of(url)} cannot be used: {reason}."),
         status=status,
         request_id=redact(request_id[:200]),
         sent=Sent.YES if is_create else Sent.MAYBE,
@@ -208,8 +218,10 @@ def _describe(chain: list[BaseException]) -> str:
     return f"{type(chain[-1]).__name__}: {chain[-1]}".rstrip(".")
 
 
-def response_error(response: FailedResponse, *, is_create: bool, redact: Redactor) -> CallError:
-    """Return the error for an error response.
+def response_error(
+    response: FailedResponse, *, url: str, is_create: bool, redact: Redactor
+) -> CallError:
+    """Return the error for an error response. One that is not DocRaptor's names the server.
 
     Only DocRaptor's own refusal, in XML or JSON, is final; the page of a CDN, firewall or proxy
     says nothing about the document. On a create, 403 also means "too many simultaneous requests"
@@ -217,24 +229,44 @@ def response_error(response: FailedResponse, *, is_create: bool, redact: Redacto
     """
     text = response.text
     messages = _error_messages(text)
-    is_own = _is_structured(text)
+    is_own = is_own_error(text)
     error_class, options = _error_class(
         response.status, is_create=is_create, is_own=is_own, is_page=_is_page(text)
     )
     if is_own and is_not_accepted(messages):
         options = {"retryable": True} | ({"sent": Sent.NO} if is_create else {})
-    if 300 <= response.status < 400:
-        host = _redirect_host(response)
-        messages = [f"DocRaptor returned a redirect{host}, which is not followed."]
-    default = f"DocRaptor returned HTTP {response.status} without an error message."
+    if not is_own:
+        messages = [_foreign_message(response, messages, url)]
     return error_class(
-        redact("\n".join(messages) or default),
+        redact("\n".join(messages)),
         status=response.status,
         request_id=redact(response.request_id),
         retry_after=response.retry_after,
         body=redact(text)[:MAX_EXCERPT],
         **options,
     )
+
+
+def _foreign_message(response: FailedResponse, messages: list[str], url: str) -> str:
+    """Return what an error response says that is not of DocRaptor's API, and where it is from."""
+    server, text = server_of(url), "\n".join(messages)
+    is_page = _is_page(response.text)
+    if response.status in REJECTIONS and not is_page:
+        return text or f"{server} returned HTTP {response.status} without an error message."
+    if 300 <= response.status < 400:
+        what = f"a redirect{_redirect_host(response)}, which is not followed."
+    elif is_page and text:
+        what = f"a web page, “{text}”."
+    else:
+        what = f"HTTP {response.status}: {text}" if text else f"HTTP {response.status} only."
+    hint = f" {other_site_hint(url)}" if _is_of_another_site(response.status) else ""
+    return f"{server} returned {what}{hint}"
+
+
+def _is_of_another_site(status: int) -> bool:
+    """Return whether a status says that something else answers: not that it is busy or down."""
+    busy = {*NOT_PROCESSED, TOO_LARGE, HTTPStatus.TOO_MANY_REQUESTS}
+    return 300 <= status < 500 and status not in busy
 
 
 def _error_class(
@@ -277,6 +309,17 @@ def _exception_chain(failure: BaseException) -> Iterator[BaseException]:
         error = next((link for link in links if isinstance(link, BaseException)), None)
 
 
+def _no_response(url: str, *, is_create: bool) -> str:
+    doubt = ", and DocRaptor may have accepted the request" if is_create else ""
+    return f"No response was received from {server_of(url)}{doubt}"
+
+
+def _is_refused(chain: list[BaseException]) -> bool:
+    """Return whether nothing listens where the call itself goes, not at a proxy."""
+    is_proxy = any(isinstance(error, requests.exceptions.ProxyError) for error in chain)
+    return not is_proxy and any(isinstance(error, ConnectionRefusedError) for error in chain)
+
+
 def _was_not_sent(chain: list[BaseException], url: str) -> bool:
     if any(isinstance(error, _BEFORE_SENDING) for error in chain):
         return True
@@ -288,7 +331,7 @@ def _was_not_sent(chain: list[BaseException], url: str) -> bool:
     return isinstance(outermost, OSError) and not isinstance(outermost, requests.RequestException)
 
 
-def _is_structured(text: str) -> bool:
+def is_own_error(text: str) -> bool:
     """Return whether the body has messages in XML or JSON, as DocRaptor's own errors do."""
     return any(any(True for _message in parse(text)) for parse in (_xml_messages, _json_messages))
 

@@ -16,7 +16,7 @@ from urllib3.util.ssl_ import create_urllib3_context
 ALPN_PROTOCOLS: Final = ["http/1.1"]
 
 
-def shared_context(ca_bundle: str = "") -> ssl.SSLContext:
+def shared_context(ca_bundle: str) -> ssl.SSLContext:
     """Return the context that trusts a CA bundle, and checks certificates and host names.
 
     Args:

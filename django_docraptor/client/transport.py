@@ -117,6 +117,7 @@ class ApiResponse:
         """Return the error for a response that cannot be used."""
         return failures.unusable_error(
             reason,
+            url=self.raw_response.url,
             status=self.raw_response.status_code,
             request_id=self.raw_response.headers.get("X-Request-Id", ""),
             is_create=self.call.is_create,
@@ -189,13 +190,14 @@ class Transport:
                 response.close()
             raise failures.overdue_error(
                 limit.reason,
+                url=self.base_url,
                 is_sent=limit.phase is not Phase.CONNECTING,
                 is_create=call.is_create,
             )
         if failure is not None:
             raise failures.network_error(
                 failure,
-                url=self.base_url + call.path,
+                url=self.base_url,
                 is_create=call.is_create,
                 redact=call.redact,
             )
@@ -248,7 +250,9 @@ class Transport:
             headers=response.headers,
             body=_read_error_body(response),
         )
-        raise failures.response_error(failed, is_create=call.is_create, redact=call.redact)
+        raise failures.response_error(
+            failed, url=self.base_url, is_create=call.is_create, redact=call.redact
+        )
 
 
 def proxy_problem(url: str, proxies: Mapping[str, str]) -> str:

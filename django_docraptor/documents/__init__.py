@@ -8,6 +8,10 @@ Projects import these names from ``django_docraptor``.
 ``delivery``     copy finished documents to a file field of their source
 ``latest``       the latest document of an object, and of many objects
 ``reports``      :class:`QuerysetDocument`: one document over many rows
+``presentation`` titles, sample objects, and the data of forms
+``inspection``   what would fail at DocRaptor, with its template lines
+``type_arguments``  the model in the brackets of ``Document[Invoice]``
+``undefined_variables``  variables of a template that have no value, for the preflight
 ``checks``       system checks for document classes
 """
 

@@ -4,15 +4,16 @@ Check IDs continue those of ``django_docraptor.checks``.
 """
 
 import difflib
+import re
+import sys
 from collections.abc import Iterator, Mapping
 from datetime import timedelta
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from django.apps import apps
 from django.core.checks import CheckMessage, Error, Warning, register
 from django.core.exceptions import FieldDoesNotExist, ValidationError
 from django.db.models import FileField, Model
-from django.template import TemplateDoesNotExist, TemplateSyntaxError
 from django.template.loader import get_template
 
 from django_docraptor import registry
@@ -20,6 +21,7 @@ from django_docraptor.conf import duration_error, preflight_rules_error
 from django_docraptor.documents.adapter import DocumentAdapter
 from django_docraptor.documents.declaration import Document
 from django_docraptor.documents.reports import QuerysetDocument
+from django_docraptor.documents.type_arguments import model_argument
 from django_docraptor.job_specs import (
     MAX_PRIORITY,
     check_engine_options,
@@ -44,7 +46,27 @@ OTHER_NAMES: Final[Mapping[str, str]] = {
     "context": "get_context",
     "context_data": "get_context",
     "get_context_data": "get_context",
+    "get_html": "render",
+    "get_content": "render",
+    "render_html": "render",
+    "render_to_string": "render",
+    "model_class": "model",
+    "get_model": "model",
+    "queryset": "get_queryset",
+    "doc_type": "document_type",
+    "prince_options": "options",
+    "secret_options": "get_secret_options",
+    "idempotency_key": "get_idempotency_key",
+    "url": "get_url",
+    "form": "form_class",
+    "test_mode": "test",
+    "on_success": "on_completed",
+    "on_failure": "on_failed",
+    "on_error": "on_failed",
+    "can_download": "may_download",
 }
+# How the names of classes begin or end that are meant to be extended.
+BASE_NAMES: Final = re.compile(r"^(_|Base|Abstract)|(Base|Mixin)$")
 # Public names of `Document` that can be misspelt; those that are shorter resemble too many others.
 MIN_NAME_LENGTH: Final = 7
 # How similar a name must be to one of `Document` to count as misspelt.
@@ -71,7 +93,7 @@ def check_documents(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
         message
         for document in _base_classes(Document)
         if labels is None or _app_label(document) in labels
-        for message in _attributes(document)
+        for message in _attributes(document) or _content(document)
     ]
     return registered + bases
 
@@ -115,20 +137,46 @@ def _label(document: DocumentClass) -> Iterator[CheckMessage]:
         )
 
 
-def _attributes(document: DocumentClass) -> Iterator[CheckMessage]:
+def _attributes(document: DocumentClass) -> list[CheckMessage]:
     """Report attributes that nothing reads, because they have another name here.
 
     Only those of the class itself; those of its base classes are reported there.
     """
-    for name in vars(document):
-        right = OTHER_NAMES.get(name) or _similar_name(name)
-        if right and not _is_declared(document, right):
-            yield Warning(
-                f"{document.__name__}.{name} is not an attribute that documents use.",
-                hint=f"Did you mean {right}{'()' if right.startswith('get_') else ''}?",
-                obj=document,
-                id="django_docraptor.W008",
-            )
+    meant = {name: _other_name(document, name) or _similar_name(name) for name in vars(document)}
+    return [
+        Warning(
+            f"{document.__name__}.{name} is not an attribute that documents use.",
+            hint=f"Did you mean {right}{'()' if callable(getattr(document, right)) else ''}?",
+            obj=document,
+            id="django_docraptor.W008",
+        )
+        for name, right in meant.items()
+        if right and not _is_declared(document, right)
+    ]
+
+
+def _content(document: DocumentClass) -> list[CheckMessage]:
+    """Report a class of an app that cannot be enqueued, unless others extend it, or are to."""
+    module = sys.modules.get(document.__module__)
+    is_declared = getattr(module, document.__name__, None) is document and _app_label(document)
+    is_base = document.__subclasses__() or vars(document).get("__parameters__")
+    if is_base or not is_declared or BASE_NAMES.search(document.__name__):
+        return []
+    return [
+        Warning(
+            f"{document.__name__} has neither template_name nor get_url(): it cannot be enqueued.",
+            hint='Set template_name = "app/template.html". If it is a base class that nothing '
+            "extends yet, let its name begin with Base.",
+            obj=document,
+            id="django_docraptor.W014",
+        )
+    ]
+
+
+def _other_name(document: DocumentClass, name: str) -> str:
+    """Return what an attribute of other packages is called here, if the class has that at all."""
+    right = OTHER_NAMES.get(name, "")
+    return right if hasattr(document, right) else ""
 
 
 def _similar_name(name: str) -> str:
@@ -151,7 +199,7 @@ def _template(document: DocumentClass) -> Iterator[CheckMessage]:
         return
     try:
         get_template(document.template_name)
-    except (TemplateDoesNotExist, TemplateSyntaxError, UnicodeDecodeError) as error:
+    except Exception as error:  # noqa: BLE001 - a name of any type, a file, a project's own tags
         yield _error(
             document,
             9,
@@ -192,6 +240,20 @@ def _model(document: DocumentClass) -> Iterator[CheckMessage]:
     if not (isinstance(model, type) and issubclass(model, Model)) or model._meta.abstract:
         hint = "Set it to a concrete model class, or remove it."
         yield _error(document, 12, f".model is {model!r}, which is not a concrete model.", hint)
+        return
+    argument = model_argument(document)
+    if argument and not issubclass(model, argument):
+        given, generic = argument.__name__, _generic_name(document)
+        yield _error(
+            document,
+            12,
+            f".model is {model.__name__}, but the class is declared as {generic}[{given}].",
+            f"Remove `model`, or declare the class as {generic}[{model.__name__}].",
+        )
+
+
+def _generic_name(document: DocumentClass) -> str:
+    return (QuerysetDocument if issubclass(document, QuerysetDocument) else Document).__name__
 
 
 def _deliver_to(document: DocumentClass) -> Iterator[CheckMessage]:
@@ -238,6 +300,11 @@ def _value_errors(document: DocumentClass) -> Iterator[tuple[str, str]]:
         yield "hosted_download_limit", f"It must be an integer of at least 1, not {limit!r}."
     if document.retention is not None and (problem := duration_error(document.retention)):
         yield "retention", f"it {problem}."
+    name, model = cast(Any, document.changed_at_field), cast(Any, document.model)
+    if name is not None and not isinstance(name, str):
+        yield "changed_at_field", f"It must be a str or None, not {name!r}."
+    elif name and model is not None and not hasattr(model, name):
+        yield "changed_at_field", f"{document.__name__}.model has no attribute {name!r}."
     if problem := preflight_rules_error(document.preflight_ignore):
         yield "preflight_ignore", f"it {problem}."
 

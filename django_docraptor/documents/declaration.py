@@ -6,8 +6,9 @@ from contextlib import contextmanager
 from copy import copy
 from datetime import datetime, timedelta
 from io import BytesIO
-from typing import Any, BinaryIO, ClassVar, Generic, Unpack, cast, overload
+from typing import TYPE_CHECKING, Any, BinaryIO, ClassVar, Generic, Unpack, cast, overload
 
+from asgiref.sync import sync_to_async
 from django.apps import apps
 from django.contrib.auth.base_user import AbstractBaseUser
 from django.core.exceptions import ImproperlyConfigured, ValidationError
@@ -15,17 +16,18 @@ from django.db.models import Model
 from django.db.models.signals import ModelSignal, post_save
 from django.dispatch import Signal
 from django.forms import Form
-from django.template.loader import render_to_string
 from django.utils import timezone, translation
 from django.utils.functional import Promise
 
 from django_docraptor import registry
-from django_docraptor.client import SavedDocument
 from django_docraptor.documents.adapter import DocumentAdapter
 from django_docraptor.documents.delivery import deliver
 from django_docraptor.documents.follow_ups import connect_delivery, connect_hooks
 from django_docraptor.documents.hooks import call_hook
+from django_docraptor.documents.presentation import newest_objects
 from django_docraptor.documents.triggers import Condition, S, Trigger, TriggerOptions
+from django_docraptor.documents.type_arguments import model_argument
+from django_docraptor.documents.undefined_variables import render_template
 from django_docraptor.job_specs import (
     DocumentOptions,
     JobSpec,
@@ -39,6 +41,9 @@ from django_docraptor.shortcuts import enqueue_many, render_spec
 from django_docraptor.states import State
 from django_docraptor.time_zones import text_to_zone
 
+if TYPE_CHECKING:
+    from django_docraptor.client import SavedDocument
+
 
 class Document(Generic[S]):
     """Declares how one kind of document is generated from an object or from parameters.
@@ -48,7 +53,8 @@ class Document(Generic[S]):
     ``<app label>.<class name>``.
     """
 
-    #: Model of the source; ``None`` for a document generated from parameters alone.
+    #: Model of the source, by default that in the brackets of ``Document[Invoice]``; ``None`` for a
+    #: document generated from parameters alone.
     model: ClassVar[type[Model] | None] = None
     #: Template that a worker renders to HTML.
     template_name: ClassVar[str] = ""
@@ -81,6 +87,9 @@ class Document(Generic[S]):
     retention: ClassVar[timedelta | None] = None
     #: Names of the preflight's rules that are turned off, such as ``{"relative-url"}``.
     preflight_ignore: ClassVar[Collection[str]] = frozenset()
+    #: Name of the source's attribute, or method, with the time at which it was last changed: the
+    #: admin then marks documents that are older. ``None``: its ``auto_now`` field; "": no mark.
+    changed_at_field: ClassVar[str | None] = None
     #: Name in the admin; blank: derived from the class name.
     verbose_name: ClassVar[str | Promise] = ""
     #: Form that the admin shows first; its cleaned data become the parameters.
@@ -108,6 +117,9 @@ class Document(Generic[S]):
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         cls.label = ""
+        model = None if "model" in vars(cls) else model_argument(cls)
+        if model and (cls.model is None or issubclass(model, cls.model)):
+            cls.model = model
         if cls.template_name or cls._docraptor_has_page():
             app = apps.get_containing_app_config(cls.__module__) if apps.apps_ready else None
             app_label = app.label if app else cls.__module__.partition(".")[0]
@@ -202,7 +214,7 @@ class Document(Generic[S]):
     def render(self) -> str:
         """Return the HTML."""
         context = {**self.get_base_context(), **self.get_context()}
-        return render_to_string(self.template_name, context)
+        return render_template(self.template_name, context)
 
     def on_completed(self, job: RenderJob) -> None:
         """Do something with the finished document, such as sending it to the customer.
@@ -219,6 +231,24 @@ class Document(Generic[S]):
         Called as ``on_completed()`` is, for each failure: a retried job may fail again, or be
         completed after all. Not called for a job that was cancelled.
         """
+
+    @classmethod
+    def get_preview_sources(cls) -> Iterable[S]:
+        """Return sample objects for the previews: the first 20 are shown.
+
+        Default: the newest five of ``model``; without a model, the document is shown once, without
+        an object. They need not be saved.
+        """
+        sources: Any = [None] if cls.model is None else newest_objects(cls.model, 5)
+        return cast("Iterable[S]", sources)
+
+    @classmethod
+    def get_preview_params(cls, source: S) -> Mapping[str, Any]:
+        """Return the parameters with which the previews show a sample object.
+
+        They are the initial values of ``form_class``, if there is one.
+        """
+        return {}
 
     @classmethod
     def may_download(cls, user: AbstractBaseUser, job: RenderJob) -> bool:
@@ -252,6 +282,17 @@ class Document(Generic[S]):
         return enqueue_many([cls.spec(source, snapshot=snapshot, **kwargs)])[0]
 
     @classmethod
+    async def aenqueue(
+        cls,
+        source: S = None,  # type: ignore[assignment]
+        *,
+        snapshot: bool = False,
+        **kwargs: Unpack[DocumentOptions],
+    ) -> RenderJob:
+        """Enqueue one document from async code: :meth:`enqueue`, hooks included, in a thread."""
+        return await sync_to_async(cls.enqueue)(source, snapshot=snapshot, **kwargs)
+
+    @classmethod
     def enqueue_many(
         cls,
         sources: Iterable[S],
@@ -272,7 +313,7 @@ class Document(Generic[S]):
     @classmethod
     def render_now(
         cls, source: S, target: BinaryIO, **kwargs: Unpack[DocumentOptions]
-    ) -> SavedDocument: ...
+    ) -> "SavedDocument": ...
 
     @classmethod
     def render_now(
@@ -280,7 +321,7 @@ class Document(Generic[S]):
         source: S = None,  # type: ignore[assignment]
         target: BinaryIO | None = None,
         **kwargs: Unpack[DocumentOptions],
-    ) -> bytes | SavedDocument:
+    ) -> "bytes | SavedDocument":
         """Render a document synchronously, without a job. For documents that take seconds.
 
         Args:
@@ -435,7 +476,10 @@ class Document(Generic[S]):
         for code that saves related objects after it, without a transaction.
         """
         if cls.model is None:
-            raise ImproperlyConfigured(f"{cls.__name__}.on_save() needs {cls.__name__}.model.")
+            raise ImproperlyConfigured(
+                f"{cls.__name__}.on_save() needs a model: declare the class as Document[Invoice], "
+                "or set `model`."
+            )
         signal: ModelSignal = post_save
         return cls.on(signal, sender=cls.model, when=when, delay=delay, **kwargs)
 

@@ -10,8 +10,8 @@ from django.contrib.contenttypes.models import ContentType
 from django.db import router, transaction
 from django.db.models import F, FileField, Model, Q
 
+from django_docraptor import lifecycle
 from django_docraptor.exceptions import DocRaptorError
-from django_docraptor.lifecycle.downloading import name_to_delete, stored_name_problem
 from django_docraptor.models import RenderJob
 from django_docraptor.names import STORAGE_PREFIX, copy_name, file_name
 from django_docraptor.states import EventKind
@@ -93,8 +93,8 @@ def _store_copy(job: RenderJob, source: Model, field: FileField) -> str:
     name = copy_name(job.pk, path, field.max_length)
     with job.file.open("rb") as file:
         stored: object = field.storage.save(name, file, max_length=field.max_length)
-    if problem := stored_name_problem(stored, field.max_length):
-        field.storage.delete(name_to_delete(stored, name))
+    if problem := lifecycle.stored_name_problem(stored, field.max_length):
+        field.storage.delete(lifecycle.name_to_delete(stored, name))
         raise StoredNameError(problem)
     return str(stored)
 

@@ -15,10 +15,9 @@ from django.db import router, transaction
 from django.db.models import QuerySet
 from django.dispatch import Signal
 
-from django_docraptor import registry
+from django_docraptor import lifecycle, registry
 from django_docraptor.conf import conf
 from django_docraptor.documents.hooks import hook_name
-from django_docraptor.lifecycle.patience import backoff_delay
 from django_docraptor.models import (
     SIGNAL_LEASE_SECONDS,
     Heartbeat,
@@ -48,35 +47,36 @@ class FollowUp:
     Args:
         name: returns its name for a job, for messages.
         failed_kind: kind of the event of a failure.
-        run: does it, and may raise anything.
     """
 
     name: Callable[[RenderJob], str]
     failed_kind: EventKind
-    run: Callable[[RegisteredDocument, RenderJob], object]
 
-    def run_for(self, job: RenderJob) -> None:
-        """Run it for a job; on failure, record that and schedule the next try."""
-        document = registry.find(job.document)
-        if document is None:
-            return
+    def attempt(self, job: RenderJob, action: Callable[[], object], **detail: Any) -> None:
+        """Do it for a job; on failure, record that and schedule the next try.
+
+        Args:
+            job: the job.
+            action: does it, and may raise anything.
+            detail: what the next try needs to know, as JSON.
+        """
         try:
-            self.run(document, job)
+            action()
         except Exception as error:
             logger.exception("Job %s: %s failed", job.pk, self.name(job))
-            self.record_failure(job, error)
+            self.record_failure(job, error, **detail)
 
     def failures_of(self, job: RenderJob) -> QuerySet[RenderEvent]:
         """Return its failures since the job was retried, if it was: a retry has another end."""
         return job.events.filter(kind=self.failed_kind, id__gt=RenderEvent.last_retry_of(job))
 
-    def record_failure(self, job: RenderJob, error: Exception) -> None:
+    def record_failure(self, job: RenderJob, error: Exception, **details: Any) -> None:
         """Record the full traceback, and schedule the next try, or give up."""
         failures = self.failures_of(job)
         tries = failures.count() + 1
         is_over = failures.filter(at__lte=seconds_from_now(-conf.retry_for)).exists()
-        delay = SIGNAL_LEASE_SECONDS + backoff_delay(tries, maximum=MAX_BACKOFF_SECONDS)
-        detail = {"tries": tries} | ({"gave_up": True} if is_over else {})
+        delay = SIGNAL_LEASE_SECONDS + lifecycle.backoff_delay(tries, maximum=MAX_BACKOFF_SECONDS)
+        detail = {"tries": tries, **details} | ({"gave_up": True} if is_over else {})
         note = "".join(traceback.format_exception(error))
         with transaction.atomic(using=router.db_for_write(RenderJob)):
             event = job.record_event(self.failed_kind, note=note, detail=detail)
@@ -94,6 +94,23 @@ class FollowUp:
             logger.error("Job %s: gave up %s after %s tries", job.pk, self.name(job), tries)
 
 
+@dataclass(frozen=True)
+class DocumentFollowUp(FollowUp):
+    """A follow-up that a job's document class asks for.
+
+    Args:
+        run: does it, and may raise anything.
+    """
+
+    run: Callable[[RegisteredDocument, RenderJob], object]
+
+    def run_for(self, job: RenderJob) -> None:
+        """Run it for a job, if its document is registered."""
+        document = registry.find(job.document)
+        if document is not None:
+            self.attempt(job, lambda: self.run(document, job))
+
+
 def _deliver(document: RegisteredDocument, job: RenderJob) -> None:
     document.deliver(job)
 
@@ -102,8 +119,8 @@ def _complete(document: RegisteredDocument, job: RenderJob) -> None:
     document.complete(job)
 
 
-DELIVERY: Final = FollowUp(lambda job: "the delivery", EventKind.DELIVERY_FAILED, _deliver)
-HOOK: Final = FollowUp(hook_name, EventKind.HOOK_FAILED, _complete)
+DELIVERY: Final = DocumentFollowUp(lambda job: "the delivery", EventKind.DELIVERY_FAILED, _deliver)
+HOOK: Final = DocumentFollowUp(hook_name, EventKind.HOOK_FAILED, _complete)
 
 
 def handle_delivery(job: RenderJob, **kwargs: Any) -> None:

@@ -20,14 +20,14 @@ from django_docraptor.job_specs import EnqueueContext, JobSpec, build_job
 from django_docraptor.models import RenderInput, RenderJob
 from django_docraptor.models.clock import Now
 from django_docraptor.rechecks import Recheck
-from django_docraptor.shortcuts import (
+from django_docraptor.states import EventKind
+from django_docraptor.stored_jobs import (
     IDENTITY_FIELDS,
-    UPDATABLE_INPUT_FIELDS,
-    UPDATABLE_JOB_FIELDS,
+    INPUT_FIELDS,
+    JOB_FIELDS,
     StoredJob,
     store_or_update,
 )
-from django_docraptor.states import EventKind
 
 if TYPE_CHECKING:
     from django_docraptor.documents.triggers import Trigger
@@ -36,9 +36,6 @@ logger = logging.getLogger(__name__)
 
 # Connected triggers by their key, by which a worker finds those that enqueued a job.
 _triggers: dict[str, "Trigger"] = {}
-# Columns that are computed again.
-JOB_FIELDS: Final = (*UPDATABLE_JOB_FIELDS, *(set(IDENTITY_FIELDS) - {"document"}))
-INPUT_FIELDS: Final = (*UPDATABLE_INPUT_FIELDS, "params", "reuse")
 # Number of the latest hooks among which an earlier save of the same object is looked for.
 MAX_HOOKS_SEARCHED: Final = 20
 
@@ -61,17 +58,24 @@ def remove_trigger(key: str) -> None:
 
 
 def decide_on_commit(
-    trigger: "Trigger", source: Model, recheck: Recheck, *, using: str
+    trigger: "Trigger", source: Model, recheck: Recheck | None, *, using: str
 ) -> "Decision":
     """Decide about a source's document after the current transaction commits; in autocommit, now.
 
     Several signals of an object share a decision if one savepoint rolls back all or none of them.
+
+    Args:
+        trigger: the trigger.
+        source: the object.
+        recheck: what is to be decided; ``None``: nothing, but another signal of the object writes
+            nothing that this one has written.
+        using: alias of the object's database.
     """
     connection = transaction.get_connection(using)
     savepoints = set(connection.savepoint_ids)
     for of_hook, hook, *_ in reversed(connection.run_on_commit[-MAX_HOOKS_SEARCHED:]):
         if isinstance(hook, Decision) and hook.is_about(trigger, source) and of_hook == savepoints:
-            hook.recheck = recheck.after(hook.recheck)
+            hook.recheck = recheck and recheck.after(hook.recheck)
             return hook
     decision = Decision(trigger, type(source), source.pk, using, recheck)
     transaction.on_commit(decision, using=using, robust=True)
@@ -83,6 +87,7 @@ class Decision:
     """What remains to be decided about a document when a transaction has committed.
 
     Args:
+        recheck: how; ``None`` if nothing remains.
         stored: the job that was stored in the transaction, if ``when`` held then.
         replaced: jobs that earlier signals have stored, for what is no longer the same document.
     """
@@ -91,7 +96,7 @@ class Decision:
     model: type[Model]
     key: Any
     using: str
-    recheck: Recheck
+    recheck: Recheck | None
     stored: StoredJob | None = None
     replaced: list[StoredJob] = field(default_factory=list)
 
@@ -102,15 +107,17 @@ class Decision:
 
     def store(self, spec: JobSpec) -> None:
         """Store the job in the transaction."""
-        stored = store_or_update(spec, self.recheck, by_trigger=True)
+        stored = store_or_update(spec, self.recheck, by_trigger=True, earlier=self.stored)
         if self.stored and self.stored.job.pk != stored.job.pk:  # another key, or another type
             self.replaced.append(self.stored)
-        self.stored = stored if stored.recheck else None
+        self.stored = stored if stored.said else None
 
     def __call__(self) -> None:
         """Decide. The transaction is committed, so an error must not reach its caller."""
+        if self.recheck is None:
+            return
         try:
-            self._decide()
+            self._decide(self.recheck)
         except Exception as error:
             logger.exception("%s of %s: error after the commit", self.trigger.key, self.key)
             try:
@@ -118,7 +125,7 @@ class Decision:
             except Exception:
                 logger.exception("%s of %s: could not be recorded", self.trigger.key, self.key)
 
-    def _decide(self) -> None:
+    def _decide(self, recheck: Recheck) -> None:
         for stored in self.replaced:
             withdraw(stored)
         source = self._read_source()
@@ -126,7 +133,8 @@ class Decision:
             if self.stored:
                 withdraw(self.stored, keep_snapshot=True)
             return
-        recheck = self.recheck.after(self.stored.recheck) if self.stored else self.recheck
+        if self.stored:
+            recheck = recheck.after(self.stored.recheck)
         with recheck.activate_locale():
             if self.trigger.delay:  # the jobs are in another database than the source
                 store_or_update(self.trigger.build_spec(source), recheck, by_trigger=True)
@@ -187,7 +195,7 @@ def renew(stored: StoredJob, spec: JobSpec) -> None:
     input_columns = {name: getattr(new_input, name) for name in INPUT_FIELDS} | revision
     try:
         with transaction.atomic(using=router.db_for_write(RenderJob)):
-            if _unchanged(stored).update(**columns):
+            if stored.unchanged.update(**columns):
                 inputs = RenderInput.objects.filter(pk=stored.job.pk)
                 inputs.update(**input_columns, recheck=None)
     except IntegrityError:  # another job has its idempotency key by now
@@ -200,7 +208,7 @@ def withdraw(stored: StoredJob, *, keep_snapshot: bool = False) -> None:
     Args:
         keep_snapshot: keep it if it shows the source as it was.
     """
-    rows = _unchanged(stored)
+    rows = stored.unchanged
     if keep_snapshot:
         rows = rows.filter(input__content="")
     if stored.recheck is not None and stored.recheck.may_withdraw:
@@ -263,8 +271,3 @@ def _withdraw_claimed(job: RenderJob) -> bool:
 def _delete(job: RenderJob) -> None:
     logger.info("Job %s: withdrawn, because the saved object does not need the document", job.pk)
     RenderJob.objects.filter(pk=job.pk).delete()
-
-
-def _unchanged(stored: StoredJob) -> Any:
-    """Return the row if it is still as the transaction has stored it."""
-    return RenderJob.objects.not_started().filter(pk=stored.job.pk, revision=stored.revision)

@@ -3,7 +3,7 @@
 A job stores its rows as JSON: primary keys, arguments of ``filter()``, or a stored query.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, Any, BinaryIO, ClassVar, Generic, TypeVar, Unpack, cast, overload
@@ -11,17 +11,22 @@ from typing import TYPE_CHECKING, Any, BinaryIO, ClassVar, Generic, TypeVar, Unp
 from django.core.exceptions import FieldError, ImproperlyConfigured, ValidationError
 from django.db.models import Model, QuerySet
 
-from django_docraptor.client import SavedDocument
 from django_docraptor.documents.declaration import Document
+from django_docraptor.documents.presentation import newest_objects
 from django_docraptor.exceptions import ConfigurationError
 from django_docraptor.job_specs import DocumentOptions, JobSpec, check_keywords, mapping_errors
 from django_docraptor.models import RenderJob
 from django_docraptor.payloads import options_to_json
 from django_docraptor.shortcuts import enqueue_many
 
+if TYPE_CHECKING:
+    from django_docraptor.client import SavedDocument
+
 M = TypeVar("M", bound=Model)
 # The parameter that describes a report's rows.
 ROWS_PARAM = "rows"
+# Rows of the report that is previewed.
+PREVIEW_ROWS = 50
 # Functions that resolve a `StoredQuery`, by name. The admin registers one.
 QUERY_RESOLVERS: dict[str, Callable[[Mapping[str, Any]], QuerySet[Any]]] = {}
 
@@ -109,8 +114,19 @@ class QuerysetDocument(Document[Any], Generic[M]):
         Override it to add ``select_related``, annotations or an ordering.
         """
         if self.model is None:
-            raise ImproperlyConfigured(f"{type(self).__name__} has no model.")
+            raise ImproperlyConfigured(
+                f"{type(self).__name__} has no model: declare it as QuerysetDocument[Invoice], or "
+                "set `model`."
+            )
         return cast("QuerySet[M]", self.model._default_manager.all())
+
+    @classmethod
+    def get_preview_sources(cls) -> Iterable[Any]:
+        """Return what the previews show: querysets, or ``None`` for all rows.
+
+        Default: one report, on the newest 50 rows.
+        """
+        return [newest_objects(cls.model, PREVIEW_ROWS)] if cls.model else []
 
     @property
     def rows(self) -> Rows[M]:
@@ -148,6 +164,16 @@ class QuerysetDocument(Document[Any], Generic[M]):
 
     if TYPE_CHECKING:  # The inherited methods take the same source and keywords as `enqueue`.
 
+        @classmethod
+        async def aenqueue(
+            cls,
+            source: QuerySet[M] | StoredQuery | None = None,
+            *,
+            snapshot: bool = False,
+            **kwargs: Unpack[ReportOptions],
+        ) -> RenderJob:
+            """Enqueue a report from async code."""
+
         @overload
         @classmethod
         def render_now(
@@ -164,7 +190,7 @@ class QuerysetDocument(Document[Any], Generic[M]):
             source: QuerySet[M] | StoredQuery | None,
             target: BinaryIO,
             **kwargs: Unpack[ReportOptions],
-        ) -> SavedDocument: ...
+        ) -> "SavedDocument": ...
 
         @classmethod
         def render_now(cls, *args: Any, **kwargs: Any) -> Any:

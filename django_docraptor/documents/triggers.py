@@ -31,7 +31,7 @@ from django_docraptor.documents import renewal
 from django_docraptor.job_specs import JobSpec
 from django_docraptor.models import RenderJob
 from django_docraptor.rechecks import Recheck
-from django_docraptor.shortcuts import store_or_update
+from django_docraptor.stored_jobs import store_or_update
 
 if TYPE_CHECKING:
     from django_docraptor.documents.declaration import Document
@@ -160,19 +160,19 @@ class Trigger:
         recheck = Recheck.now(self.key, save, delay=self.delay)
         if is_same_database and self.delay:
             store_or_update(self.build_spec(source), recheck, by_trigger=True)
-        elif not is_same_database or self._may_differ_at_commit(using):
-            decision = renewal.decide_on_commit(self, source, recheck, using=using)
+        elif not is_same_database or transaction.get_connection(using).in_atomic_block:
+            is_decided = is_same_database and not self._depends_on_source
+            decision = renewal.decide_on_commit(
+                self, source, None if is_decided else recheck, using=using
+            )
             if is_same_database and self.accepts(source, save):
                 decision.store(self.build_spec(source))
         elif self.accepts(source, save):
             store_or_update(self.build_spec(source), by_trigger=True)
 
-    def _may_differ_at_commit(self, using: str) -> bool:
-        """Return whether a transaction is open, and anything is computed from the source."""
-        return transaction.get_connection(using).in_atomic_block and self._depends_on_source
-
     @cached_property
     def _depends_on_source(self) -> bool:
+        """Whether anything is computed from the source, which may change until the commit."""
         base = next(cls for cls in self.document.__mro__ if cls.__module__ == BASE_MODULE)
         return (
             self.when is not None

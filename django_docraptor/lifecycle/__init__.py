@@ -14,39 +14,104 @@ UPDATE. A step may run at any time, in any number of processes, and may be kille
 ``resume``           ends the pauses of an account
 ``repair_clock``     brings forward what waits, if the database's clock was set back
 ``record_callback``  makes a job due at once
+``release``          lets a held job go
+``create_now``       makes a synchronous call, without a job
 
 The steps do not call each other. ``patience`` decides what follows an error, ``accounts`` which
 keys may be used, ``evidence`` what DocRaptor's log proves; ``transitions`` has one function for
 each arrow of the state diagram, and nothing else moves a job.
+
+Names are imported when they are first used: a request that enqueues a document needs none of them.
 """
 
-from django_docraptor.lifecycle.accounts import Resumed, resume
-from django_docraptor.lifecycle.callbacks import record_callback
-from django_docraptor.lifecycle.clock_repair import repair_clock
-from django_docraptor.lifecycle.downloading import download, download_and_store
-from django_docraptor.lifecycle.engine import run_once
-from django_docraptor.lifecycle.hosting import expire, expire_discarded
-from django_docraptor.lifecycle.polling import PollResult, poll
-from django_docraptor.lifecycle.reconciliation import reconcile
-from django_docraptor.lifecycle.recovery import recover
-from django_docraptor.lifecycle.schedule import Schedule, read_schedule
-from django_docraptor.lifecycle.submission import submit
+from typing import TYPE_CHECKING
+
+from django_docraptor.lazy_names import import_on_use
+
+if TYPE_CHECKING:
+    from django_docraptor.lifecycle.accounts import Resumed, close_broken_connections, resume
+    from django_docraptor.lifecycle.brake import release
+    from django_docraptor.lifecycle.callbacks import record_callback
+    from django_docraptor.lifecycle.clock_repair import repair_clock
+    from django_docraptor.lifecycle.downloading import (
+        download,
+        download_and_store,
+        name_to_delete,
+        stored_name_problem,
+    )
+    from django_docraptor.lifecycle.engine import run_once
+    from django_docraptor.lifecycle.hosting import expire, expire_discarded
+    from django_docraptor.lifecycle.patience import backoff_delay
+    from django_docraptor.lifecycle.polling import PollResult, poll
+    from django_docraptor.lifecycle.reconciliation import reconcile
+    from django_docraptor.lifecycle.recovery import recover
+    from django_docraptor.lifecycle.schedule import Schedule, read_schedule
+    from django_docraptor.lifecycle.submission import submit
+    from django_docraptor.lifecycle.synchronous import create_now
+    from django_docraptor.lifecycle.transitions import (
+        mark_cancelled,
+        resume_download,
+        resume_polling,
+        retry_from_start,
+    )
+
+else:  # hidden from type checkers, which would take any name for an Any
+    __getattr__ = import_on_use(
+        __name__,
+        {
+            "accounts": ["Resumed", "close_broken_connections", "resume"],
+            "brake": ["release"],
+            "callbacks": ["record_callback"],
+            "clock_repair": ["repair_clock"],
+            "downloading": [
+                "download",
+                "download_and_store",
+                "name_to_delete",
+                "stored_name_problem",
+            ],
+            "engine": ["run_once"],
+            "hosting": ["expire", "expire_discarded"],
+            "patience": ["backoff_delay"],
+            "polling": ["PollResult", "poll"],
+            "reconciliation": ["reconcile"],
+            "recovery": ["recover"],
+            "schedule": ["Schedule", "read_schedule"],
+            "submission": ["submit"],
+            "synchronous": ["create_now"],
+            "transitions": [
+                "mark_cancelled",
+                "resume_download",
+                "resume_polling",
+                "retry_from_start",
+            ],
+        },
+    )
 
 __all__ = [
     "PollResult",
     "Resumed",
     "Schedule",
+    "backoff_delay",
+    "close_broken_connections",
+    "create_now",
     "download",
     "download_and_store",
     "expire",
     "expire_discarded",
+    "mark_cancelled",
+    "name_to_delete",
     "poll",
     "read_schedule",
     "reconcile",
     "record_callback",
     "recover",
+    "release",
     "repair_clock",
     "resume",
+    "resume_download",
+    "resume_polling",
+    "retry_from_start",
     "run_once",
+    "stored_name_problem",
     "submit",
 ]

@@ -5,7 +5,7 @@ that is never a verdict on a document. A process whose key is paused leaves the 
 """
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
@@ -25,6 +25,7 @@ from django_docraptor.models import (
     RenderJob,
     RenderJobQuerySet,
 )
+from django_docraptor.models.claims import claim_at_once, claims_at_once
 from django_docraptor.models.clock import Now
 from django_docraptor.models.jobs import NO_FAILURES
 from django_docraptor.models.querysets import (
@@ -40,6 +41,9 @@ from django_docraptor.states import (
 )
 
 logger = logging.getLogger(__name__)
+
+# Claims in a row that others may win before this worker leaves the jobs to them.
+MAX_LOST_CLAIMS = 5
 
 
 def connect(account: str) -> KeyedClient | None:
@@ -86,13 +90,40 @@ def close_broken_connections() -> None:
             connection.close_if_unusable_or_obsolete()
 
 
-def claim(jobs: RenderJobQuerySet, *, limit: int, lease: float) -> list[RenderJob]:
+def claim(
+    states: Collection[str], *, account: str = "", limit: int, lease: float
+) -> list[RenderJob]:
     """Claim up to ``limit`` due jobs for ``lease`` seconds, most urgent first.
 
     Those whose account this process cannot call stay as they are. A job whose previous claim lapsed
     is claimed alone.
+
+    Args:
+        states: the jobs' states.
+        account: only its jobs.
+        limit: how many.
+        lease: seconds.
     """
-    return jobs.claim_jobs(claimable_together(most_urgent(jobs, limit)), lease=lease)
+    claimed: list[RenderJob] = []
+    if claims_at_once():
+        claimed, is_any_paused = claim_at_once(states, account=account, limit=limit, lease=lease)
+        is_alone = bool(claimed) and claimed[0].lapsed_claims > 0
+        if not is_any_paused or is_alone or len(claimed) == limit:
+            return claimed
+    jobs = RenderJob.objects.filter(state__in=states)
+    jobs = jobs.filter(account=account) if account else jobs
+    return claimed + _claim_by_comparing(jobs, limit=limit - len(claimed), lease=lease)
+
+
+def _claim_by_comparing(jobs: RenderJobQuerySet, *, limit: int, lease: float) -> list[RenderJob]:
+    """Claim by a conditional UPDATE; if others were faster with all of the jobs, the next ones."""
+    claimed: list[RenderJob] = []
+    for _ in range(MAX_LOST_CLAIMS):
+        chosen = claimable_together(most_urgent(jobs, limit))
+        claimed = jobs.claim_jobs(chosen, lease=lease)
+        if claimed or not chosen:
+            break
+    return claimed
 
 
 def most_urgent(jobs: RenderJobQuerySet, limit: int) -> list[RenderJob]:
@@ -147,7 +178,7 @@ def begin_pause(
     """Pause a key of an account. A new pause is logged once, and its pending jobs say why."""
     Account.objects.get_or_create(pk=account)  # the admin lists it, and can resume it
     # The time of a pause does not count: afterwards a failure is the first of a new row.
-    failing = RenderJob.objects.filter(account=account, state__in=PAUSABLE_STATES)
+    failing = RenderJob.objects.active().filter(account=account, state__in=PAUSABLE_STATES)
     failing.filter(failing_since__isnull=False).update(**NO_FAILURES)
     if Pause.begin(account, key_hash, seconds=seconds, reason=reason, creates_only=creates_only):
         logger.error("Account %s is paused; its jobs wait: %s", account, reason)

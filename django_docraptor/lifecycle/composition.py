@@ -3,7 +3,7 @@
 import errno
 import traceback
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from typing import Any, Final
 
@@ -20,10 +20,12 @@ from django_docraptor.exceptions import ConfigurationError, DocRaptorError
 from django_docraptor.job_specs import check_engine_options
 from django_docraptor.lifecycle.isolation import PASSING_ERRORS
 from django_docraptor.models import RenderInput, RenderJob
+from django_docraptor.models.text import TEMPLATE_NOTE
 from django_docraptor.page_urls import is_page, signed_url, unsigned_url
 from django_docraptor.payloads import DocumentRequest, merge_options, options_to_json
 from django_docraptor.payloads.secrets import decrypt_secrets
 from django_docraptor.preflight import check_content
+from django_docraptor.preflight.errors import template_location
 from django_docraptor.states import ErrorCode
 from django_docraptor.time_zones import text_to_zone
 
@@ -134,6 +136,7 @@ def _compose(job: RenderJob, job_input: RenderInput) -> DocumentRequest:
             template=_template_name(job),
             ignore=registry.preflight_ignore(job.document),
             is_signed=is_page(job_input.url),
+            passed=job_input.preflight_digest,
         )
     except ValidationError as error:
         raise CompositionError(ErrorCode.INVALID_REQUEST, _format_errors(error)) from error
@@ -161,6 +164,15 @@ def add_tag_and_callback(request: DocumentRequest, job: RenderJob) -> DocumentRe
 def _render_content(job: RenderJob, job_input: RenderInput) -> str:
     if not job.document or job_input.content or job_input.url:
         return job_input.content
+    return render_current_content(job, job_input)
+
+
+def render_current_content(job: RenderJob, job_input: RenderInput) -> str:
+    """Return the HTML that the job's document gives now, whether or not other HTML is stored.
+
+    Raises:
+        CompositionError: what the document, its template or its source raises.
+    """
     zone = job_input.time_zone
     # Without a stored language, LANGUAGE_CODE is used.
     language = translation.override(job_input.language or settings.LANGUAGE_CODE)
@@ -192,10 +204,18 @@ def _errors_of_document() -> Iterator[None]:
             ErrorCode.TEMPLATE_ERROR, str(error), retryable=is_passing(error)
         ) from error
     except Exception as error:
-        traceback_text = "".join(traceback.format_exception(error))
+        traceback_text = "".join(traceback.format_exception(error)) + _template_note(error)
         raise CompositionError(
             ErrorCode.TEMPLATE_ERROR, traceback_text, retryable=is_passing(error)
         ) from error
+
+
+def _template_note(error: Exception) -> str:
+    """Return the line of a template at which an error was raised, as a line for the traceback."""
+    with suppress(Exception):  # what a template engine keeps in its frames may be anything
+        if location := template_location(error):
+            return TEMPLATE_NOTE.format(file=location.file, line=location.line)
+    return ""
 
 
 def is_passing(error: BaseException | None) -> bool:

@@ -18,7 +18,7 @@ from django.db import DatabaseError
 from django_docraptor import spool
 from django_docraptor.exceptions import DocRaptorError, RejectedError
 from django_docraptor.lifecycle.account_refusals import concerns_account
-from django_docraptor.lifecycle.accounts import connect, most_urgent, release
+from django_docraptor.lifecycle.accounts import claim, connect, release
 from django_docraptor.lifecycle.claims import fail_killer
 from django_docraptor.lifecycle.clients import KeyedClient
 from django_docraptor.lifecycle.leases import lease_for
@@ -70,11 +70,9 @@ def claim_next_download() -> tuple[RenderJob, bool] | None:
     Returns:
         The job, and whether an earlier download had been started.
     """
-    due = RenderJob.objects.filter(state=State.DOWNLOADING)
-    for job in most_urgent(due, 1):
+    for job in claim([State.DOWNLOADING], limit=1, lease=lease_for(State.DOWNLOADING)):
         may_have_file = bool(job.reserved_name)
-        lease = lease_for(State.DOWNLOADING)
-        if due.claim_jobs([job], lease=lease, **download_fields(job)):
+        if job.update_leased(**download_fields(job)):
             return job, may_have_file
     return None
 
@@ -189,7 +187,7 @@ def handle_download_error(job: RenderJob, error: Exception, undo: Mapping[str, A
 
 def store_file(job: RenderJob, path: Path, *, may_have_file: bool, earlier_downloads: int) -> None:
     """Save the spooled file to the storage, then complete the job."""
-    name = job.reserved_name
+    name, started = job.reserved_name, time.monotonic()
     try:
         size, sha256 = spool.size_and_sha256(path)
         stored_name: object
@@ -204,7 +202,8 @@ def store_file(job: RenderJob, path: Path, *, may_have_file: bool, earlier_downl
         if problem := stored_name_problem(stored_name):
             fail_stored(job, problem, name_to_delete(stored_name, name))
         else:
-            confirm_stored(job, path, str(stored_name), size, sha256)
+            seconds = time.monotonic() - started
+            confirm_stored(job, path, str(stored_name), size, sha256, seconds)
 
 
 def stored_name_problem(name: object, max_length: int | None = None) -> str:
@@ -250,10 +249,14 @@ def name_to_delete(returned: object, requested: str) -> str:
     return str(returned) if is_own else requested
 
 
-def confirm_stored(job: RenderJob, path: Path, stored_name: str, size: int, sha256: str) -> None:
+def confirm_stored(
+    job: RenderJob, path: Path, stored_name: str, size: int, sha256: str, store_seconds: float
+) -> None:
     """Complete the job with the stored file. If the job has moved on, delete the file."""
     try:
-        is_completed = mark_completed(job, file=stored_name, size=size, sha256=sha256)
+        is_completed = mark_completed(
+            job, file=stored_name, size=size, sha256=sha256, store_seconds=store_seconds
+        )
     except (DatabaseError, UnicodeEncodeError) as error:
         if not is_unstorable(error):
             raise

@@ -10,12 +10,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
-from urllib.parse import urlsplit
 
 from django.core.exceptions import ImproperlyConfigured, SuspiciousFileOperation
 from django.utils import translation
 
-from django_docraptor.client.parsing import is_not_accepted
 from django_docraptor.conf import conf
 from django_docraptor.durations import format_duration
 from django_docraptor.exceptions import (
@@ -27,7 +25,6 @@ from django_docraptor.exceptions import (
     NotADocumentError,
     NotFoundError,
     NotSentError,
-    RejectedError,
     ResponseError,
     Sent,
     ServerError,
@@ -236,12 +233,7 @@ def describe(stage: Stage, error: Exception) -> str:
     text = str(error) if is_ours else f"{type(error).__name__}: {error}".removesuffix(": ")
     if stage == Stage.STORAGE:
         return f"The storage could not save the file: {text}"
-    if not _is_foreign(error):
-        return text
-    return (
-        f"{text} This is not DocRaptor's own response: either something between this site and "
-        f"DocRaptor sent it, or DOCRAPTOR['BASE_URL'] = {_base_url()!r} is wrong."
-    )
+    return text
 
 
 def describe_end(job: RenderJob, stage: Stage, error: Exception) -> str:
@@ -255,19 +247,6 @@ def describe_end(job: RenderJob, stage: Stage, error: Exception) -> str:
         duration = format_duration(seconds)
     separator = "\n\n" if "\n" in text else " "  # a template's traceback
     return f"{FAILED_TO[stage]} for {duration} ({tries} in a row). The last error:{separator}{text}"
-
-
-def _is_foreign(error: Exception) -> bool:
-    """Return whether a response did not come from DocRaptor itself."""
-    if not isinstance(error, (ForbiddenError, NotFoundError, RejectedError)):
-        return isinstance(error, ResponseError) and 300 <= (error.status or 0) < 400
-    return error.retryable and not is_not_accepted([error.message])
-
-
-def _base_url() -> str:
-    """Return the URL without credentials and path."""
-    parts = urlsplit(conf.base_url)
-    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
 
 
 def was_served(error: Exception) -> bool:

@@ -79,8 +79,7 @@ def poll(limit: int = BATCH_SIZE, *, keep_rendered: bool = False) -> PollResult:
             another notification.
     """
     result, stop = PollResult(), time.monotonic() + RUN_SECONDS
-    due = RenderJob.objects.filter(state__in=POLLED_STATES)
-    while jobs := claim(due, limit=limit, lease=lease_for(State.QUEUED)):
+    while jobs := claim(POLLED_STATES, limit=limit, lease=lease_for(State.QUEUED)):
         result.claimed += len(jobs)
         clients = connect_all(job.account for job in jobs)
         callable_jobs = []

@@ -80,8 +80,8 @@ def reconcile(limit: int = BATCH_SIZE) -> int:
     # Each account has its own claim, which need not last while the logs of the others are read.
     accounts = unconfirmed.due().order_by().values_list("account", flat=True).distinct()
     for account in accounts:
-        rows = unconfirmed.filter(account=account)
-        while jobs := claim(rows, limit=limit, lease=lease_for(State.UNCONFIRMED)):
+        lease = lease_for(State.UNCONFIRMED)
+        while jobs := claim([State.UNCONFIRMED], account=account, limit=limit, lease=lease):
             claimed += len(jobs)
             remaining = without_killers(jobs)
             if remaining and (keyed := connect(account)):

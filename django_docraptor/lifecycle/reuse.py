@@ -8,7 +8,6 @@ The file is copied, so that each job has its own, and deleting one takes no othe
 """
 
 import hashlib
-import json
 import logging
 import time
 from collections.abc import Iterable, Iterator
@@ -36,6 +35,7 @@ from django_docraptor.models import RenderInput, RenderJob, seconds_from_now
 from django_docraptor.models.clock import Now
 from django_docraptor.models.sources import same_sources
 from django_docraptor.payloads import DocumentRequest
+from django_docraptor.payloads.json_text import json_pieces
 from django_docraptor.payloads.secrets import hash_secrets
 from django_docraptor.states import STORE_LEASE_SECONDS, EventKind, State
 
@@ -91,8 +91,10 @@ def request_hash(request: DocumentRequest) -> str:
     Two requests of one hash have the same bytes but for the file's name and the tag.
     """
     body = {name: value for name, value in request.to_json().items() if name not in LABELS}
-    text = json.dumps(hash_secrets(body), sort_keys=True, separators=(",", ":"))
-    return hashlib.sha256(text.encode()).hexdigest()
+    digest = hashlib.sha256()
+    for piece in json_pieces(hash_secrets(body), sort_keys=True, separators=(",", ":")):
+        digest.update(piece)
+    return digest.hexdigest()
 
 
 def take_reusable(requests: dict[RenderJob, DocumentRequest]) -> list[Copy]:

@@ -2,18 +2,18 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime, tzinfo
+from datetime import datetime
 from functools import cache
 from typing import Any
 
 from django.db import connections, router
 from django.db.models import QuerySet, Subquery
-from django.utils.dateparse import parse_datetime
-from django.utils.timezone import is_naive, make_aware
 
 from django_docraptor.models import Heartbeat, Pause, RenderEvent, RenderJob
-from django_docraptor.models.clock import Now, offset_minutes
+from django_docraptor.models.clock import Now, as_datetime, offset_minutes
 from django_docraptor.states import ACTIVE_STATES, HELD_UNTIL, State
+
+STATES = sorted(ACTIVE_STATES)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,7 +71,7 @@ def read_schedule() -> Schedule:
     if row is None:
         Heartbeat.objects.get_or_create(pk=Heartbeat.KEY)
         return read_schedule()
-    values = (_as_datetime(value, connection.timezone) for value in row)
+    values = (as_datetime(value, connection.timezone) for value in row)
     times = dict(zip(columns, values, strict=True))
     now, third_download_at = times["now"], times["third_download_at"]
     return Schedule(
@@ -94,12 +94,14 @@ def _schedule_query(using: str, _offset: int) -> tuple[tuple[str, ...], str, tup
     stores times changes its offset.
     """
     jobs, pending, downloading = RenderJob.objects, State.PENDING, State.DOWNLOADING
+    # All of them have a `due_at`; the condition is that of the index.
+    unfinished = jobs.filter(due_at__isnull=False)
     times = {
-        **{state.value: _nth_time(jobs.filter(state=state)) for state in sorted(ACTIVE_STATES)},
+        **{state.value: _nth_time(unfinished.filter(state=state)) for state in STATES},
         "next_pending_at": _nth_time(
             jobs.filter(state=pending, due_at__gt=Now(), due_at__lt=HELD_UNTIL)
         ),
-        "third_download_at": _nth_time(jobs.filter(state=downloading), nth=3),
+        "third_download_at": _nth_time(unfinished.filter(state=downloading), nth=3),
         "signal_due_at": _nth_time(
             RenderEvent.objects.filter(signal_due_at__isnull=False), "signal_due_at"
         ),
@@ -113,9 +115,3 @@ def _schedule_query(using: str, _offset: int) -> tuple[tuple[str, ...], str, tup
 
 def _nth_time(rows: QuerySet[Any], column: str = "due_at", *, nth: int = 1) -> Subquery:
     return Subquery(rows.order_by(column).values(column)[nth - 1 : nth])
-
-
-def _as_datetime(value: Any, zone: tzinfo | None) -> Any:
-    """Convert a database's value for a time (text, aware or naive datetime) to an aware one."""
-    time = parse_datetime(value) if isinstance(value, str) else value
-    return make_aware(time, zone) if time is not None and is_naive(time) else time

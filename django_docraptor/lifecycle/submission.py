@@ -4,8 +4,8 @@ The intent is committed before the request is sent. An attempt that may have bee
 simply sent again.
 """
 
+import sys
 import time
-from copy import copy
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -47,15 +47,17 @@ from django_docraptor.lifecycle.transitions import (
     mark_unconfirmed,
     return_to_pending,
 )
-from django_docraptor.models import Account, Pause, RenderJob
+from django_docraptor.models import Account, Pause, RenderJob, first_due_by_account
+from django_docraptor.models.admission import claim_candidates, read_candidates
 from django_docraptor.models.conflicts import repeat_conflicts
-from django_docraptor.models.querysets import claimable_together, set_small_contents
+from django_docraptor.models.querysets import claimable_together, take_within
 from django_docraptor.payloads import DocumentRequest
 from django_docraptor.states import State
 
 BATCH_SIZE = 16
-# Bytes of HTML that a batch has in memory; beyond them, jobs are left to the next batch.
-MAX_BATCH_BYTES = 32 * 1024 * 1024
+# Bytes of HTML that a batch has in memory, and about as many again while it is sent; beyond them,
+# jobs are left to the next batch.
+MAX_BATCH_BYTES = 16 * 1024 * 1024
 # Failed creates that count for the circuit breaker, unless the call was never begun.
 SERVICE_FAILURES = (ServerError, UnknownOutcomeError, NotSentError)
 # Seconds after which a run leaves the remaining jobs to the next one, so that it does not occupy
@@ -120,8 +122,7 @@ def submit(limit: int = BATCH_SIZE) -> int:
         The number of claimed jobs.
     """
     claimed, stop = 0, time.monotonic() + RUN_SECONDS
-    pending = RenderJob.objects.filter(state=State.PENDING).due()
-    for account in pending.order_by().values_list("account", flat=True).distinct():
+    for account in first_due_by_account(State.PENDING):
         while (batch := claim_for_slots(account, limit)).jobs:
             claimed += len(batch.jobs)
             send_batch(batch)
@@ -145,24 +146,20 @@ def _claim_with_key(client: KeyedClient, limit: int) -> ClaimedBatch:
     account = client.account
     with transaction.atomic(using=router.db_for_write(RenderJob)):
         Account.lock(account)
-        pending = RenderJob.objects.filter(state=State.PENDING)
-        pending = pending.with_account_limits(account, client.key_hash)
-        # The account is locked, and so are the rows if the database has row locks: no other
-        # process can change them.
-        candidates = pending.with_input().lock_available("self").most_urgent(limit)
+        candidates = read_candidates(account, client.key_hash, limit)
         if not candidates:
             return ClaimedBatch([])
-        set_small_contents(candidates)
         limits: Any = candidates[0]  # every row carries the account's annotations
         if limits.is_paused:
             return ClaimedBatch([])
         if limits.circuit_open_until:
+            pending = RenderJob.objects.filter(state=State.PENDING, account=account)
             pending.postpone(limits.circuit_open_until)
             return ClaimedBatch([])
         free_slots = conf.max_in_flight - limits.in_flight
         count = min(free_slots, 1 if limits.is_half_open else limit)
-        chosen = claimable_together(candidates)[: max(0, count)]
-        jobs = pending.claim_jobs(chosen, lease=lease_for(State.PENDING), are_locked=True)
+        chosen = take_within(claimable_together(candidates)[: max(0, count)], MAX_BATCH_BYTES)
+        jobs = claim_candidates(chosen, lease=lease_for(State.PENDING))
     has_more = len(jobs) == count or (count > 0 and len(chosen) < len(candidates))
     return ClaimedBatch(jobs, client, has_more=has_more, needs_resume=limits.needs_resume)
 
@@ -216,26 +213,23 @@ def prepare_batch(jobs: list[RenderJob]) -> tuple[list[PreparedAttempt], list[Co
             release(job)
         elif request := compose_or_fail(job):
             requests[job] = request
-            sizes.append(len(request.content.encode(errors="replace")))
+            sizes.append(size_in_memory(request.content))
             if sum(sizes) + max(sizes) > MAX_BATCH_BYTES:
                 stop = 0.0  # at once: the next document may be as large as the largest
     copies = take_reusable(requests)
     return commit_intents(requests), copies
 
 
+def size_in_memory(text: str) -> int:
+    """Return the bytes of a text in memory or in UTF-8, whichever are more."""
+    if text.isascii():
+        return len(text)
+    return max(sys.getsizeof(text) - sys.getsizeof(""), len(text.encode(errors="replace")))
+
+
 def commit_intents(requests: dict[RenderJob, DocumentRequest]) -> list[PreparedAttempt]:
-    """Commit the intents to send the requests, by one transaction."""
-    using, before = router.db_for_write(RenderJob), [copy(job) for job in requests]
-
-    def commit() -> list[RenderJob]:
-        with transaction.atomic(using=using, durable=True):
-            return begin_attempts(requests)
-
-    def reset() -> None:
-        for job, unchanged in zip(requests, before, strict=True):
-            vars(job).update(vars(copy(unchanged)))
-
-    begun = repeat_conflicts(commit, using=using, reset=reset)
+    """Commit the intents to send the requests, and complete these with tag and callback."""
+    begun = begin_attempts(requests) if requests else []
     return [PreparedAttempt(job, add_tag_and_callback(requests[job], job)) for job in begun]
 
 
@@ -250,13 +244,16 @@ def compose_or_fail(job: RenderJob) -> DocumentRequest | None:
             job, "This attempt was considered lost and was about to be submitted again."
         )
         return None
+    started = time.monotonic()
     try:
-        return compose_request(job) if renew_input(job) else None
+        request = compose_request(job) if renew_input(job) else None
     except CompositionError as error:
         if error.retryable:
             close_broken_connections()
         postpone_or_fail(job, Stage.TEMPLATE, error)
-    return None
+        return None
+    job.render_seconds = time.monotonic() - started
+    return request
 
 
 def handle_create_error(job: RenderJob, error: DocRaptorError) -> None:

@@ -8,6 +8,8 @@ in ``states``.
 import logging
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
+from copy import copy
+from datetime import datetime
 from itertools import groupby
 from typing import Any
 
@@ -22,6 +24,9 @@ from django_docraptor.lifecycle.leases import lease_for
 from django_docraptor.lifecycle.pacing import poll_interval
 from django_docraptor.models import RenderJob, seconds_from_now
 from django_docraptor.models.clock import Now
+from django_docraptor.models.commits import durable_transaction, savepoint_if_nested
+from django_docraptor.models.conflicts import repeat_conflicts
+from django_docraptor.models.jobs import NO_FAILURES
 from django_docraptor.names import storage_name
 from django_docraptor.states import LOG_CHECK_AGES, ErrorCode, EventKind, State
 
@@ -29,43 +34,58 @@ logger = logging.getLogger(__name__)
 
 # A lost outcome is the first of consecutive failures, which end when it is settled.
 FIRST_FAILURE: Mapping[str, Any] = {"failures": 1, "failing_since": Now()}
-NO_CALLBACK = Q(callback_at__isnull=True)
+NO_CALLBACK: Mapping[str, Any] = {"callback_at": None}
 
 
 def begin_attempts(jobs: Iterable[RenderJob]) -> list[RenderJob]:
-    """Write the intents to send the jobs' next attempts, in the caller's transaction.
+    """Commit the intents to send the jobs' next attempts, by one transaction.
 
     Returns:
         The jobs whose claim was still valid, and for which no callback has arrived since.
     """
-    begun: list[RenderJob] = []
-    for (attempt, failures), group in groupby(jobs, lambda job: (job.attempt, job.failures)):
-        alike = list(group)
-        hashes = {job.pk: job.request_hash for job in alike}
-        moved = RenderJob.move_all(
-            alike,
-            State.SUBMITTING,
-            kind=EventKind.SUBMITTING,
-            condition=NO_CALLBACK,
-            failures=failures,
-            attempt=attempt + 1,
-            sent_at=Now(),
-            due_at=seconds_from_now(lease_for(State.SUBMITTING)),
-            callback_at=None,
-            status_id="",
-            download_id="",
-            download_attempts=0,
-            deadline_at=seconds_from_now(conf.deadline),
-            request_hash=_value_by_key(hashes),
-        )
-        for job in moved:
-            job.request_hash = hashes[job.pk]
-        begun += moved
+    using, before = router.db_for_write(RenderJob), [(job, copy(job)) for job in jobs]
+    groups = groupby((job for job, _ in before), lambda job: (job.attempt, job.failures))
+    batches = [list(group) for _, group in groups]
+
+    def commit() -> list[RenderJob]:
+        with durable_transaction(using, statements=len(batches)):
+            return [job for batch in batches for job in _begin_alike(batch)]
+
+    def reset() -> None:
+        for job, unchanged in before:
+            vars(job).update(vars(copy(unchanged)))
+
+    return repeat_conflicts(commit, using=using, reset=reset)
+
+
+def _begin_alike(jobs: list[RenderJob]) -> list[RenderJob]:
+    """Write the intents for jobs that were sent, and have failed, equally often."""
+    hashes = {job.pk: job.request_hash for job in jobs}
+    begun = RenderJob.move_claimed(
+        jobs,
+        State.SUBMITTING,
+        kind=EventKind.SUBMITTING,
+        where=NO_CALLBACK,
+        failures=jobs[0].failures,
+        attempt=jobs[0].attempt + 1,
+        sent_at=Now(),
+        due_at=seconds_from_now(lease_for(State.SUBMITTING)),
+        callback_at=None,
+        status_id="",
+        download_id="",
+        download_attempts=0,
+        deadline_at=seconds_from_now(conf.deadline),
+        request_hash=_value_by_key(hashes),
+    )
+    for job in begun:
+        job.request_hash = hashes[job.pk]
     return begun
 
 
-def _value_by_key(values: dict[Any, str]) -> Case:
+def _value_by_key(values: dict[Any, str]) -> Case | str:
     """Return the value of each row, so that one statement writes them all."""
+    if len(values) == 1:
+        return next(iter(values.values()))
     cases = (When(pk=key, then=Value(value)) for key, value in values.items())
     return Case(*cases, default=Value(""), output_field=CharField())
 
@@ -78,7 +98,7 @@ def mark_accepted(job: RenderJob, status_id: str) -> bool:
     has the status_id, this one fails: it must not get the other's document.
     """
     try:
-        with transaction.atomic(using=router.db_for_write(RenderJob)):
+        with savepoint_if_nested(router.db_for_write(RenderJob)):
             is_accepted = _save_status_id(job, status_id)
     except IntegrityError as error:  # the index knows both, even if they come at the same time
         _fail_shared_status_id(job, status_id, error)
@@ -96,7 +116,7 @@ def _save_status_id(job: RenderJob, status_id: str) -> bool:
         if job.move(
             State.QUEUED,
             kind=EventKind.ACCEPTED,
-            detail={"status_id": status_id},
+            detail={"status_id": status_id} | _seconds("render_seconds", job.render_seconds),
             status_id=status_id,
             submitted_at=Now(),
             deadline_at=seconds_from_now(conf.deadline),
@@ -106,6 +126,11 @@ def _save_status_id(job: RenderJob, status_id: str) -> bool:
         ):
             return True
     return False
+
+
+def _seconds(name: str, value: float | None) -> dict[str, float]:
+    """Return a measured duration as a detail of an event; empty if it was not measured."""
+    return {} if value is None else {name: round(value, 3)}
 
 
 def _fail_shared_status_id(job: RenderJob, status_id: str, error: IntegrityError) -> None:
@@ -324,18 +349,21 @@ def storage_name_for(job: RenderJob) -> str:
     return storage_name(job.pk, job.attempt, job.document_type, job.created_at)
 
 
-def mark_completed(job: RenderJob, *, file: str, size: int, sha256: str) -> bool:
+def mark_completed(
+    job: RenderJob, *, file: str, size: int, sha256: str, store_seconds: float | None = None
+) -> bool:
     """Make the stored file the job's.
 
     Args:
         file: the name that the storage gave it.
         size: bytes.
+        store_seconds: how long the storage took, for the history.
     """
     return job.move(
         State.COMPLETED,
         kind=EventKind.COMPLETED,
         require_lease=True,
-        detail={"size": size, "sha256": sha256},
+        detail={"size": size, "sha256": sha256} | _seconds("store_seconds", store_seconds),
         file=file,
         reserved_name="",
         file_size=size,
@@ -417,35 +445,81 @@ def mark_cancelled(job: RenderJob, note: str) -> bool:
     return job.move(State.CANCELLED, kind=EventKind.CANCELLED, note=note)
 
 
-def retry_from_start(job: RenderJob, note: str) -> bool:
+def retry_from_start(job: RenderJob, note: str, *, by_owner: bool = False) -> bool:
     """Return a failed job to PENDING for a new attempt.
 
     A callback for the old attempt does not hold the new one back.
+
+    Args:
+        note: who did it.
+        by_owner: whether the job's owner did it.
     """
-    return _retry(job, State.PENDING, note, callback_at=None)
+    return _retry(job, State.PENDING, note, by_owner, callback_at=None)
 
 
-def resume_polling(job: RenderJob, note: str) -> bool:
+def resume_polling(job: RenderJob, note: str, *, by_owner: bool = False) -> bool:
     """Return a failed job to QUEUED: DocRaptor has accepted the attempt, and is asked for it."""
-    return _retry(job, State.QUEUED, note)
+    return _retry(job, State.QUEUED, note, by_owner)
 
 
-def resume_download(job: RenderJob, note: str) -> bool:
+def resume_download(job: RenderJob, note: str, *, by_owner: bool = False) -> bool:
     """Return a failed job to DOWNLOADING: DocRaptor has finished the document."""
-    return _retry(job, State.DOWNLOADING, note)
+    return _retry(job, State.DOWNLOADING, note, by_owner)
 
 
-def _retry(job: RenderJob, to_state: State, note: str, **changes: Any) -> bool:
+def _retry(job: RenderJob, to_state: State, note: str, by_owner: bool, **changes: Any) -> bool:
+    detail = {"by_owner": True} if by_owner else {}
     return job.move(
         to_state,
         kind=EventKind.RETRIED,
         note=note,
-        due_at=Now(),
-        finished_at=None,
-        download_attempts=0,
-        deadline_at=seconds_from_now(conf.deadline),
+        detail=detail,
+        **_retried_columns(),
         **changes,
     )
+
+
+def _retried_columns() -> dict[str, Any]:
+    return {
+        "due_at": Now(),
+        "finished_at": None,
+        "download_attempts": 0,
+        "deadline_at": seconds_from_now(conf.deadline),
+    }
+
+
+def retry_together(
+    jobs: list[RenderJob], note: str, *, read_at: datetime, from_start: bool = False
+) -> None:
+    """Retry failed jobs, each as it would be alone, by two statements for each state they go to.
+
+    Args:
+        jobs: failed jobs.
+        read_at: the database's time when they were read: one that has failed again since then is
+            another attempt.
+        from_start: start all of them again.
+
+    Raises:
+        RowsChangedError: another process has changed some of them. Roll back.
+    """
+    groups: dict[State, list[RenderJob]] = {}
+    for job in jobs:
+        to_state = None if from_start else job.resume_state
+        groups.setdefault(to_state or State.PENDING, []).append(job)
+    for to_state, alike in groups.items():
+        # A callback for the old attempt does not hold a new one back.
+        changes: dict[str, Any] = {"callback_at": None} if to_state == State.PENDING else {}
+        RenderJob.move_all(
+            alike,
+            to_state,
+            kind=EventKind.RETRIED,
+            condition=Q(finished_at__lte=read_at),
+            note=note,
+            held_at=None,
+            **NO_FAILURES,
+            **_retried_columns(),
+            **changes,
+        )
 
 
 def error_details(error: Exception, failures: int = 0) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from django.db import migrations, models
 
 import django_docraptor.models.clock
 import django_docraptor.models.columns
+import django_docraptor.models.indexes
 import django_docraptor.models.relations
 import django_docraptor.storage
 
@@ -203,7 +204,9 @@ class Migration(migrations.Migration):
                 ("message", models.TextField(blank=True, verbose_name="message")),
                 (
                     "number_of_pages",
-                    models.PositiveIntegerField(blank=True, null=True, verbose_name="pages"),
+                    models.PositiveIntegerField(
+                        blank=True, null=True, verbose_name="number of pages"
+                    ),
                 ),
                 ("storage", models.CharField(blank=True, max_length=64, verbose_name="storage")),
                 (
@@ -222,6 +225,10 @@ class Migration(migrations.Migration):
                     models.PositiveBigIntegerField(blank=True, null=True, verbose_name="size"),
                 ),
                 ("sha256", models.CharField(blank=True, max_length=64, verbose_name="SHA-256")),
+                (
+                    "downloads",
+                    models.PositiveIntegerField(default=0, verbose_name="downloads"),
+                ),
                 ("hosted", models.BooleanField(default=False, verbose_name="hosted")),
                 (
                     "hosted_expires_at",
@@ -281,6 +288,8 @@ class Migration(migrations.Migration):
                     ("retry_renderjob", "Can retry a render job"),
                     ("cancel_renderjob", "Can cancel a render job"),
                     ("expire_renderjob", "Can expire a hosted document"),
+                    ("share_renderjob", "Can share a document by a link"),
+                    ("preview_documents", "Can preview documents of sample objects"),
                 ],
                 "get_latest_by": "created_at",
                 "base_manager_name": "objects",
@@ -307,19 +316,20 @@ class Migration(migrations.Migration):
                         auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
                     ),
                 ),
-                ("account", models.CharField(max_length=64)),
-                ("download_id", models.CharField(max_length=200)),
-                ("expires_at", models.DateTimeField(null=True)),
                 (
                     "discarded_at",
                     models.DateTimeField(db_default=django_docraptor.models.clock.Now()),
                 ),
                 ("due_at", models.DateTimeField(db_default=django_docraptor.models.clock.Now())),
                 ("failures", models.PositiveSmallIntegerField(default=0)),
+                ("account", models.CharField(max_length=64)),
+                ("download_id", models.CharField(max_length=200)),
+                ("expires_at", models.DateTimeField(null=True)),
             ],
             options={
                 "verbose_name": "discarded hosted document",
                 "verbose_name_plural": "discarded hosted documents",
+                "abstract": False,
                 "base_manager_name": "objects",
                 "indexes": [models.Index(fields=["due_at"], name="docraptor_document_due")],
             },
@@ -333,19 +343,20 @@ class Migration(migrations.Migration):
                         auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
                     ),
                 ),
-                ("name", models.CharField(max_length=255)),
-                ("storage", models.CharField(blank=True, max_length=64)),
-                ("may_be_missing", models.BooleanField(default=False)),
                 (
                     "discarded_at",
                     models.DateTimeField(db_default=django_docraptor.models.clock.Now()),
                 ),
                 ("due_at", models.DateTimeField(db_default=django_docraptor.models.clock.Now())),
                 ("failures", models.PositiveSmallIntegerField(default=0)),
+                ("name", models.CharField(max_length=255)),
+                ("storage", models.CharField(blank=True, max_length=64)),
+                ("may_be_missing", models.BooleanField(default=False)),
             ],
             options={
                 "verbose_name": "discarded file",
                 "verbose_name_plural": "discarded files",
+                "abstract": False,
                 "base_manager_name": "objects",
                 "indexes": [models.Index(fields=["due_at"], name="docraptor_file_due")],
                 "constraints": [
@@ -402,6 +413,7 @@ class Migration(migrations.Migration):
                 ("time_zone", models.CharField(blank=True, max_length=64)),
                 ("source_model", models.CharField(blank=True, max_length=255)),
                 ("reuse", models.DurationField(blank=True, null=True)),
+                ("preflight_digest", models.CharField(blank=True, max_length=32)),
                 ("by_trigger", models.BooleanField(default=False)),
                 ("recheck", models.JSONField(blank=True, null=True)),
                 ("revision", models.PositiveIntegerField(default=0)),
@@ -447,6 +459,64 @@ class Migration(migrations.Migration):
             },
         ),
         migrations.CreateModel(
+            name="ShareLink",
+            fields=[
+                (
+                    "id",
+                    models.UUIDField(
+                        default=uuid.uuid4, editable=False, primary_key=True, serialize=False
+                    ),
+                ),
+                (
+                    "created_at",
+                    models.DateTimeField(
+                        db_default=django_docraptor.models.clock.Now(), verbose_name="created at"
+                    ),
+                ),
+                ("expires_at", models.DateTimeField(verbose_name="expires at")),
+                (
+                    "revoked_at",
+                    models.DateTimeField(blank=True, null=True, verbose_name="revoked at"),
+                ),
+                (
+                    "max_downloads",
+                    models.PositiveIntegerField(
+                        blank=True, null=True, verbose_name="maximum number of downloads"
+                    ),
+                ),
+                ("downloads", models.PositiveIntegerField(default=0, verbose_name="downloads")),
+                (
+                    "last_used_at",
+                    models.DateTimeField(blank=True, null=True, verbose_name="last used at"),
+                ),
+                (
+                    "created_by",
+                    models.ForeignKey(
+                        blank=True,
+                        db_constraint=False,
+                        null=True,
+                        on_delete=django_docraptor.models.relations.set_null,
+                        related_name="+",
+                        to=settings.AUTH_USER_MODEL,
+                        verbose_name="created by",
+                    ),
+                ),
+                (
+                    "job",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="share_links",
+                        to="django_docraptor.renderjob",
+                    ),
+                ),
+            ],
+            options={
+                "verbose_name": "share link",
+                "verbose_name_plural": "share links",
+                "base_manager_name": "objects",
+            },
+        ),
+        migrations.CreateModel(
             name="SynchronousCall",
             fields=[
                 (
@@ -469,15 +539,55 @@ class Migration(migrations.Migration):
         ),
         migrations.AddIndex(
             model_name="renderjob",
-            index=models.Index(fields=["state", "due_at"], name="docraptor_job_due"),
+            index=django_docraptor.models.indexes.PartialIndex(
+                fields=["state", "due_at"],
+                name="docraptor_job_due",
+                where=models.Q(("due_at__isnull", False)),
+            ),
         ),
         migrations.AddIndex(
             model_name="renderjob",
-            index=models.Index(fields=["state", "-priority", "due_at"], name="docraptor_job_next"),
+            index=django_docraptor.models.indexes.PartialIndex(
+                fields=["state", "-priority", "due_at"],
+                name="docraptor_job_next",
+                where=models.Q(("due_at__isnull", False)),
+            ),
+        ),
+        migrations.AddIndex(
+            model_name="renderjob",
+            index=django_docraptor.models.indexes.PartialIndex(
+                fields=["state", "account", "-priority", "due_at"],
+                name="docraptor_job_account_next",
+                where=models.Q(("due_at__isnull", False)),
+            ),
+        ),
+        migrations.AddIndex(
+            model_name="renderjob",
+            index=django_docraptor.models.indexes.PartialIndex(
+                fields=["state", "account", "due_at"],
+                name="docraptor_job_account_due",
+                where=models.Q(("due_at__isnull", False)),
+            ),
+        ),
+        migrations.AddIndex(
+            model_name="renderjob",
+            index=django_docraptor.models.indexes.PartialIndex(
+                fields=["failing_since"],
+                name="docraptor_job_failing",
+                where=models.Q(("failing_since__isnull", False)),
+            ),
         ),
         migrations.AddIndex(
             model_name="renderjob",
             index=models.Index(fields=["state", "created_at"], name="docraptor_job_state"),
+        ),
+        migrations.AddIndex(
+            model_name="renderjob",
+            index=django_docraptor.models.indexes.PartialIndex(
+                fields=["error_code", "created_at"],
+                name="docraptor_job_error",
+                where=models.Q(("state", "failed")),
+            ),
         ),
         migrations.AddIndex(
             model_name="renderjob",

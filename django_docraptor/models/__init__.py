@@ -4,6 +4,11 @@ A project may use :class:`RenderJob` and read its ``events`` and ``input``; the 
 
 ``jobs``        :class:`RenderJob`, and :meth:`~RenderJob.move`, the only way to change its state
 ``querysets``   filters for jobs, and claiming
+``bounded_counts``  counts of unfinished jobs, up to a limit
+``due_accounts``  the accounts that have due jobs
+``claims``      claiming by one statement
+``admission``   the pending jobs of an account, and their claim
+``prepared``    queries that are compiled once per process
 ``inputs``      the stored input of a job
 ``events``      a job's history, and its signals
 ``insertion``   bulk insertion of jobs
@@ -12,10 +17,13 @@ A project may use :class:`RenderJob` and read its ``events`` and ``input``; the 
 ``synchronous_calls``  slots of calls without a job
 ``heartbeat``   the engine's last signs of life and its next wake-up
 ``wakeups``     wake-ups that were sent and that no worker has received yet
+``share_links``  URLs that give a private file to anyone who has them
 ``files``       files of deleted jobs
-``commits``     run a function once after the current transaction
+``statements``  UPDATEs that run for each document, with the row of its history
+``commits``     transactions; run a function once after the current one
 ``sources``     the primary key of a source as text; jobs of the same source
 ``clock``       times by the database's clock
+``indexes``     an index of unfinished jobs only
 ``managers``    a manager that reads from the primary database
 ``columns``     a column that Django does not have
 ``checks``      system checks of the database
@@ -25,15 +33,18 @@ No HTTP and no queue here.
 """
 
 from django_docraptor.models.accounts import Account
+from django_docraptor.models.bounded_counts import count_up_to
 from django_docraptor.models.clock import seconds_from_now
+from django_docraptor.models.due_accounts import first_due_by_account
 from django_docraptor.models.events import SIGNAL_LEASE_SECONDS, RenderEvent
 from django_docraptor.models.files import DiscardedDocument, DiscardedFile
-from django_docraptor.models.heartbeat import Heartbeat
+from django_docraptor.models.heartbeat import Heartbeat, record_heartbeat
 from django_docraptor.models.inputs import RenderInput
 from django_docraptor.models.insertion import insert_jobs
 from django_docraptor.models.jobs import RenderJob
 from django_docraptor.models.pauses import ANY_KEY, NO_KEY, Pause, hash_key
 from django_docraptor.models.querysets import RenderJobQuerySet
+from django_docraptor.models.share_links import LinkState, ShareLink
 from django_docraptor.models.synchronous_calls import SynchronousCall
 from django_docraptor.models.wakeups import SentWakeup
 
@@ -45,14 +56,19 @@ __all__ = [
     "DiscardedDocument",
     "DiscardedFile",
     "Heartbeat",
+    "LinkState",
     "Pause",
     "RenderEvent",
     "RenderInput",
     "RenderJob",
     "RenderJobQuerySet",
     "SentWakeup",
+    "ShareLink",
     "SynchronousCall",
+    "count_up_to",
+    "first_due_by_account",
     "hash_key",
     "insert_jobs",
+    "record_heartbeat",
     "seconds_from_now",
 ]

@@ -9,6 +9,7 @@ from django.utils.translation import gettext_lazy as _
 from django_docraptor.models.clock import Now, seconds_from_now
 from django_docraptor.models.managers import PrimaryDatabaseManager
 from django_docraptor.models.pauses import Pause
+from django_docraptor.models.statements import Update, update_rows
 from django_docraptor.models.text import write_texts
 from django_docraptor.states import (
     CIRCUIT_BASE_SECONDS,
@@ -54,7 +55,8 @@ class Account(models.Model):
 
         It writes first, so it also works on databases without row locks.
         """
-        if not cls.objects.filter(pk=name).update(locked_at=Now()):
+        lock = Update(cls, {"name": name}, {"locked_at": Now()})
+        if not update_rows(lock, using=router.db_for_write(cls)):
             cls._insert_or_lock(name)
 
     @classmethod

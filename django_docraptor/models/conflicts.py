@@ -23,6 +23,10 @@ MAX_REPETITIONS = 25
 FIRST_DELAY, MAX_DELAY = 0.005, 0.2
 
 
+class RowsChangedError(DatabaseError):
+    """Another process has changed some of the rows that one statement was to change."""
+
+
 def is_conflict(error: BaseException) -> bool:
     """Return whether the database refused a statement because of another transaction."""
     cause = error.__cause__

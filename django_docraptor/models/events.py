@@ -13,7 +13,7 @@ from django.db import models, transaction
 from django.dispatch import Signal
 from django.utils.translation import gettext_lazy as _
 
-from django_docraptor.models.clock import Now
+from django_docraptor.models.clock import InsertionTimeField
 from django_docraptor.models.managers import PrimaryDatabaseManager
 from django_docraptor.signals import (
     delivery_due,
@@ -21,6 +21,7 @@ from django_docraptor.signals import (
     document_failed,
     document_submitted,
     hook_due,
+    mail_due,
 )
 from django_docraptor.states import EventKind
 
@@ -36,6 +37,7 @@ SIGNALS_BY_KIND: Mapping[str, Signal] = {
     EventKind.FAILED: document_failed,
     EventKind.DELIVERY_FAILED: delivery_due,
     EventKind.HOOK_FAILED: hook_due,
+    EventKind.MAIL_FAILED: mail_due,
 }
 # Seconds after which a signal that was not marked as sent is sent again.
 SIGNAL_LEASE_SECONDS = 60
@@ -55,7 +57,7 @@ class RenderEvent(models.Model):
     attempt: "models.PositiveSmallIntegerField[Any, int]" = models.PositiveSmallIntegerField(
         default=0
     )
-    at: "models.DateTimeField[Any, datetime]" = models.DateTimeField(db_default=Now())
+    at: "models.DateTimeField[Any, datetime]" = InsertionTimeField()
     kind: "models.CharField[Any, str]" = models.CharField(max_length=16)
     from_state: "models.CharField[Any, str]" = models.CharField(max_length=16, blank=True)
     to_state: "models.CharField[Any, str]" = models.CharField(max_length=16)

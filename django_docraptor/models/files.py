@@ -5,7 +5,7 @@ from typing import Any, Final
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
-from django_docraptor.models.clock import Now, seconds_from_now
+from django_docraptor.models.clock import InsertionTimeField, seconds_from_now
 from django_docraptor.models.managers import PrimaryDatabaseManager
 
 # Seconds until what could not be removed is tried again, doubled each time.
@@ -16,8 +16,8 @@ MAX_RETRY_SECONDS: Final = 86_400.0
 class Discarded(models.Model):
     """What a deleted job has left, until it is removed. Internal."""
 
-    discarded_at = models.DateTimeField(db_default=Now())
-    due_at = models.DateTimeField(db_default=Now())
+    discarded_at = InsertionTimeField()
+    due_at = InsertionTimeField()
     failures = models.PositiveSmallIntegerField(default=0)
 
     class Meta:

@@ -1,5 +1,6 @@
 """Internal. The engine's last signs of life and its next scheduled wake-up."""
 
+import time
 from datetime import datetime
 
 from django.db import models
@@ -16,6 +17,10 @@ from django_docraptor.models.managers import PrimaryDatabaseManager
 WAKEUP_TOLERANCE = 0.1
 # Seconds by which a heartbeat may be in the future before the clock counts as set back.
 CLOCK_TOLERANCE = 30.0
+# Minimum seconds between two heartbeats of the same kind from one process.
+HEARTBEAT_INTERVAL = 15.0
+
+_last_recorded: dict[str, float] = {}
 
 
 class Heartbeat(models.Model):
@@ -114,3 +119,14 @@ class Heartbeat(models.Model):
         past = {f"{column}__gt": seconds_from_now(CLOCK_TOLERANCE) for column in columns}
         if not cls.objects.filter(pk=cls.KEY).exclude(**past).update(**times):
             cls.objects.get_or_create(pk=cls.KEY, defaults=times)
+
+
+def record_heartbeat(column: str) -> None:
+    """Record a heartbeat in a column of Heartbeat.
+
+    At most once per HEARTBEAT_INTERVAL and process.
+    """
+    now = time.monotonic()
+    if now - _last_recorded.get(column, -HEARTBEAT_INTERVAL) >= HEARTBEAT_INTERVAL:
+        _last_recorded[column] = now
+        Heartbeat.record(column)

@@ -30,6 +30,8 @@ class RenderInput(models.Model):
     source_model = models.CharField(max_length=255, blank=True)
     # Age up to which an earlier document of the same request is used instead of a new one.
     reuse = models.DurationField(null=True, blank=True)
+    # What the preflight returned for the content when the job was enqueued.
+    preflight_digest = models.CharField(max_length=32, blank=True)
     # Asked for by a signal: document_completed is not sent if nothing has changed.
     by_trigger = models.BooleanField(default=False)
     # What a `Recheck` says: set until what a signal enqueued was decided again.

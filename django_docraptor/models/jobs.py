@@ -1,6 +1,6 @@
 """Internal. The job model, and the only way to change a job's state.
 
-Only :meth:`RenderJob.move` and :meth:`RenderJob.move_all` write ``state``, and only
+Only :meth:`RenderJob.move`, ``move_claimed`` and ``move_all`` write ``state``, and only
 ``lifecycle.transitions`` calls them. ``querysets`` finds the jobs to work on.
 """
 
@@ -22,13 +22,22 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from django_docraptor.docraptor_api import DocumentType
-from django_docraptor.models.clock import Now, seconds_from_now
+from django_docraptor.explanations import Explanation, explain
+from django_docraptor.models.clock import InsertionTimeField, Now, seconds_from_now
 from django_docraptor.models.columns import BlankAsNullField
-from django_docraptor.models.conflicts import repeat_conflicts
+from django_docraptor.models.conflicts import RowsChangedError, repeat_conflicts
 from django_docraptor.models.events import SIGNAL_LEASE_SECONDS, SIGNALS_BY_KIND, RenderEvent
+from django_docraptor.models.indexes import PartialIndex
 from django_docraptor.models.managers import PrimaryDatabaseManager
 from django_docraptor.models.querysets import RenderJobQuerySet
 from django_docraptor.models.relations import RowInAnyDatabase, SourceInAnyDatabase
+from django_docraptor.models.statements import (
+    Child,
+    Update,
+    changed_keys,
+    update_rows,
+    update_with_child,
+)
 from django_docraptor.models.text import sanitize, write_texts
 from django_docraptor.states import (
     FINAL_STATES,
@@ -41,6 +50,8 @@ from django_docraptor.states import (
 from django_docraptor.storage import DocumentFileField, get_document_storage
 
 if TYPE_CHECKING:
+    from django_docraptor.models.share_links import ShareLink
+
     # Types of public columns, for type checkers that do not run django-stubs' plugin for mypy.
     Key = models.UUIDField[Any, uuid.UUID]
     Text = models.CharField[Any, str]
@@ -48,6 +59,7 @@ if TYPE_CHECKING:
     LongText = models.TextField[Any, str]
     Flag = models.BooleanField[Any, bool]
     Number = models.SmallIntegerField[Any, int]
+    Counter = models.PositiveIntegerField[Any, int]
     OptionalNumber = models.PositiveIntegerField[Any, int | None]
     OptionalBigNumber = models.PositiveBigIntegerField[Any, int | None]
     Time = models.DateTimeField[Any, datetime]
@@ -55,8 +67,12 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 ANY_ROW = Q()
+# What the indexes of unfinished jobs contain, so that their size does not depend on the history.
+UNFINISHED = Q(due_at__isnull=False)
 # Columns of a job whose last step succeeded.
 NO_FAILURES: Mapping[str, Any] = {"failures": 0, "failing_since": None, "refused_since": None}
+# What a move writes to an event.
+EVENT_COLUMNS = ("attempt", "kind", "from_state", "to_state", "message", "detail", "signal_due_at")
 # Columns with text of DocRaptor, of a template or a storage, which may lose a character. In an ID
 # or a file's name, each character counts.
 EXTERNAL_TEXT_COLUMNS = frozenset({"errors", "message"})
@@ -69,9 +85,9 @@ def _external_texts(changes: Mapping[str, Any]) -> dict[str, Any]:
 class RenderJob(models.Model):
     """One document to be generated. Read it freely, but change it only through ``shortcuts``.
 
-    ``move()``, ``move_all()``, ``update_leased()``, ``record_event()``, ``unchanged_q``,
-    ``claimed_at``, ``attempt_age``, ``failing_seconds``, ``refused_seconds`` and
-    ``is_past_deadline`` are internal.
+    ``move()``, ``move_claimed()``, ``move_all()``, ``update_leased()``, ``record_event()``,
+    ``unchanged_q``, ``claimed_at``, ``attempt_age``, ``failing_seconds``, ``refused_seconds``,
+    ``render_seconds`` and ``is_past_deadline`` are internal.
     """
 
     id: "Key" = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
@@ -123,7 +139,7 @@ class RenderJob(models.Model):
     errors: "LongText" = models.TextField(_("errors"), blank=True)
     message: "LongText" = models.TextField(_("message"), blank=True)
     number_of_pages: "OptionalNumber" = models.PositiveIntegerField(
-        _("pages"), null=True, blank=True
+        _("number of pages"), null=True, blank=True
     )
 
     # Alias in STORAGES of the file's storage; "" for the default document storage.
@@ -136,6 +152,8 @@ class RenderJob(models.Model):
         _("size"), null=True, blank=True
     )
     sha256: "Text" = models.CharField("SHA-256", max_length=64, blank=True)
+    # How often a view of this package sent it. The history has only the first of them.
+    downloads: "Counter" = models.PositiveIntegerField(_("downloads"), default=0)
 
     # A hosted document stays at DocRaptor, at a URL that gives access to anyone.
     hosted: "Flag" = models.BooleanField(_("hosted"), default=False)
@@ -145,13 +163,16 @@ class RenderJob(models.Model):
     public_url: "LongText" = models.TextField(_("public URL"), blank=True)
     expired_at: "OptionalTime" = models.DateTimeField(_("expired at"), null=True, blank=True)
 
-    created_at: "Time" = models.DateTimeField(_("created at"), db_default=Now())
+    created_at: "Time" = InsertionTimeField(_("created at"))
     submitted_at: "OptionalTime" = models.DateTimeField(_("accepted at"), null=True, blank=True)
     rendered_at: "OptionalTime" = models.DateTimeField(_("rendered at"), null=True, blank=True)
     finished_at: "OptionalTime" = models.DateTimeField(_("finished at"), null=True, blank=True)
 
     # Managers; their types are those of the querysets, whose methods they have.
     events: "models.QuerySet[RenderEvent]"
+    share_links: "models.QuerySet[ShareLink]"
+    # Not a column: how long this process took to render the HTML of the current attempt.
+    render_seconds: float | None = None
     objects: ClassVar[RenderJobQuerySet] = PrimaryDatabaseManager.from_queryset(  # type: ignore[assignment]
         RenderJobQuerySet
     )()
@@ -165,11 +186,37 @@ class RenderJob(models.Model):
             ("retry_renderjob", _("Can retry a render job")),
             ("cancel_renderjob", _("Can cancel a render job")),
             ("expire_renderjob", _("Can expire a hosted document")),
+            ("share_renderjob", _("Can share a document by a link")),
+            ("preview_documents", _("Can preview documents of sample objects")),
         ]
         indexes = [
-            models.Index(fields=["state", "due_at"], name="docraptor_job_due"),
-            models.Index(fields=["state", "-priority", "due_at"], name="docraptor_job_next"),
+            PartialIndex(fields=["state", "due_at"], name="docraptor_job_due", where=UNFINISHED),
+            PartialIndex(
+                fields=["state", "-priority", "due_at"], name="docraptor_job_next", where=UNFINISHED
+            ),
+            # One account's jobs, so that another's backlog is not read.
+            PartialIndex(
+                fields=["state", "account", "-priority", "due_at"],
+                name="docraptor_job_account_next",
+                where=UNFINISHED,
+            ),
+            PartialIndex(
+                fields=["state", "account", "due_at"],
+                name="docraptor_job_account_due",
+                where=UNFINISHED,
+            ),
+            PartialIndex(
+                fields=["failing_since"],
+                name="docraptor_job_failing",
+                where=Q(failing_since__isnull=False),
+            ),
             models.Index(fields=["state", "created_at"], name="docraptor_job_state"),
+            # The newest 10,000 failed jobs are on as many pages of a large table.
+            PartialIndex(
+                fields=["error_code", "created_at"],
+                name="docraptor_job_error",
+                where=Q(state=State.FAILED),
+            ),
             models.Index(fields=["created_at"], name="docraptor_job_created"),
             models.Index(fields=["content_type", "object_id"], name="docraptor_job_source"),
             models.Index(fields=["document", "finished_at"], name="docraptor_job_document"),
@@ -233,6 +280,11 @@ class RenderJob(models.Model):
         return f"{self.id.hex}:{self.attempt}"
 
     @property
+    def reference(self) -> str:
+        """What a customer quotes: the first eight digits of the ID, such as ``8c41-e07b``."""
+        return f"{self.id.hex[:4]}-{self.id.hex[4:8]}"
+
+    @property
     def unchanged_q(self) -> Q:
         """A condition that matches the row only if it has not changed since it was read."""
         return Q(
@@ -292,6 +344,11 @@ class RenderJob(models.Model):
         is_sent = self.state == State.FAILED and self.attempt > 0
         return is_sent and self.error_code in POSSIBLY_BILLED_CODES
 
+    @property
+    def explanation(self) -> Explanation | None:
+        """What the failure means, in words; ``None`` if the job has not failed."""
+        return explain(self.error_code, self.errors) if self.state == State.FAILED else None
+
     def move(
         self,
         to_state: State,
@@ -328,25 +385,19 @@ class RenderJob(models.Model):
             changes |= {"due_at": None, "finished_at": Now()}
         reset = {"lease_token": "", "lapsed_claims": 0, "held_at": None, **NO_FAILURES}
         changes = sanitize({**reset, **changes, "state": to_state})
-        rows = RenderJob.objects.filter(pk=self.pk, state=from_state, attempt=self.attempt)
+        where: dict[str, Any] = {"id": self.pk, "state": from_state, "attempt": self.attempt}
         if require_lease:
-            rows = rows.filter(lease_token=self.lease_token)
+            where["lease_token"] = self.lease_token
         using = router.db_for_write(RenderJob)
 
         def write(texts: dict[str, Any]) -> bool:
             columns = changes | _external_texts(texts)
-            with transaction.atomic(using=using, savepoint=False):
-                if not rows.update(**columns):
-                    return False
-                self._apply(columns)
-                if undone_kind is not None:
-                    self.events.filter(kind=undone_kind, attempt=self.attempt).delete()
-                    return True
-                event = self._insert_event(
-                    kind, from_state=from_state, note=texts["note"], detail=texts["detail"]
-                )
-                event.send_signal_on_commit(copy(self), using=using)
-            return True
+            if undone_kind is not None:
+                return self._move_back(where, columns, undone_kind, using=using)
+            event = self._event(
+                kind, to_state, from_state=from_state, note=texts["note"], detail=texts["detail"]
+            )
+            return self._move_with_event(where, columns, event, using=using)
 
         texts = {"note": note, "detail": detail or {}, **_external_texts(changes)}
         before = copy(self)
@@ -360,25 +411,59 @@ class RenderJob(models.Model):
         logger.info("Job %s: %s -> %s (attempt %s)", self.pk, from_state, to_state, self.attempt)
         return True
 
+    def _move_with_event(
+        self,
+        where: Mapping[str, Any],
+        changes: Mapping[str, Any],
+        event: RenderEvent,
+        *,
+        using: str,
+    ) -> bool:
+        """Update the row and insert the event in one transaction; send its signal afterwards."""
+        columns = {name: getattr(event, name) for name in EVENT_COLUMNS}
+        child = Child(RenderEvent, "job", columns)
+        moved = update_with_child(Update(RenderJob, where, changes), child, using=using)
+        if not moved:
+            return False
+        self._apply(changes)
+        event.pk = moved[self.pk]
+        event.send_signal_on_commit(copy(self), using=using)
+        return True
+
+    def _move_back(
+        self,
+        where: Mapping[str, Any],
+        changes: Mapping[str, Any],
+        undone_kind: EventKind,
+        *,
+        using: str,
+    ) -> bool:
+        """Update the row and delete the attempt's event that this undoes, in one transaction."""
+        with transaction.atomic(using=using, savepoint=False):
+            if not update_rows(Update(RenderJob, where, changes), using=using):
+                return False
+            self.events.filter(kind=undone_kind, attempt=self.attempt).delete()
+        self._apply(changes)
+        return True
+
     @classmethod
-    def move_all(
+    def move_claimed(
         cls,
         jobs: list["RenderJob"],
         to_state: State,
         *,
         kind: EventKind,
-        condition: Q = ANY_ROW,
+        where: Mapping[str, Any],
         **changes: Any,
     ) -> list["RenderJob"]:
-        """Move jobs of one state and one claim, as :meth:`move` does.
+        """Move jobs of one state, attempt and claim, as :meth:`move` does, by one transaction.
 
-        The claim gets a new lease token. It takes two statements for any number of jobs, in the
-        caller's transaction.
+        The claim gets a new lease token.
 
         Args:
-            jobs: at least one job; all have the same state and lease token.
+            jobs: at least one claimed job; all have the same state, attempt and lease token.
             kind: kind of the events; it must not have a signal.
-            condition: a further condition on the rows.
+            where: values that other columns of the rows must have.
             changes: other columns to set in the same UPDATE, the same for all jobs.
 
         Returns:
@@ -387,20 +472,75 @@ class RenderJob(models.Model):
         Raises:
             ValueError: the transition is not allowed.
         """
+        first = jobs[0]
+        from_state, keys = first._state_before(to_state), [job.pk for job in jobs]
+        where = {"state": from_state, "lease_token": first.lease_token, **where, "id": keys}
+        changes |= {"state": to_state, "lease_token": secrets.token_hex(16), "lapsed_claims": 0}
+        columns = {
+            "attempt": changes.get("attempt", first.attempt),
+            "kind": kind,
+            "from_state": from_state,
+            "to_state": to_state,
+        }
+        moved = update_with_child(
+            Update(cls, where, changes),
+            Child(RenderEvent, "job", columns),
+            using=router.db_for_write(RenderJob),
+        )
+        moved_jobs = [job for job in jobs if job.pk in moved]
+        for job in moved_jobs:
+            job._apply(changes)
+        return moved_jobs
+
+    @classmethod
+    def move_all(
+        cls,
+        jobs: list["RenderJob"],
+        to_state: State,
+        *,
+        kind: EventKind,
+        condition: Q = ANY_ROW,
+        note: str = "",
+        **changes: Any,
+    ) -> list["RenderJob"]:
+        """Move jobs of one state and one claim, as :meth:`move` does.
+
+        The claim gets a new lease token; unclaimed jobs stay unclaimed. It takes two statements for
+        any number of jobs, in the caller's transaction.
+
+        Args:
+            jobs: at least one job; all have the same state and lease token.
+            kind: kind of the events; it must not have a signal.
+            condition: a further condition on the rows.
+            note: full message of the events.
+            changes: other columns to set in the same UPDATE, the same for all jobs.
+
+        Returns:
+            The jobs that moved. Do not change the others.
+
+        Raises:
+            ValueError: the transition is not allowed.
+            RowsChangedError: another process has changed some of several unclaimed jobs, so that it
+                is unknown which have moved. Roll back.
+        """
         from_state, keys = jobs[0]._state_before(to_state), [job.pk for job in jobs]
         rows = RenderJob.objects.filter(
             condition, pk__in=keys, state=from_state, lease_token=jobs[0].lease_token
         )
-        changes |= {"state": to_state, "lease_token": secrets.token_hex(16), "lapsed_claims": 0}
-        if rows.update(**changes) < len(keys):
-            moved_rows = RenderJob.objects.filter(pk__in=keys, lease_token=changes["lease_token"])
-            moved_keys = set(moved_rows.values_list("pk", flat=True))
-            jobs = [job for job in jobs if job.pk in moved_keys]
+        token = secrets.token_hex(16) if jobs[0].lease_token else ""
+        changes |= {"state": to_state, "lease_token": token, "lapsed_claims": 0}
+        count = rows.update(**changes)
+        if count < len(keys) and not token:
+            raise RowsChangedError
+        using = router.db_for_write(RenderJob)
+        moved_keys = changed_keys(RenderJob, keys, count, lease_token=token, using=using)
+        jobs = [job for job in jobs if job.pk in moved_keys]
         for job in jobs:
             job._apply(changes)
         states = {"from_state": from_state, "to_state": to_state}
         RenderEvent.objects.bulk_create(
-            RenderEvent(job_id=job.pk, attempt=job.attempt, kind=kind, **states) for job in jobs
+            RenderEvent(job_id=job.pk, attempt=job.attempt, kind=kind, message=note, **states)
+            for job in jobs
         )
         return jobs
 
@@ -426,18 +566,22 @@ class RenderJob(models.Model):
         """
         if "state" in changes:
             raise ValueError("Use move() to change the state.")
-        rows = RenderJob.objects.filter(
-            pk=self.pk, state=self.state, attempt=self.attempt, lease_token=self.lease_token
-        )
+        using = router.db_for_write(RenderJob)
+        where = {
+            "id": self.pk,
+            "state": self.state,
+            "attempt": self.attempt,
+            "lease_token": self.lease_token,
+        }
         changes = sanitize(changes)
 
         def write(texts: dict[str, Any]) -> bool:
-            updated = bool(rows.update(**changes | texts))
+            updated = bool(update_rows(Update(RenderJob, where, changes | texts), using=using))
             if updated:
                 self._apply(changes | texts)
             return updated
 
-        return write_texts(_external_texts(changes), write, using=router.db_for_write(RenderJob))
+        return write_texts(_external_texts(changes), write, using=using)
 
     def record_event(
         self,
@@ -448,23 +592,35 @@ class RenderJob(models.Model):
         detail: Mapping[str, Any] | None = None,
     ) -> RenderEvent:
         """Record an event for the job in its current state."""
+
+        def insert(texts: dict[str, Any]) -> RenderEvent:
+            event = self._event(kind, self.state, from_state=from_state or self.state, **texts)
+            event.save(force_insert=True)
+            return event
+
         return write_texts(
             {"note": note, "detail": detail or {}},
-            lambda texts: self._insert_event(kind, from_state=from_state, **texts),
+            insert,
             using=router.db_for_write(RenderEvent),
         )
 
-    def _insert_event(
-        self, kind: EventKind, *, from_state: State | None, note: str, detail: Mapping[str, Any]
+    def _event(
+        self,
+        kind: EventKind,
+        to_state: State | str,
+        *,
+        from_state: State | str,
+        note: str,
+        detail: Mapping[str, Any],
     ) -> RenderEvent:
         signal = SIGNALS_BY_KIND.get(kind)
         has_receivers = signal is not None and signal.has_listeners(RenderJob)
-        return RenderEvent.objects.create(
+        return RenderEvent(
             job=self,
             attempt=self.attempt,
             kind=kind,
-            from_state=from_state or self.state,
-            to_state=self.state,
+            from_state=from_state,
+            to_state=to_state,
             message=note,
             detail=detail,
             signal_due_at=seconds_from_now(SIGNAL_LEASE_SECONDS) if has_receivers else None,

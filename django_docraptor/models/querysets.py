@@ -6,13 +6,14 @@ Knows nothing about transitions or events: a claim changes ``due_at``, never the
 import random
 import secrets
 from collections import Counter
-from collections.abc import Collection
+from collections.abc import Callable, Collection, Sequence
 from datetime import UTC, datetime, timedelta
+from itertools import accumulate
 from typing import TYPE_CHECKING, Any, Self
 
 from django.contrib.contenttypes.models import ContentType
 from django.db import connections, models, router, transaction
-from django.db.models import Case, Count, Exists, F, Min, OuterRef, Q, Subquery, When
+from django.db.models import Case, Count, Exists, F, OuterRef, Q, Subquery, When
 from django.db.models.functions import Coalesce, Length
 
 from django_docraptor.models.accounts import Account
@@ -45,6 +46,14 @@ SLOT_STATES = (State.SUBMITTING, State.UNCONFIRMED, State.QUEUED, State.WORKING)
 PAUSABLE_STATES = ACTIVE_STATES - {State.SUBMITTING}
 # A job that waits for a person, by an index. Nothing else is due that late.
 IS_HELD = Q(state=State.PENDING, due_at__gt=HELD_UNTIL - timedelta(days=365_000))
+# A failed job whose retry resumes the attempt that DocRaptor has accepted.
+IS_RESUMABLE = Q(state=State.FAILED, error_code__in=sorted(RESUME_STATES)) & (
+    (Q(status_id__isnull=False) & ~Q(status_id=""))
+    | Q(
+        error_code__in=sorted(c for c, state in RESUME_STATES.items() if state != State.QUEUED),
+        download_id__gt="",
+    )
+)
 # Rows changed by one statement.
 POSTPONE_BATCH_SIZE = 1000
 
@@ -63,6 +72,18 @@ def set_small_contents(jobs: "list[RenderJob]") -> None:
             job.input.content = content
 
 
+def take_within(jobs: "list[RenderJob]", characters: int) -> "list[RenderJob]":
+    """Return the first jobs whose stored contents have so many characters in all, at least one.
+
+    Args:
+        jobs: as `RenderJobQuerySet.with_input` returns them.
+        characters: in memory, each takes a byte or more.
+    """
+    totals = accumulate(getattr(job, "content_length", None) or 0 for job in jobs)
+    count = sum(total <= characters for total in totals)
+    return jobs[: max(1, count)]
+
+
 def claimable_together(jobs: "list[RenderJob]") -> "list[RenderJob]":
     """Return which of the due jobs one worker claims at once.
 
@@ -75,12 +96,39 @@ def claimable_together(jobs: "list[RenderJob]") -> "list[RenderJob]":
     return lapsed[:1] if is_its_turn else others
 
 
+def pick_urgent(
+    read: "Callable[[Sequence[str], int], list[RenderJob]]", limit: int
+) -> "list[RenderJob]":
+    """Return the most urgent jobs, of which one in eight is the one that has waited longest.
+
+    Args:
+        read: returns the first jobs in an order, and up to a number.
+        limit: how many.
+    """
+    fair_count = sum(random.random() < FAIR_SHARE for _ in range(limit))  # noqa: S311
+    by_priority = read(("-priority", "due_at"), limit)
+    if not fair_count or len(by_priority) < limit:
+        return by_priority
+    by_waiting_time = read(("due_at",), fair_count)
+    return list(dict.fromkeys([*by_waiting_time, *by_priority]))[:limit]
+
+
+def claim_columns(job: "RenderJob", lease: float) -> dict[str, Any]:
+    """Return what a claim writes, by the job as it was read, for ``lease`` seconds."""
+    return {
+        "lease_token": secrets.token_hex(16),
+        "due_at": seconds_from_now(lease),
+        "lapsed_claims": job.lapsed_claims + 1 if job.lease_token else 0,
+    }
+
+
 class RenderJobQuerySet(models.QuerySet["RenderJob"]):
     """Filters and claiming for jobs. Internal."""
 
     def active(self) -> Self:
         """Return the jobs that are not in a final state."""
-        return self.filter(state__in=ACTIVE_STATES)
+        # The second condition says the same: it is that of the indexes of unfinished jobs.
+        return self.filter(state__in=ACTIVE_STATES, due_at__isnull=False)
 
     def held(self) -> Self:
         """Return the jobs that wait for a person, by the index of ``due_at``."""
@@ -110,21 +158,10 @@ class RenderJobQuerySet(models.QuerySet["RenderJob"]):
             counts.update(dict(rows.values_list("account").annotate(Count("pk"))))
         return counts
 
-    def due_by_account(
-        self, states: Collection[str]
-    ) -> "models.QuerySet[RenderJob, dict[str, Any]]":
-        """Return, for each state and account, how many jobs are due, and since when."""
-        due: Any = self.filter(state__in=states).due().order_by().values("state", "account")
-        rows: models.QuerySet[RenderJob, dict[str, Any]] = due.annotate(
-            count=Count("pk"), first_due_at=Min("due_at")
-        )
-        return rows
-
     def postponed(self, seconds: float) -> Self:
         """Return the unfinished jobs that have failed again and again for so many seconds."""
         failing = self.active().filter(failing_since__lt=seconds_from_now(-seconds))
-        # All of them have a `due_at`; without this range, SQLite scans the whole table.
-        return failing.filter(due_at__gt=EPOCH).order_by("failing_since")
+        return failing.order_by("failing_since")
 
     def _slot_querysets(self, calls: Q, **accounts: Any) -> tuple[models.QuerySet[Any], ...]:
         """Return the jobs that DocRaptor has or may have, those to be sent, and other calls.
@@ -142,7 +179,7 @@ class RenderJobQuerySet(models.QuerySet["RenderJob"]):
         made = SynchronousCall.objects.active().filter(calls, **accounts).order_by()
         return sent, claimed, made
 
-    def with_account_limits(self, account: str, key_hash: str) -> Self:
+    def with_account_limits(self, account: Any, key_hash: Any) -> Self:
         """Return an account's jobs, annotated with what limits further submissions.
 
         ``in_flight``: number of occupied slots; ``is_paused``: no creates with this key;
@@ -170,23 +207,34 @@ class RenderJobQuerySet(models.QuerySet["RenderJob"]):
         content_type = ContentType.objects.get_for_model(source)
         return self.filter(content_type=content_type, object_id=source_key(source))
 
+    def with_key_prefix(self, prefix: str) -> Self:
+        """Return the jobs whose idempotency key begins with a text, by the index of the keys."""
+        rows = self.filter(idempotency_key__startswith=prefix)
+        match connections[router.db_for_write(self.model)].vendor:
+            case "mysql":  # Django's startswith is LIKE BINARY there, which no index serves
+                return rows.filter(idempotency_key__istartswith=prefix)
+            case "sqlite":  # nor does one serve LIKE with ESCAPE
+                last = f"{prefix}{chr(0x10FFFF)}"
+                return rows.filter(idempotency_key__gte=prefix, idempotency_key__lt=last)
+        return rows
+
     def with_input(self) -> Self:
         """Return the jobs with their inputs, for :func:`set_small_contents`.
 
-        Large content stays in the database until it is read, so that a batch of it does not fill
-        the memory.
+        Each has ``content_length``, the characters of its content. Large content stays in the
+        database until it is read, so that a batch of it does not fill the memory.
         """
         small = Case(When(content_length__lte=SMALL_CONTENT, then=F("input__content")))
         jobs = self.select_related("input").defer("input__content")
-        return jobs.alias(content_length=Length("input__content")).annotate(small_content=small)
+        return jobs.annotate(content_length=Length("input__content")).annotate(small_content=small)
+
+    def failed(self) -> Self:
+        """Return the jobs that have failed."""
+        return self.filter(state=State.FAILED)
 
     def resumable(self) -> Self:
         """Return the failed jobs whose retry is not billed: those with a ``resume_state``."""
-        to_download = [code for code, state in RESUME_STATES.items() if state != State.QUEUED]
-        has_status = Q(status_id__isnull=False) & ~Q(status_id="")
-        has_download = Q(error_code__in=to_download) & ~Q(download_id="")
-        failed = self.filter(state=State.FAILED, error_code__in=list(RESUME_STATES))
-        return failed.filter(has_status | has_download)
+        return self.filter(IS_RESUMABLE)
 
     def not_started(self) -> Self:
         """Return the pending jobs that were never sent and that no worker has claimed."""
@@ -231,20 +279,14 @@ class RenderJobQuerySet(models.QuerySet["RenderJob"]):
         ``is_account_paused``: some key of its account makes no calls.
         """
         paused = Pause.objects.active().filter(account=OuterRef("account"), creates_only=False)
-        due = self.due().annotate(database_now=Now(), is_account_paused=Exists(paused))
-        return due._pick_urgent(limit)
+        due = self.due_now().annotate(is_account_paused=Exists(paused))
+        return pick_urgent(lambda order, count: list(due.order_by(*order)[:count]), limit)
 
-    def _pick_urgent(self, limit: int) -> list["RenderJob"]:
-        fair_count = sum(random.random() < FAIR_SHARE for _ in range(limit))  # noqa: S311
-        by_priority = list(self.order_by("-priority", "due_at")[:limit])
-        if not fair_count or len(by_priority) < limit:
-            return by_priority
-        by_waiting_time = list(self.order_by("due_at")[:fair_count])
-        return list(dict.fromkeys([*by_waiting_time, *by_priority]))[:limit]
+    def due_now(self) -> Self:
+        """Return the due jobs with the database's time, see ``RenderJob.claimed_at``."""
+        return self.due().annotate(database_now=Now())
 
-    def claim_jobs(
-        self, jobs: list["RenderJob"], *, lease: float, are_locked: bool = False, **changes: Any
-    ) -> list["RenderJob"]:
+    def claim_jobs(self, jobs: list["RenderJob"], *, lease: float) -> list["RenderJob"]:
         """Claim the given jobs that are still due.
 
         One conditional UPDATE gives concurrent workers different rows, without row locks.
@@ -252,28 +294,20 @@ class RenderJobQuerySet(models.QuerySet["RenderJob"]):
         Args:
             jobs: the jobs as they were read: one, or several whose previous claim did not lapse.
             lease: seconds.
-            are_locked: the rows are locked, so they cannot have changed since they were read.
-            changes: other columns to set in the same UPDATE.
 
         Returns:
             The claimed jobs.
         """
         if not jobs:
             return []
-        claim = {
-            **changes,
-            "lease_token": secrets.token_hex(16),
-            "due_at": seconds_from_now(lease),
-            "lapsed_claims": jobs[0].lapsed_claims + 1 if jobs[0].lease_token else 0,
-        }
+        claim = claim_columns(jobs[0], lease)
         keys = [job.pk for job in jobs]
         # A single row need not be read again: the UPDATE compares it with what was read.
         unchanged = jobs[0].unchanged_q if len(jobs) == 1 else Q(lease_token="")
         due = self.filter(pk__in=keys).due().filter(unchanged)
         claimed_count = due.update(**claim)
-        if claimed_count == len(jobs) and (claimed_count == 1 or are_locked):
-            for job in jobs:
-                job._apply(claim)
+        if claimed_count == len(jobs) == 1:
+            jobs[0]._apply(claim)
             return jobs
         if not claimed_count:
             return []

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from django.contrib.contenttypes.fields import GenericForeignKey
 from django.contrib.contenttypes.models import ContentType
-from django.core.exceptions import ObjectDoesNotExist
+from django.core.exceptions import ObjectDoesNotExist, ValidationError
 from django.db import models, router
 from django.db.models import Model, QuerySet
 from django.db.models.deletion import Collector
@@ -95,9 +95,15 @@ class _SourceType:
         """Return an object from the primary database of its model.
 
         Raises:
-            ObjectDoesNotExist: there is none, or its model is gone.
+            ObjectDoesNotExist: there is none, its model is gone, or its key is none of the model
+                any more.
         """
         model = self.model_class()
         if model is None:
             raise ObjectDoesNotExist
-        return model._base_manager.using(router.db_for_write(model)).get(**lookup)
+        rows = model._base_manager.using(router.db_for_write(model))
+        try:
+            found = rows.filter(**lookup)
+        except (ValueError, ValidationError) as error:  # the type of the primary key has changed
+            raise ObjectDoesNotExist from error
+        return found.get()

@@ -2,10 +2,11 @@
 
 import re
 from collections.abc import Callable, Mapping
-from contextlib import nullcontext
 from typing import Any, Final, TypeVar
 
-from django.db import DatabaseError, DataError, connections, transaction
+from django.db import DatabaseError, DataError
+
+from django_docraptor.models.commits import savepoint_if_nested
 
 R = TypeVar("R")
 # Errors of MySQL and MariaDB for a character that a column, or a comparison with it, does not have.
@@ -13,6 +14,8 @@ UNSTORABLE_CODES: Final = frozenset({1267, 1366, 3854, 3988})
 # Characters outside the Basic Multilingual Plane.
 ASTRAL: Final = re.compile("[\U00010000-\U0010ffff]")
 
+# Ends the traceback of an error in a template.
+TEMPLATE_NOTE: Final = "In the template {file}, line {line}.\n"
 TRACEBACK: Final = "Traceback (most recent call last):"
 # What each line of an exception group starts with, by which its tracebacks are indented.
 GROUP_MARGIN: Final = re.compile(r"^ *[+|] ?", re.MULTILINE)
@@ -43,9 +46,8 @@ def write_texts(texts: Any, write: Callable[[Any], R], *, using: str) -> R:
         reduced = _replace_in_strings(texts, replace)
         if reduced == texts:
             continue
-        is_nested = connections[using].in_atomic_block  # the error would end the transaction
         try:
-            with transaction.atomic(using=using) if is_nested else nullcontext():
+            with savepoint_if_nested(using):
                 return write(texts)
         except (DatabaseError, UnicodeEncodeError) as error:
             if not is_unstorable(error):

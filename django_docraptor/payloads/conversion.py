@@ -11,22 +11,31 @@ from typing import Any
 
 from django.core.exceptions import ValidationError
 
-from django_docraptor.payloads.fields import SECRET_NAME
 from django_docraptor.payloads.prince_options import PrinceOptions
-from django_docraptor.payloads.validation import short_repr
+from django_docraptor.payloads.validation import short_repr, shown_value
 
 
 def merge_options(*mappings: Mapping[str, Any]) -> dict[str, Any]:
-    """Merge options: later ones win, and ``prince_options`` are merged key by key.
+    """Merge options: later ones win, and ``prince_options`` and ``extra`` are merged key by key.
 
     ``None`` wins, too, so a document can unset a default from the settings.
     """
     merged: dict[str, Any] = {}
     for options in mappings:
         base = merged.get("prince_options")
-        merged |= options
+        merged = _merge_extra(merged, options)
         if options.get("prince_options") is not None:
-            merged["prince_options"] = _as_dict(base) | _as_dict(options["prince_options"])
+            nested = _as_dict(options["prince_options"])
+            merged["prince_options"] = _merge_extra(_as_dict(base), nested)
+    return merged
+
+
+def _merge_extra(base: Mapping[str, Any], options: Mapping[str, Any]) -> dict[str, Any]:
+    """Merge two dicts; so are their ``extra``."""
+    merged = {**base, **options}
+    extras = base.get("extra"), options.get("extra")
+    if isinstance(extras[0], Mapping) and isinstance(extras[1], Mapping):
+        merged["extra"] = {**extras[0], **extras[1]}
     return merged
 
 
@@ -45,20 +54,13 @@ def _to_json(name: str, value: Any) -> Any:
     try:
         return json.loads(json.dumps(value, default=_encode, allow_nan=False))
     except (TypeError, ValueError, RecursionError) as error:
-        message = f"{name} is {_shown(name, value)}, which cannot be stored as JSON: {error}."
+        message = f"{name} is {shown_value(name, value)}, which cannot be stored as JSON: {error}."
         raise ValidationError({name: [message]}) from None
-
-
-def _shown(name: str, value: object) -> str:
-    """Return a value for a message, or its type, if it may contain a password."""
-    if isinstance(value, Mapping) or SECRET_NAME.search(name):
-        return f"a {type(value).__name__}"
-    return short_repr(value)
 
 
 def _encode(value: object) -> Any:
     if isinstance(value, PrinceOptions):
-        return value.to_json()
+        return value.to_options()
     if isinstance(value, Mapping):
         return dict(value)
     if isinstance(value, datetime) and value.utcoffset() is not None:
@@ -79,7 +81,7 @@ def _no_prince_options() -> PrinceOptions:
 
 def _as_dict(options: Any) -> Any:
     if isinstance(options, PrinceOptions):
-        return options.to_json()
+        return options.to_options()
     if options is None:
         return {}
     if not isinstance(options, Mapping):
@@ -88,7 +90,8 @@ def _as_dict(options: Any) -> Any:
 
 
 def _not_a_dict(value: object) -> str:
-    return f"prince_options must be a dict or PrinceOptions, not {short_repr(value)}."
+    # Not even a text is shown: it may be a dict of passwords as JSON.
+    return f"prince_options must be a dict or PrinceOptions, not {type(value).__name__}."
 
 
 def parse_expiry(value: Any) -> Any:

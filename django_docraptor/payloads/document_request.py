@@ -20,10 +20,12 @@ from django_docraptor.payloads.conversion import options_to_json, parse_expiry, 
 from django_docraptor.payloads.fields import (
     drop_none,
     mapping_field,
+    option_names,
     provided_options,
     secret_field,
     split_options,
 )
+from django_docraptor.payloads.option_names import misspelt_names
 from django_docraptor.payloads.prince_options import PrinceOptions
 from django_docraptor.payloads.validation import (
     FieldErrors,
@@ -121,15 +123,18 @@ class DocumentRequest:
             url: as for the class.
             test: as for the class.
             options: for example ``{"javascript": True, "prince_options": {"media": "print"}}``.
-                Unknown names are passed through; ``None`` means *not set*.
+                Unknown names are passed through, unless they are almost an option's; those in
+                ``extra`` are, as they are. ``None`` means *not set*.
 
         Raises:
             ValidationError: as for the class, and for names that are not options.
         """
-        errors = [(name, reserved_message(name)) for name in options if name in RESERVED_OPTIONS]
+        options = options_to_json(options)
+        own, prince = option_names(DocumentRequest), option_names(PrinceOptions)
+        errors = [*_reserved_names(options), *misspelt_names(options, own=own, prince=prince)]
         if errors:
             raise ValidationError(group_by_field(errors))
-        known, extra = split_options(cls, options_to_json(options))
+        known, extra = split_options(cls, options)
         known["hosted_expires_at"] = parse_expiry(known.get("hosted_expires_at"))
         known["prince_options"] = parse_prince_options(known.get("prince_options"))
         return cls(
@@ -141,6 +146,12 @@ class DocumentRequest:
             extra=extra,
             **known,
         )
+
+
+def _reserved_names(options: Mapping[str, Any]) -> FieldErrors:
+    for name in options:
+        if name in RESERVED_OPTIONS and name != "extra":
+            yield name, reserved_message(name)
 
 
 def unknown_options(request: DocumentRequest) -> Iterator[tuple[str, str]]:

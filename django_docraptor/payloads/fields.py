@@ -42,6 +42,12 @@ def declared_fields(cls: type[Options]) -> tuple[Field[Any], ...]:
     return fields(cls)
 
 
+@cache
+def option_names(cls: type[Options]) -> frozenset[str]:
+    """Return the names of a class's options, without ``extra``."""
+    return frozenset(option.name for option in declared_fields(cls)) - {"extra"}
+
+
 def provided_options(options: Options) -> dict[str, Any]:
     """Return the options that are set, without ``extra``."""
     values = {
@@ -51,14 +57,21 @@ def provided_options(options: Options) -> dict[str, Any]:
     return drop_none(values)
 
 
-def split_options(
-    cls: type[Options], options: Mapping[str, Any]
-) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Split options into known and unknown ones, dropping unset ones."""
-    names = {option.name for option in declared_fields(cls)}
+def split_options(cls: type[Options], options: Mapping[str, Any]) -> tuple[dict[str, Any], Any]:
+    """Split options into known and unknown ones, dropping unset ones.
+
+    Returns:
+        The known ones, and as ``extra`` the others with those of the key ``"extra"``.
+    """
+    names = option_names(cls)
     known = {name: value for name, value in options.items() if name in names}
-    extra = {name: value for name, value in options.items() if name not in names}
-    return drop_none(known), drop_none(extra)
+    others = {
+        name: value for name, value in options.items() if name not in names and name != "extra"
+    }
+    given: Any = options.get("extra")
+    if given is not None and not isinstance(given, Mapping):
+        return drop_none(known), given  # the class says what is wrong with it
+    return drop_none(known), drop_none({**others, **(given or {})})
 
 
 def drop_none(options: Mapping[str, Any]) -> dict[str, Any]:

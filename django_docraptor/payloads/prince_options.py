@@ -19,7 +19,6 @@ from django_docraptor.payloads.validation import (
     choice_errors,
     extra_errors,
     field_errors,
-    reserved_message,
 )
 
 # Prefix in messages: all options are reported under one field.
@@ -91,15 +90,18 @@ class PrinceOptions:
         """Return the options that are set, as sent to DocRaptor."""
         return {**provided_options(self), **drop_none(self.extra)}
 
+    def to_options(self) -> dict[str, Any]:
+        """Return the options that are set, as `from_json` reads them."""
+        extra = {"extra": dict(self.extra)} if self.extra else {}
+        return {**provided_options(self), **extra}
+
     @classmethod
     def from_json(cls, options: Mapping[str, Any]) -> Self:
-        """Build from a dict; names that are not fields become ``extra``.
+        """Build from a dict; names that are not fields become ``extra``, beside those in it.
 
         Raises:
-            ValidationError: as for the class, and for ``extra`` itself.
+            ValidationError: as for the class.
         """
-        if "extra" in options:
-            raise ValidationError({"prince_options": [reserved_message("extra")]})
         known, extra = split_options(cls, options)
         return cls(**known, extra=extra)
 

@@ -6,12 +6,16 @@ is in that class's module.
 
 import json
 from collections.abc import Iterator, Mapping
-from typing import Any, get_args
+from datetime import date
+from numbers import Number
+from typing import Any, Final, get_args
 
 from django_docraptor.docraptor_api import RESERVED_OPTIONS
-from django_docraptor.payloads.fields import Options, declared_fields
+from django_docraptor.payloads.fields import SECRET_NAME, Options, declared_fields
 
 FieldErrors = Iterator[tuple[str, str]]
+# What messages show. Anything else may contain a password at any depth, or show one in its repr.
+SHOWN_TYPES: Final = (str, Number, date, type(None))
 
 
 def group_by_field(errors: list[tuple[str, str]]) -> dict[str, list[str]]:
@@ -28,6 +32,17 @@ def short_repr(value: object) -> str:
     return text if len(text) <= 80 else f"{text[:79]}…"
 
 
+def shown_value(name: str, value: object) -> str:
+    """Return a value for messages, or only its type if it may be, or contain, a secret.
+
+    Args:
+        name: of its option.
+        value: of any type.
+    """
+    is_plain = isinstance(value, SHOWN_TYPES) and SECRET_NAME.search(name) is None
+    return short_repr(value) if is_plain else f"a value of type {type(value).__name__}"
+
+
 def field_errors(options: Options, *, prefix: str) -> FieldErrors:
     """Report values of the wrong type and invalid text."""
     for option in declared_fields(type(options)):
@@ -38,7 +53,7 @@ def field_errors(options: Options, *, prefix: str) -> FieldErrors:
         label = prefix + option.name
         if not _is_instance(value, expected):
             # Secrets must not appear in logs or forms.
-            given = short_repr(value) if option.repr else "the given value"
+            given = shown_value(option.name, value) if option.repr else "the given value"
             yield option.name, f"{label} must be {_type_name(expected)}, not {given}."
         elif isinstance(value, str):
             yield from ((option.name, f"{label} {problem}") for problem in _text_errors(value))
@@ -89,10 +104,11 @@ def _extra_item_errors(
 ) -> FieldErrors:
     for name, value in extra.items():
         if not isinstance(name, str) or not name:
+            shown = shown_value("", name)
             yield (
                 "extra",
-                f"{prefix}extra contains the name {short_repr(name)}, but option names must be "
-                "non-empty strings.",
+                f"{prefix}extra contains the name {shown}, but option names must be non-empty "
+                "strings.",
             )
         elif name in reserved:
             yield "extra", reserved_message(name)
@@ -101,7 +117,7 @@ def _extra_item_errors(
         elif not _is_json(value):
             yield (
                 "extra",
-                f"{prefix}{name} is {short_repr(value)}, which cannot be stored as JSON.",
+                f"{prefix}{name} is {shown_value(name, value)}, which cannot be stored as JSON.",
             )
         else:
             problems = (problem for text in _texts(value) for problem in _text_errors(text))

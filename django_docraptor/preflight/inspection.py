@@ -4,11 +4,13 @@ import logging
 from collections.abc import Collection, Iterator
 from datetime import UTC, datetime
 from functools import lru_cache
+from hashlib import blake2b
 from typing import Any
 from urllib.parse import urlsplit
 
 from django.core.exceptions import ValidationError
 
+from django_docraptor import __version__
 from django_docraptor.callback_urls import path_on_this_site
 from django_docraptor.conf import conf
 from django_docraptor.payloads import DocumentRequest
@@ -31,10 +33,12 @@ def check_content(
     template: str = "",
     ignore: Collection[str] = (),
     is_signed: bool = False,
-) -> None:
+    passed: str = "",
+) -> str:
     """Reject content, or a URL of it, that DocRaptor would reject, before it costs anything.
 
     Possible problems are logged once. Scripts are not run, so resources they load are not checked.
+    Content that has passed, when it was enqueued for example, is not read again.
 
     Args:
         request: the request with the content, or its URL, and the options.
@@ -42,6 +46,11 @@ def check_content(
         template: name of the rendered template, for messages.
         ignore: names of rules that the document turns off.
         is_signed: whether its URL is a page of this site that is signed when it is sent.
+        passed: what an earlier call has returned, in this process or another.
+
+    Returns:
+        A digest of the content and of all that its check depends on; empty if the check is to be
+        repeated in any case, since the content has a signed URL, which expires.
 
     Raises:
         ValidationError: under ``content``, one message for each error, such as a relative resource
@@ -50,13 +59,17 @@ def check_content(
     """
     if request.url:
         check_url(request.url, test=request.test, ignore=ignore, is_signed=is_signed)
-    problems = find_problems(
-        request.content,
-        **options_of(request),
+    inspection = _Inspection(
+        allow_private=_is_sandbox(),
+        ignore=ignore,
         max_bytes=max_bytes,
         template=template,
-        ignore=ignore,
+        **_inspected(**options_of(request)),
     )
+    digest = inspection.digest(request.content)
+    if passed == digest:
+        return digest
+    problems = inspection.find_problems(request.content)
     errors = [problem.message for problem in problems if problem.severity == Severity.ERROR]
     if errors:
         omitted = len(errors) - MAX_REPORTED
@@ -64,6 +77,7 @@ def check_content(
         raise ValidationError({"content": errors[:MAX_REPORTED] + more})
     for problem in problems:
         _log_once(problem.message)
+    return "" if inspection.has_signed_url else digest
 
 
 def options_of(request: DocumentRequest) -> dict[str, Any]:
@@ -145,19 +159,23 @@ def find_problems(
         ignore: names of rules to turn off, beside those of ``DOCRAPTOR["PREFLIGHT_IGNORE"]``.
     """
     inspection = _Inspection(
-        baseurl=baseurl,
         allow_private=_is_sandbox() if allow_private is None else allow_private,
+        ignore=ignore,
+        max_bytes=max_bytes,
+        baseurl=baseurl,
+        strict=strict,
+        engine=Engine(
+            javascript=javascript, media=media, iframes=iframes, author_style=author_style
+        ),
         template=template,
         now=now,
-        ignore=ignore,
     )
-    if inspection.applies(Rule.CONTENT_SIZE) and (problem := _size_problem(html, max_bytes)):
-        return [problem]
-    engine = Engine(javascript=javascript, media=media, iframes=iframes, author_style=author_style)
-    resources.visit_resources(html, inspection.check_resource, engine)
-    if strict == "html" and inspection.applies(Rule.MISNESTED_TAG):
-        inspection.problems += inspection.check_nesting(html)
-    return sorted(inspection.problems, key=lambda problem: problem.line)
+    return inspection.find_problems(html)
+
+
+def _inspected(*, baseurl: str, strict: str, **engine: Any) -> dict[str, Any]:
+    """Return the options of :func:`options_of` as :class:`_Inspection` takes them."""
+    return {"baseurl": baseurl, "strict": strict, "engine": Engine(**engine)}
 
 
 @lru_cache(maxsize=256)
@@ -203,16 +221,39 @@ class _Inspection:
         *,
         allow_private: bool,
         ignore: Collection[str],
+        max_bytes: int | None = None,
         baseurl: str = "",
+        strict: str = "",
+        engine: Engine | None = None,
         template: str = "",
         now: datetime | None = None,
     ) -> None:
-        self.baseurl = baseurl
         self.allow_private = allow_private
+        self.ignored = {*ignore, *conf.preflight_ignore}
+        self.max_bytes = max_bytes
+        self.baseurl = baseurl
+        self.strict = strict
+        self.engine = engine or Engine()
         self.subject = f"the content rendered from {template}" if template else "content"
         self.now = now or datetime.now(UTC)
-        self.ignored = {*ignore, *conf.preflight_ignore}
+        self.has_signed_url = False
         self.problems: list[Problem] = []
+
+    def digest(self, html: str) -> str:
+        """Return a digest of the HTML and of what its check depends on, but for the time."""
+        rules = (self.allow_private, sorted(self.ignored), self.max_bytes, self.baseurl)
+        context = (__version__, *rules, self.strict, self.engine)
+        text = f"{context}\n{html}"
+        return blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
+
+    def find_problems(self, html: str) -> list[Problem]:
+        """Return the problems in document order."""
+        if self.applies(Rule.CONTENT_SIZE) and (problem := _size_problem(html, self.max_bytes)):
+            return [problem]
+        resources.visit_resources(html, self.check_resource, self.engine)
+        if self.strict == "html" and self.applies(Rule.MISNESTED_TAG):
+            self.problems += self.check_nesting(html)
+        return sorted(self.problems, key=lambda problem: problem.line)
 
     def applies(self, rule: Rule) -> bool:
         """Return whether neither the project nor the document has turned the rule off."""
@@ -276,6 +317,7 @@ class _Inspection:
             problem = _PRIVATE.format(host=parts.hostname[:120])
             yield Rule.PRIVATE_HOST, Severity.ERROR, problem
         expires_at = url_checks.signed_url_expiry(parts)
+        self.has_signed_url |= expires_at is not None
         if expires_at and expires_at <= self.now:
             yield Rule.EXPIRED_URL, Severity.ERROR, _EXPIRED.format(until=expires_at)
 

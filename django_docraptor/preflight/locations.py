@@ -4,10 +4,12 @@ Extended and included templates are searched, too. Django does not record the li
 be found again; the value of a variable cannot.
 """
 
+import os
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from html import escape
+from pathlib import Path
 
 from django.template import Template, TemplateDoesNotExist, TemplateSyntaxError
 from django.template.base import FilterExpression
@@ -44,6 +46,19 @@ def template_path(template_name: str) -> str:
     return template.origin.name if template else template_name
 
 
+def template_files(template_name: str) -> list[str]:
+    """Return the paths of a template and of all that it extends or includes by a literal name."""
+    return sorted(template.origin.name for template in _template_tree(template_name))
+
+
+def relative_path(location: Location) -> str:
+    """Return ``file:line``, relative to the working directory if possible.
+
+    Terminals make it clickable.
+    """
+    return str(location).removeprefix(f"{Path.cwd()}{os.sep}")
+
+
 def _find(template_name: str, problem: Problem) -> Iterator[Location]:
     pattern = _pattern(problem)
     if pattern is None:
@@ -66,7 +81,7 @@ def _pattern(problem: Problem) -> re.Pattern[str] | None:
 
 def _template_tree(template_name: str) -> Iterator[Template]:
     """Yield the template and all templates it extends or includes by a literal name."""
-    seen, names = set(), [template_name]
+    seen, names = set(), [template_name] if template_name else []
     while names:
         name = names.pop()
         if name in seen:

@@ -21,6 +21,7 @@ class Rule(StrEnum):
     MISSING_FILE = "missing-file"
     PRIVATE_HOST = "private-host"
     RELATIVE_URL = "relative-url"
+    UNDEFINED_VARIABLE = "undefined-variable"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -46,6 +46,10 @@ class Handler(WSGIRequestHandler):
     # Seconds between two bytes of the head.
     _head_interval = 0.0
 
+    def version_string(self) -> str:
+        """Return the Server header, by which `docraptor_check` recognizes a sandbox."""
+        return "docraptor-sandbox"
+
     def run_wsgi(self) -> None:
         """Handle one request; Werkzeug calls this for every method."""
         server = cast("Server", self.server)
