@@ -7,6 +7,7 @@ import difflib
 import json
 from typing import Any
 
+from django.apps import AppConfig, apps
 from django.core.exceptions import ValidationError
 from django.core.management.base import CommandError
 from django.db.models import Model, QuerySet
@@ -78,6 +79,38 @@ def find_error_code(code: str) -> str:
     if code in codes:
         return code
     raise CommandError(f"--error-code: there is no {code!r}. {_hint(code, codes, 'Error codes')}")
+
+
+def find_app(text: str) -> AppConfig:
+    """Return the app with a label or a dotted name.
+
+    Raises:
+        CommandError: there is none; it names a similar one.
+    """
+    configs = {config.label: config for config in apps.get_app_configs()}
+    by_name = {config.name: config for config in configs.values()}
+    if found := configs.get(text) or by_name.get(text):
+        return found
+    raise CommandError(
+        f"There is no app {text!r} in INSTALLED_APPS. {_hint(text, sorted(configs), 'Apps')}"
+    )
+
+
+def find_model(config: AppConfig, text: str) -> type[Model]:
+    """Return the model of an app, or of another one if the text names it, such as ``auth.User``.
+
+    Raises:
+        CommandError: there is none; it names a similar one.
+    """
+    label, _, name = text.rpartition(".")
+    if label:
+        config = find_app(label)
+    models = {model.__name__: model for model in config.get_models()}
+    for known, model in models.items():
+        if known.lower() == name.lower():
+            return model
+    hint = _hint(name, sorted(models), "Its models") if models else "It has no models."
+    raise CommandError(f"The app {config.label} has no model {name!r}. {hint}")
 
 
 def _hint(text: str, names: list[str], title: str) -> str:

@@ -23,7 +23,7 @@ FINAL_KINDS = (
 )
 ERROR_KINDS = (EventKind.NOT_ACCEPTED, EventKind.UNCONFIRMED, EventKind.STEP_FAILED)
 # Maximum characters of an error: DocRaptor's messages may quote the document.
-MAX_ERROR_LENGTH = 200
+MAX_ERROR_LENGTH = 400
 
 
 class LoopReport:
@@ -60,7 +60,7 @@ class LoopReport:
             is_stuck: jobs are unfinished, and the round found nothing to do.
         """
         self._print_final_jobs()
-        error = _last_error() if is_stuck else self._error
+        error = last_error() if is_stuck else self._error
         if error and error != self._error:
             self._print(f"Waiting. Last error: {error}")
         self._error = error
@@ -83,7 +83,7 @@ class LoopReport:
         self.stdout.flush()  # a service's log must not lag behind
 
 
-def _last_error() -> str:
+def last_error() -> str:
     """Return the latest error of an unfinished job, or else why an account is restricted."""
     jobs = RenderJob.objects.active().exclude(errors="")
     events = RenderEvent.objects.filter(job__in=jobs, kind__in=ERROR_KINDS).exclude(message="")

@@ -1,19 +1,14 @@
 """``manage.py docraptor_preflight``: find what would fail at DocRaptor before it costs anything."""
 
 import json
-import os
 from argparse import ArgumentParser
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Iterable
 from typing import Any
 
-from django.core.exceptions import ValidationError
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import CommandError
 
-from django_docraptor.assets import AssetError
-from django_docraptor.conf import conf
 from django_docraptor.documents import QuerysetDocument
+from django_docraptor.documents.inspection import Finding, inspect_document
 from django_docraptor.management.lookups import (
     QUERY_CHUNK_SIZE,
     DocumentClass,
@@ -22,44 +17,15 @@ from django_docraptor.management.lookups import (
     parse_params,
     queryset_of,
 )
-from django_docraptor.payloads import DocumentRequest, merge_options
-from django_docraptor.preflight import Problem, Severity, find_problems, options_of
-from django_docraptor.preflight.locations import Location, find_locations, template_path
+from django_docraptor.management.tables import TablesCommand
+from django_docraptor.preflight import Severity
+from django_docraptor.preflight.locations import relative_path
 
 # Maximum number of objects listed on a line.
 MAX_SOURCES_SHOWN = 5
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Finding:
-    """One problem with the document of one object.
-
-    ``locations`` are in templates; ``rendered_line`` is in the HTML, or 0.
-    """
-
-    source: str
-    severity: Severity
-    message: str
-    locations: tuple[Location, ...]
-    rendered_line: int = 0
-
-    def to_json(self) -> dict[str, Any]:
-        """Return the finding as JSON-serializable data."""
-        return {
-            "source": self.source,
-            "severity": self.severity,
-            "message": self.message,
-            "rendered_line": self.rendered_line,
-            "locations": [
-                {"file": location.file, "line": location.line} for location in self.locations
-            ],
-        }
-
-    def __str__(self) -> str:
-        return f"{', '.join(map(_relative_path, self.locations))}: {self.severity}: {self.message}"
-
-
-class Command(BaseCommand):
+class Command(TablesCommand):
     """Render documents as a worker would, and report problems. Nothing is stored or sent."""
 
     help = (
@@ -128,7 +94,7 @@ class Command(BaseCommand):
         """Print one line per finding, merging equal findings of several documents."""
         sources: dict[str, list[str]] = {}
         for finding in findings:
-            sources.setdefault(str(finding), []).append(finding.source)
+            sources.setdefault(finding_line(finding), []).append(finding.source)
         for text, found_in in sources.items():
             self.stdout.write(f"{text}{_sources_suffix(found_in)}")
         if not findings:
@@ -158,76 +124,10 @@ def select_sources(
     return [queryset_of(sources)] if is_report else sources
 
 
-def inspect_document(
-    document: DocumentClass, source: Any, params: dict[str, Any], *, strict: bool
-) -> Iterator[Finding]:
-    """Yield the problems with one object's document."""
-    name = str(getattr(source, "pk", "")) or "all"
-    try:
-        request = _request(document, source, params)
-    except Exception as error:  # noqa: BLE001 - a template raises whatever the project's code raises
-        yield Finding(
-            source=name,
-            severity=Severity.ERROR,
-            message=_error_message(error),
-            locations=(_error_location(document, error),),
-        )
-        return
-    options = options_of(request) | ({"strict": "html"} if strict else {})
-    problems = find_problems(
-        request.content,
-        **options,
-        ignore=document.preflight_ignore,
-        max_bytes=conf.max_content_bytes,
-        allow_private=False,  # private hosts that the sandbox allows fail at DocRaptor
-        template=document.template_name,
-    )
-    yield from (_finding(document, name, problem) for problem in problems)
-
-
-def _request(document: DocumentClass, source: Any, params: dict[str, Any]) -> DocumentRequest:
-    spec = document.spec(source, params=params, snapshot=True)
-    return DocumentRequest.from_options(
-        name=spec.name,
-        document_type=spec.document_type,
-        content=spec.content,
-        options=merge_options(conf.defaults, spec.options),
-    )
-
-
-def _finding(document: DocumentClass, source: str, problem: Problem) -> Finding:
-    found = find_locations(document.template_name, problem)
-    found = found or [Location(template_path(document.template_name), 0)]
-    return Finding(
-        source=source,
-        severity=problem.severity,
-        message=problem.message,
-        locations=tuple(found),
-        rendered_line=problem.line,
-    )
-
-
-def _error_message(error: Exception) -> str:
-    if isinstance(error, ValidationError):
-        return " ".join(error.messages)
-    return str(error) if isinstance(error, AssetError) else f"{type(error).__name__}: {error}"
-
-
-def _error_location(document: DocumentClass, error: Exception) -> Location:
-    """Return the template location of an error, if it is known."""
-    if isinstance(error, AssetError) and error.template:
-        return Location(template_path(error.template), error.line)
-    debug = getattr(error, "template_debug", {})  # with the engine's debug option
-    file = debug.get("name") or template_path(document.template_name)
-    return Location(str(file), int(debug.get("line", 0)))
-
-
-def _relative_path(location: Location) -> str:
-    """Return the path relative to the working directory if possible.
-
-    Terminals make it clickable.
-    """
-    return str(location).removeprefix(f"{Path.cwd()}{os.sep}")
+def finding_line(finding: Finding) -> str:
+    """Return the line about a finding, without its object."""
+    places = ", ".join(map(relative_path, finding.locations))
+    return f"{places}: {finding.severity}: {finding.message}"
 
 
 def _sources_suffix(sources: list[str]) -> str:

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from datetime import timedelta
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import CommandError
 
 from django_docraptor import registry
 from django_docraptor.conf import MAX_DURATION, conf
@@ -18,6 +18,7 @@ from django_docraptor.discarded_files import deletable_files
 from django_docraptor.management.arguments import non_negative_number, seconds
 from django_docraptor.management.lookups import AD_HOC, find_label
 from django_docraptor.management.progress import print_progress
+from django_docraptor.management.tables import TablesCommand
 from django_docraptor.retention import (
     BATCH_SIZE,
     MAX_FAILED_FILES,
@@ -31,7 +32,7 @@ from django_docraptor.retention import (
 MAX_BATCH = 10_000
 
 
-class Command(BaseCommand):
+class Command(TablesCommand):
     """Delete old jobs and stored inputs, and print a summary."""
 
     help = "Delete finished jobs older than RETENTION or --older-than, together with their files."

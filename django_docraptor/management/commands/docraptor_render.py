@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from django.core.exceptions import ValidationError
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import CommandError
 
 from django_docraptor import lifecycle
 from django_docraptor.documents import QuerysetDocument
@@ -23,6 +23,7 @@ from django_docraptor.management.lookups import (
     queryset_of,
 )
 from django_docraptor.management.progress import print_progress
+from django_docraptor.management.tables import TablesCommand
 from django_docraptor.models import RenderJob
 from django_docraptor.models.text import summary_line
 from django_docraptor.names import file_name
@@ -34,7 +35,7 @@ POLL_SECONDS, ROUND_SECONDS, DEFAULT_TIMEOUT = 0.5, 0.2, 900.0
 BAR_WIDTH = 30
 
 
-class Command(BaseCommand):
+class Command(TablesCommand):
     """Enqueue a document for each object; wait, copy the files and report failures."""
 
     help = "Generate a document for each object."
@@ -190,7 +191,8 @@ def job_querysets(jobs: list[RenderJob]) -> Iterator[Any]:
 def failure_line(job: RenderJob) -> str:
     """Return a line about a failed or cancelled job."""
     reason = summary_line(job.errors)
-    return f"{job.name}: {job.error_code or job.state}{': ' if reason else ''}{reason}"
+    remedy = f"\n  {job.explanation.remedy}" if job.explanation else ""
+    return f"{job.name}: {job.error_code or job.state}{': ' if reason else ''}{reason}{remedy}"
 
 
 def copy_result(job: RenderJob, directory: Path) -> str:

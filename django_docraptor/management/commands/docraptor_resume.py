@@ -3,14 +3,13 @@
 from argparse import ArgumentParser
 from typing import Any
 
-from django.core.management.base import BaseCommand
-
 from django_docraptor.management.lookups import find_account
+from django_docraptor.management.tables import TablesCommand
 from django_docraptor.models import Account
 from django_docraptor.shortcuts import resume_account
 
 
-class Command(BaseCommand):
+class Command(TablesCommand):
     """End pauses, close circuits and wake the engine."""
 
     help = (

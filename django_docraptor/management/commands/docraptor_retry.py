@@ -4,16 +4,17 @@ import time
 from argparse import ArgumentParser
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import CommandError
 
 from django_docraptor.bulk_retry import RetryCounts, count_retries, retry_in_batches
 from django_docraptor.management.arguments import moment, positive_integer
 from django_docraptor.management.lookups import find_account, find_error_code, find_label
 from django_docraptor.management.progress import print_progress
+from django_docraptor.management.tables import TablesCommand
 from django_docraptor.models import RenderJob, RenderJobQuerySet
 
 
-class Command(BaseCommand):
+class Command(TablesCommand):
     """Retry the failed jobs that the options select, and print what is billed."""
 
     help = (

@@ -5,14 +5,14 @@ import sys
 from argparse import ArgumentParser
 from typing import Any
 
-from django.core.management.base import BaseCommand
-
-from django_docraptor.health import health_report
+from django_docraptor.health import MAX_COUNTED, health_report
 from django_docraptor.health_reports import DEFAULT_MAX_LAG, HealthReport
 from django_docraptor.management.arguments import seconds
+from django_docraptor.management.tables import TablesCommand
+from django_docraptor.recent_failures import FailureGroup, recent_failures
 
 
-class Command(BaseCommand):
+class Command(TablesCommand):
     """Print job counts, lag and heartbeats; exit with status 1 on problems."""
 
     help = (
@@ -31,21 +31,30 @@ class Command(BaseCommand):
             help=f"seconds by which a job may be overdue (default: {DEFAULT_MAX_LAG:.0f})",
         )
 
+        parser.add_argument(
+            "--count-all",
+            action="store_true",
+            help=f"count all jobs; otherwise {MAX_COUNTED} of each state, for speed",
+        )
+
     def handle(self, *args: Any, **options: Any) -> None:
         """Print the report."""
-        report = health_report()
+        report = health_report(**({"max_counted": None} if options["count_all"] else {}))
         problems = report.problems(options["max_lag"])
+        failures = recent_failures()
         if options["json"]:
-            self.stdout.write(json.dumps(report.to_json() | {"problems": problems}, indent=2))
+            lists = {"problems": problems, "failures": [group.to_json() for group in failures]}
+            self.stdout.write(json.dumps(report.to_json() | lists, indent=2))
         else:
             self.print_report(report, problems)
+            self.print_failures(failures)
         if problems:
             sys.exit(1)
 
     def print_report(self, report: HealthReport, problems: list[str]) -> None:
         """Print the report as text."""
         for state, count in report.counts.items():
-            self.stdout.write(f"{state:<14}{count:>8}")
+            self.stdout.write(f"{state:<14}{report.format_count(count):>8}")
         self.stdout.write(f"{'maximum lag':<14}{report.lag:>8.1f} s")
         heartbeats = {
             "last tick": report.seconds_since_tick,
@@ -59,3 +68,13 @@ class Command(BaseCommand):
             self.stdout.write(self.style.ERROR(problem))
         if not problems:
             self.stdout.write(self.style.SUCCESS("No problems found."))
+
+    def print_failures(self, failures: list[FailureGroup]) -> None:
+        """Print why jobs have failed in the last 24 hours, and what to do."""
+        for group in failures:
+            count = "1 job" if group.count == 1 else f"{group.count:,} jobs"
+            explanation = group.explanation
+            self.stdout.write(
+                f"{count} of the last 24 hours failed: {explanation.title} ({group.error_code}). "
+                f"{explanation.remedy}"
+            )

@@ -9,11 +9,12 @@ from django.core.management.base import BaseCommand, CommandError
 from django.db import Error, connections
 
 from django_docraptor import lifecycle
-from django_docraptor.health import health_report, record_heartbeat, restrictions
+from django_docraptor.health import health_report, restrictions
+from django_docraptor.health_reports import account_problem
 from django_docraptor.management.arguments import seconds
-from django_docraptor.management.loop_report import LoopReport, one_line
-from django_docraptor.management.migrated import is_migrated, not_migrated_message
-from django_docraptor.models import RenderJob
+from django_docraptor.management.loop_report import LoopReport, last_error, one_line
+from django_docraptor.migrated import is_migrated, not_migrated_message
+from django_docraptor.models import RenderJob, record_heartbeat
 from django_docraptor.models.schemas import current_schema
 
 logger = logging.getLogger(__name__)
@@ -23,6 +24,8 @@ class Command(BaseCommand):
     """Process due jobs once, or repeatedly with ``--loop``."""
 
     help = "Process every job that is due: submit, poll, download. No worker is needed."
+    # What was logged last.
+    _told = ""
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         """Add the command's arguments."""
@@ -106,18 +109,26 @@ class Command(BaseCommand):
             if is_migrated():
                 logger.exception("Database unavailable; trying again in the next round")
             else:
-                logger.error("%s Trying again in the next round.", not_migrated_message())
+                self.tell_once(f"{not_migrated_message()} Trying again until then.")
             connections.close_all()
             return False
 
+    def tell_once(self, message: str) -> None:
+        """Log what is wrong, once until it changes: a round per second would fill the log."""
+        if message != self._told:
+            self._told = message
+            logger.error(message)
+
     def print_reasons(self, steps: int) -> None:
-        """Print why jobs wait: their account, or, if nothing was done, that they are held."""
-        for restriction in restrictions():
-            line = f"Account {restriction.account} {restriction}"
-            self.stdout.write(self.style.WARNING(one_line(line)))
+        """Print why jobs wait: their account, their last error, or that they are held."""
+        reasons = [account_problem(restriction) for restriction in restrictions()]
         if not steps and RenderJob.objects.active().exists():
-            for problem in health_report().waiting_problems():
-                self.stdout.write(self.style.WARNING(one_line(problem)))
+            reasons += health_report().waiting_problems()
+        is_failing = RenderJob.objects.active().filter(failing_since__isnull=False).exists()
+        if not reasons and is_failing:
+            reasons = [f"Waiting, to try again. Last error: {last_error()}"]
+        for reason in reasons:
+            self.stdout.write(self.style.WARNING(one_line(reason)))
 
     def run_once(self) -> int:
         """Process due jobs and return the number of steps."""
