@@ -5,9 +5,24 @@ response, a slow one redirects to the status page. No synchronous call is made, 
 time out with unknown outcome and cost.
 """
 
-from django_docraptor.responses.documents import DEFAULT_WAIT_SECONDS, document_response
-from django_docraptor.responses.files import CONTENT_TYPES, DocumentResponse, download_response
-from django_docraptor.responses.json_clients import errors_as_json, state_response, wants_json
+from django_docraptor.responses.documents import (
+    DEFAULT_WAIT_SECONDS,
+    document_response,
+    job_file_response,
+)
+from django_docraptor.responses.download_records import record_download, record_downloads
+from django_docraptor.responses.files import (
+    CONTENT_TYPES,
+    DocumentResponse,
+    download_response,
+    file_response,
+)
+from django_docraptor.responses.json_clients import (
+    errors_as_json,
+    state_response,
+    status_response,
+    wants_json,
+)
 from django_docraptor.responses.permissions import may_download
 
 __all__ = [
@@ -17,7 +32,12 @@ __all__ = [
     "document_response",
     "download_response",
     "errors_as_json",
+    "file_response",
+    "job_file_response",
     "may_download",
+    "record_download",
+    "record_downloads",
     "state_response",
+    "status_response",
     "wants_json",
 ]

@@ -5,7 +5,7 @@ from urllib.parse import urlencode
 
 from django.core.exceptions import PermissionDenied
 from django.db import router, transaction
-from django.http import HttpRequest, HttpResponseBase, HttpResponseRedirect
+from django.http import Http404, HttpRequest, HttpResponseBase, HttpResponseRedirect
 from django.urls import reverse
 from django.utils.cache import add_never_cache_headers
 
@@ -62,10 +62,35 @@ def document_response(
             raise PermissionDenied
     job = _wait_briefly(job, wait)
     if job.state == State.COMPLETED:
-        return download_response(job, as_attachment=as_attachment)
+        return download_response(request, job, as_attachment=as_attachment)
     if wants_json(request):
         return state_response(request, job)
     return _redirect_to_status(job, as_attachment, return_url or referring_page(request))
+
+
+def job_file_response(
+    request: HttpRequest, job: RenderJob, *, as_attachment: bool = True
+) -> HttpResponseBase:
+    """Return a job's file, for a view of your own that authenticates its clients.
+
+    If there is none, a client that asks for JSON or sends a token gets the state (202 or 409), and
+    a browser is redirected to the status page.
+
+    Args:
+        request: Django's, or one of Django REST framework; ``request.user`` is the client's user.
+        job: the job.
+        as_attachment: whether the browser saves the document instead of showing it.
+
+    Raises:
+        Http404: the user may not have the document, or the storage has lost it.
+    """
+    if not may_download(request, job):
+        raise Http404
+    if job.state == State.COMPLETED:
+        return download_response(request, job, as_attachment=as_attachment)
+    if wants_json(request):
+        return state_response(request, job)
+    return HttpResponseRedirect(reverse("django_docraptor:status", args=[job.pk]))
 
 
 def _wait_briefly(job: RenderJob, wait: float) -> RenderJob:

@@ -2,12 +2,17 @@
 
 import logging
 import tempfile
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import BinaryIO, Final, Self, cast
 
-from asgiref.sync import sync_to_async
-from django.http import FileResponse, Http404, HttpResponseBase, HttpResponseRedirect
+from django.http import (
+    FileResponse,
+    Http404,
+    HttpRequest,
+    HttpResponseBase,
+    HttpResponseRedirect,
+)
 from django.utils.cache import add_never_cache_headers
 
 from django_docraptor import spool
@@ -15,7 +20,9 @@ from django_docraptor.job_specs import JobSpec
 from django_docraptor.lifecycle.clients import client_for
 from django_docraptor.models import RenderJob
 from django_docraptor.names import content_disposition
-from django_docraptor.shortcuts import render_spec
+from django_docraptor.responses.download_records import record_download
+from django_docraptor.responses.streaming import BlockwiseResponse
+from django_docraptor.shortcuts import describe_actor, render_spec
 from django_docraptor.storage import signed_url
 
 logger = logging.getLogger(__name__)
@@ -29,7 +36,7 @@ CONTENT_TYPES: Final[Mapping[str, str]] = {
 SIGNED_URL_SECONDS = 60
 
 
-class DocumentResponse(FileResponse):
+class DocumentResponse(BlockwiseResponse, FileResponse):
     """Stream a finished document under its name, without caching or content sniffing.
 
     Under ASGI, too, no more than a block of it is in memory: Django itself would read the whole
@@ -54,20 +61,6 @@ class DocumentResponse(FileResponse):
         )
         self["X-Content-Type-Options"] = "nosniff"
         add_never_cache_headers(self)
-
-    async def __aiter__(self) -> AsyncIterator[bytes]:
-        """Yield the blocks as an ASGI server sends them, each read in the request's thread."""
-        if self.is_async:  # a middleware has put an asynchronous iterator in the file's place
-            async for block in super().__aiter__():
-                yield block
-            return
-        blocks = iter(cast("Iterator[bytes]", self.streaming_content))
-
-        def read() -> bytes | None:
-            return next(blocks, None)
-
-        while (read_block := await sync_to_async(read)()) is not None:
-            yield read_block
 
     @classmethod
     def render_now(cls, spec: JobSpec, *, as_attachment: bool = False) -> Self:
@@ -102,7 +95,34 @@ class DocumentResponse(FileResponse):
         return cls(target, name=spec.name, document_type=document_type, as_attachment=as_attachment)
 
 
-def download_response(job: RenderJob, *, as_attachment: bool = True) -> HttpResponseBase:
+def download_response(
+    request: HttpRequest, job: RenderJob, *, as_attachment: bool = True
+) -> HttpResponseBase:
+    """Send a job's file as `file_response` does, and record who downloads it.
+
+    Args:
+        request: of a user who may download the document.
+        job: a completed job.
+        as_attachment: whether the browser saves the file instead of showing it.
+
+    Raises:
+        Http404: the job has no file, or the storage has lost it.
+    """
+    response = file_response(job, as_attachment=as_attachment)
+    if gives_document(request, response):
+        record_download(job, by=describe_actor(request.user), as_attachment=as_attachment)
+    return response
+
+
+def gives_document(request: HttpRequest, response: HttpResponseBase) -> bool:
+    """Return whether a client gets a document by a response of `file_response`.
+
+    A HEAD request gets no file, but it does get the URL of a redirect.
+    """
+    return request.method != "HEAD" or response.has_header("Location")
+
+
+def file_response(job: RenderJob, *, as_attachment: bool = True) -> HttpResponseBase:
     """Redirect to a new signed URL if the storage supports it, or else stream the file.
 
     Hosted documents redirect to their public URL.

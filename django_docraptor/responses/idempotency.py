@@ -37,7 +37,7 @@ def with_idempotency_key(spec: JobSpec) -> JobSpec:
     key = f"response:{_content_digest(spec)}"
     expired = Q(public_url="") | Q(hosted_expires_at__lte=Now())
     unusable = Q(state=State.CANCELLED) | (Q(state=State.COMPLETED, file="") & expired)
-    jobs = RenderJob.objects.filter(account=spec.account, idempotency_key__startswith=key)
+    jobs = RenderJob.objects.filter(account=spec.account).with_key_prefix(key)
     generation = jobs.filter(unusable).count()
     return replace(spec, idempotency_key=f"{key}:{generation}")
 

@@ -1,11 +1,16 @@
-"""Internal. Which documents a request's user may download."""
+"""Internal. Which documents a request's user may download, and who may see previews."""
 
 from collections.abc import Callable
+from typing import Final
 
+from django.conf import settings
+from django.contrib.auth.models import AbstractBaseUser, AnonymousUser
 from django.http import HttpRequest
 
 from django_docraptor import registry
 from django_docraptor.models import RenderJob
+
+PREVIEW_PERMISSION: Final = "django_docraptor.preview_documents"
 
 
 def may_download(request: HttpRequest, job: RenderJob) -> bool:
@@ -13,7 +18,11 @@ def may_download(request: HttpRequest, job: RenderJob) -> bool:
 
     Without a document: its owner, and users who may view jobs.
     """
-    user = request.user
+    return user_may_download(request.user, job)
+
+
+def user_may_download(user: AbstractBaseUser | AnonymousUser, job: RenderJob) -> bool:
+    """Return whether a user may download the job: see :func:`may_download`."""
     if not user.is_authenticated or not user.is_active:
         return False
     document = registry.find(job.document)
@@ -25,3 +34,10 @@ def has_permission(request: HttpRequest, permission: str) -> bool:
     # User models without permissions are valid.
     has_perm: Callable[[str], bool] = getattr(request.user, "has_perm", lambda permission: False)
     return has_perm(permission)
+
+
+def may_preview(request: HttpRequest) -> bool:
+    """Return whether to show previews: to all with ``DEBUG``, and to permitted staff."""
+    user = getattr(request, "user", None)  # a site may have no users
+    is_staff = bool(user and user.is_active and getattr(user, "is_staff", False))
+    return settings.DEBUG or (is_staff and has_permission(request, PREVIEW_PERMISSION))

@@ -1,9 +1,15 @@
-"""``{% load docraptor %}``: template tags that embed static files, stylesheets and images."""
+"""``{% load docraptor %}``: template tags for documents, and for the pages that lead to them.
+
+In a document's template, they embed static files, stylesheets and images. On a page of the site,
+they show how far a document is, and the latest documents of a user.
+"""
 
 from collections.abc import Callable
 from typing import Any
 
 from django import template
+from django.core.exceptions import ImproperlyConfigured
+from django.http import HttpRequest
 from django.template.base import FilterExpression, Parser, Token
 from django.utils.html import conditional_escape
 
@@ -86,3 +92,67 @@ def docraptor_css(parser: Parser, token: Token) -> AssetNode:
 def docraptor_image(parser: Parser, token: Token) -> AssetNode:
     """``{% docraptor_image invoice.logo %}``: an image of a FileField for ``src``."""
     return _parse(parser, token, image_url)
+
+
+# Django's checks import all libraries of tags in every project, so these tags import the engine
+# when they are used.
+_SCRIPT_KEY = "django_docraptor.progress_script"
+
+
+@register.inclusion_tag("django_docraptor/progress.html", takes_context=True)
+def document_progress(context: template.Context, job: Any) -> dict[str, Any]:
+    """``{% document_progress job %}``: how far a document is, which a small script keeps current.
+
+    Shows nothing to users who may not download the document, and nothing without a job.
+    """
+    from django.urls import reverse
+
+    from django_docraptor.responses.permissions import may_download
+    from django_docraptor.responses.progress import progress_of
+
+    request = _request(context, "document_progress")
+    if not job or not may_download(request, job):
+        return {}
+    progress = progress_of(request, job)
+    return {
+        "progress": progress,
+        "message": f"{progress.heading}. {progress.message}".strip(),
+        "status_url": reverse("django_docraptor:status", args=[job.pk]),
+        "needs_script": bool(progress.refresh) and _is_first(context, _SCRIPT_KEY),
+    }
+
+
+@register.inclusion_tag("django_docraptor/my_documents_tag.html", takes_context=True)
+def my_documents(context: template.Context, count: int = 5) -> dict[str, Any]:
+    """``{% my_documents %}`` or ``{% my_documents 10 %}``: the user's latest documents."""
+    from django_docraptor.responses.my_documents import PAGE_SIZE, read_page
+
+    request = _request(context, "my_documents")
+    if not request.user.is_authenticated:
+        return {}
+    size = min(PAGE_SIZE, max(1, int(count)))
+    return {"documents": read_page(request, 1, size).documents}
+
+
+def _request(context: template.Context, tag: str) -> HttpRequest:
+    """Return the request of the page.
+
+    Raises:
+        ImproperlyConfigured: the template does not know it.
+    """
+    request: HttpRequest | None = context.get("request")
+    if request is None or not hasattr(request, "user"):
+        raise ImproperlyConfigured(
+            f"{{% {tag} %}} asks who may see a document: render the page with a request, whose "
+            "user is set by AuthenticationMiddleware, and add "
+            "'django.template.context_processors.request' to the context_processors of TEMPLATES."
+        )
+    return request
+
+
+def _is_first(context: template.Context, key: str) -> bool:
+    """Return whether this is the first use of something on the page."""
+    shared: dict[Any, Any] = context.render_context.dicts[0]
+    is_first = key not in shared
+    shared[key] = True
+    return is_first

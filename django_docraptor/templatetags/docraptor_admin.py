@@ -4,16 +4,22 @@ from typing import Any
 
 from django import template
 
+from django_docraptor.durations import format_duration
+
 register = template.Library()
 
 
 @register.inclusion_tag("admin/django_docraptor/health.html", takes_context=True)
-def docraptor_health(context: template.Context, account: str = "") -> dict[str, Any]:
+def docraptor_health(
+    context: template.Context, job: Any = None, report: Any = None
+) -> dict[str, Any]:
     """Show what is wrong with the queue and the engine to users who may view jobs.
 
     Args:
         context: the template's.
-        account: of the job that is shown: the pauses of others do not concern it.
+        job: that is shown, if one is: the pauses of other accounts do not concern it, and an
+            engine that does not run concerns it before it is late.
+        report: the health report, if the page has read it.
     """
     # Django's checks import all libraries of tags in every project: these would load the engine.
     from django_docraptor.health import health_report
@@ -22,8 +28,16 @@ def docraptor_health(context: template.Context, account: str = "") -> dict[str, 
     request = context.get("request")
     if request is None or not has_permission(request, "django_docraptor.view_renderjob"):
         return {}
-    report = health_report()
-    restrictions = [
-        restriction for restriction in report.restrictions if account in ("", restriction.account)
-    ]
-    return {"banner": report.banner(), "restrictions": restrictions}
+    report = report or health_report()
+    restrictions, banner = list(report.restrictions), report.banner()
+    if job is not None:
+        restrictions = [each for each in restrictions if each.account == job.account]
+        problem = "" if job.is_final or report.lateness_problems() else report.engine_problem()
+        banner = [*([problem] if problem else []), *banner]
+    return {"banner": banner, "restrictions": restrictions}
+
+
+@register.filter
+def duration_text(seconds: float | None) -> str:
+    """Return seconds as text, such as "31 days"; "" for ``None``."""
+    return "" if seconds is None else format_duration(seconds)

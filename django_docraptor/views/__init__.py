@@ -1,4 +1,4 @@
-"""Internal. The package's views: callback, download and status page.
+"""Internal. The package's views: callback, download, status page, lists, share links, previews.
 
 Projects subclass `DocumentView` or `DocumentMixin` to return a document, and decorate with
 `document_page` what DocRaptor may fetch.
@@ -7,7 +7,17 @@ Projects subclass `DocumentView` or `DocumentMixin` to return a document, and de
 from django_docraptor.views.callbacks import callback
 from django_docraptor.views.document_pages import document_page
 from django_docraptor.views.documents import DocumentMixin, DocumentView
+from django_docraptor.views.my_documents import my_documents
 from django_docraptor.views.pages import document_status, download
+from django_docraptor.views.previews import (
+    preview,
+    preview_file,
+    preview_html,
+    preview_list,
+    preview_state,
+    preview_test_document,
+)
+from django_docraptor.views.share_links import shared_document
 
 __all__ = [
     "DocumentMixin",
@@ -16,4 +26,12 @@ __all__ = [
     "document_page",
     "document_status",
     "download",
+    "my_documents",
+    "preview",
+    "preview_file",
+    "preview_html",
+    "preview_list",
+    "preview_state",
+    "preview_test_document",
+    "shared_document",
 ]

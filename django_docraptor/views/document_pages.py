@@ -18,6 +18,7 @@ from django_docraptor.models import RenderJob
 from django_docraptor.page_urls import PARAMETER, is_page, is_same_page, read_page_token
 from django_docraptor.states import State
 from django_docraptor.views.error_responses import unlogged_error
+from django_docraptor.views.secret_urls import hide_in_headers
 
 logger = logging.getLogger(__name__)
 
@@ -106,10 +107,8 @@ def _take_token(request: HttpRequest) -> str:
     scope = getattr(request, "scope", None)
     if scope:  # access logs of ASGI servers
         scope["query_string"] = text.encode()
-    for name, value in request.META.items():  # such as RAW_URI, which access logs have
-        if isinstance(value, str):
-            for token in filter(None, map(str, tokens)):
-                request.META[name] = request.META[name].replace(token, "…")
+    for token in tokens:
+        hide_in_headers(request, str(token))
     return str(tokens[0]) if len(tokens) == 1 else ""
 
 

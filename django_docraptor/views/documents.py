@@ -22,18 +22,12 @@ from django_docraptor.responses import (
     wants_json,
 )
 from django_docraptor.responses.permissions import has_permission
+from django_docraptor.responses.preview_policy import PREVIEW_POLICY
 
 if TYPE_CHECKING:
     AnyView = View
 else:
     AnyView = object
-
-# A preview shows untrusted HTML: it may load images and styles, but not run scripts, submit forms
-# or use the site's origin.
-PREVIEW_POLICY = (
-    "sandbox; default-src 'none'; img-src https: http: data:; font-src https: http: data:; "
-    "style-src https: http: 'unsafe-inline'; form-action 'none'; base-uri https: http:"
-)
 
 
 # The mixin itself requires a login, and answers those who want JSON with JSON.
