@@ -41,7 +41,7 @@ class AccountAdmin(AccountModelAdmin):
         """Return whether a key of the account makes no calls."""
         return bool(getattr(account, "has_pause", False))
 
-    @admin.display(description=_("jobs wait because"), empty_value=EMPTY_VALUE)
+    @admin.display(description=_("reason for waiting"), empty_value=EMPTY_VALUE)
     def waiting_because(self, account: Account) -> str:
         """Return why the account's jobs wait, one reason per line."""
         if not (self.is_paused(account) or account.circuit_open_until):

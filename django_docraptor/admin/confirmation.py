@@ -25,18 +25,21 @@ from django_docraptor.admin.enqueue import (
     DocumentClass,
     accepts_model,
     bind_form,
-    document_title,
-    form_params,
     is_billed,
     is_report,
 )
-from django_docraptor.admin.latest import job_url, may_view_jobs
+from django_docraptor.admin.latest import count_completed, job_url, may_view_jobs
+from django_docraptor.documents.presentation import document_title, form_params
 from django_docraptor.documents.reports import StoredQuery
+from django_docraptor.health import failing_reason, waiting_reasons
+from django_docraptor.health_reports import format_count
 from django_docraptor.models import RenderJob
 
 if TYPE_CHECKING:
     from django_docraptor.admin.documents import DocumentAdminMixin
 
+# Objects of which is said whether they have a document already.
+MAX_COMPARED = 1000
 TEMPLATE = "admin/django_docraptor/documents/confirm.html"
 
 
@@ -66,6 +69,30 @@ class Confirmation:
         """
         billed = str(self.billed_count or "")
         return f"{billed} public".strip() if self.document.hosted else billed
+
+    @property
+    def existing_text(self) -> str:
+        """How many of the objects have a completed document of this class; "" if none has.
+
+        At most ``MAX_COMPARED`` objects are looked at.
+        """
+        if is_report(self.document) or not self.count:
+            return ""
+        existing = count_completed(self.document, list(self.sources[:MAX_COMPARED]))
+        if not existing:
+            return ""
+        if self.count == 1:
+            return _("This object has such a document already.")
+        text = ngettext(
+            "%(existing)s of the %(count)s objects has such a document already.",
+            "%(existing)s of the %(count)s objects have such a document already.",
+            existing,
+        )
+        is_truncated = self.count > MAX_COMPARED
+        return text % {
+            "existing": format_count(existing, is_truncated=is_truncated),
+            "count": self.count,
+        }
 
     @property
     def is_confirmed(self) -> bool:
@@ -121,6 +148,7 @@ def _enqueue(
     if job is not None:
         message = _success_message(model_admin, request, count, job)
         model_admin.message_user(request, message, messages.SUCCESS)
+        _tell_why_it_waits(model_admin, request, job)
     skipped = 0 if is_report(confirmation.document) else confirmation.count - count
     if job is None and not skipped:
         model_admin.message_user(request, _("There was nothing to generate."), messages.WARNING)
@@ -133,6 +161,16 @@ def _enqueue(
             skipped,
         )
         model_admin.message_user(request, message % {"count": skipped}, messages.WARNING)
+
+
+def _tell_why_it_waits(
+    model_admin: "DocumentAdminMixin", request: HttpRequest, job: RenderJob
+) -> None:
+    """Tell users who may view jobs why nothing will happen, instead of letting them wait."""
+    if may_view_jobs(model_admin.admin_site, request):
+        for reason in (*waiting_reasons(job.account), failing_reason(job.account)):
+            if reason:
+                model_admin.message_user(request, reason, messages.WARNING)
 
 
 def _rows_to_render(

@@ -6,23 +6,22 @@ Everything from a job is escaped: names, messages and content are untrusted.
 import json
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
 
+from django.utils import formats, timezone
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
+from django.utils.timesince import timesince
 from django.utils.translation import gettext as _
+from django.utils.translation import pgettext
 
-from django_docraptor.models import RenderEvent, RenderJob
-from django_docraptor.models.text import summary_line
+from django_docraptor.models import RenderJob
 from django_docraptor.payloads.secrets import replace_secrets
-from django_docraptor.states import EventKind, State
+from django_docraptor.states import State
 
 EMPTY_VALUE: Final = "—"
 REDACTED: Final = "••••••"
-# Characters of a message that a line of the history shows unfolded.
-MAX_SUMMARY_LENGTH: Final = 140
 
 # Symbol and style per state. The symbol and the label carry the meaning without colour.
 STATE_STYLES: Mapping[str, tuple[str, str]] = {
@@ -40,18 +39,6 @@ STATE_STYLES: Mapping[str, tuple[str, str]] = {
 _URL_CREDENTIALS: Final = re.compile(r"(?<=://)[^/@\s\"']+(?=@)")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class HistoryLine:
-    """A line of a job's history, formatted for display."""
-
-    at: datetime
-    attempt: int
-    event: str
-    transition: SafeString
-    summary: str
-    details: str
-
-
 def state_badge(state: str) -> SafeString:
     """Return a coloured badge with the symbol and label of a state."""
     symbol, style = STATE_STYLES.get(state, ("", "neutral"))
@@ -65,10 +52,15 @@ def state_badge(state: str) -> SafeString:
 
 def type_badges(job: RenderJob) -> SafeString:
     """Return the document type with badges for test and public documents."""
-    parts = [format_html("{}", job.get_document_type_display())]
-    if job.test:
-        parts.append(format_html('<span class="docraptor-test">{}</span>', _("test")))
-    return format_html_join(" ", "{}", ((part,) for part in [*parts, public_badge(job)] if part))
+    parts = [job.get_document_type_display(), test_badge(job), public_badge(job)]
+    return format_html_join(" ", "{}", ((part,) for part in parts if part))
+
+
+def test_badge(job: RenderJob) -> SafeString:
+    """Return a badge for a test document, else an empty string."""
+    if not job.test:
+        return SafeString()
+    return format_html('<span class="docraptor-test">{}</span>', pgettext("document", "test"))
 
 
 def public_badge(job: RenderJob) -> SafeString:
@@ -76,8 +68,10 @@ def public_badge(job: RenderJob) -> SafeString:
     if not job.hosted:
         return SafeString()
     if job.is_public:
-        return format_html('<span class="docraptor-public">{}</span>', _("public"))
-    return format_html('<span class="docraptor-test">{}</span>', _("hosted"))
+        return format_html(
+            '<span class="docraptor-public">{}</span>', pgettext("document", "public")
+        )
+    return format_html('<span class="docraptor-test">{}</span>', pgettext("document", "hosted"))
 
 
 def public_link(job: RenderJob) -> SafeString:
@@ -103,15 +97,62 @@ def with_subtext(main: str, *notes: str) -> SafeString:
 
 
 def format_duration(duration: timedelta) -> str:
-    """Return a human-readable duration: ``4.2 s``, ``3 min 05 s``, ``2 h 07 min``."""
+    """Return a duration for people: ``4.2 s``, ``3 min 05 s``, ``2 h 07 min``, ``31 d 04 h``."""
     tenths = round(max(duration.total_seconds(), 0) * 10)
     if tenths < 600:
-        return _("%(seconds).1f s") % {"seconds": tenths / 10}
+        return _("%(seconds)s s") % {"seconds": formats.number_format(tenths / 10, 1)}
     minutes, seconds = divmod(round(tenths / 10), 60)
     if minutes < 60:
         return _("%(minutes)d min %(seconds)02d s") % {"minutes": minutes, "seconds": seconds}
     hours, minutes = divmod(minutes, 60)
-    return _("%(hours)d h %(minutes)02d min") % {"hours": hours, "minutes": minutes}
+    if hours < 48:
+        return _("%(hours)d h %(minutes)02d min") % {"hours": hours, "minutes": minutes}
+    days, hours = divmod(hours, 24)
+    return _("%(days)d d %(hours)02d h") % {"days": days, "hours": hours}
+
+
+def exact_time(time: datetime) -> str:
+    """Return a time to the second, with its date and zone, in the current locale."""
+    local = timezone.localtime(time)
+    date = formats.date_format(local, "DATE_FORMAT")
+    return f"{date}, {local:%H:%M:%S} {local.tzname()}"
+
+
+def relative_time(time: datetime) -> SafeString:
+    """Return how long ago a time was; the exact time is the title."""
+    is_recent = (timezone.now() - time).total_seconds() < 60
+    ago = _("less than a minute ago") if is_recent else _("%(duration)s ago")
+    ago %= {"duration": "" if is_recent else timesince(time)}
+    return format_html(
+        '<time datetime="{}" title="{}">{}</time>', time.isoformat(), exact_time(time), ago
+    )
+
+
+def format_time(time: datetime | None) -> SafeString | str:
+    """Return an exact time as HTML, or a dash."""
+    if time is None:
+        return EMPTY_VALUE
+    return format_html('<time datetime="{}">{}</time>', time.isoformat(), exact_time(time))
+
+
+def copyable(value: str, label: str) -> SafeString | str:
+    """Return an ID with a button that copies it; the button is hidden without its script.
+
+    Args:
+        value: what is copied.
+        label: what the button does, for screen readers.
+    """
+    if not value:
+        return EMPTY_VALUE
+    return format_html(
+        '<code class="docraptor-code">{0}</code> <button type="button" class="docraptor-copy" '
+        'data-docraptor-copy="{0}" data-docraptor-copied="{1}" aria-label="{2}" hidden>{3}'
+        "</button>",
+        value,
+        _("Copied"),
+        label,
+        _("Copy"),
+    )
 
 
 def format_time_taken(job: RenderJob) -> str:
@@ -141,34 +182,6 @@ def redacted_json(value: Any) -> str:
     return json.dumps(redact_secrets(value), indent=2, ensure_ascii=False, sort_keys=True)
 
 
-def history_lines(events: Iterable[RenderEvent]) -> list[HistoryLine]:
-    """Return the events of a job as lines."""
-    return [
-        HistoryLine(
-            at=event.at,
-            attempt=event.attempt,
-            event=str(EventKind(event.kind).label) if event.kind in EventKind else event.kind,
-            transition=_transition(event),
-            summary=_summary(event.message),
-            details=_details(event),
-        )
-        for event in events
-    ]
-
-
-def _transition(event: RenderEvent) -> SafeString:
-    if event.from_state in ("", event.to_state):
-        return state_badge(event.to_state)
-    return format_html("{} → {}", state_badge(event.from_state), state_badge(event.to_state))
-
-
-def _summary(message: str) -> str:
-    line = summary_line(message)
-    return line if len(line) <= MAX_SUMMARY_LENGTH else f"{line[: MAX_SUMMARY_LENGTH - 1]}…"
-
-
-def _details(event: RenderEvent) -> str:
-    message = event.message.strip()
-    parts = [message] if message != _summary(message) else []
-    parts += [redacted_json(event.detail)] if event.detail else []
-    return "\n\n".join(parts)
+def join_links(links: Iterable[tuple[str, Any]]) -> SafeString:
+    """Return links, from their URLs and labels."""
+    return format_html_join(" · ", '<a href="{}">{}</a>', links)

@@ -24,11 +24,11 @@ from django_docraptor.admin.confirmation import confirm_or_enqueue
 from django_docraptor.admin.enqueue import (
     DocumentClass,
     bind_form,
-    document_title,
     is_billed,
     is_report,
 )
 from django_docraptor.admin.latest import attach_latest_jobs, documents_cell, job_rows
+from django_docraptor.documents.presentation import document_title
 
 DOCUMENTS_COLUMN = "latest_documents"
 

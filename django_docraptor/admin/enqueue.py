@@ -5,7 +5,6 @@ No request and no page here.
 
 import hashlib
 import json
-import re
 from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass, field
@@ -16,7 +15,6 @@ from django import forms
 from django.contrib.admin.widgets import AdminDateWidget
 from django.contrib.auth.base_user import AbstractBaseUser
 from django.core.exceptions import ValidationError
-from django.core.serializers.json import DjangoJSONEncoder
 from django.db import router, transaction
 from django.db.models import Model, QuerySet
 from django.utils.translation import gettext as _
@@ -30,12 +28,6 @@ from django_docraptor.shortcuts import enqueue_many
 DocumentClass = type[Document[Any]]
 # Objects in memory at once.
 CHUNK_SIZE = 500
-_WORD_BOUNDARY = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
-
-
-def document_title(document: DocumentClass) -> str:
-    """Return the document's ``verbose_name``, or else its class name as words."""
-    return str(document.verbose_name or _WORD_BOUNDARY.sub(" ", document.__name__))
 
 
 def is_report(document: DocumentClass) -> bool:
@@ -66,27 +58,6 @@ def bind_form(document: DocumentClass, data: Any = None) -> forms.Form | None:
         if type(form_field.widget) is forms.DateInput:
             form_field.widget = AdminDateWidget(form_field.widget.attrs)
     return form
-
-
-def form_params(cleaned_data: Mapping[str, Any]) -> dict[str, Any]:
-    """Convert cleaned form data to job parameters.
-
-    Dates become ISO 8601, decimals strings, and objects primary keys.
-
-    Raises:
-        TypeError: a value cannot be stored with a job, such as an uploaded file.
-    """
-    params: dict[str, Any] = json.loads(json.dumps(dict(cleaned_data), cls=_Encoder))
-    return params
-
-
-class _Encoder(DjangoJSONEncoder):
-    def default(self, o: Any) -> Any:
-        if isinstance(o, Model):
-            return o.pk
-        if isinstance(o, QuerySet):
-            return list(o.values_list("pk", flat=True))
-        return super().default(o)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

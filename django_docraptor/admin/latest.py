@@ -1,7 +1,9 @@
 """Internal. Find the latest jobs of objects, for the changelist column and the object page."""
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
 
 from django.contrib.admin import AdminSite
 from django.contrib.contenttypes.models import ContentType
@@ -13,11 +15,18 @@ from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 
-from django_docraptor.admin.display import EMPTY_VALUE, public_badge, state_badge
-from django_docraptor.admin.enqueue import DocumentClass, document_title
+from django_docraptor.admin.display import (
+    EMPTY_VALUE,
+    exact_time,
+    public_badge,
+    state_badge,
+)
+from django_docraptor.admin.enqueue import DocumentClass
+from django_docraptor.documents.changes import changed_times
+from django_docraptor.documents.presentation import document_title
 from django_docraptor.models import RenderJob, RenderJobQuerySet
 from django_docraptor.models.sources import source_key
-from django_docraptor.responses import may_download
+from django_docraptor.responses.many_documents import may_list
 from django_docraptor.states import State
 
 # Attribute of an object that holds its latest jobs and the current request.
@@ -30,11 +39,13 @@ MAX_JOBS_SHOWN = 10
 class LatestJobs:
     """The latest job of an object in each state.
 
-    Without a request, no download links are shown.
+    Without a request, no download links are shown. ``changed`` has the time at which the object
+    was saved, by the keys of the jobs whose content is older.
     """
 
     jobs: list[RenderJob]
     request: HttpRequest | None
+    changed: Mapping[Any, datetime] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,9 +85,25 @@ def attach_latest_jobs(
     if objects:
         for job in _latest_jobs(objects, [document.label for document in documents]):
             jobs.setdefault(job.object_id, []).append(job)
+    changed = _changed_times(objects, jobs, documents)
     for source in objects:
-        latest = LatestJobs(jobs=jobs.get(source_key(source), []), request=request)
+        latest = LatestJobs(jobs=jobs.get(source_key(source), []), request=request, changed=changed)
         setattr(source, LATEST_JOBS_ATTRIBUTE, latest)
+
+
+def _changed_times(
+    objects: Iterable[Model],
+    jobs: Mapping[str, list[RenderJob]],
+    documents: Iterable[DocumentClass],
+) -> dict[Any, datetime]:
+    """Return when objects were saved, by the keys of completed jobs that are older."""
+    classes = {document.label: document for document in documents}
+    return changed_times(
+        (job, source, classes[job.document])
+        for source in objects
+        for job in jobs.get(source_key(source), [])
+        if job.state == State.COMPLETED
+    )
 
 
 def _latest_jobs(objects: list[Model], labels: list[str]) -> RenderJobQuerySet:
@@ -94,6 +121,19 @@ def _latest_jobs(objects: list[Model], labels: list[str]) -> RenderJobQuerySet:
     return jobs.defer("errors", "message").annotate(rank=rank).filter(rank=1)
 
 
+def count_completed(document: DocumentClass, objects: list[Model]) -> int:
+    """Return how many of the objects have a completed document of a class, by one query."""
+    if not objects:
+        return 0
+    jobs = RenderJob.objects.filter(
+        document=document.label,
+        state=State.COMPLETED,
+        content_type=ContentType.objects.get_for_model(objects[0]),
+        object_id__in=[source_key(source) for source in objects],
+    )
+    return jobs.order_by().values("object_id").distinct().count()
+
+
 def documents_cell(source: Model, documents: list[DocumentClass]) -> str:
     """Return the latest state of each document, with a link to the last finished file."""
     if not hasattr(source, LATEST_JOBS_ATTRIBUTE):
@@ -107,18 +147,32 @@ def _cells(latest: LatestJobs, documents: list[DocumentClass]) -> Iterator[SafeS
         jobs = [job for job in latest.jobs if job.document == document.label]
         if jobs:
             name = document_title(document) if len(documents) > 1 else ""
-            yield _cell(latest.request, name, jobs)
+            yield _cell(latest, name, jobs)
 
 
-def _cell(request: HttpRequest | None, name: str, jobs: list[RenderJob]) -> SafeString:
-    latest = max(jobs, key=lambda job: job.created_at)
+def _cell(latest: LatestJobs, name: str, jobs: list[RenderJob]) -> SafeString:
+    request, latest_job = latest.request, max(jobs, key=lambda job: job.created_at)
     finished = next((job for job in jobs if job.state == State.COMPLETED), None)
     url = download_url(request, finished)
-    label = _("Download") if finished is latest else _("Download previous version")
+    # While a newer one is being generated, that says more.
+    changed_at = latest.changed.get(latest_job.pk)
+    label = _("Download") if finished is latest_job else _("Download previous version")
     link = format_html(' <a href="{}">{}</a>', url, label) if url else ""
     name_label = format_html('<span class="docraptor-muted">{}</span> ', name) if name else ""
     public = format_html(" {}", public_badge(finished)) if finished and link else ""
-    return format_html("{}{}{}{}", name_label, state_badge(latest.state), link, public)
+    changed = format_html(" {}", changed_mark(changed_at)) if changed_at else ""
+    badge = state_badge(latest_job.state)
+    return format_html("{}{}{}{}{}", name_label, badge, changed, link, public)
+
+
+def changed_mark(changed_at: datetime) -> SafeString:
+    """Return the mark of a document whose object was saved after its content was rendered."""
+    title = _("Saved on %(time)s, after the content of this document was rendered.")
+    return format_html(
+        '<span class="docraptor-mark" title="{}">{}</span>',
+        title % {"time": exact_time(changed_at)},
+        _("changed since"),
+    )
 
 
 def download_url(request: HttpRequest | None, job: RenderJob | None) -> str:
@@ -130,7 +184,7 @@ def download_url(request: HttpRequest | None, job: RenderJob | None) -> str:
         return ""
     if not job.file and not job.is_public:
         return ""
-    return job.get_absolute_url() if may_download(request, job) else ""
+    return job.get_absolute_url() if may_list(request, job) else ""
 
 
 def job_rows(

@@ -126,7 +126,7 @@ SENT = Outcome(
     title=_("Billed"),
     text=_(
         "Each document is sent to DocRaptor and billed. It was held because many documents of the "
-        "same object were sent before. They are counted from now on."
+        "same object were sent before. The count starts again now."
     ),
     style="warning",
     is_billed=True,
@@ -185,6 +185,7 @@ class Operation:
     button: Text
     success_message: Text
     empty_message: Text
+    log_message: Text
     calls_docraptor: bool = False
 
 
@@ -200,6 +201,7 @@ RETRY = Operation(
         "%(count)d job will be retried.", "%(count)d jobs will be retried.", "count"
     ),
     empty_message=_("Nothing to retry: only failed jobs can be retried."),
+    log_message=_("Retried."),
 )
 CANCEL = Operation(
     name="cancel",
@@ -213,6 +215,7 @@ CANCEL = Operation(
         "%(count)d job was cancelled.", "%(count)d jobs were cancelled.", "count"
     ),
     empty_message=_("Nothing to cancel: only unfinished jobs can be cancelled."),
+    log_message=_("Cancelled."),
 )
 RELEASE = Operation(
     name="release",
@@ -226,6 +229,7 @@ RELEASE = Operation(
         "%(count)d job was released.", "%(count)d jobs were released.", "count"
     ),
     empty_message=_("Nothing to release: only held jobs can be released."),
+    log_message=_("Released."),
 )
 EXPIRE = Operation(
     name="expire",
@@ -241,6 +245,7 @@ EXPIRE = Operation(
         "count",
     ),
     empty_message=_("This document is not public."),
+    log_message=_("Expired."),
     calls_docraptor=True,
 )
 
@@ -304,17 +309,25 @@ class Plan:
         )
         return hashlib.sha256("\n".join([self.operation.name, *lines]).encode()).hexdigest()
 
-    def run(self, user: AbstractBaseUser) -> int:
+    def run(self, user: AbstractBaseUser) -> list[OutcomeGroup]:
         """Run the operation.
 
         Returns:
-            The number of jobs that were still in the state that was read.
+            The jobs that were still in the state that was read, by outcome.
 
         Raises:
             DocRaptorError: a call to DocRaptor failed.
         """
         if self.operation.calls_docraptor:
-            return sum(self.operation.run(job, by=user) for job in self.jobs)
+            return self._run_all(user)
         # One transaction, so that the workers are notified once for all jobs.
         with transaction.atomic(using=router.db_for_write(RenderJob)):
-            return sum(self.operation.run(job, by=user) for job in self.jobs)
+            return self._run_all(user)
+
+    def _run_all(self, user: AbstractBaseUser) -> list[OutcomeGroup]:
+        return [
+            OutcomeGroup(
+                group.outcome, [job for job in group.jobs if self.operation.run(job, by=user)]
+            )
+            for group in self.groups
+        ]

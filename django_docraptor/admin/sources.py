@@ -32,7 +32,7 @@ def load_sources(site: AdminSite, request: HttpRequest, jobs: Iterable[RenderJob
     jobs_by_model: dict[type[Model], list[RenderJob]] = {}
     for job in jobs:
         model = job.content_type.model_class() if job.content_type else None
-        if model and _may_view(site, request, model) and _is_valid_key(model, job.object_id):
+        if model and may_view_model(site, request, model) and _is_valid_key(model, job.object_id):
             jobs_by_model.setdefault(model, []).append(job)
     for model, model_jobs in jobs_by_model.items():
         _load_visible(site.get_model_admin(model), request, model_jobs)
@@ -53,7 +53,8 @@ def source_link(site: AdminSite, job: RenderJob) -> str:
     return format_html('<a href="{}">{}</a>', url, text) if url else text
 
 
-def _may_view(site: AdminSite, request: HttpRequest, model: type[Model]) -> bool:
+def may_view_model(site: AdminSite, request: HttpRequest, model: type[Model]) -> bool:
+    """Return whether the user may view objects of a model in its own admin."""
     return site.is_registered(model) and site.get_model_admin(model).has_view_permission(request)
 
 
