@@ -1,12 +1,15 @@
 """Shared fixtures: a sandbox, a directory for documents, and the tasks that are published."""
 
+import logging
 import os
+import signal
 from collections.abc import Iterator
 from contextlib import suppress
 from typing import Any
 
 import pytest
-from celery.signals import before_task_publish
+from celery.signals import before_task_publish, setup_logging
+from django.db import connection, connections
 from django.db.models import signals as model_signals
 from django.dispatch import Signal
 
@@ -17,6 +20,10 @@ from django_docraptor.pytest_plugin import docraptor, docraptor_sandbox  # noqa:
 from django_docraptor.sandbox import Sandbox
 from tests.support.jobs import sandbox_offsets
 from tests.support.services import service_problem
+
+# A job in the background of a shell ignores Ctrl-C; the processes that tests interrupt must not.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # Its assertions explain themselves, as those of a test do.
 pytest.register_assert_rewrite("tests.e2e.site")
@@ -29,7 +36,7 @@ with suppress(ImportError):
 
 # The files that take longest, the longest first, in tests/e2e.
 FIRST_FILES = (
-    *("test_engine_suites", "test_runners", "test_services", "test_chaos", "test_benchmarks"),
+    *("test_runners", "test_mysqlclient", "test_services", "test_chaos", "test_benchmarks"),
     *("test_example_project", "test_databases"),
 )
 
@@ -60,6 +67,19 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
                 pytest.skip(problem)
 
 
+@pytest.fixture(scope="session")
+def django_db_setup(django_db_setup: None, django_db_blocker: Any) -> Iterator[None]:
+    """End the sessions of threads that still run, before PostgreSQL drops the database."""
+    yield
+    if connection.vendor == "postgresql":
+        with django_db_blocker.unblock(), connection.cursor() as cursor:
+            cursor.execute(
+                "SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity "
+                "WHERE datname = current_database() AND pid <> pg_backend_pid()"
+            )
+        connections.close_all()
+
+
 # Signals to which a document class that a test declares may connect its receivers.
 SIGNALS = (
     *(signal for signal in vars(signals).values() if isinstance(signal, Signal)),
@@ -77,15 +97,33 @@ def _declarations_end_with_the_test() -> Iterator[None]:
 
     A class lives until it is collected. Another one of the same label is in its place again.
     """
-    before = [(signal, list(signal.receivers)) for signal in SIGNALS]
+    before = [(declared, list(declared.receivers)) for declared in SIGNALS]
     with pytest.MonkeyPatch.context() as patch:
         for name in ("_documents", "_origins"):
             patch.setattr(registry, name, dict(getattr(registry, name)))
         yield
-    for signal, receivers in before:
-        with signal.lock:
-            signal.receivers = receivers
-            signal.sender_receivers_cache.clear()
+    for declared, receivers in before:
+        with declared.lock:
+            declared.receivers = receivers
+            declared.sender_receivers_cache.clear()
+
+
+@setup_logging.connect
+def _keep_logging(**kwargs: Any) -> None:
+    """Let a worker in a test's process leave the root logger's level and handlers as they are."""
+
+
+@pytest.fixture(autouse=True)
+def _levels_end_with_the_test() -> Iterator[None]:
+    """Fail a test that leaves a level of logging behind: others would miss their messages."""
+    levels = _levels_of_logging()
+    yield
+    assert _levels_of_logging() == levels
+
+
+def _levels_of_logging() -> tuple[int, int, int]:
+    root, ours = logging.getLogger(), logging.getLogger("django_docraptor")
+    return root.level, ours.level, root.manager.disable
 
 
 @pytest.fixture(scope="session")

@@ -14,6 +14,7 @@ from django.core.exceptions import ValidationError
 from django.shortcuts import redirect
 from django.test import Client
 from django.urls import reverse
+from django.utils import translation
 
 from django_docraptor.asynchronous import (
     acancel,
@@ -27,6 +28,9 @@ from django_docraptor.sandbox import Fault, Sandbox
 from django_docraptor.shortcuts import JobSpec
 from django_docraptor.states import State
 from django_docraptor.waiting import await_for_job
+from tests.apps.shop.admin import InvoiceList
+from tests.apps.shop.documents import InvoicePDF
+from tests.apps.shop.models import Invoice
 from tests.support.jobs import HTML, enqueue
 from tests.support.threads import background_worker
 
@@ -55,6 +59,34 @@ def test_aenqueue_validates_its_arguments() -> None:
     with pytest.raises(ValidationError) as caught:
         asyncio.run(aenqueue(name="", content=HTML))
     assert list(caught.value.message_dict) == ["name"]
+
+
+def test_document_is_enqueued_from_an_event_loop() -> None:
+    """Hooks of the class may query: they run in a thread, with the language that is active."""
+
+    class CountingPDF(InvoicePDF):
+        """A document whose name needs a query."""
+
+        def get_name(self) -> str:
+            """Return the number of invoices."""
+            return f"{Invoice.objects.count()} invoices.pdf"
+
+    async def enqueue_in_german() -> RenderJob:
+        invoice = await Invoice.objects.acreate(number="17")
+        with translation.override("de"):
+            return await CountingPDF.aenqueue(invoice, params={"copy": 2}, priority=3)
+
+    job = asyncio.run(enqueue_in_german())
+    stored = RenderJob.objects.select_related("input").get()
+    assert (stored.pk, stored.name, stored.priority) == (job.pk, "1 invoices.pdf", 3)
+    assert (stored.input.params, stored.input.language) == ({"copy": 2}, "de")
+
+
+def test_report_is_enqueued_from_an_event_loop() -> None:
+    """A report takes a queryset, as by enqueue()."""
+    Invoice.objects.create(number="17")
+    job = asyncio.run(InvoiceList.aenqueue(Invoice.objects.all(), snapshot=True))
+    assert "17" in RenderJob.objects.select_related("input").get(pk=job.pk).input.content
 
 
 def test_aenqueue_many_keeps_the_order() -> None:

@@ -1,17 +1,22 @@
 """Many failed jobs are retried in batches, each once, and what it costs is known before."""
 
-from collections.abc import Callable
+import uuid
 from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
-from django.db import DatabaseError
+from django.db import DatabaseError, connection
+from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
 
 from django_docraptor import bulk_retry
 from django_docraptor.bulk_retry import RetryCounts, count_retries, retry_in_batches
-from django_docraptor.models import RenderJob
+from django_docraptor.models import RenderJob, seconds_from_now
+from django_docraptor.models.clock import Now
+from django_docraptor.shortcuts import retry
 from django_docraptor.states import ErrorCode, State
 from tests.support.admin_jobs import create_admin_job, failed_job
+from tests.support.databases import rejecting
 from tests.support.jobs import current_state, event_kinds
 
 pytestmark = pytest.mark.django_db
@@ -94,19 +99,75 @@ def test_resuming_is_the_rule_and_starting_again_the_exception(from_start: bool)
     assert job.events.get(kind="retried").message == "by ann"
 
 
-def test_job_that_cannot_be_retried_does_not_keep_the_others(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_job_that_cannot_be_retried_does_not_keep_the_others() -> None:
     """If a batch fails in the database, its jobs are tried one by one."""
     jobs = [failed_job(ErrorCode.TIMED_OUT, status_id=str(number)) for number in range(3)]
-    retry: Callable[..., bool] = bulk_retry.retry
-
-    def fail_for_one(job: RenderJob, **options: Any) -> bool:
-        if job.pk == jobs[1].pk:
-            raise DatabaseError("deadlock")
-        return retry(job, **options)
-
-    monkeypatch.setattr(bulk_retry, "retry", fail_for_one)
-    (result,) = retry_in_batches(RenderJob.objects.all())
+    with rejecting(jobs[1].pk.hex, DatabaseError("deadlock")):
+        (result,) = retry_in_batches(RenderJob.objects.all())
     assert (result.retried, result.failed) == (2, 1)
     assert [current_state(job) for job in jobs] == [State.QUEUED, State.FAILED, State.QUEUED]
+
+
+def test_job_that_failed_again_meanwhile_is_judged_anew() -> None:
+    """A job that another process retries and fails between reading and writing is left alone.
+
+    It could resume when it was read; now a retry would be billed, which was not asked for.
+    """
+    jobs = [failed_job(ErrorCode.TIMED_OUT, status_id=str(number)) for number in range(3)]
+    changed = iter(jobs[:1])
+
+    def change_first(execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:
+        if sql.startswith("SAVEPOINT"):  # the batch was read, and its transaction begins
+            for job in changed:
+                RenderJob.objects.filter(pk=job.pk).update(
+                    error_code=ErrorCode.REJECTED, attempt=2, finished_at=seconds_from_now(1)
+                )
+        return execute(sql, params, many, context)
+
+    with connection.execute_wrapper(change_first):
+        (result,) = retry_in_batches(RenderJob.objects.all())
+    assert (result.retried, result.failed) == (2, 1)
+    assert [current_state(job) for job in jobs] == [State.FAILED, State.QUEUED, State.QUEUED]
+
+
+def test_batch_does_what_single_retries_do() -> None:
+    """Together, jobs get the same columns and events as when they are retried one by one."""
+    codes = (ErrorCode.TIMED_OUT, ErrorCode.STORAGE_ERROR, ErrorCode.REJECTED)
+    columns = {
+        "download_id": "known",
+        "callback_at": timezone.now(),
+        "failures": 2,
+        "download_attempts": 3,
+    }
+    together = [failed_job(code, **columns) for code in codes]
+    alone = [failed_job(code, **columns) for code in codes]
+    list(retry_in_batches(RenderJob.objects.filter(pk__in=[job.pk for job in together])))
+    for job in alone:
+        assert retry(job)
+    times = {"due_at", "deadline_at"}
+    names = {field.attname for field in RenderJob._meta.concrete_fields}
+    names -= {"id", "status_id", "created_at", *times}
+    for one, other in zip(together, alone, strict=True):
+        rows = [RenderJob.objects.filter(pk=job.pk) for job in (one, other)]
+        assert rows[0].values(*names).get() == rows[1].values(*names).get()
+        events = [
+            list(job.events.values("kind", "attempt", "from_state", "to_state", "message"))
+            for job in (one, other)
+        ]
+        assert events[0] == events[1]
+        assert rows[0].filter(due_at__lte=Now(), deadline_at__gt=Now()).exists()
+
+
+@pytest.mark.parametrize("from_start", [True, False])
+def test_thousand_jobs_need_few_statements(from_start: bool) -> None:
+    """The number of statements does not depend on the number of jobs, but for long INSERTs."""
+    job = failed_job(ErrorCode.TIMED_OUT)
+    row = RenderJob.objects.filter(pk=job.pk).values().get()
+    RenderJob.objects.bulk_create(
+        RenderJob(**row | {"id": uuid.uuid4(), "status_id": f"status-{number}"})
+        for number in range(999)
+    )
+    with CaptureQueriesContext(connection) as queries:
+        batches = list(retry_in_batches(RenderJob.objects.all(), from_start=from_start))
+    assert sum(batch.retried for batch in batches) == 1000
+    assert len(queries) <= 30

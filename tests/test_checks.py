@@ -143,24 +143,66 @@ def test_all_invalid_settings_are_reported() -> None:
 
 
 @pytest.mark.check("E004", "E005")
+@pytest.mark.parametrize(
+    ("command", "variable", "is_serious"),
+    [
+        ("test", "", False),
+        ("check", "", True),
+        ("runserver", "", True),
+        ("check", "PYTEST_VERSION", False),
+        ("migrate", "PYTEST_CURRENT_TEST", False),
+    ],
+)
 def test_mistakes_of_production_do_not_end_a_test_run(
-    settings, monkeypatch: pytest.MonkeyPatch
+    settings, monkeypatch: pytest.MonkeyPatch, command: str, variable: str, is_serious: bool
 ) -> None:
-    """Under manage.py test, where nothing needs a key and DEBUG is off, they are warnings."""
+    """In a test run, where nothing needs a key and DEBUG is off, they are warnings."""
     settings.DOCRAPTOR = {"CALLBACK_BASE_URL": "http://127.0.0.1:8000"}
-    found = []
-    for command in ("test", "check"):
-        monkeypatch.setattr("sys.argv", ["manage.py", command])
-        found += checks.check_settings(None)
-    assert ids(found) == ["E004", "E005", "E004", "E005"]
-    assert [message.is_serious() for message in found] == [False, False, True, True]
+    monkeypatch.setattr("sys.argv", ["manage.py", command])
+    for name in checks.PYTEST_VARIABLES:
+        monkeypatch.delenv(name, raising=False)
+    if variable:
+        monkeypatch.setenv(variable, "8.2")
+    found = checks.check_settings(None)
+    assert ids(found) == ["E004", "E005"]
+    assert [message.is_serious() for message in found] == [is_serious] * 2
 
 
 @pytest.mark.check("E004")
-@pytest.mark.parametrize("docraptor", [None, {}, {"API_KEY": ""}, {"API_KEY": "  "}])
+@pytest.mark.parametrize(
+    "docraptor", [None, {}, {"API_KEY": ""}, {"API_KEY": "  "}, {"API_KEY": None}]
+)
 def test_api_key_is_required(docraptor: object) -> None:
     """Without an API key nothing works."""
     assert settings_ids(docraptor) == ["E004"]
+
+
+@pytest.mark.check("E004")
+@pytest.mark.parametrize(
+    ("variable", "docraptor", "message", "hint"),
+    [
+        (None, {}, "is missing", "DOCRAPTOR_API_KEY is not set in this process. Set DOCRAPTOR_API"),
+        (None, {"API_KEY": None}, "is empty", "is not set in this process. Set DOCRAPTOR_API_KEY"),
+        (" ", {"API_KEY": " "}, "is empty", "is not set in this process. Set DOCRAPTOR_API_KEY"),
+        ("s3cret", {}, "is missing", "is set. Read it in the settings: DOCRAPTOR = {"),
+    ],
+)
+def test_missing_key_names_the_step_that_is_left(
+    monkeypatch: pytest.MonkeyPatch,
+    variable: str | None,
+    docraptor: dict[str, object],
+    message: str,
+    hint: str,
+) -> None:
+    """The hint tells whether the environment lacks the key, or the settings; it shows no key."""
+    monkeypatch.delenv("DOCRAPTOR_API_KEY", raising=False)
+    if variable is not None:
+        monkeypatch.setenv("DOCRAPTOR_API_KEY", variable)
+    with override_settings(DOCRAPTOR=docraptor):
+        (found,) = checks.check_settings(None)
+    assert message in found.msg
+    assert hint in str(found.hint)
+    assert "s3cret" not in f"{found.msg} {found.hint}"
 
 
 @pytest.mark.check("E004")
@@ -239,6 +281,8 @@ def test_soft_time_limit_is_a_warning() -> None:
         {"anything": object()},
         {"prince_options": "print"},
         {"callback_url": "https://shop.example/ready"},
+        {"javascrpt": True},
+        {"prince_options": {"medai": "print"}},
         {"tag": "t" * 162},
     ],
 )
@@ -251,8 +295,11 @@ def test_invalid_defaults_are_reported(defaults: dict[str, object]) -> None:
 @pytest.mark.parametrize(
     ("defaults", "name", "hint"),
     [
-        ({"javascrpt": True}, "javascrpt", "Did you mean 'javascript'?"),
-        ({"prince_options": {"medai": "print"}}, "prince_options.medai", "Did you mean 'media'?"),
+        (
+            {"prince_options": {"all_media": "x"}},
+            "prince_options.all_media",
+            "Did you mean 'media'?",
+        ),
         ({"brand_new": 1}, "brand_new", "It is sent to DocRaptor unchanged."),
     ],
 )

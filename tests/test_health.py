@@ -8,8 +8,15 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from django.utils.html import escape
 
-from django_docraptor import health, lifecycle
-from django_docraptor.models import Account, Heartbeat, RenderJob, seconds_from_now
+from django_docraptor import advice, health, lifecycle
+from django_docraptor.models import (
+    Account,
+    Heartbeat,
+    RenderJob,
+    heartbeat,
+    record_heartbeat,
+    seconds_from_now,
+)
 from django_docraptor.models.clock import Now
 from django_docraptor.sandbox import Fault, Sandbox
 from django_docraptor.states import State
@@ -34,7 +41,7 @@ def test_waiting_job_without_any_tick_is_a_problem(sandbox: Sandbox) -> None:
     skip_time(300)
     (problem,) = health.health_problems()
     assert "5 min" in problem
-    assert "the engine has never run" in problem
+    assert "The engine has never run" in problem
 
 
 def test_problem_distinguishes_missing_ticks_from_busy_workers(sandbox: Sandbox) -> None:
@@ -42,7 +49,7 @@ def test_problem_distinguishes_missing_ticks_from_busy_workers(sandbox: Sandbox)
     enqueue()
     skip_time(300)
     Heartbeat.objects.update_or_create(pk=1, defaults={"ticked_at": "2020-01-01T00:00Z"})
-    assert "there has been no tick for" in health.health_problems()[0]
+    assert "The last tick was seen " in health.health_problems()[0]
     Heartbeat.record("ticked_at")
     assert "not all busy" in health.health_problems()[0]
 
@@ -66,9 +73,9 @@ def test_paused_accounts_are_problems_with_reasons(sandbox: Sandbox) -> None:
         Account.lock("other")
         Account.record_failure("other", "HTTP 503")
     problems = health.health_problems()
-    assert any("default is paused until" in text and "Unauthorized" in text for text in problems)
+    assert any("“default” is paused until" in text and "Unauthorized" in text for text in problems)
     assert any(
-        "other submits no new documents until" in text and "HTTP 503" in text for text in problems
+        "“other” submits no new documents until" in text and "HTTP 503" in text for text in problems
     )
 
 
@@ -86,7 +93,7 @@ def test_admin_shows_the_problem_in_a_banner(sandbox: Sandbox, admin_client) -> 
     """The app's pages show the same message in a banner, and none if there is no problem."""
     urls = _admin_pages()
     for url in urls:
-        assert "the engine has never run" not in admin_client.get(url).content.decode()
+        assert "The engine has never run" not in admin_client.get(url).content.decode()
     skip_time(31 * 86_400)
     (problem,) = health.health_problems()
     for url in urls:
@@ -116,28 +123,85 @@ def test_banner_is_for_those_who_may_view_jobs(sandbox: Sandbox) -> None:
 
 
 def test_pages_need_a_constant_number_of_queries(sandbox: Sandbox, admin_client) -> None:
-    """The banner takes as many, however many jobs of however many accounts are late."""
+    """The banner takes as many, however many jobs of however many accounts are late.
+
+    On MariaDB and MySQL, it takes one more for each account.
+    """
+    others = 5
+    expected = others if connection.vendor == "mysql" else 0
     for url in _admin_pages():
         skip_time(300)
         postpone(enqueue())
         admin_client.get(url)
         with CaptureQueriesContext(connection) as few:
             admin_client.get(url)
-        for number in range(5):
+        for number in range(others):
             enqueue(account=f"account-{number}")
             postpone(enqueue(account=f"account-{number}"))
         skip_time(300)
         with CaptureQueriesContext(connection) as many:
             admin_client.get(url)
-        assert len(many) == len(few)
+        assert 0 <= len(many) - len(few) <= expected
+
+
+@pytest.mark.parametrize(
+    ("heartbeats", "problem"),
+    [
+        ({}, advice.NEVER_RAN),
+        ({"ticked_at": 300, "worked_at": 4000}, "the last worker or tick was seen 5 minutes ago."),
+        ({"ticked_at": 80}, None),
+        ({"ticked_at": 300, "worked_at": 80}, None),
+    ],
+)
+def test_engine_that_does_not_run_is_told_before_a_job_is_late(
+    heartbeats: dict[str, float], problem: object
+) -> None:
+    """One sign of life within a minute and a half is enough; otherwise both ways are named."""
+    Heartbeat.objects.get_or_create(pk=Heartbeat.KEY)
+    Heartbeat.objects.update(**{key: seconds_from_now(-age) for key, age in heartbeats.items()})
+    reasons = health.waiting_reasons()
+    assert len(reasons) == (problem is not None)
+    assert health.health_report().engine_problem() == "".join(reasons)
+    if problem is not None:
+        assert reasons[0].endswith(f"{problem} {advice.START_ENGINE}")
+
+
+def test_pause_of_an_account_is_a_reason_for_its_jobs(sandbox: Sandbox) -> None:
+    """That of another account is none; the remedy says when jobs go on."""
+    Heartbeat.record("ticked_at")
+    pause_account("other", "Bad key.")
+    assert health.waiting_reasons("default") == []
+    (reason,) = health.waiting_reasons("other")
+    assert reason.startswith("Account “other” is paused until ")
+    assert reason.endswith(f"Bad key. {advice.RESUME}")
+
+
+def test_errors_of_other_jobs_of_the_account_are_told(sandbox: Sandbox) -> None:
+    """A person who asks for a document learns before it is tried what will happen to it."""
+    assert health.failing_reason("default") == ""
+    postpone(enqueue(account="other"), seconds=5, errors="Refused.\nmore")
+    assert health.failing_reason("default") == ""
+    assert health.failing_reason("other").endswith("because of: Refused.")
+
+
+def test_page_of_an_unfinished_job_tells_that_nothing_runs(sandbox: Sandbox, admin_client) -> None:
+    """At once, once, and not on the page of a finished job, nor in the list."""
+    _index, job_list, job_page = _admin_pages()
+    told = str(advice.NEVER_RAN)
+    assert admin_client.get(job_page).content.decode().count(told) == 1
+    assert told not in admin_client.get(job_list).content.decode()
+    skip_time(300)
+    assert told not in admin_client.get(job_page).content.decode()
+    RenderJob.objects.update(state=State.CANCELLED, due_at=None)
+    assert told not in admin_client.get(job_page).content.decode()
 
 
 def test_heartbeat_is_recorded_rarely(sandbox: Sandbox, django_assert_num_queries) -> None:
     """The same heartbeat is not saved again at once."""
-    health._last_recorded.clear()
-    health.record_heartbeat("ticked_at")
+    heartbeat._last_recorded.clear()
+    record_heartbeat("ticked_at")
     with django_assert_num_queries(0):
-        health.record_heartbeat("ticked_at")
+        record_heartbeat("ticked_at")
     assert Heartbeat.objects.get().ticked_at is not None
 
 
@@ -177,14 +241,14 @@ def test_late_jobs_are_counted_for_each_account(sandbox: Sandbox) -> None:
     skip_time(300)
     (problem,) = health.health_problems()
     assert problem.startswith(
-        "1 job of account “acme” has been due for 3 hours; "
-        "2 jobs of account “other” are due, the first for 5 minutes, and the engine"
+        "1 job of account “acme” has been due for 3 hours. "
+        "2 jobs of account “other” are due, the first for 5 minutes. The engine has never run."
     )
     for number in range(9):
         enqueue(account=f"account-{number}")
     skip_time(300)
     (problem,) = health.health_problems()
-    assert "; and those of 6 more accounts" in problem
+    assert " Jobs of 6 more accounts are late. " in problem
 
 
 def test_jobs_of_several_states_are_counted_together(sandbox: Sandbox) -> None:
@@ -194,6 +258,33 @@ def test_jobs_of_several_states_are_counted_together(sandbox: Sandbox) -> None:
     create_job(State.QUEUED, due_at=seconds_from_now(300))
     (late,) = health.health_report().late
     assert (late.account, late.count) == ("default", 3)
+
+
+def test_jobs_are_counted_up_to_a_limit(sandbox: Sandbox) -> None:
+    """Of many jobs a limited number is counted, which the sentences say; or all, if asked for."""
+    for account in ("acme", "acme", "acme", "globex"):
+        enqueue(account=account)
+    skip_time(300)
+    few = health.health_report(max_counted=2)
+    assert (few.counts["pending"], few.format_count(2), few.format_count(1)) == (2, "2+", "1")
+    assert "2+ jobs of account “acme” are due" in few.problems()[0]
+    assert "1 job of account “globex” has been due" in few.problems()[0]
+    assert health.health_report(max_counted=None).counts["pending"] == 4
+
+
+def test_late_jobs_of_many_accounts_are_not_all_counted(
+    sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All late accounts are told; beyond some, at least one job of each."""
+    monkeypatch.setattr(health, "MAX_COUNTED_ACCOUNTS", 1)
+    for account in ("acme", "acme", "globex"):
+        enqueue(account=account)
+        skip_time(100)
+    late = health.health_report().late
+    assert [(each.account, each.count, each.is_truncated) for each in late] == [
+        ("acme", 2, False),
+        ("globex", 1, True),
+    ]
 
 
 # Jobs that are only ever postponed
@@ -346,3 +437,22 @@ def test_site_that_only_polls_misses_no_callback(sandbox: Sandbox) -> None:
     """Without CALLBACK_BASE_URL, nothing is said about callbacks."""
     completed(9)
     assert health.health_problems() == []
+
+
+def test_healthy_site_needs_three_queries() -> None:
+    """What is not wrong is not read in detail: jobs that have just become due are on time."""
+    enqueue()
+    health.health_report()
+    with CaptureQueriesContext(connection) as queries:
+        found = health.read_report(min_lag=60)
+    assert len(queries) == 3
+    assert (found.counts[State.PENDING], list(found.late)) == (1, [])
+    skip_time(300)
+    assert [late.count for late in health.read_report(min_lag=60).late] == [1]
+
+
+def test_engine_was_seen_by_its_last_tick_or_worker() -> None:
+    """Either shows that the engine runs."""
+    assert health.health_report().seconds_since_engine is None
+    Heartbeat.objects.update(ticked_at=seconds_from_now(-300), worked_at=seconds_from_now(-50))
+    assert round(health.health_report().seconds_since_engine or 0, -1) == 50

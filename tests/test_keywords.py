@@ -48,6 +48,7 @@ FUNCTIONS: dict[str, Callable[..., Any]] = {
 }
 METHODS: dict[str, Callable[..., Any]] = {
     "enqueue": lambda **kwargs: InvoicePDF.enqueue(INVOICE, **kwargs),
+    "aenqueue": lambda **kwargs: asyncio.run(InvoicePDF.aenqueue(INVOICE, **kwargs)),
     "enqueue_many": lambda **kwargs: InvoicePDF.enqueue_many([INVOICE], **kwargs),
     "render_now": lambda **kwargs: InvoicePDF.render_now(INVOICE, **kwargs),
     "preview_html": lambda **kwargs: InvoicePDF.preview_html(INVOICE, **kwargs),

@@ -9,16 +9,25 @@ from django.contrib.auth import get_user_model
 from django.contrib.auth.models import AbstractBaseUser
 from django.core import mail as outbox
 from django.core.cache import cache
+from django.core.cache.backends.locmem import LocMemCache
 from django.core.mail import EmailMessage
 from django.utils import translation
 
-from django_docraptor import signals
+from django_docraptor import lifecycle, signals
 from django_docraptor.exceptions import ConfigurationError
-from django_docraptor.mail import AttachmentError, attach, document_url, notify_owner
+from django_docraptor.mail import (
+    AttachmentError,
+    attach,
+    build_message,
+    document_url,
+    notify_owner,
+)
 from django_docraptor.models import RenderJob
 from django_docraptor.sandbox import Fault, Sandbox
-from django_docraptor.states import State
-from tests.support.jobs import enqueue, read_file, run_until_finished
+from django_docraptor.shortcuts import cancel, retry
+from django_docraptor.states import EventKind, State
+from tests.apps.shop.documents import InvoicePDF
+from tests.support.jobs import enqueue, read_file, run_until_finished, skip_time
 
 pytestmark = pytest.mark.django_db
 
@@ -168,13 +177,16 @@ def test_owner_of_a_completed_job_gets_a_link(notify_owner_connected, job: Rende
 def test_owner_of_a_failed_job_gets_no_details(
     notify_owner_connected, owner, sandbox: Sandbox
 ) -> None:
-    """The owner learns that the document failed, and not why."""
+    """The owner reads a customer's words and a reference, and not DocRaptor's reason."""
     sandbox.add_fault(Fault(on="render", action="fail", reason="ORA-00942 in pricing"))
     job = run_until_finished(enqueue(owner=owner))
     (message,) = outbox.outbox
     assert message.subject == "hello.pdf could not be generated"
     assert f"https://shop.example/docraptor/documents/{job.pk}/status/" in message.body
     assert "ORA-00942" not in message.message().as_string()
+    for text in (message.body, message.alternatives[0][0]):
+        assert str(job.explanation.for_customers) in text  # type: ignore[union-attr]
+        assert f"Reference: {job.reference}" in text
 
 
 def test_repeated_signal_sends_one_mail(job: RenderJob) -> None:
@@ -196,6 +208,33 @@ def test_repeated_mail_has_the_same_message_id(job: RenderJob) -> None:
     assert first == second == f"<{job.pk}.1.completed@shop.example>"
 
 
+class FailingCache(LocMemCache):
+    """A cache whose server is down."""
+
+    def get(self, *args: Any, **kwargs: Any) -> Any:
+        """Fail as a client of Redis does."""
+        raise ConnectionError("refused")
+
+    set = get
+
+
+class ReadOnlyCache(LocMemCache):
+    """A cache whose server takes nothing more."""
+
+    set = FailingCache.get
+
+
+@pytest.mark.parametrize("broken", [FailingCache, ReadOnlyCache])
+def test_broken_cache_costs_no_mail_and_sends_none_again(
+    job: RenderJob, settings: Any, broken: type
+) -> None:
+    """The mail is sent, and nothing is to be sent again because the cache failed."""
+    settings.CACHES = {"default": {"BACKEND": f"{__name__}.{broken.__name__}"}}
+    notify_owner(RenderJob, job)
+    assert len(outbox.outbox) == 1
+    assert not job.events.filter(kind=EventKind.MAIL_FAILED).exists()
+
+
 def use_mail(settings: Any, backend: str, **options: Any) -> None:
     """Choose the e-mail backend, in the way of each Django version."""
     path = f"django.core.mail.backends.{backend}.EmailBackend"
@@ -206,14 +245,68 @@ def use_mail(settings: Any, backend: str, **options: Any) -> None:
         settings.EMAIL_HOST, settings.EMAIL_PORT = options.get("host"), options.get("port")
 
 
-def test_mail_that_was_not_sent_is_sent_again(job: RenderJob, settings: Any) -> None:
-    """An e-mail that could not be sent is not remembered as sent."""
+def test_mail_that_was_not_sent_is_not_remembered(job: RenderJob, settings: Any) -> None:
+    """An e-mail that could not be sent is sent by the next signal."""
     use_mail(settings, "smtp", host="127.0.0.1", port=9)
-    with pytest.raises(OSError, match="refused"):
-        notify_owner(RenderJob, job)
+    notify_owner(RenderJob, job)
     use_mail(settings, "locmem")
     notify_owner(RenderJob, job)
     assert len(outbox.outbox) == 1
+
+
+def let_next_try_come() -> None:
+    """Let the engine repeat what is due within two hours."""
+    skip_time(2 * 3600)
+    lifecycle.recover()
+
+
+@pytest.mark.fault("F12")
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("fails", [False, True], ids=["completed", "failed"])
+def test_mail_that_fails_is_sent_again(
+    notify_owner_connected, owner, sandbox: Sandbox, documents_dir, settings: Any, fails: bool
+) -> None:
+    """A mail server that is down delays the mail; it is sent once, by ticks, and not forgotten."""
+    if fails:
+        sandbox.add_fault(Fault(on="render", action="fail", reason="no such image"))
+    use_mail(settings, "smtp", host="127.0.0.1", port=9)
+    job = run_until_finished(enqueue(owner=owner))
+    let_next_try_come()
+    failures = job.events.filter(kind=EventKind.MAIL_FAILED)
+    assert [event.detail["tries"] for event in failures] == [1, 2]
+    assert "ConnectionRefusedError" in failures[0].message
+    assert outbox.outbox == []
+    use_mail(settings, "locmem")
+    for _ in range(3):
+        let_next_try_come()
+    (message,) = outbox.outbox
+    assert message.to == ["owner@example.com"]
+    assert failures.filter(signal_due_at__isnull=False).count() == 0
+
+
+@pytest.mark.django_db(transaction=True)
+def test_repeated_mail_keeps_its_language(job: RenderJob, settings: Any, tmp_path: Any) -> None:
+    """A project's receiver knows the owner's language; the engine, which repeats it, does not."""
+    write_subject(settings, tmp_path)
+    use_mail(settings, "smtp", host="127.0.0.1", port=9)
+    notify_owner(RenderJob, job, language="de")
+    use_mail(settings, "locmem")
+    let_next_try_come()
+    assert outbox.outbox[0].subject == "de"
+
+
+@pytest.mark.django_db(transaction=True)
+def test_mail_of_before_a_retry_is_not_sent(owner, sandbox: Sandbox, settings: Any) -> None:
+    """Who has retried the document gets no mail about its first failure."""
+    sandbox.add_fault(Fault(on="render", action="fail", reason="no such image"))
+    job = run_until_finished(enqueue(owner=owner))
+    use_mail(settings, "smtp", host="127.0.0.1", port=9)
+    notify_owner(RenderJob, job)
+    use_mail(settings, "locmem")
+    assert retry(job)
+    cancel(job)
+    let_next_try_come()
+    assert outbox.outbox == []
 
 
 @pytest.mark.parametrize("fields", [{"email": ""}, {"is_active": False}])
@@ -222,6 +315,16 @@ def test_no_mail_to_an_owner_without_address_or_inactive(
 ) -> None:
     """An owner without an e-mail address, or an inactive one, gets no e-mail."""
     get_user_model().objects.update(**fields)
+    notify_owner(RenderJob, RenderJob.objects.get())
+    assert outbox.outbox == []
+
+
+def test_no_mail_to_an_owner_who_may_not_download(
+    job: RenderJob, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The document class decides: an e-mail would name a document that the owner may not have."""
+    RenderJob.objects.update(document=InvoicePDF.label)
+    monkeypatch.setattr(InvoicePDF, "may_download", classmethod(lambda cls, user, job: False))
     notify_owner(RenderJob, RenderJob.objects.get())
     assert outbox.outbox == []
 
@@ -259,15 +362,27 @@ def test_project_templates_override_the_mail(
     assert message.subject.startswith("en-us owner hello.pdf https://shop.example/")
 
 
-def test_mail_is_in_the_language_of_the_request(
-    owner, sandbox: Sandbox, documents_dir, settings, tmp_path
-) -> None:
-    """The e-mail is in the language in which the document was requested."""
+def write_subject(settings: Any, tmp_path: Any) -> None:
+    """Make the language the subject of each mail."""
     folder = tmp_path / "django_docraptor" / "mail"
     folder.mkdir(parents=True)
     template = "{% load i18n %}{% get_current_language as language %}{{ language }}"
     (folder / "completed_subject.txt").write_text(template)
     settings.TEMPLATES = [settings.TEMPLATES[0] | {"DIRS": [tmp_path]}]
+
+
+@pytest.mark.parametrize(("language", "start"), [("de", "ltr"), ("ar", "rtl")])
+def test_mail_is_in_the_owners_language(job: RenderJob, language: str, start: str) -> None:
+    """A receiver that knows the owner's language says so; the HTML has its direction."""
+    html = build_message(job, job.owner, language=language).alternatives[0][0]
+    assert f'<div lang="{language}" dir="{start}">' in html
+
+
+def test_mail_is_in_the_language_of_the_request(
+    owner, sandbox: Sandbox, documents_dir, settings, tmp_path
+) -> None:
+    """The e-mail is in the language in which the document was requested."""
+    write_subject(settings, tmp_path)
     with translation.override("de"):
         job = enqueue(owner=owner)
     notify_owner(RenderJob, run_until_finished(job))

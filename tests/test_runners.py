@@ -2,10 +2,11 @@
 
 import pytest
 from celery import Celery
+from celery.contrib.testing.worker import start_worker
 
-from django_docraptor import runners
+from django_docraptor import advice, runners
 from django_docraptor.django_tasks import DjangoTasksRunner
-from django_docraptor.runners import NullRunner, Step, get_runner
+from django_docraptor.runners import NullRunner, Step, celery_worker_problem, get_runner
 from django_docraptor.tasks import CeleryRunner
 from tests.celery import app
 from tests.support.runners import RECORDING_RUNNER, RecordingRunner
@@ -110,3 +111,23 @@ def test_null_runner_says_that_a_tick_is_needed(settings) -> None:
     assert get_runner().wake(Step.SUBMIT) is False
     (limitation,) = get_runner().limitations()
     assert "docraptor_tick" in limitation
+
+
+@pytest.mark.once
+@pytest.mark.parametrize(
+    ("queues", "expected"),
+    [
+        (["celery"], ""),
+        (["other"], "No Celery worker listens to the queue 'celery': start one with -Q celery."),
+    ],
+)
+def test_celery_workers_are_asked_for_their_queues(db, queues: list[str], expected: str) -> None:
+    """A worker that listens to another queue never takes the engine's tasks."""
+    with start_worker(app, perform_ping_check=False, queues=queues, pool="solo"):
+        assert celery_worker_problem(seconds=5) == expected
+
+
+def test_no_celery_worker_is_told_with_both_ways_to_run_the_engine() -> None:
+    """Without an answer, the remedy is to start one, or docraptor_tick."""
+    problem = celery_worker_problem(seconds=0.2)
+    assert problem == f"No Celery worker answers. {advice.START_ENGINE}"

@@ -275,6 +275,32 @@ def test_verify_quotes_the_beginning(path: Path) -> None:
     assert str(caught.value).isprintable()
 
 
+@pytest.mark.parametrize(
+    ("data", "told"),
+    [
+        (b"PK\x03\x04" + bytes(range(256)), "and is a ZIP archive, as an XLSX file is."),
+        (bytes.fromhex("D0CF11E0") + bytes(500), "and is an OLE file, as an XLS file is."),
+        (b"\x1f\x8b\x08" + bytes(range(256)), "and is gzip data."),
+        (bytes(range(256)) * 4, "and begins with binary data."),
+        (b"%PDF-1.7\n%" + bytes(range(128, 256)) * 4, "and begins with “%PDF-1.7 %”."),
+    ],
+)
+def test_verify_describes_binary_data(path: Path, data: bytes, told: str) -> None:
+    """What is no text is named by its kind; no bytes are quoted."""
+    path.write_bytes(data)
+    with pytest.raises(NotADocumentError) as caught:
+        spool.verify(path, "pdf")
+    assert str(caught.value).endswith(told)
+    assert "\ufffd" not in str(caught.value)
+
+
+def test_verify_quotes_a_page_in_another_encoding(path: Path) -> None:
+    """A page that is not in UTF-8 is text, with gaps."""
+    path.write_bytes("<html><title>Zugriff für Gäste verweigert</title></html>".encode("latin-1"))
+    with pytest.raises(NotADocumentError, match=r"Zugriff f.r G.ste verweigert"):
+        spool.verify(path, "pdf")
+
+
 @pytest.mark.parametrize("before", [0, 100, 195, 199])
 def test_verify_quotes_no_secret(path: Path, before: int) -> None:
     """The excerpt is redacted before it is truncated, so no part of a secret remains."""

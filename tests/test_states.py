@@ -24,7 +24,7 @@ from django_docraptor.states import (
 from tests.support.state_diagram import parse_state_diagram
 
 PACKAGE = Path(django_docraptor.__file__).parent
-MOVES = {"move", "move_all"}
+MOVES = {"move", "move_claimed", "move_all"}
 
 
 def reachable(start: State) -> set[State]:

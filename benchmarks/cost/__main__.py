@@ -27,7 +27,10 @@ SIZES = {
     "callbacks": (300, "callbacks for the time of the view"),
     "document-mib": (200, "MiB of the large document"),
     "history": (1_000_000, "finished jobs in the larger history"),
+    "backlog": (1_000_000, "finished, and as many pending jobs of another account"),
+    "retries": (10_000, "failed jobs that are retried together"),
     "paced-documents": (150, "documents enqueued one by one at a steady rate"),
+    "process-documents": (400, "documents for one to eight engine processes"),
     "starts": (11, "starts of manage.py check"),
     "tls-creates": (100, "creates over https"),
 }
@@ -47,9 +50,10 @@ def main() -> int:
     with Site() as site:
         for benchmark in catalogue.select(options.only):
             _print(f"{time.monotonic() - started:4.0f} s {', '.join(benchmark.keys)}")
+            began = time.monotonic()
             try:
                 measured = benchmark.measure(site, options)
-                _print(report.table(measured))
+                _print(f"{report.table(measured)}\n     took {time.monotonic() - began:.0f} s")
                 metrics += measured
             except Exception:  # noqa: BLE001 - the other benchmarks can still run
                 traceback.print_exc()

@@ -30,16 +30,30 @@ BENCHMARKS = (
     Benchmark("benchmarks.cost.throughput", ("throughput_ratio", "worker_ms_per_document")),
     Benchmark("benchmarks.cost.latency", ("callback_latency_ms_p50", "callback_latency_ms_p95")),
     Benchmark("benchmarks.cost.polling", ("poll_delay_ratio", "status_calls")),
-    Benchmark("benchmarks.cost.queries", ("queries_per_document", "transactions_per_document")),
+    Benchmark(
+        "benchmarks.cost.queries",
+        (
+            "queries_per_document",
+            "transactions_per_document",
+            "round_trips_lone",
+            "round_trips_batch",
+        ),
+    ),
+    Benchmark("benchmarks.cost.processes", ("cpu_growth_8", "claims_lost")),
     Benchmark("benchmarks.cost.idle_tick", ("queries_per_idle_tick",)),
     Benchmark("benchmarks.cost.enqueue", ("bulk_enqueue_ratio",)),
+    Benchmark("benchmarks.cost.user_requests", ("enqueue_cpu_ratio", "on_save_ten_round_trips")),
+    Benchmark("benchmarks.cost.asgi", ("asgi_extra_mib",)),
     Benchmark("benchmarks.cost.callback_view", ("callback_view_ratio",)),
     Benchmark("benchmarks.cost.memory", ("memory_ratio",)),
+    Benchmark("benchmarks.cost.html_memory", ("worker_memory_html_mib",)),
     Benchmark("benchmarks.cost.scale", ("scale_ratio",)),
     Benchmark("benchmarks.cost.startup", ("startup_ms", "startup_cpu_ms")),
     Benchmark("benchmarks.cost.connections", ("connections",)),
     Benchmark("benchmarks.cost.tls", ("tls_create_cpu_ms",)),
     Benchmark("benchmarks.cost.preflight", ("preflight_ms_per_mb",)),
+    Benchmark("benchmarks.cost.backlog", ("backlog_ratio", "search_ratio", "search_ms")),
+    Benchmark("benchmarks.cost.bulk_retry", ("bulk_retry_statements_per_1000",)),
 )
 KEYS = tuple(key for benchmark in BENCHMARKS for key in benchmark.keys)
 

@@ -1,19 +1,23 @@
-"""Enqueue many documents: `enqueue_many` against a loop of `enqueue`, in documents per second."""
+"""Enqueue many documents: `enqueue_many` against `bulk_create` of the same rows."""
 
 import argparse
 import statistics
 import time
 
+from django.db import transaction
+
 from benchmarks.cost.metrics import Metric, Result
 from benchmarks.cost.site import Site
-from django_docraptor.models import RenderInput, RenderJob, insert_jobs
+from django_docraptor.models import RenderEvent, RenderInput, RenderJob
 from django_docraptor.models.clock import Now
 from django_docraptor.shortcuts import JobSpec, enqueue, enqueue_many
-from django_docraptor.states import State
+from django_docraptor.states import EventKind, State
 from tests.support.documents import document_html, document_name
 
-TARGET = 15
+TARGET = 0.9
 ROUNDS = 3
+# As `enqueue_many` inserts them.
+BATCH_SIZE = 1000
 
 
 def enqueue_many_rate(count: int) -> float:
@@ -34,16 +38,23 @@ def enqueue_loop_rate(count: int) -> float:
 
 
 def bulk_create_rate(count: int) -> float:
-    """Create and insert only the rows, which is the upper bound; return documents per second."""
+    """Create and insert only the rows, as Django does it; return documents per second."""
     names = list(map(document_name, range(count)))
     started = time.perf_counter()
-    jobs = [RenderJob(name=name, document_type="pdf", state=State.PENDING) for name in names]
-    for job in jobs:
-        job.due_at = Now()
-    insert_jobs(
-        (job, RenderInput(job_id=job.pk, content=document_html(job.name), options={}, params={}))
+    jobs = [
+        RenderJob(name=name, document_type="pdf", state=State.PENDING, due_at=Now())
+        for name in names
+    ]
+    inputs = [
+        RenderInput(job_id=job.pk, content=document_html(job.name), options={}, params={})
         for job in jobs
-    )
+    ]
+    kind = EventKind.ENQUEUED
+    events = [RenderEvent(job_id=job.pk, kind=kind, to_state=job.state) for job in jobs]
+    with transaction.atomic():
+        RenderJob.objects.bulk_create(jobs, batch_size=BATCH_SIZE)
+        RenderInput.objects.bulk_create(inputs, batch_size=BATCH_SIZE)
+        RenderEvent.objects.bulk_create(events, batch_size=BATCH_SIZE)
     return count / (time.perf_counter() - started)
 
 
@@ -60,24 +71,23 @@ def measure(site: Site, options: argparse.Namespace) -> list[Metric]:
         )
         for _ in range(ROUNDS)
     ]
-    loop, many, bound = map(statistics.harmonic_mean, zip(*rounds, strict=True))
+    loop, many, bare = map(statistics.harmonic_mean, zip(*rounds, strict=True))
     return [
         Metric(
             key="bulk_enqueue_ratio",
-            description=f"enqueue_many({options.enqueue_many:,}) ÷ a loop of enqueue, documents/s",
+            description=f"enqueue_many({options.enqueue_many:,}) ÷ bulk_create of the same rows",
             results=(
                 Result(
-                    value=many / loop,
+                    value=many / bare,
                     target=TARGET,
                     higher_is_better=True,
-                    upper_bound=bound / loop,
                     ours=f"{many:,.0f} documents/s",
-                    baseline=f"{loop:,.0f} documents/s in a loop",
+                    baseline=f"{bare:,.0f} documents/s",
                 ),
             ),
             notes=(
-                "upper bound: Django's bulk_create of the same rows, without checks, calls or "
-                f"signals: {bound:,.0f} documents/s",
+                "bulk_create inserts the same rows, without checks, notifications or signals; "
+                f"a loop of enqueue: {loop:,.0f} documents/s",
             ),
         )
     ]

@@ -5,6 +5,7 @@ which a broker would deliver their messages, and the callback view. A list repla
 """
 
 import argparse
+import math
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterator
@@ -23,15 +24,20 @@ from benchmarks.cost.metrics import Metric, Result
 from benchmarks.cost.site import Site
 from django_docraptor import tasks
 from django_docraptor.callback_urls import make_token
-from django_docraptor.models import RenderJob
+from django_docraptor.lifecycle import submission
+from django_docraptor.models import RenderEvent, RenderJob
 from django_docraptor.sandbox.ledger import Ledger
 from django_docraptor.shortcuts import JobSpec, enqueue_many
-from django_docraptor.states import State
+from django_docraptor.states import EventKind, State
 from tests.support.documents import document_html, document_name
 from tests.support.processes import wait_until
 
 TARGET = 24
 BATCHES = (100, 300)
+LONE_TARGET, BATCH_TARGET = 20, 9
+# Entries of the history that are written for each document by itself; the others are shared by
+# those that are enqueued or sent together.
+SINGLE_KINDS = (EventKind.ACCEPTED, EventKind.CALLBACK, EventKind.RENDERED, EventKind.COMPLETED)
 # Counted apart from a transaction's other statements.
 TRANSACTION_STATEMENTS = ("BEGIN", "COMMIT", "ROLLBACK")
 TIMEOUT_SECONDS = 30.0
@@ -51,11 +57,16 @@ class HasLedger(Protocol):
 
 @dataclass
 class Tally:
-    """Statements and transactions, by the step that executed them."""
+    """Statements and transactions, by the step that executed them.
+
+    Args:
+        floor: the fewest round trips per document, see :func:`least_round_trips`.
+    """
 
     statements: Counter[str] = field(default_factory=Counter)
     transaction_statements: Counter[str] = field(default_factory=Counter)
     runs: Counter[str] = field(default_factory=Counter)
+    floor: float = 0.0
     sql: list[tuple[str, str]] = field(default_factory=list)
 
     def add_queries(self, step: str, connection: BaseDatabaseWrapper) -> None:
@@ -71,6 +82,10 @@ class Tally:
             counter[step] += 1
             self.sql.append((step, sql))
         connection.queries_log.clear()
+
+    def round_trips(self, count: int) -> float:
+        """Return statements, BEGIN and COMMIT together, per document."""
+        return (self.statements.total() + self.transaction_statements.total()) / count
 
     def table(self, count: int) -> str:
         """Return in words, per document: step, runs, statements, and BEGIN or COMMIT."""
@@ -196,6 +211,18 @@ def count_queries(sandbox: HasLedger, count: int) -> Tally:
         connection.force_debug_cursor = forced
 
 
+def least_round_trips(count: int) -> float:
+    """Return the fewest round trips per document, by the history of the documents in the table.
+
+    What must be committed before the next call takes one statement: each entry of the history, the
+    claim before each poll, and for each batch of creates its claim and its intents.
+    """
+    single = RenderEvent.objects.filter(kind__in=SINGLE_KINDS).count()
+    polls = RenderEvent.objects.filter(kind=EventKind.RENDERED).count()
+    batches = math.ceil(count / submission.BATCH_SIZE)
+    return (single + polls + 2 * batches + 1) / count
+
+
 def measure(site: Site, options: argparse.Namespace) -> list[Metric]:
     """Count the queries of a single document, then of many at once."""
     tallies = {}
@@ -206,6 +233,7 @@ def measure(site: Site, options: argparse.Namespace) -> list[Metric]:
         site.control.reset()
         name = "single" if count == 1 else f"batch_of_{count}"
         tallies[name] = (count, count_queries(site.control, count))
+        tallies[name][1].floor = least_round_trips(count)
     statements = {name: tally.statements for name, (_, tally) in tallies.items()}
     transactions = {name: tally.transaction_statements for name, (_, tally) in tallies.items()}
     counts = {name: count for name, (count, _) in tallies.items()}
@@ -223,7 +251,27 @@ def measure(site: Site, options: argparse.Namespace) -> list[Metric]:
             description="BEGIN and COMMIT",
             results=_results(transactions, counts, None),
         ),
+        _round_trips("round_trips_lone", tallies["single"], LONE_TARGET),
+        _round_trips("round_trips_batch", tallies[f"batch_of_{BATCHES[0]}"], BATCH_TARGET),
     ]
+
+
+def _round_trips(key: str, counted: tuple[int, Tally], target: float) -> Metric:
+    count, tally = counted
+    value = tally.round_trips(count)
+    return Metric(
+        key=key,
+        description=f"statements, BEGIN and COMMIT per document, {count} at once",
+        results=(
+            Result(
+                value=value,
+                target=target,
+                floor=tally.floor,
+                ours=f"{value * count:.0f} in total",
+            ),
+        ),
+        notes=(f"floor: one statement for what must be committed by itself: {tally.floor:.3g}",),
+    )
 
 
 def _results(

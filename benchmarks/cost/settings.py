@@ -15,7 +15,7 @@ DEBUG = False
 DATABASES["default"]["CONN_MAX_AGE"] = None
 ALLOWED_HOSTS = ["127.0.0.1", "testserver"]
 ROOT_URLCONF = "benchmarks.cost.urls"
-INSTALLED_APPS = [*INSTALLED_APPS, "benchmarks.cost", "tests.apps.baseline"]
+INSTALLED_APPS = [*INSTALLED_APPS, "benchmarks.cost", "tests.apps.baseline", "django_tasks_db"]
 _storage = json.loads(os.environ.get("BENCH_STORAGE", "null")) or {
     "BACKEND": "django.core.files.storage.FileSystemStorage",
     "OPTIONS": {"location": str(SCRATCH / "documents")},

@@ -6,6 +6,7 @@ alternate between sizes and other load on the machine affects all of them equall
 
 import json
 import sys
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -27,9 +28,25 @@ def build(size: int) -> None:
     probes.set_unfinished_jobs(probes.PENDING_JOBS, polled=0)
 
 
+def build_backlog(finished: int, pending: int) -> float:
+    """Create finished jobs, pending ones of another account, and a few pending ones beside them.
+
+    Returns:
+        The seconds that the creation has taken.
+    """
+    call_command("migrate", verbosity=0)
+    started = time.perf_counter()
+    history.create_jobs_only(finished, pending, account=probes.BACKLOG_ACCOUNT)
+    probes.add_pending_jobs()
+    history.vacuum()
+    return time.perf_counter() - started
+
+
 COMMANDS: dict[str, Callable[..., Any]] = {
     "build": build,
+    "build_backlog": build_backlog,
     "time": probes.time_operation,
+    "cpu": probes.cpu_of_operation,
     "in_flight": probes.time_with_in_flight,
     "prune": probes.prune,
 }

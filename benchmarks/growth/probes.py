@@ -12,10 +12,11 @@ from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
-from django_docraptor import lifecycle, retention
+from benchmarks.growth.cpu_clock import Clock, cpu_clock
+from django_docraptor import health, lifecycle, retention
 from django_docraptor.client import RemoteStatus
 from django_docraptor.lifecycle import polling, submission
-from django_docraptor.models import RenderJob, seconds_from_now
+from django_docraptor.models import RenderJob, first_due_by_account, seconds_from_now
 from django_docraptor.models.clock import Now
 from django_docraptor.states import LEASE_SECONDS, POLLED_STATES, State
 from django_docraptor.storage import document_storage
@@ -27,19 +28,31 @@ WARM_UP = 2
 PENDING_JOBS = 20
 # The account of the jobs that are due to be polled: one batch.
 POLLED_ACCOUNT = "polled"
+# The account of a backlog, which is not that of the other jobs.
+BACKLOG_ACCOUNT = "backlog"
 
 
-def time_operation(name: str, repeats: int) -> list[float]:
+def elapsed_ms() -> float:
+    """Return milliseconds, to be subtracted."""
+    return time.perf_counter() * 1000
+
+
+def time_operation(name: str, repeats: int, clock: Clock = elapsed_ms) -> list[float]:
     """Return the milliseconds of each call of an operation, after some that are not timed."""
     operation = OPERATIONS[name]()
     timings = []
     for number in range(-WARM_UP, repeats):
         release_claims()
-        started = time.perf_counter()
+        started = clock()
         operation()
         if number >= 0:
-            timings.append((time.perf_counter() - started) * 1000)
+            timings.append(clock() - started)
     return timings
+
+
+def cpu_of_operation(name: str, repeats: int) -> list[float]:
+    """Return the CPU milliseconds of each call, here and in the database server."""
+    return time_operation(name, repeats, cpu_clock())
 
 
 def time_with_in_flight(count: int, repeats: int) -> dict[str, float]:
@@ -105,11 +118,21 @@ def polled_job(number: int) -> RenderJob:
     )
 
 
+def add_pending_jobs() -> None:
+    """Add a few pending jobs and a batch of polled ones."""
+    RenderJob.objects.bulk_create(
+        [*map(pending_job, range(PENDING_JOBS)), *map(polled_job, range(polling.BATCH_SIZE))]
+    )
+
+
 def release_claims() -> None:
     """Make the jobs due again that the last call claimed."""
-    claimed = RenderJob.objects.filter(state=State.PENDING).exclude(lease_token="")
+    # Only what says so is found by an index of the unfinished jobs.
+    unfinished = RenderJob.objects.filter(due_at__isnull=False)
+    claimed = unfinished.filter(state=State.PENDING, account="default")
+    claimed = claimed.exclude(lease_token="")
     claimed.update(lease_token="", due_at=Now())
-    RenderJob.objects.filter(state=State.WORKING, account=POLLED_ACCOUNT).update(
+    unfinished.filter(state=State.WORKING, account=POLLED_ACCOUNT).update(
         lease_token="", due_at=Now()
     )
 
@@ -135,8 +158,17 @@ def prune(jobs: int, batch: int = retention.BATCH_SIZE) -> dict[str, float]:
     }
 
 
-def admin_page(name: str, *arguments: Any, **query: str) -> Callable[[], None]:
-    """Return a function that requests an admin page as a superuser."""
+def admin_page(
+    name: str, *arguments: Any, must_have_rows: bool = True, **query: str
+) -> Callable[[], None]:
+    """Return a function that requests an admin page as a superuser.
+
+    Args:
+        name: of the page.
+        arguments: of its URL.
+        must_have_rows: it must show jobs; otherwise it may find none.
+        query: its query string.
+    """
     user = User.objects.filter(username="growth").first()
     client = Client()
     client.force_login(user or User.objects.create_superuser("growth"))
@@ -145,7 +177,7 @@ def admin_page(name: str, *arguments: Any, **query: str) -> Callable[[], None]:
     def get() -> None:
         response: Any = client.get(path, query)
         assert response.status_code == 200, response
-        assert b"invoice-" in response.content
+        assert not must_have_rows or b".pdf" in response.content
 
     return get
 
@@ -155,11 +187,46 @@ def oldest_job() -> RenderJob:
     return RenderJob.objects.filter(state=State.COMPLETED).order_by("created_at")[0]
 
 
-OPERATIONS: dict[str, Callable[[], Callable[[], None]]] = {
+def search(**query: str) -> Callable[[], None]:
+    """Return a function that requests the list with a search or filter that finds nothing."""
+    return admin_page("changelist", must_have_rows=False, **query)
+
+
+def claim_poll() -> None:
+    """Claim a batch of jobs to poll."""
+    due = RenderJob.objects.filter(state__in=POLLED_STATES)
+    assert due.claim(limit=polling.BATCH_SIZE, lease=LEASE_SECONDS[State.QUEUED])
+
+
+def get_by_key() -> Callable[[], object]:
+    """Return a function that reads one job by its primary key."""
+    key = oldest_job().pk
+    return lambda: RenderJob.objects.get(pk=key)
+
+
+OPERATIONS: dict[str, Callable[[], Callable[[], object]]] = {
     "tick": lambda: tick,
     "claim": lambda: claim,
     "poll_batch": lambda: poll_batch,
     "admin_list": lambda: admin_page("changelist"),
     "admin_search": lambda: admin_page("changelist", q=oldest_job().status_id),
     "job_page": lambda: admin_page("change", oldest_job().pk),
+    # With a backlog.
+    "job_by_key": get_by_key,
+    "due_accounts": lambda: lambda: first_due_by_account(State.PENDING),
+    "admission": lambda: claim,
+    "claim_poll": lambda: claim_poll,
+    "schedule": lambda: lifecycle.read_schedule,
+    "health_report": lambda: health.health_report,
+    "list_newest": lambda: admin_page("changelist"),
+    "list_oldest": lambda: admin_page("changelist", o="7"),
+    "list_pending": lambda: admin_page("changelist", state__exact="pending"),
+    "search_name": lambda: search(q="no-such-name"),
+    "search_key": lambda: search(q="00000000-0000-4000-8000-000000000000"),
+    "filter_type": lambda: search(document_type__exact="xls"),
+    "filter_test": lambda: search(test__exact="0"),
+    "filter_document": lambda: search(document="shop.NoSuchDocument"),
+    "filter_error_code": lambda: search(error_code="document_gone"),
+    "filter_owner": lambda: search(owner__id__exact="1000000"),
+    "key_prefix": lambda: RenderJob.objects.with_key_prefix("response:none").count,
 }

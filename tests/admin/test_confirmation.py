@@ -12,8 +12,11 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.utils.html import strip_tags
 
-from django_docraptor.admin import DocumentAdminMixin, enqueue
-from django_docraptor.models import RenderInput, RenderJob
+from django_docraptor import advice
+from django_docraptor.admin import DocumentAdminMixin, confirmation, enqueue
+from django_docraptor.admin.confirmation import Confirmation
+from django_docraptor.models import Heartbeat, RenderInput, RenderJob, seconds_from_now
+from django_docraptor.states import State
 from tests.apps.shop.admin import (
     BilledList,
     InvoiceAdmin,
@@ -81,6 +84,34 @@ def test_button_enqueues_a_free_document(clerk: Client, invoice: Invoice) -> Non
     assert f'href="{JOBS}{job.pk}/change/"' in response.content.decode()
 
 
+def test_button_tells_at_once_that_nothing_runs(admin_client: Client, invoice: Invoice) -> None:
+    """Users who may view jobs read how to start the engine, until it runs."""
+    told = f"{advice.NEVER_RAN} {advice.START_ENGINE}"
+    message = messages_of(admin_client.post(button_url(invoice), follow=True))
+    assert "Queued: invoice-2026-1.pdf." in message
+    assert told in message
+    Heartbeat.record("ticked_at")
+    message = messages_of(admin_client.post(button_url(invoice), follow=True))
+    assert "Queued: invoice-2026-1.pdf." in message
+    assert told not in message
+
+
+def test_button_tells_why_other_jobs_wait(admin_client: Client, invoice: Invoice) -> None:
+    """What has failed for them will fail for this one, such as a sandbox that is not running."""
+    admin_client.post(button_url(invoice))
+    errors = {"failing_since": seconds_from_now(-5), "errors": "Is the sandbox running?"}
+    RenderJob.objects.update(due_at=seconds_from_now(60), **errors)
+    message = messages_of(admin_client.post(button_url(invoice), follow=True))
+    assert "Is the sandbox running?" in message
+
+
+def test_button_tells_nothing_about_the_engine_to_others(invoice: Invoice) -> None:
+    """Users who may not view jobs cannot start it."""
+    client = staff_client("add_renderjob", "change_invoice", "view_invoice")
+    message = messages_of(client.post(button_url(invoice), follow=True))
+    assert message == "Queued: invoice-2026-1.pdf."
+
+
 def test_get_enqueues_nothing(clerk: Client, invoice: Invoice) -> None:
     """A GET of any URL enqueues nothing."""
     for document in (InvoicePDF, Reminder, Statement):
@@ -99,6 +130,51 @@ def test_double_click_enqueues_once(clerk: Client, invoice: Invoice) -> None:
         button_url(invoice), {"_form_token": clerk.get(invoice_url(invoice)).context["form_token"]}
     )
     assert RenderJob.objects.count() == 2
+
+
+def test_confirmation_says_who_has_a_document_already(clerk: Client, invoice: Invoice) -> None:
+    """A completed one of this class counts once; no unfinished, failed or other one does."""
+    assert "already" not in clerk.post(button_url(invoice, Reminder)).content.decode()
+    for document, state in [
+        (Reminder, State.FAILED),
+        (Reminder, State.PENDING),
+        (Statement, State.COMPLETED),
+    ]:
+        job = document.enqueue(invoice)
+        due_at = {} if state == State.PENDING else {"due_at": None}
+        RenderJob.objects.filter(pk=job.pk).update(state=state, **due_at)
+    assert "already" not in clerk.post(button_url(invoice, Reminder)).content.decode()
+    for _ in range(2):
+        job = Reminder.enqueue(invoice)
+        RenderJob.objects.filter(pk=job.pk).update(state=State.COMPLETED, due_at=None)
+    text = clerk.post(button_url(invoice, Reminder)).content.decode()
+    assert "This object has such a document already." in text
+
+
+def test_existing_documents_of_many_objects_are_counted(
+    invoice: Invoice, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One query, for as many objects as are compared."""
+    invoices = [invoice, *(Invoice.objects.create(number=f"B-{n}") for n in range(4))]
+    for each in invoices[:2]:
+        job = Reminder.enqueue(each)
+        RenderJob.objects.filter(pk=job.pk).update(state=State.COMPLETED, due_at=None)
+
+    def text() -> str:
+        return Confirmation(
+            document=Reminder,
+            sources=Invoice.objects.order_by("pk"),
+            count=5,
+            form=None,
+            confirmed_terms="",
+            return_url="/",
+        ).existing_text
+
+    with CaptureQueriesContext(connection) as queries:
+        assert text() == "2 of the 5 objects have such a document already."
+    assert len(queries) == 2  # the objects, and their jobs
+    monkeypatch.setattr(confirmation, "MAX_COMPARED", 1)
+    assert text() == "1+ of the 5 objects has such a document already."
 
 
 def test_billed_document_is_confirmed(clerk: Client, invoice: Invoice) -> None:
@@ -207,7 +283,7 @@ def test_action_names_say_what_is_generated(clerk: Client, invoice: Invoice) -> 
 def test_public_document_is_confirmed(clerk: Client, invoice: Invoice, monkeypatch: Any) -> None:
     """A free document that anyone may read is confirmed, by button and by action."""
     monkeypatch.setattr(InvoicePDF, "hosted", True)
-    assert f'<a href="{button_url(invoice)}">' in clerk.get(invoice_url(invoice)).content.decode()
+    assert f'<a href="{button_url(invoice)}"' in clerk.get(invoice_url(invoice)).content.decode()
     for asked in (clerk.post(button_url(invoice)), run_action(clerk, InvoicePDF, [invoice])):
         assert "anyone with the link can read" in strip_tags(asked.content.decode())
     assert not RenderJob.objects.exists()

@@ -1,10 +1,13 @@
 """How the admin shows a state, a duration and secret values."""
 
+import re
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 from django.utils.html import strip_tags
 
+import django_docraptor
 from django_docraptor.admin.display import (
     EMPTY_VALUE,
     format_duration,
@@ -16,6 +19,17 @@ from django_docraptor.states import State
 from tests.support.admin_jobs import create_admin_job
 
 pytestmark = pytest.mark.django_db
+
+
+def test_styles_do_without_the_admins_variables() -> None:
+    """In Unfold and Jazzmin a state keeps its colour: each of Django's variables has a fallback."""
+    css = (Path(django_docraptor.__file__).parent / "static/django_docraptor/admin.css").read_text()
+    uses = re.findall(r"var\((--[\w-]+)(,?)", css)
+    bare = {name for name, comma in uses if not comma and not name.startswith("--docraptor-")}
+    # Only Django has the list of buttons for which these are.
+    assert bare == {f"--object-tools-{part}" for part in ("fg", "bg", "hover-bg")}
+    own = {name for name, _comma in uses if name.startswith("--docraptor-")}
+    assert own == set(re.findall(r"^    (--docraptor-[\w-]+):", css, re.MULTILINE))
 
 
 def test_unknown_state_is_shown_as_it_is() -> None:
@@ -42,7 +56,8 @@ def test_state_badge_is_readable_without_colour(state: State) -> None:
         (185, "3 min 05 s"),
         (3599.7, "1 h 00 min"),
         (7620, "2 h 07 min"),
-        (180_000, "50 h 00 min"),
+        (172_000, "47 h 46 min"),
+        (2_678_400, "31 d 00 h"),
     ],
 )
 def test_duration_is_readable(seconds: float, text: str) -> None:

@@ -1,5 +1,6 @@
 """Documents in a project's own admin: permissions, names, templates, checks."""
 
+import re
 from typing import Any
 
 import pytest
@@ -48,6 +49,16 @@ def test_both_permissions_are_required(lacking: str, invoice: Invoice) -> None:
     assert other.post(button_url(invoice)).status_code == 403
     run_action(other, InvoicePDF, [invoice])
     assert not RenderJob.objects.exists()
+
+
+def test_button_does_not_submit_the_objects_form(clerk: Client, invoice: Invoice) -> None:
+    """Its form is a form of its own after the object's, wherever an admin site puts the button."""
+    page = clerk.get(invoice_url(invoice)).content.decode()
+    (button,) = re.findall(rf'<button [^>]*formaction="{button_url(invoice)}"', page)
+    assert 'form="docraptor-generate"' in button
+    (form,) = re.findall(r'<form id="docraptor-generate" method="post">.*?</form>', page, re.DOTALL)
+    assert page.index("</form>", page.index('id="invoice_form"')) < page.index(form)
+    assert re.findall(r'name="(\w+)"', form) == ["csrfmiddlewaretoken", "_form_token"]
 
 
 def test_anonymous_user_is_redirected_to_the_login(invoice: Invoice) -> None:
@@ -132,7 +143,7 @@ def test_admin_passes_djangos_checks() -> None:
 def test_documents_of_another_model_are_reported(monkeypatch: Any) -> None:
     """Each document of another model is reported by its name, a report as well."""
 
-    class Homeless(QuerysetDocument[Invoice]):
+    class Homeless(QuerysetDocument[Any]):
         """A report over nothing that is known; it is not registered."""
 
         label = "tests.Homeless"

@@ -1,6 +1,5 @@
-"""What the admin enqueues after a confirmation: bounds, permissions, parameters, titles."""
+"""What the admin enqueues after a confirmation: bounds and permissions."""
 
-from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -9,7 +8,7 @@ from django.core.exceptions import ValidationError
 
 from django_docraptor.admin import enqueue
 from django_docraptor.models import RenderJob
-from tests.apps.shop.admin import InvoiceList, Reminder
+from tests.apps.shop.admin import Reminder
 from tests.apps.shop.documents import InvoicePDF
 from tests.apps.shop.models import Invoice
 from tests.support.admin_documents import create_invoices
@@ -36,25 +35,3 @@ def test_more_than_confirmed_is_never_enqueued() -> None:
     with pytest.raises(ValidationError, match="More objects are selected now than you confirmed"):
         confirmed.enqueue(Invoice.objects.all(), lambda source: True)
     assert not RenderJob.objects.exists()
-
-
-def test_form_params_are_storable(invoice: Invoice) -> None:
-    """Objects become their keys and decimals text; a value that cannot be stored is refused."""
-    cleaned = {"one": invoice, "many": Invoice.objects.all(), "least": Decimal("1.50")}
-    assert enqueue.form_params(cleaned) == {
-        "one": invoice.pk,
-        "many": [invoice.pk],
-        "least": "1.50",
-    }
-    with pytest.raises(TypeError):
-        enqueue.form_params({"file": object()})
-
-
-def test_document_title_has_the_words_of_the_class() -> None:
-    """A document without a ``verbose_name`` is called by the words of its class name."""
-
-    class Named:
-        verbose_name = "Rechnung 100%"
-
-    titles = [enqueue.document_title(each) for each in (InvoicePDF, InvoiceList, Named)]
-    assert titles == ["Invoice PDF", "Invoice List", "Rechnung 100%"]

@@ -13,7 +13,7 @@ from django_docraptor.states import EventKind
 from tests.apps.shop.documents import InvoicePDF
 from tests.apps.shop.models import Invoice
 from tests.support.admin_documents import LIST as INVOICES
-from tests.support.admin_jobs import LIST, VIEW, confirm, get_text, job_url, staff_client
+from tests.support.admin_jobs import LIST, RETRY, VIEW, confirm, get_text, job_url, staff_client
 from tests.support.jobs import enqueue, run_until_finished
 from tests.test_hosted import fetch
 
@@ -57,6 +57,16 @@ def test_list_marks_public_documents(job: RenderJob) -> None:
     text = get_text(staff_client(VIEW), LIST)
     assert "docraptor-public" in text
     assert job.public_url not in text
+
+
+@pytest.mark.parametrize("lookup", ["public_url__startswith", "public_url", "file__contains"])
+@pytest.mark.parametrize("page", ["", "retry-all/"])
+def test_list_is_not_filtered_by_what_is_hidden(job: RenderJob, lookup: str, page: str) -> None:
+    """A URL that filters by the public URL would tell it, letter by letter."""
+    client = staff_client(VIEW, RETRY)
+    response = client.get(f"{LIST}{page}", {lookup: job.public_url[:9]})
+    assert response.status_code == 400
+    assert client.get(LIST, {"name__startswith": job.name[:3]}).status_code == 200
 
 
 def test_expired_document_is_not_public(job: RenderJob) -> None:

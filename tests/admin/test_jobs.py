@@ -12,7 +12,7 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from django.utils import timezone
 
-from django_docraptor.admin import inputs, jobs
+from django_docraptor.admin import inputs, job_page
 from django_docraptor.models import Account, RenderEvent, RenderInput, RenderJob
 from django_docraptor.states import ErrorCode, EventKind, State
 from tests.apps.shop.documents import InvoicePDF
@@ -23,6 +23,7 @@ from tests.support.admin_jobs import (
     HOSTILE,
     LIST,
     RETRY,
+    VIEW,
     create_admin_job,
     failed_job,
     get_text,
@@ -44,6 +45,13 @@ def test_jobs_need_the_view_permission() -> None:
     assert blind.get(LIST).status_code == 403
     assert blind.get(job_url(job)).status_code == 403
     assert blind.get(job_url(job, "retry")).status_code == 403
+
+
+def test_list_links_to_the_previews() -> None:
+    """Those who may see previews find them."""
+    link = reverse("django_docraptor:previews")
+    assert link in get_text(staff_client(VIEW, "preview_documents"), LIST)
+    assert link not in get_text(staff_client(VIEW), LIST)
 
 
 def test_jobs_and_accounts_are_read_only() -> None:
@@ -207,7 +215,7 @@ def test_history_summarizes_a_traceback_by_its_exception(client: Client) -> None
 
 def test_history_is_bounded(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     """Of a long history the last events are shown."""
-    monkeypatch.setattr(jobs, "MAX_HISTORY_LINES", 2)
+    monkeypatch.setattr(job_page, "MAX_HISTORY_LINES", 2)
     job = create_admin_job()
     for kind in (EventKind.CALLBACK, EventKind.STEP_FAILED, EventKind.LATE_RESPONSE):
         job.record_event(kind)
@@ -256,4 +264,4 @@ def test_page_has_a_constant_number_of_queries(client: Client) -> None:
     )
     with CaptureQueriesContext(connection) as many:
         client.get(job_url(job))
-    assert len(many) == len(few) <= 15  # seven of them ask whether the engine is alive
+    assert len(many) == len(few) <= 16  # eight of them ask whether the engine is alive

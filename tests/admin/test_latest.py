@@ -1,5 +1,6 @@
 """The column with the latest documents, and an object's list of documents."""
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -8,6 +9,7 @@ from django.contrib.auth.models import User
 from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
 
 from django_docraptor.admin import latest
 from django_docraptor.models import RenderJob
@@ -110,6 +112,37 @@ def test_list_needs_a_constant_number_of_queries(clerk: Client) -> None:
         with CaptureQueriesContext(connection) as queries:
             clerk.get(LIST)
         taken.append(len(queries))
+    assert taken[1] == taken[0]
+
+
+def test_column_marks_documents_that_are_older(
+    clerk: Client, invoice: Invoice, monkeypatch: Any
+) -> None:
+    """The object was saved after the content of its latest document was rendered."""
+    job = create_document_job(invoice, State.COMPLETED)
+    monkeypatch.setattr(InvoicePDF, "changed_at_field", "changed_at")
+    monkeypatch.setattr(Invoice, "changed_at", job.created_at, raising=False)
+    RenderJob.objects.update(sent_at=job.created_at + timedelta(minutes=5))
+    assert "changed since" not in clerk.get(LIST).content.decode()
+    monkeypatch.setattr(Invoice, "changed_at", job.created_at + timedelta(minutes=6))
+    assert "changed since</span>" in clerk.get(LIST).content.decode()
+    create_document_job(invoice, State.PENDING)
+    assert "changed since" not in clerk.get(LIST).content.decode()
+
+
+def test_mark_needs_a_constant_number_of_queries(clerk: Client, monkeypatch: Any) -> None:
+    """One query finds the age of all documents of the page."""
+    monkeypatch.setattr(InvoicePDF, "changed_at_field", "changed_at")
+    monkeypatch.setattr(Invoice, "changed_at", timezone.now() + timedelta(days=1), raising=False)
+    taken = []
+    for count in (1, 4):
+        for invoice in create_invoices(count):
+            create_document_job(invoice, State.COMPLETED)
+        RenderJob.objects.update(sent_at=timezone.now())
+        with CaptureQueriesContext(connection) as queries:
+            text = clerk.get(LIST).content.decode()
+        taken.append(len(queries))
+    assert text.count("changed since</span>") == 5
     assert taken[1] == taken[0]
 
 

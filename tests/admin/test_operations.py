@@ -335,10 +335,10 @@ def test_confirmed_cancel_action_cancels_all_jobs(client: Client) -> None:
 def test_actions_are_bounded(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     """An action takes no more jobs than a person can check."""
     monkeypatch.setattr(jobs, "MAX_SELECTED", 1)
-    many = [failed_job(), failed_job()]
+    many = [create_admin_job(State.QUEUED), create_admin_job(State.QUEUED)]
     chosen = [job.pk for job in many]
     response = client.post(
-        LIST, {"action": "retry_selected", "_selected_action": chosen}, follow=True
+        LIST, {"action": "cancel_selected", "_selected_action": chosen}, follow=True
     )
     assert "You can select at most 1 jobs at a time." in response.content.decode()
 

@@ -14,8 +14,8 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.backends.signals import connection_created
 
 from tests.chaos.injected import count_fault, has_ended
+from tests.support.databases import writes
 
-WRITES = ("INSERT", "UPDATE", "DELETE")
 # Only the app's tables: Django's own sessions and migrations are not what is tested.
 TABLES = "django_docraptor_"
 
@@ -42,7 +42,7 @@ def _break_connection(connection: BaseDatabaseWrapper, **_: Any) -> None:
 def _break_write(
     execute: Execute, sql: str, params: Any, many: bool, context: dict[str, Any]
 ) -> Any:
-    if not sql.startswith(WRITES) or TABLES not in sql:
+    if not writes(sql) or TABLES not in sql:
         return execute(sql, params, many, context)
     connection = context["connection"]
     if _is_due("database.refused"):

@@ -165,10 +165,10 @@ class Site:
         }
 
     def migrate(self) -> None:
-        """Create the tables."""
+        """Create the tables, without the faults that are meant for the engine."""
         subprocess.run(
             python_module("django", "migrate", "-v", "0", "--run-syncdb"),
-            env=os.environ | self.environment,
+            env=os.environ | self.environment | {"CHAOS_DATABASE_FAILURE_RATES": "{}"},
             check=True,
             timeout=120,
         )

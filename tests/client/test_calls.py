@@ -22,7 +22,7 @@ from django_docraptor.exceptions import (
     UnknownOutcomeError,
 )
 from tests.support import socket_server as at
-from tests.support.client import ACCEPTED, REQUEST, download_error, make_client, status_error
+from tests.support.client import ACCEPTED, KEY, REQUEST, download_error, make_client, status_error
 from tests.support.socket_server import SocketServer, chunked, head, respond
 
 # Requests.
@@ -77,6 +77,26 @@ def test_invalid_id_is_rejected_without_a_call(identifier, method):
 # Results.
 
 
+def test_text_is_sent_as_utf_8():
+    """A letter takes its bytes in UTF-8: with escapes a Russian document is three times larger."""
+    with SocketServer(ACCEPTED) as server:
+        make_client(server.url).create_async_doc(REQUEST)
+    assert "Grüße".encode() in server.requests[0].body
+
+
+@pytest.mark.parametrize("identifier", ["", "x" * 201, "a\nb", "..", None])
+def test_impossible_id_is_not_sent(identifier):
+    """An ID that cannot be a part of a path is refused with what is wrong, before any call."""
+    with SocketServer() as server, pytest.raises(RejectedError) as caught:
+        make_client(server.url).get_status(identifier)
+    assert server.requests == []
+    assert caught.value.sent == Sent.NO
+    assert caught.value.message == (
+        "Invalid status ID: it is blank, longer than 200 characters or not printable. Nothing was "
+        "sent."
+    )
+
+
 def test_create_hosted_async_doc_returns_the_status_id():
     """The hosted call works as the plain one, with its own path."""
     with SocketServer(ACCEPTED) as server:
@@ -99,6 +119,14 @@ def test_create_doc_writes_the_document_to_the_target():
         content_type="application/pdf",
         number_of_pages=3,
     )
+
+
+def test_status_does_not_repeat_the_key():
+    """Message and reasons of a failure are stored and shown: the key is removed from both."""
+    told = {"status": "failed", "message": f"Key {KEY}", "validation_errors": [f"{KEY} is odd"]}
+    with SocketServer(respond(json.dumps(told).encode())) as server:
+        remote = make_client(server.url).get_status("abc")
+    assert (remote.message, remote.validation_errors) == ("Key [redacted]", "[redacted] is odd")
 
 
 def test_get_status_stops_at_a_megabyte():

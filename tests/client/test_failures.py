@@ -1,10 +1,14 @@
 """What each failure of a call proves (not sent, sent, unknown), and its error message."""
 
+import base64
 import datetime as dt
+import html
 import io
+import json
 import logging
 import time
 from email.utils import format_datetime
+from urllib.parse import quote, quote_plus
 
 import pytest
 import requests
@@ -24,6 +28,7 @@ from django_docraptor.exceptions import (
     UnknownOutcomeError,
 )
 from django_docraptor.payloads import DocumentRequest
+from django_docraptor.secret_text import SecretText
 from tests.support import socket_server as at
 from tests.support.client import (
     ACCEPTED,
@@ -48,6 +53,55 @@ def test_refused_create_was_not_sent():
     with pytest.raises(NotSentError, match="ConnectionRefusedError") as caught:
         make_client(f"http://127.0.0.1:{at.unused_port()}").create_async_doc(REQUEST)
     assert (caught.value.sent, caught.value.retryable) == (Sent.NO, True)
+
+
+def test_refused_connection_to_this_machine_asks_for_the_sandbox():
+    """The error names the address, and how to start what is usually missing there."""
+    port = at.unused_port()
+    message = str(call_error(lambda: make_client(f"http://127.0.0.1:{port}").get_status("abc")))
+    assert f"The request to http://127.0.0.1:{port} was not sent: " in message
+    assert (
+        f"Is the sandbox running? Start it: python -m django_docraptor.sandbox --port {port}."
+        in (message)
+    )
+
+
+def test_refused_proxy_is_not_taken_for_the_sandbox():
+    """If a proxy refuses the connection, the remedy is not the sandbox."""
+    proxies = {"http": f"http://127.0.0.1:{at.unused_port()}"}
+    client = make_client("http://127.0.0.1:9", proxies=proxies)
+    message = str(call_error(lambda: client.get_status("abc")))
+    assert "ProxyError" in message or "Connection refused" in message
+    assert "sandbox" not in message
+
+
+@pytest.mark.parametrize("status", [400, 403, 404, 405])
+def test_page_of_this_very_site_is_named_as_such(status):
+    """The page of a Django site at BASE_URL leads to the setting, not to the document."""
+    page = b"<!DOCTYPE html><title>Page not found at /async_docs</title>"
+    error, server = create_error(respond(page, status))
+    assert error.message == (
+        f"{server.url} returned a web page, “Page not found at /async_docs”. Is "
+        f"DOCRAPTOR['BASE_URL'], {server.url}, this very site? Set it to the URL of the sandbox, "
+        "or remove it to use DocRaptor itself."
+    )
+
+
+@pytest.mark.parametrize(
+    "behaviour",
+    [at.reset_while_reading, respond(b"not JSON"), respond(b"busy", 503), respond(b"", 404)],
+)
+def test_every_error_of_the_transport_names_the_address(behaviour):
+    """Whatever is in the way, the error says at which address."""
+    error, server = create_error(behaviour)
+    assert server.url in error.message
+
+
+def test_address_of_an_error_has_no_password():
+    """A password in BASE_URL is not repeated."""
+    url = f"http://user:s3cret@127.0.0.1:{at.unused_port()}"
+    error = call_error(lambda: make_client(url).get_status("abc"))
+    assert "s3cret" not in all_text_of(error)
 
 
 @pytest.mark.fault("S3")
@@ -244,7 +298,7 @@ def test_create_with_a_server_error_may_have_been_accepted(status):
     error, server = create_error(respond(b"<title>Bad Gateway</title>", status))
     assert isinstance(error, ServerError)
     assert (error.sent, error.retryable, error.status) == (Sent.MAYBE, True, status)
-    assert error.message == "Bad Gateway"
+    assert error.message == f"{server.url} returned a web page, “Bad Gateway”."
     assert len(server.requests) == 1
 
 
@@ -441,21 +495,23 @@ def test_forbidden_create_is_not_accepted():
         (b'{"validation_errors": "One\\nTwo"}', "One\nTwo"),
         (
             b"<html><head><TITLE>413 Request\n Too Large</TITLE></head></html>",
-            "413 Request Too Large",
+            "SERVER returned a web page, “413 Request Too Large”. Is DOCRAPTOR['BASE_URL'], "
+            "SERVER, this very site? Set it to the URL of the sandbox, or remove it to use "
+            "DocRaptor itself.",
         ),
         (b"plain words", "plain words"),
-        (b"", "DocRaptor returned HTTP 422 without an error message."),
-        (b"<p>", "DocRaptor returned HTTP 422 without an error message."),
+        (b"", "SERVER returned HTTP 422 without an error message."),
+        (b"<p>", "SERVER returned HTTP 422 without an error message."),
         (b"[" * 60_000, None),
-        (b"<error" * 10_000, "DocRaptor returned HTTP 422 without an error message."),
+        (b"<error" * 10_000, "SERVER returned HTTP 422 without an error message."),
     ],
 )
 def test_error_message_has_every_reason(body, message):
     """Reasons are found in XML, JSON, HTML and undecodable bodies; the status is never lost."""
     started = time.process_time()
-    error, _ = create_error(respond(body, 422))
+    error, server = create_error(respond(body, 422))
     assert error.status == 422
-    assert error.message == message or message is None
+    assert error.message.replace(server.url, "SERVER") == message or message is None
     assert time.process_time() - started < 1
 
 
@@ -582,3 +638,29 @@ def test_download_id_in_an_error_body_is_redacted():
     told = all_text_of(caught.value)
     assert "an0ther" not in told
     assert "abc1234" not in caught.value.message
+
+
+# Its base64 ends with "=" and has a "/", which the form for URLs has not.
+ODD_KEY = 'k"<&> ~~é?ÿ'
+BASIC = base64.b64encode(f"{ODD_KEY}:".encode()).decode()
+URL_SAFE = base64.urlsafe_b64encode(f"{ODD_KEY}:".encode()).decode()
+
+
+@pytest.mark.parametrize(
+    "form",
+    [
+        ODD_KEY,
+        quote(ODD_KEY, safe=""),
+        quote_plus(ODD_KEY),
+        html.escape(ODD_KEY),
+        json.dumps(ODD_KEY)[1:-1],
+        BASIC,
+        BASIC.rstrip("="),
+        quote_plus(BASIC),
+        URL_SAFE,
+        URL_SAFE.rstrip("="),
+    ],
+)
+def test_key_is_removed_in_every_form(form):
+    """No character of the key remains, however the server has written it."""
+    assert Redactor.for_key(SecretText(ODD_KEY))(f"<{form}>") == "<[redacted]>"

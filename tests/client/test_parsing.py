@@ -6,6 +6,7 @@ import json
 import pytest
 
 from django_docraptor.client import LogEntry, RemoteStatus
+from django_docraptor.client.parsing import parse_count
 from django_docraptor.exceptions import (
     Sent,
     UnknownOutcomeError,
@@ -127,6 +128,48 @@ def test_log_entries_are_read_tolerantly():
     ]
 
 
+def test_every_field_of_a_log_entry_is_read():
+    """What the log tells of a document is kept under its own name."""
+    texts = {"id": "i1", "tag": "t:1", "status_id": "s1", "name": "a.pdf", "document_type": "pdf"}
+    line = texts | {
+        "success": False,
+        "test": True,
+        "created_at": "2026-01-02T03:04:05Z",
+        "validation_errors": ["One", "Two"],
+    }
+    with SocketServer(respond(json.dumps([line]).encode())) as server:
+        (entry,) = make_client(server.url).list_doc_logs()
+    assert entry == LogEntry(
+        **texts,
+        success=False,
+        test=True,
+        created_at=dt.datetime(2026, 1, 2, 3, 4, 5, tzinfo=dt.UTC),
+        validation_errors="One\nTwo",
+    )
+
+
+@pytest.mark.parametrize(
+    ("value", "count"),
+    [
+        (0, 0),
+        (" 7 ", 7),
+        (2**31 - 1, 2**31 - 1),
+        ("7".zfill(19), 7),
+        ("7".zfill(20), None),
+        ("9" * 5000, None),
+        (2**31, None),
+        (-1, None),
+        ("-1", None),
+        ("７", None),  # noqa: RUF001
+        (True, None),
+        (7.0, None),
+    ],
+)
+def test_count_fits_its_column(value, count):
+    """A count is between 0 and the largest one of the column; endless digits are not converted."""
+    assert parse_count(value) == count
+
+
 def test_listing_may_be_nested_under_a_name():
     """A listing may be the only list in an object."""
     with SocketServer(respond(b'{"docs": [{"name": "a"}], "total": 1}')) as server:
@@ -168,7 +211,7 @@ UNUSABLE_IDS = [
 
 
 @pytest.mark.fault("S9")
-@pytest.mark.parametrize("value", UNUSABLE_IDS, ids=lambda value: value[:12])
+@pytest.mark.parametrize("value", UNUSABLE_IDS, ids=lambda value: value[:12].replace("\\", "/"))
 def test_unusable_status_id_is_an_unknown_outcome(value):
     """What cannot be asked for later is no ID: the log has to tell it."""
     with (
@@ -180,7 +223,7 @@ def test_unusable_status_id_is_an_unknown_outcome(value):
 
 
 @pytest.mark.fault("S9")
-@pytest.mark.parametrize("value", UNUSABLE_IDS, ids=lambda value: value[:12])
+@pytest.mark.parametrize("value", UNUSABLE_IDS, ids=lambda value: value[:12].replace("\\", "/"))
 def test_unusable_download_id_is_read_from_the_url(value):
     """Another field may have the ID that a field lacks; an entry of the log has none."""
     body = f'{{"status": "completed", "download_id": {value}, "download_url": "/download/d1"}}'

@@ -53,6 +53,18 @@ def test_user_agent_names_the_package():
     assert headers["accept-encoding"] == "identity"
 
 
+def test_unusable_response_has_its_request_id():
+    """DocRaptor's support finds a request by this ID, also if the response cannot be read."""
+    error = status_error(respond(b"no JSON", headers={"X-Request-Id": "r-1"}))
+    assert (error.status, error.request_id) == (200, "r-1")
+
+
+def test_response_that_ends_early_is_told_with_its_cause():
+    """The error says what happened to the connection, not only that the response is unusable."""
+    error = status_error(at.send_bytes(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{"))
+    assert "cannot be used: IncompleteRead: " in error.message
+
+
 def test_creates_and_downloads_use_new_connections():
     """A kept connection may close as the request arrives, so creates and downloads use new ones."""
     with SocketServer(ACCEPTED, ACCEPTED, respond(b"%PDF-")) as server:

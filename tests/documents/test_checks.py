@@ -1,5 +1,6 @@
 """System checks of document classes: each mistake gives its own check ID, with a hint."""
 
+import gc
 import importlib
 import sys
 from collections.abc import Callable, Iterator
@@ -47,6 +48,8 @@ def declare_document() -> Iterator[Declare]:
         ({}, []),
         ({"model": None}, []),
         ({"template_name": "shop/nothing.html"}, ["E009"]),
+        ({"template_name": "shop/"}, ["E009"]),
+        ({"template_name": ["shop/invoice.html"]}, ["E009"]),
         ({"template_name": "shop/nothing.html", "render": lambda self: "x"}, []),
         ({"document_type": "docx"}, ["E010"]),
         ({"document_type": None}, ["E010"]),
@@ -57,8 +60,9 @@ def declare_document() -> Iterator[Declare]:
         ({"options": {"callback_url": "https://shop.example/ready"}}, ["E011"]),
         ({"options": {"tag": "t" * 162}}, ["E011"]),
         ({"options": {"tag": "t" * 161}}, []),
-        ({"options": {"javascrpt": True}}, ["W005"]),
-        ({"options": {"prince_options": {"medai": "print"}}}, ["W005"]),
+        ({"options": {"javascrpt": True}}, ["E011"]),
+        ({"options": {"prince_options": {"medai": "print"}}}, ["E011"]),
+        ({"options": {"brand_new": 1}}, ["W005"]),
         ({"model": "shop.Invoice"}, ["E012"]),
         ({"model": AbstractBaseUser}, ["E012"]),
         ({"deliver_to": "pdf"}, []),
@@ -74,6 +78,10 @@ def declare_document() -> Iterator[Declare]:
         ({"preflight_ignore": {"relative_url"}}, ["E014"]),
         ({"preflight_ignore": "relative-url"}, ["E014"]),
         ({"priority": "high"}, ["E014"]),
+        ({"changed_at_field": "number"}, []),
+        ({"changed_at_field": ""}, []),
+        ({"changed_at_field": "saved"}, ["E014"]),
+        ({"changed_at_field": 5}, ["E014"]),
         ({"document_type": "docx", "priority": True}, ["E010", "E014"]),
         ({"hosted": "yes"}, ["E014"]),
         ({"hosted": True, "hosted_lifetime": 30}, ["E014"]),
@@ -115,6 +123,7 @@ def write_module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Ca
         registry.unregister(label)
     for name in [name for name in sys.modules if name.partition(".")[0] == "warehouse"]:
         del sys.modules[name]
+    gc.collect()  # what is not registered is found by Document.__subclasses__()
 
 
 LISTING = "class Listing(Document):\n    template_name = 'shop/invoice.html'\n"
@@ -166,6 +175,15 @@ def test_reloaded_class_is_not_reported(write_module: Callable[..., Any]) -> Non
         ({"get_context_data": lambda self: {}}, "get_context_data", "get_context()"),
         ({"get_contxt": lambda self: {}}, "get_contxt", "get_context()"),
         ({"option": {}}, "option", "options"),
+        ({"get_html": lambda self: "<p>"}, "get_html", "render()"),
+        ({"get_nam": lambda self: "a.pdf"}, "get_nam", "get_name()"),
+        ({"model_class": Invoice, "model": None}, "model_class", "model"),
+        ({"template_names": ["a.html"], "template_name": ""}, "template_names", "template_name"),
+        ({"prince_options": {"media": "print"}}, "prince_options", "options"),
+        ({"idempotency_key": "a"}, "idempotency_key", "get_idempotency_key()"),
+        ({"on_success": lambda self, job: None}, "on_success", "on_completed()"),
+        ({"on_complete": lambda self, job: None}, "on_complete", "on_completed()"),
+        ({"can_download": classmethod(lambda *a: True)}, "can_download", "may_download()"),
     ],
 )
 def test_attribute_that_nothing_reads_is_reported(
@@ -187,6 +205,7 @@ def test_attribute_that_nothing_reads_is_reported(
         {"template": "a.html"},  # beside template_name
         {"get_context": lambda self: {}, "get_context_data": lambda self: {}},
         {"get_name": lambda self: "a.pdf", "filename": "a.pdf"},
+        {"queryset": Invoice.objects.none()},  # a report's, which this is not
         {"languages": ["de", "en"], "document_types": ["pdf"], "currency": "EUR", "_optoins": {}},
     ],
 )
@@ -208,8 +227,9 @@ def test_inherited_mistake_is_reported_once(declare_document: Declare) -> None:
 
 @pytest.mark.check("W005")
 def test_unknown_option_suggests_a_similar_one(declare_document: Declare) -> None:
-    """A misspelt option is recognised."""
-    (message,) = check_document(declare_document(options={"prince_options": {"medai": "print"}}))
+    """An option that may be meant is named."""
+    options = {"prince_options": {"all_media": "x"}}
+    (message,) = check_document(declare_document(options=options))
     assert message.hint == "Did you mean 'media'?"
 
 
@@ -227,7 +247,30 @@ def test_check_of_one_app_covers_its_documents_only(declare_document: Declare) -
     assert len(check_documents(None)) == 1
 
 
-def test_class_without_a_template_is_not_checked() -> None:
-    """A class without a template is not a document."""
-    type("Base", (Document,), {"document_type": "docx"})
+@pytest.mark.check("W014")
+@pytest.mark.parametrize(
+    ("code", "found"),
+    [
+        ("class Listing(Document):\n    document_type = 'docx'\n", ["W014"]),
+        ("class Listing(Document):\n    tempalte_name = 'a.html'\n", ["W008"]),
+        ("class BaseListing(Document):\n    pass\n", []),
+        ("class ListingMixin(Document):\n    pass\n", []),
+        ("class Own(Document):\n    pass\nclass Listing(Own):\n    pass\n", ["W014"]),
+        ("S = TypeVar('S')\nclass Own(Document[S]):\n    pass\n", []),
+    ],
+)
+def test_class_without_content_is_reported(
+    write_module: Callable[..., Any], settings: Any, code: str, found: list[str]
+) -> None:
+    """A class of an app that cannot be enqueued is named, unless it is there to be extended."""
+    write_module("__init__", "")
+    settings.INSTALLED_APPS = [*settings.INSTALLED_APPS, "warehouse"]
+    write_module("documents", f"from typing import TypeVar\n{code}")
+    messages = check_documents([apps.get_app_config("warehouse")])
+    assert [message.id for message in messages] == [f"django_docraptor.{name}" for name in found]
+
+
+def test_class_outside_of_apps_is_not_reported(declare_document: Declare) -> None:
+    """A class without a template that no app's module holds is not a project's document."""
+    declare_document(template_name="", document_type="docx")
     assert check_documents(None) == []

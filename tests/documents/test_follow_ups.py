@@ -106,7 +106,8 @@ def test_hook_that_keeps_failing_is_given_up_and_told(
     for _ in range(12):
         repeat(job)
     assert (
-        "1 delivery or hook (on_completed(), on_failed()) has been failing" in health_problems()[0]
+        "1 delivery, e-mail or hook (on_completed(), on_failed()) has been failing"
+        in health_problems()[0]
     )
     age_failures(4 * 24 * 3600)
     repeat(job)
@@ -296,7 +297,7 @@ def test_mail_in_the_hook_is_repeated(
     with monkeypatch.context() as server_down:
         server_down.setattr(locmem.EmailBackend, "send_messages", refuse)
         job = run_until_finished(hooked_document.enqueue(invoice, owner=owner))
-    assert event_kinds(job)[-1] == "hook_failed"
+    assert event_kinds(job)[-1] == "mail_failed"
     repeat(job)
     repeat(job)
     assert [message.to for message in mailoutbox] == [["anna@example.com"]]

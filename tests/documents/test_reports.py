@@ -163,10 +163,10 @@ def test_max_rows_limits_the_keys(report) -> None:
 def test_report_needs_a_model() -> None:
     """A report without a model raises an error."""
 
-    class Nothing(QuerysetDocument[Invoice]):
+    class Nothing(QuerysetDocument[Any]):
         """No model."""
 
-    with pytest.raises(ImproperlyConfigured, match="Nothing has no model"):
+    with pytest.raises(ImproperlyConfigured, match=r"Nothing has no model: declare it as"):
         _ = Nothing().rows
 
 
@@ -212,7 +212,9 @@ def test_uuid_keys_are_stored_as_text() -> None:
 
     described = Jobs._docraptor_rows_param(RenderJob.objects.order_by("-pk"), None)
     rows = Jobs(None, {"rows": described}).rows
-    assert list(rows) == sorted(jobs, key=lambda job: job.pk, reverse=True)
+    # In the order of the database: MariaDB compares the parts of a UUID in another order.
+    assert list(rows) == list(RenderJob.objects.order_by("-pk"))
+    assert set(rows) == set(jobs)
 
 
 def test_templates_read_rows_one_by_one() -> None:
@@ -266,7 +268,7 @@ def test_oversized_report_fails_before_sending(sandbox: Sandbox, settings: Any, 
     assert sandbox.ledger.create_calls == 0
 
 
-@pytest.mark.slow
+@pytest.mark.once
 def test_memory_does_not_grow_with_the_rows(report) -> None:
     """6,000 rows need memory for the HTML and its parts, not for the instances."""
     create_invoices(MANY)

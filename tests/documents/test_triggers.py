@@ -79,7 +79,7 @@ def test_on_save_needs_a_model() -> None:
     class Loose(Document[None]):
         """No model, no template."""
 
-    with pytest.raises(ImproperlyConfigured, match=r"Loose\.model"):
+    with pytest.raises(ImproperlyConfigured, match=r"Loose\.on_save\(\) needs a model"):
         Loose.on_save()
 
 

@@ -6,9 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from playwright.sync_api import Browser
 
 from tests.e2e.site import Site, reset, run
 from tests.support.brokers import scratch_broker
+from tests.support.browser import chromium
 from tests.support.databases import Database, scratch_database
 
 SITES = pytest.StashKey[list[Site]]()
@@ -65,3 +67,20 @@ def start_site(
             return stack.enter_context(site)
 
         yield start
+
+
+@pytest.fixture(scope="module")
+def _module_browser() -> Iterator[Browser]:
+    """Chromium, once for a file; Playwright's event loop must not trigger Django's async guard."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("DJANGO_ALLOW_ASYNC_UNSAFE", "1")
+        with chromium() as browser:
+            yield browser
+
+
+@pytest.fixture
+def browser(_module_browser: Browser) -> Iterator[Browser]:
+    """Chromium; what a test has opened there ends with it."""
+    yield _module_browser
+    for context in _module_browser.contexts:
+        context.close()

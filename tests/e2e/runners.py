@@ -26,8 +26,10 @@ class SiteRunner:
         apps: more installed apps.
         tasks: more settings.
         migrates: whether the apps have tables.
-        needs_tick: whether delayed tasks may be lost with a killed worker for minutes, so that
-            only a tick finds the due jobs.
+        needs_tick: whether messages may be lost with a killed worker for minutes, so that only a
+            tick finds the due jobs.
+        tick: the command that runs it, as a module and its arguments.
+        can_delay: whether it delays messages; if not, the tick does what is due later.
     """
 
     broker: str = "files"
@@ -38,6 +40,9 @@ class SiteRunner:
     tasks: dict[str, Any] = field(default_factory=dict)
     migrates: bool = False
     needs_tick: bool = False
+    tick: tuple[str, ...] = ("django", "docraptor_tick", "--loop", "--interval", "3")
+    can_delay: bool = True
+    _has_tick: bool = field(init=False, default=False)
 
     @property
     def environment(self) -> dict[str, str]:
@@ -51,11 +56,14 @@ class SiteRunner:
 
     def start_tick(self, site: Site) -> None:
         """Start the safety net that the documentation asks for, if this runner needs it."""
-        if self.needs_tick:
-            site.start("tick", "django", "docraptor_tick", "--loop", "--interval", "3")
+        if (self.needs_tick or not self.can_delay) and not self._has_tick:
+            self._has_tick = True
+            site.start("tick", *(part.replace("FOLDER", str(site.folder)) for part in self.tick))
 
     def start(self, site: Site) -> ManagedProcess:
         """Start a worker and wait until it is ready."""
+        if not self.can_delay:
+            self.start_tick(site)
         queue = site.broker.queue
         command = [part.replace("QUEUE", queue) for part in self.worker]
         process = site.start(f"worker{len(site.processes)}", *command)
@@ -74,6 +82,12 @@ def _celery() -> SiteRunner:
             *("-Q", "QUEUE", "-n", "worker@QUEUE"),
         ),
         ready=" ready.",
+        # Redis keeps what a killed worker has received until its visibility timeout.
+        needs_tick=True,
+        tick=(
+            *("celery", "-A", "tests.e2e.celery", "beat", "-s", "FOLDER/beat.schedule"),
+            "--pidfile=",
+        ),
     )
 
 
@@ -106,6 +120,34 @@ def _rq(queue: str) -> SiteRunner:
     )
 
 
+def _huey(queue: str) -> SiteRunner:
+    backend = {
+        "BACKEND": "huey.contrib.djhuey.tasks_backend.HueyBackend",
+        "QUEUES": ["docraptor"],
+    }
+    huey = {"huey_class": "huey.RedisHuey", "name": queue, "url": REDIS_URL, "immediate": False}
+    return SiteRunner(
+        engine={"RUNNER": "django.tasks", "DJANGO_TASKS": {"queue_name": "docraptor"}},
+        worker=("django", "run_huey", "--workers", "2"),
+        apps=["huey.contrib.djhuey"],
+        tasks={"TASKS": {"default": backend}, "HUEY": huey},
+        # huey keeps no message that a killed worker had taken.
+        needs_tick=True,
+    )
+
+
+def _django_q() -> SiteRunner:
+    cluster = {"name": "docraptor", "orm": "default", "workers": 2, "timeout": 600, "retry": 660}
+    return SiteRunner(
+        engine={"RUNNER": "tests.e2e.django_q.DjangoQRunner"},
+        worker=("django", "qcluster"),
+        apps=["django_q"],
+        tasks={"Q_CLUSTER": cluster},
+        migrates=True,
+        can_delay=False,
+    )
+
+
 def _none() -> SiteRunner:
     return SiteRunner(
         engine={"RUNNER": "none"},
@@ -113,18 +155,26 @@ def _none() -> SiteRunner:
     )
 
 
-NAMES = ["celery", "django-tasks-db", "django-tasks-rq", "none"]
+NAMES = ["celery", "django-tasks-db", "django-tasks-rq", "huey", "django-q2", "none"]
+# Those that keep their messages in Redis, under names of their own.
+IN_REDIS = {"django-tasks-rq": _rq, "huey": _huey}
+OTHERS = {
+    "celery": _celery,
+    "django-tasks-db": _database,
+    "django-q2": _django_q,
+    "none": _none,
+}
 
 
 @contextmanager
 def site_runner(name: str) -> Iterator[SiteRunner]:
     """Yield a runner by its name; what it leaves in Redis is deleted afterwards."""
-    if name != "django-tasks-rq":
-        yield {"celery": _celery, "django-tasks-db": _database, "none": _none}[name]()
+    if name not in IN_REDIS:
+        yield OTHERS[name]()
         return
-    queue = f"docraptor-{uuid.uuid4().hex[:12]}"
+    queue = f"docraptor{uuid.uuid4().hex[:12]}"  # huey drops a hyphen
     try:
-        yield _rq(queue)
+        yield IN_REDIS[name](queue)
     finally:
         with closing(redis.Redis.from_url(REDIS_URL)) as connection:
             for key in connection.scan_iter(f"*{queue}*", 1000):

@@ -9,12 +9,13 @@ from django.contrib.auth import get_user_model
 from django.test import Client
 from storages.backends.azure_storage import AzureStorage
 
+from django_docraptor.diagnosis.files import probe_storages
 from tests.apps.shop.documents import InvoicePDF
 from tests.apps.shop.models import Invoice
 from tests.support.azure_server import BlobServer, running_blob_server
 from tests.support.jobs import enqueue, read_file, run_until_finished
 
-pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.slow]
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.once]
 
 BACKEND = "storages.backends.azure_storage.AzureStorage"
 # Names that other code cuts at a slash or at an end; readers must get them whole.
@@ -80,3 +81,11 @@ def test_deleted_job_leaves_no_blob(sandbox: Any, blobs: BlobServer) -> None:
     job = run_until_finished(enqueue())
     job.delete()
     assert blobs.blobs == {}
+
+
+def test_check_tells_that_blobs_are_private(sandbox: Any, blobs: BlobServer) -> None:
+    """`docraptor_check` asks for a blob without the signature of its URL, and deletes the blob."""
+    found = {result.name: result for result in probe_storages()}
+    assert [found[name].status for name in ("storage", "privacy")] == ["ok", "ok"]
+    assert "is refused to strangers (HTTP 404)" in found["privacy"].message
+    assert list(blobs.blobs) == []

@@ -20,7 +20,7 @@ DATABASES = [
 ]
 
 
-@pytest.mark.slow
+@pytest.mark.once
 @pytest.mark.fault("C1", "X4")
 @pytest.mark.parametrize("kind", DATABASES)
 def test_parallel_processes_claim_each_job_once(start_site, kind, tmp_path):
@@ -41,7 +41,7 @@ def test_parallel_processes_claim_each_job_once(start_site, kind, tmp_path):
     assert len([keys for keys in claimed if keys]) > 1, "one was so fast that there was no race"
 
 
-@pytest.mark.slow
+@pytest.mark.once
 @pytest.mark.fault("S17")
 @pytest.mark.parametrize("kind", DATABASES)
 def test_parallel_workers_share_the_slots(start_site, kind):

@@ -7,7 +7,7 @@ from threading import Barrier
 import pytest
 from kombu import Connection
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.once
 
 WORKERS = 6
 TRANSPORT = "example_project.demo.broker:Transport"

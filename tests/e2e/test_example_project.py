@@ -19,6 +19,9 @@ from django.utils import timezone
 
 from django_docraptor.preflight import find_problems
 
+# Other versions of Python and Django try the README's site.
+pytestmark = pytest.mark.once
+
 ROOT = Path(__file__).resolve().parent.parent.parent
 SITE = ROOT / "example_project"
 # The maximum number of non-blank lines of the whole site.
@@ -158,6 +161,7 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, tuple[s
     assert done.returncode == 0, done.stdout + done.stderr
     assert processes_of(var) == []
     assert "8 documents in" in done.stdout
+    assert "make serve" in done.stdout.splitlines()[-4]
     rows = ROW.findall(done.stdout)
     return {name: (state, Path(file)) for name, state, _pages, _seconds, file in rows}
 
@@ -252,7 +256,8 @@ def test_demo_reports_a_port_in_use(tmp_path):
     assert done.returncode == 1
     assert done.stdout == ""
     assert done.stderr.splitlines() == [
-        f"Port {port} is not available (Address already in use); choose another."
+        f"Port {port} is not available (Address already in use); choose another with --port "
+        '(make serve ARGS="--port …").'
     ]
 
 
@@ -267,7 +272,6 @@ def test_demo_reports_a_missing_library(tmp_path):
     assert processes_of(tmp_path) == []
 
 
-@pytest.mark.slow
 def test_demo_ends_at_its_deadline(tmp_path):
     """If documents take too long, the demo ends and lists the unfinished ones."""
     done = run(tmp_path, "-m", "example_project.demo", "--delay=60", "--deadline=20")
@@ -285,7 +289,6 @@ def test_demo_refuses_a_directory_in_use(shop):
     ]
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_interrupted_demo_stops_everything(tmp_path, number, code):
     """After Ctrl-C no process is left."""
@@ -295,7 +298,6 @@ def test_interrupted_demo_stops_everything(tmp_path, number, code):
     assert processes_of(tmp_path) == []
 
 
-@pytest.mark.slow
 def test_demo_reports_a_killed_worker(tmp_path):
     """The demo prints the end of the worker's log, fails, and leaves no process."""
     command = Command(tmp_path, "-m", "example_project.demo", "--delay=60")

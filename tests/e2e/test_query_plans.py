@@ -1,4 +1,4 @@
-"""The query plans of ``tests/integration/test_query_plans.py``, on PostgreSQL."""
+"""The query plans of ``tests/integration/test_query_plans.py``, on PostgreSQL and MariaDB."""
 
 from pathlib import Path
 
@@ -7,11 +7,16 @@ import pytest
 from tests.support.databases import scratch_database
 from tests.support.processes import ManagedProcess, python_module
 
-pytestmark = pytest.mark.services("postgresql")
+# The databases, and where each is dropped from.
+MAINTENANCE = {"postgresql": "postgres", "mariadb": "mysql"}
 
 
-def test_no_frequent_query_scans_a_table_on_postgresql(tmp_path: Path) -> None:
-    """The same statements scan no table on the database that most projects use."""
+@pytest.mark.parametrize(
+    "kind",
+    [pytest.param(kind, marks=pytest.mark.services(kind)) for kind in MAINTENANCE],
+)
+def test_no_frequent_query_scans_a_table(kind: str, tmp_path: Path) -> None:
+    """The same statements scan no table on the databases that most projects use."""
     command = [
         "-p",
         "no:randomly",
@@ -20,12 +25,12 @@ def test_no_frequent_query_scans_a_table_on_postgresql(tmp_path: Path) -> None:
         "-q",
         "tests/integration/test_query_plans.py",
     ]
-    with scratch_database("postgresql", tmp_path) as database:
+    with scratch_database(kind, tmp_path) as database:
         environment = {"DJANGO_SETTINGS_MODULE": "tests.settings"} | database.environment
         process = ManagedProcess("pytest", python_module("pytest", *command), environment, tmp_path)
         process.start()
         try:
-            assert process.popen.wait(120) == 0, process.output
+            assert process.popen.wait(240) == 0, process.output
         finally:
             process.kill_all()
-            database.query(f"DROP DATABASE IF EXISTS test_{database.name}", "postgres")
+            database.query(f"DROP DATABASE IF EXISTS test_{database.name}", MAINTENANCE[kind])

@@ -9,6 +9,7 @@ import pytest
 from tests.support.databases import scratch_database
 
 
+@pytest.mark.once
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize(
     "kind", ["sqlite", pytest.param("postgresql", marks=pytest.mark.services("postgresql"))]

@@ -27,24 +27,24 @@ def assert_few_messages(site: Site, *, copies: int = 1) -> None:
 @pytest.mark.fault("W1")
 @redis_and_postgresql
 def test_documents_complete_with_callbacks(start_site):
-    """With two workers, Redis and PostgreSQL, each of 200 documents is rendered once."""
+    """With two workers, Redis and PostgreSQL, each of 100 documents is rendered once."""
     site = start_site("postgresql", "redis", POLL={"floor": 20, "ceiling": 60})
     site.start_web_server()
     site.start_workers(2)
-    jobs = site.enqueue(200)
+    jobs = site.enqueue(100)
     site.wait_for_all(180)
     site.assert_consistent(jobs)
-    assert site.control.ledger.callback_calls == 200
+    assert site.control.ledger.callback_calls == 100
     assert_few_messages(site)
 
 
 @pytest.mark.fault("W8")
 @redis_and_postgresql
 def test_documents_complete_by_polling(start_site):
-    """Without callbacks, each of 200 documents is rendered once."""
+    """Without callbacks, each of 100 documents is rendered once."""
     site = start_site("postgresql", "redis")
     site.start_workers(2)
-    jobs = site.enqueue(200)
+    jobs = site.enqueue(100)
     site.wait_for_all(180)
     site.assert_consistent(jobs)
     assert not site.control.ledger.callback_calls
@@ -53,9 +53,9 @@ def test_documents_complete_by_polling(start_site):
 
 @pytest.mark.services("postgresql")
 def test_documents_complete_without_celery(start_site):
-    """The tick command alone completes 200 documents."""
+    """The tick command alone completes 100 documents."""
     site = start_site("postgresql", "files")
-    jobs = site.enqueue(200, at_once=True)
+    jobs = site.enqueue(100, at_once=True)
     site.tick()
     site.assert_consistent(jobs)
     print(site.statistics())
@@ -74,6 +74,7 @@ def test_documents_complete_on_rabbitmq_and_mariadb(start_site):
     assert_few_messages(site)
 
 
+@pytest.mark.once
 @pytest.mark.fault("X3")
 def test_documents_complete_on_files_and_sqlite(start_site):
     """With several processes and callbacks, SQLite is never locked."""
@@ -134,7 +135,7 @@ def test_duplicate_messages_render_each_document_once(start_site):
     assert_few_messages(site, copies=10)
 
 
-@pytest.mark.slow
+@pytest.mark.once
 @pytest.mark.fault("E2")
 @pytest.mark.parametrize("scheme", ["redis", "amqp"])
 def test_refusing_broker_delays_enqueue_only_briefly(start_site, scheme):
@@ -149,7 +150,7 @@ def test_refusing_broker_delays_enqueue_only_briefly(start_site, scheme):
     print(enqueued["seconds"])
 
 
-@pytest.mark.slow
+@pytest.mark.once
 @pytest.mark.fault("E3")
 def test_silent_broker_delays_enqueue_only_briefly(start_site):
     """With the documented timeouts, a broker that never responds delays enqueueing only briefly."""

@@ -22,13 +22,14 @@ from moto.server import ThreadedMotoServer
 from storages.backends.s3 import S3Storage
 
 from django_docraptor import lifecycle
+from django_docraptor.diagnosis.files import probe_storages
 from tests.apps.shop.documents import InvoicePDF
 from tests.apps.shop.models import Invoice
 from tests.support.crash import run_until_killed
 from tests.support.jobs import downloadable_job, enqueue, read_file, run_until_finished, skip_time
 from tests.support.processes import wait_until
 
-pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.slow]
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.once]
 
 BUCKET = "documents"
 KEYS = {
@@ -313,3 +314,20 @@ def test_closing_storage_keeps_size_and_hash(sandbox, settings, tmp_path):
     assert job.state == "completed", job.errors
     data = read_file(job)
     assert (job.file_size, job.sha256) == (len(data), hashlib.sha256(data).hexdigest())
+
+
+@pytest.mark.parametrize(
+    ("acl", "privacy", "text"),
+    [
+        ("private", "ok", "'docraptor' is refused to strangers (HTTP 403)"),
+        ("public-read", "fail", "Anyone who knows the name of a file of 'docraptor' can read it"),
+    ],
+)
+def test_check_tells_whether_s3_documents_are_public(bucket, settings, acl, privacy, text):
+    """`docraptor_check` asks for a file without the signature of its URL, and deletes the file."""
+    settings.STORAGES = settings.STORAGES | {"docraptor": s3_storage(bucket.url, default_acl=acl)}
+    found = {result.name: result for result in probe_storages()}
+    assert found["storage"].status == "ok"
+    assert found["privacy"].status == privacy
+    assert text in found["privacy"].message
+    assert bucket.keys() == []

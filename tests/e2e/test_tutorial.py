@@ -139,7 +139,7 @@ def site_files(site: Path) -> dict[str, str]:
     return {str(path.relative_to(site)): path.read_text() for path in paths}
 
 
-@pytest.mark.slow
+@pytest.mark.once
 def test_tutorial_builds_the_example_project(tmp_path: Path) -> None:
     """Each page has a visible result, and the final files are those of the example project."""
     with Sandbox() as sandbox:

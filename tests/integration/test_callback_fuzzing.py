@@ -16,7 +16,7 @@ from django_docraptor.models import RenderEvent, RenderJob
 from django_docraptor.sandbox import Sandbox
 from tests.support.jobs import enqueue
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.once]
 
 REQUESTS = 20_000
 METHODS = ["POST"] * 8 + ["GET", "HEAD", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE"]

@@ -22,6 +22,8 @@ from tests.support.documents import document_html, document_name
 from tests.support.jobs import create_job
 from tests.support.sandbox_client import SandboxClient
 
+pytestmark = pytest.mark.once
+
 URL = "http://127.0.0.1:9"
 
 

@@ -5,26 +5,23 @@ import re
 import subprocess
 import sys
 import textwrap
+import tomllib
 from pathlib import Path
 from textwrap import indent
 
 import pytest
+from django.core.management import BaseCommand, load_command_class
 from django.dispatch import Signal
 
 from django_docraptor import conf, signals, states
+from tests.support.markdown import PAGES, ROOT, prose
 from tests.support.markers import names_by_code
 
-ROOT = Path(__file__).resolve().parents[2]
+pytestmark = pytest.mark.once
+
 REFERENCE = ROOT / "docs" / "reference"
 PACKAGE = ROOT / "django_docraptor"
-PAGES = [
-    *sorted(ROOT.glob("*.md")),
-    ROOT / "benchmarks" / "README.md",
-    ROOT / "example_project" / "README.md",
-    *sorted((ROOT / "docs").rglob("*.md")),
-]
 LINK = re.compile(r"\]\((?!https?://)([^)#]*)#?([^)]*)\)")
-FENCE = re.compile(r"^ *```.*?^ *```$", re.MULTILINE | re.DOTALL)
 
 
 def headings(page: str, level: int = 2) -> list[str]:
@@ -98,17 +95,52 @@ def test_commands_are_documented() -> None:
 
 def anchors(page: Path) -> set[str]:
     """Return the anchors of a page's headings, as Sphinx and code hosts write them."""
-    titles = re.findall(r"^#+ (.+)$", FENCE.sub("", page.read_text()), re.MULTILINE)
+    titles = re.findall(r"^#+ (.+)$", prose(page), re.MULTILINE)
     return {re.sub(r"[^\w -]", "", title).lower().replace(" ", "-") for title in titles}
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_links_are_valid(page: Path) -> None:
     """A relative link or image is a file of this repository; its anchor is a heading."""
-    for path, anchor in LINK.findall(FENCE.sub("", page.read_text())):
+    for path, anchor in LINK.findall(prose(page)):
         target = page.parent / path if path else page
         assert target.exists(), path
         assert not anchor or anchor in anchors(target), f"{path}#{anchor}"
+
+
+def test_links_to_the_repository_are_valid() -> None:
+    """A link to a file of the repository at its host names one that is there."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    pattern = rf"{re.escape(project['urls']['Source'])}/(?:blob|tree)/\w+/([^)#\s]+)"
+    paths = [path for page in PAGES for path in re.findall(pattern, page.read_text())]
+    assert paths
+    assert [path for path in paths if not (ROOT / path).exists()] == []
+
+
+def test_no_link_is_written_in_another_form() -> None:
+    """References and HTML links, which the other tests do not see, are not used."""
+    pattern = r"^\[[^\]]+\]: |\]\[|\]\(<|<a href="
+    texts = {page.name: re.sub(r"`[^`\n]+`", "", prose(page)) for page in PAGES}
+    found = [name for name, text in texts.items() if re.search(pattern, text, re.MULTILINE)]
+    assert found == []
+
+
+def test_options_of_commands_are_documented() -> None:
+    """The options in the section of a command are those that it takes, without Django's own."""
+    text = (REFERENCE / "commands.md").read_text()
+    django_options = options_of(BaseCommand())
+    for name in headings("commands.md"):
+        section = text.partition(f"## {name}\n")[2].partition("\n## ")[0]
+        rows = [line for line in section.splitlines() if line.startswith("| `--")]
+        listed = {found for row in rows for found in re.findall(r"`(--[\w-]+)", row.split("|")[1])}
+        command = load_command_class("django_docraptor", name)
+        assert listed == options_of(command) - django_options, name
+
+
+def options_of(command: BaseCommand) -> set[str]:
+    """Return the long options of a command."""
+    actions = command.create_parser("manage.py", "command")._actions
+    return {option for each in actions for option in each.option_strings if option[:2] == "--"}
 
 
 def test_state_diagram_is_the_codes() -> None:
@@ -124,6 +156,18 @@ def test_every_page_is_in_the_index() -> None:
     for page in sorted((ROOT / "docs").rglob("*.md")):
         name = page.relative_to(ROOT / "docs").with_suffix("").as_posix()
         assert name == "index" or name in index, name
+
+
+def test_figures_of_the_readme_are_those_of_the_page() -> None:
+    """Each figure that the README compares is on the page about performance, beside its rival."""
+    text = (ROOT / "README.md").read_text()
+    rows = text.partition("| measured by |\n")[2].partition("\n\n")[0].splitlines()[1:]
+    figures = [[cell.strip() for cell in row.split("|")[2:4]] for row in rows]
+    assert len(figures) == 5
+    page = (ROOT / "docs" / "explanation" / "performance.md").read_text()
+    for ours, baseline in figures:
+        pattern = rf"\| {re.escape(ours)}( documents/s)? \| {re.escape(baseline)}( documents/s)? \|"
+        assert re.search(pattern, page), (ours, baseline)
 
 
 # What the page leaves to its reader, and a record of what must not be published.

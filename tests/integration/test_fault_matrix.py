@@ -5,6 +5,8 @@ import pytest
 from tests.fault_matrix import PAGE, names_column, read_faults, updated_page
 from tests.support.markers import names_by_code
 
+pytestmark = pytest.mark.once
+
 FAULTS = read_faults()
 MARKED = names_by_code("fault")
 

@@ -9,24 +9,47 @@ import pytest
 
 import django_docraptor
 
+pytestmark = pytest.mark.once
+
 ROOT = Path(django_docraptor.__file__).parent
 DESIGN = ROOT.parent / "docs" / "explanation" / "design.md"
 # The rows of the design's table, top first. A name is a module or a package of the app. The package
 # itself is in none: it imports the public names from every layer, when they are first used.
 ROWS: list[set[str]] = [
-    {"exceptions", "signals", "states", "docraptor_api", "time_zones", "durations", "secret_text"},
-    {"conf", "payloads"},
+    {
+        "exceptions",
+        "signals",
+        "states",
+        "docraptor_api",
+        "time_zones",
+        "durations",
+        "secret_text",
+        "lazy_names",
+        "advice",
+        "static_urls",
+        "caching",
+    },
+    {"conf", "payloads", "explanations"},
     {"client", "storage", "names", "callback_urls", "spool", "assets", "runners", "health_reports"},
-    {"preflight", "page_urls"},
+    {"preflight", "page_urls", "share_urls"},
     {"models"},
-    {"registry", "health", "discarded_files", "rechecks"},
+    {
+        "registry",
+        "health",
+        "estimates",
+        "discarded_files",
+        "rechecks",
+        "migrated",
+        "recent_failures",
+    },
     {"job_specs"},
     {"lifecycle", "retention"},
     {"wakeups"},
-    {"tasks", "django_tasks", "shortcuts"},
-    {"documents", "waiting", "hosted", "bulk_retry"},
+    {"tasks", "django_tasks", "stored_jobs"},
+    {"shortcuts"},
+    {"documents", "waiting", "hosted", "bulk_retry", "sharing"},
     {"asynchronous", "responses"},
-    {"mail"},
+    {"mail", "previews", "diagnosis"},
     {"views", "admin", "checks", "templatetags", "management"},
     {"urls", "apps"},
     {"testing"},
@@ -90,8 +113,9 @@ def test_imports_point_up(path: Path) -> None:
     wrong = {
         name for name in internal_imports(path) if name != here and ROW.get(name, 99) >= ROW[here]
     }
-    # What projects test with runs the sandbox for them, as they could themselves.
-    assert wrong - ({"sandbox"} if here == "testing" else set()) == set()
+    # What projects test with runs the sandbox for them, as they could themselves; a preview needs
+    # its renderer alone, in this process.
+    assert wrong - ({"sandbox"} if here in ("testing", "previews") else set()) == set()
 
 
 @pytest.mark.parametrize("path", FILES, ids=file_id)

@@ -4,6 +4,8 @@ import pytest
 
 from tests.mutants import MUTATIONS, Mutation, find_problems
 
+pytestmark = pytest.mark.once
+
 
 @pytest.mark.parametrize("mutation", MUTATIONS, ids=lambda mutation: mutation.name)
 def test_mutant_can_be_made(mutation: Mutation) -> None:

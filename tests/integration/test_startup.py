@@ -49,6 +49,15 @@ NEVER = {
     "django_docraptor.admin",
     "django_docraptor.mail",
 }
+# Only a worker needs these.
+STEPS = {
+    "django_docraptor.client.parsing",
+    "django_docraptor.health",
+    "django_docraptor.lifecycle.accounts",
+    "django_docraptor.lifecycle.engine",
+    "django_docraptor.lifecycle.submission",
+    "django_docraptor.preflight.inspection",
+}
 # A project without documents does not need these, either.
 ENGINE = {
     "django_docraptor.documents",
@@ -58,6 +67,7 @@ ENGINE = {
     "django_docraptor.preflight",
     "django_docraptor.responses",
     "django_docraptor.shortcuts",
+    "django_docraptor.stored_jobs",
 }
 
 
@@ -87,11 +97,11 @@ def imported(
 
 @pytest.mark.parametrize(
     ("modules", "forbidden"),
-    [((), NEVER | ENGINE), (("django_docraptor.documents",), NEVER)],
+    [((), NEVER | STEPS | ENGINE), (("django_docraptor.documents",), NEVER | STEPS)],
     ids=["app", "documents"],
 )
 def test_startup_imports_only_what_is_needed(modules: tuple[str, ...], forbidden: set[str]) -> None:
-    """The HTTP library is imported with the first client, and the engine with the documents."""
+    """The HTTP library is imported with the first client, and the steps with the first one."""
     assert imported(*modules) & forbidden == set()
 
 
@@ -101,15 +111,17 @@ def test_client_is_imported_by_its_name() -> None:
 
 
 def test_celery_worker_imports_the_client_before_it_forks() -> None:
-    """The processes of a worker share the memory of the HTTP library."""
-    assert "requests" not in imported("django_docraptor.tasks")
+    """The processes of a worker share the memory of the HTTP library and of the engine."""
+    assert not {"requests", *STEPS} & imported("django_docraptor.tasks")
     started = "from celery import signals; signals.worker_init.send(sender=None)"
-    assert "requests" in imported("django_docraptor.tasks", afterwards=started)
+    expected = {"requests", *STEPS} - {"django_docraptor.health"}
+    assert expected <= imported("django_docraptor.tasks", afterwards=started)
 
 
 def test_project_with_a_task_queue_imports_the_client() -> None:
-    """A worker that forks for each message imports the HTTP library once."""
+    """A worker that forks for each message imports the HTTP library and the engine once."""
     backend = '{"TASKS": {"default": {"BACKEND": "django_tasks_db.DatabaseBackend"}}}'
-    assert "requests" in imported(tasks=backend, apps=["django_tasks_db"])
+    expected = {"requests", *STEPS} - {"django_docraptor.health"}
+    assert expected <= imported(tasks=backend, apps=["django_tasks_db"])
     backend = backend.replace("django_tasks_db.Database", "django_tasks.backends.dummy.Dummy")
     assert "requests" not in imported(tasks=backend)

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.once
+
 ROOT = Path(__file__).parent.parent.parent
 # Only words that have no other meaning here; docs/explanation/vocabulary.md has them all.
 REPLACED = {

@@ -13,7 +13,6 @@ from django.test.utils import CaptureQueriesContext
 
 from django_docraptor import (
     cancel,
-    health,
     health_problems,
     lifecycle,
     release,
@@ -22,7 +21,7 @@ from django_docraptor import (
 from django_docraptor.documents import Document
 from django_docraptor.lifecycle import brake
 from django_docraptor.lifecycle.submission import claim_for_slots, prepare_batch
-from django_docraptor.models import Heartbeat, RenderEvent, RenderJob
+from django_docraptor.models import Heartbeat, RenderEvent, RenderJob, heartbeat
 from django_docraptor.models.clock import Now
 from django_docraptor.sandbox import Fault, Sandbox
 from django_docraptor.shortcuts import resume_account
@@ -292,6 +291,26 @@ def test_every_released_job_is_sent(sandbox: Sandbox, limit: int) -> None:
     assert RenderJob.objects.held().count() == 1
 
 
+def test_other_document_classes_do_not_count_after_a_release(sandbox: Sandbox, limit: int) -> None:
+    """After a release, too, only the documents of the same class of the object are counted."""
+
+    class Reminder(Document[Invoice]):
+        """Registered during the test."""
+
+        model = Invoice
+        template_name = "shop/invoice.html"
+
+    released = held_job(limit)
+    assert release(released)
+    Reminder.enqueue_many([released.source] * (limit - 1))
+    lifecycle.submit()
+    InvoicePDF.enqueue(released.source)
+    Reminder.enqueue(released.source)
+    lifecycle.submit()
+    assert not RenderJob.objects.held().exists()
+    assert sandbox.ledger.create_calls == 2 * limit + 2
+
+
 def test_held_job_may_be_cancelled(sandbox: Sandbox) -> None:
     """A cancelled job is no longer held."""
     job = held_job()
@@ -304,7 +323,7 @@ def test_held_job_may_be_cancelled(sandbox: Sandbox) -> None:
 def test_engine_is_idle_beside_a_held_job(sandbox: Sandbox, monkeypatch) -> None:
     """A held job is no work: a tick is one query, and --until-idle ends and names it."""
     # The heartbeat that this process has recorded in another test is not in this database.
-    monkeypatch.setattr(health, "_last_recorded", {})
+    monkeypatch.setattr(heartbeat, "_last_recorded", {})
     job = held_job()
     output = StringIO()
     call_command("docraptor_tick", "--until-idle", interval=0.05, timeout=20, stdout=output)

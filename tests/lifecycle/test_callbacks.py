@@ -69,7 +69,7 @@ def test_callback_without_log_entry_fails_the_job(sandbox: Sandbox) -> None:
     lifecycle.record_callback(job.pk, 1)
     job = run_until_finished(job)
     assert job.error_code == "submit_unconfirmed"
-    assert "so the document was created" in job.errors
+    assert "DocRaptor sent a callback, so the document was created" in job.errors
     assert "never_accepted" not in event_kinds(job)
     assert len(sandbox.ledger.accepted()) == 1
 

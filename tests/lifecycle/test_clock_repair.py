@@ -110,6 +110,16 @@ def test_delay_of_a_new_job_is_kept(sandbox: Sandbox) -> None:
     assert seconds_until_due(held) > 86400 * 8999
 
 
+def test_next_attempt_is_brought_forward(sandbox: Sandbox) -> None:
+    """A job that was sent, and waits to be sent again, is no new one: its time was set before."""
+    created_at, due_at = timezone.now() - 2 * HOUR, timezone.now() + timedelta(seconds=20)
+    sent = create_job(State.PENDING, attempt=1, created_at=created_at, due_at=due_at)
+    Heartbeat.record("ticked_at")
+    set_clock_back()
+    lifecycle.repair_clock()
+    assert seconds_until_due(sent) == pytest.approx(20, abs=2)
+
+
 def test_right_clock_changes_nothing(sandbox: Sandbox, django_assert_num_queries) -> None:
     """If the clock was not set back, the repair is two queries."""
     poll = create_job(State.QUEUED, due_at=timezone.now() + timedelta(days=1))

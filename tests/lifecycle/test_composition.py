@@ -12,9 +12,11 @@ from django_docraptor.assets import AssetError
 from django_docraptor.documents import Document
 from django_docraptor.lifecycle import composition, submission
 from django_docraptor.lifecycle.composition import is_passing
-from django_docraptor.models import RenderJob
+from django_docraptor.models import RenderInput, RenderJob
 from django_docraptor.payloads import DocumentRequest
+from django_docraptor.preflight import resources
 from django_docraptor.sandbox import Sandbox
+from django_docraptor.shortcuts import JobSpec, enqueue_or_update
 from django_docraptor.states import State
 from tests.apps.shop.models import Invoice
 from tests.support.jobs import current_state, enqueue, event_kinds, run_until_finished, skip_time
@@ -95,7 +97,7 @@ FINAL = [
 
 
 @pytest.mark.fault("S22")
-@pytest.mark.parametrize("fault", PASSING, ids=repr)
+@pytest.mark.parametrize("fault", PASSING, ids=lambda fault: repr(fault).replace("\\", "/"))
 def test_passing_fault_is_tried_again(
     sandbox: Sandbox, documents_dir, faulty_document, fault: Exception
 ) -> None:
@@ -148,6 +150,35 @@ def test_passing_fault_does_not_affect_its_batch(sandbox: Sandbox, faulty_docume
     lifecycle.submit()
     assert current_state(faulty) == State.PENDING
     assert [current_state(job) for job in others] == [State.QUEUED] * 2
+
+
+def test_content_is_checked_once(
+    sandbox: Sandbox, documents_dir, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was enqueued is checked there; the worker checks what differs from it."""
+    read: list[str] = []
+    monkeypatch.setattr(resources, "visit_resources", lambda html, *_: read.append(html))
+    same, changed, replaced = (enqueue(content=f"<p>{number}") for number in range(3))
+    RenderInput.objects.filter(pk=changed.pk).update(content="<p>changed")
+    RenderInput.objects.filter(pk=replaced.pk).update(preflight_digest="")
+    lifecycle.submit()
+    assert current_state(same) == State.QUEUED
+    assert sorted(read) == ["<p>0", "<p>1", "<p>2", "<p>2", "<p>changed"]
+
+
+def test_content_of_an_updated_job_is_checked_once(
+    sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A newer request of a pending job brings its own check with it."""
+    read: list[str] = []
+    monkeypatch.setattr(resources, "visit_resources", lambda html, *_: read.append(html))
+    source = Invoice.objects.create(number="17")
+    for content in ("<p>1", "<p>2"):
+        spec = JobSpec(name="a.pdf", content=content, source=source)
+        enqueue_or_update(spec)
+    lifecycle.submit()
+    assert RenderJob.objects.get().state == State.QUEUED
+    assert read == ["<p>1", "<p>2"]
 
 
 @pytest.mark.fault("S22")

@@ -11,7 +11,8 @@ from django_docraptor.models import RenderJob
 from django_docraptor.models.conflicts import is_conflict, repeat_conflicts, repeated_statements
 from django_docraptor.sandbox import Sandbox
 from django_docraptor.states import State
-from tests.support.jobs import enqueue
+from tests.support.databases import writes
+from tests.support.jobs import enqueue, event_kinds
 from tests.support.threads import run_in_threads
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -51,22 +52,21 @@ def test_only_a_conflict_is_repeated() -> None:
     assert not is_conflict(OperationalError(1205, "Lock wait timeout exceeded"))
 
 
-def test_move_that_met_a_conflict_is_repeated(sandbox: Sandbox, monkeypatch) -> None:
-    """The object is as it was before the repetition."""
-    job = enqueue()
-    real, refused = RenderJob._insert_event, []
+def test_move_that_met_a_conflict_is_repeated(sandbox: Sandbox) -> None:
+    """The move is made once, with one event, whichever of its writes was refused first."""
+    job, refused = enqueue(), []
 
-    def insert(self: RenderJob, *args: object, **kwargs: object) -> object:
-        if not refused:
-            refused.append(self.state)
+    def refuse(execute, sql, params, many, context):
+        if not refused and writes(sql, "INSERT") and "cancelled" in map(str, params or ()):
+            refused.append(sql)
             raise refusal()
-        return real(self, *args, **kwargs)
+        return execute(sql, params, many, context)
 
-    monkeypatch.setattr(RenderJob, "_insert_event", insert)
-    assert shortcuts.cancel(job)
-    assert refused == [State.CANCELLED]
+    with connection.execute_wrapper(refuse):
+        assert shortcuts.cancel(job)
+    assert refused
     job.refresh_from_db()
-    assert job.state == State.CANCELLED
+    assert (job.state, event_kinds(job)) == (State.CANCELLED, ["enqueued", "cancelled"])
 
 
 def seconds_to_finish(level: str) -> float:

@@ -16,6 +16,7 @@ from django_docraptor.lifecycle import isolation, polling, submission
 from django_docraptor.models import RenderJob
 from django_docraptor.sandbox import Fault, Sandbox
 from django_docraptor.states import FINAL_STATES, State
+from tests.support.databases import writes
 from tests.support.jobs import (
     WorkerKilled,
     current_state,
@@ -162,7 +163,7 @@ class FailingStatements:
         self.seen = 0
 
     def __call__(self, execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:
-        if sql.startswith(self.text) and self.parameter in map(str, params or ()):
+        if writes(sql, self.text) and self.parameter in map(str, params or ()):
             self.seen += 1
             if self.seen <= self.times:
                 raise self.error("deadlock detected")
@@ -252,7 +253,7 @@ def test_lost_connection_is_opened_again(sandbox: Sandbox, documents_dir, monkey
     closed: list[bool] = []
 
     def close(execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:
-        if not closed and sql.startswith("UPDATE") and "queued" in map(str, params or ()):
+        if not closed and writes(sql, "UPDATE") and "queued" in map(str, params or ()):
             closed.append(True)
             end_session()
         return execute(sql, params, many, context)

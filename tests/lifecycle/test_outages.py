@@ -29,7 +29,7 @@ from tests.support.jobs import (
     skip_time,
 )
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.once]
 
 NOWHERE = "http://127.0.0.1:9"
 

@@ -148,8 +148,7 @@ def test_endless_page_of_a_cdn_fails_the_job(sandbox: Sandbox) -> None:
     job = run_until_finished(job, hours=10)
     assert (job.error_code, job.resume_state) == ("status_unavailable", State.QUEUED)
     assert sandbox.ledger.status_calls == 9
-    assert "something between this site and DocRaptor sent it" in job.errors
-    assert f"DOCRAPTOR['BASE_URL'] = '{sandbox.url}' is wrong" in job.errors
+    assert f"Is DOCRAPTOR['BASE_URL'], {sandbox.url}, this very site?" in job.errors
 
 
 @pytest.mark.fault("P1")
@@ -254,6 +253,19 @@ def test_late_status_does_not_move_a_job_back(sandbox: Sandbox) -> None:
     job.refresh_from_db()
     assert job.state == State.WORKING
     assert event_kinds(job).count("working") == 1
+
+
+def test_unfinished_document_is_asked_for_after_the_interval(sandbox: Sandbox, settings) -> None:
+    """After a poll without a result, the job is due when the interval is over, and not before."""
+    settings.DOCRAPTOR = settings.DOCRAPTOR | {"POLL": {"floor": 30, "ceiling": 30}}
+    submitted_job()
+    sandbox.add_fault(Fault(on="status", action="unknown_state", state="queued"))
+    skip_time(37)
+    assert lifecycle.poll().claimed == 1
+    skip_time(22)  # the interval is up to a fifth shorter or longer
+    assert lifecycle.poll().claimed == 0
+    skip_time(15)
+    assert lifecycle.poll().claimed == 1
 
 
 def test_poller_without_lease_saves_nothing(sandbox: Sandbox) -> None:

@@ -259,7 +259,7 @@ class JobMachine(RuleBasedStateMachine):
 
 
 @pytest.mark.fault("X1")
-@pytest.mark.slow
+@pytest.mark.once
 def test_invariants_hold_in_any_interleaving(sandbox: Sandbox, documents_dir: Path) -> None:
     """No order of events breaks an invariant."""
     JobMachine.sandbox = sandbox

@@ -1,5 +1,6 @@
 """What proves that an attempt was not accepted, and what does not."""
 
+import logging
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from typing import Any
@@ -229,10 +230,30 @@ def test_log_that_is_too_long_proves_nothing(log: LogServer, monkeypatch: Any) -
 
 
 @pytest.mark.fault("S24")
+@pytest.mark.parametrize(("bound", "value"), [("MAX_ENTRIES", 200), ("READ_SECONDS", 0.0)])
+def test_free_document_waits_for_a_log_that_is_too_long(
+    log: LogServer, monkeypatch: Any, bound: str, value: float
+) -> None:
+    """A free document is sent again, but later than usual: the log may be readable soon."""
+    monkeypatch.setattr(account_log, bound, value)
+    job = lost_job(log, test=True)
+    skip_time(decision_age() + 1)
+    for number in range(250):
+        log.add(f"other {number}", age=100)
+    job = check(job)
+    assert job.state == State.UNCONFIRMED
+    assert "entries since this attempt" in job.errors
+    skip_time(decision_age())
+    job = check(job)
+    assert job.state == State.PENDING
+    assert job.events.get(kind="never_accepted").detail == {"evidence": "unreadable"}
+
+
+@pytest.mark.fault("S24")
 def test_log_is_read_until_entries_a_day_older(log: LogServer) -> None:
     """Without the end of the log or an attempt of ours before it, a day's margin is read."""
     for number in range(150):
-        log.add(f"recent {number}", age=DAY / 2 + number)
+        log.add(f"recent {number}", age=DAY - 300 + number)
     for number in range(250):
         log.add(f"old {number}", age=DAY * 2 + number)
     job = probed_job(log)
@@ -518,14 +539,17 @@ def test_one_probe_serves_all_jobs_of_an_account(log: LogServer) -> None:
 
 
 @pytest.mark.fault("S23")
-def test_failed_probe_is_sent_again(log: LogServer) -> None:
-    """A probe that DocRaptor does not accept is followed by another after two minutes."""
+def test_failed_probe_is_sent_again(log: LogServer, caplog: Any) -> None:
+    """A probe that DocRaptor does not accept is told, and followed by another two minutes later."""
+    caplog.set_level(logging.INFO, logger="django_docraptor.lifecycle.probes")
     job = lost_job(log)
     log.lost = 1
     skip_time(latest_arrival().total_seconds() + 1)
     check(job)
     check(job)
     assert log.tags() == []
+    (told,) = [text for text in caplog.messages if "the probe failed" in text]
+    assert "HTTP 503" in told
     skip_time(121)
     check(job)
     assert len(log.tags()) == 1

@@ -61,8 +61,9 @@ def received() -> Iterator[list[RenderJob]]:
 def run_rounds(count: int = 3) -> None:
     """Run the engine until nothing is unfinished, at least so many times."""
     for _ in range(count):
-        # The first one first: another may wait for it, and time passes for the one that is run.
-        for job in RenderJob.objects.active().order_by("created_at"):
+        # What is sent first: another may wait for it, and time passes for the one that is run.
+        jobs = RenderJob.objects.active().order_by("created_at")
+        for job in sorted(jobs, key=lambda job: job.state == State.PENDING):
             run_until_finished(job)
 
 

@@ -97,6 +97,26 @@ def test_batch_is_bounded_by_bytes(sandbox: Sandbox, monkeypatch, content: str) 
     assert len(sandbox.ledger.accepted()) == 10
 
 
+@pytest.mark.parametrize("content", ["x" * 100_000, "€" * 100_000])
+def test_claim_leaves_what_a_batch_cannot_hold(sandbox: Sandbox, monkeypatch, content: str) -> None:
+    """No job is claimed to be given back at once: stored content is counted before the claim."""
+    monkeypatch.setattr(submission, "MAX_BATCH_BYTES", 299_999)
+    for _ in range(5):
+        enqueue(content=content)
+    claimed = claim_for_slots("default", 16)
+    assert (len(claimed.jobs), claimed.has_more) == (2, True)
+
+
+def test_large_document_is_claimed_after_small_ones(sandbox: Sandbox, monkeypatch) -> None:
+    """A document too large for a batch that has begun is the first of the next one."""
+    monkeypatch.setattr(submission, "MAX_BATCH_BYTES", 1000)
+    sizes = (600, 5000, 10)
+    jobs = [enqueue(content="x" * size, priority=int(size == 600)) for size in sizes]
+    RenderJob.objects.filter(pk=jobs[2].pk).update(priority=-1)
+    assert [job.pk for job in claim_for_slots("default", 16).jobs] == [jobs[0].pk]
+    assert [job.pk for job in claim_for_slots("default", 16).jobs] == [jobs[1].pk]
+
+
 def test_document_beyond_the_bytes_of_a_batch_is_sent_alone(sandbox: Sandbox, monkeypatch) -> None:
     """A document that is larger than a whole batch may be is sent all the same."""
     monkeypatch.setattr(submission, "MAX_BATCH_BYTES", 1000)

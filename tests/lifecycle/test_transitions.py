@@ -1,17 +1,20 @@
 """Every arrow of the state diagram, by its function."""
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
 
 from django_docraptor import states
 from django_docraptor.client import RemoteStatus
-from django_docraptor.exceptions import CallError
+from django_docraptor.exceptions import CallError, Sent
 from django_docraptor.lifecycle import transitions
 from django_docraptor.lifecycle.isolation import save_outcome
 from django_docraptor.models import RenderJob
+from django_docraptor.models.clock import Now
 from django_docraptor.states import ErrorCode, EventKind, State
 from tests.support.jobs import create_job, event_kinds, read_row
 from tests.support.state_diagram import parse_state_diagram
@@ -21,6 +24,13 @@ pytestmark = pytest.mark.django_db
 
 ERROR = CallError("HTTP 500")
 REMOTE = RemoteStatus(status="completed", download_id="d", download_url="https://example.com/d")
+
+
+def _retry_together(job: RenderJob) -> bool:
+    transitions.retry_together([job], "Ann", read_at=timezone.now())
+    return job.state != State.FAILED
+
+
 # How a step calls each function.
 CALLS: dict[str, Callable[[RenderJob], object]] = {
     "begin_attempts": lambda job: transitions.begin_attempts([job]),
@@ -45,6 +55,12 @@ CALLS: dict[str, Callable[[RenderJob], object]] = {
     "retry_from_start": lambda job: transitions.retry_from_start(job, "Ann"),
     "resume_polling": lambda job: transitions.resume_polling(job, "Ann"),
     "resume_download": lambda job: transitions.resume_download(job, "Ann"),
+    "retry_together": _retry_together,
+}
+# What a failed job has that is resumed in each state, by a function that decides on its own.
+RESUMED: dict[State, dict[str, str]] = {
+    State.QUEUED: {"error_code": ErrorCode.TIMED_OUT, "status_id": "s"},
+    State.DOWNLOADING: {"error_code": ErrorCode.STORAGE_ERROR, "download_id": "d"},
 }
 ARROWS = [
     (function, *arrow)
@@ -61,10 +77,17 @@ NEED_NO_LEASE = {
 }
 
 
+def _job_before(function: str, from_state: State, to_state: State) -> RenderJob:
+    columns: dict[str, Any] = {"hosted": True} if function == "mark_published" else {}
+    if function == "retry_together":
+        columns = RESUMED.get(to_state, {}) | {"finished_at": Now()}
+    return create_job(from_state, lease_token="mine", **columns)
+
+
 @pytest.mark.parametrize(("function", "from_state", "to_state"), ARROWS)
 def test_arrow_moves_the_job(function: str, from_state: State, to_state: State) -> None:
     """Each function moves the job along its arrow and records one event."""
-    job = create_job(from_state, lease_token="mine", hosted=function == "mark_published")
+    job = _job_before(function, from_state, to_state)
     assert CALLS[function](job)
     assert read_row(job)["state"] == to_state
     event = job.events.last()
@@ -75,10 +98,33 @@ def test_arrow_moves_the_job(function: str, from_state: State, to_state: State) 
 @pytest.mark.parametrize(("function", "from_state", "to_state"), ARROWS)
 def test_arrow_needs_the_lease(function: str, from_state: State, to_state: State) -> None:
     """A worker that lost its lease moves nothing, unless the arrow does not need a lease."""
-    job = create_job(from_state, lease_token="mine", hosted=function == "mark_published")
+    job = _job_before(function, from_state, to_state)
     RenderJob.objects.filter(pk=job.pk).update(lease_token="theirs")
     assert bool(CALLS[function](job)) == (function in NEED_NO_LEASE)
     assert read_row(job)["state"] == (to_state if function in NEED_NO_LEASE else from_state)
+
+
+OF_PEOPLE = sorted(NEED_NO_LEASE - {"mark_accepted"} | {"retry_together"})
+
+
+@pytest.mark.parametrize(
+    ("function", "from_state", "to_state"), [arrow for arrow in ARROWS if arrow[0] in OF_PEOPLE]
+)
+def test_operation_of_a_person_is_recorded_with_its_note(
+    function: str, from_state: State, to_state: State
+) -> None:
+    """The history tells who has cancelled or retried a job."""
+    job = _job_before(function, from_state, to_state)
+    assert CALLS[function](job)
+    assert job.events.last().message == "Ann"
+
+
+def test_failure_is_recorded_with_its_code() -> None:
+    """The history keeps why a job failed, also when a retry has succeeded since."""
+    job = create_job(State.QUEUED, lease_token="mine")
+    assert transitions.fail(job, ErrorCode.TIMED_OUT, "Too late.")
+    event = job.events.get(kind=EventKind.FAILED)
+    assert (event.message, event.detail) == ("Too late.", {"reason": "timed_out"})
 
 
 OTHER_STATES = [State.QUEUED, State.DOWNLOADING, State.COMPLETED, State.FAILED]
@@ -86,8 +132,10 @@ OTHER_STATES = [State.QUEUED, State.DOWNLOADING, State.COMPLETED, State.FAILED]
 
 @pytest.mark.parametrize("state", [State.SUBMITTING, State.UNCONFIRMED])
 @pytest.mark.parametrize("other_state", OTHER_STATES)
-def test_status_id_of_another_job_fails_the_job(state: State, other_state: State) -> None:
-    """A job that is given the status_id of another job fails without it, whatever the lease."""
+def test_status_id_of_another_job_fails_the_job(
+    state: State, other_state: State, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A job that is given another's status_id fails without it, and the log names both jobs."""
     other = create_job(other_state, status_id="theirs")
     before = read_row(other)
     job = create_job(state, lease_token="lost")
@@ -96,6 +144,9 @@ def test_status_id_of_another_job_fails_the_job(state: State, other_state: State
     job.refresh_from_db()
     assert (job.state, job.error_code, job.status_id) == (State.FAILED, "submit_unconfirmed", "")
     assert str(other.pk) in job.errors
+    (logged,) = [record.getMessage() for record in caplog.records if record.levelname == "ERROR"]
+    assert str(job.pk) in logged
+    assert str(other.pk) in logged
     assert (job.resume_state, job.may_have_been_billed) == (None, True)
     assert read_row(other) == before
     assert event_kinds(job) == ["enqueued", "failed"]
@@ -140,3 +191,31 @@ def test_own_status_id_is_accepted_once() -> None:
     assert not [query for query in queries if query["sql"].startswith("SELECT")]
     assert not transitions.mark_accepted(job, "mine")
     assert read_row(job)["state"] == State.QUEUED
+
+
+@pytest.mark.parametrize(
+    ("error", "failures", "details"),
+    [
+        (ValueError("odd"), 0, {"error": "ValueError"}),
+        (ValueError("odd"), 2, {"error": "ValueError", "failures": 2}),
+        (CallError("no", sent=Sent.YES), 1, {"error": "call_failed", "sent": "yes"}),
+        (
+            CallError("no", sent=Sent.NO, status=503, request_id="r-1", body="busy"),
+            3,
+            {
+                "error": "call_failed",
+                "sent": "no",
+                "status": 503,
+                "request_id": "r-1",
+                "body": "busy",
+                "failures": 3,
+            },
+        ),
+    ],
+    ids=str,
+)
+def test_details_say_what_is_known_of_an_error(
+    error: Exception, failures: int, details: dict[str, Any]
+) -> None:
+    """What is not known is left out, and so is the first of several failures."""
+    assert transitions.error_details(error, failures) == details

@@ -28,6 +28,7 @@ PARTS = {
     ),
     "unclosed.html": "<h1>{{ source.number }}</h1>\n<div><b>x</div>",
     "warned.html": "<p>\n<img src='https://shop.example/static/none.png'></p>",
+    "typo.html": "{{ object.number }}\n{{ invoice.numbr }} {{ source.number }}",
     "raises.html": "<p>\n{{ source.number }}\n{{ source.nothing.at_all|add:source.explode }}</p>",
     "asset.html": "{% load docraptor %}\n<p>\n<img src=\"{% docraptor_asset 'none.png' %}\"></p>",
 }
@@ -111,6 +112,18 @@ def test_private_host_fails_even_with_the_sandbox(declare_document: Any, sandbox
     assert "localhost, which DocRaptor cannot reach" in failing_preflight(
         label, *create_invoices("1"), failed="1 of"
     )
+
+
+def test_undefined_variables_are_warnings(declare_document: Any, tmp_path: Path) -> None:
+    """Each has its template, its line and the nearest name, and the rule can be turned off."""
+    keys = create_invoices("1")
+    told = preflight(declare_document("typo.html"), *keys)
+    assert told.splitlines() == [
+        f"{tmp_path / 'typo.html'}:2: warning: {{{{ invoice.numbr }}}} is undefined: Invoice has "
+        f"no 'numbr'. Did you mean number? (undefined-variable) ({keys[0]})"
+    ]
+    ignoring = declare_document("typo.html", preflight_ignore={"undefined-variable"})
+    assert "no problems found" in preflight(ignoring, *keys)
 
 
 def test_warning_fails_only_if_strict(declare_document: Any) -> None:

@@ -8,6 +8,7 @@ import pytest
 from django.core.management import CommandError, call_command
 
 from django_docraptor.documents import Document
+from django_docraptor.explanations import CODES
 from django_docraptor.management.commands.docraptor_render import Command, copy_file, failure_line
 from django_docraptor.models import RenderJob
 from django_docraptor.sandbox import Fault, Sandbox
@@ -111,7 +112,7 @@ def test_unknown_key_suggests_the_nearest() -> None:
         ([LABEL, "7"], "The table is empty"),
         ([LABEL, "9" * 30], "is not a valid primary key of shop.Invoice: Ensure"),
         ([LABEL], "needs at least one primary key"),
-        (["shop.Broken", "7"], "takes no primary keys"),
+        ([Leaflet.label, "7"], "takes no primary keys"),
     ],
 )
 def test_invalid_keys_are_refused(arguments: list[str], expected: str) -> None:
@@ -214,14 +215,19 @@ def test_document_without_a_model_needs_no_key(sandbox: Sandbox) -> None:
     assert (job.document, job.object_id) == (Leaflet.label, "")
 
 
-def test_failed_job_is_summarised_in_one_line() -> None:
-    """The line has the name, the error code and the first line; for a cancelled job its state."""
-    job = RenderJob(name="a.pdf", error_code="rejected", errors="first\nsecond")
-    assert failure_line(job) == "a.pdf: rejected: first"
-    errors = 'Traceback (most recent call last):\n  File "a.py", line 1\nValueError: no total\n'
-    job = RenderJob(name="a.pdf", error_code="template_error", errors=errors)
-    assert failure_line(job) == "a.pdf: template_error: ValueError: no total"
-    assert failure_line(RenderJob(name="a.pdf", state=State.CANCELLED)) == "a.pdf: cancelled"
+def test_failed_job_is_summarised() -> None:
+    """The line has the name, the code and the error's first line; the next one says what to do."""
+
+    def lines(**values: str) -> list[str]:
+        return failure_line(RenderJob(name="a.pdf", **values)).splitlines()
+
+    remedies = [f"  {CODES[code].remedy}" for code in ("rejected", "template_error")]
+    failed = {"state": State.FAILED, "error_code": "rejected", "errors": "first\nsecond"}
+    assert lines(**failed) == ["a.pdf: rejected: first", remedies[0]]
+    failed["error_code"] = "template_error"
+    failed["errors"] = 'Traceback (most recent call last):\n  File "a.py", line 1\nValueError: x\n'
+    assert lines(**failed) == ["a.pdf: template_error: ValueError: x", remedies[1]]
+    assert lines(state=State.CANCELLED) == ["a.pdf: cancelled"]
 
 
 @pytest.mark.parametrize(

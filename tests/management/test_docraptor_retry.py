@@ -6,13 +6,14 @@ from typing import Any
 
 import pytest
 from django.core.management import CommandError, call_command
+from django.db import DatabaseError
 from django.utils import timezone
 
-from django_docraptor import bulk_retry
 from django_docraptor.management.commands import docraptor_retry
 from django_docraptor.models import Account, RenderJob
 from django_docraptor.states import ErrorCode, State
 from tests.support.admin_jobs import failed_job
+from tests.support.databases import rejecting
 from tests.support.jobs import current_state
 
 pytestmark = pytest.mark.django_db
@@ -110,11 +111,11 @@ def test_wrong_option_names_the_remedy(arguments: list[str], message: str) -> No
     assert current_state(job) == State.FAILED
 
 
-def test_failure_of_some_jobs_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_failure_of_some_jobs_is_an_error() -> None:
     """If some jobs could not be retried, the exit status says so."""
-    failed_job()
-    monkeypatch.setattr(bulk_retry, "retry", lambda job, **options: False)
-    with pytest.raises(CommandError, match="1 job could not be retried"):
+    job = failed_job()
+    rejected = rejecting(job.pk.hex, DatabaseError("deadlock"))
+    with rejected, pytest.raises(CommandError, match="1 job could not be retried"):
         retry()
 
 

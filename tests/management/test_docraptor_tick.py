@@ -12,11 +12,12 @@ from django.core.management import CommandError, call_command
 from django.db import OperationalError, ProgrammingError, connection
 from django.db.migrations.recorder import MigrationRecorder
 
-from django_docraptor import health
-from django_docraptor.models import Heartbeat, RenderJob, seconds_from_now
+from django_docraptor import advice
+from django_docraptor.models import Heartbeat, RenderJob, heartbeat, seconds_from_now
 from django_docraptor.sandbox import Fault, Sandbox
 from django_docraptor.states import HELD_UNTIL, State
 from tests.support.jobs import enqueue
+from tests.support.socket_server import unused_port
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -44,7 +45,7 @@ def test_idle_tick_prints_nothing(sandbox: Sandbox) -> None:
 
 def test_tick_records_a_heartbeat(sandbox: Sandbox, monkeypatch) -> None:
     """The heartbeat shows that ticks are running."""
-    monkeypatch.setattr(health, "_last_recorded", {})
+    monkeypatch.setattr(heartbeat, "_last_recorded", {})
     tick()
     assert Heartbeat.objects.get().ticked_at is not None
 
@@ -227,11 +228,31 @@ def test_migration_without_its_tables_is_none() -> None:
 
 @pytest.mark.usefixtures("_unmigrated")
 def test_loop_waits_for_the_migration(caplog) -> None:
-    """The loop says in each round what to run, without a traceback, and goes on."""
+    """The loop says once what to run, without a traceback, and goes on."""
     with pytest.raises(CommandError, match=r"manage\.py migrate"):
         tick("--loop", "--timeout", "0.3", "--interval", "0.05")
-    assert caplog.text.count("manage.py migrate") >= 2
+    assert caplog.text.count("manage.py migrate") == 1
     assert "Traceback" not in caplog.text
+
+
+def test_tick_tells_the_last_error_of_what_it_will_try_again(settings) -> None:
+    """A sandbox that is not running is told by the tick that has met it, with the remedy."""
+    url = f"http://127.0.0.1:{unused_port()}"
+    settings.DOCRAPTOR = settings.DOCRAPTOR | {"BASE_URL": url, "RUNNER": "none"}
+    enqueue()
+    steps, reason = tick().splitlines()
+    assert steps == "Ran 1 step."
+    assert reason.startswith(f"Waiting, to try again. Last error: The request to {url} was not")
+    assert "Is the sandbox running? Start it" in reason
+
+
+def test_tick_tells_how_to_resume_a_paused_account(sandbox: Sandbox) -> None:
+    """A rejected key is told with what happens after its correction."""
+    sandbox.change_settings(api_key="another")
+    enqueue()
+    _steps, reason = tick().splitlines()
+    assert reason.startswith("Account “default” is paused until")
+    assert reason.endswith(str(advice.RESUME))
 
 
 def test_tick_that_does_nothing_says_that_jobs_are_held(sandbox: Sandbox) -> None:

@@ -101,7 +101,7 @@ def test_error_is_printed_when_it_changes(report: LoopReport, output: Output) ->
     expected = ["Waiting. Last error: first"]
     assert [lines_of(report, output, is_stuck=True) for _ in range(2)] == [expected, []]
     assert lines_of(report, output) == []
-    add_event(job, EventKind.STEP_FAILED, "x" * 300 + "\nmore")
+    add_event(job, EventKind.STEP_FAILED, "x" * MAX_ERROR_LENGTH + "\nmore")
     assert lines_of(report, output, is_stuck=True) == [
         f"Waiting. Last error: {'x' * MAX_ERROR_LENGTH}"
     ]

@@ -4,11 +4,12 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 
 import pytest
-from django.db import connection
+from django.db.models import F
 
 from django_docraptor.lifecycle import read_schedule
-from django_docraptor.models import Heartbeat, RenderJob, seconds_from_now
+from django_docraptor.models import Heartbeat, RenderEvent, RenderJob, seconds_from_now
 from django_docraptor.models.clock import Now
+from tests.support.databases import connection_time_zone
 from tests.support.jobs import enqueue
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -16,17 +17,9 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 @pytest.fixture(params=["UTC", "Asia/Tokyo", "America/St_Johns", "Etc/GMT+12"])
 def _connection_time_zone(request: pytest.FixtureRequest) -> Iterator[None]:
-    """The zone in which Django stores times: ``DATABASES[…]["TIME_ZONE"]``."""
-
-    def set_time_zone(name: str | None) -> None:
-        connection.close()
-        connection.settings_dict["TIME_ZONE"] = name
-        for cached in ("timezone", "timezone_name"):
-            connection.__dict__.pop(cached, None)
-
-    set_time_zone(None if request.param == "UTC" else request.param)
-    yield
-    set_time_zone(None)
+    """The zone in which Django stores times."""
+    with connection_time_zone(None if request.param == "UTC" else request.param):
+        yield
 
 
 def seconds_since(time: datetime | None) -> float:
@@ -41,8 +34,11 @@ def test_now_is_the_present_however_times_are_stored() -> None:
     """What the database writes as now, Django reads as now."""
     Heartbeat.objects.create(pk=Heartbeat.KEY, ticked_at=Now(), wakeup_at=seconds_from_now(60))
     heartbeat = Heartbeat.objects.get()
+    job, (event,) = enqueue(), RenderEvent.objects.all()
     assert seconds_since(heartbeat.ticked_at) == pytest.approx(0, abs=30)
     assert seconds_since(heartbeat.wakeup_at) == pytest.approx(-60, abs=30)
+    assert seconds_since(job.created_at) == pytest.approx(0, abs=30)
+    assert seconds_since(event.at) == pytest.approx(0, abs=30)
     assert seconds_since(read_schedule().now) == pytest.approx(0, abs=30)
 
 
@@ -55,6 +51,14 @@ def test_now_compares_with_times_that_python_writes() -> None:
         due_at = datetime.fromtimestamp(datetime.now(UTC).timestamp() + seconds, UTC)
         RenderJob.objects.filter(pk=job.pk).update(due_at=due_at)
         assert RenderJob.objects.due().exists() is is_due
+
+
+def test_time_is_not_later_than_itself() -> None:
+    """SQLite compares texts: what the database wrote, and Python writes again, is the same time."""
+    Heartbeat.objects.create(pk=Heartbeat.KEY, ticked_at=Now())
+    rows = Heartbeat.objects.filter(pk=Heartbeat.KEY)
+    rows.update(wakeup_at=rows.get().ticked_at)
+    assert rows.filter(wakeup_at__lte=F("ticked_at")).exists()
 
 
 def test_jobs_are_created_now() -> None:

@@ -109,7 +109,7 @@ def test_claim_skips_paused_accounts() -> None:
         create_job(State.QUEUED, due_at=Now(), account="paused", priority=5)
     other = create_job(State.QUEUED, due_at=Now())
     pause_account("paused", "wrong key")
-    (job,) = claim(RenderJob.objects.all(), limit=2, lease=60)
+    (job,) = claim(POLLED_STATES, limit=2, lease=60)
     assert job.pk == other.pk
     waiting = RenderJob.objects.filter(account="paused")
     assert set(waiting.values_list("lease_token", flat=True)) == {""}
@@ -150,3 +150,14 @@ def test_for_source_finds_jobs_by_object() -> None:
     enqueue(source=two)
     enqueue()
     assert list(RenderJob.objects.for_source(one)) == [job]
+
+
+def test_keys_are_found_by_their_beginning() -> None:
+    """The beginning is compared exactly, and its wildcards are no wildcards."""
+    for key in ("response:a_1:0", "response:a_1:1", "response:A_1:2", "response:ab1:3"):
+        enqueue(idempotency_key=key)
+    found = RenderJob.objects.with_key_prefix("response:a_1")
+    assert sorted(found.values_list("idempotency_key", flat=True)) == [
+        "response:a_1:0",
+        "response:a_1:1",
+    ]

@@ -41,6 +41,20 @@ MUTATIONS = [
         "tests/documents/test_delivery.py::test_replaced_file_that_a_copied_row_uses_is_kept",
     ),
     Mutation(
+        "bill a document that a preview asked for",
+        "views/previews.py",
+        "replace(rendered.spec, test=True, hosted=False)",
+        "replace(rendered.spec, test=False, hosted=False)",
+        "tests/views/test_previews.py::test_test_document_is_free",
+    ),
+    Mutation(
+        "keep what a hook writes during a preview",
+        "previews/rendering.py",
+        "transaction.set_rollback(True, using=alias)",
+        "transaction.set_rollback(False, using=alias)",
+        "tests/views/test_previews.py::test_hooks_write_nothing",
+    ),
+    Mutation(
         "redirect to a URL that never expires",
         "storage.py",
         "if disposition in dict(parse_qsl(urlsplit(url).query)).values():",
@@ -50,21 +64,21 @@ MUTATIONS = [
     Mutation(
         "drop the state from the UPDATE's WHERE",
         "models/jobs.py",
-        "filter(pk=self.pk, state=from_state, attempt=self.attempt)",
-        "filter(pk=self.pk, attempt=self.attempt)",
+        '{"id": self.pk, "state": from_state, "attempt": self.attempt}',
+        '{"id": self.pk, "attempt": self.attempt}',
         "tests/models/test_jobs.py",
     ),
     Mutation(
         "drop the attempt from the UPDATE's WHERE",
         "models/jobs.py",
-        "filter(pk=self.pk, state=from_state, attempt=self.attempt)",
-        "filter(pk=self.pk, state=from_state)",
+        '{"id": self.pk, "state": from_state, "attempt": self.attempt}',
+        '{"id": self.pk, "state": from_state}',
         f"{LIFECYCLE}/test_submission.py::test_response_for_an_old_attempt_does_not_settle_the_next",
     ),
     Mutation(
         "forget the lease token",
         "models/jobs.py",
-        "rows = rows.filter(lease_token=self.lease_token)",
+        'where["lease_token"] = self.lease_token',
         "pass",
         f"{LIFECYCLE}/test_polling.py::test_poller_without_lease_saves_nothing",
     ),
@@ -120,8 +134,8 @@ MUTATIONS = [
     Mutation(
         "redirect a client that asks for JSON to the status page",
         "responses/documents.py",
-        "    if wants_json(request):\n        return state_response(request, job)\n",
-        "",
+        "    if wants_json(request):\n        return state_response(request, job)\n    return _",
+        "    return _",
         "tests/views/test_json_clients.py::test_document_view_tells_the_state",
     ),
     Mutation(
@@ -169,8 +183,8 @@ MUTATIONS = [
     Mutation(
         "let a hash of a request be used to guess its password",
         "lifecycle/reuse.py",
-        "json.dumps(hash_secrets(body),",
-        "json.dumps(body,",
+        "json_pieces(hash_secrets(body),",
+        "json_pieces(body,",
         "tests/integration/test_passwords.py::test_hashes_do_not_allow_guessing",
     ),
     Mutation(
@@ -324,8 +338,8 @@ MUTATIONS = [
     Mutation(
         "let a field refer to a copy that cannot be read",
         "documents/delivery.py",
-        "if problem := stored_name_problem(stored, field.max_length):",
-        "if False and (problem := stored_name_problem(stored, field.max_length)):",
+        "if problem := lifecycle.stored_name_problem(stored, field.max_length):",
+        "if False and (problem := lifecycle.stored_name_problem(stored, field.max_length)):",
         "tests/documents/test_delivery.py::test_unusable_name_of_a_copy_is_told",
     ),
     Mutation(
@@ -443,7 +457,7 @@ MUTATIONS = [
     ),
     Mutation(
         "send before the intent is committed",
-        "lifecycle/submission.py",
+        "models/commits.py",
         ", durable=True",
         "",
         f"{LIFECYCLE}/test_submission_batches.py::test_prepare_refuses_to_run_in_a_transaction",
@@ -596,7 +610,7 @@ MUTATIONS = [
     Mutation(
         "commit an intent although a callback came since the claim",
         "lifecycle/transitions.py",
-        "            condition=NO_CALLBACK,\n",
+        "        where=NO_CALLBACK,\n",
         "",
         f"{LIFECYCLE}/test_reconciliation.py"
         "::test_callback_between_claim_and_intent_stops_the_resubmit",
@@ -624,7 +638,7 @@ MUTATIONS = [
     ),
     Mutation(
         "update another user's job",
-        "shortcuts.py",
+        "stored_jobs.py",
         "job.owner_id in (None, new_job.owner_id) and",
         "",
         "tests/documents/test_triggers.py::test_save_does_not_replace_another_users_job",
@@ -752,15 +766,15 @@ MUTATIONS = [
     Mutation(
         "record each delivery of a callback",
         "lifecycle/callbacks.py",
-        "callback_at__isnull=True)",
-        ")",
+        '"callback_at": None, ',
+        "",
         f"{LIFECYCLE}/test_callbacks.py::test_repeated_callback_changes_nothing",
     ),
     Mutation(
         "leave the lease to a poll that is older than the callback",
         "lifecycle/callbacks.py",
-        'due_at=Now(), lease_token="")',
-        "due_at=Now())",
+        '"due_at": Now(), "lease_token": ""}',
+        '"due_at": Now()}',
         f"{LIFECYCLE}/test_callbacks.py::test_callback_during_a_poll_keeps_the_job_due",
     ),
     Mutation(
@@ -878,10 +892,17 @@ MUTATIONS = [
     ),
     Mutation(
         "retry from the start what can resume",
-        "bulk_retry.py",
-        "    if not from_start:\n        return retry(job, by=by)\n",
-        "",
+        "lifecycle/transitions.py",
+        "to_state = None if from_start else job.resume_state",
+        "to_state = None",
         "tests/test_bulk_retry.py::test_resuming_is_the_rule_and_starting_again_the_exception",
+    ),
+    Mutation(
+        "retry together what has failed again since it was read",
+        "lifecycle/transitions.py",
+        "condition=Q(finished_at__lte=read_at),",
+        "",
+        "tests/test_bulk_retry.py::test_job_that_failed_again_meanwhile_is_judged_anew",
     ),
     Mutation(
         "admit jobs without counting those in flight",
@@ -942,10 +963,52 @@ MUTATIONS = [
     ),
     Mutation(
         "let an owner retry what may have been billed",
-        "views/pages.py",
+        "responses/retries.py",
         "is_free = job.test or job.resume_state is not None or not job.may_have_been_billed",
         "is_free = True",
         "tests/views/test_pages.py",
+    ),
+    Mutation(
+        "let an owner retry without end",
+        "responses/retries.py",
+        'used = sum(bool(detail.get("by_owner")) for detail in details)',
+        "used = 0",
+        "tests/responses/test_retries.py",
+    ),
+    Mutation(
+        "show the state of a document to a client of another user",
+        "responses/json_clients.py",
+        "    if not may_download(request, job):\n        raise Http404\n",
+        "",
+        "tests/views/test_json_clients.py::test_own_view_refuses_other_users",
+    ),
+    Mutation(
+        "list a document whose class refuses it to its owner",
+        "responses/my_documents.py",
+        " if may_list(request, job)]",
+        "]",
+        "tests/views/test_my_documents.py::test_document_that_may_not_be_downloaded_is_left_out",
+    ),
+    Mutation(
+        "show the progress of a document of another user",
+        "templatetags/docraptor.py",
+        "if not job or not may_download(request, job):",
+        "if not job:",
+        "tests/templatetags/test_pages.py::test_progress_is_only_for_those_who_may_download",
+    ),
+    Mutation(
+        "download a finished document again when its page is reloaded",
+        "views/pages.py",
+        " and STARTED_COOKIE.format(job.pk.hex) not in request.COOKIES",
+        "",
+        "tests/views/test_pages.py::test_finished_page_starts_one_download",
+    ),
+    Mutation(
+        "forget an e-mail when the mail server is down",
+        "documents/follow_ups.py",
+        "            self.record_failure(job, error, **detail)\n",
+        "",
+        "tests/test_mail.py::test_mail_that_fails_is_sent_again",
     ),
     Mutation(
         "send a create again because of words on a page",
@@ -1068,10 +1131,10 @@ MUTATIONS = [
     ),
     Mutation(
         "give one account's job to another that uses its idempotency key",
-        "shortcuts.py",
+        "stored_jobs.py",
         "return None if key is None else (item.account, key)",
         'return None if key is None else ("", key)',
-        "tests/test_shortcuts.py::test_enqueue_many_keeps_the_keys_of_accounts_apart",
+        "tests/test_stored_jobs.py::test_enqueue_many_keeps_the_keys_of_accounts_apart",
     ),
     Mutation(
         "run scripts in a preview",
@@ -1079,6 +1142,35 @@ MUTATIONS = [
         'response["Content-Security-Policy"] = PREVIEW_POLICY',
         "pass",
         "tests/views/test_documents.py",
+    ),
+    Mutation(
+        "run scripts in the HTML as it was sent",
+        "admin/stored_html.py",
+        "{policy}; frame-ancestors",
+        "frame-ancestors",
+        "tests/admin/test_stored_html.py::test_frame_has_its_own_policy",
+    ),
+    Mutation(
+        "show the HTML as it was sent to those who may not read it",
+        "admin/stored_html.py",
+        "if not may_read(request, job):",
+        "if False:",
+        "tests/admin/test_stored_html.py::test_html_needs_permission",
+    ),
+    Mutation(
+        "bill a document that was generated again by a double click",
+        "admin/again.py",
+        'key=f"admin:{digest}"',
+        "key=uuid.uuid4().hex",
+        "tests/admin/test_again.py::test_second_click_generates_nothing",
+    ),
+    Mutation(
+        "keep what a hook writes while a retry is confirmed",
+        "admin/retry_question.py",
+        "    with discarded_changes(document):\n        return render_current_content",
+        "    with nullcontext():\n        return render_current_content",
+        "tests/admin/test_retry_question.py::test_hooks_write_nothing",
+        ("from enum import Enum", "from contextlib import nullcontext\nfrom enum import Enum"),
     ),
     Mutation(
         "forget the signal that a dead process did not send",
@@ -1140,16 +1232,23 @@ MUTATIONS = [
     Mutation(
         "send what was stored in the middle of a transaction",
         "lifecycle/submission.py",
-        "return compose_request(job) if renew_input(job) else None",
-        "return compose_request(job)",
+        "request = compose_request(job) if renew_input(job) else None",
+        "request = compose_request(job)",
         "tests/documents/test_renewal.py::test_worker_decides_if_the_process_died",
     ),
     Mutation(
         "overwrite a later save's job by an earlier decision",
-        "documents/renewal.py",
-        ".filter(pk=stored.job.pk, revision=stored.revision)",
-        ".filter(pk=stored.job.pk)",
+        "stored_jobs.py",
+        ".filter(pk=self.job.pk, revision=self.revision)",
+        ".filter(pk=self.job.pk)",
         "tests/documents/test_renewal.py::test_decision_leaves_what_a_later_save_has_stored",
+    ),
+    Mutation(
+        "take a job that has moved on for the one that this transaction has stored",
+        "stored_jobs.py",
+        "return self.unchanged.exists()",
+        "return True",
+        "tests/documents/test_renewal.py::test_save_after_the_job_has_moved_on_enqueues_another",
     ),
     Mutation(
         "withdraw a job that others have asked for",
@@ -1265,9 +1364,9 @@ MUTATIONS = [
     ),
     Mutation(
         "leave the token in the request, for error reports",
-        "views/document_pages.py",
-        'request.META[name].replace(token, "…")',
-        "value",
+        "views/secret_urls.py",
+        "request.META[name] = value.replace(token, HIDDEN)",
+        "request.META[name] = value",
         "tests/views/test_document_pages.py::test_token_is_in_no_report_of_an_error",
     ),
     Mutation(

@@ -77,6 +77,11 @@ def test_later_options_override_earlier_ones():
         "baseurl": "https://a.test",
     }
     assert merge_options() == {}
+    extra = merge_options(
+        {"extra": {"a": 1, "b": 1}, "prince_options": {"extra": {"c": 1}}},
+        {"extra": {"b": 2}, "prince_options": PrinceOptions(extra={"d": 2})},
+    )
+    assert extra == {"extra": {"a": 1, "b": 2}, "prince_options": {"extra": {"c": 1, "d": 2}}}
     assert first["prince_options"] == PrinceOptions(media="print")
 
 

@@ -96,6 +96,60 @@ def test_flat_options_are_split_into_known_and_unknown():
     )
 
 
+def test_extra_is_sent_although_it_resembles_an_option():
+    """A new option of DocRaptor is not refused because of its name, if it is in ``extra``."""
+    prince = PrinceOptions(media="print", extra={"medai": "x"})
+    request = DocumentRequest.from_options(
+        name="a.pdf",
+        content="<p>",
+        options={"new": 1, "extra": {"javascrpt": True}, "prince_options": prince},
+    )
+    body = request.to_json()
+    assert (body["javascrpt"], body["new"]) == (True, 1)
+    assert body["prince_options"] == {"media": "print", "medai": "x"}
+
+
+SECRET = "s3cret"
+
+
+class Holder:
+    """An object that shows what it holds."""
+
+    def __repr__(self) -> str:
+        return SECRET
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"prince_options": [{"user_password": SECRET}]},
+        {"prince_options": f'{{"user_password": "{SECRET}"}}'},
+        {"prince_options": ({"user_password": SECRET},)},
+        {"prince_options": {"media": {"http_password": SECRET}}},
+        {"prince_options": {"http_timeout": [{"http_password": SECRET}]}},
+        {"prince_options": {"user_password": [SECRET]}},
+        {"prince_options": {"new": [{"user_password": {SECRET}}]}},
+        {"javascript": [[{"user_password": SECRET}]]},
+        {"tag": {"token": SECRET}},
+        {"new": {SECRET}},
+        {"new": [SECRET, object()]},
+        {"new": {"a": ({"password": SECRET, "b": object()},)}},
+        {"new": Holder()},
+        {"new": SECRET.encode()},
+        {"api_key": Holder()},
+        {"extra": [{"user_password": SECRET}]},
+        {"extra": {"new": [{"user_password": Holder()}]}},
+        {"user_pasword": SECRET},
+    ],
+)
+def test_no_message_shows_a_secret(options):
+    """Whatever is wrong, in any nesting and of any type, a message shows no container's content."""
+    found = validation_messages(
+        DocumentRequest.from_options, name="a", content="x", options=options
+    )
+    assert SECRET not in repr(found)
+
+
 @pytest.mark.parametrize(
     ("changes", "field", "message"),
     [
@@ -132,7 +186,7 @@ def test_flat_options_are_split_into_known_and_unknown():
         ({"hosted_expires_at": "2026-01-01"}, "hosted_expires_at", "must be datetime or None"),
         ({"callback_url": "/hook"}, "callback_url", "must be an absolute http:// or https:// URL"),
         ({"prince_options": {"a": 1}}, "prince_options", "must be PrinceOptions"),
-        ({"extra": []}, "extra", "extra must be Mapping, not []"),
+        ({"extra": []}, "extra", "extra must be Mapping, not a value of type list"),
         (
             {"extra": {1: 1}},
             "extra",
@@ -141,7 +195,7 @@ def test_flat_options_are_split_into_known_and_unknown():
         (
             {"extra": {"new": object}},
             "extra",
-            "new is <class 'object'>, which cannot be stored as JSON",
+            "new is a value of type type, which cannot be stored as JSON",
         ),
         ({"extra": {"new": float("nan")}}, "extra", "new is nan"),
         ({"extra": {"new": [{"a": "\x00"}]}}, "extra", "new contains a NUL character"),
@@ -177,7 +231,17 @@ def test_longest_name_is_accepted():
         ({"document_content": "x"}, "document_content", "pass it as content"),
         ({"async": True}, "async", "call the synchronous or asynchronous function instead"),
         ({"doc": {}}, "doc", "top level"),
-        ({"extra": {}}, "extra", "next to the known ones"),
+        ({"extra": {"extra": {}}}, "extra", "it is the dict itself"),
+        ({"extra": ["new"]}, "extra", "extra must be Mapping, not a value of type list"),
+        ({"javascrpt": True}, "javascrpt", "Did you mean 'javascript'?"),
+        ({"JavaScript": True}, "JavaScript", "Did you mean 'javascript'?"),
+        ({"princeOptions": {}}, "princeOptions", "Did you mean 'prince_options'?"),
+        ({"hosted-expires-at": None}, "hosted-expires-at", "Did you mean 'hosted_expires_at'?"),
+        ({"media": "print"}, "media", "Did you mean prince_options={'media': …}?"),
+        ({"user_pasword": "x"}, "user_pasword", "Did you mean 'prince_options.user_password'?"),
+        ({"prince_options": {"medai": "print"}}, "prince_options", "Did you mean 'media'?"),
+        ({"prince_options": {"userPassword": "x"}}, "prince_options", "mean 'user_password'?"),
+        ({"prince_options": {"tag": "x"}}, "prince_options", "Did you mean 'tag' beside prince_op"),
         ({"prince_options": "media"}, "prince_options", "must be a dict or PrinceOptions"),
         (
             {"prince_options": {"key_bits": 1}},

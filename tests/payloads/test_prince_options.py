@@ -54,11 +54,10 @@ def test_each_mistake_in_prince_options_is_named(options, message):
     assert message in found
 
 
-def test_extra_is_not_an_option_in_json():
-    """In a dict, unknown options are beside the known ones."""
-    assert validation_messages(PrinceOptions.from_json, options={"extra": {"new": 1}}) == {
-        "prince_options": ["'extra' is not an option: put unknown options next to the known ones."]
-    }
+def test_unknown_options_may_be_in_extra():
+    """In a dict, unknown options are beside the known ones, or in ``extra``."""
+    for options in ({"new": 1, "newer": None}, {"extra": {"new": 1}}):
+        assert PrinceOptions.from_json(options) == PrinceOptions(extra={"new": 1})
 
 
 @pytest.mark.parametrize("kind", [str, bool, int])

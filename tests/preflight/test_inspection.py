@@ -2,6 +2,7 @@
 
 import logging
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from django.core.exceptions import ValidationError
@@ -13,7 +14,7 @@ from django_docraptor.conf import DOCRAPTOR_URL, PREFLIGHT_RULES, preflight_rule
 from django_docraptor.lifecycle.composition import CompositionError, compose_request
 from django_docraptor.models import RenderJob
 from django_docraptor.payloads import PrinceOptions
-from django_docraptor.preflight import Rule, check_content
+from django_docraptor.preflight import Rule, check_content, inspection, resources
 from tests.support.document_requests import make_request, validation_messages
 from tests.support.preflight import content_error, problems_in
 
@@ -112,8 +113,9 @@ EXAMPLES = {
 }
 
 
-# The other rule is about a document's url: see test_login_pages.
-@pytest.mark.parametrize("rule", sorted({*Rule} - {Rule.LOGIN_PAGE}))
+# The other rules are about a document's url and its template: see test_login_pages and
+# test_docraptor_preflight.
+@pytest.mark.parametrize("rule", sorted({*Rule} - {Rule.LOGIN_PAGE, Rule.UNDEFINED_VARIABLE}))
 def test_each_rule_can_be_turned_off(settings, rule):
     """By its name, in a call or for the project."""
     baseurl = "https://a.test/" if rule == Rule.MISSING_FILE else ""
@@ -214,3 +216,77 @@ def test_warning_is_logged_once(caplog):
         "file 'nothing-here.png', which does not exist. Fix the path, or run collectstatic where "
         "the file is served. (missing-file)"
     ]
+
+
+# --- Content that has passed -----------------------------------------------------------------
+
+FUTURE = 4102444800  # 2100
+PASSING = '<img src="https://a.test/a.png">'
+
+
+@pytest.fixture
+def readings(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The content that was read, each time."""
+    read: list[str] = []
+    visit = resources.visit_resources
+
+    def note(html: str, *arguments: Any) -> None:
+        read.append(html)
+        visit(html, *arguments)
+
+    monkeypatch.setattr(resources, "visit_resources", note)
+    return read
+
+
+def test_content_that_has_passed_is_not_read_again(readings: list[str]) -> None:
+    """The digest stands for the content and for all options of its check."""
+    passed = check_content(make_request(content=PASSING), max_bytes=500)
+    assert len(passed) == 32
+    assert check_content(make_request(content=PASSING), max_bytes=500, passed=passed) == passed
+    assert readings == [PASSING]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"content": PASSING + " "},
+        {"strict": "html"},
+        {"prince_options": {"baseurl": "https://a.test/"}},
+        {"prince_options": {"media": "screen"}},
+        {"javascript": True},
+        {"max_bytes": 501},
+        {"ignore": ["private-host"]},
+        {"settings": {"PREFLIGHT_IGNORE": ["private-host"]}},
+        {"settings": {"BASE_URL": "https://api.docraptor.com"}},
+        {"version": "9.9"},
+    ],
+    ids=str,
+)
+def test_whatever_differs_is_checked_again(
+    settings: Any, monkeypatch: pytest.MonkeyPatch, readings: list[str], change: dict[str, Any]
+) -> None:
+    """Also in another process, whose settings are others, or after an upgrade."""
+    passed = check_content(make_request(content=PASSING), max_bytes=500)
+    settings.DOCRAPTOR = settings.DOCRAPTOR | change.pop("settings", {})
+    monkeypatch.setattr(inspection, "__version__", change.pop("version", inspection.__version__))
+    checked = {name: change.pop(name) for name in ("max_bytes", "ignore") if name in change}
+    change = {"content": PASSING, **change}
+    if "prince_options" in change:
+        change["prince_options"] = PrinceOptions(**change["prince_options"])
+    request = make_request(**change)
+    again = check_content(request, **{"max_bytes": 500, **checked}, passed=passed)
+    assert len(readings) == 2
+    assert again != passed
+
+
+def test_content_with_a_signed_url_is_checked_each_time() -> None:
+    """The URL may have expired when the document is sent."""
+    html = f'<img src="https://a.test/a?Signature=a&Expires={FUTURE}">'
+    assert check_content(make_request(content=html), max_bytes=500) == ""
+
+
+def test_content_that_does_not_pass_has_no_digest(readings: list[str]) -> None:
+    """An earlier digest of other content excuses nothing."""
+    passed = check_content(make_request(content=PASSING), max_bytes=500)
+    broken = make_request(content='<img src="a.png">')
+    assert validation_messages(check_content, broken, max_bytes=500, passed=passed)["content"]

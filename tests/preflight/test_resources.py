@@ -135,6 +135,7 @@ HOSTILE = {
 }
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("kind", HOSTILE)
 def test_hostile_content_is_read_in_linear_time(kind):
     """Content may contain text from users, which must not block a worker."""

@@ -113,6 +113,7 @@ HOSTILE = {
 }
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("kind", HOSTILE)
 def test_hostile_html_is_read_in_linear_time(kind):
     """What is never complete does not take more time than what is."""

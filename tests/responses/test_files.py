@@ -14,7 +14,7 @@ from django.http import Http404
 from django_docraptor import shortcuts
 from django_docraptor.exceptions import NotADocumentError, ServerError
 from django_docraptor.models import RenderJob
-from django_docraptor.responses import DocumentResponse, download_response
+from django_docraptor.responses import DocumentResponse, file_response
 from django_docraptor.sandbox import Fault, Sandbox
 from tests.apps.shop.documents import InvoicePDF
 from tests.apps.shop.models import Invoice
@@ -196,7 +196,7 @@ def test_download_response_without_a_file_is_404(sandbox: Sandbox, documents_dir
     job = run_until_finished(shortcuts.enqueue(name="hello.pdf", content=HTML))
     job.file = ""
     with pytest.raises(Http404):
-        download_response(job)
+        file_response(job)
 
 
 @pytest.mark.parametrize(
@@ -213,7 +213,7 @@ def test_expiring_url_has_the_name_of_the_document(
     """The service serves the file under the reader's name, to be saved or shown."""
     job = run_until_finished(shortcuts.enqueue(name="FV 17/11/2026.pdf", content=HTML))
     use_storage(storage, settings, documents_dir)
-    response = download_response(job, as_attachment=as_attachment)
+    response = file_response(job, as_attachment=as_attachment)
     assert response.status_code == 302
     query = dict(parse_qsl(urlsplit(response["Location"]).query))
     kind = "attachment" if as_attachment else "inline"
@@ -233,7 +233,7 @@ def test_other_files_are_streamed(
     """A URL that never expires, or gives the file a number for a name, is given to no one."""
     job = run_until_finished(shortcuts.enqueue(name="FV 17/11/2026.pdf", content=HTML))
     use_storage(storage, settings, documents_dir)
-    response = download_response(job)
+    response = file_response(job)
     assert read_body(response).startswith(b"%PDF-")
     assert response["Content-Disposition"] == 'attachment; filename="FV 17-11-2026.pdf"'
 

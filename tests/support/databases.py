@@ -10,7 +10,7 @@ from typing import Any
 import psycopg
 import pymysql
 from django.apps import apps
-from django.db import connection
+from django.db import DEFAULT_DB_ALIAS, connection, connections
 from django.db.models import Model
 
 # MariaDB with PyMySQL, and with mysqlclient.
@@ -26,6 +26,27 @@ def app_tables() -> list[str]:
         return not any(field.related_model in models for field in fields if field.is_relation)
 
     return [model._meta.db_table for model in sorted(models, key=is_independent)]
+
+
+@contextmanager
+def connection_time_zone(name: str | None) -> Iterator[None]:
+    """Have Django store times in a zone, as with ``DATABASES[…]["TIME_ZONE"]``; ``None`` is UTC."""
+
+    def set_time_zone(name: str | None) -> None:
+        # Not django.db.connection: that is a proxy, whose attributes are not the connection's.
+        wrapper = connections[DEFAULT_DB_ALIAS]
+        wrapper.settings_dict["TIME_ZONE"] = name
+        for cached in ("timezone", "timezone_name"):
+            wrapper.__dict__.pop(cached, None)
+        wrapper.ensure_timezone()
+        assert wrapper.timezone_name == (name or "UTC")
+
+    before = connections[DEFAULT_DB_ALIAS].settings_dict["TIME_ZONE"]
+    set_time_zone(name)
+    try:
+        yield
+    finally:
+        set_time_zone(before)
 
 
 class Database:
@@ -113,12 +134,31 @@ def scratch_database(kind: str, scratch: Path) -> Iterator[Database]:
         database.drop()
 
 
+def writes(sql: str, verb: str = "") -> bool:
+    """Return whether a statement writes, or whether it contains an INSERT, UPDATE or DELETE.
+
+    On PostgreSQL one statement may do several of them, as common table expressions.
+
+    Args:
+        sql: the statement.
+        verb: the one that is looked for.
+    """
+    verbs = (verb,) if verb else ("INSERT", "UPDATE", "DELETE")
+    return sql.startswith(verbs) or (sql.startswith("WITH ") and any(word in sql for word in verbs))
+
+
 @contextmanager
 def rejecting(text: str, error: Exception) -> Iterator[None]:
-    """Reject every write with a text in its parameters, as a table without the character does."""
+    """Reject every write with a text, or the digits of a key, in its parameters.
+
+    A table that does not have a character does so.
+    """
+
+    def has_text(param: Any) -> bool:
+        return text in str(param) or text == getattr(param, "hex", None)
 
     def reject(execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:
-        if sql.startswith(("INSERT", "UPDATE")) and any(text in str(param) for param in params):
+        if writes(sql) and any(map(has_text, params)):
             raise error
         return execute(sql, params, many, context)
 

@@ -1,6 +1,7 @@
 """Create a history of finished jobs with SQL: a million in about a minute.
 
-Each job has its input and five events, like a document that was rendered without callbacks.
+Each job has its input and five events, like a document that was rendered without callbacks. Without
+inputs and events, and for a backlog of pending jobs, a million takes seconds.
 """
 
 from collections.abc import Iterable, Iterator
@@ -41,7 +42,9 @@ class Dialect:
     moment: str
     prepare: tuple[str, ...]
     restore: tuple[str, ...]
+    # Statements that drop indexes, and those that create them again.
     indexes: str
+    text: str = "text"
 
 
 DIALECTS = {
@@ -53,8 +56,33 @@ DIALECTS = {
         prepare=("SET session_replication_role = replica", "SET maintenance_work_mem = '512MB'"),
         restore=("RESET session_replication_role", "RESET maintenance_work_mem"),
         indexes=(
-            "SELECT i.indexname, i.indexdef FROM pg_indexes i WHERE i.tablename IN ({tables})"
+            "SELECT 'DROP INDEX ' || i.indexname, i.indexdef FROM pg_indexes i"
+            " WHERE i.tablename IN ({tables})"
             " AND NOT EXISTS (SELECT 1 FROM pg_constraint c WHERE c.conname = i.indexname)"
+        ),
+    ),
+    "mysql": Dialect(  # MariaDB
+        series="SELECT CAST(seq AS SIGNED) AS n FROM seq_{first}_to_{last}",
+        key="uuid()",
+        moment="UTC_TIMESTAMP(6) + INTERVAL ({0}) SECOND",
+        text="char",
+        prepare=(
+            "SET sql_mode = CONCAT(@@sql_mode, ',PIPES_AS_CONCAT')",
+            "SET unique_checks = 0, foreign_key_checks = 0, check_constraint_checks = 0",
+        ),
+        restore=(
+            "SET sql_mode = DEFAULT",
+            "SET unique_checks = 1, foreign_key_checks = 1, check_constraint_checks = 1",
+        ),
+        # One statement for each, because each reads the whole table; not those of foreign keys.
+        indexes=(
+            "SELECT CONCAT('ALTER TABLE ', t, ' ', GROUP_CONCAT('DROP INDEX ' || i)),"
+            " CONCAT('ALTER TABLE ', t, ' ', GROUP_CONCAT('ADD ' || kind || ' ' || i || c)) FROM"
+            " (SELECT table_name AS t, index_name AS i, IF(non_unique, 'INDEX', 'UNIQUE') AS kind,"
+            " CONCAT(' (', GROUP_CONCAT(column_name || IF(collation = 'D', ' DESC', '')"
+            " ORDER BY seq_in_index), ')') AS c FROM information_schema.statistics"
+            " WHERE table_schema = DATABASE() AND table_name IN ({tables})"
+            " AND index_name LIKE 'docraptor%' GROUP BY 1, 2, 3) AS found GROUP BY t"
         ),
     ),
     "sqlite": Dialect(
@@ -67,8 +95,8 @@ DIALECTS = {
         prepare=("PRAGMA foreign_keys = OFF", "PRAGMA cache_size = -400000"),
         restore=("PRAGMA foreign_keys = ON", "PRAGMA cache_size = -2000"),
         indexes=(
-            "SELECT name, sql FROM sqlite_master WHERE type = 'index' AND sql IS NOT NULL"
-            " AND tbl_name IN ({tables})"
+            "SELECT 'DROP INDEX ' || name, sql FROM sqlite_master"
+            " WHERE type = 'index' AND sql IS NOT NULL AND tbl_name IN ({tables})"
         ),
     ),
 }
@@ -77,23 +105,64 @@ DIALECTS = {
 def create_history(size: int) -> None:
     """Insert finished jobs until there are ``size``; new ones are older than the present ones."""
     present = RenderJob.objects.filter(due_at=None).count()
+    with bulk_insertion(size - present) as dialect:
+        for first in range(present + 1, size + 1, ROWS_PER_STATEMENT):
+            insert_jobs(dialect, first, min(first + ROWS_PER_STATEMENT - 1, size))
+
+
+def create_jobs_only(finished: int, pending: int, *, account: str) -> None:
+    """Insert finished jobs, and pending ones of another account, without inputs and events.
+
+    For a scratch database: on PostgreSQL, a crash of the server empties the tables.
+
+    Args:
+        finished: how many jobs of the default account have ended.
+        pending: how many jobs are due.
+        account: of the pending jobs.
+    """
+    if connection.vendor == "postgresql":
+        for table in reversed(TABLES):
+            execute(f"ALTER TABLE {table} SET UNLOGGED")
+    with bulk_insertion(finished + pending) as dialect:
+        numbers = dialect.series.format(first=1, last=finished)
+        key = {"id": dialect.key}
+        if finished:
+            source = f"(SELECT n, -{SECONDS_BETWEEN_JOBS} * n AS t FROM ({numbers}) AS s) AS jobs"
+            insert(RenderJob, job_columns(dialect) | key, source)
+        if pending:
+            numbers = dialect.series.format(first=1, last=pending)
+            insert(RenderJob, pending_columns(dialect, account) | key, f"({numbers}) AS jobs")
+
+
+@contextmanager
+def bulk_insertion(new_rows: int) -> Iterator[Dialect]:
+    """Prepare the connection for the insertion of many rows; yield the database's dialect."""
     dialect = DIALECTS[connection.vendor]
     for statement in dialect.prepare:
         execute(statement)
     try:
-        with without_indexes(dialect, size - present):
-            for first in range(present + 1, size + 1, ROWS_PER_STATEMENT):
-                insert_jobs(dialect, first, min(first + ROWS_PER_STATEMENT - 1, size))
+        with without_indexes(dialect, new_rows):
+            yield dialect
     finally:
         for statement in dialect.restore:
             execute(statement)
 
 
 def vacuum() -> None:
-    """Run VACUUM and CHECKPOINT, as PostgreSQL would within minutes."""
+    """Run VACUUM and CHECKPOINT, as PostgreSQL would within minutes; elsewhere ANALYZE."""
     if connection.vendor == "postgresql":
         execute(f"VACUUM (ANALYZE) {', '.join(TABLES)}")
         execute("CHECKPOINT")
+    else:
+        analyze()
+
+
+def analyze() -> None:
+    """Collect statistics about the tables, for the query planner."""
+    statement = "ANALYZE TABLE" if connection.vendor == "mysql" else "ANALYZE"
+    tables = TABLES if connection.vendor == "mysql" else [""]
+    for table in tables:
+        execute(f"{statement} {table}")
 
 
 def insert_jobs(dialect: Dialect, first: int, last: int) -> None:
@@ -111,7 +180,11 @@ def insert_jobs(dialect: Dialect, first: int, last: int) -> None:
         {"job_id": "id", "content": "'<h1>Invoice ' || n || '</h1>'", "options": "'{}'"},
         "numbered_jobs",
     )
-    kinds = ", ".join(f"({n}, {', '.join(map(sql_string, rest))})" for n, *rest in EVENTS)
+    kinds = " UNION ALL ".join(
+        f"SELECT {n} AS after, {sql_string(kind)} AS kind, {sql_string(before)} AS from_state,"
+        f" {sql_string(state)} AS to_state"
+        for n, kind, before, state in EVENTS
+    )
     insert(
         RenderEvent,
         {
@@ -122,8 +195,7 @@ def insert_jobs(dialect: Dialect, first: int, last: int) -> None:
             "from_state": "from_state",
             "to_state": "to_state",
         },
-        f"numbered_jobs, (SELECT column1 AS after, column2 AS kind, column3 AS from_state,"
-        f" column4 AS to_state FROM (VALUES {kinds}) AS v) AS lines ORDER BY n DESC, after",
+        f"numbered_jobs, ({kinds}) AS steps ORDER BY n DESC, after",
     )
     execute("DROP TABLE numbered_jobs")
 
@@ -139,7 +211,7 @@ def job_columns(dialect: Dialect) -> dict[str, str]:
         "name": "'invoice-' || n || '.pdf'",
         "document_type": "'pdf'",
         "content_type_id": str(invoice),
-        "object_id": "CAST(n AS text)",
+        "object_id": f"CAST(n AS {dialect.text})",
         "state": f"CASE WHEN {failed} THEN 'failed' ELSE 'completed' END",
         "error_code": f"CASE WHEN {failed} THEN 'render_failed' ELSE '' END",
         "errors": f"CASE WHEN {failed} THEN 'Unclosed tag on line 7.' ELSE '' END",
@@ -152,6 +224,18 @@ def job_columns(dialect: Dialect) -> dict[str, str]:
         "file_size": "50000",
         "sha256": "'" + "0" * 64 + "'",
     } | {name: dialect.moment.format(f"t + {after}") for name, after in moments.items()}
+
+
+def pending_columns(dialect: Dialect, account: str) -> dict[str, str]:
+    """Return the columns of a due job that differ from the defaults; priorities repeat."""
+    moments = {name: dialect.moment.format("-0.01 * n") for name in ("created_at", "due_at")}
+    return moments | {
+        "account": sql_string(account),
+        "name": "'backlog-' || n || '.pdf'",
+        "document_type": "'pdf'",
+        "state": sql_string(State.PENDING),
+        "priority": "n % 3",
+    }
 
 
 def insert(model: type[Model], columns: dict[str, str], source: str) -> None:
@@ -194,10 +278,10 @@ def without_indexes(dialect: Dialect, new_rows: int) -> Iterator[None]:
     found: Iterable[tuple[str, str]] = ()
     if new_rows >= DROP_INDEXES_FROM:
         found = list(execute(dialect.indexes.format(tables=", ".join(map(sql_string, TABLES)))))
-    for name, _definition in found:
-        execute(f"DROP INDEX {connection.ops.quote_name(name)}")
+    for statement, _definition in found:
+        execute(statement)
     yield
-    for _name, definition in found:
+    for _statement, definition in found:
         execute(definition)
 
 

@@ -13,8 +13,9 @@ from django_docraptor.models import RenderEvent, RenderJob
 
 # Tables that grow with the history.
 LARGE = [RenderJob._meta.db_table, RenderEvent._meta.db_table]
-EXPLAINABLE = ("SELECT", "UPDATE", "DELETE")
+EXPLAINABLE = ("SELECT", "UPDATE", "DELETE", "WITH")
 ALIAS = re.compile(rf'"({"|".join(LARGE)})" (?:AS )?"?(\w+)"?')
+MYSQL_ALIAS = re.compile(rf"`({'|'.join(LARGE)})` (?:AS )?`?(\w+)`?")
 
 
 @dataclass
@@ -78,4 +79,17 @@ def _nodes(node: dict[str, Any], limited: bool) -> Iterator[str]:
         yield from _nodes(inner, limited or kind == "Limit")
 
 
-SCAN_FINDERS = {"sqlite": _sqlite, "postgresql": _postgresql}
+def _mysql(sql: str, params: Any) -> Iterator[str]:
+    """Yield scans of a table, or of an index without a LIMIT, on MariaDB."""
+    names = {*LARGE, *(alias for _table, alias in MYSQL_ALIAS.findall(sql))}
+    with connection.cursor() as cursor:
+        cursor.execute(f"EXPLAIN {sql}", params)
+        columns = [column[0] for column in cursor.description]
+        rows = [dict(zip(columns, row, strict=True)) for row in cursor.fetchall()]
+    for row in rows:
+        is_scan = row["type"] == "ALL" or (row["type"] == "index" and "LIMIT" not in sql)
+        if is_scan and row["table"] in names:
+            yield f"{row['type']} on {row['table']}, {row['rows']} rows"
+
+
+SCAN_FINDERS = {"sqlite": _sqlite, "postgresql": _postgresql, "mysql": _mysql}

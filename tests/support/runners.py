@@ -3,6 +3,7 @@
 from typing import Any, ClassVar
 
 from django_docraptor.runners import Step
+from django_docraptor.wakeups import run_step
 
 try:
     from django.tasks.backends.base import BaseTaskBackend
@@ -43,6 +44,22 @@ class RecordingRunner:
     def limitations(self) -> list[str]:
         """Return nothing: it can do everything."""
         return []
+
+
+class InlineRunner:
+    """Stands for a queue with a worker that is free: it runs each step at once."""
+
+    name = "inline"
+    supports_delay = False
+
+    def wake(self, step: Step, delay: float = 0.0) -> bool:
+        """Run the step."""
+        run_step(step)
+        return True
+
+    def limitations(self) -> list[str]:
+        """Return one thing."""
+        return ["It runs in the process that enqueues."]
 
 
 class RecordingTaskBackend(BaseTaskBackend):

@@ -11,6 +11,7 @@ COMMANDS = {
     "poppler": ("pdftotext", "poppler-utils"),
     "chromium": ("chromium", "chromium"),
     "node": ("node", "nodejs"),
+    "gettext": ("xgettext", "gettext"),
 }
 # Python packages of the dependency group "lint".
 PACKAGES = ("mypy", "pyright")

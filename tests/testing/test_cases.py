@@ -3,7 +3,6 @@
 from typing import Any
 
 import pytest
-from asgiref.sync import sync_to_async
 from celery import current_app
 from django.db import connection, transaction
 from django.test import TestCase, TransactionTestCase, override_settings
@@ -63,7 +62,7 @@ class TestCaseTests(DocRaptorTestMixin, TestCase):
 
     async def test_async_source(self) -> None:
         """The source of what was rendered is known without another query."""
-        await sync_to_async(InvoicePDF.enqueue)(self.invoice)
+        await InvoicePDF.aenqueue(self.invoice)
         self.docraptor.lose_answer()
         await self.docraptor.arender()
         await self.docraptor.aadvance(60)

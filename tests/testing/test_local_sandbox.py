@@ -41,7 +41,7 @@ def test_lost_response(docraptor_sandbox: SandboxDocRaptor, invoice: Invoice) ->
     assert len(docraptor_sandbox.ledger.accepted()) == 1
 
 
-@pytest.mark.slow
+@pytest.mark.once
 def test_real_renderer(docraptor_sandbox: SandboxDocRaptor, invoice: Invoice) -> None:
     """The text of a PDF that WeasyPrint has made can be read."""
     docraptor_sandbox.change_settings(renderer="weasyprint")

@@ -101,7 +101,7 @@ def test_plugin_loads_nothing() -> None:
     loaded = run("-c", code).split()
     assert not {"django", "requests", "pytest_django"} & {name.partition(".")[0] for name in loaded}
     ours = [name for name in loaded if name.startswith("django_docraptor")]
-    assert sorted(ours) == ["django_docraptor", PLUGIN]
+    assert sorted(ours) == ["django_docraptor", "django_docraptor.lazy_names", PLUGIN]
 
 
 def test_entry_point_names_the_plugin() -> None:
@@ -131,7 +131,7 @@ def test_kit_needs_neither_pytest_nor_an_extra(tmp_path: Path) -> None:
     run("-m", "django", "test", "--settings", "project_settings", folder=tmp_path)
 
 
-@pytest.mark.slow
+@pytest.mark.once
 def test_fixture_in_another_project(tmp_path: Path) -> None:
     """A project without any setting of ours uses the fixture, in two processes of xdist."""
     write_project(tmp_path)

@@ -33,12 +33,14 @@ from django_docraptor import (
     Rows,
     SavedDocument,
     Sent,
+    ShareLink,
     State,
     Trigger,
     acancel,
     aenqueue,
     aenqueue_many,
     aretry,
+    ashare,
     attach_latest_documents,
     await_for_job,
     cancel,
@@ -58,6 +60,8 @@ from django_docraptor import (
     render_hosted_now,
     render_now,
     retry,
+    revoke,
+    share,
     wait_for_job,
 )
 from django_docraptor.testing import (
@@ -267,6 +271,13 @@ def use_jobs(request: HttpRequest, invoice: Invoice, user: AbstractBaseUser) -> 
         assert_type(retry(job, by=request.user), bool)
     assert_type(cancel(job, by=user), bool)
     assert_type(expire(job), bool)
+    link = share(job, expires_in=timedelta(days=1), max_downloads=5, by=request.user)
+    assert_type(link, ShareLink)
+    assert_type(link.url, str)
+    assert_type(link.expires_at, datetime)
+    assert_type(link.max_downloads, int | None)
+    assert_type(revoke(link, by=user), bool)
+    assert_type([each.downloads for each in job.share_links.all()], list[int])
     assert_type(job.errors, str)
     assert_type(job.finished_at, datetime | None)
     assert_type(job.file_size, int | None)
@@ -290,13 +301,15 @@ def use_calls() -> None:
     expire_hosted(hosted.download_id)
 
 
-async def use_async(request: HttpRequest) -> None:
+async def use_async(request: HttpRequest, invoice: Invoice) -> None:
     """Do the same in an event loop."""
+    assert_type(await InvoicePDF.aenqueue(invoice, snapshot=True, priority=1), RenderJob)
     job = await aenqueue(name="report.pdf", content="<p>", owner=None)
     jobs = await aenqueue_many([JobSpec(name="a.pdf", content="a")])
     job = await await_for_job(job, timeout=20)
     assert_type(await acancel(jobs[0]), bool)
     assert_type(await aretry(job, by=await request.auser()), bool)
+    assert_type(await ashare(job, by=await request.auser()), ShareLink)
 
 
 # --- Django ----------------------------------------------------------------------------------

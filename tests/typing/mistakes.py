@@ -34,6 +34,7 @@ from django_docraptor import (
     render_now,
     retry,
     sandbox,
+    share,
     testing,
     wait_for_job,
 )
@@ -105,6 +106,8 @@ def use_jobs(job: RenderJob, user: AbstractBaseUser, request: HttpRequest) -> No
     retry(str(job.pk))
     # The user as a positional argument | mypy: call-arg | pyright: reportCallIssue
     retry(job, user)
+    # A number of days instead of a timedelta | mypy: arg-type | pyright: reportArgumentType
+    share(job, expires_in=7)
     # No timeout | mypy: call-arg | pyright: reportCallIssue
     wait_for_job(job)
     # No such column | mypy: attr-defined | pyright: reportAttributeAccessIssue
@@ -119,6 +122,10 @@ async def use_async() -> None:
     """Use the asynchronous functions in wrong ways."""
     # A misspelt keyword | mypy: call-arg | pyright: reportCallIssue
     await aenqueue(nmae="a.pdf", content="<p>")
+    # A misspelt keyword of a document class | mypy: call-arg | pyright: reportCallIssue
+    await InvoicePDF.aenqueue(Invoice(), ownr=None)
+    # A source of another model | mypy: arg-type | pyright: reportArgumentType
+    await InvoicePDF.aenqueue(Group())
     # No await | mypy: attr-defined | pyright: reportAttributeAccessIssue
     print(aenqueue(name="a.pdf", content="<p>").state)
     # A wrong type | mypy: arg-type | pyright: reportArgumentType

@@ -12,6 +12,7 @@ from django.contrib.auth.models import AbstractBaseUser, Permission
 from django.core.files.base import ContentFile
 from django.core.files.storage import FileSystemStorage
 from django.test import Client
+from django.urls import reverse
 
 from django_docraptor.models import RenderJob, seconds_from_now
 from django_docraptor.states import FINAL_STATES, State
@@ -124,13 +125,23 @@ def test_inactive_owner_gets_404(job: RenderJob, owner: AbstractBaseUser) -> Non
 
 
 @pytest.mark.parametrize("state", sorted(set(State) - {State.COMPLETED}))
-def test_unfinished_document_gets_404(
-    job: RenderJob, owner: AbstractBaseUser, state: State
+def test_document_that_is_not_completed_leads_to_the_status_page(
+    job: RenderJob, owner: AbstractBaseUser, client: Client, state: State
 ) -> None:
-    """A job that is not completed has no download, whatever its row says."""
+    """A job that is not completed has no download, whatever its row says: its page says why."""
     due_at = None if state in FINAL_STATES else seconds_from_now(60)
     RenderJob.objects.update(state=state, due_at=due_at)
-    assert download_status(owner, job) == 404
+    client.force_login(owner)
+    response = client.get(job.get_absolute_url(), follow=True)
+    assert response.redirect_chain == [(reverse("django_docraptor:status", args=[job.pk]), 302)]
+    assert (response.status_code, response.context["job"].state) == (200, state)
+
+
+def test_unfinished_document_of_another_user_gets_404(job: RenderJob) -> None:
+    """The redirect to the status page does not tell others that a job exists."""
+    RenderJob.objects.update(state=State.QUEUED, due_at=seconds_from_now(60))
+    assert download_status(create_user("other"), job) == 404
+    assert download_status(None, job) == 404
 
 
 def test_unknown_document_gets_404(owner: AbstractBaseUser) -> None:

@@ -1,18 +1,21 @@
 """Clients that are no browsers: they get the state of a document, and refusals, as JSON."""
 
+import json
 import uuid
 from typing import Any
 
 import pytest
 from django.contrib.auth import get_user_model
+from django.contrib.auth.models import AnonymousUser
 from django.core.exceptions import PermissionDenied
-from django.http import HttpRequest
+from django.http import Http404, HttpRequest
 from django.test import Client, RequestFactory
 from django.urls import include, path, reverse
 from django.views.generic import DetailView
 
+from django_docraptor.estimates import Estimate
 from django_docraptor.models import RenderJob, seconds_from_now
-from django_docraptor.responses import wants_json
+from django_docraptor.responses import job_file_response, progress, status_response, wants_json
 from django_docraptor.sandbox import Sandbox
 from django_docraptor.states import ACTIVE_STATES, FINAL_STATES, State
 from django_docraptor.views import DocumentMixin
@@ -138,6 +141,7 @@ def test_completed_document_has_its_url(
 def test_retry_tells_the_new_state(client: Client, owner) -> None:
     """A POST retries, as the page's button does."""
     job = put_in_state(enqueue(owner=owner, test=True), State.FAILED)
+    RenderJob.objects.update(error_code="submit_failed")
     client.force_login(owner)
     response = client.post(url_of(job, "status"), headers=JSON)
     assert response.status_code == 202
@@ -165,6 +169,138 @@ def test_document_view_tells_the_state(owner_client: Client) -> None:
     url = f"/invoices/{invoice.pk}/pdf/"
     assert owner_client.get(url, headers=JSON).status_code == 202
     assert owner_client.get(url, headers={"Accept": BROWSER}).status_code == 302
+
+
+def test_state_has_what_a_page_shows(owner_client: Client, owner, monkeypatch: Any) -> None:
+    """Words, time and estimate: a client needs no texts of its own."""
+    monkeypatch.setattr(progress, "estimate_of", lambda document: Estimate(usual=12, longest=40))
+    told = owner_client.get(
+        url_of(put_in_state(enqueue(owner=owner), State.QUEUED), "status"), headers=JSON
+    ).json()
+    assert (told["stage"], told["label"]) == ("in_progress", "In progress")
+    assert told["message"].startswith("Your document is being generated. ")
+    assert told["estimate"] == {"usual_seconds": 12, "longest_usual_seconds": 40}
+    assert 0 <= told["elapsed_seconds"] < 60
+    assert (told["is_longer"], told["is_late"], told["can_retry"]) == (False, False, False)
+    assert (told["reason"], told["retry_url"]) == ("", None)
+
+
+def test_failed_state_says_why_and_whether_to_retry(owner_client: Client, owner) -> None:
+    """The reason is in a customer's words, and the URL is there only if a retry is offered."""
+    job = put_in_state(enqueue(owner=owner), State.FAILED)
+    told = owner_client.get(url_of(job, "status"), headers=JSON).json()
+    assert told["reason"] == "Something in this document must be corrected first."
+    assert (told["can_retry"], told["retry_url"]) == (False, None)
+    assert told["reference"] == job.reference == f"{job.pk.hex[:4]}-{job.pk.hex[4:8]}"
+    RenderJob.objects.update(error_code="submit_failed")
+    told = owner_client.get(url_of(job, "status"), headers=JSON).json()
+    assert (told["can_retry"], told["retry_url"]) == (True, told["status_url"])
+
+
+def test_known_state_is_not_sent_again(owner_client: Client, owner) -> None:
+    """304 while nothing but the time has changed, with when to ask again."""
+    job = put_in_state(enqueue(owner=owner), State.QUEUED)
+    first = owner_client.get(url_of(job, "status"), headers=JSON)
+    RenderJob.objects.update(sent_at=seconds_from_now(-60))
+    known = JSON | {"If-None-Match": first["ETag"]}
+    again = owner_client.get(url_of(job, "status"), headers=known)
+    RenderJob.objects.update(state=State.WORKING)
+    changed = owner_client.get(url_of(job, "status"), headers=known)
+    assert first["ETag"].startswith('W/"')
+    assert (again.status_code, again.content, again["Retry-After"]) == (304, b"", "12")
+    assert "no-store" in again["Cache-Control"]
+    assert changed.status_code == 202
+    assert changed["ETag"] != first["ETag"]
+
+
+# --- Clients with a token ---------------------------------------------------------------------
+
+
+def token_request(
+    rf: RequestFactory, user: Any, method: str = "get", **headers: str
+) -> HttpRequest:
+    """Return the request of a client that the project's own view has authenticated."""
+    request: HttpRequest = getattr(rf, method)(
+        "/api/17/", headers={"Authorization": "Token", **headers}
+    )
+    request.user = user
+    return request
+
+
+def test_own_view_has_its_own_urls(owner, rf: RequestFactory) -> None:
+    """The state names the URLs that the client can use, absolute."""
+    job = put_in_state(enqueue(owner=owner, test=True), State.FAILED)
+    RenderJob.objects.update(error_code="submit_failed")
+    job.refresh_from_db()
+    response: Any = status_response(
+        token_request(rf, owner), job, status_url="/api/17/", download_url="/api/17/file/"
+    )
+    told = json.loads(response.content)
+    assert told["status_url"] == told["retry_url"] == "http://testserver/api/17/"
+    RenderJob.objects.update(state=State.COMPLETED)
+    job.refresh_from_db()
+    response = status_response(token_request(rf, owner), job, download_url="/api/17/file/")
+    assert json.loads(response.content)["download_url"] == "http://testserver/api/17/file/"
+
+
+class WrappedRequest:
+    """A request as that of Django REST framework: it wraps Django's, and has a user of its own."""
+
+    def __init__(self, request: HttpRequest, user: Any) -> None:
+        """Wrap the request of an anonymous session."""
+        self._request, self.user = request, user
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._request, name)
+
+
+def test_wrapped_request_is_that_of_its_own_user(owner, rf: RequestFactory) -> None:
+    """The user of the token counts, not that of the session."""
+    job = put_in_state(enqueue(owner=owner), State.QUEUED)
+    request: Any = WrappedRequest(token_request(rf, AnonymousUser()), owner)
+    first = status_response(request, job)
+    assert (first.status_code, job_file_response(request, job).status_code) == (202, 202)
+    known = token_request(rf, AnonymousUser(), **{"If-None-Match": first["ETag"]})
+    again: Any = WrappedRequest(known, owner)
+    assert status_response(again, job).status_code == 304
+
+
+def test_own_view_retries_by_post(owner, rf: RequestFactory) -> None:
+    """A POST retries, as the button does; what may not be retried stays as it is."""
+    job = put_in_state(enqueue(owner=owner, test=True), State.FAILED)
+    assert status_response(token_request(rf, owner, "post"), job).status_code == 200
+    RenderJob.objects.update(error_code="submit_failed")
+    job.refresh_from_db()
+    assert status_response(token_request(rf, owner, "post"), job).status_code == 202
+    assert RenderJob.objects.get().state == State.PENDING
+
+
+@pytest.mark.parametrize("respond_with", [status_response, job_file_response])
+@pytest.mark.parametrize("method", ["get", "post"])
+def test_own_view_refuses_other_users(
+    owner, rf: RequestFactory, respond_with: Any, method: str
+) -> None:
+    """A view that forgets to ask whose job it is gives nothing away, and changes nothing."""
+    job = put_in_state(enqueue(owner=owner, test=True), State.FAILED)
+    RenderJob.objects.update(error_code="submit_failed")
+    job.refresh_from_db()
+    for user in (get_user_model().objects.create_user("other"), AnonymousUser()):
+        with pytest.raises(Http404):
+            respond_with(token_request(rf, user, method), job)
+    assert RenderJob.objects.get().state == State.FAILED
+
+
+def test_own_view_returns_the_file(
+    sandbox: Sandbox, documents_dir, owner, rf: RequestFactory
+) -> None:
+    """The file once it is there; before, the state for a program and the page for a browser."""
+    job = enqueue(owner=owner)
+    assert job_file_response(token_request(rf, owner), job).status_code == 202
+    browser: Any = job_file_response(token_request(rf, owner, Accept=BROWSER), job)
+    assert browser["Location"] == url_of(job, "status")
+    finished = job_file_response(token_request(rf, owner), run_until_finished(job))
+    assert read_body(finished).startswith(b"%PDF-")
+    assert finished["Content-Disposition"].startswith("attachment")
 
 
 # --- Refusals --------------------------------------------------------------------------------

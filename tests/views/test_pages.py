@@ -8,14 +8,16 @@ from urllib.parse import urlencode
 
 import pytest
 from django.contrib.auth.models import AbstractBaseUser
+from django.core.cache import cache
 from django.http import HttpResponse
 from django.test import Client
 from django.urls import reverse
 
+from django_docraptor import advice
 from django_docraptor.models import RenderJob, seconds_from_now
+from django_docraptor.responses.retries import may_retry
 from django_docraptor.sandbox import Sandbox
-from django_docraptor.states import ACTIVE_STATES, FINAL_STATES, ErrorCode, State
-from django_docraptor.views.pages import may_retry
+from django_docraptor.states import ACTIVE_STATES, FINAL_STATES, ErrorCode, EventKind, State
 from tests.support.jobs import current_state, enqueue, run_until_finished
 from tests.support.pages import client_of, create_staff, html_of
 
@@ -54,7 +56,8 @@ def test_status_page_of_an_unfinished_job_refreshes(
     """The page shows the state, refreshes without JavaScript, and is not cached."""
     response = owner_client.get(status_url(create_job_of(owner, state)))
     assert response.status_code == 200
-    assert ">in progress<" in html_of(response)
+    word = "Waiting" if state == State.PENDING else "In progress"
+    assert f'aria-current="step">{word}</li>' in html_of(response)
     assert refresh_of(response) == "1"
     assert "no-store" in response["Cache-Control"]
     assert "<script" not in html_of(response)
@@ -84,6 +87,56 @@ def test_status_page_of_a_completed_job_starts_the_download(owner_client: Client
     assert f'href="{job.get_absolute_url()}"' in html_of(response)
 
 
+def test_finished_page_starts_one_download(owner_client: Client, owner) -> None:
+    """Back and reload show the page, and do not download again; another document's page does."""
+    job, other = (create_job_of(owner, State.COMPLETED) for _ in range(2))
+    first, second = (owner_client.get(status_url(job)) for _ in range(2))
+    assert "The download has started." in html_of(first)
+    assert refresh_of(second) == ""
+    assert f'href="{job.get_absolute_url()}"' in html_of(second)
+    assert refresh_of(owner_client.get(status_url(other))) != ""
+    cookie = first.cookies[f"docraptor_started_{job.pk.hex}"]
+    assert (cookie["path"], cookie["httponly"], cookie["samesite"]) == (
+        status_url(job),
+        True,
+        "Lax",
+    )
+
+
+def test_head_starts_no_download(owner_client: Client, owner) -> None:
+    """A HEAD request shows no page: the next visit downloads."""
+    job = create_job_of(owner, State.COMPLETED)
+    assert not owner_client.head(status_url(job)).cookies
+    assert refresh_of(owner_client.get(status_url(job))) != ""
+
+
+def test_refreshing_can_be_paused(owner_client: Client, owner) -> None:
+    """The links pause and resume it, and keep the rest of the URL."""
+    job = create_job_of(owner, State.QUEUED)
+    shown = html_of(owner_client.get(status_url(job, "?inline=1&return_url=/a/")))
+    assert f'href="{status_url(job)}?inline=1&amp;return_url=%2Fa%2F&amp;pause=1"' in shown
+    paused = owner_client.get(status_url(job, "?inline=1&pause=1"))
+    assert refresh_of(paused) == ""
+    assert f'href="{status_url(job)}?inline=1"' in html_of(paused)
+
+
+def test_paused_page_starts_no_download(owner_client: Client, owner) -> None:
+    """Who has paused it downloads by the button; the download has not been started, either."""
+    job = create_job_of(owner, State.COMPLETED)
+    paused = owner_client.get(status_url(job, "?pause=1"))
+    assert refresh_of(paused) == ""
+    assert not paused.cookies
+    assert f'href="{job.get_absolute_url()}"' in html_of(paused)
+
+
+def test_finished_page_tells_what_the_file_is(owner_client: Client, owner) -> None:
+    """Type, pages and size; a PDF can be opened in the browser."""
+    job = create_job_of(owner, State.COMPLETED, number_of_pages=2, file_size=25_600)
+    shown = " ".join(html_of(owner_client.get(status_url(job, "?pause=1"))).split())
+    assert "PDF, 2 pages, 25.0 KB." in shown
+    assert f'href="{status_url(job)}?inline=1"' in shown
+
+
 def test_status_page_shows_an_inline_document(
     owner_client: Client, owner, sandbox: Sandbox, documents_dir
 ) -> None:
@@ -95,11 +148,11 @@ def test_status_page_shows_an_inline_document(
 
 
 def test_status_page_of_a_failed_job_links_back(owner_client: Client, owner) -> None:
-    """The page says that the job failed and its ID, does not refresh, and links back."""
+    """The page says that the job failed and its reference, does not refresh, and links back."""
     job = create_job_of(owner, State.FAILED, error_code=ErrorCode.TEMPLATE_ERROR, errors=TRACEBACK)
     response = owner_client.get(status_url(job, "?return_url=/invoices/%3Fpage%3D2"))
     assert "could not be generated" in html_of(response)
-    assert str(job.pk) in html_of(response)
+    assert f"{job.pk.hex[:4]}-{job.pk.hex[4:8]}" in html_of(response)
     assert refresh_of(response) == ""
     assert 'href="/invoices/?page=2"' in html_of(response)
 
@@ -109,6 +162,16 @@ def test_status_page_shows_details_to_permitted_staff_only(owner_client: Client,
     job = create_job_of(owner, State.FAILED, error_code=ErrorCode.TEMPLATE_ERROR, errors=TRACEBACK)
     assert "secret.py" not in html_of(owner_client.get(status_url(job)))
     assert "secret.py" in html_of(client_of(create_staff("view_renderjob")).get(status_url(job)))
+
+
+def test_status_page_tells_permitted_staff_why_nothing_moves(owner_client: Client, owner) -> None:
+    """Customers read nothing about workers; staff read it at once, with the last error."""
+    job = create_job_of(owner, State.PENDING, errors="Refused <by> the sandbox")
+    for text in (advice.NEVER_RAN, "Refused &lt;by&gt; the sandbox"):
+        assert str(text) not in html_of(owner_client.get(status_url(job)))
+    page = html_of(client_of(create_staff("view_renderjob")).get(status_url(job)))
+    assert str(advice.NEVER_RAN) in page
+    assert "Refused &lt;by&gt; the sandbox" in page
 
 
 def test_status_page_of_a_cancelled_job_does_not_refresh(owner_client: Client, owner) -> None:
@@ -128,6 +191,48 @@ def test_status_page_links_back_to_this_site_only(owner_client: Client, owner, b
     )
     assert 'href="/"' in html_of(response)
     assert f'href="{back}' not in html_of(response)
+
+
+@pytest.mark.parametrize(
+    ("state", "columns", "count"),
+    [
+        # Four for the user and the permissions; the job, its last retry, and what follows here.
+        (State.QUEUED, {"document": "shop.InvoicePDF"}, 7),
+        (State.FAILED, {"error_code": ErrorCode.SUBMIT_FAILED}, 8),
+        (State.COMPLETED, {}, 6),
+    ],
+)
+def test_status_page_needs_few_queries(
+    owner_client: Client,
+    owner,
+    django_assert_max_num_queries: Any,
+    state: State,
+    columns: dict[str, Any],
+    count: int,
+) -> None:
+    """The number of queries is bounded, however long the history of the job is."""
+    cache.clear()
+    job = create_job_of(owner, state, **columns)
+    for _ in range(10):
+        job.record_event(EventKind.STEP_FAILED)
+    with django_assert_max_num_queries(count):
+        assert owner_client.get(status_url(job)).status_code == 200
+
+
+def test_blocks_can_be_overridden(owner_client: Client, owner, settings: Any, tmp_path) -> None:
+    """A project's status page extends the original by its own name."""
+    folder = tmp_path / "django_docraptor"
+    folder.mkdir()
+    (folder / "status.html").write_text(
+        '{% extends "django_docraptor/status.html" %}{% block title %}T{% endblock %}'
+        "{% block style %}S{% endblock %}{% block header %}H{% endblock %}"
+        "{% block main %}M {{ block.super }}{% endblock %}"
+    )
+    settings.TEMPLATES = [settings.TEMPLATES[0] | {"DIRS": [tmp_path]}]
+    shown = html_of(owner_client.get(status_url(create_job_of(owner, State.QUEUED))))
+    for text in ("<title>T</title>", "  S\n", "\nH\n", "<main>M ", "Your document is being"):
+        assert text in shown
+    assert refresh_of(owner_client.get(status_url(create_job_of(owner, State.QUEUED)))) == "1"
 
 
 # --- status page: who ------------------------------------------------------------------------
@@ -162,11 +267,12 @@ def test_status_page_of_an_unknown_job_is_404(owner_client: Client) -> None:
     assert owner_client.get(status_url(RenderJob(pk=uuid.uuid4()))).status_code == 404
 
 
-SLOW, TOLD = "This is taking longer than usual.", "We have been told."
+LATE, LONGER = "Something is wrong on our side", "This is taking longer than usual"
+TOLD = "We have been told."
 
 
 @pytest.mark.parametrize(
-    ("state", "columns", "is_slow", "is_told"),
+    ("state", "columns", "is_late", "is_told"),
     [
         (State.QUEUED, {}, False, False),
         (State.PENDING, {"due_at": seconds_from_now(-30)}, False, False),
@@ -180,24 +286,25 @@ SLOW, TOLD = "This is taking longer than usual.", "We have been told."
     ],
 )
 def test_status_page_says_that_a_job_is_late(
-    owner_client: Client, owner, state: State, columns: dict[str, Any], is_slow: bool, is_told: bool
+    owner_client: Client, owner, state: State, columns: dict[str, Any], is_late: bool, is_told: bool
 ) -> None:
-    """The reader is told that it takes longer, and whether the site's people have been told."""
+    """The reader is told whose fault it is, and whether the site's people have been told."""
     text = html_of(owner_client.get(status_url(create_job_of(owner, state, **columns))))
-    assert (SLOW in text, TOLD in text) == (is_slow, is_told)
-    assert (">delayed<" in text) == is_slow
-    assert ("is being generated" in text) == (not is_slow and state != State.CANCELLED)
+    assert (LATE in text, TOLD in text) == (is_late, is_told)
+    assert ("docraptor-late" in text) == is_late
+    assert ("is being generated" in text) == (not is_late and state != State.CANCELLED)
+    assert LONGER not in text
 
 
-def test_job_that_waits_for_a_slot_is_slow_but_not_told(
+def test_job_that_waits_for_a_slot_is_slow_but_not_late(
     owner_client: Client, owner, settings
 ) -> None:
-    """A full queue is no problem of the engine, so the page does not say that we were told."""
+    """A full queue is no problem of the engine, so the page does not say that one is there."""
     settings.DOCRAPTOR = settings.DOCRAPTOR | {"MAX_IN_FLIGHT": 1}
     create_job_of(owner, State.QUEUED)
     job = create_job_of(owner, State.PENDING, due_at=seconds_from_now(-300))
     text = html_of(owner_client.get(status_url(job)))
-    assert (SLOW in text, TOLD in text) == (True, False)
+    assert (LONGER in text, LATE in text, TOLD in text) == (True, False, False)
 
 
 # --- status page: another try ----------------------------------------------------------------
@@ -205,7 +312,7 @@ def test_job_that_waits_for_a_slot_is_slow_but_not_told(
 
 def post_retry(client: Client, owner: AbstractBaseUser, job: RenderJob) -> HttpResponse:
     """Press "Try again" on a job's page, with a valid CSRF token."""
-    client.get(status_url(create_job_of(owner, State.FAILED)))
+    client.get(status_url(create_job_of(owner, State.FAILED, error_code=ErrorCode.SUBMIT_FAILED)))
     token = client.cookies["csrftoken"].value
     return client.post(status_url(job, "?inline=1"), {"csrfmiddlewaretoken": token})
 
@@ -217,6 +324,30 @@ def test_owner_may_retry_an_unbilled_job(owner_client: Client, owner) -> None:
     response = post_retry(owner_client, owner, job)
     assert (response.status_code, response["Location"]) == (302, status_url(job, "?inline=1"))
     assert current_state(job) == State.PENDING
+
+
+def test_owner_reads_how_often_a_retry_is_left(owner_client: Client, owner) -> None:
+    """Three times, twice, once; then the reference is all that is left."""
+    job = create_job_of(owner, State.FAILED, error_code=ErrorCode.SUBMIT_FAILED)
+    texts = []
+    for _ in range(4):
+        texts.append(html_of(owner_client.get(status_url(job))))
+        post_retry(owner_client, owner, job)
+        RenderJob.objects.filter(pk=job.pk).update(state=State.FAILED, due_at=None)
+    assert ["3 more times" in texts[0], "2 more times" in texts[1], "1 more time." in texts[2]] == [
+        True
+    ] * 3
+    assert "<button" not in texts[3]
+    assert "Contact us, and quote this reference:" in texts[3]
+    assert job.events.filter(kind=EventKind.RETRIED).count() == 3
+
+
+def test_owner_may_not_retry_what_cannot_help(owner_client: Client, owner) -> None:
+    """A rejected document would be rejected again; a POST without the button changes nothing."""
+    job = create_job_of(owner, State.FAILED, error_code=ErrorCode.REJECTED)
+    assert "<button" not in html_of(owner_client.get(status_url(job)))
+    post_retry(owner_client, owner, job)
+    assert current_state(job) == State.FAILED
 
 
 def test_owner_may_not_retry_a_possibly_billed_job(owner_client: Client, owner) -> None:

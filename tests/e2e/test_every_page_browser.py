@@ -1,0 +1,221 @@
+"""Every page that people see, in a real browser: narrow and wide, light and dark.
+
+Each is looked at with axe and under a strict Content-Security-Policy. With
+``DOCRAPTOR_ALL_SCREENSHOTS=<directory>``, a picture of each is kept there.
+"""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import User
+from django.core.files.base import ContentFile
+from django.urls import reverse
+from playwright.sync_api import Browser, Page
+
+from django_docraptor import revoke, share
+from django_docraptor.models import Heartbeat, RenderJob
+from django_docraptor.models.clock import Now
+from django_docraptor.states import ErrorCode, State
+from tests.support.admin_jobs import create_admin_job, failed_job
+from tests.support.browser import (
+    accessibility_problems,
+    log_in,
+    note_complaints,
+)
+
+pytestmark = [
+    pytest.mark.services("chromium"),
+    pytest.mark.django_db(transaction=True),
+    pytest.mark.once,
+]
+
+SCREENSHOTS = os.environ.get("DOCRAPTOR_ALL_SCREENSHOTS", "")
+# Width of the window and scheme; pictures are taken of all four.
+VIEWS = [(360, "dark"), (1440, "light")]
+if SCREENSHOTS:
+    VIEWS += [(360, "light"), (1440, "dark")]
+MALFORMED = "Document Malformed: line 42: opening and ending tag mismatch: b and td"
+TRACEBACK = """Traceback (most recent call last):
+  File "/srv/shop/documents.py", line 14, in get_context
+    return {"total": source.total}
+                     ^^^^^^^^^^^^
+AttributeError: 'Invoice' object has no attribute 'total'
+"""
+
+
+@pytest.fixture(autouse=True)
+def _site(settings: Any) -> None:
+    """A site with a strict policy, in which an engine runs."""
+    settings.DOCRAPTOR = settings.DOCRAPTOR | {"RUNNER": "none"}
+    settings.MIDDLEWARE = [*settings.MIDDLEWARE, "tests.support.browser.strict_policy"]
+    Heartbeat.objects.create(pk=Heartbeat.KEY, ticked_at=Now(), worked_at=Now())
+
+
+@pytest.fixture
+def staff() -> User:
+    """A member of staff who may do everything."""
+    return User.objects.create_superuser("sam", "sam@example.com")
+
+
+@pytest.fixture(name="look")
+def _look(browser: Browser, live_server: Any) -> Callable[..., None]:
+    """A function that opens a page in each width and scheme, and returns what is wrong with it."""
+
+    def look(
+        user: User,
+        path: str,
+        name: str,
+        *,
+        ours: str = "",
+        status: int = 200,
+        with_axe: bool = True,
+    ) -> None:
+        context = browser.new_context()
+        log_in(context, live_server.url, user)
+        page = context.new_page()
+        problems = open_page(page, live_server.url + path, status)
+        for width, scheme in VIEWS:
+            page.set_viewport_size({"width": width, "height": 800})
+            page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
+            found = problems_of_view(page, width, ours) if with_axe else sideways(page, width)
+            problems += [f"{width} px, {scheme}: {problem}" for problem in found]
+            if SCREENSHOTS:
+                picture = Path(SCREENSHOTS, f"{name}-{width}-{scheme}.png")
+                page.screenshot(path=picture, full_page=True)
+        context.close()
+        assert problems == []
+
+    return look
+
+
+def open_page(page: Page, url: str, status: int) -> list[str]:
+    """Open a page that must have this status, and return what the browser reports."""
+    problems: list[str] = []
+    note_complaints(page, problems)
+    response = page.goto(url)
+    assert response is not None
+    if status != 200:  # the browser reports it, too
+        problems = [problem for problem in problems if url not in problem]
+    return problems if response.status == status else [*problems, f"status {response.status}"]
+
+
+def problems_of_view(page: Page, width: int, ours: str) -> list[str]:
+    """Return what is wrong with a page in this width.
+
+    Args:
+        page: which is open.
+        width: of the window, in pixels.
+        ours: a selector of the parts that are ours, if the page is not.
+    """
+    problems = sideways(page, width)
+    for rule, target, html in sorted(accessibility_problems(page)):
+        is_ours = not ours or page.evaluate(
+            "([target, ours]) => !!document.querySelector(target)?.closest(ours)", [target, ours]
+        )
+        if is_ours:
+            problems.append(f"axe: {rule}: {target}: {html[:200]}")
+    return problems
+
+
+def sideways(page: Page, width: int) -> list[str]:
+    """Return whether a page is wider than the window, as a problem."""
+    is_wider = page.evaluate("document.documentElement.scrollWidth") > width
+    return ["scrolls sideways"] if is_wider else []
+
+
+# Parts of the admin's pages that are ours.
+ADMIN = "[class^=docraptor-], [class*=' docraptor-'], #result_list, fieldset.module"
+
+
+def admin_url(name: str, *args: Any) -> str:
+    """Return the path of a page of the jobs' admin."""
+    return reverse(f"admin:django_docraptor_renderjob_{name}", args=args)
+
+
+def completed_job(owner: User) -> RenderJob:
+    """Store a completed job with a file."""
+    job = create_admin_job(State.COMPLETED, {"owner": owner, "name": "invoice-2026-0412.pdf"})
+    job.file.save("invoice.pdf", ContentFile(b"%PDF-1.7"))
+    job.save()
+    return job
+
+
+def jobs_of_all_states(owner: User) -> dict[str, RenderJob]:
+    """Store a job in each state, with what a page may show of it."""
+    options = {"owner": owner, "name": "invoice-2026-0412.pdf"}
+    jobs = {state: create_admin_job(state, options) for state in State if state != State.FAILED}
+    jobs["failed"] = failed_job(ErrorCode.RENDER_FAILED, errors=MALFORMED, owner=owner)
+    jobs["template_error"] = failed_job(ErrorCode.TEMPLATE_ERROR, errors=TRACEBACK, owner=owner)
+    return jobs
+
+
+def test_lists(look: Callable[..., None], staff: User) -> None:
+    """The list of jobs with and without jobs, the statistics and the accounts."""
+    look(staff, admin_url("changelist"), "list-empty", ours=ADMIN)
+    jobs_of_all_states(staff)
+    look(staff, admin_url("changelist"), "list", ours=ADMIN)
+    look(staff, admin_url("statistics"), "statistics", ours=ADMIN)
+    look(staff, reverse("admin:django_docraptor_account_changelist"), "accounts", ours=ADMIN)
+    look(staff, reverse("admin:app_list", args=["django_docraptor"]), "index", ours=ADMIN)
+
+
+@pytest.mark.parametrize("state", ["working", "completed", "failed", "template_error"])
+def test_page_of_a_job(look: Callable[..., None], staff: User, state: str) -> None:
+    """What it shows differs most between these states."""
+    job = jobs_of_all_states(staff)[state]
+    look(staff, admin_url("change", job.pk), f"job-{state}", ours=ADMIN)
+
+
+def test_questions_about_a_job(look: Callable[..., None], staff: User) -> None:
+    """What asks before anything is done, and the HTML as it was sent."""
+    jobs = jobs_of_all_states(staff)
+    look(staff, admin_url("retry", jobs["failed"].pk), "retry", ours=ADMIN)
+    look(staff, admin_url("cancel", jobs["queued"].pk), "cancel", ours=ADMIN)
+    look(staff, admin_url("again", jobs["completed"].pk), "again", ours=ADMIN)
+    look(staff, admin_url("html", jobs["completed"].pk), "html", ours=ADMIN)
+    look(staff, admin_url("retry_all"), "retry-all", ours=ADMIN)
+
+
+def test_share_links(look: Callable[..., None], staff: User, documents_dir: Path) -> None:
+    """For staff, and for who has the link."""
+    job = completed_job(staff)
+    look(staff, admin_url("share", job.pk), "share", ours=ADMIN)
+    link = share(job, by=staff)
+    look(staff, admin_url("share_link", job.pk, link.pk), "share-link", ours=ADMIN)
+    look(staff, admin_url("share_revoke", job.pk, link.pk), "share-revoke", ours=ADMIN)
+    look(staff, admin_url("change", job.pk), "job-shared", ours=ADMIN)
+    look(staff, link.get_absolute_url(), "shared")
+    revoke(link)
+    look(staff, link.get_absolute_url(), "shared-gone", status=404)
+
+
+@pytest.mark.parametrize("state", ["working", "completed", "failed"])
+def test_status_page(look: Callable[..., None], state: str) -> None:
+    """As its owner, a customer, sees it."""
+    customer = User.objects.create_user("ines", "ines@example.com")
+    job = jobs_of_all_states(customer)[state]
+    path = reverse("django_docraptor:status", args=[job.pk])
+    look(customer, f"{path}?pause=1", f"status-{state}")
+
+
+def test_my_documents(look: Callable[..., None]) -> None:
+    """With and without documents."""
+    customer = User.objects.create_user("ines", "ines@example.com")
+    look(customer, reverse("django_docraptor:my-documents"), "my-documents-empty")
+    jobs_of_all_states(customer)
+    look(customer, reverse("django_docraptor:my-documents"), "my-documents")
+
+
+@pytest.mark.parametrize("language", ["ar", "de"])
+def test_other_languages(look: Callable[..., None], settings: Any, language: str) -> None:
+    """From right to left, and with long words."""
+    settings.LANGUAGE_CODE = language
+    staff = User.objects.create_superuser("sam", "sam@example.com")
+    jobs = jobs_of_all_states(staff)
+    status = reverse("django_docraptor:status", args=[jobs["failed"].pk])
+    look(staff, admin_url("changelist"), f"list-{language}", with_axe=False)
+    look(staff, admin_url("change", jobs["failed"].pk), f"job-{language}", with_axe=False)
+    look(staff, status, f"status-{language}", with_axe=False)

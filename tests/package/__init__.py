@@ -1,0 +1,1 @@
+"""The distribution, built and used in clean environments: `make package`."""

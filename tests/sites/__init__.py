@@ -1,0 +1,1 @@
+"""Other people's projects, with the package as it is installed: `make sites`."""

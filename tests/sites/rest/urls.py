@@ -1,0 +1,16 @@
+"""The same document from an API, from another one, and from a page."""
+
+from billing.api import InvoicePDFView
+from billing.htmx import generate, progress
+from billing.ninja_api import api
+from django.contrib import admin
+from django.urls import include, path
+
+urlpatterns = [
+    path("admin/", admin.site.urls),
+    path("docraptor/", include("django_docraptor.urls")),
+    path("api/invoices/<int:pk>/pdf/", InvoicePDFView.as_view()),
+    path("ninja/", api.urls),
+    path("invoices/<int:pk>/pdf/", generate, name="generate"),
+    path("jobs/<uuid:pk>/", progress, name="progress"),
+]

@@ -1,0 +1,16 @@
+"""Invoices with a button for their document."""
+
+from billing.documents import InvoicePDF
+from billing.models import Invoice
+from django.contrib import admin
+from unfold.admin import ModelAdmin
+
+from django_docraptor import DocumentAdminMixin
+
+
+@admin.register(Invoice)
+class InvoiceAdmin(DocumentAdminMixin, ModelAdmin):
+    """An invoice, with a button, an action and a column for its PDF."""
+
+    documents = [InvoicePDF]
+    list_display = ["number", "customer", "total"]
