@@ -13,6 +13,12 @@ from example_project.demo.processes import (
 
 # Seconds reserved before the deadline to report unfinished documents.
 REPORT_SECONDS = 3
+NEXT_STEPS = """
+Next:
+  make serve                           open the shop in your browser, as a customer and as staff
+  make serve ARGS="--port 8080"        the same on another port
+  docs/tutorial/first-document.md      build the shop yourself, step by step
+  README.md                            add the package to a project of yours"""
 
 
 def demo() -> None:
@@ -30,6 +36,7 @@ def demo() -> None:
         )
         timeout = f"--timeout={max(1, processes.remaining - REPORT_SECONDS)}"
         processes.run("demo", "-m", "django", "demo_documents", timeout)
+    print(NEXT_STEPS)
 
 
 if __name__ == "__main__":

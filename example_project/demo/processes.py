@@ -175,10 +175,10 @@ class Processes:
 def start_site(processes: Processes, *, port: int, sandbox_port: int, delay: float) -> str:
     """Start the site and its services. Return its URL. Port 0 means any free port."""
     run_sandbox = not (os.environ.get("DOCRAPTOR_API_KEY") or os.environ.get("DOCRAPTOR_BASE_URL"))
-    check_port(port)
+    check_port(port, "--port")
     processes.run("migrate", "-m", "django", "migrate", quiet=True)
     if run_sandbox:
-        check_port(sandbox_port)
+        check_port(sandbox_port, "--sandbox-port")
         sandbox = ["-m", "django_docraptor.sandbox", f"--port={sandbox_port}", f"--delay={delay}"]
         url = processes.serve("sandbox", *sandbox, ready=r"listening on (http://\S+)")
         os.environ["DOCRAPTOR_BASE_URL"] = url
@@ -195,15 +195,16 @@ def start_site(processes: Processes, *, port: int, sandbox_port: int, delay: flo
     return site
 
 
-def check_port(port: int) -> None:
-    """Raise RunError if the port is taken."""
+def check_port(port: int, option: str) -> None:
+    """Raise RunError, which names the option that chooses another port, if the port is taken."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind(("127.0.0.1", port))
         except OSError as error:
             raise RunError(
-                f"Port {port} is not available ({error.strerror}); choose another."
+                f"Port {port} is not available ({error.strerror}); choose another with {option} "
+                f'(make serve ARGS="{option} …").'
             ) from None
 
 
