@@ -1,6 +1,7 @@
 """``python -m example_project.demo``: generate documents end to end, print results, clean up."""
 
 import sys
+import time
 
 from example_project.demo.processes import (
     LOGS,
@@ -11,8 +12,8 @@ from example_project.demo.processes import (
     start_site,
 )
 
-# Seconds reserved before the deadline to report unfinished documents.
-REPORT_SECONDS = 3
+# Seconds that the command may take, after the deadline, to report unfinished documents.
+REPORT_SECONDS = 30
 NEXT_STEPS = """
 Next:
   make serve                           open the shop in your browser, as a customer and as staff
@@ -34,8 +35,9 @@ def demo() -> None:
         start_site(
             processes, port=options.port, sandbox_port=options.sandbox_port, delay=options.delay
         )
-        timeout = f"--timeout={max(1, processes.remaining - REPORT_SECONDS)}"
-        processes.run("demo", "-m", "django", "demo_documents", timeout)
+        # The time at which to give up, not a duration: the command itself takes a while to start.
+        until = f"--until={time.time() + processes.remaining}"
+        processes.run("demo", "-m", "django", "demo_documents", until, grace=REPORT_SECONDS)
     print(NEXT_STEPS)
 
 

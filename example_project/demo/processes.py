@@ -141,11 +141,11 @@ class Processes:
             self._pause(f"{name} did not start")
         return match[1]
 
-    def run(self, name: str, *arguments: str, quiet: bool = False) -> None:
-        """Run a command to its end while watching the servers."""
+    def run(self, name: str, *arguments: str, quiet: bool = False, grace: float = 0) -> None:
+        """Run a command to its end, or ``grace`` seconds beyond the deadline; watch the servers."""
         process = self._start(name, arguments, LOGS / f"{name}.log" if quiet else None)
         while process.popen.poll() is None:
-            self._pause(f"{name} did not finish", ignore=process)
+            self._pause(f"{name} did not finish", ignore=process, grace=grace)
         self.running.remove(process)
         if process.popen.returncode:
             raise process.failure() if quiet else RunError("", process.popen.returncode)
@@ -160,10 +160,12 @@ class Processes:
         self.running.append(Process(name, list(arguments), log))
         return self.running[-1]
 
-    def _pause(self, problem: str, ignore: Process | None = None) -> None:
+    def _pause(self, problem: str, ignore: Process | None = None, grace: float = 0) -> None:
         self._check(ignore)
-        if self.remaining < 0:
-            raise RunError(f"{problem} within {self.seconds:.0f} s; see the logs in {LOGS}.")
+        if self.remaining < -grace:
+            raise RunError(
+                f"{problem} within {self.seconds + grace:.0f} s; see the logs in {LOGS}."
+            )
         time.sleep(0.05)
 
     def _check(self, ignore: Process | None = None) -> None:

@@ -30,13 +30,15 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         """Define the option."""
-        parser.add_argument("--timeout", type=float, default=60, help="seconds to wait")
+        parser.add_argument(
+            "--until", type=float, help="when to give up, as a Unix time; without it, in 60 s"
+        )
 
-    def handle(self, *args: Any, timeout: float, **options: Any) -> None:
+    def handle(self, *args: Any, until: float | None, **options: Any) -> None:
         """Enqueue, watch and report."""
         started = time.monotonic()
         keys = [job.pk for job in enqueue_documents()]
-        self.watch(keys, started, timeout)
+        self.watch(keys, started, 60 if until is None else until - time.time())
         self.print_table(keys)
         self.print_summary(keys, time.monotonic() - started)
 
@@ -44,7 +46,7 @@ class Command(BaseCommand):
         """Print the progress until all jobs are final.
 
         Raises:
-            CommandError: the timeout in seconds has passed.
+            CommandError: ``timeout`` seconds have passed.
         """
         previous = ""
         while RenderJob.objects.filter(pk__in=keys).active().exists():
@@ -53,7 +55,7 @@ class Command(BaseCommand):
             previous = text
             if waited > timeout:
                 raise CommandError(
-                    f"Timed out after {timeout:.0f} s with unfinished documents: {text}."
+                    f"Gave up after {waited:.0f} s with unfinished documents: {text}."
                 )
             time.sleep(0.2)
         if self.stdout.isatty():
