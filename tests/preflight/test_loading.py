@@ -3,7 +3,7 @@
 import pytest
 
 from django_docraptor.preflight import Severity
-from tests.support.preflight import content_error, problems_in, slowdown
+from tests.support.preflight import LINEAR, content_error, problems_in, slowdown
 
 NEVER = [
     '<link rel="stylesheet" media="screen" href="a.css">',
@@ -135,4 +135,4 @@ def test_nesting_is_read_in_linear_time(unit: str) -> None:
         head = "" if unit.startswith("<") else "<style>"
         problems_in(head + unit * count + "p { background: url(a.png) }" * (count // 10))
 
-    assert slowdown(look, 10_000) < 24
+    assert slowdown(look, 10_000) < LINEAR

@@ -4,7 +4,7 @@ import pytest
 
 from django_docraptor.preflight import check_content
 from tests.support.document_requests import make_request, validation_messages
-from tests.support.preflight import problems_in, slowdown
+from tests.support.preflight import LINEAR, problems_in, slowdown
 
 
 @pytest.mark.parametrize(
@@ -56,4 +56,4 @@ def test_deep_markup_is_read_in_linear_time():
         html = "<p><b>" * count + "</p>" * count + "</i>" * count
         assert len(problems_in(html, strict="html")) == 2 * count
 
-    assert slowdown(look, 2_000) < 24
+    assert slowdown(look, 2_000) < LINEAR
