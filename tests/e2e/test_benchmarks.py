@@ -25,25 +25,24 @@ COUNTS = [
     "status_calls",
     "memory_ratio",
     "connections",
-    "bulk_retry_statements_per_1000",
     "on_save_ten_round_trips",
-    "asgi_extra_mib",
 ]
-# The one run that all tests read; beside others on two cores it takes minutes.
+# What takes a large document, or many jobs.
+LARGE = ["memory_ratio", "bulk_retry_statements_per_1000", "asgi_extra_mib"]
+# One run for many tests; beside others on two cores it takes minutes.
 RUN_SECONDS = 600
 pytestmark = pytest.mark.timeout(RUN_SECONDS + 60)
 SIZES = ["--poll-documents", "6", "--document-mib", "60", "--retries", "2000"]
 SIZES += ["--enqueue-loop", "28"]
 
 
-@pytest.fixture(scope="module")
-def metrics(tmp_path_factory):
-    """The content of ``BENCH_JSON`` after one run."""
+def run_benchmarks(keys, folder):
+    """Return the content of ``BENCH_JSON`` after one run."""
     if service_problem("postgresql") or not shutil.which("redis-server"):
         pytest.skip("PostgreSQL or redis-server is missing")
-    path = tmp_path_factory.mktemp("bench") / "metrics.json"
+    path = folder / "metrics.json"
     done = subprocess.run(
-        [sys.executable, "-m", "benchmarks.cost", "--only", *COUNTS, *SIZES],
+        [sys.executable, "-m", "benchmarks.cost", "--only", *keys, *SIZES],
         env=os.environ | {"BENCH_JSON": str(path)},
         capture_output=True,
         text=True,
@@ -52,6 +51,18 @@ def metrics(tmp_path_factory):
     )
     assert not done.returncode, done.stdout + done.stderr
     return json.loads(path.read_text())
+
+
+@pytest.fixture(scope="module")
+def metrics(tmp_path_factory):
+    """The counts of one run."""
+    return run_benchmarks(COUNTS, tmp_path_factory.mktemp("bench"))
+
+
+@pytest.fixture(scope="module")
+def large(tmp_path_factory):
+    """What one run with a large document and many jobs counts."""
+    return run_benchmarks(LARGE, tmp_path_factory.mktemp("bench"))
 
 
 @pytest.mark.services("postgresql")
@@ -85,11 +96,12 @@ def test_status_calls_are_few(metrics):
     assert metrics["status_calls"]["600"] <= 40
 
 
+@pytest.mark.weekly
 @pytest.mark.services("postgresql")
-def test_large_document_needs_little_memory(metrics):
+def test_large_document_needs_little_memory(large):
     """A large document adds nothing to a worker's memory for disk, and a few parts for S3."""
-    assert metrics["memory_ratio"]["disk"] <= 0.1
-    assert metrics["memory_ratio"]["s3"] <= 0.5  # of 60 MiB: three parts of 8 MiB, and boto3
+    assert large["memory_ratio"]["disk"] <= 0.1
+    assert large["memory_ratio"]["s3"] <= 0.5  # of 60 MiB: three parts of 8 MiB, and boto3
 
 
 @pytest.mark.services("postgresql")
@@ -99,10 +111,11 @@ def test_connections_are_kept_and_not_shared(metrics):
     assert metrics["connections"] == counts
 
 
+@pytest.mark.weekly
 @pytest.mark.services("postgresql")
-def test_retry_of_many_jobs_needs_few_statements(metrics):
+def test_retry_of_many_jobs_needs_few_statements(large):
     """Two thousand failed jobs are retried by a few statements, in the admin by a few more."""
-    assert max(metrics["bulk_retry_statements_per_1000"].values()) <= 30
+    assert max(large["bulk_retry_statements_per_1000"].values()) <= 30
 
 
 @pytest.mark.services("postgresql")
@@ -111,10 +124,11 @@ def test_ten_saves_in_one_transaction_take_few_statements(metrics):
     assert metrics["on_save_ten_round_trips"] <= 22
 
 
+@pytest.mark.weekly
 @pytest.mark.services("postgresql")
-def test_download_under_asgi_takes_little_memory(metrics):
+def test_download_under_asgi_takes_little_memory(large):
     """The server's memory does not grow with the document."""
-    assert metrics["asgi_extra_mib"] <= 8
+    assert large["asgi_extra_mib"] <= 8
 
 
 def test_metric_meets_target_if_all_results_do():
@@ -173,7 +187,10 @@ def test_simulated_render_is_noticed_after_its_end():
 @pytest.mark.once
 @pytest.mark.parametrize(
     "database",
-    ["sqlite", pytest.param("postgresql", marks=pytest.mark.services("postgresql"))],
+    [
+        "sqlite",
+        pytest.param("postgresql", marks=[pytest.mark.weekly, pytest.mark.services("postgresql")]),
+    ],
 )
 def test_growth_report_is_complete(database: str) -> None:
     """The report has every operation at every size, the pruned jobs, a table and a chart."""

@@ -18,6 +18,12 @@ DATABASES = [
     pytest.param("postgresql", marks=pytest.mark.services("postgresql")),
     pytest.param("mariadb", marks=pytest.mark.services("mariadb")),
 ]
+# In one process, tests/lifecycle/test_submission.py counts the slots on each database.
+SLOTS_DATABASES = [
+    pytest.param("postgresql", marks=pytest.mark.services("postgresql")),
+    pytest.param("sqlite", marks=pytest.mark.weekly),
+    pytest.param("mariadb", marks=[pytest.mark.services("mariadb"), pytest.mark.weekly]),
+]
 
 
 @pytest.mark.once
@@ -43,7 +49,7 @@ def test_parallel_processes_claim_each_job_once(start_site, kind, tmp_path):
 
 @pytest.mark.once
 @pytest.mark.fault("S17")
-@pytest.mark.parametrize("kind", DATABASES)
+@pytest.mark.parametrize("kind", SLOTS_DATABASES)
 def test_parallel_workers_share_the_slots(start_site, kind):
     """MAX_IN_FLIGHT applies to all workers together."""
     site = start_site(kind, "files", MAX_IN_FLIGHT=5, delay=0.2)

@@ -73,7 +73,10 @@ def _open_page(browser: Browser, live_server: Any) -> Callable[..., Page]:
     ("break_it", "customer_reads", "title", "remedy", "free"),
     [
         (break_html, "must be corrected", "HTML not well formed", "Correct the template", False),
-        (break_template, "must be corrected", "error in the template", "Correct the", False),
+        pytest.param(
+            *(break_template, "must be corrected", "error in the template", "Correct the", False),
+            marks=pytest.mark.weekly,  # as with HTML, a person corrects the template
+        ),
         (break_storage, "went wrong on the way", "file not stored", "Correct the storage", True),
     ],
 )

@@ -1,6 +1,6 @@
 """The same story with each runner: documents complete, once each, whatever wakes the workers."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
 
 import pytest
@@ -12,10 +12,15 @@ from tests.support.processes import wait_until
 pytestmark = pytest.mark.services("redis", "postgresql")
 
 StartRunner = Callable[..., tuple[Site, SiteRunner]]
-# huey and Django Q2 have the two stories that differ most: woken by callbacks, and killed.
-for_four_runners = pytest.mark.parametrize(
-    "start_runner", ["celery", "django-tasks-db", "django-tasks-rq", "none"], indirect=True
-)
+# Each runner is woken by callbacks. All are killed, too, but at each change only those that differ
+# most: a queue, and none.
+WEEKLY = [pytest.mark.weekly]
+
+
+def with_runners(*daily: str, weekly: Iterable[str]) -> pytest.MarkDecorator:
+    """Run a test with some runners at each change, and with others each week."""
+    names = [*daily, *(pytest.param(name, marks=WEEKLY) for name in weekly)]
+    return pytest.mark.parametrize("start_runner", names, indirect=True)
 
 
 @pytest.fixture(params=NAMES)
@@ -49,7 +54,7 @@ def test_documents_complete_with_callbacks(start_runner: StartRunner) -> None:
     assert site.control.ledger.callback_calls == 40
 
 
-@for_four_runners
+@with_runners("celery", "none", weekly=["django-tasks-db", "django-tasks-rq"])
 @pytest.mark.fault("W8")
 def test_documents_complete_by_polling(start_runner: StartRunner) -> None:
     """Without callbacks, lone documents on an idle site, then 40 at once, are rendered once."""
@@ -67,6 +72,7 @@ def wait_for_creates(site: Site, count: int) -> None:
     wait_until("create calls", lambda: site.control.ledger.create_calls >= count, 60)
 
 
+@with_runners("celery", "none", weekly=[name for name in NAMES if name not in ("celery", "none")])
 @pytest.mark.fault("P7")
 def test_killed_workers_are_replaced(start_runner: StartRunner) -> None:
     """A worker that is killed three times with documents in progress renders none twice."""

@@ -12,7 +12,11 @@ from tests.support.databases import scratch_database
 @pytest.mark.once
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize(
-    "kind", ["sqlite", pytest.param("postgresql", marks=pytest.mark.services("postgresql"))]
+    "kind",
+    [
+        pytest.param("sqlite", marks=pytest.mark.weekly),
+        pytest.param("postgresql", marks=pytest.mark.services("postgresql")),
+    ],
 )
 def test_engine_works_with_a_second_database(kind, tmp_path):
     """Everything that reads or writes a job finds the rows of the other database."""

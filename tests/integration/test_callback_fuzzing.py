@@ -1,4 +1,4 @@
-"""Twenty thousand random requests to the callback view: no 5xx, no change, no memory growth."""
+"""Thousands of random requests to the callback view: no 5xx, no change, no memory growth."""
 
 import logging
 import random
@@ -18,7 +18,7 @@ from tests.support.jobs import enqueue
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.once]
 
-REQUESTS = 20_000
+REQUESTS = 6_000
 METHODS = ["POST"] * 8 + ["GET", "HEAD", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE"]
 TYPES = [
     "application/json", "application/x-www-form-urlencoded", "text/plain; charset=no-such",
