@@ -28,6 +28,7 @@ __all__ = [
     "DocumentTooLargeError",
     "DocumentView",
     "EnqueueOptions",
+    "ErasureReport",
     "ErrorCode",
     "EventKind",
     "ForbiddenError",
@@ -80,6 +81,7 @@ __all__ = [
     "enqueue",
     "enqueue_many",
     "enqueue_or_update",
+    "erase",
     "expire",
     "expire_hosted",
     "find_problems",
@@ -127,6 +129,8 @@ _EXPORTS = {
     ],
     "documents.reports": ["ReportOptions"],
     "documents.triggers": ["TriggerOptions"],
+    "erasure": ["erase"],
+    "erasure_reports": ["ErasureReport"],
     "exceptions": [
         "AccountBusyError",
         "AccountPausedError",
@@ -207,6 +211,8 @@ if TYPE_CHECKING:
     )
     from django_docraptor.documents.reports import ReportOptions
     from django_docraptor.documents.triggers import TriggerOptions
+    from django_docraptor.erasure import erase
+    from django_docraptor.erasure_reports import ErasureReport
     from django_docraptor.exceptions import (
         AccountBusyError,
         AccountPausedError,

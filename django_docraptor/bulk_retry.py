@@ -19,7 +19,7 @@ from django_docraptor.models.clock import Now
 from django_docraptor.models.querysets import IS_RESUMABLE
 from django_docraptor.runners import Step
 from django_docraptor.shortcuts import AnyUser, describe_actor, retry
-from django_docraptor.states import POSSIBLY_BILLED_CODES, State
+from django_docraptor.states import POSSIBLY_BILLED_CODES
 
 logger = logging.getLogger(__name__)
 
@@ -138,7 +138,7 @@ def retry_in_batches(
 
 
 def _oldest_failed(jobs: RenderJobQuerySet) -> RenderJobQuerySet:
-    return jobs.filter(state=State.FAILED).order_by("created_at", "pk")
+    return jobs.failed().order_by("created_at", "pk")
 
 
 def _retry_batch(

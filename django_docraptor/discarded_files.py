@@ -1,6 +1,6 @@
-"""Internal. Delete the files of deleted jobs, however the row is deleted.
+"""Internal. Delete the files of deleted jobs, however the row is deleted, and of erased ones.
 
-A hosted document of a deleted job is recorded in the same way; `lifecycle.hosting` expires it.
+Their hosted documents are recorded in the same way; `lifecycle.hosting` expires them.
 
 The transaction that deletes a row also inserts its file into ``DiscardedFile``, so a rollback keeps
 both. The file is deleted after the commit, then its entry. A crash in between, or a storage that
@@ -18,6 +18,8 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import Any, Final
 
+from django.apps import apps
+from django.core.files.storage import Storage
 from django.db import router
 from django.db.models import F, Q, QuerySet
 from django.db.models.signals import pre_delete
@@ -26,9 +28,9 @@ from django_docraptor import spool
 from django_docraptor.models import DiscardedDocument, DiscardedFile, RenderJob, seconds_from_now
 from django_docraptor.models.clock import Now
 from django_docraptor.models.commits import on_commit_once
-from django_docraptor.models.files import time_of_next_try
+from django_docraptor.models.files import COPY_PREFIX, time_of_next_try
 from django_docraptor.models.schemas import current_schema
-from django_docraptor.states import FINAL_STATES, STORE_LEASE_SECONDS
+from django_docraptor.states import FINAL_STATES, STORE_LEASE_SECONDS, State
 from django_docraptor.storage import get_storage
 
 logger = logging.getLogger(__name__)
@@ -65,14 +67,10 @@ def _record_files_of_row(instance: RenderJob, using: str, **kwargs: Any) -> None
 
 def _record_hosted_document(job: RenderJob) -> None:
     """Record the hosted document that the row has now."""
-    rows = RenderJob.objects.filter(pk=job.pk).select_for_update()
-    DiscardedDocument.objects.bulk_create(
-        DiscardedDocument(account=account, download_id=download_id, expires_at=expires_at)
-        for account, download_id, expires_at in rows.public().values_list(
-            "account", "download_id", "hosted_expires_at"
-        )
-    )
-    if not job.is_final and job.attempt:
+    row = RenderJob.objects.filter(pk=job.pk).select_for_update().first()
+    if row is None or record_hosted(row):
+        return
+    if not row.is_final and row.attempt:
         logger.warning(
             "Job %s is deleted while DocRaptor makes its hosted document, which may become public "
             "at a URL that this site does not learn.",
@@ -80,16 +78,58 @@ def _record_hosted_document(job: RenderJob) -> None:
         )
 
 
-def record_files(rows: Iterable[tuple[Any, ...]]) -> list[DiscardedFile]:
-    """Record the files of jobs that the current transaction deletes.
+def record_hosted(job: RenderJob, *, subject: str = "") -> bool:
+    """Record the hosted document of a job that the current transaction deletes or erases.
+
+    One that DocRaptor is making, or may have made, is found by its status later.
+
+    Args:
+        job: as its row is now.
+        subject: of the erasure.
+
+    Returns:
+        Whether it has one that can be found.
+    """
+    is_published = bool(job.public_url)
+    may_be_made = job.state != State.COMPLETED and bool(job.status_id)
+    if not job.hosted or not (is_published or may_be_made):
+        return False
+    DiscardedDocument.objects.create(
+        account=job.account,
+        download_id=job.download_id if is_published else "",
+        status_id="" if is_published else job.status_id,
+        expires_at=job.hosted_expires_at,
+        subject=subject,
+    )
+    return True
+
+
+def discard(name: str, alias: str) -> None:
+    """Delete a file that no row refers to, now or, if the storage refuses, later."""
+    DiscardedFile.objects.bulk_create(
+        [DiscardedFile(name=name, storage=alias)], ignore_conflicts=True
+    )
+    delete_files(list(DiscardedFile.objects.filter(name=name, storage=alias)))
+
+
+def remove_erased_from_spool() -> None:
+    """Remove from this machine's spool what another one's erasure could not reach."""
+    if found := spool.job_ids():
+        erased = RenderJob.objects.filter(pk__in=found, erased_at__isnull=False)
+        spool.remove_jobs(set(erased.values_list("pk", flat=True)))
+
+
+def record_files(rows: Iterable[tuple[Any, ...]], *, subject: str = "") -> list[DiscardedFile]:
+    """Record the files of jobs that the current transaction deletes or erases.
 
     Args:
         rows: the FILE_COLUMNS of each job.
+        subject: of the erasure.
     """
     files = {}
     for alias, file, reserved_name, state in rows:
         if file:
-            files[file, alias] = DiscardedFile(name=file, storage=alias)
+            files[file, alias] = DiscardedFile(name=file, storage=alias, subject=subject)
         if reserved_name and reserved_name != file:
             # A worker that is storing the file at this moment may yet save and then lose it.
             delay = 0 if state in FINAL_STATES else STORE_LEASE_SECONDS
@@ -98,6 +138,7 @@ def record_files(rows: Iterable[tuple[Any, ...]]) -> list[DiscardedFile]:
                 storage=alias,
                 may_be_missing=True,
                 due_at=seconds_from_now(delay),
+                subject=subject,
             )
     recorded = [files[key] for key in sorted(files)]
     DiscardedFile.objects.bulk_create(recorded, ignore_conflicts=True)
@@ -188,18 +229,44 @@ def _delete_file(file: DiscardedFile) -> bool:
         Whether it no longer exists.
     """
     try:
-        storage = get_storage(file.storage)
+        storage = _storage_of(file)
         if not file.may_be_missing or storage.exists(file.name):
             storage.delete(file.name)
     except Exception as error:  # noqa: BLE001 - storages raise whatever their library raises
         if _may_exist(file):
-            logger.warning("Could not delete the file %s: %s", file.name, error)
+            _log_failure(file, error)
             return False
     return True
 
 
+def _log_failure(file: DiscardedFile, error: Exception) -> None:
+    """Log that a file was not deleted. A copy's name, also in the error, may name a person."""
+    if file.storage.startswith(COPY_PREFIX):
+        what = (
+            f"of {file.storage.removeprefix(COPY_PREFIX)}, entry {file.pk}",
+            type(error).__name__,
+        )
+    else:
+        what = (file.name, str(error))
+    logger.warning("Could not delete the file %s: %s", *what)
+
+
+def _storage_of(file: DiscardedFile) -> Storage:
+    """Return the storage of a job's file, or of a copy in a source's field.
+
+    Raises:
+        Exception: the alias, the model or the field no longer exists.
+    """
+    if not file.storage.startswith(COPY_PREFIX):
+        return get_storage(file.storage)
+    label, _, name = file.storage.removeprefix(COPY_PREFIX).rpartition(".")
+    field: Any = apps.get_model(label)._meta.get_field(name)
+    storage: Storage = field.storage
+    return storage
+
+
 def _may_exist(file: DiscardedFile) -> bool:
     try:
-        return bool(get_storage(file.storage).exists(file.name))
+        return bool(_storage_of(file).exists(file.name))
     except Exception:  # noqa: BLE001 - as above, or the storage alias no longer exists
         return True

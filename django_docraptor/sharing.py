@@ -64,6 +64,8 @@ def create_link(
     user: Any = by if by is not None and by.is_authenticated else None
     using = router.db_for_write(ShareLink)
     with transaction.atomic(using=using):
+        if not RenderJob.objects.lock_unerased(job.pk):
+            raise ValidationError({"job": [_no_file(job)]})
         link = ShareLink.objects.create(
             pk=link_id,
             job=job,
@@ -124,10 +126,14 @@ def job_error(job: RenderJob) -> str | None:
             "document_completed, or use wait_for_job()."
         )
     elif not job.file:
-        text = _("Job %(job)s has no file to share: it was deleted.")
+        return _no_file(job)
     else:
         return None
     return text % {"job": job.pk, "state": job.state}
+
+
+def _no_file(job: RenderJob) -> str:
+    return _("Job %(job)s has no file to share: it was deleted.") % {"job": job.pk}
 
 
 def _lifetime_error(value: timedelta) -> str | None:

@@ -156,7 +156,8 @@ def retry(job: RenderJob, *, by: AnyUser | None = None) -> bool:
     Returns:
         Whether the job was still failed.
     """
-    if job.state != State.FAILED:  # an attempt in progress must not be sent twice
+    # An attempt in progress must not be sent twice, and an erased one has nothing to send.
+    if job.state != State.FAILED or job.erased_at is not None:
         return False
     resume_state = job.resume_state
     moved = _resume_or_restart(job, by)

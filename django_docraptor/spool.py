@@ -12,8 +12,9 @@ import os
 import re
 import shutil
 import time
+import uuid
 import zipfile
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO, cast
@@ -59,7 +60,7 @@ CLEANUP_INTERVAL = 3600
 RESERVE_BYTES = 1024 * 1024
 # Other files in the directory are left alone.
 SPOOL_FILE_NAME = re.compile(
-    r"[0-9a-f]{32}-\d+\.(pdf|xlsx?)(\.bad|(?P<partial>\.part\.\w+))?|(?P<temporary>now-\w+)"
+    r"(?P<job>[0-9a-f]{32})-\d+\.(pdf|xlsx?)(\.bad|(?P<partial>\.part\.\w+))?|(?P<temporary>now-\w+)"
 )
 _last_cleanup: dict[Path, float] = {}
 
@@ -169,15 +170,18 @@ def finalize(
     partial.replace(path)
 
 
-def remove_stale() -> None:
+def remove_stale() -> bool:
     """Remove old files from this machine's spool directory, at most once an hour.
+
+    Returns:
+        Whether the hour was over.
 
     Raises:
         SpoolError: see `get_directory`.
     """
     now = time.time()
     if now < _last_cleanup.get(conf.spool_path, 0.0) + CLEANUP_INTERVAL:
-        return
+        return False
     directory = get_directory()
     _last_cleanup[directory] = now
     with suppress(OSError), os.scandir(directory) as entries:
@@ -190,6 +194,39 @@ def remove_stale() -> None:
             with suppress(OSError):
                 if now - entry.stat(follow_symlinks=False).st_mtime > max_age:
                     os.unlink(entry)
+    return True
+
+
+def job_ids() -> set[uuid.UUID]:
+    """Return the IDs of the jobs that have files in this machine's spool directory."""
+    return {job_id for job_id, _path in _job_files()}
+
+
+def remove_jobs(job_ids: Collection[uuid.UUID]) -> int:
+    """Remove all of the jobs' files from this machine's spool directory, also unfinished ones.
+
+    Returns:
+        The number of files that were there.
+    """
+    paths = [path for job_id, path in _job_files() if job_id in job_ids]
+    for path in paths:
+        with suppress(OSError):
+            discard(path)
+    return len(paths)
+
+
+def _job_files() -> list[tuple[uuid.UUID, Path]]:
+    """Return the files of jobs, each with the job's ID."""
+    if not conf.spool_path.is_dir():
+        return []
+    with suppress(OSError):
+        matches = (
+            (SPOOL_FILE_NAME.fullmatch(path.name), path) for path in conf.spool_path.iterdir()
+        )
+        return [
+            (uuid.UUID(match["job"]), path) for match, path in matches if match and match["job"]
+        ]
+    return []
 
 
 def remove(names: Iterable[str]) -> None:

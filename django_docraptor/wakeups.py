@@ -151,6 +151,7 @@ def tick() -> None:
         dispatch()
     discarded_files.delete_due_files()
     lifecycle.expire_discarded()
+    lifecycle.finish_erasures()
 
 
 def dispatch() -> None:

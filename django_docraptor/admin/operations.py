@@ -134,8 +134,8 @@ SENT = Outcome(
 
 
 def retry_outcome(job: RenderJob) -> Outcome | None:
-    """Return the outcome of retrying, or ``None`` if the job has not failed."""
-    if job.state != State.FAILED:
+    """Return the outcome of retrying, or ``None`` if the job has not failed, or was erased."""
+    if job.state != State.FAILED or job.erased_at is not None:
         return None
     if job.resume_state is not None:
         return NOT_BILLED

@@ -111,7 +111,10 @@ def _update_field(job: RenderJob, source: Model, field: FileField, name: str) ->
         transaction.atomic(using=rows.db),
     ):
         # Write first: this locks the row on every database.
-        if not rows.update(**{field.attname: F(field.attname)}) or not _should_deliver(job):
+        if not rows.update(**{field.attname: F(field.attname)}):
+            return False
+        # An erasure that waits for this lock finds the copy; after it, there is none.
+        if not RenderJob.objects.lock_unerased(job.pk) or not _should_deliver(job):
             return False
         old_name = rows.values_list(field.attname, flat=True).get()
         rows.update(**{field.attname: name})

@@ -10,6 +10,7 @@ UPDATE. A step may run at any time, in any number of processes, and may be kille
 ``recover``          recovers interrupted creates and unsent signals
 ``expire``           expires a hosted document
 ``expire_discarded`` expires the hosted documents of deleted jobs
+``finish_erasures``  looks once more for what was written about erased jobs
 ``run_once``         runs every step once
 ``resume``           ends the pauses of an account
 ``repair_clock``     brings forward what waits, if the database's clock was set back
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
         stored_name_problem,
     )
     from django_docraptor.lifecycle.engine import run_once
+    from django_docraptor.lifecycle.erasing import finish_erasures
     from django_docraptor.lifecycle.hosting import expire, expire_discarded
     from django_docraptor.lifecycle.patience import backoff_delay
     from django_docraptor.lifecycle.polling import PollResult, poll
@@ -70,6 +72,7 @@ else:  # hidden from type checkers, which would take any name for an Any
                 "stored_name_problem",
             ],
             "engine": ["run_once"],
+            "erasing": ["finish_erasures"],
             "hosting": ["expire", "expire_discarded"],
             "patience": ["backoff_delay"],
             "polling": ["PollResult", "poll"],
@@ -98,6 +101,7 @@ __all__ = [
     "download_and_store",
     "expire",
     "expire_discarded",
+    "finish_erasures",
     "mark_cancelled",
     "name_to_delete",
     "poll",

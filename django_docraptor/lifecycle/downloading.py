@@ -15,7 +15,7 @@ from django.core.files import File
 from django.core.files.utils import validate_file_name
 from django.db import DatabaseError
 
-from django_docraptor import spool
+from django_docraptor import discarded_files, spool
 from django_docraptor.exceptions import DocRaptorError, RejectedError
 from django_docraptor.lifecycle.account_refusals import concerns_account
 from django_docraptor.lifecycle.accounts import claim, connect, release
@@ -126,7 +126,8 @@ def download_to_spool(job: RenderJob, path: Path, undo: Mapping[str, Any]) -> bo
     try:
         if job.refused_since is not None and not ask_before_download(job, keyed, undo):
             return False
-        spool.remove_stale()
+        if spool.remove_stale():
+            discarded_files.remove_erased_from_spool()
         spool.ensure_free_space()
         with spool.open_partial(path, job.lease_token) as file:
             saved = keyed.call(lambda client: client.download(job.download_id, file))
@@ -264,7 +265,7 @@ def confirm_stored(
         return
     if not is_completed and not _is_referenced(job, stored_name):
         logger.warning("Job %s moved on while its file was stored: deleting the file", job.pk)
-        delete_stored(job, stored_name)
+        delete_unreferenced(job, stored_name)
     spool.discard(path)
 
 
@@ -284,6 +285,17 @@ def delete_stored(job: RenderJob, stored_name: str) -> None:
         job.file.storage.delete(stored_name)
     except Exception:
         logger.exception("Job %s: could not delete the stored file %r", job.pk, stored_name)
+
+
+def delete_unreferenced(job: RenderJob, stored_name: str) -> None:
+    """Delete a file of a job that has moved on: if the job was erased, until the file is gone.
+
+    The name of a job that can be retried may be used again, so it is not listed for deletion.
+    """
+    if RenderJob.objects.filter(pk=job.pk, erased_at=None).exists():
+        delete_stored(job, stored_name)
+    else:
+        discarded_files.discard(stored_name, job.storage)
 
 
 def _is_referenced(job: RenderJob, stored_name: str) -> bool:

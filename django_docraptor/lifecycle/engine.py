@@ -5,6 +5,7 @@ from django.db import router
 from django_docraptor.discarded_files import delete_due_files
 from django_docraptor.lifecycle.clock_repair import repair_clock
 from django_docraptor.lifecycle.downloading import download
+from django_docraptor.lifecycle.erasing import finish_erasures
 from django_docraptor.lifecycle.hosting import expire_discarded
 from django_docraptor.lifecycle.polling import poll
 from django_docraptor.lifecycle.reconciliation import reconcile
@@ -23,5 +24,5 @@ def run_once() -> int:
     with repeated_statements(router.db_for_write(RenderJob)):
         repair_clock()
         steps = (recover(), reconcile(), poll().claimed, download(), submit())
-        discarded = delete_due_files() + expire_discarded()
+        discarded = delete_due_files() + expire_discarded() + finish_erasures()
     return sum(steps) + discarded

@@ -46,7 +46,7 @@ def expire(job: RenderJob, *, note: str = "") -> bool:
     if not job.is_public:
         return False
     _call_expire(job.account, job.download_id)
-    rows = RenderJob.objects.filter(pk=job.pk, expired_at__isnull=True)
+    rows = RenderJob.objects.filter(pk=job.pk, expired_at=None, erased_at=None)
     with transaction.atomic(using=router.db_for_write(RenderJob)):
         is_expired = bool(rows.update(expired_at=Now(), public_url=""))
         if is_expired:
@@ -66,7 +66,7 @@ def _call_expire(account: str, download_id: str) -> None:
 
 
 def expire_discarded() -> int:
-    """Expire the hosted documents of deleted jobs, as many as a short time allows.
+    """Expire the hosted documents of deleted and erased jobs, as many as a short time allows.
 
     Returns:
         The number of documents that are no longer public.
@@ -76,11 +76,11 @@ def expire_discarded() -> int:
     for document in due[:BATCH_SIZE]:
         if time.monotonic() > stop:
             break
-        expired += _expire_discarded(document)
+        expired += expire_document(document)
     return expired
 
 
-def _expire_discarded(document: DiscardedDocument) -> bool:
+def expire_document(document: DiscardedDocument) -> bool:
     """Expire one document, whose next try is noted first: a call may hang, or kill its worker.
 
     Returns:
@@ -91,9 +91,10 @@ def _expire_discarded(document: DiscardedDocument) -> bool:
     due_at = time_of_next_try(failures)
     if not row.filter(failures=failures).update(failures=failures + 1, due_at=due_at):
         return False  # another process is at it
+    is_over = True
     try:
         if document.expires_at is None or document.expires_at > timezone.now():
-            _call_expire(document.account, document.download_id)
+            is_over = _expire_now(document)
     except DocRaptorError as error:
         logger.warning(
             "The hosted document of a deleted job (account %s) is still public: %s",
@@ -101,5 +102,29 @@ def _expire_discarded(document: DiscardedDocument) -> bool:
             error,
         )
         return False
+    if not is_over:
+        return False
     row.delete()
+    return True
+
+
+def _expire_now(document: DiscardedDocument) -> bool:
+    """Expire a document; of one that was being made, ask for its status first.
+
+    Returns:
+        Whether it is not public, and will not be.
+
+    Raises:
+        DocRaptorError: it may be public.
+    """
+    download_id = document.download_id
+    if not download_id:
+        try:
+            remote = client_for(document.account).get_status(document.status_id)
+        except NotFoundError:  # DocRaptor no longer has it
+            return True
+        if not remote.is_completed:
+            return remote.is_failed
+        download_id = remote.download_id
+    _call_expire(document.account, download_id)
     return True

@@ -25,6 +25,7 @@ from django_docraptor.exceptions import DocRaptorError
 from django_docraptor.lifecycle.accounts import release
 from django_docraptor.lifecycle.downloading import (
     delete_stored,
+    delete_unreferenced,
     name_to_delete,
     stored_name_problem,
 )
@@ -268,4 +269,4 @@ def _delete_unused(job: RenderJob, name: str) -> None:
     """Delete a copy, unless the job has it from another worker."""
     current = RenderJob.objects.filter(pk=job.pk).first()
     if current is None or name not in (current.file.name, current.reserved_name):
-        delete_stored(job, name)
+        delete_unreferenced(job, name)

@@ -22,7 +22,7 @@ from django_docraptor.conf import conf
 from django_docraptor.exceptions import CallError
 from django_docraptor.lifecycle.leases import lease_for
 from django_docraptor.lifecycle.pacing import poll_interval
-from django_docraptor.models import RenderJob, seconds_from_now
+from django_docraptor.models import DiscardedDocument, ErasedJob, RenderJob, seconds_from_now
 from django_docraptor.models.clock import Now
 from django_docraptor.models.commits import durable_transaction, savepoint_if_nested
 from django_docraptor.models.conflicts import repeat_conflicts
@@ -176,11 +176,24 @@ def _record_late_response(job: RenderJob, status_id: str) -> None:
         given_up = RenderJob.objects.filter(pk=job.pk, state=State.FAILED, attempt=job.attempt)
         with suppress(IntegrityError), transaction.atomic(using=given_up.db):  # another's, too
             given_up.filter(status_id="").update(status_id=status_id)
+        if current.erased_at is not None and current.hosted:
+            _record_erased_document(current, status_id)
         current.record_event(
             EventKind.LATE_RESPONSE,
             note=f"DocRaptor accepted attempt {job.attempt} after the job had moved on.",
             detail={"attempt": job.attempt, "status_id": status_id},
         )
+
+
+def _record_erased_document(job: RenderJob, status_id: str) -> None:
+    """Record the hosted document of an erased job, which DocRaptor would make public."""
+    erased = ErasedJob.objects.filter(job_id=job.pk).first()
+    DiscardedDocument.objects.create(
+        account=job.account,
+        status_id=status_id,
+        expires_at=job.hosted_expires_at,
+        subject=erased.subject if erased else "",
+    )
 
 
 def return_to_pending(

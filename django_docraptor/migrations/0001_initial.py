@@ -258,6 +258,10 @@ class Migration(migrations.Migration):
                     models.DateTimeField(blank=True, null=True, verbose_name="finished at"),
                 ),
                 (
+                    "erased_at",
+                    models.DateTimeField(blank=True, null=True, verbose_name="erased at"),
+                ),
+                (
                     "content_type",
                     models.ForeignKey(
                         blank=True,
@@ -322,8 +326,10 @@ class Migration(migrations.Migration):
                 ),
                 ("due_at", models.DateTimeField(db_default=django_docraptor.models.clock.Now())),
                 ("failures", models.PositiveSmallIntegerField(default=0)),
+                ("subject", models.CharField(blank=True, max_length=32)),
                 ("account", models.CharField(max_length=64)),
-                ("download_id", models.CharField(max_length=200)),
+                ("download_id", models.CharField(blank=True, max_length=200)),
+                ("status_id", models.CharField(blank=True, max_length=200)),
                 ("expires_at", models.DateTimeField(null=True)),
             ],
             options={
@@ -349,8 +355,9 @@ class Migration(migrations.Migration):
                 ),
                 ("due_at", models.DateTimeField(db_default=django_docraptor.models.clock.Now())),
                 ("failures", models.PositiveSmallIntegerField(default=0)),
-                ("name", models.CharField(max_length=255)),
-                ("storage", models.CharField(blank=True, max_length=64)),
+                ("subject", models.CharField(blank=True, max_length=32)),
+                ("name", models.CharField(max_length=500)),
+                ("storage", models.CharField(blank=True, max_length=200)),
                 ("may_be_missing", models.BooleanField(default=False)),
             ],
             options={
@@ -362,6 +369,32 @@ class Migration(migrations.Migration):
                 "constraints": [
                     models.UniqueConstraint(fields=("name", "storage"), name="docraptor_file_name")
                 ],
+            },
+        ),
+        migrations.CreateModel(
+            name="ErasedJob",
+            fields=[
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                (
+                    "discarded_at",
+                    models.DateTimeField(db_default=django_docraptor.models.clock.Now()),
+                ),
+                ("due_at", models.DateTimeField(db_default=django_docraptor.models.clock.Now())),
+                ("failures", models.PositiveSmallIntegerField(default=0)),
+                ("subject", models.CharField(blank=True, max_length=32)),
+                ("job_id", models.UUIDField(unique=True)),
+            ],
+            options={
+                "verbose_name": "erased job",
+                "verbose_name_plural": "erased jobs",
+                "abstract": False,
+                "base_manager_name": "objects",
+                "indexes": [models.Index(fields=["due_at"], name="docraptor_erased_due")],
             },
         ),
         migrations.CreateModel(

@@ -18,7 +18,7 @@ A project may use :class:`RenderJob` and read its ``events`` and ``input``; the 
 ``heartbeat``   the engine's last signs of life and its next wake-up
 ``wakeups``     wake-ups that were sent and that no worker has received yet
 ``share_links``  URLs that give a private file to anyone who has them
-``files``       files of deleted jobs
+``files``       what deleted and erased jobs have left
 ``statements``  UPDATEs that run for each document, with the row of its history
 ``commits``     transactions; run a function once after the current one
 ``sources``     the primary key of a source as text; jobs of the same source
@@ -37,7 +37,7 @@ from django_docraptor.models.bounded_counts import count_up_to
 from django_docraptor.models.clock import seconds_from_now
 from django_docraptor.models.due_accounts import first_due_by_account
 from django_docraptor.models.events import SIGNAL_LEASE_SECONDS, RenderEvent
-from django_docraptor.models.files import DiscardedDocument, DiscardedFile
+from django_docraptor.models.files import DiscardedDocument, DiscardedFile, ErasedJob
 from django_docraptor.models.heartbeat import Heartbeat, record_heartbeat
 from django_docraptor.models.inputs import RenderInput
 from django_docraptor.models.insertion import insert_jobs
@@ -55,6 +55,7 @@ __all__ = [
     "Account",
     "DiscardedDocument",
     "DiscardedFile",
+    "ErasedJob",
     "Heartbeat",
     "LinkState",
     "Pause",

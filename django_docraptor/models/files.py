@@ -1,4 +1,7 @@
-"""Internal. Files and hosted documents of deleted jobs. No storage access and no HTTP here."""
+"""Internal. What deleted and erased jobs have left: files, hosted documents, traces.
+
+No storage access and no HTTP here.
+"""
 
 from typing import Any, Final
 
@@ -11,14 +14,18 @@ from django_docraptor.models.managers import PrimaryDatabaseManager
 # Seconds until what could not be removed is tried again, doubled each time.
 RETRY_SECONDS: Final = 300.0
 MAX_RETRY_SECONDS: Final = 86_400.0
+# Before the label of a field, such as ``shop.Invoice.pdf``, whose storage has a file.
+COPY_PREFIX: Final = "field:"
 
 
 class Discarded(models.Model):
-    """What a deleted job has left, until it is removed. Internal."""
+    """What a deleted or erased job has left, until it is removed. Internal."""
 
     discarded_at = InsertionTimeField()
     due_at = InsertionTimeField()
     failures = models.PositiveSmallIntegerField(default=0)
+    # Keyed hash of the owner or source that was erased; blank if the job was deleted.
+    subject = models.CharField(max_length=32, blank=True)
 
     class Meta:
         abstract = True
@@ -35,10 +42,11 @@ def time_of_next_try(failures: int) -> Any:
 
 
 class DiscardedFile(Discarded):
-    """A stored file whose job was deleted; ``discarded_files`` deletes it. Internal."""
+    """A stored file whose job was deleted or erased; ``discarded_files`` deletes it. Internal."""
 
-    name = models.CharField(max_length=255)
-    storage = models.CharField(max_length=64, blank=True)
+    name = models.CharField(max_length=500)
+    # Alias in STORAGES; of a copy in a source's field, `COPY_PREFIX` and the field's label.
+    storage = models.CharField(max_length=200, blank=True)
     # Whether the name was only reserved: there may be no file, and deleting a missing one can have
     # effects, such as a marker in a bucket with versions.
     may_be_missing = models.BooleanField(default=False)
@@ -58,10 +66,12 @@ class DiscardedFile(Discarded):
 
 
 class DiscardedDocument(Discarded):
-    """A hosted document whose job was deleted; a tick expires it. Internal."""
+    """A hosted document whose job was deleted or erased; a tick expires it. Internal."""
 
     account = models.CharField(max_length=64)
-    download_id = models.CharField(max_length=200)
+    # Blank while DocRaptor makes it: then its status tells.
+    download_id = models.CharField(max_length=200, blank=True)
+    status_id = models.CharField(max_length=200, blank=True)
     # When it expires by itself.
     expires_at = models.DateTimeField(null=True)
 
@@ -74,3 +84,19 @@ class DiscardedDocument(Discarded):
 
     def __str__(self) -> str:
         return f"{self.pk} of {self.account}"
+
+
+class ErasedJob(Discarded):
+    """An erased job, until a tick has looked for what was written meanwhile. Internal."""
+
+    job_id = models.UUIDField(unique=True)
+
+    objects = PrimaryDatabaseManager["ErasedJob"]()
+
+    class Meta(Discarded.Meta):
+        verbose_name = _("erased job")
+        verbose_name_plural = _("erased jobs")
+        indexes = [models.Index(fields=["due_at"], name="docraptor_erased_due")]
+
+    def __str__(self) -> str:
+        return str(self.job_id)

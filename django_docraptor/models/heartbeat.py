@@ -2,6 +2,8 @@
 
 import time
 from datetime import datetime
+from functools import reduce
+from operator import and_
 
 from django.db import models
 from django.db.models import Exists, Q
@@ -9,7 +11,7 @@ from django.utils.translation import gettext_lazy as _
 
 from django_docraptor.models.clock import Now, seconds_from_now
 from django_docraptor.models.events import RenderEvent
-from django_docraptor.models.files import DiscardedDocument, DiscardedFile
+from django_docraptor.models.files import DiscardedDocument, DiscardedFile, ErasedJob
 from django_docraptor.models.jobs import RenderJob
 from django_docraptor.models.managers import PrimaryDatabaseManager
 
@@ -101,7 +103,9 @@ class Heartbeat(models.Model):
         unsent = RenderEvent.objects.filter(signal_due_at__isnull=False)
         files = DiscardedFile.objects.filter(due_at__lte=Now())
         documents = DiscardedDocument.objects.filter(due_at__lte=Now())
-        is_idle = ~Exists(unfinished) & ~Exists(unsent) & ~Exists(files) & ~Exists(documents)
+        erased = ErasedJob.objects.filter(due_at__lte=Now())
+        work = (unfinished, unsent, files, documents, erased)
+        is_idle = reduce(and_, (~Exists(rows) for rows in work))
         idle = cls.objects.filter(is_idle, pk=cls.KEY)
         return bool(idle.update(**dict.fromkeys(columns, Now())))
 

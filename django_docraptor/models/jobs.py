@@ -167,6 +167,8 @@ class RenderJob(models.Model):
     submitted_at: "OptionalTime" = models.DateTimeField(_("accepted at"), null=True, blank=True)
     rendered_at: "OptionalTime" = models.DateTimeField(_("rendered at"), null=True, blank=True)
     finished_at: "OptionalTime" = models.DateTimeField(_("finished at"), null=True, blank=True)
+    # Set when all that the row said of a person was erased. It never moves again.
+    erased_at: "OptionalTime" = models.DateTimeField(_("erased at"), null=True, blank=True)
 
     # Managers; their types are those of the querysets, whose methods they have.
     events: "models.QuerySet[RenderEvent]"
@@ -385,7 +387,12 @@ class RenderJob(models.Model):
             changes |= {"due_at": None, "finished_at": Now()}
         reset = {"lease_token": "", "lapsed_claims": 0, "held_at": None, **NO_FAILURES}
         changes = sanitize({**reset, **changes, "state": to_state})
-        where: dict[str, Any] = {"id": self.pk, "state": from_state, "attempt": self.attempt}
+        where: dict[str, Any] = {
+            "id": self.pk,
+            "state": from_state,
+            "attempt": self.attempt,
+            "erased_at": None,
+        }
         if require_lease:
             where["lease_token"] = self.lease_token
         using = router.db_for_write(RenderJob)
@@ -525,7 +532,11 @@ class RenderJob(models.Model):
         """
         from_state, keys = jobs[0]._state_before(to_state), [job.pk for job in jobs]
         rows = RenderJob.objects.filter(
-            condition, pk__in=keys, state=from_state, lease_token=jobs[0].lease_token
+            condition,
+            pk__in=keys,
+            state=from_state,
+            lease_token=jobs[0].lease_token,
+            erased_at=None,
         )
         token = secrets.token_hex(16) if jobs[0].lease_token else ""
         changes |= {"state": to_state, "lease_token": token, "lapsed_claims": 0}

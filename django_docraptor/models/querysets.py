@@ -229,16 +229,25 @@ class RenderJobQuerySet(models.QuerySet["RenderJob"]):
         return jobs.annotate(content_length=Length("input__content")).annotate(small_content=small)
 
     def failed(self) -> Self:
-        """Return the jobs that have failed."""
-        return self.filter(state=State.FAILED)
+        """Return the jobs that have failed, and can be retried: not those that were erased."""
+        return self.filter(state=State.FAILED, erased_at=None)
 
     def resumable(self) -> Self:
         """Return the failed jobs whose retry is not billed: those with a ``resume_state``."""
-        return self.filter(IS_RESUMABLE)
+        return self.failed().filter(IS_RESUMABLE)
 
     def not_started(self) -> Self:
         """Return the pending jobs that were never sent and that no worker has claimed."""
         return self.filter(state=State.PENDING, attempt=0, lease_token="")
+
+    def lock_unerased(self, key: Any) -> bool:
+        """Lock a row in the current transaction, so that it is not erased before its end.
+
+        Returns:
+            Whether it is there, and was not erased.
+        """
+        rows = self.filter(pk=key, erased_at=None).select_for_update()
+        return bool(list(rows.values_list("pk")))
 
     def public(self) -> Self:
         """Return the hosted jobs whose document is public, as far as is known here."""

@@ -40,7 +40,7 @@ def record_download(
         detail["link"] = link.short_id
 
     def record() -> None:
-        rows = RenderJob.objects.filter(pk=job.pk)
+        rows = RenderJob.objects.filter(pk=job.pk, erased_at=None)
         # The first UPDATE locks the row, so that no two requests add the last record.
         if rows.filter(downloads__lt=MAX_RECORDS).update(downloads=ONE_MORE):
             job.record_event(EventKind.DOWNLOADED, note=by, detail=detail)
@@ -63,7 +63,7 @@ def record_downloads(jobs: Iterable[RenderJob], *, by: str = "") -> None:
     using = router.db_for_write(RenderEvent)
 
     def record() -> None:
-        rows = RenderJob.objects.filter(pk__in=by_key)
+        rows = RenderJob.objects.filter(pk__in=by_key, erased_at=None)
         rows.update(downloads=ONE_MORE)
         recorded = rows.filter(downloads__lte=MAX_RECORDS).values_list("pk", flat=True)
         keys = list(recorded)

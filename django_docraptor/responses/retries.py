@@ -19,7 +19,7 @@ def may_retry(request: HttpRequest, job: RenderJob) -> bool:
     Owners get it if it cannot be billed twice, if it can help, and at most three times. Users with
     the permission always get it: they may have corrected the reason.
     """
-    if job.state != State.FAILED:
+    if job.state != State.FAILED or job.erased_at is not None:
         return False
     return has_permission(request, RETRY_PERMISSION) or (
         is_retryable_by_owner(request, job) and owner_retries_left(job) > 0
