@@ -20,7 +20,13 @@ from django_docraptor.lifecycle.polling import handle_status, publish_or_fail
 from django_docraptor.models import DiscardedDocument, RenderJob, seconds_from_now
 from django_docraptor.sandbox import Fault, Sandbox
 from django_docraptor.states import ErrorCode, EventKind, State
-from tests.support.jobs import enqueue, event_kinds, run_until_finished
+from tests.support.jobs import (
+    create_job,
+    enqueue,
+    event_kinds,
+    run_until_finished,
+    wait_for_renders,
+)
 from tests.support.socket_server import SocketServer, respond
 from tests.support.threads import run_in_threads
 from tests.test_hosted import fetch
@@ -397,14 +403,25 @@ def test_two_ticks_expire_a_document_once(sandbox: Sandbox, documents_dir) -> No
 
 
 def test_job_that_is_not_public_leaves_nothing(sandbox: Sandbox, documents_dir, caplog) -> None:
-    """Neither an expired document nor one that was never made; one in the making is logged."""
+    """Neither an expired document nor one that was never made; one being sent is logged."""
     shortcuts.expire(hosted_job())
     run_until_finished(enqueue())
     enqueue(hosted=True)
     RenderJob.objects.all().delete()
     assert not DiscardedDocument.objects.exists()
     assert "hosted" not in caplog.text
-    job = enqueue(hosted=True)
-    lifecycle.submit()
+    job = create_job(State.SUBMITTING, hosted=True)
     RenderJob.objects.all().delete()
     assert f"Job {job.pk} is deleted while DocRaptor makes its hosted document" in caplog.text
+
+
+@pytest.mark.fault("F13")
+def test_document_in_the_making_of_a_deleted_job_expires(sandbox: Sandbox, documents_dir) -> None:
+    """A hosted document that DocRaptor has accepted is expired when its status says it is made."""
+    enqueue(hosted=True)
+    lifecycle.submit()
+    RenderJob.objects.all().delete()
+    assert DiscardedDocument.objects.get().status_id
+    wait_for_renders()
+    assert lifecycle.expire_discarded() == 1
+    assert all(document.expired for document in sandbox._application.store.latest_first())
