@@ -99,7 +99,7 @@ def erase(
     Args:
         owner: the user, or the primary key: all jobs of this owner. Exactly one of both.
         source: the object, also one that was deleted, such as ``Invoice(pk=17)``: all its jobs,
-            whoever owns them.
+            of any owner.
         dry_run: only count.
 
     Returns:

@@ -6,11 +6,13 @@ from typing import Any
 
 import pytest
 from django.contrib.admin.models import LogEntry
+from django.contrib.auth import get_user_model
 from django.contrib.auth.models import AnonymousUser
 from django.core.exceptions import ValidationError
 from django.core.files.storage import FileSystemStorage
 from django.db import transaction
-from django.test import override_settings
+from django.test import Client, override_settings
+from django.urls import reverse
 
 from django_docraptor import erase, expire, lifecycle, share
 from django_docraptor.bulk_retry import count_retries, retry_in_batches
@@ -367,6 +369,28 @@ def test_second_call_changes_nothing(sandbox: Sandbox, documents_dir: Path) -> N
     report = erase(owner=person)
     assert list(RenderJob.objects.values()) + list(RenderEvent.objects.values()) == before
     assert sum(report.erased.values()) == 0
+
+
+def test_pages_of_an_erased_job(
+    sandbox: Sandbox, documents_dir: Path, media_dir: Path, invoice: Invoice, client: Client
+) -> None:
+    """The admin says when it was erased, and offers neither the file nor a retry."""
+    person = create_person()
+    jobs = everything(person, invoice)
+    erase(owner=person)
+    client.force_login(get_user_model().objects.create_superuser("staff"))
+    listing = client.get("/admin/django_docraptor/renderjob/").content.decode()
+    assert "/download/" not in listing
+    for job in jobs:
+        page = client.get(f"/admin/django_docraptor/renderjob/{job.pk}/change/").content.decode()
+        assert "Erased at" in page
+        assert f"{job.pk}/retry/" not in page
+        assert f"{job.pk}/download/" not in page
+        assert client.get(job.get_absolute_url()).status_code in (302, 404)  # to its status page
+        status = client.get(reverse("django_docraptor:status", args=[job.pk]))
+        assert status.status_code == 200
+        assert "is ready" not in status.content.decode()
+        assert CANARY not in page + listing + status.content.decode()
 
 
 # --- Calls -----------------------------------------------------------------------------------

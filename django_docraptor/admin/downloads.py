@@ -24,7 +24,7 @@ def mark_readable(request: HttpRequest, jobs: Iterable[RenderJob]) -> None:
     A rule of a document may read the source: the sources are loaded together, on copies, because
     they are shown only to users who may view them.
     """
-    completed = [job for job in jobs if job.state == State.COMPLETED]
+    completed = [job for job in jobs if job.state == State.COMPLETED and job.erased_at is None]
     copies = [copy(job) for job in completed]
     load_sources(job for job in copies if _has_own_rule(job.document))
     for job, copied in zip(completed, copies, strict=True):

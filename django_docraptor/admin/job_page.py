@@ -63,6 +63,7 @@ class JobPageAdmin(JobOperationsAdmin):
         "submitted",
         "rendered",
         "finished",
+        "erased",
         "callback",
         "due",
         "deadline",
@@ -180,6 +181,11 @@ class JobPageAdmin(JobOperationsAdmin):
         """Show when the job was completed, failed or cancelled."""
         return display.format_time(job.finished_at)
 
+    @admin.display(description=_("erased at"))
+    def erased(self, job: RenderJob) -> str:
+        """Show when all that the job said of a person was erased."""
+        return display.format_time(job.erased_at)
+
     @admin.display(description=_("callback received at"))
     def callback(self, job: RenderJob) -> str:
         """Show when DocRaptor's callback for the attempt arrived."""
@@ -233,6 +239,8 @@ class JobPageAdmin(JobOperationsAdmin):
     def get_fieldsets(self, request: HttpRequest, obj: RenderJob | None = None) -> Any:
         """Return the fieldsets, with a result section only if there is a result."""
         first, *others = self.fieldsets
+        if obj is not None and obj.erased_at is not None:
+            first = (first[0], {"fields": [*first[1]["fields"], "erased"]})
         if obj is not None and obj.hosted:
             others[0] = (_("Public access"), {"fields": HOSTED_FIELDS})
         elif obj is not None and not obj.file_size and not obj.number_of_pages:
@@ -283,7 +291,7 @@ class JobPageAdmin(JobOperationsAdmin):
 def file_links(job: RenderJob) -> list[tuple[str, Any]]:
     """Return URLs and labels of the finished document, for a user who may download it."""
     is_there = job.state == State.COMPLETED and (not job.hosted or job.is_public)
-    if not is_there or not is_readable(job):
+    if job.erased_at is not None or not is_there or not is_readable(job):
         return []
     links: list[tuple[str, Any]] = [(job.get_absolute_url(), _("Download"))]
     if job.document_type == "pdf" and not job.hosted:

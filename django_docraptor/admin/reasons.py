@@ -55,9 +55,9 @@ class FailureReason:
 
 
 def failure_reason(job: RenderJob) -> FailureReason | None:
-    """Return why a job failed; ``None`` if it has not."""
+    """Return why a job failed; ``None`` if it has not, or was erased: there is nothing to do."""
     explanation = job.explanation
-    if explanation is None:
+    if explanation is None or job.erased_at is not None:
         return None
     words, traceback = split_errors(job.errors)
     return FailureReason(

@@ -387,12 +387,8 @@ class RenderJob(models.Model):
             changes |= {"due_at": None, "finished_at": Now()}
         reset = {"lease_token": "", "lapsed_claims": 0, "held_at": None, **NO_FAILURES}
         changes = sanitize({**reset, **changes, "state": to_state})
-        where: dict[str, Any] = {
-            "id": self.pk,
-            "state": from_state,
-            "attempt": self.attempt,
-            "erased_at": None,
-        }
+        where: dict[str, Any] = {"id": self.pk, "state": from_state, "attempt": self.attempt}
+        where["erased_at"] = None
         if require_lease:
             where["lease_token"] = self.lease_token
         using = router.db_for_write(RenderJob)

@@ -127,7 +127,8 @@ class Progress:
 
 def stage_of(job: RenderJob) -> Stage:
     """Return a job's stage, by its columns alone."""
-    if job.state == State.COMPLETED and job.hosted and not job.is_public:
+    is_gone = job.erased_at is not None or (job.hosted and not job.is_public)
+    if job.state == State.COMPLETED and is_gone:
         return Stage.EXPIRED
     return STAGES.get(State(job.state), Stage.IN_PROGRESS)
 

@@ -6,6 +6,7 @@ import pytest
 from django.db import IntegrityError, transaction
 
 from django_docraptor.models import RenderJob, seconds_from_now
+from django_docraptor.models.conflicts import RowsChangedError
 from django_docraptor.states import (
     ACTIVE_STATES,
     FINAL_STATES,
@@ -78,6 +79,21 @@ def test_move_without_a_required_lease_changes_nothing() -> None:
     )
     assert event_kinds(job) == ["enqueued"]
     assert job.move(State.WORKING, kind=EventKind.WORKING, due_at=seconds_from_now(1))
+
+
+@pytest.mark.parametrize("together", [False, True])
+def test_erased_job_does_not_move(together: bool) -> None:
+    """A failed job that was erased after it had been read stays as it is."""
+    job = create_job(State.FAILED)
+    RenderJob.objects.update(erased_at=seconds_from_now(0))
+    before = read_row(job)
+    changes: dict[str, Any] = {"kind": EventKind.RETRIED, "due_at": seconds_from_now(0)}
+    if together:
+        with pytest.raises(RowsChangedError):
+            RenderJob.move_all([job], State.PENDING, **changes)
+    else:
+        assert not job.move(State.PENDING, **changes)
+    assert read_row(job) == before
 
 
 def test_move_does_not_recreate_a_deleted_row() -> None:
