@@ -9,7 +9,6 @@ import logging
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import Any, Final
 
 from django.apps import apps
@@ -116,7 +115,8 @@ def erase(
         counts["mentions"] = _erase_mentions(subject.user)
     using = router.db_for_write(RenderJob)
     if transaction.get_connection(using).in_atomic_block:
-        transaction.on_commit(partial(_remove, subject), using=using, robust=True)
+        # A lambda, because Django's robust on_commit hooks need a callable with a name.
+        transaction.on_commit(lambda: _remove(subject), using=using, robust=True)
     else:
         _remove(subject)
     return _report(subject, counts)
@@ -150,6 +150,8 @@ def _owner_key(owner: Any) -> Any:
     key = getattr(owner, "pk", None) if hasattr(owner, "is_authenticated") else owner
     try:
         key = model._meta.pk.to_python(key)
+        if key is not None:  # a number may be too large for the database
+            model._meta.pk.run_validators(key)
     except ValidationError as error:
         message = f"owner {owner!r} is no primary key of {model._meta.label}."
         raise ValidationError({"owner": [message]}) from error

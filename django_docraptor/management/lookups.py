@@ -133,7 +133,7 @@ def find_sources(document: DocumentClass, keys: list[str]) -> list[Any]:
         raise CommandError(
             f"{document.label} needs at least one primary key of {model._meta.label}."
         )
-    parsed = list(dict.fromkeys(_parse_key(model, key) for key in keys))
+    parsed = list(dict.fromkeys(parse_key(model, key) for key in keys))
     objects: dict[Any, Model] = {}
     for start in range(0, len(parsed), QUERY_CHUNK_SIZE):
         objects |= model._base_manager.in_bulk(parsed[start : start + QUERY_CHUNK_SIZE])
@@ -143,7 +143,12 @@ def find_sources(document: DocumentClass, keys: list[str]) -> list[Any]:
     return [objects[key] for key in parsed]
 
 
-def _parse_key(model: type[Model], key: str) -> Any:
+def parse_key(model: type[Model], key: str) -> Any:
+    """Return the text of a primary key as a value of the model's key.
+
+    Raises:
+        CommandError: it is none.
+    """
     field = model._meta.pk
     try:
         value = field.to_python(key)

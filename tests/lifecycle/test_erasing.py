@@ -13,7 +13,7 @@ from django_docraptor import erase, lifecycle, spool
 from django_docraptor.callback_urls import make_token
 from django_docraptor.client import Client as DocRaptorClient
 from django_docraptor.documents import Document, delivery
-from django_docraptor.lifecycle import transitions
+from django_docraptor.lifecycle import erasing, submission, transitions
 from django_docraptor.models import (
     DiscardedDocument,
     DiscardedFile,
@@ -22,6 +22,7 @@ from django_docraptor.models import (
     RenderEvent,
     RenderJob,
 )
+from django_docraptor.models.querysets import SMALL_CONTENT
 from django_docraptor.responses.download_records import record_download, record_downloads
 from django_docraptor.sandbox import Fault, Sandbox
 from django_docraptor.states import EventKind, State
@@ -346,6 +347,50 @@ def test_late_step_writes_nothing(sandbox: Sandbox, documents_dir: Path) -> None
     job.state = State.DOWNLOADING
     assert not job.update_leased(errors=CANARY)
     assert read_row(job) == before
+
+
+@pytest.mark.fault("F14")
+@pytest.mark.parametrize("size", [10, 3 * SMALL_CONTENT])
+def test_erasure_before_the_content_is_read(
+    sandbox: Sandbox, documents_dir: Path, monkeypatch: pytest.MonkeyPatch, size: int
+) -> None:
+    """A worker that has claimed the job, and reads its input afterwards, sends nothing of it."""
+    job = enqueue(**options_of(create_person()) | {"content": f"<p>{CANARY}</p>" * size})
+    other = enqueue()
+    original = submission.claim_for_slots
+
+    def claim(*args: Any, **kwargs: Any) -> Any:
+        claimed = original(*args, **kwargs)
+        erase_all()
+        return claimed
+
+    with monkeypatch.context() as patch:
+        patch.setattr(submission, "claim_for_slots", claim)
+        lifecycle.submit()
+    run_until_finished(other)
+    assert [entry.tag for entry in sandbox.ledger.accepted()] == [
+        RenderJob.objects.get(pk=other.pk).tag
+    ]
+    assert_erased(job)
+
+
+ERASED = {*erasing.ERASED_COLUMNS, "name"}
+# For the bill, or of the engine. A new column must be in one of the two.
+KEPT = {
+    *("id", "account", "document", "document_type", "test", "priority", "state", "erased_at"),
+    *("due_at", "lapsed_claims", "deadline_at", "failures", "failing_since", "refused_since"),
+    *("held_at", "revision", "attempt", "sent_at", "status_id", "callback_at", "storage"),
+    *("download_attempts", "error_code", "number_of_pages", "file_size", "hosted"),
+    *("hosted_expires_at", "expired_at", "created_at", "submitted_at", "rendered_at"),
+    "finished_at",
+}
+
+
+def test_each_column_is_erased_or_kept_on_purpose() -> None:
+    """Whether a column of a job says something about a person is decided for each."""
+    columns = {field.name for field in RenderJob._meta.concrete_fields}
+    assert columns == ERASED | KEPT
+    assert not ERASED & KEPT
 
 
 def test_two_erasures_at_once(documents_dir: Path) -> None:

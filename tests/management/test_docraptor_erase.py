@@ -92,7 +92,9 @@ def test_what_was_not_reached_is_an_error(documents_dir: Path, settings: Any) ->
         (["--source", "shop.Invoice"], "must be like shop.Invoice:17"),
         (["--source", "shopp.Invoice:1"], "Did you mean shop"),
         (["--source", "shop.Invoic:1"], "Did you mean Invoice"),
-        (["--source", "shop.Invoice:x"], "'x' is not a primary key of shop.Invoice"),
+        (["--source", "shop.Invoice:x"], "'x' is not a valid primary key of shop.Invoice"),
+        (["--owner", "9" * 30], "is no primary key of auth.User"),
+        (["--source", f"shop.Invoice:{'9' * 30}"], "is not a valid primary key of shop.Invoice"),
     ],
 )
 def test_wrong_options(arguments: list[str], message: str) -> None:

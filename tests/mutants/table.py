@@ -879,7 +879,7 @@ MUTATIONS = [
     Mutation(
         "leave the file of a job that moved on",
         "lifecycle/downloading.py",
-        "        delete_stored(job, stored_name)\n    spool.discard(path)\n",
+        "        delete_unreferenced(job, stored_name)\n    spool.discard(path)\n",
         "        pass\n    spool.discard(path)\n",
         f"{LIFECYCLE}/test_downloading.py::test_file_of_a_job_cancelled_while_saving_is_deleted",
     ),
@@ -1245,7 +1245,7 @@ MUTATIONS = [
     Mutation(
         "record each of several parallel expirations",
         "lifecycle/hosting.py",
-        "filter(pk=job.pk, expired_at__isnull=True)",
+        "filter(pk=job.pk, expired_at=None, erased_at=None)",
         "filter(pk=job.pk)",
         f"{LIFECYCLE}/test_hosting.py::test_parallel_expires_record_one_event",
     ),

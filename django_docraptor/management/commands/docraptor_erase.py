@@ -8,7 +8,7 @@ from django.core.management.base import CommandError
 from django.db.models import Model
 
 from django_docraptor.erasure import erase
-from django_docraptor.management.lookups import find_app, find_model
+from django_docraptor.management.lookups import find_app, find_model, parse_key
 from django_docraptor.management.tables import TablesCommand
 
 
@@ -61,10 +61,4 @@ def find_object(text: str) -> Model:
     if not (app and name and key):
         raise CommandError(f"--source {text!r} must be like shop.Invoice:17.")
     model = find_model(find_app(app), name)
-    try:
-        return model(pk=model._meta.pk.to_python(key))
-    except ValidationError as error:
-        raise CommandError(
-            f"--source: {key!r} is not a primary key of {model._meta.label}: "
-            f"{' '.join(error.messages)}"
-        ) from None
+    return model(pk=parse_key(model, key))
