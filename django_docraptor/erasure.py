@@ -23,7 +23,7 @@ from django.utils.crypto import salted_hmac
 
 from django_docraptor import discarded_files
 from django_docraptor.erasure_reports import ErasureReport, Remaining
-from django_docraptor.lifecycle.erasing import erase_jobs, log_entries
+from django_docraptor.lifecycle.erasing import PERSONAL_KINDS, erase_jobs, log_entries
 from django_docraptor.lifecycle.hosting import expire_document
 from django_docraptor.migrated import tables_required
 from django_docraptor.models import (
@@ -215,7 +215,7 @@ def _count(subject: Subject) -> Counter[str]:
         hosted=jobs.public().count(),
         share_links=ShareLink.objects.filter(job__in=keys).count(),
         downloads=events.filter(kind=EventKind.DOWNLOADED).count(),
-        texts=events.exclude(message="").count(),
+        texts=events.exclude(message="").exclude(kind__in=PERSONAL_KINDS).count(),
     )
     if apps.is_installed("django.contrib.admin"):
         found = list(jobs.values_list("pk", flat=True))

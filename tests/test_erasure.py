@@ -409,7 +409,8 @@ def test_dry_run_only_counts(
     assert not counted.is_complete
     erased = erase(owner=person).erased
     assert counted.erased["jobs"] == len(jobs)
-    for kind in ("cancelled", "inputs", "copies", "share_links", "downloads", "log_entries"):
+    kinds = ("cancelled", "inputs", "files", "copies", "share_links", "downloads", "texts")
+    for kind in (*kinds, "log_entries"):
         assert counted.erased[kind] == erased[kind], kind
 
 
