@@ -91,9 +91,11 @@ __all__ = [
     "job_file_response",
     "latest_document",
     "mail_due",
+    "pause_account",
     "release",
     "render_hosted_now",
     "render_now",
+    "resume_account",
     "retry",
     "revoke",
     "run_step",
@@ -167,8 +169,10 @@ _EXPORTS = {
         "enqueue_many",
         "enqueue_or_update",
         "expire",
+        "pause_account",
         "release",
         "render_now",
+        "resume_account",
         "retry",
     ],
     "signals": [
@@ -265,8 +269,10 @@ if TYPE_CHECKING:
         enqueue_many,
         enqueue_or_update,
         expire,
+        pause_account,
         release,
         render_now,
+        resume_account,
         retry,
     )
     from django_docraptor.signals import (

@@ -32,6 +32,10 @@ RESUME: Final = _(
     "Correct the cause. After a corrected key, the jobs go on at once; otherwise run "
     "docraptor_resume, or press Resume now on the accounts' page of the admin."
 )
+RESUME_PAUSED: Final = _(
+    "A person has paused it. To go on earlier, run docraptor_resume, or press Resume now on the "
+    "accounts' page of the admin."
+)
 MIGRATE: Final = "Run manage.py migrate%(option)s."
 NOT_MIGRATED: Final = "The tables of django_docraptor are missing or old%(place)s."
 

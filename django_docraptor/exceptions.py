@@ -112,8 +112,8 @@ class AccountPausedError(NotSentError):
         message: what happened.
         account: name of the account.
         reason: why it is paused.
-        paused_until: when it goes on by itself.
-        retry_after: seconds until then.
+        paused_until: when it goes on by itself; ``None``: when a person resumes it.
+        retry_after: seconds until then; ``None`` if that is not known.
     """
 
     code = "account_paused"
@@ -124,8 +124,8 @@ class AccountPausedError(NotSentError):
         *,
         account: str,
         reason: str,
-        paused_until: datetime,
-        retry_after: float,
+        paused_until: datetime | None,
+        retry_after: float | None,
     ) -> None:
         """Create an error."""
         super().__init__(message, retry_after=retry_after)

@@ -371,8 +371,9 @@ def restrictions() -> list[Restriction]:
             account=pause.account,
             reason=pause.reason,
             since=pause.since,
-            until=pause.paused_until,
+            until=pause.ends_at,
             stops_all=not pause.creates_only,
+            is_by_person=pause.is_by_person,
         )
         for pause in Pause.objects.told()
     ]

@@ -5,7 +5,7 @@ Reads no database: ``health`` does.
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from django.utils.translation import gettext as _
@@ -37,19 +37,20 @@ class Restriction:
     account: str
     reason: str
     since: datetime | None
-    until: datetime
+    #: ``None``: until a person resumes the account.
+    until: datetime | None
     #: Whether a key of the account makes no calls at all; otherwise documents that DocRaptor has
     #: accepted go on.
     stops_all: bool = False
     #: Consecutive failures of the service that opened the circuit; ``None`` for a pause.
     failures: int | None = None
+    #: Whether a person has paused the account.
+    is_by_person: bool = False
 
     def __str__(self) -> str:
-        values = {
-            "account": self.account,
-            "until": f"{self.until:%H:%M:%S} UTC",
-            "reason": self.reason,
-        }
+        values = {"account": self.account, "until": self._end(), "reason": self.reason}
+        if self.until is None:
+            return _("Account “%(account)s” is paused until it is resumed: %(reason)s") % values
         if self.failures is None:
             return _("Account “%(account)s” is paused until %(until)s: %(reason)s") % values
         text = ngettext(
@@ -61,10 +62,18 @@ class Restriction:
         )
         return text % {**values, "count": self.failures}
 
+    def _end(self) -> str:
+        """Return the time of the end, with its date unless that is near; "" if it has none."""
+        if self.until is None:
+            return ""
+        is_near = self.until - datetime.now(UTC) < timedelta(hours=12)
+        return f"{self.until:%H:%M:%S} UTC" if is_near else f"{self.until:%Y-%m-%d %H:%M} UTC"
+
 
 def account_problem(restriction: Restriction) -> str:
     """Return why jobs of an account wait, and what to do."""
-    return f"{as_sentence(str(restriction))} {advice.RESUME}"
+    remedy = advice.RESUME_PAUSED if restriction.is_by_person else advice.RESUME
+    return f"{as_sentence(str(restriction))} {remedy}"
 
 
 def as_sentence(text: str) -> str:

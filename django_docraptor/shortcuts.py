@@ -6,6 +6,7 @@ commit. Projects import these functions from ``django_docraptor``.
 
 from collections.abc import Iterable
 from dataclasses import replace
+from datetime import timedelta
 from typing import TYPE_CHECKING, BinaryIO, TypeAlias, Unpack
 
 from django.contrib.auth.models import AbstractBaseUser, AnonymousUser
@@ -13,7 +14,7 @@ from django.core.exceptions import ValidationError
 from django.views.decorators.debug import sensitive_variables
 
 from django_docraptor import lifecycle, preflight, registry, wakeups
-from django_docraptor.conf import conf
+from django_docraptor.conf import MAX_DURATION, conf
 from django_docraptor.job_specs import (
     EnqueueContext,
     EnqueueOptions,
@@ -46,14 +47,19 @@ __all__ = [
     "enqueue_many",
     "enqueue_or_update",
     "expire",
+    "pause_account",
     "release",
     "render_now",
     "render_spec",
+    "resume_account",
     "retry",
 ]
 
 # The acting user, as in `request.user`.
 AnyUser: TypeAlias = AbstractBaseUser | AnonymousUser
+# Characters of an account's name, and of the reason for its pause.
+MAX_ACCOUNT_NAME = 64
+MAX_PAUSE_REASON = 500
 
 
 def enqueue(**kwargs: Unpack[EnqueueOptions]) -> RenderJob:
@@ -195,6 +201,57 @@ def cancel(job: RenderJob, *, by: AnyUser | None = None) -> bool:
             return True
         job.refresh_from_db()
     return False
+
+
+def pause_account(
+    account: str,
+    *,
+    duration: timedelta | None = None,
+    reason: str = "",
+    creates_only: bool = False,
+    by: AnyUser | None = None,
+) -> bool:
+    """Pause an account: its jobs wait, without counting as failing, and synchronous calls raise.
+
+    Calls under way end as they would. Another call replaces the duration and the reason.
+
+    Args:
+        account: its name.
+        duration: after which it goes on by itself; ``None``: when it is resumed.
+        reason: why, for people: without secrets, at most 500 characters.
+        creates_only: documents that DocRaptor has accepted go on; only new ones wait.
+        by: the acting user, whom the reason names.
+
+    Returns:
+        Whether no person had paused it already.
+
+    Raises:
+        ValidationError: the name, the duration or the reason is invalid; nothing was changed.
+    """
+    _check_pause(account, duration, reason)
+    text = reason.strip() or "paused by a person"
+    note = describe_actor(by)
+    return lifecycle.pause(
+        account,
+        None if duration is None else duration.total_seconds(),
+        f"{text} ({note})" if note else text,
+        creates_only=creates_only,
+    )
+
+
+def _check_pause(account: str, duration: timedelta | None, reason: str) -> None:
+    errors: dict[str, str] = {}
+    if not 0 < len(account) <= MAX_ACCOUNT_NAME:
+        errors["account"] = f"{account!r} is not a name of 1 to {MAX_ACCOUNT_NAME} characters."
+    if duration is not None and not timedelta(0) < duration <= MAX_DURATION:
+        errors["duration"] = (
+            f"{duration} is not longer than 0 and at most {MAX_DURATION.days} days. "
+            "Use None to pause the account until it is resumed."
+        )
+    if len(reason) > MAX_PAUSE_REASON:
+        errors["reason"] = f"It has {len(reason)} characters. Shorten it to {MAX_PAUSE_REASON}."
+    if errors:
+        raise ValidationError(errors)
 
 
 def resume_account(account: str) -> "lifecycle.Resumed":

@@ -1,35 +1,36 @@
-"""Internal. The admin for accounts: why their jobs wait, and the button that ends it."""
+"""Internal. The admin for accounts: why their jobs wait; *Pause* and *Resume now*."""
 
 from typing import TYPE_CHECKING, Any, cast
 
 from django.contrib import admin, messages
 from django.db import models
 from django.db.models import Exists, OuterRef, QuerySet
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext
 
 from django_docraptor.admin.display import EMPTY_VALUE
+from django_docraptor.admin.pausing import confirm_or_pause, resume_accounts
 from django_docraptor.health import restrictions
 from django_docraptor.models import Account, Pause
-from django_docraptor.shortcuts import resume_account
 
 if TYPE_CHECKING:
     AccountModelAdmin = admin.ModelAdmin[Account]
 else:
     AccountModelAdmin = admin.ModelAdmin
 
+PAUSE_PERMISSION = "django_docraptor.pause_account"
 RESUME_PERMISSION = "django_docraptor.resume_account"
 
 
 @admin.register(Account)
 class AccountAdmin(AccountModelAdmin):
-    """Shows which accounts are paused, until when and why. Only the engine changes them."""
+    """Shows which accounts are paused, until when and why, and pauses and resumes them."""
 
     list_display = ["name", "is_paused", "circuit_open_until", "waiting_because"]
     fields = ["name", "waiting_because", "circuit_open_until", "failures"]
     readonly_fields = ["waiting_because"]
-    actions = ["resume_selected"]
+    actions = ["resume_selected", "pause_selected"]
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Account]:
         """Return the accounts, with whether they are paused."""
@@ -51,11 +52,22 @@ class AccountAdmin(AccountModelAdmin):
     @admin.action(permissions=["resume"], description=_("Resume now"))
     def resume_selected(self, request: HttpRequest, queryset: QuerySet[Account]) -> None:
         """End the pauses of the selected accounts, whose waiting jobs are due at once."""
-        due = sum(resume_account(account.pk).due for account in queryset)
+        due = resume_accounts(request, list(queryset))
         message = ngettext(
             "Resumed: %(count)d job is due now.", "Resumed: %(count)d jobs are due now.", due
         )
         self.message_user(request, message % {"count": due}, messages.SUCCESS)
+
+    @admin.action(permissions=["pause"], description=_("Pause…"))
+    def pause_selected(
+        self, request: HttpRequest, queryset: QuerySet[Account]
+    ) -> HttpResponse | None:
+        """Ask why and for how long, and pause the selected accounts."""
+        return confirm_or_pause(self, request, queryset)
+
+    def has_pause_permission(self, request: HttpRequest) -> bool:
+        """Return whether the user may pause accounts."""
+        return bool(cast(Any, request.user).has_perm(PAUSE_PERMISSION))
 
     def has_resume_permission(self, request: HttpRequest) -> bool:
         """Return whether the user may end a pause."""

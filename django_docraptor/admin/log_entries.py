@@ -1,13 +1,14 @@
 """Internal. Record in Django's own log, and so in *History*, who did what with a job."""
 
 import logging
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 
 from django.conf import settings
 from django.contrib.admin.models import CHANGE, LogEntry
 from django.contrib.contenttypes.models import ContentType
 from django.db import DatabaseError, router, transaction
+from django.db.models import Model
 from django.http import HttpRequest
 from django.utils import translation
 from django.utils.translation import ngettext
@@ -45,26 +46,26 @@ def log_all_retried(request: HttpRequest, count: int) -> None:
         )
 
 
-def log_change(request: HttpRequest, jobs: list[RenderJob], *texts: Text, **values: str) -> None:
-    """Record a change of jobs by the request's user, with few queries.
+def log_change(request: HttpRequest, objects: Sequence[Model], *texts: Text, **values: str) -> None:
+    """Record a change of jobs, or of other objects of one model, by the request's user.
 
     The operation is done: an error of the log is logged, and no more.
 
     Args:
         request: of the user.
-        jobs: the changed jobs.
+        objects: what was changed.
         texts: translatable; written in the site's language, because others read them.
         values: of the placeholders of the texts.
     """
     user_id = request.user.pk
-    if not jobs or user_id is None:
+    if not objects or user_id is None:
         return
     with translation.override(settings.LANGUAGE_CODE):
         message = " ".join(str(text) % values if values else str(text) for text in texts)
-    with _logged_errors(len(jobs)):
+    with _logged_errors(len(objects)):
         LogEntry.objects.log_actions(
             user_id=user_id,
-            queryset=jobs,
+            queryset=objects,
             action_flag=CHANGE,
             change_message=message,
         )
@@ -76,4 +77,4 @@ def _logged_errors(count: int) -> Iterator[None]:
         with transaction.atomic(using=router.db_for_write(LogEntry)):
             yield
     except DatabaseError:
-        logger.exception("The admin's log has no entry for %d jobs", count)
+        logger.exception("The admin's log has no entry for %d objects", count)

@@ -12,6 +12,7 @@ UPDATE. A step may run at any time, in any number of processes, and may be kille
 ``expire_discarded`` expires the hosted documents of deleted jobs
 ``finish_erasures``  looks once more for what was written about erased jobs
 ``run_once``         runs every step once
+``pause``            pauses an account, because a person wants it
 ``resume``           ends the pauses of an account
 ``repair_clock``     brings forward what waits, if the database's clock was set back
 ``record_callback``  makes a job due at once
@@ -30,7 +31,7 @@ from typing import TYPE_CHECKING
 from django_docraptor.lazy_names import import_on_use
 
 if TYPE_CHECKING:
-    from django_docraptor.lifecycle.accounts import Resumed, close_broken_connections, resume
+    from django_docraptor.lifecycle.accounts import Resumed, close_broken_connections, pause, resume
     from django_docraptor.lifecycle.brake import release
     from django_docraptor.lifecycle.callbacks import record_callback
     from django_docraptor.lifecycle.clock_repair import repair_clock
@@ -61,7 +62,7 @@ else:  # hidden from type checkers, which would take any name for an Any
     __getattr__ = import_on_use(
         __name__,
         {
-            "accounts": ["Resumed", "close_broken_connections", "resume"],
+            "accounts": ["Resumed", "close_broken_connections", "pause", "resume"],
             "brake": ["release"],
             "callbacks": ["record_callback"],
             "clock_repair": ["repair_clock"],
@@ -104,6 +105,7 @@ __all__ = [
     "finish_erasures",
     "mark_cancelled",
     "name_to_delete",
+    "pause",
     "poll",
     "read_schedule",
     "reconcile",

@@ -19,6 +19,8 @@ from django_docraptor.lifecycle.clients import KeyedClient, open_client
 from django_docraptor.lifecycle.isolation import PASSING_ERRORS
 from django_docraptor.models import (
     ANY_KEY,
+    BY_PERSON,
+    EVERY_KEY,
     NO_KEY,
     Account,
     Pause,
@@ -144,7 +146,7 @@ def _uncallable_accounts() -> list[str]:
     return [
         account
         for account, hashes in paused.items()
-        if account not in clients or hashes & {clients[account].key_hash, ANY_KEY}
+        if account not in clients or hashes & {clients[account].key_hash, *EVERY_KEY}
     ]
 
 
@@ -176,15 +178,42 @@ def begin_pause(
     account: str, key_hash: str, seconds: float, reason: str, *, creates_only: bool = False
 ) -> None:
     """Pause a key of an account. A new pause is logged once, and its pending jobs say why."""
+    if _begin_pause(account, key_hash, seconds, reason, creates_only=creates_only):
+        logger.error("Account %s is paused; its jobs wait: %s", account, reason)
+
+
+def pause(account: str, seconds: float | None, reason: str, *, creates_only: bool = False) -> bool:
+    """Pause an account because a person wants it: no success of a call ends it.
+
+    Args:
+        account: its name.
+        seconds: how long from now; ``None``: until it is resumed.
+        reason: text for people.
+        creates_only: documents that DocRaptor has accepted go on.
+
+    Returns:
+        Whether no person had paused it: otherwise the end and the reason are replaced.
+    """
+    is_new = _begin_pause(account, BY_PERSON, seconds, reason, creates_only=creates_only)
+    logger.warning("Account %s is paused by a person; its jobs wait: %s", account, reason)
+    return is_new
+
+
+def _begin_pause(
+    account: str, key_hash: str, seconds: float | None, reason: str, *, creates_only: bool
+) -> bool:
     Account.objects.get_or_create(pk=account)  # the admin lists it, and can resume it
     # The time of a pause does not count: afterwards a failure is the first of a new row.
     failing = RenderJob.objects.active().filter(account=account, state__in=PAUSABLE_STATES)
     failing.filter(failing_since__isnull=False).update(**NO_FAILURES)
-    if Pause.begin(account, key_hash, seconds=seconds, reason=reason, creates_only=creates_only):
-        logger.error("Account %s is paused; its jobs wait: %s", account, reason)
+    is_new = Pause.begin(
+        account, key_hash, seconds=seconds, reason=reason, creates_only=creates_only
+    )
+    if is_new:
         waiting = RenderJob.objects.filter(state=State.PENDING, account=account, errors="")
         keys = list(waiting.due().order_by().values_list("pk", flat=True)[:POSTPONE_BATCH_SIZE])
         waiting.filter(pk__in=keys).update(errors=reason)
+    return is_new
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ from django.db.models import F, Q, QuerySet
 
 from django_docraptor.lifecycle.leases import lease_for
 from django_docraptor.models import (
+    UNTIL_RESUMED,
     Account,
     Heartbeat,
     Pause,
@@ -69,7 +70,7 @@ def _bring_forward(heartbeat: Heartbeat, seconds: float) -> None:
     is_fresh = Q(state=State.PENDING, attempt=0, failures=0, created_at__lte=Now())
     waiting = RenderJob.objects.active().filter(lease_token="", held_at=None, due_at__gt=Now())
     unsent = RenderEvent.objects.filter(signal_due_at__gt=Now())
-    pauses = Pause.objects.filter(paused_until__gt=Now())
+    pauses = Pause.objects.filter(paused_until__gt=Now(), paused_until__lt=UNTIL_RESUMED)
     open_circuits = Account.objects.filter(circuit_open_until__gt=Now())
     unchanged = {"ticked_at": heartbeat.ticked_at, "worked_at": heartbeat.worked_at}
     with transaction.atomic(using=router.db_for_write(RenderJob)):

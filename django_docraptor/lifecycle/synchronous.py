@@ -160,7 +160,7 @@ def _check_pauses(keyed: KeyedClient) -> None:
     pauses = Pause.objects.filter(account=keyed.account).active_for(keyed.key_hash)
     pauses = pauses.annotate(database_now=Now())
     if pause := pauses.order_by("-paused_until").first():
-        raise _paused_error(pause, keyed.account, pause.reason, pause.paused_until)
+        raise _paused_error(pause, keyed.account, pause.reason, pause.ends_at)
 
 
 def _check_circuit(name: str) -> None:
@@ -170,16 +170,21 @@ def _check_circuit(name: str) -> None:
         raise _paused_error(account, name, account.pause_reason, account.circuit_open_until)
 
 
-def _paused_error(row: object, account: str, reason: str, until: datetime) -> AccountPausedError:
+def _paused_error(
+    row: object, account: str, reason: str, until: datetime | None
+) -> AccountPausedError:
     now: datetime = getattr(row, "database_now")  # noqa: B009 - an annotation
-    text = f"The account {account!r} is paused until {until.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
+    end, remedy = "it is resumed", "To go on, run"
+    if until is not None:
+        end = f"{until.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
+        remedy = "It goes on by itself then, or at once by"
     return AccountPausedError(
-        f"{text}: {reason.rstrip('.')}. Nothing was sent. It goes on by itself then, or at once by "
-        "manage.py docraptor_resume.",
+        f"The account {account!r} is paused until {end}: {reason.rstrip('.')}. Nothing was sent. "
+        f"{remedy} manage.py docraptor_resume.",
         account=account,
         reason=reason,
         paused_until=until,
-        retry_after=max(0.0, (until - now).total_seconds()),
+        retry_after=None if until is None else max(0.0, (until - now).total_seconds()),
     )
 
 

@@ -16,6 +16,7 @@ from django_docraptor.models import seconds_from_now
 
 # Seconds per unit of an age.
 UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
+AGE = r"(\d{1,9})([smhd])"
 
 
 def non_negative_number(text: str) -> float:
@@ -46,6 +47,14 @@ def positive_integer(text: str) -> int:
     return int(text)
 
 
+def age(text: str) -> float:
+    """Parse a duration such as ``2h``; return seconds."""
+    match = re.fullmatch(AGE, text, re.ASCII)
+    if match is None:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a duration, such as 90m, 2h or 3d")
+    return seconds(str(int(match[1]) * UNITS[match[2]]))
+
+
 def moment(text: str) -> Any:
     """Parse a time in the past: a date or a time in ISO format, or an age such as ``2h``.
 
@@ -54,8 +63,8 @@ def moment(text: str) -> Any:
     Returns:
         A datetime or a database expression.
     """
-    if match := re.fullmatch(r"(\d{1,9})([smhd])", text, re.ASCII):
-        return seconds_from_now(-seconds(str(int(match[1]) * UNITS[match[2]])))
+    if re.fullmatch(AGE, text, re.ASCII):
+        return seconds_from_now(-age(text))
     try:
         date = parse_date(text)
         value = datetime.combine(date, time.min) if date else parse_datetime(text)

@@ -73,7 +73,10 @@ class Migration(migrations.Migration):
             options={
                 "verbose_name": "account",
                 "verbose_name_plural": "accounts",
-                "permissions": [("resume_account", "Can resume an account")],
+                "permissions": [
+                    ("pause_account", "Can pause an account"),
+                    ("resume_account", "Can resume an account"),
+                ],
                 "base_manager_name": "objects",
             },
         ),

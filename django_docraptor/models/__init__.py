@@ -42,7 +42,15 @@ from django_docraptor.models.heartbeat import Heartbeat, record_heartbeat
 from django_docraptor.models.inputs import RenderInput
 from django_docraptor.models.insertion import insert_jobs
 from django_docraptor.models.jobs import RenderJob
-from django_docraptor.models.pauses import ANY_KEY, NO_KEY, Pause, hash_key
+from django_docraptor.models.pauses import (
+    ANY_KEY,
+    BY_PERSON,
+    EVERY_KEY,
+    NO_KEY,
+    UNTIL_RESUMED,
+    Pause,
+    hash_key,
+)
 from django_docraptor.models.querysets import RenderJobQuerySet
 from django_docraptor.models.share_links import LinkState, ShareLink
 from django_docraptor.models.synchronous_calls import SynchronousCall
@@ -50,8 +58,11 @@ from django_docraptor.models.wakeups import SentWakeup
 
 __all__ = [
     "ANY_KEY",
+    "BY_PERSON",
+    "EVERY_KEY",
     "NO_KEY",
     "SIGNAL_LEASE_SECONDS",
+    "UNTIL_RESUMED",
     "Account",
     "DiscardedDocument",
     "DiscardedFile",

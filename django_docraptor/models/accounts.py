@@ -44,7 +44,10 @@ class Account(models.Model):
         base_manager_name = "objects"
         verbose_name = _("account")
         verbose_name_plural = _("accounts")
-        permissions = [("resume_account", _("Can resume an account"))]
+        permissions = [
+            ("pause_account", _("Can pause an account")),
+            ("resume_account", _("Can resume an account")),
+        ]
 
     def __str__(self) -> str:
         return self.name

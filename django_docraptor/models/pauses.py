@@ -4,6 +4,7 @@ A pause belongs to a key, so that a worker with an old one does not stop those w
 The key itself is never stored. Knows nothing about jobs.
 """
 
+from datetime import datetime, timedelta
 from typing import ClassVar, Final, Self
 
 from django.db import models, router
@@ -13,10 +14,17 @@ from django.utils.translation import gettext_lazy as _
 from django_docraptor.models.clock import Now, seconds_from_now
 from django_docraptor.models.managers import PrimaryDatabaseManager
 from django_docraptor.models.text import write_texts
+from django_docraptor.states import HELD_UNTIL
 
-# Values of `key_hash` that are no hash: every key of the account; no key could be read.
+# Values of `key_hash` that are no hash: every key of the account, because DocRaptor refuses it or
+# because a person has paused it; no key could be read.
 ANY_KEY: Final = "*"
+BY_PERSON: Final = "person"
 NO_KEY: Final = ""
+EVERY_KEY: Final = (ANY_KEY, BY_PERSON)
+# The end of a pause that only resuming ends, as far as tests may move it.
+UNTIL_RESUMED: Final = HELD_UNTIL
+_LAST_END: Final = UNTIL_RESUMED - timedelta(days=365_000)
 # Seconds after which a pause that is over is deleted, when another one begins.
 KEPT_SECONDS: Final = 24 * 3600.0
 
@@ -36,7 +44,7 @@ class PauseQuerySet(models.QuerySet["Pause"]):
 
     def active_for(self, key_hash: str) -> Self:
         """Return the pauses that are not over and hold back a key, by its :func:`hash_key`."""
-        return self.active().filter(key_hash__in=(key_hash, ANY_KEY))
+        return self.active().filter(key_hash__in=(key_hash, *EVERY_KEY))
 
     def told(self) -> Self:
         """Return the pauses to tell people about: not those of a key that another has replaced."""
@@ -70,18 +78,34 @@ class Pause(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"{self.account} until {self.paused_until}"
+        return f"{self.account} until {self.ends_at or 'it is resumed'}"
+
+    @property
+    def ends_at(self) -> datetime | None:
+        """When it ends by itself; ``None`` if only resuming ends it."""
+        return self.paused_until if self.paused_until < _LAST_END else None
+
+    @property
+    def is_by_person(self) -> bool:
+        """Whether a person has paused the account."""
+        return self.key_hash == BY_PERSON
 
     @classmethod
     def begin(
-        cls, account: str, key_hash: str, *, seconds: float, reason: str, creates_only: bool = False
+        cls,
+        account: str,
+        key_hash: str,
+        *,
+        seconds: float | None,
+        reason: str,
+        creates_only: bool = False,
     ) -> bool:
-        """Begin a pause, or prolong one.
+        """Begin a pause, or replace the end and the reason of one.
 
         Args:
             account: name of the account.
-            key_hash: :func:`hash_key` of the key, ``ANY_KEY`` or ``NO_KEY``.
-            seconds: how long from now.
+            key_hash: :func:`hash_key` of the key, ``ANY_KEY``, ``BY_PERSON`` or ``NO_KEY``.
+            seconds: how long from now; ``None``: until the account is resumed.
             reason: text for people, without secrets.
             creates_only: calls other than creates go on.
 
@@ -89,7 +113,7 @@ class Pause(models.Model):
             Whether it is new.
         """
         rows = cls.objects.filter(account=account, key_hash=key_hash)
-        until = seconds_from_now(seconds)
+        until = UNTIL_RESUMED if seconds is None else seconds_from_now(seconds)
 
         def write(text: str) -> bool:
             values = {"paused_until": until, "reason": text, "creates_only": creates_only}
@@ -110,7 +134,10 @@ class Pause(models.Model):
 
     @classmethod
     def end_after_success(cls, account: str, key_hash: str) -> None:
-        """End the pause of a key that works, and stop telling about the account's other keys."""
+        """End the pause of a key that works, and stop telling about the account's other keys.
+
+        That a key works disproves neither a refusal of documents nor what a person wants.
+        """
         pauses = cls.objects.filter(account=account, creates_only=False)
         pauses.filter(key_hash__in=(key_hash, NO_KEY)).delete()
-        pauses.exclude(key_hash=ANY_KEY).update(is_replaced=True)
+        pauses.exclude(key_hash__in=EVERY_KEY).update(is_replaced=True)

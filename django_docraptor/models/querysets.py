@@ -18,7 +18,7 @@ from django.db.models.functions import Coalesce, Length
 
 from django_docraptor.models.accounts import Account
 from django_docraptor.models.clock import Now, seconds_from_now
-from django_docraptor.models.pauses import ANY_KEY, NO_KEY, Pause
+from django_docraptor.models.pauses import EVERY_KEY, NO_KEY, Pause
 from django_docraptor.models.sources import source_key
 from django_docraptor.models.synchronous_calls import SynchronousCall
 from django_docraptor.states import (
@@ -199,7 +199,7 @@ class RenderJobQuerySet(models.QuerySet["RenderJob"]):
             ),
             is_half_open=Exists(account_rows.filter(failures__gte=CIRCUIT_THRESHOLD)),
             needs_resume=has_failed
-            | Exists(pauses.filter(was_paused, creates_only=False).exclude(key_hash=ANY_KEY)),
+            | Exists(pauses.filter(was_paused, creates_only=False).exclude(key_hash__in=EVERY_KEY)),
         )
 
     def for_source(self, source: models.Model) -> Self:

@@ -5,10 +5,11 @@ from typing import Any
 
 import pytest
 from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
+from django.contrib.admin.models import LogEntry
 from django.test import Client
 from django.utils import timezone
 
-from django_docraptor.models import Account
+from django_docraptor.models import Account, Pause
 from django_docraptor.sandbox import Sandbox
 from tests.support.admin_jobs import LIST, get_text, staff_client
 from tests.support.jobs import enqueue, pause_account, paused_accounts
@@ -93,3 +94,59 @@ def test_page_of_an_account_tells_why_its_jobs_wait() -> None:
     client = staff_client("view_account")
     assert "the key is not valid" in get_text(client, f"{ACCOUNTS}acme/change/")
     assert "is paused" not in get_text(client, f"{ACCOUNTS}fine/change/")
+
+
+# --- Pause -----------------------------------------------------------------------------------
+
+
+def press_pause(client: Client, *names: str, **values: str) -> Any:
+    """Run the action "Pause…" on accounts; with values, send its form, too."""
+    data = {"action": "pause_selected", ACTION_CHECKBOX_NAME: names, **values}
+    return client.post(ACCOUNTS, data, follow=True)
+
+
+def test_account_can_be_paused() -> None:
+    """The action asks why and for how long. The list of jobs, and History, tell who and why."""
+    Account.objects.create(name="acme")
+    client = staff_client("view_account", "view_renderjob", "pause_account", "resume_account")
+    asked = press_pause(client, "acme").content.decode()
+    assert "acme" in asked
+    assert paused_accounts() == []
+    done = press_pause(client, "acme", confirmed="1", reason="wrong totals", minutes="240")
+    assert "1 account was paused." in done.content.decode()
+    shown = get_text(client, LIST)
+    assert "Account “acme” is paused until" in shown
+    assert "wrong totals (by staff-view_account" in shown
+    entries = LogEntry.objects.filter(content_type__model="account")
+    assert [str(entry) for entry in entries] == ["Changed “acme” — Paused: wrong totals"]
+    press_resume(client, "acme")
+    assert paused_accounts() == []
+    assert entries.all().count() == 2
+
+
+def test_account_can_be_paused_until_it_is_resumed() -> None:
+    """Without a duration the pause has no end."""
+    Account.objects.create(name="acme")
+    client = staff_client("view_account", "view_renderjob", "pause_account")
+    values = {"confirmed": "1", "reason": "wrong totals", "creates_only": "on"}
+    press_pause(client, "acme", **values)
+    assert "Account “acme” is paused until it is resumed" in get_text(client, LIST)
+    assert Pause.objects.get().creates_only
+
+
+@pytest.mark.parametrize("values", [{"reason": ""}, {"reason": "x", "minutes": "7"}])
+def test_invalid_form_pauses_nothing(values: dict[str, str]) -> None:
+    """Without a reason, or with a duration that is not offered, the form is shown again."""
+    Account.objects.create(name="acme")
+    client = staff_client("view_account", "pause_account")
+    shown = press_pause(client, "acme", confirmed="1", **values).content.decode()
+    assert "errorlist" in shown
+    assert paused_accounts() == []
+
+
+@pytest.mark.parametrize("permissions", [["view_account", "resume_account"], ["pause_account"]])
+def test_pausing_needs_the_permission(permissions: list[str]) -> None:
+    """Neither who may only resume accounts nor who may not see them can pause one."""
+    Account.objects.create(name="acme")
+    press_pause(staff_client(*permissions), "acme", confirmed="1", reason="wrong totals")
+    assert paused_accounts() == []

@@ -905,6 +905,20 @@ MUTATIONS = [
         f"{LIFECYCLE}/test_accounts.py::test_worker_with_an_old_key_does_not_stop_the_others",
     ),
     Mutation(
+        "end the pause of a person when a call succeeds",
+        "models/pauses.py",
+        "pauses.exclude(key_hash__in=EVERY_KEY).update(is_replaced=True)",
+        "pauses.exclude(key_hash=ANY_KEY).update(is_replaced=True)",
+        f"{LIFECYCLE}/test_manual_pauses.py::test_success_of_a_call_does_not_end_it",
+    ),
+    Mutation(
+        "send with a key of an account that a person has paused",
+        "models/pauses.py",
+        "filter(key_hash__in=(key_hash, *EVERY_KEY))",
+        "filter(key_hash__in=(key_hash, ANY_KEY))",
+        f"{LIFECYCLE}/test_manual_pauses.py::test_jobs_of_a_paused_account_wait",
+    ),
+    Mutation(
         "submit with a paused key",
         "lifecycle/submission.py",
         "        if limits.is_paused:\n",
