@@ -126,8 +126,8 @@ def _generate(
         message = _("No documents were queued. %(reason)s") % {"reason": reason}
         model_admin.message_user(request, message, messages.ERROR)
         return HttpResponseRedirect(model_admin.page_url("change", job.pk))
-    log_change(request, [job], LOG_MESSAGE_OLD, str(new_job.pk))
-    log_change(request, [new_job], LOG_MESSAGE_NEW, str(job.pk))
+    log_change(request, [job], LOG_MESSAGE_OLD, job=str(new_job.pk))
+    log_change(request, [new_job], LOG_MESSAGE_NEW, job=str(job.pk))
     url = model_admin.page_url("change", new_job.pk)
     message = format_html(_("Queued: {}."), new_job.name)
     model_admin.message_user(request, message, messages.SUCCESS)
@@ -135,8 +135,8 @@ def _generate(
 
 
 PRUNED = gettext_lazy("The input is no longer stored. Generate the document from its object.")
-LOG_MESSAGE_OLD = gettext_lazy("Generated again, as job")
-LOG_MESSAGE_NEW = gettext_lazy("Generated again from job")
+LOG_MESSAGE_OLD = gettext_lazy("Generated again as job %(job)s.")
+LOG_MESSAGE_NEW = gettext_lazy("Generated again from job %(job)s.")
 
 
 @sensitive_variables("options")

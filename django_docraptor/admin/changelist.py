@@ -16,6 +16,7 @@ from django.utils.functional import cached_property
 
 from django_docraptor.admin import filters
 from django_docraptor.admin.attention import request_health
+from django_docraptor.admin.changed import mark_changed
 from django_docraptor.admin.columns import ERRORS_START, MAX_ERRORS_READ
 from django_docraptor.admin.downloads import mark_readable
 from django_docraptor.admin.filters import ALL_JOBS, ATTENTION, SCOPE
@@ -83,12 +84,13 @@ class JobChangeList(ChangeList):
         return joined
 
     def get_results(self, request: HttpRequest) -> None:
-        """Load the page, the owners of its jobs, and their sources."""
+        """Load the page, the owners of its jobs, their sources, and which of these have changed."""
         super().get_results(request)
         self.result_list = list(self.result_list)
         prefetch_related_objects(self.result_list, "owner")  # a join needs one database
         load_sources(self.model_admin.admin_site, request, self.result_list)
         mark_readable(request, self.result_list)
+        mark_changed(self.result_list)
 
     @property
     def is_truncated(self) -> bool:

@@ -6,7 +6,6 @@ from typing import Final
 from django.contrib.admin import AdminSite
 from django.http import QueryDict
 from django.template.defaultfilters import filesizeformat
-from django.urls import reverse
 from django.utils import timezone
 from django.utils.formats import date_format
 from django.utils.html import format_html, format_html_join
@@ -15,10 +14,10 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from django_docraptor.admin import display
-from django_docraptor.admin.downloads import is_readable
+from django_docraptor.admin.changed import changed_mark
+from django_docraptor.admin.file_links import file_links, has_document
 from django_docraptor.admin.filters import title_of
 from django_docraptor.admin.sources import source_link
-from django_docraptor.docraptor_api import DocumentType
 from django_docraptor.explanations import explain
 from django_docraptor.models import RenderJob
 from django_docraptor.states import POLLED_STATES, State
@@ -40,20 +39,20 @@ def document_cell(job: RenderJob) -> SafeString:
 
 
 def state_cell(job: RenderJob) -> SafeString:
-    """Return the state, with the reason or what happens next below it."""
-    notes = [_reason(job), _attempt(job)]
+    """Return the state, with the reason or what happens next below it, or *changed since*."""
+    notes = [changed_mark(job), _reason(job), _attempt(job)]
     lines = format_html_join("", "{}", ((_small(note),) for note in notes if note))
     return format_html("{}{}", display.state_badge(job.state), lines)
 
 
 def when_cell(job: RenderJob) -> SafeString:
     """Return how long ago the document was requested, with the time that it took below it."""
-    below = ""
+    below, time = "", job.created_at
     if job.finished_at is not None:
         took = display.format_duration(job.finished_at - job.created_at)
         text = _("in %(time)s") if job.state == State.COMPLETED else _("after %(time)s")
         below = text % {"time": keep_together(took)}
-    return format_html("{}{}", time_element(job.created_at), _small(below))
+    return format_html("{}{}", display.time_element(time, format_ago(time)), _small(below))
 
 
 def source_cell(site: AdminSite, job: RenderJob) -> SafeString:
@@ -68,15 +67,10 @@ def source_cell(site: AdminSite, job: RenderJob) -> SafeString:
 
 def file_cell(job: RenderJob) -> SafeString:
     """Return links to the file for users who may read it, with its pages and size below them."""
-    if job.state != State.COMPLETED or (job.hosted and not job.is_public):
+    if not has_document(job):
         return SafeString(display.EMPTY_VALUE)
-    links = []
-    if is_readable(job):
-        links.append((job.get_absolute_url(), _("Download")))
-        if job.document_type == DocumentType.PDF:
-            url = reverse("django_docraptor:status", args=[job.pk])
-            links.insert(0, (f"{url}?inline=1", _("View")))
-    shown = format_html_join(" ", '<a href="{}">{}</a>', links) or display.EMPTY_VALUE
+    links = format_html_join(" ", '<a href="{}">{}</a>', file_links(job))
+    shown = links or display.EMPTY_VALUE
     return format_html("{}{}", shown, _small(file_facts(job)))
 
 
@@ -91,16 +85,6 @@ def file_facts(job: RenderJob) -> str:
     if job.file_size is not None:
         facts.append(filesizeformat(job.file_size))
     return ", ".join(facts)
-
-
-def time_element(time: datetime) -> SafeString:
-    """Return how long ago a time was, with the exact time and its zone as the title."""
-    return format_html(
-        '<time datetime="{}" title="{}">{}</time>',
-        time.isoformat(timespec="seconds"),
-        display.exact_time(time),
-        format_ago(time),
-    )
 
 
 def format_ago(time: datetime) -> str:

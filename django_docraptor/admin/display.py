@@ -118,21 +118,27 @@ def exact_time(time: datetime) -> str:
     return f"{date}, {local:%H:%M:%S} {local.tzname()}"
 
 
+def time_element(time: datetime, text: str) -> SafeString:
+    """Return a time as a text, with the exact time and its zone as the title, unless it is that."""
+    exact = exact_time(time)
+    title = SafeString() if text == exact else format_html(' title="{}"', exact)
+    iso = time.isoformat(timespec="seconds")
+    return format_html('<time datetime="{}"{}>{}</time>', iso, title, text)
+
+
 def relative_time(time: datetime) -> SafeString:
     """Return how long ago a time was; the exact time is the title."""
     is_recent = (timezone.now() - time).total_seconds() < 60
     ago = _("less than a minute ago") if is_recent else _("%(duration)s ago")
     ago %= {"duration": "" if is_recent else timesince(time)}
-    return format_html(
-        '<time datetime="{}" title="{}">{}</time>', time.isoformat(), exact_time(time), ago
-    )
+    return time_element(time, ago)
 
 
 def format_time(time: datetime | None) -> SafeString | str:
     """Return an exact time as HTML, or a dash."""
     if time is None:
         return EMPTY_VALUE
-    return format_html('<time datetime="{}">{}</time>', time.isoformat(), exact_time(time))
+    return time_element(time, exact_time(time))
 
 
 def copyable(value: str, label: str) -> SafeString | str:

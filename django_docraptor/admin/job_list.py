@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING, Any, Final, cast
 from django.contrib import admin, messages
 from django.db import models
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
+from django.utils.formats import number_format
+from django.utils.functional import lazy
 from django.utils.translation import gettext_lazy as _
 
 from django_docraptor.admin import columns, display, filters
@@ -22,6 +24,11 @@ else:
 
 # The URL of a hosted document is the document. No filter of the list needs the others.
 HIDDEN_COLUMNS: Final = frozenset({"public_url", "file", "request_hash", "input", "share_links"})
+
+
+def _with_limit(text: Any, limit: int) -> Any:
+    """Return the lazy name of an action that tells how many jobs it takes."""
+    return lazy(lambda: str(text) % {"limit": number_format(limit, force_grouping=True)}, str)()
 
 
 class JobListAdmin(JobModelAdmin):
@@ -119,7 +126,10 @@ class JobListAdmin(JobModelAdmin):
         """Show links to the file, with its pages and size below them."""
         return columns.file_cell(job)
 
-    @admin.action(permissions=["view"], description=_("Download the files as ZIP"))
+    @admin.action(
+        permissions=["view"],
+        description=_with_limit(_("Download the files as ZIP (at most %(limit)s)"), MAX_FILES),
+    )
     def download_selected(
         self, request: HttpRequest, queryset: models.QuerySet[RenderJob]
     ) -> HttpResponseBase | None:
@@ -135,7 +145,10 @@ class JobListAdmin(JobModelAdmin):
             self.message_user(request, message, messages.WARNING)
         return response
 
-    @admin.action(permissions=["view"], description=_("Export as CSV"))
+    @admin.action(
+        permissions=["view"],
+        description=_with_limit(_("Export as CSV (at most %(limit)s jobs)"), MAX_ROWS),
+    )
     def export_selected(
         self, request: HttpRequest, queryset: models.QuerySet[RenderJob]
     ) -> HttpResponseBase | None:

@@ -10,7 +10,7 @@ from django.core.paginator import Paginator
 from django.forms import Media
 from django.http import HttpRequest, HttpResponse
 from django.template.defaultfilters import filesizeformat
-from django.urls import URLPattern, path, reverse
+from django.urls import URLPattern, path
 from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
@@ -21,19 +21,19 @@ from django.views.decorators.http import require_safe
 from django_docraptor import registry
 from django_docraptor.admin import display
 from django_docraptor.admin.again import again_view
+from django_docraptor.admin.changed import read_changed_times
 from django_docraptor.admin.downloads import READABLE_ATTRIBUTE, is_readable
+from django_docraptor.admin.file_links import file_links
 from django_docraptor.admin.inputs import load_stored_input, may_read
 from django_docraptor.admin.job_operations import OPERATIONS, JobOperationsAdmin
 from django_docraptor.admin.reasons import failure_reason
-from django_docraptor.admin.sources import SOURCE_FIELD, load_sources
+from django_docraptor.admin.sources import load_sources, loaded_source
 from django_docraptor.admin.stored_html import html_frame_view, html_view
 from django_docraptor.admin.timeline import history_lines, time_parts, total_time, tries
 from django_docraptor.conf import conf
 from django_docraptor.documents.adapter import DocumentAdapter
-from django_docraptor.documents.changes import changed_times
 from django_docraptor.documents.presentation import document_title
 from django_docraptor.models import RenderEvent, RenderJob
-from django_docraptor.states import State
 
 # Replaces the result fields for a hosted document.
 HOSTED_FIELDS = ("public_link", ("hosted_expires_at", "expired_at"), "number_of_pages")
@@ -288,30 +288,14 @@ class JobPageAdmin(JobOperationsAdmin):
         }
 
 
-def file_links(job: RenderJob) -> list[tuple[str, Any]]:
-    """Return URLs and labels of the finished document, for a user who may download it."""
-    is_there = job.state == State.COMPLETED and (not job.hosted or job.is_public)
-    if job.erased_at is not None or not is_there or not is_readable(job):
-        return []
-    links: list[tuple[str, Any]] = [(job.get_absolute_url(), _("Download"))]
-    if job.document_type == "pdf" and not job.hosted:
-        page = reverse("django_docraptor:status", args=[job.pk])
-        links.insert(0, (f"{page}?inline=1", _("View")))
-    return links
-
-
 def changed_since(job: RenderJob) -> SafeString | str:
     """Return that the source, if the user may view it, was saved after the content was rendered."""
-    adapter = registry.find(job.document)
-    source = SOURCE_FIELD.get_cached_value(job) if SOURCE_FIELD.is_cached(job) else None
-    if source is None or not isinstance(adapter, DocumentAdapter):
-        return ""
-    changed_at = changed_times([(job, source, adapter.document)]).get(job.pk)
+    changed_at = read_changed_times([job]).get(job.pk)
     if changed_at is None:
         return ""
     return format_html(
         gettext("{source} was saved {ago}, after the content of this document was rendered."),
-        source=str(source),
+        source=str(loaded_source(job)),
         ago=display.relative_time(changed_at),
     )
 

@@ -15,9 +15,9 @@ from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 
+from django_docraptor.admin.changed import mark_at
 from django_docraptor.admin.display import (
     EMPTY_VALUE,
-    exact_time,
     public_badge,
     state_badge,
 )
@@ -160,19 +160,9 @@ def _cell(latest: LatestJobs, name: str, jobs: list[RenderJob]) -> SafeString:
     link = format_html(' <a href="{}">{}</a>', url, label) if url else ""
     name_label = format_html('<span class="docraptor-muted">{}</span> ', name) if name else ""
     public = format_html(" {}", public_badge(finished)) if finished and link else ""
-    changed = format_html(" {}", changed_mark(changed_at)) if changed_at else ""
+    changed = format_html(" {}", mark_at(changed_at)) if changed_at else ""
     badge = state_badge(latest_job.state)
     return format_html("{}{}{}{}{}", name_label, badge, changed, link, public)
-
-
-def changed_mark(changed_at: datetime) -> SafeString:
-    """Return the mark of a document whose object was saved after its content was rendered."""
-    title = _("Saved on %(time)s, after the content of this document was rendered.")
-    return format_html(
-        '<span class="docraptor-mark" title="{}">{}</span>',
-        title % {"time": exact_time(changed_at)},
-        _("changed since"),
-    )
 
 
 def download_url(request: HttpRequest | None, job: RenderJob | None) -> str:

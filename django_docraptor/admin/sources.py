@@ -38,6 +38,14 @@ def load_sources(site: AdminSite, request: HttpRequest, jobs: Iterable[RenderJob
         _load_visible(site.get_model_admin(model), request, model_jobs)
 
 
+def loaded_source(job: RenderJob) -> Model | None:
+    """Return the source that was loaded because the user may view it, or ``None``."""
+    if not SOURCE_FIELD.is_cached(job):
+        return None
+    source: Model | None = SOURCE_FIELD.get_cached_value(job)
+    return source
+
+
 def source_link(site: AdminSite, job: RenderJob) -> str:
     """Return a link to a loaded source's admin page; otherwise the source's model name and key."""
     if job.content_type is None:

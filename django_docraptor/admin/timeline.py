@@ -20,6 +20,7 @@ from django_docraptor.admin.display import (
     format_duration,
     redacted_json,
     state_badge,
+    time_element,
 )
 from django_docraptor.conf import conf
 from django_docraptor.documents.changes import RENDERING_ERRORS
@@ -91,8 +92,7 @@ class HistoryLine:
     """
 
     at: datetime
-    time: str
-    title: str
+    time: SafeString
     day: str
     since: str
     attempt: int
@@ -117,8 +117,7 @@ def _line(event: RenderEvent, before: datetime | None) -> HistoryLine:
     is_same_day = before is not None and timezone.localtime(before).date() == local.date()
     return HistoryLine(
         at=event.at,
-        time=f"{local:%H:%M:%S}.{local.microsecond // 1000:03}",
-        title=exact_time(event.at),
+        time=time_element(event.at, f"{local:%H:%M:%S}.{local.microsecond // 1000:03}"),
         day="" if is_same_day else formats.date_format(local, "DATE_FORMAT"),
         since="" if before is None else f"+{format_duration(event.at - before)}",
         attempt=event.attempt,

@@ -16,6 +16,7 @@ from django.http import (
 from django.utils.cache import add_never_cache_headers
 
 from django_docraptor import spool
+from django_docraptor.docraptor_api import DocumentType
 from django_docraptor.job_specs import JobSpec
 from django_docraptor.lifecycle.clients import client_for
 from django_docraptor.models import RenderJob
@@ -112,6 +113,11 @@ def download_response(
     if gives_document(request, response):
         record_download(job, by=describe_actor(request.user), as_attachment=as_attachment)
     return response
+
+
+def is_viewable(job: RenderJob) -> bool:
+    """Return whether a browser shows the job's file itself: a PDF that is stored here."""
+    return job.document_type == DocumentType.PDF and not job.hosted
 
 
 def gives_document(request: HttpRequest, response: HttpResponseBase) -> bool:

@@ -22,6 +22,7 @@ from django_docraptor.responses import (
     status_response,
     wants_json,
 )
+from django_docraptor.responses.files import is_viewable
 from django_docraptor.responses.permissions import has_permission
 from django_docraptor.responses.progress import Progress, Stage, progress_of
 from django_docraptor.responses.retries import may_retry, owner_retries_left
@@ -104,6 +105,7 @@ def _status_context(request: HttpRequest, progress: Progress) -> dict[str, Any]:
     )
     may_see_errors = has_permission(request, "django_docraptor.view_renderjob")
     is_owner = job.owner_id == request.user.pk
+    shows_inline = stage == Stage.READY and is_viewable(job)
     return {
         "job": job,
         "progress": progress,
@@ -111,7 +113,7 @@ def _status_context(request: HttpRequest, progress: Progress) -> dict[str, Any]:
         "is_paused": is_paused,
         "pause_url": _url_with(request, pause="1"),
         "resume_url": _url_with(request, pause=None),
-        "inline_url": _url_with(request, pause=None, inline="1") if _is_viewable(progress) else "",
+        "inline_url": _url_with(request, pause=None, inline="1") if shows_inline else "",
         "refresh": 0 if is_paused else progress.refresh,
         # HEAD shows no page that could start it.
         "starts_download": starts_download and not is_paused and request.method == "GET",
@@ -121,12 +123,6 @@ def _status_context(request: HttpRequest, progress: Progress) -> dict[str, Any]:
         "reasons": waiting_reasons(job.account) if may_see_errors and not job.is_final else [],
         "return_url": safe_return_url(request, request.GET.get("return_url", "")) or "/",
     }
-
-
-def _is_viewable(progress: Progress) -> bool:
-    """Return whether a browser can show the document itself."""
-    is_file = progress.stage == Stage.READY and not progress.job.hosted
-    return is_file and progress.job.document_type == "pdf"
 
 
 def _url_with(request: HttpRequest, **parameters: str | None) -> str:

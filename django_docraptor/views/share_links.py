@@ -15,10 +15,9 @@ from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import render
 from django.utils.cache import add_never_cache_headers
 
-from django_docraptor.docraptor_api import DocumentType
 from django_docraptor.models import ShareLink
 from django_docraptor.responses import file_response, record_download
-from django_docraptor.responses.files import gives_document
+from django_docraptor.responses.files import gives_document, is_viewable
 from django_docraptor.secret_text import SecretText
 from django_docraptor.share_urls import read_share_token
 from django_docraptor.views.error_responses import unlogged_error
@@ -58,7 +57,7 @@ def _respond(request: HttpRequest, link: ShareLink) -> HttpResponseBase | None:
     """Return the page or the file; ``None`` if the file, or its last download, has gone."""
     if DOWNLOAD not in request.GET and INLINE not in request.GET:
         return _render(request, "shared.html", _page_context(link))
-    as_attachment = INLINE not in request.GET or not _may_be_shown(link)
+    as_attachment = INLINE not in request.GET or not is_viewable(link.job)
     try:
         response = file_response(link.job, as_attachment=as_attachment)
     except Http404:
@@ -84,11 +83,6 @@ def _count_download(link: ShareLink, response: HttpResponseBase) -> bool:
     return is_counted
 
 
-def _may_be_shown(link: ShareLink) -> bool:
-    """Return whether a browser can show the file itself."""
-    return link.job.document_type == DocumentType.PDF
-
-
 def _refusal(request: HttpRequest) -> HttpResponseBase:
     response: Any = _render(request, "shared_gone.html", {}, status=404)
     response._has_been_logged = True  # as for `unlogged_error`
@@ -100,7 +94,7 @@ def _page_context(link: ShareLink) -> dict[str, Any]:
     return {
         "job": link.job,
         "link": link,
-        "may_be_shown": _may_be_shown(link),
+        "may_be_shown": is_viewable(link.job),
         "downloads_left": None if limit is None else limit - link.downloads,
     }
 

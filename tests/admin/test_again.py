@@ -206,5 +206,5 @@ def test_both_jobs_have_an_entry_in_the_log(sam: Client) -> None:
     job = create_admin_job(State.FAILED)
     new = generate(sam, job)
     entries = {entry.object_id: entry for entry in LogEntry.objects.all()}
-    assert entries[str(job.pk)].get_change_message() == f"Generated again, as job {new.pk}"
-    assert entries[str(new.pk)].get_change_message() == f"Generated again from job {job.pk}"
+    assert entries[str(job.pk)].get_change_message() == f"Generated again as job {new.pk}."
+    assert entries[str(new.pk)].get_change_message() == f"Generated again from job {job.pk}."

@@ -13,7 +13,9 @@ from django.utils import timezone
 
 from django_docraptor.admin import changelist, job_list, search
 from django_docraptor.models import RenderJob
+from django_docraptor.models.clock import Now
 from django_docraptor.states import State
+from tests.apps.shop.documents import InvoicePDF
 from tests.support.admin_jobs import (
     CANCEL,
     LIST,
@@ -138,13 +140,37 @@ def create_many_jobs(count: int) -> None:
     for number in range(count):
         owner = User.objects.create_user(f"owner-{RenderJob.objects.count()}-{number}")
         group = Group.objects.create(name=owner.username)
-        create_admin_job(
-            State.COMPLETED, {"source": group if number % 2 else owner, "owner": owner}
-        )
+        source = group if number % 2 else owner
+        options = {"source": source, "owner": owner, "document": InvoicePDF.label}
+        create_admin_job(State.COMPLETED, options, sent_at=Now())
 
 
-def test_list_has_a_constant_number_of_queries() -> None:
-    """Fifty jobs with sources and owners need as many queries as five."""
+def test_list_marks_documents_that_are_older(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The source was saved after the content of a completed document was rendered."""
+    monkeypatch.setattr(InvoicePDF, "changed_at_field", "changed_at")
+    insider = staff_client(VIEW, "view_user")
+    create_many_jobs(1)
+    job = RenderJob.objects.get()
+    for minutes, is_marked in ((0, False), (6, True)):
+        changed_at = job.created_at + timedelta(minutes=minutes)
+        monkeypatch.setattr(User, "changed_at", changed_at, raising=False)
+        assert ("changed since</span>" in get_text(insider, LIST)) == is_marked
+    RenderJob.objects.update(state=State.CANCELLED)
+    assert "changed since" not in get_text(insider, LIST)
+    RenderJob.objects.update(state=State.COMPLETED)
+    # Who may not see the source does not learn that it was saved.
+    assert "changed since" not in get_text(staff_client(VIEW), LIST)
+
+
+def test_list_has_a_constant_number_of_queries(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Fifty jobs with owners, and with changed sources of two models, need as many queries as five.
+
+    Each model of a source takes one query, and one for all of them tells which have changed.
+    """
+    monkeypatch.setattr(InvoicePDF, "changed_at_field", "changed_at")
+    for model in (User, Group):
+        changed_at = timezone.now() + timedelta(days=1)
+        monkeypatch.setattr(model, "changed_at", changed_at, raising=False)
     insider = staff_client(VIEW, RETRY, CANCEL, "view_group", "view_user")
     create_many_jobs(5)
     insider.get(LIST)
@@ -154,7 +180,8 @@ def test_list_has_a_constant_number_of_queries() -> None:
     with CaptureQueriesContext(connection) as many:
         text = get_text(insider, LIST)
     assert text.count("owner-") >= 50
-    assert len(many) == len(few) <= 13  # four of them are for the user and their permissions
+    assert text.count("changed since</span>") == 50
+    assert len(many) == len(few) <= 14  # four of them are for the user and their permissions
 
 
 def test_list_reads_no_long_texts(client: Client) -> None:

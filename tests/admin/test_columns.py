@@ -144,7 +144,7 @@ def test_exact_time_has_seconds_and_zone(settings: Any) -> None:
     settings.TIME_ZONE = "Asia/Tokyo"
     time = timezone.datetime.fromisoformat("2026-11-27T14:06:16.789+00:00")  # type: ignore[attr-defined]
     assert display.exact_time(time) == "Nov. 27, 2026, 23:06:16 JST"
-    assert 'datetime="2026-11-27T14:06:16+00:00"' in columns.time_element(time)
+    assert 'datetime="2026-11-27T14:06:16+00:00"' in display.time_element(time, "now")
 
 
 @pytest.mark.parametrize(
@@ -185,6 +185,16 @@ def test_file_has_links_pages_and_size(client: Client) -> None:
     assert f'<a href="/docraptor/documents/{job.pk}/status/?inline=1">View</a>' in text
     assert f'<a href="{job.get_absolute_url()}">Download</a>' in text
     assert "<small>2\xa0pages, 24.4\xa0KB</small>" in text
+
+
+def test_hosted_document_is_only_downloaded(client: Client) -> None:
+    """The list and the page have the same links: a hosted PDF is shown by DocRaptor, not here."""
+    job = done()
+    RenderJob.objects.update(hosted=True, file="", public_url="https://docraptor.test/d/1")
+    for url in (LIST, job_url(job)):
+        text = get_text(client, url)
+        assert ">Download</a>" in text
+        assert "?inline=1" not in text
 
 
 def test_spreadsheet_cannot_be_viewed(client: Client) -> None:

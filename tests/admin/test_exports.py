@@ -257,3 +257,11 @@ def test_csv_changes_nothing(client: Client) -> None:
     before = RenderJob.objects.values().get()
     assert run(client, "export_selected", [job]).getvalue()
     assert RenderJob.objects.values().get() == before
+
+
+def test_actions_tell_their_limits(client: Client) -> None:
+    """The names of the actions say how many jobs they take: no page asks before a download."""
+    failed_job()
+    text = get_text(client, LIST)
+    assert "Download the files as ZIP (at most 200)</option>" in text
+    assert "Export as CSV (at most 50,000 jobs)</option>" in text

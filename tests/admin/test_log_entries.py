@@ -69,7 +69,7 @@ def test_operation_does_not_depend_on_the_log(
     job = failed_job()
     confirm(client, job_url(job, "retry"))
     assert current_state(job) == State.PENDING
-    assert "The admin's log has no entry for 1 jobs" in caplog.text
+    assert "The admin's log has no entry for 1 objects" in caplog.text
 
 
 def test_entries_are_in_the_sites_language(client: Client, settings: Any) -> None:
