@@ -19,6 +19,8 @@ from django_docraptor.models import Account
 from django_docraptor.shortcuts import MAX_PAUSE_REASON, pause_account, resume_account
 
 PAUSE_MINUTES: Final = (15, 60, 4 * 60, 24 * 60, 7 * 24 * 60)
+# A pause without an end is chosen on purpose: it is easily forgotten.
+DEFAULT_MINUTES: Final = 60
 UNTIL_RESUMED: Final = ""
 
 
@@ -28,6 +30,7 @@ class PauseForm(forms.Form):
     reason = forms.CharField(
         label=_("Reason"),
         max_length=MAX_PAUSE_REASON,
+        widget=forms.TextInput(attrs={"class": "vTextField"}),
         help_text=_("Who sees that jobs wait reads it, with your user name."),
     )
     minutes = forms.ChoiceField(label=_("For how long"), required=False)
@@ -37,7 +40,7 @@ class PauseForm(forms.Form):
     )
 
     def __init__(self, data: Any = None) -> None:
-        super().__init__(data)
+        super().__init__(data, initial={"minutes": str(DEFAULT_MINUTES)})
         field = cast(forms.ChoiceField, self.fields["minutes"])
         durations = [(str(minutes), format_whole(minutes)) for minutes in PAUSE_MINUTES]
         field.choices = [*durations, (UNTIL_RESUMED, gettext("Until it is resumed"))]

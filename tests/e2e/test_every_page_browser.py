@@ -1,4 +1,4 @@
-"""Every page that people see, in a real browser: narrow and wide, light and dark.
+"""Every page that people see, in a real browser: narrow and wide, light and dark, and at 200 %.
 
 Each is looked at with axe and under a strict Content-Security-Policy. With
 ``DOCRAPTOR_ALL_SCREENSHOTS=<directory>``, a picture of each is kept there.
@@ -15,15 +15,17 @@ from django.core.files.base import ContentFile
 from django.urls import reverse
 from playwright.sync_api import Browser, Page
 
-from django_docraptor import revoke, share
+from django_docraptor import pause_account, revoke, share
 from django_docraptor.models import Heartbeat, RenderJob
 from django_docraptor.models.clock import Now
 from django_docraptor.states import ErrorCode, State
 from tests.support.admin_jobs import create_admin_job, failed_job
 from tests.support.browser import (
-    accessibility_problems,
+    ADMIN,
     log_in,
     note_complaints,
+    problems_of_view,
+    sideways,
 )
 
 pytestmark = [
@@ -37,6 +39,8 @@ SCREENSHOTS = os.environ.get("DOCRAPTOR_ALL_SCREENSHOTS", "")
 VIEWS = [(360, "dark"), (1440, "light")]
 if SCREENSHOTS:
     VIEWS += [(360, "light"), (1440, "dark")]
+# A window of 1440 px at 200 %: half as many CSS pixels, each of them twice as large.
+ZOOMED: Any = {"viewport": {"width": 720, "height": 400}, "device_scale_factor": 2}
 MALFORMED = "Document Malformed: line 42: opening and ending tag mismatch: b and td"
 TRACEBACK = """Traceback (most recent call last):
   File "/srv/shop/documents.py", line 14, in get_context
@@ -86,6 +90,7 @@ def _look(browser: Browser, live_server: Any) -> Callable[..., None]:
                 picture = Path(SCREENSHOTS, f"{name}-{width}-{scheme}.png")
                 page.screenshot(path=picture, full_page=True)
         context.close()
+        problems += zoomed_problems(browser, user, live_server.url, path, name)
         assert problems == []
 
     return look
@@ -102,32 +107,17 @@ def open_page(page: Page, url: str, status: int) -> list[str]:
     return problems if response.status == status else [*problems, f"status {response.status}"]
 
 
-def problems_of_view(page: Page, width: int, ours: str) -> list[str]:
-    """Return what is wrong with a page in this width.
-
-    Args:
-        page: which is open.
-        width: of the window, in pixels.
-        ours: a selector of the parts that are ours, if the page is not.
-    """
-    problems = sideways(page, width)
-    for rule, target, html in sorted(accessibility_problems(page)):
-        is_ours = not ours or page.evaluate(
-            "([target, ours]) => !!document.querySelector(target)?.closest(ours)", [target, ours]
-        )
-        if is_ours:
-            problems.append(f"axe: {rule}: {target}: {html[:200]}")
+def zoomed_problems(browser: Browser, user: User, site: str, path: str, name: str) -> list[str]:
+    """Return what is wrong with a page at 200 %, as a reader with weak eyes sees it."""
+    context = browser.new_context(**ZOOMED)
+    log_in(context, site, user)
+    page = context.new_page()
+    page.goto(site + path)
+    problems = [f"200 %: {problem}" for problem in sideways(page, ZOOMED["viewport"]["width"])]
+    if SCREENSHOTS:
+        page.screenshot(path=Path(SCREENSHOTS, f"{name}-zoomed.png"), full_page=True)
+    context.close()
     return problems
-
-
-def sideways(page: Page, width: int) -> list[str]:
-    """Return whether a page is wider than the window, as a problem."""
-    is_wider = page.evaluate("document.documentElement.scrollWidth") > width
-    return ["scrolls sideways"] if is_wider else []
-
-
-# Parts of the admin's pages that are ours.
-ADMIN = "[class^=docraptor-], [class*=' docraptor-'], #result_list, fieldset.module"
 
 
 def admin_url(name: str, *args: Any) -> str:
@@ -158,7 +148,11 @@ def test_lists(look: Callable[..., None], staff: User) -> None:
     jobs_of_all_states(staff)
     look(staff, admin_url("changelist"), "list", ours=ADMIN)
     look(staff, admin_url("statistics"), "statistics", ours=ADMIN)
-    look(staff, reverse("admin:django_docraptor_account_changelist"), "accounts", ours=ADMIN)
+    accounts = reverse("admin:django_docraptor_account_changelist")
+    look(staff, accounts, "accounts", ours=ADMIN)
+    pause_account("default", reason="The totals are wrong.", creates_only=True, by=staff)
+    look(staff, accounts, "accounts-paused", ours=ADMIN)
+    look(staff, admin_url("changelist"), "list-paused", ours=ADMIN)
     look(staff, reverse("admin:app_list", args=["django_docraptor"]), "index", ours=ADMIN)
 
 
@@ -166,7 +160,8 @@ def test_lists(look: Callable[..., None], staff: User) -> None:
 def test_page_of_a_job(look: Callable[..., None], staff: User, state: str) -> None:
     """What it shows differs most between these states."""
     job = jobs_of_all_states(staff)[state]
-    look(staff, admin_url("change", job.pk), f"job-{state}", ours=ADMIN)
+    # An unfinished one would refresh itself while it is looked at.
+    look(staff, f"{admin_url('change', job.pk)}?pause", f"job-{state}", ours=ADMIN)
 
 
 def test_questions_about_a_job(look: Callable[..., None], staff: User) -> None:

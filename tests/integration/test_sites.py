@@ -1,4 +1,4 @@
-"""The page about other packages shows the files of the sites, which `make sites` runs."""
+"""The pages about other packages show the files of the sites, which `make sites` runs."""
 
 import re
 from pathlib import Path
@@ -9,8 +9,13 @@ pytestmark = pytest.mark.once
 
 ROOT = Path(__file__).resolve().parents[2]
 SITES = ROOT / "tests" / "sites"
-PAGE = ROOT / "docs" / "how-to" / "third-party.md"
-BLOCKS = re.findall(r"```[\w+]+\n(.*?)```", PAGE.read_text(), re.DOTALL)
+HOW_TO = ROOT / "docs" / "how-to"
+# All of the first page, and of the second what it says about two frameworks.
+PARTS = [
+    (HOW_TO / "third-party.md").read_text(),
+    (HOW_TO / "progress.md").read_text().partition("## With Django REST framework")[2],
+]
+BLOCKS = [block for part in PARTS for block in re.findall(r"```[\w+]+\n(.*?)```", part, re.DOTALL)]
 NAMES = sorted(file.parent.name for file in SITES.glob("*/requirements.txt"))
 SUFFIXES = {".py", ".html", ".mjs"}
 

@@ -30,6 +30,12 @@ AWAIT_TRANSITIONS = """async () => {
     getComputedStyle(document.body).color;
     await Promise.allSettled(document.getAnimations().map(animation => animation.finished));
 }"""
+# Parts of the admin's pages that are ours.
+ADMIN = "[class^=docraptor-], [class*=' docraptor-'], #result_list, fieldset.module"
+IS_LIST_WIDER = """() => {
+    const table = document.querySelector(".model-renderjob #result_list")?.parentElement;
+    return !!table && table.scrollWidth > table.clientWidth;
+}"""
 # What a site that allows nothing from elsewhere sends.
 STRICT_POLICY = "default-src 'self'"
 
@@ -72,6 +78,31 @@ def accessibility_problems(page: Page) -> set[tuple[str, str, str]]:
     if not page.evaluate("'axe' in window"):
         page.evaluate(AXE)
     return {tuple(found) for found in page.evaluate(RUN_AXE)}
+
+
+def problems_of_view(page: Page, width: int, ours: str) -> list[str]:
+    """Return what is wrong with a page in this width.
+
+    Args:
+        page: which is open.
+        width: of the window, in pixels.
+        ours: a selector of the parts that are ours, if the page is not.
+    """
+    problems = sideways(page, width)
+    for rule, target, html in sorted(accessibility_problems(page)):
+        is_ours = not ours or page.evaluate(
+            "([target, ours]) => !!document.querySelector(target)?.closest(ours)", [target, ours]
+        )
+        if is_ours:
+            problems.append(f"axe: {rule}: {target}: {html[:200]}")
+    return problems
+
+
+def sideways(page: Page, width: int) -> list[str]:
+    """Return whether a page is wider than the window, or the list of jobs than its place."""
+    is_wider = page.evaluate("document.documentElement.scrollWidth") > width
+    is_list_wider = page.evaluate(IS_LIST_WIDER)
+    return ["scrolls sideways"] * is_wider + ["its list scrolls sideways"] * is_list_wider
 
 
 def strict_policy(get_response: Any) -> Any:

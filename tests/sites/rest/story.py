@@ -6,6 +6,7 @@ import subprocess
 import threading
 from wsgiref.simple_server import WSGIRequestHandler, make_server
 
+from billing.documents import InvoicePDF
 from billing.models import Invoice
 from django.conf import settings
 from django.core.management import call_command
@@ -39,6 +40,31 @@ def use_api(url: str, scheme: str, ada, bob) -> None:  # type: ignore[no-untyped
     run_engine()
     assert_pdf(get(ada))
     assert get(bob).status_code == 404
+
+
+def use_status(base: str, scheme: str, invoice, ada, bob) -> None:  # type: ignore[no-untyped-def]
+    """Follow a job by its state, and get its file; another user gets neither, nor without a token."""
+    job = InvoicePDF.enqueue(invoice, owner=ada)
+    url = f"{base}{job.pk}/"
+
+    def call(person, method="get", path=url):  # type: ignore[no-untyped-def]
+        token, _ = Token.objects.get_or_create(user=person)
+        client = Client(enforce_csrf_checks=True)
+        return getattr(client, method)(path, headers={"Authorization": f"{scheme} {token.key}"})
+
+    first = call(ada)
+    state = first.json()
+    assert (first.status_code, state["state"], state["download_url"]) == (202, "pending", None)
+    assert int(first["Retry-After"]) >= 1
+    assert call(ada, "post").status_code == 202
+    for method, path in (("get", url), ("post", url), ("get", f"{url}file/")):
+        assert call(bob, method, path).status_code == 404, (method, path)
+        assert getattr(Client(), method)(path).status_code == 401, (method, path)
+    run_engine()
+    state = call(ada).json()
+    assert state["state"] == "completed", state
+    assert state["download_url"].endswith(f"{url}file/"), state
+    assert_pdf(call(ada, path=state["download_url"]))
 
 
 def use_page(invoice, ada, bob) -> None:  # type: ignore[no-untyped-def]
@@ -98,11 +124,13 @@ def main() -> None:
     ada, bob = user("ada"), user("bob")
     invoices = [
         Invoice.objects.create(number=f"A-{number}", customer=ada, total="45.00", is_issued=True)
-        for number in range(4)
+        for number in range(6)
     ]
     use_api(f"/api/invoices/{invoices[0].pk}/pdf/", "Token", ada, bob)
     use_api(f"/ninja/invoices/{invoices[1].pk}/pdf/", "Bearer", ada, bob)
     use_page(invoices[2], ada, bob)
     javascript = use_javascript(invoices[3], ada)
-    assert RenderJob.objects.count() == 4
+    use_status("/api/documents/", "Token", invoices[4], ada, bob)
+    use_status("/ninja/documents/", "Bearer", invoices[5], ada, bob)
+    assert RenderJob.objects.count() == 6
     print(f"Django REST framework, django-ninja, htmx, {javascript}")
