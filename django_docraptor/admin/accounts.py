@@ -7,7 +7,7 @@ from django.db import models
 from django.db.models import Exists, OuterRef, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.utils.translation import gettext_lazy as _
-from django.utils.translation import ngettext
+from django.utils.translation import ngettext, pgettext_lazy
 
 from django_docraptor.admin.display import EMPTY_VALUE
 from django_docraptor.admin.pausing import confirm_or_pause, resume_accounts
@@ -58,7 +58,7 @@ class AccountAdmin(AccountModelAdmin):
         )
         self.message_user(request, message % {"count": due}, messages.SUCCESS)
 
-    @admin.action(permissions=["pause"], description=_("Pause…"))
+    @admin.action(permissions=["pause"], description=pgettext_lazy("account", "Pause…"))
     def pause_selected(
         self, request: HttpRequest, queryset: QuerySet[Account]
     ) -> HttpResponse | None:

@@ -10,7 +10,7 @@ from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
-from django.utils.translation import gettext, ngettext
+from django.utils.translation import gettext, ngettext, pgettext_lazy
 from django.utils.translation import gettext_lazy as _
 
 from django_docraptor.admin.log_entries import log_change
@@ -28,7 +28,7 @@ class PauseForm(forms.Form):
     """Why and for how long accounts are paused."""
 
     reason = forms.CharField(
-        label=_("Reason"),
+        label=pgettext_lazy("pause", "Reason"),
         max_length=MAX_PAUSE_REASON,
         widget=forms.TextInput(attrs={"class": "vTextField"}),
         help_text=_("Who sees that jobs wait reads it, with your user name."),
@@ -91,5 +91,5 @@ def confirm_or_pause(
 def resume_accounts(request: HttpRequest, accounts: list[Account]) -> int:
     """Resume accounts, record who did, and return how many of their jobs are due now."""
     due = sum(resume_account(account.pk).due for account in accounts)
-    log_change(request, accounts, _("Resumed"))
+    log_change(request, accounts, _("The account was resumed."))
     return due

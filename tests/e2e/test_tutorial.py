@@ -31,6 +31,13 @@ assert page.count(">Download<") == 1, page
 answer = client.get("/invoices/1/pdf/")
 assert answer["Content-Type"] == "application/pdf", answer
 assert client.get("/invoices/1/pdf/?as=html").status_code == 403
+assert "invoice-A-1.pdf" in client.get("/docraptor/documents/").content.decode()
+assert client.get("/invoices/1/share/").status_code == 405
+page = client.post("/invoices/1/share/").content.decode()
+shared = page.partition('<a href="http://127.0.0.1')[2].partition('"')[0]
+reader = Client(SERVER_NAME="127.0.0.1")
+assert reader.get(shared + "?download")["Content-Type"] == "application/pdf"
+assert reader.post("/invoices/1/share/").status_code == 302
 assert client.login(username="ada", password="secret")
 assert "<h1>Invoice A-1</h1>" in client.get("/invoices/1/pdf/?as=html").content.decode()
 """

@@ -43,7 +43,7 @@ def use_api(url: str, scheme: str, ada, bob) -> None:  # type: ignore[no-untyped
 
 
 def use_status(base: str, scheme: str, invoice, ada, bob) -> None:  # type: ignore[no-untyped-def]
-    """Follow a job by its state, and get its file; another user gets neither, nor without a token."""
+    """Follow a job by its state, and get its file; others, or no token, get neither."""
     job = InvoicePDF.enqueue(invoice, owner=ada)
     url = f"{base}{job.pk}/"
 
