@@ -28,6 +28,10 @@ class DocRaptorConfig(AppConfig):
         from django_docraptor.runners import has_task_queue
 
         connect_receiver()
+        if conf.metrics:
+            from django_docraptor.metrics import load_receivers
+
+            load_receivers(conf.metrics)
         if conf.runner in (None, "django.tasks") and has_task_queue():
             from django_docraptor.wakeups import import_steps
 

@@ -13,6 +13,7 @@ from django.db import router, transaction
 from django.db.models import Count, Q
 
 from django_docraptor import wakeups
+from django_docraptor.instrumentation import log_fields
 from django_docraptor.lifecycle.transitions import retry_from_start, retry_together
 from django_docraptor.models import RenderJob, RenderJobQuerySet
 from django_docraptor.models.clock import Now
@@ -169,7 +170,7 @@ def _retry_one_by_one(jobs: RenderJobQuerySet, *, from_start: bool, by: AnyUser 
             with transaction.atomic(using=router.db_for_write(RenderJob)):
                 retried += _retry_one(job, from_start=from_start, by=by)
         except AnyDatabaseError:
-            logger.exception("Job %s could not be retried", job.pk)
+            logger.exception("Job %s could not be retried", job.pk, extra=log_fields(job))
     return retried
 
 

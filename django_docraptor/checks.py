@@ -84,6 +84,7 @@ def check_settings(app_configs: AppConfigs, **kwargs: Any) -> list[CheckMessage]
         _assets_base_url,
         _create_timeout,
         _proxies,
+        _metrics,
     )
     return errors or [message for check in value_checks for message in check()]
 
@@ -309,6 +310,21 @@ def check_eager_tasks(app_configs: AppConfigs, **kwargs: Any) -> list[CheckMessa
             "DOCRAPTOR['RUNNER'] = \"none\".",
         )
     ]
+
+
+def _metrics() -> Iterator[CheckMessage]:
+    if not conf.metrics:  # avoid the import at startup
+        return
+    from django_docraptor.metrics import receiver_problem
+
+    for path in conf.metrics:
+        if problem := receiver_problem(path):
+            yield _error(
+                27,
+                f"DOCRAPTOR['METRICS'] contains {path!r}, which receives nothing: {problem}",
+                "Install the extra of that name, such as django-docraptor[prometheus], or correct "
+                "the dotted path of a module with a function receive(event).",
+            )
 
 
 @register

@@ -43,6 +43,8 @@ PREFLIGHT_RULES: Final = (
 MAX_DURATION: Final = timedelta(days=36_500)
 # Limit for share links: one that is forgotten must end.
 MAX_SHARE_LIFETIME: Final = timedelta(days=365)
+# Least length of the token of the health view: it is sent again and again, without a limit.
+MIN_TOKEN_LENGTH: Final = 20
 # Limit for timeouts, in seconds: what the operating system's timers accept.
 MAX_CALL_SECONDS: Final = 86_400
 
@@ -173,6 +175,33 @@ def _source_limit(value: object) -> ErrorMessage:
         return None
     maximum = MAX_DURATION.total_seconds()
     return _mapping_of(_positive_number(int, maximum=maximum), "documents", "seconds")(value)
+
+
+def _dotted_paths(value: object) -> ErrorMessage:
+    if not isinstance(value, (list, tuple)):
+        return f"must be a list of dotted paths, not {type(value).__name__}"
+    for path in value:
+        if not (isinstance(path, str) and all(part.isidentifier() for part in path.split("."))):
+            return f"must contain dotted paths of modules, not {path!r}"
+    return None
+
+
+def _health_token(value: object) -> ErrorMessage:
+    if value is None or value == "":  # what an environment variable that is not set gives
+        return None
+    if not isinstance(value, str):
+        return f"must be str, not {type(value).__name__}"
+    is_usable = len(value) >= MIN_TOKEN_LENGTH and value.isascii() and value.isprintable()
+    words = f"must have at least {MIN_TOKEN_LENGTH} printable ASCII characters without spaces"
+    return None if is_usable and " " not in value else words
+
+
+def _statsd(value: object) -> ErrorMessage:
+    if error := _mapping_of(_instance_of(str, int), "host", "port", "prefix")(value):
+        return error
+    port = cast(Mapping[str, object], value).get("port", 1)
+    is_port = isinstance(port, int) and 0 < port < 65_536
+    return None if is_port else f"['port'] must be a port number, not {port!r}"
 
 
 def _asset_mode(value: object) -> ErrorMessage:
@@ -331,6 +360,12 @@ class Conf:
     django_tasks: Setting[Mapping[str, str]] = Setting(
         {}, _mapping_of(_instance_of(str), "backend", "queue_name")
     )
+    #: Dotted paths of modules that receive metrics or traces; they are imported at startup.
+    metrics: Setting[Collection[str]] = Setting((), _dotted_paths)
+    #: ``host``, ``port`` and ``prefix`` of the receiver ``django_docraptor.metrics.statsd``.
+    statsd: Setting[Mapping[str, Any]] = Setting({}, _statsd)
+    #: Token of the health view, which does not exist without one.
+    health_token: Setting[str | None] = Setting("", _health_token)
     #: Dotted path of the client class.
     client = Setting("django_docraptor.client.Client", _instance_of(str))
 

@@ -25,6 +25,7 @@ from django.db.models import F, Q, QuerySet
 from django.db.models.signals import pre_delete
 
 from django_docraptor import spool
+from django_docraptor.instrumentation import log_fields
 from django_docraptor.models import DiscardedDocument, DiscardedFile, RenderJob, seconds_from_now
 from django_docraptor.models.clock import Now
 from django_docraptor.models.commits import on_commit_once
@@ -75,6 +76,7 @@ def _record_hosted_document(job: RenderJob) -> None:
             "Job %s is deleted while DocRaptor makes its hosted document, which may become public "
             "at a URL that this site does not learn.",
             job.pk,
+            extra=log_fields(job),
         )
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from django_docraptor.conf import conf
 from django_docraptor.job_specs import check_engine_options
-from django_docraptor.lifecycle.clients import client_for
+from django_docraptor.lifecycle.clients import open_client
 from django_docraptor.lifecycle.synchronous import create_now
 from django_docraptor.payloads import DocumentRequest, merge_options
 from django_docraptor.preflight import check_content
@@ -66,7 +66,12 @@ def render_hosted_now(
     )
     check_engine_options(request)
     check_content(request, max_bytes=conf.max_content_bytes)
-    remote = create_now(account, request, lambda client, tagged: client.create_hosted_doc(tagged))
+    remote = create_now(
+        account,
+        request,
+        lambda client, tagged: client.create_hosted_doc(tagged),
+        name="create_hosted_doc",
+    )
     return HostedDocument(
         name=name,
         public_url=remote.download_url,
@@ -86,4 +91,4 @@ def expire_hosted(download_id: str, *, account: str = "default") -> None:
     Raises:
         CallError: the document may still be public; try again if the error is retryable.
     """
-    client_for(account).expire(download_id)
+    open_client(account).call("expire", lambda client: client.expire(download_id))

@@ -22,6 +22,7 @@ from django.utils.translation import check_for_language
 from django_docraptor import page_urls, preflight, registry
 from django_docraptor.conf import MAX_DURATION, conf
 from django_docraptor.docraptor_api import MAX_TAG_LENGTH
+from django_docraptor.instrumentation import current_trace_parent
 from django_docraptor.models import RenderInput, RenderJob
 from django_docraptor.models.clock import Now
 from django_docraptor.models.sources import can_restore_key, source_key
@@ -353,6 +354,7 @@ def build_job(spec: JobSpec, context: EnqueueContext) -> tuple[RenderJob, Render
         storage=spec.storage,
         hosted=spec.hosted,
         hosted_expires_at=expires_at,
+        trace_parent=current_trace_parent(),
         **_owner_fields(spec.owner),
         **_source_fields(spec.source),
     )

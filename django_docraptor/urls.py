@@ -8,6 +8,7 @@ app_name = "django_docraptor"
 
 urlpatterns = [
     path("callback/<str:token>/", views.callback, name="callback"),
+    path("health/", views.health, name="health"),
     path("documents/", views.my_documents, name="my-documents"),
     path("documents/<uuid:pk>/", views.download, name="download"),
     path("documents/<uuid:pk>/status/", views.document_status, name="status"),

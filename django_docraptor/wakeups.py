@@ -11,7 +11,7 @@ from importlib import import_module
 
 from django.db import router
 
-from django_docraptor import discarded_files, lifecycle
+from django_docraptor import discarded_files, lifecycle, queue_measurements
 from django_docraptor.conf import conf
 from django_docraptor.models import Heartbeat, RenderJob, record_heartbeat
 from django_docraptor.models.commits import on_commit_once
@@ -144,11 +144,13 @@ def tick() -> None:
     lifecycle.close_broken_connections()
     with repeated_statements(router.db_for_write(RenderJob)):
         if Heartbeat.record_if_idle("worked_at", "ticked_at"):
+            queue_measurements.publish(is_idle=True)
             return
         lifecycle.repair_clock()
         record_heartbeat("worked_at")
         record_heartbeat("ticked_at")
         dispatch()
+        queue_measurements.publish()
     discarded_files.delete_due_files()
     lifecycle.expire_discarded()
     lifecycle.finish_erasures()

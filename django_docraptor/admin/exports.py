@@ -20,6 +20,7 @@ from django.utils.translation import gettext as _
 from django_docraptor.admin.columns import ERRORS_START
 from django_docraptor.admin.downloads import is_readable, mark_readable
 from django_docraptor.explanations import explain
+from django_docraptor.instrumentation import log_fields
 from django_docraptor.models import RenderJob
 from django_docraptor.names import file_name
 from django_docraptor.responses import record_downloads
@@ -100,7 +101,9 @@ def zip_blocks(jobs: Iterable[RenderJob], missing: Iterable[str] = ()) -> Iterat
             try:
                 file = job.file.open("rb")
             except Exception:  # a storage raises errors of its own
-                logger.exception("Job %s: the file could not be opened for a ZIP", job.pk)
+                logger.exception(
+                    "Job %s: the file could not be opened for a ZIP", job.pk, extra=log_fields(job)
+                )
                 lines.append(f"{job.name}: {_('Its file could not be read.')}")
                 continue
             with file, archive.open(_entry(job, names), "w") as target:

@@ -26,6 +26,7 @@ from requests.utils import select_proxy
 
 from django_docraptor import __version__
 from django_docraptor.client import failures
+from django_docraptor.client.exchanges import note_bytes, note_response
 from django_docraptor.client.time_limits import LimitedAdapter, Phase, TimeLimit
 from django_docraptor.client.timeouts import Timeouts
 from django_docraptor.client.tls import shared_context
@@ -168,8 +169,12 @@ class Transport:
         try:
             with TimeLimit(call.total) as limit, self._send(purpose, call, limit) as response:
                 outcome = str(response.status_code)
-                self._check(response, call)
-                yield ApiResponse(raw_response=response, limit=limit, call=call)
+                note_response(response.status_code, response.headers.get("X-Request-Id", ""))
+                try:
+                    self._check(response, call)
+                    yield ApiResponse(raw_response=response, limit=limit, call=call)
+                finally:
+                    note_bytes(response.raw.tell())
         except CallError as error:
             outcome = f"{outcome} {error.code}"
             raise

@@ -12,6 +12,7 @@ from django.db.models import F, FileField, Model, Q
 
 from django_docraptor import lifecycle
 from django_docraptor.exceptions import DocRaptorError
+from django_docraptor.instrumentation import log_fields
 from django_docraptor.models import RenderJob
 from django_docraptor.names import STORAGE_PREFIX, copy_name, file_name
 from django_docraptor.states import EventKind
@@ -56,7 +57,7 @@ def deliver(job: RenderJob, field_name: str) -> bool:
     """
     source = load_source(job)
     if source is None or job.hosted or not _should_deliver(job):
-        logger.info("Job %s: nothing to deliver", job.pk)
+        logger.info("Job %s: nothing to deliver", job.pk, extra=log_fields(job))
         return False
     field = cast(FileField, source._meta.get_field(field_name))
     name = _store_copy(job, source, field)
@@ -132,7 +133,9 @@ def _delete_replaced(source: Model, field: FileField, name: str, job: RenderJob)
         if not _is_used(source, name, job):
             field.storage.delete(name)
     except Exception:
-        logger.exception("Job %s: could not delete the replaced file", job.pk)
+        logger.exception(
+            "Job %s: could not delete the replaced file", job.pk, extra=log_fields(job)
+        )
 
 
 def _is_used(source: Model, name: str, job: RenderJob) -> bool:

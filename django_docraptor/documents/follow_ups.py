@@ -18,6 +18,7 @@ from django.dispatch import Signal
 from django_docraptor import lifecycle, registry
 from django_docraptor.conf import conf
 from django_docraptor.documents.hooks import hook_name
+from django_docraptor.instrumentation import log_fields
 from django_docraptor.models import (
     SIGNAL_LEASE_SECONDS,
     Heartbeat,
@@ -63,7 +64,7 @@ class FollowUp:
         try:
             action()
         except Exception as error:
-            logger.exception("Job %s: %s failed", job.pk, self.name(job))
+            logger.exception("Job %s: %s failed", job.pk, self.name(job), extra=log_fields(job))
             self.record_failure(job, error, **detail)
 
     def failures_of(self, job: RenderJob) -> QuerySet[RenderEvent]:
@@ -91,7 +92,13 @@ class FollowUp:
                 last = f"({type(error).__name__}), after {tries} tries"
                 Heartbeat.record_giving_up(f"{self.name(job)} of job {job.pk} {last}")
         if is_over:
-            logger.error("Job %s: gave up %s after %s tries", job.pk, self.name(job), tries)
+            logger.error(
+                "Job %s: gave up %s after %s tries",
+                job.pk,
+                self.name(job),
+                tries,
+                extra=log_fields(job),
+            )
 
 
 @dataclass(frozen=True)

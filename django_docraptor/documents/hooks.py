@@ -7,6 +7,7 @@ from django.conf import settings
 from django.utils import timezone, translation
 
 from django_docraptor.documents.adapter import DocumentAdapter, SourceGoneError
+from django_docraptor.instrumentation import log_fields
 from django_docraptor.models import RenderInput, RenderJob
 from django_docraptor.states import State
 from django_docraptor.time_zones import text_to_zone
@@ -32,7 +33,12 @@ def call_hook(document_class: "type[Document[Any]]", job: RenderJob) -> bool:
         document = DocumentAdapter(document_class).load(job, stored)
     except SourceGoneError:
         name = hook_name(job)
-        logger.info("Job %s: %s was not called, since the source is gone", job.pk, name)
+        logger.info(
+            "Job %s: %s was not called, since the source is gone",
+            job.pk,
+            name,
+            extra=log_fields(job),
+        )
         return False
     zone = text_to_zone(stored.time_zone) if stored and stored.time_zone else None
     language = (stored.language if stored else "") or settings.LANGUAGE_CODE

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 from django.db import IntegrityError, router, transaction
 from django.db.models import F, Model
 
+from django_docraptor.instrumentation import log_fields
 from django_docraptor.job_specs import EnqueueContext, JobSpec, build_job
 from django_docraptor.models import RenderInput, RenderJob
 from django_docraptor.models.clock import Now
@@ -269,5 +270,9 @@ def _withdraw_claimed(job: RenderJob) -> bool:
 
 
 def _delete(job: RenderJob) -> None:
-    logger.info("Job %s: withdrawn, because the saved object does not need the document", job.pk)
+    logger.info(
+        "Job %s: withdrawn, because the saved object does not need the document",
+        job.pk,
+        extra=log_fields(job),
+    )
     RenderJob.objects.filter(pk=job.pk).delete()

@@ -185,7 +185,7 @@ def list_page(keyed: KeyedClient, **options: Any) -> LogPage:
             does not understand must not end the step for all other jobs.
     """
     try:
-        return keyed.call(lambda client: client.list_doc_logs(**options))
+        return keyed.call("list_doc_logs", lambda client: client.list_doc_logs(**options))
     except DocRaptorError:
         raise
     except Exception as error:

@@ -14,6 +14,7 @@ from django.db import router, transaction
 from django.db.models import Count, Max, Q, QuerySet
 
 from django_docraptor.conf import Conf, conf
+from django_docraptor.instrumentation import log_fields
 from django_docraptor.models import RenderEvent, RenderJob, seconds_from_now
 from django_docraptor.models.clock import Now
 from django_docraptor.models.sources import SourceKey, same_sources, source_of
@@ -115,7 +116,9 @@ def hold(job: RenderJob, limit: Limit) -> None:
         columns = {"lease_token": "", "held_at": Now(), "due_at": HELD_UNTIL, "errors": text}
         if job.update_leased(**columns):
             job.record_event(EventKind.HELD, note=text)
-            logger.error("Job %s is held: too many documents of one object", job.pk)
+            logger.error(
+                "Job %s is held: too many documents of one object", job.pk, extra=log_fields(job)
+            )
 
 
 def release(job: RenderJob, note: str) -> bool:

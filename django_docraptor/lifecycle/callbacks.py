@@ -11,9 +11,11 @@ from typing import Any
 from django.db import router
 from django.db.models import Case, DateTimeField, F, Value, When
 
+from django_docraptor import instrumentation
 from django_docraptor.models import RenderEvent, RenderJob, record_heartbeat
 from django_docraptor.models.clock import Now
 from django_docraptor.models.conflicts import repeat_conflicts
+from django_docraptor.models.measurements import publish_step
 from django_docraptor.models.statements import Child, Update, update_with_child
 from django_docraptor.states import EventKind, State
 
@@ -32,9 +34,21 @@ def record_callback(job_id: uuid.UUID, attempt: int) -> bool:
     """
     if _record_while_queued(job_id, attempt) or _record_in_any_state(job_id, attempt):
         record_heartbeat("called_back_at")
+        _publish(job_id)
         return True
     _record_late_callback(job_id, attempt)
     return False
+
+
+def _publish(job_id: uuid.UUID) -> None:
+    """Tell receivers of metrics how long after its acceptance the callback came."""
+    if not instrumentation.receivers:
+        return
+    job = RenderJob.objects.filter(pk=job_id).first()
+    if job is not None and job.callback_at is not None:
+        since = job.submitted_at or job.callback_at  # it may come before the response
+        seconds = (job.callback_at - since).total_seconds()
+        publish_step(job, "callback", max(0.0, seconds))
 
 
 def _record_while_queued(job_id: uuid.UUID, attempt: int) -> bool:

@@ -7,6 +7,7 @@ that happens again and again, the job is the reason, and fails.
 import logging
 from collections.abc import Mapping
 
+from django_docraptor.instrumentation import log_fields
 from django_docraptor.lifecycle.transitions import fail
 from django_docraptor.models import RenderJob
 from django_docraptor.states import MAX_LAPSED_CLAIMS, ErrorCode, State
@@ -40,7 +41,7 @@ def fail_killer(job: RenderJob) -> bool:
         f"{job.lapsed_claims} workers in a row died or hung while {ACTIVITIES[job.state]}. The "
         "workers' log may have the reason, such as too little memory."
     )
-    logger.error("Job %s: %s", job.pk, message)
+    logger.error("Job %s: %s", job.pk, message, extra=log_fields(job))
     # What is known of an earlier attempt must not be resumed: this one was never sent.
     changes = {"status_id": "", "download_id": ""} if job.state == State.PENDING else {}
     fail(job, ErrorCode.KILLED_ITS_WORKER, message, **changes)

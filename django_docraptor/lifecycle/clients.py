@@ -14,7 +14,9 @@ from typing import TYPE_CHECKING, TypeVar
 
 from django.utils.module_loading import import_string
 
+from django_docraptor import instrumentation
 from django_docraptor.client import Timeouts
+from django_docraptor.client.exchanges import Exchange, observed_exchange
 from django_docraptor.conf import conf
 from django_docraptor.exceptions import (
     CallError,
@@ -23,6 +25,7 @@ from django_docraptor.exceptions import (
     NotSentError,
     UnknownOutcomeError,
 )
+from django_docraptor.instrumentation import log_fields
 from django_docraptor.lifecycle.leases import BEGIN_SECONDS
 from django_docraptor.models import RenderJob, hash_key
 from django_docraptor.secret_text import SecretText
@@ -44,17 +47,52 @@ class KeyedClient:
     key_hash: str
     client: "Client" = field(repr=False)
 
-    def call(self, function: "Callable[[Client], R]") -> R:
-        """Call a function with the client.
+    def call(
+        self, name: str, function: "Callable[[Client], R]", *, job: RenderJob | None = None
+    ) -> R:
+        """Call a function with the client, and publish how that went.
+
+        Args:
+            name: of the client's method that the function calls.
+            function: makes one call.
+            job: the job that the call is for; it gets the response's request ID.
 
         Raises:
             CallError: the call failed; it says which key was used.
         """
-        try:
-            return function(self.client)
-        except CallError as error:
-            error.key_hash = self.key_hash
-            raise
+        started, error_code = time.monotonic(), "unexpected"
+        with observed_exchange() as exchange:
+            try:
+                result = function(self.client)
+                error_code = ""
+            except CallError as error:
+                error.key_hash, error_code = self.key_hash, error.code
+                raise
+            finally:
+                if job is not None:
+                    job.request_id = exchange.request_id
+                if instrumentation.receivers:
+                    seconds = time.monotonic() - started
+                    self._publish(name, exchange, error_code, seconds, job)
+        return result
+
+    def _publish(
+        self, name: str, exchange: Exchange, error_code: str, seconds: float, job: RenderJob | None
+    ) -> None:
+        instrumentation.publish(
+            instrumentation.CallMade(
+                name=name,
+                account=self.account,
+                seconds=seconds,
+                status=exchange.status,
+                bytes_received=exchange.bytes_received,
+                request_id=exchange.request_id,
+                error_code=error_code,
+                job=job.pk if job else None,
+                document=job.document if job else "",
+                trace_parent=job.trace_parent if job else "",
+            )
+        )
 
 
 def client_for(account: str) -> "Client":
@@ -156,7 +194,9 @@ def call_concurrently(
         except DocRaptorError as error:
             return error
         except Exception as error:
-            logger.exception("Job %s: unexpected error in a call to DocRaptor", job.pk)
+            logger.exception(
+                "Job %s: unexpected error in a call to DocRaptor", job.pk, extra=log_fields(job)
+            )
             return UnknownOutcomeError(f"Unexpected {type(error).__name__} in the client")
 
     jobs = list(jobs)

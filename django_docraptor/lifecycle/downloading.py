@@ -17,6 +17,7 @@ from django.db import DatabaseError
 
 from django_docraptor import discarded_files, spool
 from django_docraptor.exceptions import DocRaptorError, RejectedError
+from django_docraptor.instrumentation import log_fields
 from django_docraptor.lifecycle.account_refusals import concerns_account
 from django_docraptor.lifecycle.accounts import claim, connect, release
 from django_docraptor.lifecycle.claims import fail_killer
@@ -32,6 +33,7 @@ from django_docraptor.lifecycle.transitions import (
 )
 from django_docraptor.models import RenderJob, seconds_from_now
 from django_docraptor.models.jobs import NO_FAILURES
+from django_docraptor.models.measurements import publish_step
 from django_docraptor.models.text import is_unstorable, sanitize
 from django_docraptor.states import (
     STORE_LEASE_SECONDS,
@@ -130,7 +132,9 @@ def download_to_spool(job: RenderJob, path: Path, undo: Mapping[str, Any]) -> bo
             discarded_files.remove_erased_from_spool()
         spool.ensure_free_space()
         with spool.open_partial(path, job.lease_token) as file:
-            saved = keyed.call(lambda client: client.download(job.download_id, file))
+            saved = keyed.call(
+                "download", lambda client: client.download(job.download_id, file), job=job
+            )
         spool.finalize(
             path,
             job.lease_token,
@@ -155,9 +159,11 @@ def ask_before_download(job: RenderJob, keyed: KeyedClient, undo: Mapping[str, A
         Whether to download it.
     """
     try:
-        remote = keyed.call(lambda client: client.get_status(job.status_id))
+        remote = keyed.call("get_status", lambda client: client.get_status(job.status_id), job=job)
     except DocRaptorError as error:
-        logger.warning("Job %s: no status before the next download: %s", job.pk, error)
+        logger.warning(
+            "Job %s: no status before the next download: %s", job.pk, error, extra=log_fields(job)
+        )
         return job.update_leased(due_at=seconds_from_now(lease_for(State.DOWNLOADING)))
     if remote.is_failed:
         code = ErrorCode.RENDER_FAILED
@@ -182,7 +188,9 @@ def handle_download_error(job: RenderJob, error: Exception, undo: Mapping[str, A
         pause_account_and_postpone(job, error, **undo)
         return
     if not isinstance(error, (DocRaptorError, OSError)):
-        logger.error("Job %s: unexpected error in a download", job.pk, exc_info=error)
+        logger.error(
+            "Job %s: unexpected error in a download", job.pk, exc_info=error, extra=log_fields(job)
+        )
     postpone_or_fail(job, Stage.DOWNLOAD, error, **undo)
 
 
@@ -204,6 +212,7 @@ def store_file(job: RenderJob, path: Path, *, may_have_file: bool, earlier_downl
             fail_stored(job, problem, name_to_delete(stored_name, name))
         else:
             seconds = time.monotonic() - started
+            publish_step(job, "store", seconds)
             confirm_stored(job, path, str(stored_name), size, sha256, seconds)
 
 
@@ -264,7 +273,11 @@ def confirm_stored(
         fail_stored(job, UNSTORABLE_NAME.format(ascii(stored_name)), stored_name)
         return
     if not is_completed and not _is_referenced(job, stored_name):
-        logger.warning("Job %s moved on while its file was stored: deleting the file", job.pk)
+        logger.warning(
+            "Job %s moved on while its file was stored: deleting the file",
+            job.pk,
+            extra=log_fields(job),
+        )
         delete_unreferenced(job, stored_name)
     spool.discard(path)
 
@@ -284,7 +297,12 @@ def delete_stored(job: RenderJob, stored_name: str) -> None:
     try:
         job.file.storage.delete(stored_name)
     except Exception:
-        logger.exception("Job %s: could not delete the stored file %r", job.pk, stored_name)
+        logger.exception(
+            "Job %s: could not delete the stored file %r",
+            job.pk,
+            stored_name,
+            extra=log_fields(job),
+        )
 
 
 def delete_unreferenced(job: RenderJob, stored_name: str) -> None:

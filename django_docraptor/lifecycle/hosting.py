@@ -14,7 +14,7 @@ from django.db import router, transaction
 from django.utils import timezone
 
 from django_docraptor.exceptions import DocRaptorError, NotFoundError
-from django_docraptor.lifecycle.clients import client_for
+from django_docraptor.lifecycle.clients import open_client
 from django_docraptor.models import DiscardedDocument, RenderJob
 from django_docraptor.models.clock import Now
 from django_docraptor.models.files import time_of_next_try
@@ -62,7 +62,7 @@ def _call_expire(account: str, download_id: str) -> None:
         CallError: the document may still be public.
     """
     with suppress(NotFoundError):  # DocRaptor no longer has it: it has expired by itself
-        client_for(account).expire(download_id)
+        open_client(account).call("expire", lambda client: client.expire(download_id))
 
 
 def expire_discarded() -> int:

@@ -14,6 +14,7 @@ from functools import partial
 from django.db import InterfaceError, OperationalError, connections, router
 
 from django_docraptor.exceptions import DocRaptorError, UnknownOutcomeError
+from django_docraptor.instrumentation import log_fields
 from django_docraptor.models import RenderJob
 from django_docraptor.models.text import is_unstorable
 
@@ -48,7 +49,7 @@ def save_outcome(job: RenderJob, save: Save, on_error: ErrorHandler) -> None:
     except Exception as error:
         if isinstance(error, PASSING_ERRORS) and not is_unstorable(error):
             raise
-        logger.exception("Job %s: unexpected error", job.pk)
+        logger.exception("Job %s: unexpected error", job.pk, extra=log_fields(job))
         message = f"{type(error).__name__} while the response was saved. The log has the details."
         failure = UnknownOutcomeError(message, retryable=True)
         _reset(job, snapshot)
@@ -69,7 +70,9 @@ def _save_repeatedly(job: RenderJob, save: Save) -> None:
             # A transaction of the caller cannot go on; some drivers call a bad value such an error.
             if is_nested or is_unstorable(error):
                 raise
-            logger.warning("Job %s: the outcome is saved again after %s", job.pk, error)
+            logger.warning(
+                "Job %s: the outcome is saved again after %s", job.pk, error, extra=log_fields(job)
+            )
         else:
             return
         _reset(job, snapshot)

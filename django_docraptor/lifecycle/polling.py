@@ -15,6 +15,7 @@ from django_docraptor.client.parsing import KNOWN_STATUSES, STATUS_WORKING
 from django_docraptor.exceptions import (
     DocRaptorError,
 )
+from django_docraptor.instrumentation import log_fields
 from django_docraptor.lifecycle.account_refusals import concerns_account, is_account_refusal
 from django_docraptor.lifecycle.accounts import (
     claim,
@@ -103,7 +104,9 @@ def poll(limit: int = BATCH_SIZE, *, keep_rendered: bool = False) -> PollResult:
 
 def get_status(job: RenderJob, *, clients: Mapping[str, KeyedClient]) -> RemoteStatus:
     """Ask for the status of a job."""
-    return clients[job.account].call(lambda client: client.get_status(job.status_id))
+    return clients[job.account].call(
+        "get_status", lambda client: client.get_status(job.status_id), job=job
+    )
 
 
 def handle_outcome(
@@ -120,7 +123,10 @@ def handle_status(job: RenderJob, remote: RemoteStatus, *, keep_claim: bool = Fa
     """Act on a status from DocRaptor. An unknown status means: poll again."""
     if remote.status not in KNOWN_STATUSES:
         logger.warning(
-            "Job %s: DocRaptor returned the unknown status %r", job.pk, remote.status[:50]
+            "Job %s: DocRaptor returned the unknown status %r",
+            job.pk,
+            remote.status[:50],
+            extra=log_fields(job),
         )
     if remote.is_completed and remote.download_id:
         if job.hosted:

@@ -37,7 +37,7 @@ def send_probe(keyed: KeyedClient, *, needed_after: datetime, valid_seconds: flo
         name="probe", content="<p>Probe</p>", test=True, tag=f"{tag} django-docraptor"
     )
     try:
-        keyed.call(lambda client: client.create_async_doc(request))
+        keyed.call("create_probe", lambda client: client.create_async_doc(request))
     except Exception as error:  # noqa: BLE001 - a custom client may raise anything
         logger.info("Account %s: the probe failed: %s", account, error)
         Account.drop_probe(account, tag)

@@ -61,5 +61,5 @@ def _give_up_signal(event: RenderEvent, lapses: int) -> bool:
         event.job.record_event(EventKind.STEP_FAILED, note=message)
     what = f"receivers of {event.kind} of job {event.job_id}, after {lapses} workers died or hung"
     Heartbeat.record_giving_up(what)
-    logger.error("Job %s: %s", event.job_id, message)
+    logger.error("Job %s: %s", event.job_id, message, extra={"job": str(event.job_id)})
     return True

@@ -22,6 +22,7 @@ from django.db.models.functions import RowNumber
 from django.utils import timezone
 
 from django_docraptor.exceptions import DocRaptorError
+from django_docraptor.instrumentation import log_fields
 from django_docraptor.lifecycle.accounts import release
 from django_docraptor.lifecycle.downloading import (
     delete_stored,
@@ -228,7 +229,11 @@ def make_copy(copy: Copy) -> None:
     else:
         kind = EventKind.UNCHANGED if job.input.by_trigger else EventKind.REUSED
         if not mark_reused(job, copy.twin, file=name, kind=kind):
-            logger.warning("Job %s moved on while a file was copied: deleting the copy", job.pk)
+            logger.warning(
+                "Job %s moved on while a file was copied: deleting the copy",
+                job.pk,
+                extra=log_fields(job),
+            )
             _delete_unused(job, name)
 
 
@@ -259,7 +264,9 @@ def _copy_file(copy: Copy) -> str:
 def make_instead(job: RenderJob, error: Exception) -> None:
     """Have the document made after all: the earlier file cannot be copied."""
     text = f"{type(error).__name__}: {error}"
-    logger.warning("Job %s: the earlier file cannot be copied: %s", job.pk, text)
+    logger.warning(
+        "Job %s: the earlier file cannot be copied: %s", job.pk, text, extra=log_fields(job)
+    )
     RenderInput.objects.filter(pk=job.pk).update(reuse=None)
     message = f"The earlier file cannot be copied, so the document is made: {text}"
     postpone(job, NoFileError(message), delay=0, counted=False)

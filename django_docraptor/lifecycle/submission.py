@@ -50,6 +50,7 @@ from django_docraptor.lifecycle.transitions import (
 from django_docraptor.models import Account, Pause, RenderJob, first_due_by_account
 from django_docraptor.models.admission import claim_candidates, read_candidates
 from django_docraptor.models.conflicts import repeat_conflicts
+from django_docraptor.models.measurements import publish_step
 from django_docraptor.models.querysets import claimable_together, take_within
 from django_docraptor.payloads import DocumentRequest
 from django_docraptor.states import State
@@ -111,8 +112,14 @@ class PreparedAttempt:
                 "The worker was suspended before it could send this attempt. Nothing was sent."
             )
         if self.job.hosted:
-            return keyed.call(lambda client: client.create_hosted_async_doc(self.request))
-        return keyed.call(lambda client: client.create_async_doc(self.request))
+            return keyed.call(
+                "create_hosted_async_doc",
+                lambda client: client.create_hosted_async_doc(self.request),
+                job=self.job,
+            )
+        return keyed.call(
+            "create_async_doc", lambda client: client.create_async_doc(self.request), job=self.job
+        )
 
 
 def submit(limit: int = BATCH_SIZE) -> int:
@@ -253,6 +260,7 @@ def compose_or_fail(job: RenderJob) -> DocumentRequest | None:
         postpone_or_fail(job, Stage.TEMPLATE, error)
         return None
     job.render_seconds = time.monotonic() - started
+    publish_step(job, "render", job.render_seconds)
     return request
 
 

@@ -50,7 +50,11 @@ LOOK_SECONDS = 0.25
 
 
 def create_now(
-    account: str, request: DocumentRequest, create: "Callable[[Client, DocumentRequest], R]"
+    account: str,
+    request: DocumentRequest,
+    create: "Callable[[Client, DocumentRequest], R]",
+    *,
+    name: str = "create_doc",
 ) -> R:
     """Make a synchronous create call.
 
@@ -58,6 +62,7 @@ def create_now(
         account: name of the account.
         request: the document; a tag of the call's own is put before its tag.
         create: makes the call.
+        name: of the client's method that it calls.
 
     Raises:
         ConfigurationError: there is no API key.
@@ -69,7 +74,7 @@ def create_now(
     tagged = replace(request, tag=f"{own_tag} {request.tag or ''}".strip())
     with _occupied_slot(keyed):
         try:
-            return keyed.call(lambda client: create(client, tagged))
+            return keyed.call(name, lambda client: create(client, tagged))
         except CallError as error:
             error.tag = own_tag
             if error.sent == Sent.MAYBE:

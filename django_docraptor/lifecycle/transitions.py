@@ -20,6 +20,7 @@ from django.db.models.functions import Coalesce
 from django_docraptor.client import RemoteStatus
 from django_docraptor.conf import conf
 from django_docraptor.exceptions import CallError
+from django_docraptor.instrumentation import log_fields
 from django_docraptor.lifecycle.leases import lease_for
 from django_docraptor.lifecycle.pacing import poll_interval
 from django_docraptor.models import DiscardedDocument, ErasedJob, RenderJob, seconds_from_now
@@ -147,7 +148,9 @@ def _fail_shared_status_id(job: RenderJob, status_id: str, error: IntegrityError
         f"DocRaptor gave this attempt the status_id of another job, {other}. It is unknown which "
         "document is its own. Look for it in DocRaptor's log: a retry creates and bills another."
     )
-    logger.error("Job %s: DocRaptor gave it the status_id of job %s", job.pk, other)
+    logger.error(
+        "Job %s: DocRaptor gave it the status_id of job %s", job.pk, other, extra=log_fields(job)
+    )
     for state in (State.SUBMITTING, State.UNCONFIRMED):
         job.state = state
         if job.move(
@@ -170,7 +173,9 @@ def _record_late_response(job: RenderJob, status_id: str) -> None:
     current = RenderJob.objects.filter(pk=job.pk).first()
     if current is not None and current.status_id == status_id:  # known from DocRaptor's log
         return
-    logger.warning("Job %s: ignored a late response for attempt %s", job.pk, job.attempt)
+    logger.warning(
+        "Job %s: ignored a late response for attempt %s", job.pk, job.attempt, extra=log_fields(job)
+    )
     if current is not None:
         # A row of a later attempt, or of one whose status_id is known, does not match.
         given_up = RenderJob.objects.filter(pk=job.pk, state=State.FAILED, attempt=job.attempt)

@@ -159,6 +159,7 @@ class Migration(migrations.Migration):
                         verbose_name="state",
                     ),
                 ),
+                ("moved_at", models.DateTimeField(blank=True, null=True)),
                 ("due_at", models.DateTimeField(blank=True, null=True, verbose_name="due at")),
                 ("lease_token", models.CharField(blank=True, max_length=32)),
                 ("lapsed_claims", models.PositiveSmallIntegerField(default=0)),
@@ -260,6 +261,7 @@ class Migration(migrations.Migration):
                     "finished_at",
                     models.DateTimeField(blank=True, null=True, verbose_name="finished at"),
                 ),
+                ("trace_parent", models.CharField(blank=True, max_length=55)),
                 (
                     "erased_at",
                     models.DateTimeField(blank=True, null=True, verbose_name="erased at"),

@@ -13,6 +13,7 @@ from django.db import models, transaction
 from django.dispatch import Signal
 from django.utils.translation import gettext_lazy as _
 
+from django_docraptor.instrumentation import log_fields
 from django_docraptor.models.clock import InsertionTimeField
 from django_docraptor.models.managers import PrimaryDatabaseManager
 from django_docraptor.signals import (
@@ -99,12 +100,16 @@ class RenderEvent(models.Model):
         try:
             results = SIGNALS_BY_KIND[self.kind].send_robust(sender, job=job)
         except Exception:  # Django's own logging raises if a failing receiver has no name
-            logger.exception("Job %s: sending the signal failed", job.pk)
+            logger.exception("Job %s: sending the signal failed", job.pk, extra=log_fields(job))
             results = []
         for receiver, result in results:
             if isinstance(result, Exception):
                 name = getattr(receiver, "__qualname__", receiver)
                 logger.error(
-                    "Job %s: receiver %s raised an exception", job.pk, name, exc_info=result
+                    "Job %s: receiver %s raised an exception",
+                    job.pk,
+                    name,
+                    exc_info=result,
+                    extra=log_fields(job),
                 )
         RenderEvent.objects.filter(pk=self.pk).update(signal_due_at=None)

@@ -15,6 +15,7 @@ from django_docraptor.models.clock import Now, as_datetime
 from django_docraptor.models.events import RenderEvent
 from django_docraptor.models.inputs import RenderInput
 from django_docraptor.models.jobs import RenderJob
+from django_docraptor.models.measurements import publish_insertions
 from django_docraptor.models.prepared import insert_rows, insert_sql
 from django_docraptor.models.statements import Sql, combines_writes, database_now
 from django_docraptor.states import EventKind
@@ -42,6 +43,7 @@ def insert_jobs(pairs: Iterable[Pair], *, batch_size: int = 1000, savepoint: boo
             _insert_one(*pairs[0], connection, at_once=at_once)
         else:
             _insert_many(pairs, batch_size)
+    publish_insertions((job for job, _job_input in pairs), using=using)
 
 
 def _insert_one(

@@ -6,6 +6,7 @@ Only :meth:`RenderJob.move`, ``move_claimed`` and ``move_all`` write ``state``, 
 
 import logging
 import secrets
+import time
 import uuid
 from collections.abc import Callable, Mapping
 from copy import copy
@@ -23,12 +24,14 @@ from django.utils.translation import gettext_lazy as _
 
 from django_docraptor.docraptor_api import DocumentType
 from django_docraptor.explanations import Explanation, explain
+from django_docraptor.instrumentation import log_fields
 from django_docraptor.models.clock import InsertionTimeField, Now, seconds_from_now
 from django_docraptor.models.columns import BlankAsNullField
 from django_docraptor.models.conflicts import RowsChangedError, repeat_conflicts
 from django_docraptor.models.events import SIGNAL_LEASE_SECONDS, SIGNALS_BY_KIND, RenderEvent
 from django_docraptor.models.indexes import PartialIndex
 from django_docraptor.models.managers import PrimaryDatabaseManager
+from django_docraptor.models.measurements import publish_move
 from django_docraptor.models.querysets import RenderJobQuerySet
 from django_docraptor.models.relations import RowInAnyDatabase, SourceInAnyDatabase
 from django_docraptor.models.statements import (
@@ -87,7 +90,7 @@ class RenderJob(models.Model):
 
     ``move()``, ``move_claimed()``, ``move_all()``, ``update_leased()``, ``record_event()``,
     ``unchanged_q``, ``claimed_at``, ``attempt_age``, ``failing_seconds``, ``refused_seconds``,
-    ``render_seconds`` and ``is_past_deadline`` are internal.
+    ``render_seconds``, ``request_id``, ``moved_here_at`` and ``is_past_deadline`` are internal.
     """
 
     id: "Key" = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
@@ -108,6 +111,8 @@ class RenderJob(models.Model):
     )
 
     state: "Text" = models.CharField(_("state"), max_length=16, choices=State.choices)
+    # When it entered its state; ``None`` if it has not moved since it was created. For metrics.
+    moved_at = models.DateTimeField(null=True, blank=True)
     due_at = models.DateTimeField(_("due at"), null=True, blank=True)
     lease_token = models.CharField(max_length=32, blank=True)
     # Claims of the current step in a row whose workers died or hung.
@@ -170,11 +175,18 @@ class RenderJob(models.Model):
     # Set when all that the row said of a person was erased. It never moves again.
     erased_at: "OptionalTime" = models.DateTimeField(_("erased at"), null=True, blank=True)
 
+    # The W3C traceparent in which it was enqueued, for a receiver of traces.
+    trace_parent = models.CharField(max_length=55, blank=True)
+
     # Managers; their types are those of the querysets, whose methods they have.
     events: "models.QuerySet[RenderEvent]"
     share_links: "models.QuerySet[ShareLink]"
     # Not a column: how long this process took to render the HTML of the current attempt.
     render_seconds: float | None = None
+    # Nor are these: DocRaptor's ID of the call that leads to the next move, for its event; and the
+    # monotonic time at which this process moved the object.
+    request_id: str = ""
+    moved_here_at: float | None = None
     objects: ClassVar[RenderJobQuerySet] = PrimaryDatabaseManager.from_queryset(  # type: ignore[assignment]
         RenderJobQuerySet
     )()
@@ -386,6 +398,7 @@ class RenderJob(models.Model):
         if to_state in FINAL_STATES:
             changes |= {"due_at": None, "finished_at": Now()}
         reset = {"lease_token": "", "lapsed_claims": 0, "held_at": None, **NO_FAILURES}
+        reset["moved_at"] = Now()
         changes = sanitize({**reset, **changes, "state": to_state})
         where: dict[str, Any] = {"id": self.pk, "state": from_state, "attempt": self.attempt}
         where["erased_at"] = None
@@ -402,7 +415,8 @@ class RenderJob(models.Model):
             )
             return self._move_with_event(where, columns, event, using=using)
 
-        texts = {"note": note, "detail": detail or {}, **_external_texts(changes)}
+        called = {"request_id": self.request_id} if self.request_id else {}
+        texts = {"note": note, "detail": {**called, **(detail or {})}, **_external_texts(changes)}
         before = copy(self)
         is_moved = repeat_conflicts(
             lambda: write_texts(texts, write, using=using),
@@ -411,7 +425,14 @@ class RenderJob(models.Model):
         )
         if not is_moved:
             return False
-        logger.info("Job %s: %s -> %s (attempt %s)", self.pk, from_state, to_state, self.attempt)
+        logger.info(
+            "Job %s: %s -> %s (attempt %s)",
+            self.pk,
+            from_state,
+            to_state,
+            self.attempt,
+            extra=log_fields(self),
+        )
         return True
 
     def _move_with_event(
@@ -428,7 +449,7 @@ class RenderJob(models.Model):
         moved = update_with_child(Update(RenderJob, where, changes), child, using=using)
         if not moved:
             return False
-        self._apply(changes)
+        self._apply_move(changes, using=using)
         event.pk = moved[self.pk]
         event.send_signal_on_commit(copy(self), using=using)
         return True
@@ -446,7 +467,7 @@ class RenderJob(models.Model):
             if not update_rows(Update(RenderJob, where, changes), using=using):
                 return False
             self.events.filter(kind=undone_kind, attempt=self.attempt).delete()
-        self._apply(changes)
+        self._apply_move(changes, using=using)
         return True
 
     @classmethod
@@ -479,20 +500,20 @@ class RenderJob(models.Model):
         from_state, keys = first._state_before(to_state), [job.pk for job in jobs]
         where = {"state": from_state, "lease_token": first.lease_token, **where, "id": keys}
         changes |= {"state": to_state, "lease_token": secrets.token_hex(16), "lapsed_claims": 0}
+        changes["moved_at"] = Now()
         columns = {
             "attempt": changes.get("attempt", first.attempt),
             "kind": kind,
             "from_state": from_state,
             "to_state": to_state,
         }
+        using = router.db_for_write(RenderJob)
         moved = update_with_child(
-            Update(cls, where, changes),
-            Child(RenderEvent, "job", columns),
-            using=router.db_for_write(RenderJob),
+            Update(cls, where, changes), Child(RenderEvent, "job", columns), using=using
         )
         moved_jobs = [job for job in jobs if job.pk in moved]
         for job in moved_jobs:
-            job._apply(changes)
+            job._apply_move(changes, using=using)
         return moved_jobs
 
     @classmethod
@@ -535,7 +556,7 @@ class RenderJob(models.Model):
             erased_at=None,
         )
         token = secrets.token_hex(16) if jobs[0].lease_token else ""
-        changes |= {"state": to_state, "lease_token": token, "lapsed_claims": 0}
+        changes |= {"state": to_state, "lease_token": token, "lapsed_claims": 0, "moved_at": Now()}
         count = rows.update(**changes)
         if count < len(keys) and not token:
             raise RowsChangedError
@@ -543,7 +564,7 @@ class RenderJob(models.Model):
         moved_keys = changed_keys(RenderJob, keys, count, lease_token=token, using=using)
         jobs = [job for job in jobs if job.pk in moved_keys]
         for job in jobs:
-            job._apply(changes)
+            job._apply_move(changes, using=using)
         states = {"from_state": from_state, "to_state": to_state}
         RenderEvent.objects.bulk_create(
             RenderEvent(job_id=job.pk, attempt=job.attempt, kind=kind, message=note, **states)
@@ -632,6 +653,12 @@ class RenderJob(models.Model):
             detail=detail,
             signal_due_at=seconds_from_now(SIGNAL_LEASE_SECONDS) if has_receivers else None,
         )
+
+    def _apply_move(self, changes: Mapping[str, Any], *, using: str) -> None:
+        """Set the written values on the object that has moved, and publish the move."""
+        publish_move(self, changes, using=using)
+        self._apply(changes)
+        self.request_id, self.moved_here_at = "", time.monotonic()
 
     def _apply(self, changes: Mapping[str, Any]) -> None:
         """Set the written values on the object. Database expressions are loaded on access."""

@@ -17,6 +17,7 @@ from django.utils.cache import add_never_cache_headers
 
 from django_docraptor import spool
 from django_docraptor.docraptor_api import DocumentType
+from django_docraptor.instrumentation import log_fields
 from django_docraptor.job_specs import JobSpec
 from django_docraptor.lifecycle.clients import client_for
 from django_docraptor.models import RenderJob
@@ -146,7 +147,9 @@ def file_response(job: RenderJob, *, as_attachment: bool = True) -> HttpResponse
     try:
         file = job.file.open("rb")
     except FileNotFoundError:
-        logger.exception("Job %s: the file is missing from the storage", job.pk)
+        logger.exception(
+            "Job %s: the file is missing from the storage", job.pk, extra=log_fields(job)
+        )
         raise Http404 from None
     return DocumentResponse(
         cast(BinaryIO, file),

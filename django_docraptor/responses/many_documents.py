@@ -14,6 +14,7 @@ from django.db import router
 from django.db.models import Model
 from django.http import HttpRequest
 
+from django_docraptor.instrumentation import log_fields
 from django_docraptor.models import RenderJob
 from django_docraptor.responses.permissions import may_download
 
@@ -27,7 +28,9 @@ def may_list(request: HttpRequest, job: RenderJob) -> bool:
     try:
         return may_download(request, job)
     except Exception:
-        logger.exception("Job %s: may_download() of its document failed", job.pk)
+        logger.exception(
+            "Job %s: may_download() of its document failed", job.pk, extra=log_fields(job)
+        )
         return False
 
 

@@ -1,4 +1,4 @@
-"""Internal. The package's views: callback, download, status page, lists, share links, previews.
+"""Internal. The package's views: callback, health, download, status page, lists, links, previews.
 
 Projects subclass `DocumentView` or `DocumentMixin` to return a document, and decorate with
 `document_page` what DocRaptor may fetch.
@@ -7,6 +7,7 @@ Projects subclass `DocumentView` or `DocumentMixin` to return a document, and de
 from django_docraptor.views.callbacks import callback
 from django_docraptor.views.document_pages import document_page
 from django_docraptor.views.documents import DocumentMixin, DocumentView
+from django_docraptor.views.health import health
 from django_docraptor.views.my_documents import my_documents
 from django_docraptor.views.pages import document_status, download
 from django_docraptor.views.previews import (
@@ -26,6 +27,7 @@ __all__ = [
     "document_page",
     "document_status",
     "download",
+    "health",
     "my_documents",
     "preview",
     "preview_file",

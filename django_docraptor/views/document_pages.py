@@ -13,6 +13,7 @@ from django.http.response import HttpResponseBase
 from django.utils.cache import add_never_cache_headers
 
 from django_docraptor.conf import conf
+from django_docraptor.instrumentation import log_fields
 from django_docraptor.lifecycle.leases import lease_for
 from django_docraptor.models import RenderJob
 from django_docraptor.page_urls import PARAMETER, is_page, is_same_page, read_page_token
@@ -93,7 +94,12 @@ def _act_as(request: HttpRequest, user: AbstractBaseUser) -> None:
 
 def _log_refusal(job: RenderJob, reason: str) -> None:
     """Log why DocRaptor does not get a page although it has a valid URL: its job will fail."""
-    logger.warning("Job %s: its page was not given to DocRaptor, because %s", job.pk, reason)
+    logger.warning(
+        "Job %s: its page was not given to DocRaptor, because %s",
+        job.pk,
+        reason,
+        extra=log_fields(job),
+    )
 
 
 def _take_token(request: HttpRequest) -> str:

@@ -28,6 +28,7 @@ ROWS: list[set[str]] = [
         "advice",
         "static_urls",
         "caching",
+        "instrumentation",
     },
     {"conf", "payloads", "explanations"},
     {
@@ -51,8 +52,9 @@ ROWS: list[set[str]] = [
         "rechecks",
         "migrated",
         "recent_failures",
+        "queue_measurements",
     },
-    {"job_specs"},
+    {"job_specs", "metrics", "health_checks"},
     {"lifecycle", "retention"},
     {"wakeups"},
     {"tasks", "django_tasks", "stored_jobs"},

@@ -1,0 +1,196 @@
+"""What the engine does, as events for metrics and traces. Knows no package that receives them.
+
+A receiver is any callable that takes an event. The engine publishes an event where one happens;
+without a receiver that costs a look at an empty list. Receivers are called at once, in the thread
+of the event and perhaps in several threads at a time, so they must be quick and safe for threads.
+One that raises is logged and disturbs nothing.
+"""
+
+import logging
+import time
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+logger = logging.getLogger(__name__)
+
+# Minimum seconds between two messages about receivers that raise.
+WARNING_INTERVAL = 60.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallMade:
+    """A call of DocRaptor's API has ended.
+
+    Args:
+        name: of the client's method, such as ``create_async_doc``.
+        account: name of the account.
+        seconds: how long it took, with the response's body.
+        status: of the response; 0 if there was none.
+        bytes_received: of the response's body.
+        request_id: DocRaptor's ``X-Request-Id``; "" if there was none.
+        error_code: code of the `CallError`, ``unexpected`` for any other exception, "" for success.
+        job: key of the job; ``None`` for a call without one.
+        document: label of the job's document class; "" without one.
+        trace_parent: the W3C ``traceparent`` in which the job was enqueued; "" if there is none.
+    """
+
+    name: str
+    account: str
+    seconds: float
+    status: int = 0
+    bytes_received: int = 0
+    request_id: str = ""
+    error_code: str = ""
+    job: uuid.UUID | None = None
+    document: str = ""
+    trace_parent: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobMoved:
+    """A job has changed its state, and the transaction is committed.
+
+    Args:
+        job: its key.
+        account: name of its account.
+        document: label of its document class; "" without one.
+        from_state: "" if the job was enqueued.
+        to_state: the new state.
+        attempt: number of the attempt that the new state belongs to.
+        is_test: whether it is a free test document.
+        seconds_in_state: how long it was in the former state; ``None`` if that is unknown.
+        error_code: why it has failed; "" otherwise.
+        trace_parent: the W3C ``traceparent`` in which it was enqueued; "" if there is none.
+    """
+
+    job: uuid.UUID
+    account: str
+    document: str
+    from_state: str
+    to_state: str
+    attempt: int
+    is_test: bool
+    seconds_in_state: float | None = None
+    error_code: str = ""
+    trace_parent: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepTimed:
+    """A part of a job's way has ended that is neither a call nor a state.
+
+    Args:
+        name: ``render`` (of the HTML), ``store`` (of the file) or ``callback`` (received).
+        job: key of the job.
+        account: name of its account.
+        document: label of its document class; "" without one.
+        seconds: how long it took.
+        trace_parent: the W3C ``traceparent`` in which the job was enqueued; "" if there is none.
+    """
+
+    name: str
+    job: uuid.UUID
+    account: str
+    document: str
+    seconds: float
+    trace_parent: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QueueMeasured:
+    """How many jobs of an account are in an unfinished state, measured by a tick.
+
+    Args:
+        account: name of the account.
+        state: an unfinished state.
+        depth: number of jobs, counted up to 1,000.
+        lag_seconds: seconds since the first of them became due; 0 if none is due.
+    """
+
+    account: str
+    state: str
+    depth: int
+    lag_seconds: float
+
+
+Event: TypeAlias = CallMade | JobMoved | StepTimed | QueueMeasured
+Receiver: TypeAlias = Callable[[Event], object]
+
+#: Internal. Who is told; change it by :func:`subscribe` and :func:`unsubscribe`.
+receivers: list[Receiver] = []
+# Return the ``traceparent`` in force, or "".
+_trace_sources: list[Callable[[], str]] = []
+_last_warned_at = -WARNING_INTERVAL
+
+
+def subscribe(receiver: Receiver, *, trace_source: Callable[[], str] | None = None) -> None:
+    """Call a receiver once for every event of this process.
+
+    Args:
+        receiver: takes an event. It must be quick, and safe for threads.
+        trace_source: returns the W3C ``traceparent`` in force, or ""; jobs keep it.
+    """
+    if receiver not in receivers:
+        receivers.append(receiver)
+    if trace_source is not None and trace_source not in _trace_sources:
+        _trace_sources.append(trace_source)
+
+
+def unsubscribe(receiver: Receiver, *, trace_source: Callable[[], str] | None = None) -> None:
+    """Undo :func:`subscribe`; nothing happens if it was not called.
+
+    Args:
+        receiver: as it was given.
+        trace_source: as it was given.
+    """
+    if receiver in receivers:
+        receivers.remove(receiver)
+    if trace_source in _trace_sources:
+        _trace_sources.remove(trace_source)
+
+
+def publish(event: Event) -> None:
+    """Internal. Call all receivers with an event."""
+    for receiver in tuple(receivers):
+        try:
+            receiver(event)
+        except Exception as error:  # noqa: BLE001 - other people's code; it must disturb nothing
+            _warn(receiver, event, error)
+
+
+def _warn(receiver: Receiver, event: Event, error: Exception) -> None:
+    global _last_warned_at
+    if time.monotonic() - _last_warned_at >= WARNING_INTERVAL:
+        _last_warned_at = time.monotonic()
+        name = getattr(receiver, "__module__", "") or type(receiver).__name__
+        logger.error(
+            "The receiver %s of metrics raised an exception for a %s; others within a minute are "
+            "not logged",
+            name,
+            type(event).__name__,
+            exc_info=error,
+        )
+
+
+def current_trace_parent() -> str:
+    """Internal. Return the ``traceparent`` in force for a new job, or ""."""
+    for source in _trace_sources:
+        try:
+            if trace_parent := source():
+                return trace_parent
+        except Exception:
+            logger.exception("A source of traces raised an exception")
+    return ""
+
+
+def log_fields(job: Any) -> dict[str, Any]:
+    """Internal. Return what a log record about a job has in ``extra``. Reads no database.
+
+    Args:
+        job: a job; a column that is not loaded is ``None``.
+    """
+    columns = vars(job)
+    names = ("attempt", "account", "document")
+    return {"job": str(job.pk), **{name: columns.get(name) for name in names}}
