@@ -13,7 +13,7 @@ from django.db import connection, connections
 from django.db.models import signals as model_signals
 from django.dispatch import Signal
 
-from django_docraptor import registry, signals
+from django_docraptor import instrumentation, registry, signals
 
 # Also without an installed distribution, whose entry point names the plugin.
 from django_docraptor.pytest_plugin import docraptor, docraptor_sandbox  # noqa: F401
@@ -165,6 +165,19 @@ def documents_dir(settings: Any, tmp_path: Any) -> Any:
         }
     }
     return location
+
+
+@pytest.fixture
+def events() -> Iterator[list[instrumentation.Event]]:
+    """What the engine publishes for metrics during the test."""
+    received: list[instrumentation.Event] = []
+
+    def receive(event: instrumentation.Event) -> None:
+        received.append(event)
+
+    instrumentation.subscribe(receive)
+    yield received
+    instrumentation.unsubscribe(receive)
 
 
 @pytest.fixture

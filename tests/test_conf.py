@@ -39,6 +39,9 @@ DEFAULTS = {
     "CA_BUNDLE": "",
     "RUNNER": None,
     "DJANGO_TASKS": {},
+    "METRICS": (),
+    "STATSD": {},
+    "HEALTH_TOKEN": "",
     "CLIENT": "django_docraptor.client.Client",
 }
 # A valid value of each setting that is not its default.
@@ -71,6 +74,9 @@ OTHERS = {
     "CA_BUNDLE": "bundle.pem",
     "RUNNER": "none",
     "DJANGO_TASKS": {"backend": "docraptor", "queue_name": "documents"},
+    "METRICS": ["django_docraptor.metrics.prometheus"],
+    "STATSD": {"host": "statsd.internal", "port": 9125, "prefix": "shop"},
+    "HEALTH_TOKEN": "a-token-of-a-monitor-42",
     "CLIENT": "shop.client.Client",
 }
 # Invalid values.
@@ -132,6 +138,17 @@ WRONG = [
     ("RUNNER", "cron"),
     ("DJANGO_TASKS", {"queue": "documents"}),
     ("DJANGO_TASKS", {"backend": 1}),
+    ("METRICS", "django_docraptor.metrics.prometheus"),
+    ("METRICS", ["shop/metrics.py"]),
+    ("METRICS", [5]),
+    ("STATSD", "127.0.0.1:8125"),
+    ("STATSD", {"hots": "127.0.0.1"}),
+    ("STATSD", {"port": "8125"}),
+    ("STATSD", {"port": 0}),
+    ("HEALTH_TOKEN", 5),
+    ("HEALTH_TOKEN", "short"),
+    ("HEALTH_TOKEN", "a token of many words here"),
+    ("HEALTH_TOKEN", "ein-schlüssel-mit-umlaut"),
     ("CLIENT", None),
 ]
 

@@ -7,7 +7,7 @@ Projects subclass `DocumentView` or `DocumentMixin` to return a document, and de
 from django_docraptor.views.callbacks import callback
 from django_docraptor.views.document_pages import document_page
 from django_docraptor.views.documents import DocumentMixin, DocumentView
-from django_docraptor.views.health import health
+from django_docraptor.views.monitoring import health
 from django_docraptor.views.my_documents import my_documents
 from django_docraptor.views.pages import document_status, download
 from django_docraptor.views.previews import (

@@ -56,7 +56,10 @@ def test_optional_dependencies_are_extras() -> None:
     assert set(PYPROJECT["project"]["optional-dependencies"]) == {
         "celery",
         "django-tasks",
+        "health-check",
+        "opentelemetry",
         "passwords",
+        "prometheus",
         "redis",
         "s3",
         "sandbox",

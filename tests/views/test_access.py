@@ -67,6 +67,8 @@ OPERATION: Final = Access(get=ONLY_SUPERUSER, post=ONLY_SUPERUSER)
 JOB_ADMIN: Final = "admin:django_docraptor_renderjob"
 ACCESS: Final = {
     "django_docraptor:callback": Access(post=EVERYONE),
+    # Who has the token: tests/views/test_monitoring.py.
+    "django_docraptor:health": Access(),
     "django_docraptor:download": Access(get=READERS),
     "django_docraptor:status": Access(get=READERS, post=READERS),
     # Each user's own documents: tests/views/test_my_documents.py.

@@ -1,0 +1,81 @@
+"""Events for metrics: who is told, and what a receiver that raises disturbs."""
+
+import logging
+import uuid
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from django_docraptor import instrumentation
+from django_docraptor.instrumentation import QueueMeasured, publish, subscribe, unsubscribe
+from django_docraptor.models import RenderJob
+
+EVENT = QueueMeasured(account="default", state="pending", depth=1, lag_seconds=0.5)
+
+
+@pytest.fixture(autouse=True)
+def _receivers_end_with_the_test(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setattr(instrumentation, "receivers", [])
+    monkeypatch.setattr(instrumentation, "_trace_sources", [])
+    monkeypatch.setattr(instrumentation, "_last_warned_at", -instrumentation.WARNING_INTERVAL)
+    yield
+
+
+def fail(event: object) -> None:
+    """A receiver that always raises."""
+    raise RuntimeError("broken")
+
+
+def test_receiver_gets_each_event_once() -> None:
+    """A receiver gets each event once, however often it subscribed, until it unsubscribes."""
+    received: list[Any] = []
+    receive = received.append
+    subscribe(receive)
+    subscribe(receive)
+    publish(EVENT)
+    unsubscribe(receive)
+    unsubscribe(receive)
+    publish(EVENT)
+    assert received == [EVENT]
+
+
+def test_receiver_that_raises_disturbs_nothing(caplog: pytest.LogCaptureFixture) -> None:
+    """A receiver that raises is logged once a minute; the others still get the event."""
+    received: list[Any] = []
+    subscribe(fail)
+    subscribe(received.append)
+    with caplog.at_level(logging.ERROR, "django_docraptor"):
+        publish(EVENT)
+        publish(EVENT)
+    assert received == [EVENT, EVENT]
+    assert [record.levelname for record in caplog.records] == ["ERROR"]
+    assert "QueueMeasured" in caplog.text
+    assert "broken" in caplog.text
+
+
+def test_events_cannot_be_changed() -> None:
+    """All receivers get the same object, so none can change it."""
+    with pytest.raises(AttributeError):
+        EVENT.depth = 2  # type: ignore[misc]
+
+
+def test_trace_of_the_first_source_that_has_one() -> None:
+    """A job keeps the traceparent of the first source that knows one; one that raises has none."""
+    assert instrumentation.current_trace_parent() == ""
+
+    def broken() -> str:
+        raise RuntimeError("broken")
+
+    subscribe(fail, trace_source=broken)
+    subscribe(publish, trace_source=lambda: "00-1-2-01")
+    assert instrumentation.current_trace_parent() == "00-1-2-01"
+
+
+def test_log_fields_read_no_database() -> None:
+    """A log record about a job has four fields, also if the row has not been read whole."""
+    job = RenderJob(id=uuid.UUID(int=1), account="acme", document="shop.InvoicePDF", attempt=2)
+    expected = {"job": str(job.pk), "attempt": 2, "account": "acme", "document": "shop.InvoicePDF"}
+    assert instrumentation.log_fields(job) == expected
+    del job.account  # deferred: access would read it
+    assert instrumentation.log_fields(job) == expected | {"account": None}

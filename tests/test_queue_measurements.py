@@ -1,0 +1,97 @@
+"""The queue is measured by ticks, by a bounded number of look-ups, and only for receivers."""
+
+from typing import Any
+
+import pytest
+from django.test.utils import CaptureQueriesContext
+
+from django_docraptor import queue_measurements, wakeups
+from django_docraptor.instrumentation import QueueMeasured
+from django_docraptor.models import Account, RenderJob
+from django_docraptor.queue_measurements import measure
+from tests.support.jobs import enqueue, skip_time
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@pytest.fixture(autouse=True)
+def _not_measured_yet(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(queue_measurements, "_last_measured_at", -queue_measurements.INTERVAL)
+
+
+def measured() -> dict[tuple[str, str], QueueMeasured]:
+    """Return the measurements by account and state."""
+    return {(event.account, event.state): event for event in measure()}
+
+
+def test_depth_and_lag_of_each_account() -> None:
+    """Each known account has its own depth and lag, and "" has those of all."""
+    for name in ("acme", "default"):
+        Account.objects.get_or_create(name=name)
+    enqueue()
+    enqueue(account="acme")
+    enqueue(account="acme")
+    skip_time(90)
+    found = measured()
+    assert found["", "pending"].depth == 3
+    assert found["acme", "pending"].depth == 2
+    assert found["default", "pending"].depth == 1
+    assert found["acme", "pending"].lag_seconds == pytest.approx(90, abs=60)
+    assert found["acme", "queued"] == QueueMeasured(
+        account="acme", state="queued", depth=0, lag_seconds=0.0
+    )
+
+
+def test_job_that_is_not_due_has_no_lag() -> None:
+    """What is to be looked at later does not wait."""
+    enqueue()
+    skip_time(-3600)
+    assert measured()["", "pending"].depth == 1
+    assert measured()["", "pending"].lag_seconds == 0
+
+
+def test_tick_measures(events: list[Any], settings: Any) -> None:
+    """A tick publishes the queue, an idle one zeros; the next one within seconds does not."""
+    settings.DOCRAPTOR = settings.DOCRAPTOR | {"RUNNER": "none"}
+    enqueue()
+    del events[:]
+    wakeups.tick()
+    assert {event.state: event.depth for event in events}["pending"] == 1
+    del events[:]
+    wakeups.tick()
+    assert events == []
+
+
+def test_idle_tick_publishes_zeros(
+    events: list[Any], settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """When all is done, gauges go back to zero."""
+    settings.DOCRAPTOR = settings.DOCRAPTOR | {"RUNNER": "none"}
+    Account.objects.get_or_create(name="acme")
+    wakeups.tick()  # creates the heartbeat
+    del events[:]
+    monkeypatch.setattr(queue_measurements, "_last_measured_at", -queue_measurements.INTERVAL)
+    wakeups.tick()
+    assert {event.account for event in events} == {"", "acme"}
+    assert {event.depth for event in events} == {0}
+
+
+def test_nothing_is_read_without_a_receiver(django_assert_num_queries: Any) -> None:
+    """Without a receiver, a tick makes no query for metrics."""
+    with django_assert_num_queries(0):
+        queue_measurements.publish()
+
+
+def test_queries_do_not_grow_with_accounts() -> None:
+    """However many accounts there are, three queries measure a limited number of them."""
+    from django.db import connection
+
+    Account.objects.bulk_create(Account(name=f"tenant-{number:03}") for number in range(200))
+    with CaptureQueriesContext(
+        connection,
+    ) as queries:
+        found = measured()
+    assert len(queries) == 3
+    accounts = {account for account, _state in found}
+    assert len(accounts) == queue_measurements.MAX_ACCOUNTS + 1
+    assert RenderJob.objects.count() == 0
