@@ -2,7 +2,6 @@
 
 import logging
 import uuid
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -15,11 +14,10 @@ EVENT = QueueMeasured(account="default", state="pending", depth=1, lag_seconds=0
 
 
 @pytest.fixture(autouse=True)
-def _receivers_end_with_the_test(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def _receivers_end_with_the_test(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(instrumentation, "receivers", [])
     monkeypatch.setattr(instrumentation, "_trace_sources", [])
     monkeypatch.setattr(instrumentation, "_last_warned_at", -instrumentation.WARNING_INTERVAL)
-    yield
 
 
 def fail(event: object) -> None:

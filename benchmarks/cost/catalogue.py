@@ -52,6 +52,7 @@ BENCHMARKS = (
     Benchmark("benchmarks.cost.connections", ("connections",)),
     Benchmark("benchmarks.cost.tls", ("tls_create_cpu_ms",)),
     Benchmark("benchmarks.cost.preflight", ("preflight_ms_per_mb",)),
+    Benchmark("benchmarks.cost.metrics_receiver", ("metrics_cpu_ratio",)),
     Benchmark("benchmarks.cost.backlog", ("backlog_ratio", "search_ratio", "search_ms")),
     Benchmark("benchmarks.cost.bulk_retry", ("bulk_retry_statements_per_1000",)),
 )

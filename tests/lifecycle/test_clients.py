@@ -90,7 +90,7 @@ def test_broken_receiver_loses_no_document(
     monkeypatch.setattr(instrumentation, "receivers", [fail])
     job = run_until_finished(enqueue())
     assert job.state == "completed"
-    assert len(sandbox.ledger.documents) == 1
+    assert len(sandbox.ledger.accepted()) == 1
 
 
 def test_log_records_carry_the_job(

@@ -44,10 +44,10 @@ def test_move_that_is_rolled_back_is_not_published(events: list[Any]) -> None:
     """What the caller's transaction takes back has not happened, and what it keeps has."""
     job = enqueue()
     del events[:]
-    with pytest.raises(RuntimeError), transaction.atomic():
+    with transaction.atomic():
         shortcuts.cancel(job)
         assert events == []
-        raise RuntimeError
+        transaction.set_rollback(True)
     assert events == []
     with transaction.atomic():
         shortcuts.cancel(RenderJob.objects.get(pk=job.pk))
@@ -57,9 +57,9 @@ def test_move_that_is_rolled_back_is_not_published(events: list[Any]) -> None:
 
 def test_jobs_that_are_rolled_back_are_not_published(events: list[Any]) -> None:
     """A job whose transaction is rolled back was never enqueued; many jobs are an event each."""
-    with pytest.raises(RuntimeError), transaction.atomic():
+    with transaction.atomic():
         enqueue()
-        raise RuntimeError
+        transaction.set_rollback(True)
     assert events == []
     enqueue_many([JobSpec(name=f"{n}.pdf", content="<p>x</p>") for n in range(3)])
     assert moves(events) == [("", "pending")] * 3
