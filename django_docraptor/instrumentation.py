@@ -7,6 +7,7 @@ One that raises is logged and disturbs nothing.
 """
 
 import logging
+import re
 import time
 import uuid
 from collections.abc import Callable
@@ -15,6 +16,8 @@ from typing import Any, TypeAlias
 
 logger = logging.getLogger(__name__)
 
+# What a job can keep: https://www.w3.org/TR/trace-context/.
+TRACE_PARENT = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
 # Minimum seconds between two messages about receivers that raise.
 WARNING_INTERVAL = 60.0
 
@@ -175,10 +178,10 @@ def _warn(receiver: Receiver, event: Event, error: Exception) -> None:
 
 
 def current_trace_parent() -> str:
-    """Internal. Return the ``traceparent`` in force for a new job, or ""."""
+    """Internal. Return the ``traceparent`` in force for a new job; "" without a valid one."""
     for source in _trace_sources:
         try:
-            if trace_parent := source():
+            if TRACE_PARENT.fullmatch(trace_parent := source()):
                 return trace_parent
         except Exception:
             logger.exception("A source of traces raised an exception")

@@ -10,6 +10,7 @@ from django_docraptor import instrumentation
 from django_docraptor.instrumentation import QueueMeasured, publish, subscribe, unsubscribe
 from django_docraptor.models import RenderJob
 
+TRACE_PARENT = f"00-{'a' * 32}-{'b' * 16}-01"
 EVENT = QueueMeasured(account="default", state="pending", depth=1, lag_seconds=0.5)
 
 
@@ -66,8 +67,10 @@ def test_trace_of_the_first_source_that_has_one() -> None:
         raise RuntimeError("broken")
 
     subscribe(fail, trace_source=broken)
-    subscribe(publish, trace_source=lambda: "00-1-2-01")
-    assert instrumentation.current_trace_parent() == "00-1-2-01"
+    subscribe(publish, trace_source=lambda: "x" * 1000)  # a row has no room for it
+    assert instrumentation.current_trace_parent() == ""
+    subscribe(publish, trace_source=lambda: TRACE_PARENT)
+    assert instrumentation.current_trace_parent() == TRACE_PARENT
 
 
 def test_log_fields_read_no_database() -> None:

@@ -1,6 +1,6 @@
 """CPU that the Prometheus receiver adds to a document, with files that all processes share.
 
-Documents are made in this process, without Celery, so that the share is larger than a worker's. Rounds
+Documents are made in this process, without Celery, so the share is larger than a worker's. Rounds
 with and without the receiver take turns; the least CPU of each is what the work itself costs.
 """
 

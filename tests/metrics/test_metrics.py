@@ -11,6 +11,8 @@ from django.test import override_settings
 from django_docraptor import checks, instrumentation
 from django_docraptor.metrics import load_receivers, receiver_problem
 
+TRACE_PARENT = f"00-{'a' * 32}-{'b' * 16}-01"
+
 
 @pytest.fixture
 def receiver(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
@@ -20,7 +22,7 @@ def receiver(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     module: Any = ModuleType("shop_metrics")
     module.received = []
     module.receive = module.received.append
-    module.trace_parent = lambda: "00-a-b-01"
+    module.trace_parent = lambda: TRACE_PARENT
     monkeypatch.setitem(sys.modules, "shop_metrics", module)
     return module
 
@@ -31,7 +33,7 @@ def test_receiver_is_loaded(receiver: Any) -> None:
     event = instrumentation.QueueMeasured(account="", state="pending", depth=0, lag_seconds=0.0)
     instrumentation.publish(event)
     assert receiver.received == [event]
-    assert instrumentation.current_trace_parent() == "00-a-b-01"
+    assert instrumentation.current_trace_parent() == TRACE_PARENT
 
 
 def test_missing_receiver_is_left_out(receiver: Any, caplog: pytest.LogCaptureFixture) -> None:
