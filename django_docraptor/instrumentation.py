@@ -14,6 +14,17 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
+__all__ = [
+    "CallMade",
+    "Event",
+    "JobMoved",
+    "QueueMeasured",
+    "Receiver",
+    "StepTimed",
+    "subscribe",
+    "unsubscribe",
+]
+
 logger = logging.getLogger(__name__)
 
 # What a job can keep: https://www.w3.org/TR/trace-context/.

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 import django_docraptor
-from django_docraptor import mail, sandbox, testing
+from django_docraptor import instrumentation, mail, sandbox, testing
 
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "django_docraptor"
@@ -20,14 +20,16 @@ REFERENCE = ROOT / "docs" / "reference"
 # Modules that a project may import, and what each of them exports.
 PUBLIC = {
     "django_docraptor": django_docraptor.__all__,
+    "django_docraptor.instrumentation": instrumentation.__all__,
     "django_docraptor.mail": mail.__all__,
     "django_docraptor.sandbox": sandbox.__all__,
     "django_docraptor.testing": testing.__all__,
 }
 # The module that defines each name.
 MODULES = {name: module for module, names in django_docraptor._EXPORTS.items() for name in names}
-# Public without being imported: Django loads them by their names.
-LOADED_BY_NAME = {"urls", "templatetags", "templatetags.docraptor"}
+# Public without being imported: Django, django-health-check or METRICS load them by their names.
+LOADED_BY_NAME = {"urls", "templatetags", "templatetags.docraptor", "health_checks"}
+LOADED_BY_NAME |= {f"metrics.{name}" for name in ("opentelemetry", "prometheus", "statsd")}
 USERS_PAGES = [
     ROOT / "README.md",
     ROOT / "example_project" / "README.md",
@@ -173,7 +175,8 @@ def test_example_project_imports_no_internals(path: Path) -> None:
 def test_users_pages_name_no_internals(page: Path) -> None:
     """The text of a users' page does not send its reader to an internal module either."""
     # `django_docraptor.client` is a logger, too, and the default of a setting.
-    known = {"mail", "sandbox", "testing", "urls", "client"}
+    known = {"mail", "sandbox", "testing", "instrumentation", "urls", "client"}
+    known |= {"metrics", "health_checks"}
     internal = {name.partition(".")[0] for name in modules()} - known
     named = set(re.findall(r"`\"?django_docraptor\.(\w+)", page.read_text()))
     assert named & internal == set()

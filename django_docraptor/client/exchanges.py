@@ -42,7 +42,7 @@ def observed_exchange() -> Iterator[Exchange]:
 
 
 def note_response(status: int, request_id: str) -> None:
-    """Note that a response has begun, if somebody observes the call."""
+    """Note that a response has begun, if a caller observes the call."""
     if (exchange := _current.get()) is not None:
         exchange.status = status
         is_text = request_id.isprintable()
@@ -50,6 +50,6 @@ def note_response(status: int, request_id: str) -> None:
 
 
 def note_bytes(count: int) -> None:
-    """Note the bytes of the body, if somebody observes the call."""
+    """Note the bytes of the body, if a caller observes the call."""
     if (exchange := _current.get()) is not None:
         exchange.bytes_received = count

@@ -169,7 +169,8 @@ class Transport:
         try:
             with TimeLimit(call.total) as limit, self._send(purpose, call, limit) as response:
                 outcome = str(response.status_code)
-                note_response(response.status_code, response.headers.get("X-Request-Id", ""))
+                request_id = response.headers.get("X-Request-Id", "")
+                note_response(response.status_code, call.redact(request_id))
                 try:
                     self._check(response, call)
                     yield ApiResponse(raw_response=response, limit=limit, call=call)

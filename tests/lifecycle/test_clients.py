@@ -14,6 +14,7 @@ from django_docraptor.models import RenderJob
 from django_docraptor.sandbox import Fault, Sandbox
 from django_docraptor.states import EventKind
 from tests.support.jobs import enqueue, run_until_finished
+from tests.support.socket_server import SocketServer, respond
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -79,6 +80,7 @@ def test_unexpected_error_is_published(sandbox: Sandbox, events: list[Any]) -> N
     assert [call.error_code for call in calls(events)] == ["unexpected"]
 
 
+@pytest.mark.fault("M1")
 def test_broken_receiver_loses_no_document(
     sandbox: Sandbox, documents_dir: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -110,3 +112,20 @@ def test_log_records_carry_the_job(
             "",
         )
         assert fields["attempt"] == RenderJob.objects.get(pk=job.pk).attempt
+
+
+def test_request_id_is_redacted(settings: Any) -> None:
+    """A response that repeats the API key in its ID leaves no key in the history."""
+    key = "a-key-of-this-test"
+    response = respond(b'{"status_id": "abc"}', headers={"X-Request-Id": f"r {key}"})
+    with SocketServer(response) as server:
+        settings.DOCRAPTOR = settings.DOCRAPTOR | {
+            "BASE_URL": server.url,
+            "API_KEY": key,
+            "RUNNER": "none",
+        }
+        job = enqueue()
+        lifecycle.submit()
+    detail = job.events.get(kind=EventKind.ACCEPTED).detail
+    assert detail["request_id"].startswith("r ")
+    assert key not in str(detail)

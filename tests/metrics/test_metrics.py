@@ -1,6 +1,8 @@
 """Receivers are loaded from the setting; one that is missing disturbs nothing."""
 
 import logging
+import os
+import subprocess
 import sys
 from types import ModuleType
 from typing import Any
@@ -36,6 +38,7 @@ def test_receiver_is_loaded(receiver: Any) -> None:
     assert instrumentation.current_trace_parent() == TRACE_PARENT
 
 
+@pytest.mark.fault("M1")
 def test_missing_receiver_is_left_out(receiver: Any, caplog: pytest.LogCaptureFixture) -> None:
     """A module that cannot be imported is logged, and the others are loaded."""
     with caplog.at_level(logging.ERROR, "django_docraptor"):
@@ -66,3 +69,37 @@ def test_module_that_raises_is_no_receiver(tmp_path: Any, monkeypatch: pytest.Mo
 def test_receivers_of_the_package(name: str) -> None:
     """Each module of the package that the documentation names is a receiver."""
     assert receiver_problem(f"django_docraptor.metrics.{name}") == ""
+
+
+STARTUP = """
+from django.conf import settings
+import django
+settings.configure(
+    SECRET_KEY="startup",
+    INSTALLED_APPS=["django.contrib.auth", "django.contrib.contenttypes", "django_docraptor"],
+    DATABASES={"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": ":memory:"}},
+    DOCRAPTOR={"API_KEY": "startup", "METRICS": METRICS},
+    DEFAULT_AUTO_FIELD="django.db.models.BigAutoField",
+)
+django.setup()
+import sys
+from django_docraptor import instrumentation
+print(*[receiver.__module__ for receiver in instrumentation.receivers])
+print("prometheus_client" in sys.modules, "opentelemetry" in sys.modules)
+"""
+
+
+@pytest.mark.once
+def test_setting_is_read_at_startup() -> None:
+    """A process has the receivers of its setting, and imports no package of any other."""
+    code = STARTUP.replace("METRICS}", "['django_docraptor.metrics.statsd', 'shop_missing']}")
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=120,
+        env={key: value for key, value in os.environ.items() if "DJANGO" not in key},
+    )
+    assert done.stdout.split() == ["django_docraptor.metrics.statsd", "False", "False"]
+    assert "shop_missing" in done.stderr

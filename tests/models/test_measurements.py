@@ -40,6 +40,7 @@ def test_whole_way_is_published(sandbox: Sandbox, documents_dir: Any, events: li
     assert events[-1].attempt == 1
 
 
+@pytest.mark.fault("M2")
 def test_move_that_is_rolled_back_is_not_published(events: list[Any]) -> None:
     """What the caller's transaction takes back has not happened, and what it keeps has."""
     job = enqueue()
@@ -55,6 +56,7 @@ def test_move_that_is_rolled_back_is_not_published(events: list[Any]) -> None:
     assert moves(events) == [("pending", "cancelled")]
 
 
+@pytest.mark.fault("M2")
 def test_jobs_that_are_rolled_back_are_not_published(events: list[Any]) -> None:
     """A job whose transaction is rolled back was never enqueued; many jobs are an event each."""
     with transaction.atomic():

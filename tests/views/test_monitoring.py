@@ -49,6 +49,7 @@ def test_problems_are_told() -> None:
     assert "secret-of-anna" not in response.content.decode()
 
 
+@pytest.mark.fault("M3")
 @pytest.mark.parametrize(
     "token", ["", "wrong", TOKEN[:-1], f"{TOKEN}x", TOKEN.upper(), "schlüssel"]
 )
@@ -65,9 +66,10 @@ def test_other_scheme_finds_nothing() -> None:
     assert get(scheme="bearer").status_code == 200
 
 
+@pytest.mark.fault("M3")
 @pytest.mark.parametrize("value", ["", None])
 def test_no_setting_no_view(value: object, settings: Any) -> None:
-    """Without a token in the settings nobody gets the report, also not with an empty one."""
+    """Without a token in the settings no one gets the report, also not with an empty one."""
     settings.DOCRAPTOR = settings.DOCRAPTOR | {"HEALTH_TOKEN": value}
     for token in ("", " ", TOKEN):
         assert get(token).status_code == 404
