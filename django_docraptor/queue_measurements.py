@@ -4,10 +4,11 @@ Ticks call it. It costs a look-up in an index for each state and account, howeve
 are, and nothing without a receiver.
 """
 
+import logging
 import time
 from collections.abc import Iterator, Mapping
 
-from django.db import router
+from django.db import DatabaseError, router
 
 from django_docraptor import instrumentation
 from django_docraptor.instrumentation import QueueMeasured
@@ -15,6 +16,8 @@ from django_docraptor.models import Account, RenderJob, count_up_to
 from django_docraptor.models.bounded_counts import BoundedCount
 from django_docraptor.models.statements import database_now
 from django_docraptor.states import ACTIVE_STATES, State
+
+logger = logging.getLogger(__name__)
 
 STATES = sorted(ACTIVE_STATES)
 # Jobs of each account and state that are counted, and accounts that are measured one by one.
@@ -38,8 +41,11 @@ def publish(*, is_idle: bool = False) -> None:
     if not instrumentation.receivers or time.monotonic() - _last_measured_at < INTERVAL:
         return
     _last_measured_at = time.monotonic()
-    for event in measure(is_idle=is_idle):
-        instrumentation.publish(event)
+    try:
+        for event in measure(is_idle=is_idle):
+            instrumentation.publish(event)
+    except DatabaseError:  # a tick has more important things to do
+        logger.exception("The queue could not be measured")
 
 
 def measure(*, is_idle: bool = False) -> Iterator[QueueMeasured]:

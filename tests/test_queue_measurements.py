@@ -1,8 +1,12 @@
 """The queue is measured by ticks, by a bounded number of look-ups, and only for receivers."""
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
+from django.core.management import call_command
+from django.db import OperationalError, connection
+from django.db.models import F
 from django.test.utils import CaptureQueriesContext
 
 from django_docraptor import queue_measurements, wakeups
@@ -84,8 +88,6 @@ def test_nothing_is_read_without_a_receiver(django_assert_num_queries: Any) -> N
 
 def test_queries_do_not_grow_with_accounts() -> None:
     """However many accounts there are, three queries measure a limited number of them."""
-    from django.db import connection
-
     Account.objects.bulk_create(Account(name=f"tenant-{number:03}") for number in range(200))
     with CaptureQueriesContext(
         connection,
@@ -95,3 +97,28 @@ def test_queries_do_not_grow_with_accounts() -> None:
     accounts = {account for account, _state in found}
     assert len(accounts) == queue_measurements.MAX_ACCOUNTS + 1
     assert RenderJob.objects.count() == 0
+
+
+def test_command_measures_too(events: list[Any], sandbox: Any) -> None:
+    """A site without a queue, whose engine is the command, is measured as well."""
+    enqueue(idempotency_key="a")
+    RenderJob.objects.update(due_at=F("due_at") + timedelta(hours=1))
+    del events[:]
+    call_command("docraptor_tick")
+    assert {event.state: event.depth for event in events}["pending"] == 1
+
+
+def test_error_of_a_measurement_ends_no_tick(
+    events: list[Any], settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """If the queue cannot be measured, the tick goes on."""
+    settings.DOCRAPTOR = settings.DOCRAPTOR | {"RUNNER": "none"}
+
+    def fail(**options: object) -> None:
+        raise OperationalError("no measurement")
+
+    monkeypatch.setattr(queue_measurements, "database_now", fail)
+    enqueue()
+    del events[:]
+    wakeups.tick()
+    assert events == []

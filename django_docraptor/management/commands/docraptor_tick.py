@@ -8,7 +8,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 from django.db import Error, connections
 
-from django_docraptor import lifecycle
+from django_docraptor import lifecycle, queue_measurements
 from django_docraptor.health import health_report, restrictions
 from django_docraptor.health_reports import account_problem
 from django_docraptor.management.arguments import seconds
@@ -133,4 +133,6 @@ class Command(BaseCommand):
     def run_once(self) -> int:
         """Process due jobs and return the number of steps."""
         record_heartbeat("ticked_at")
-        return lifecycle.run_once()
+        steps = lifecycle.run_once()
+        queue_measurements.publish()
+        return steps
