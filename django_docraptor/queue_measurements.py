@@ -31,14 +31,16 @@ ALL = ""
 _last_measured_at = -INTERVAL
 
 
-def publish(*, is_idle: bool = False) -> None:
+def publish(*, is_idle: bool = False, is_last: bool = False) -> None:
     """Publish depth and lag of each account and state, and of all accounts together.
 
     Args:
         is_idle: whether it is known that there is no unfinished job.
+        is_last: whether this process ends now, so that a value that is seconds old would stay.
     """
     global _last_measured_at
-    if not instrumentation.receivers or time.monotonic() - _last_measured_at < INTERVAL:
+    is_recent = time.monotonic() - _last_measured_at < INTERVAL
+    if not instrumentation.receivers or (is_recent and not is_last):
         return
     _last_measured_at = time.monotonic()
     try:

@@ -108,6 +108,18 @@ def test_command_measures_too(events: list[Any], sandbox: Any) -> None:
     assert {event.state: event.depth for event in events}["pending"] == 1
 
 
+def test_command_that_ends_leaves_no_old_value(
+    events: list[Any], sandbox: Any, documents_dir: Any
+) -> None:
+    """When the command has finished all jobs, what it has measured last is nothing."""
+    enqueue()
+    call_command("docraptor_tick", until_idle=True, interval=0.1, timeout=60)
+    measured = [event for event in events if isinstance(event, QueueMeasured)]
+    assert any(event.depth for event in measured)
+    last = measured[-len(queue_measurements.STATES) :]
+    assert {event.depth for event in last} == {0}
+
+
 def test_error_of_a_measurement_ends_no_tick(
     events: list[Any], settings: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -84,6 +84,7 @@ class Command(BaseCommand):
         stop = None if timeout is None else time.monotonic() + timeout
         while True:
             if self.run_round(report) and options["until_idle"]:
+                queue_measurements.publish(is_last=True)
                 return
             if stop is not None and time.monotonic() > stop:
                 unfinished = RenderJob.objects.running().count()
