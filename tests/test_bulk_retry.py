@@ -144,7 +144,7 @@ def test_batch_does_what_single_retries_do() -> None:
     list(retry_in_batches(RenderJob.objects.filter(pk__in=[job.pk for job in together])))
     for job in alone:
         assert retry(job)
-    times = {"due_at", "deadline_at"}
+    times = {"due_at", "deadline_at", "moved_at"}
     names = {field.attname for field in RenderJob._meta.concrete_fields}
     names -= {"id", "status_id", "created_at", *times}
     for one, other in zip(together, alone, strict=True):
@@ -155,7 +155,9 @@ def test_batch_does_what_single_retries_do() -> None:
             for job in (one, other)
         ]
         assert events[0] == events[1]
-        assert rows[0].filter(due_at__lte=Now(), deadline_at__gt=Now()).exists()
+        assert (
+            rows[0].filter(due_at__lte=Now(), moved_at__lte=Now(), deadline_at__gt=Now()).exists()
+        )
 
 
 @pytest.mark.parametrize("from_start", [True, False])

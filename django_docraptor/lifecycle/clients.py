@@ -60,13 +60,24 @@ class KeyedClient:
         Raises:
             CallError: the call failed; it says which key was used.
         """
+        try:
+            return self._observed(self.client, name, function, job)
+        except CallError as error:
+            error.key_hash = self.key_hash
+            raise
+
+    def _observed(
+        self, client: "Client", name: str, function: "Callable[[Client], R]", job: RenderJob | None
+    ) -> R:
+        """Call a function, note the response's ID for the job, and publish how the call went."""
         started, error_code = time.monotonic(), "unexpected"
         with observed_exchange() as exchange:
             try:
-                result = function(self.client)
+                result = function(client)
                 error_code = ""
+                return result
             except CallError as error:
-                error.key_hash, error_code = self.key_hash, error.code
+                error_code = error.code
                 raise
             finally:
                 if job is not None:
@@ -74,7 +85,6 @@ class KeyedClient:
                 if instrumentation.receivers:
                     seconds = time.monotonic() - started
                     self._publish(name, exchange, error_code, seconds, job)
-        return result
 
     def _publish(
         self, name: str, exchange: Exchange, error_code: str, seconds: float, job: RenderJob | None

@@ -11,7 +11,7 @@ from django_docraptor.testing import DocRaptorTestMixin
 
 # What may be missing, and the module that says which extra has it.
 EXTRAS = {"celery", "django_tasks", "openpyxl", "pypdf", "pytest", "weasyprint", "werkzeug"}
-EXTRAS |= {"xlsxwriter"}
+EXTRAS |= {"xlsxwriter", "health_check", "opentelemetry", "prometheus_client"}
 
 
 class WithoutExtrasTests(DocRaptorTestMixin, TestCase):
