@@ -69,6 +69,7 @@ ERASED_COLUMNS: Final[dict[str, Any]] = {
     "downloads": 0,
     "public_url": "",
     "lease_token": "",
+    "trace_parent": "",
 }
 
 

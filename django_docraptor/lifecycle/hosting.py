@@ -120,7 +120,8 @@ def _expire_now(document: DiscardedDocument) -> bool:
     download_id = document.download_id
     if not download_id:
         try:
-            remote = client_for(document.account).get_status(document.status_id)
+            keyed, status_id = open_client(document.account), document.status_id
+            remote = keyed.call("get_status", lambda client: client.get_status(status_id))
         except NotFoundError:  # DocRaptor no longer has it
             return True
         if not remote.is_completed:
