@@ -71,6 +71,7 @@ __all__ = [
     "ashare",
     "attach_latest_documents",
     "await_for_job",
+    "billed_since",
     "cancel",
     "delivery_due",
     "document_completed",
@@ -184,6 +185,7 @@ _EXPORTS = {
         "mail_due",
     ],
     "states": ["ErrorCode", "EventKind", "State"],
+    "usage": ["billed_since"],
     "views": ["DocumentMixin", "DocumentView", "document_page"],
     "waiting": ["await_for_job", "wait_for_job"],
     "wakeups": ["run_step"],
@@ -284,6 +286,7 @@ if TYPE_CHECKING:
         mail_due,
     )
     from django_docraptor.states import ErrorCode, EventKind, State
+    from django_docraptor.usage import billed_since
     from django_docraptor.views import DocumentMixin, DocumentView, document_page
     from django_docraptor.waiting import await_for_job, wait_for_job
     from django_docraptor.wakeups import run_step

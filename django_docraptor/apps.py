@@ -16,18 +16,22 @@ class DocRaptorConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        """Import the checks and every other app's ``documents`` module; connect the receiver.
+        """Import the checks and every other app's ``documents`` module; connect the receivers.
 
         The package's own ``documents`` is not imported: it loads the engine, which a project
         without documents does not need.
         """
-        from django_docraptor import checks  # noqa: F401 - models must be loaded first
+        from django_docraptor import (
+            checks,  # noqa: F401 - models must be loaded first
+            discarded_files,
+            usage,
+        )
         from django_docraptor.conf import conf
-        from django_docraptor.discarded_files import connect_receiver
         from django_docraptor.models import checks as database_checks  # noqa: F401
         from django_docraptor.runners import has_task_queue
 
-        connect_receiver()
+        discarded_files.connect_receiver()
+        usage.connect_receiver()
         if conf.metrics:
             from django_docraptor.metrics import load_receivers
 

@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 from django.db import OperationalError, connections, router, transaction
 from django.db.models import Exists, Model, OuterRef, ProtectedError, Q, QuerySet, RestrictedError
 
-from django_docraptor import discarded_files, registry
+from django_docraptor import discarded_files, registry, usage
 from django_docraptor.conf import conf
 from django_docraptor.models import (
     DiscardedFile,
@@ -252,8 +252,10 @@ def _delete_rows(rows: QuerySet[RenderJob]) -> tuple[int, list[DiscardedFile]]:
             )
         )
         recorded = discarded_files.record_files(columns for _key, *columns in jobs)
-        with discarded_files.files_recorded():
-            RenderJob.objects.filter(pk__in=[key for key, *_rest in jobs]).only("pk").delete()
+        keys = [key for key, *_rest in jobs]
+        usage.count_before_deletion(keys)
+        with discarded_files.files_recorded(), usage.counted():
+            RenderJob.objects.filter(pk__in=keys).only("pk").delete()
     return len(jobs), recorded
 
 

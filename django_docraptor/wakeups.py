@@ -11,7 +11,7 @@ from importlib import import_module
 
 from django.db import router
 
-from django_docraptor import discarded_files, lifecycle, queue_measurements
+from django_docraptor import discarded_files, lifecycle, queue_measurements, usage
 from django_docraptor.conf import conf
 from django_docraptor.models import Heartbeat, RenderJob, record_heartbeat
 from django_docraptor.models.commits import on_commit_once
@@ -154,6 +154,7 @@ def tick() -> None:
     discarded_files.delete_due_files()
     lifecycle.expire_discarded()
     lifecycle.finish_erasures()
+    usage.fold()
 
 
 def dispatch() -> None:

@@ -19,6 +19,7 @@ from django.utils.translation import gettext as _
 
 from django_docraptor.admin.columns import ERRORS_START
 from django_docraptor.admin.downloads import is_readable, mark_readable
+from django_docraptor.csv_text import safe_cell
 from django_docraptor.explanations import explain
 from django_docraptor.instrumentation import log_fields
 from django_docraptor.models import RenderJob
@@ -35,8 +36,6 @@ MAX_FILES: Final = 200
 MAX_ROWS: Final = 50_000
 BATCH_SIZE: Final = 500
 BLOCK_SIZE: Final = 64 * 1024
-# A spreadsheet takes a text that begins with one of these for a formula.
-FORMULA_STARTS: Final = ("=", "+", "-", "@", "\t", "\r", "\n")
 # The file in a ZIP that names the documents that are not in it.
 MISSING_NAME: Final = "_missing.txt"
 COLUMNS: Final = (
@@ -135,12 +134,6 @@ def csv_blocks(queryset: QuerySet[RenderJob], keys: list[uuid.UUID]) -> Iterator
         prefetch_related_objects(jobs, "owner")
         with translation.override(language):
             yield _csv(_row(job) for job in jobs)
-
-
-def safe_cell(value: Any) -> str:
-    """Return a value as text that no spreadsheet takes for a formula."""
-    text = "" if value is None else str(value)
-    return f"'{text}" if text.startswith(FORMULA_STARTS) else text
 
 
 def _row(job: RenderJob) -> list[Any]:

@@ -17,6 +17,7 @@ UPDATE. A step may run at any time, in any number of processes, and may be kille
 ``repair_clock``     brings forward what waits, if the database's clock was set back
 ``record_callback``  makes a job due at once
 ``release``          lets a held job go
+``compare_bills``    compares DocRaptor's log with the history, for the bill
 ``create_now``       makes a synchronous call, without a job
 
 The steps do not call each other. ``patience`` decides what follows an error, ``accounts`` which
@@ -32,6 +33,7 @@ from django_docraptor.lazy_names import import_on_use
 
 if TYPE_CHECKING:
     from django_docraptor.lifecycle.accounts import Resumed, close_broken_connections, pause, resume
+    from django_docraptor.lifecycle.bill import BillReport, compare_bills
     from django_docraptor.lifecycle.brake import release
     from django_docraptor.lifecycle.callbacks import record_callback
     from django_docraptor.lifecycle.clock_repair import repair_clock
@@ -63,6 +65,7 @@ else:  # hidden from type checkers, which would take any name for an Any
         __name__,
         {
             "accounts": ["Resumed", "close_broken_connections", "pause", "resume"],
+            "bill": ["BillReport", "compare_bills"],
             "brake": ["release"],
             "callbacks": ["record_callback"],
             "clock_repair": ["repair_clock"],
@@ -92,11 +95,13 @@ else:  # hidden from type checkers, which would take any name for an Any
     )
 
 __all__ = [
+    "BillReport",
     "PollResult",
     "Resumed",
     "Schedule",
     "backoff_delay",
     "close_broken_connections",
+    "compare_bills",
     "create_now",
     "download",
     "download_and_store",

@@ -52,6 +52,8 @@ class AccountLog:
         error: why it was not read as far as needed.
         is_confirmed: whether nothing can have been skipped between two pages.
         own: our attempts among the entries, by tag.
+        max_entries: how many are read at most.
+        seconds: after which no further page is read.
     """
 
     keyed: KeyedClient
@@ -60,10 +62,16 @@ class AccountLog:
     error: DocRaptorError | None = None
     is_confirmed: bool = False
     own: dict[str, OwnAttempt] = field(default_factory=dict)
+    max_entries: int = field(default_factory=lambda: MAX_ENTRIES)
+    seconds: float = field(default_factory=lambda: READ_SECONDS)
     _by_tag: dict[str, LogEntry] = field(default_factory=dict)
     _served: list[datetime | None] = field(default_factory=list)
     _page_size: int = PAGE_SIZES[0]
-    _stop: float = field(default_factory=lambda: time.monotonic() + READ_SECONDS)
+    _stop: float = 0.0
+
+    def __post_init__(self) -> None:
+        """Begin the time for reading."""
+        self._stop = self._stop or time.monotonic() + self.seconds
 
     def read(self, is_enough: Callable[["AccountLog"], bool]) -> None:
         """Read pages until enough is known, or the log ends; a failure is kept as ``error``."""
@@ -105,7 +113,7 @@ class AccountLog:
         self.entries, self._served, self.own = [], [], {}
         self._page_size = size
         keys: set[object] = set()
-        for number in range(1, MAX_ENTRIES // size + 1):
+        for number in range(1, self.max_entries // size + 1):
             page = list_page(self.keyed, page=number, per_page=size)
             # Entries that were added meanwhile move others to the next page: they come twice.
             self._add(page, [entry for entry in page if (entry.id or entry) not in keys])
@@ -115,12 +123,12 @@ class AccountLog:
                 return
             if time.monotonic() > self._stop:
                 raise CallError(
-                    f"DocRaptor's log was read for {READ_SECONDS:.0f} s, and has more entries "
+                    f"DocRaptor's log was read for {self.seconds:.0f} s, and has more entries "
                     "since this attempt.",
                     retryable=True,
                 )
         raise CallError(
-            f"DocRaptor's log has more than {MAX_ENTRIES:,} entries since this attempt.",
+            f"DocRaptor's log has more than {self.max_entries:,} entries since this attempt.",
             retryable=True,
         )
 

@@ -6,6 +6,7 @@ that happens again and again, the job is the reason, and fails.
 
 import logging
 from collections.abc import Mapping
+from typing import Any
 
 from django_docraptor.instrumentation import log_fields
 from django_docraptor.lifecycle.transitions import fail
@@ -43,6 +44,8 @@ def fail_killer(job: RenderJob) -> bool:
     )
     logger.error("Job %s: %s", job.pk, message, extra=log_fields(job))
     # What is known of an earlier attempt must not be resumed: this one was never sent.
-    changes = {"status_id": "", "download_id": ""} if job.state == State.PENDING else {}
+    changes: dict[str, Any] = (
+        {"status_id": "", "download_id": ""} if job.state == State.PENDING else {}
+    )
     fail(job, ErrorCode.KILLED_ITS_WORKER, message, **changes)
     return True

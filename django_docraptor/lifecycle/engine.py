@@ -13,6 +13,7 @@ from django_docraptor.lifecycle.recovery import recover
 from django_docraptor.lifecycle.submission import submit
 from django_docraptor.models import RenderJob
 from django_docraptor.models.conflicts import repeated_statements
+from django_docraptor.usage import fold
 
 
 def run_once() -> int:
@@ -25,4 +26,5 @@ def run_once() -> int:
         repair_clock()
         steps = (recover(), reconcile(), poll().claimed, download(), submit())
         discarded = delete_due_files() + expire_discarded() + finish_erasures()
+        fold()
     return sum(steps) + discarded

@@ -9,6 +9,7 @@ import time
 from datetime import timedelta
 from functools import partial
 
+from django_docraptor.billing import EVIDENCE, PROOF
 from django_docraptor.client import LogEntry
 from django_docraptor.conf import conf
 from django_docraptor.exceptions import CallError, DocRaptorError
@@ -66,7 +67,7 @@ CLOCK_SECONDS = 5.0
 FAIL, RESUBMIT = "fail", "resubmit"
 # What a decision to send again rests on. An outage, in which neither the create nor the log
 # worked, does not count towards MAX_RESUBMITS.
-PROOF, NO_PROOF, OUTAGE = "proof", "none", "unreadable"
+NO_PROOF, OUTAGE = "none", "unreadable"
 
 
 def reconcile(limit: int = BATCH_SIZE) -> int:
@@ -222,7 +223,7 @@ def may_resubmit(job: RenderJob, *, is_outage: bool = False) -> bool:
     if conf.unconfirmed == FAIL or job.callback_at is not None:
         return False
     details = job.events.filter(kind=EventKind.NEVER_ACCEPTED).values_list("detail", flat=True)
-    outages = sum(detail.get("evidence") == OUTAGE for detail in details)
+    outages = sum(detail.get(EVIDENCE) == OUTAGE for detail in details)
     if is_outage:
         return not patience.is_over(outages * decision_age())
     return bool(len(details) - outages < MAX_RESUBMITS)

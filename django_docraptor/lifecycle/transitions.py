@@ -17,6 +17,7 @@ from django.db import IntegrityError, router, transaction
 from django.db.models import Case, CharField, DateTimeField, Q, Value, When
 from django.db.models.functions import Coalesce
 
+from django_docraptor.billing import EVIDENCE, IS_ACCEPTED, REASON
 from django_docraptor.client import RemoteStatus
 from django_docraptor.conf import conf
 from django_docraptor.exceptions import CallError
@@ -157,7 +158,7 @@ def _fail_shared_status_id(job: RenderJob, status_id: str, error: IntegrityError
             State.FAILED,
             kind=EventKind.FAILED,
             note=errors,
-            detail={"reason": ErrorCode.SUBMIT_UNCONFIRMED.value, "status_id": status_id},
+            detail={REASON: ErrorCode.SUBMIT_UNCONFIRMED.value, "status_id": status_id},
             error_code=ErrorCode.SUBMIT_UNCONFIRMED.value,
             errors=errors,
         ):
@@ -271,7 +272,7 @@ def resubmit_unconfirmed(job: RenderJob, reason: str, *, evidence: str) -> bool:
         kind=EventKind.NEVER_ACCEPTED,
         require_lease=True,
         note=f"{reason} It will be submitted again.",
-        detail={"evidence": evidence},
+        detail={EVIDENCE: evidence},
         due_at=Now(),
     )
 
@@ -297,7 +298,8 @@ def fail_unconfirmed(job: RenderJob, reason: str, *, is_proven: bool = False) ->
             "It is unknown whether DocRaptor accepted and billed it. "
             "Check DocRaptor's log, and retry the job if it is not listed."
         )
-    return fail(job, ErrorCode.SUBMIT_UNCONFIRMED, f"{reason} {advice}")
+    detail = {IS_ACCEPTED: False} if is_proven and not job.callback_at else {}
+    return fail(job, ErrorCode.SUBMIT_UNCONFIRMED, f"{reason} {advice}", detail=detail)
 
 
 def return_refused(job: RenderJob, reason: str) -> bool:
@@ -437,10 +439,18 @@ def mark_reused(job: RenderJob, twin: RenderJob, *, file: str, kind: EventKind) 
     )
 
 
-def fail(job: RenderJob, code: ErrorCode, errors: str, **changes: Any) -> bool:
+def fail(
+    job: RenderJob,
+    code: ErrorCode,
+    errors: str,
+    *,
+    detail: Mapping[str, Any] | None = None,
+    **changes: Any,
+) -> bool:
     """Fail a job with an error code and the full error text.
 
     Args:
+        detail: further details of the event.
         changes: other columns to set by the same UPDATE.
 
     Returns:
@@ -451,7 +461,7 @@ def fail(job: RenderJob, code: ErrorCode, errors: str, **changes: Any) -> bool:
         kind=EventKind.FAILED,
         require_lease=True,
         note=errors,
-        detail={"reason": code.value},
+        detail={REASON: code.value, **(detail or {})},
         error_code=code.value,
         errors=errors,
         **changes,

@@ -5,7 +5,8 @@ They raise ArgumentTypeError.
 
 import argparse
 import re
-from datetime import datetime, time
+from calendar import monthrange
+from datetime import MINYEAR, date, datetime, time
 from typing import Any
 
 from django.utils.dateparse import parse_date, parse_datetime
@@ -66,8 +67,8 @@ def moment(text: str) -> Any:
     if re.fullmatch(AGE, text, re.ASCII):
         return seconds_from_now(-age(text))
     try:
-        date = parse_date(text)
-        value = datetime.combine(date, time.min) if date else parse_datetime(text)
+        day = parse_date(text)
+        value = datetime.combine(day, time.min) if day else parse_datetime(text)
     except ValueError:  # a day or an hour that does not exist
         value = None
     if value is None:
@@ -76,3 +77,16 @@ def moment(text: str) -> Any:
             "2026-01-31T08:00, nor an age, such as 90m, 2h or 3d"
         )
     return make_aware(value) if is_naive(value) else value
+
+
+def month(text: str) -> tuple[date, date]:
+    """Parse a month, such as ``2026-11``.
+
+    Returns:
+        Its first and its last day.
+    """
+    if match := re.fullmatch(r"(\d{4})-(\d{2})", text, re.ASCII):
+        year, number = int(match[1]), int(match[2])
+        if year >= MINYEAR and 1 <= number <= 12:
+            return date(year, number, 1), date(year, number, monthrange(year, number)[1])
+    raise argparse.ArgumentTypeError(f"{text!r} is not a month, such as 2026-11")

@@ -12,12 +12,15 @@ import django_docraptor.models.indexes
 import django_docraptor.models.relations
 import django_docraptor.storage
 
-# What identifies a job; and the accounts, so that both columns compare alike.
+# What identifies a job; accounts, so that all columns compare alike; what usage is counted by.
 EXACT_COLUMNS = (
     ("django_docraptor_renderjob", "idempotency_key varchar(200) {} NULL"),
     ("django_docraptor_renderjob", "account varchar(64) {} NOT NULL"),
     ("django_docraptor_renderjob", "status_id varchar(200) {} NULL"),
     ("django_docraptor_account", "name varchar(64) {} NOT NULL"),
+    ("django_docraptor_usageday", "account varchar(64) {} NOT NULL"),
+    ("django_docraptor_usageday", "document varchar(200) {} NOT NULL"),
+    ("django_docraptor_usageday", "owner varchar(64) {} NOT NULL"),
 )
 
 
@@ -573,6 +576,60 @@ class Migration(migrations.Migration):
                 "indexes": [
                     models.Index(fields=["account", "ends_at"], name="docraptor_sync_call")
                 ],
+            },
+        ),
+        migrations.CreateModel(
+            name="UsageDay",
+            fields=[
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("day", models.DateField(verbose_name="day")),
+                ("account", models.CharField(max_length=64, verbose_name="account")),
+                (
+                    "document",
+                    models.CharField(blank=True, max_length=200, verbose_name="document"),
+                ),
+                ("owner", models.CharField(blank=True, max_length=64, verbose_name="owner")),
+                ("test", models.BooleanField(verbose_name="test")),
+                ("completed", models.BigIntegerField(default=0)),
+                ("billed", models.BigIntegerField(default=0)),
+                ("retries_billed", models.BigIntegerField(default=0)),
+                ("failures", models.BigIntegerField(default=0)),
+                ("reused", models.BigIntegerField(default=0)),
+                ("pages", models.BigIntegerField(default=0)),
+                ("file_bytes", models.BigIntegerField(default=0)),
+            ],
+            options={
+                "verbose_name": "usage",
+                "verbose_name_plural": "usage",
+                "base_manager_name": "objects",
+                "indexes": [models.Index(fields=["day"], name="docraptor_usage_day")],
+                "constraints": [
+                    models.UniqueConstraint(
+                        fields=("owner", "day", "account", "document", "test"),
+                        name="docraptor_usage_key",
+                    )
+                ],
+            },
+        ),
+        migrations.CreateModel(
+            name="UsageMark",
+            fields=[
+                (
+                    "id",
+                    models.PositiveSmallIntegerField(default=1, primary_key=True, serialize=False),
+                ),
+                ("event_id", models.BigIntegerField(default=0)),
+                ("locked_at", models.DateTimeField(blank=True, null=True)),
+            ],
+            options={
+                "verbose_name": "usage mark",
+                "verbose_name_plural": "usage marks",
+                "base_manager_name": "objects",
             },
         ),
         migrations.AddIndex(

@@ -17,6 +17,7 @@ A project may use :class:`RenderJob` and read its ``events`` and ``input``; the 
 ``synchronous_calls``  slots of calls without a job
 ``heartbeat``   the engine's last signs of life and its next wake-up
 ``wakeups``     wake-ups that were sent and that no worker has received yet
+``usage``       what was used on each day, and how far the history is summed up
 ``share_links``  URLs that give a private file to anyone who has them
 ``files``       what deleted and erased jobs have left
 ``statements``  UPDATEs that run for each document, with the row of its history
@@ -54,6 +55,7 @@ from django_docraptor.models.pauses import (
 from django_docraptor.models.querysets import RenderJobQuerySet
 from django_docraptor.models.share_links import LinkState, ShareLink
 from django_docraptor.models.synchronous_calls import SynchronousCall
+from django_docraptor.models.usage import UsageDay, UsageMark
 from django_docraptor.models.wakeups import SentWakeup
 
 __all__ = [
@@ -77,6 +79,8 @@ __all__ = [
     "SentWakeup",
     "ShareLink",
     "SynchronousCall",
+    "UsageDay",
+    "UsageMark",
     "count_up_to",
     "first_due_by_account",
     "hash_key",

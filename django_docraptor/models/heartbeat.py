@@ -14,6 +14,7 @@ from django_docraptor.models.events import RenderEvent
 from django_docraptor.models.files import DiscardedDocument, DiscardedFile, ErasedJob
 from django_docraptor.models.jobs import RenderJob
 from django_docraptor.models.managers import PrimaryDatabaseManager
+from django_docraptor.models.usage import first_unsettled
 
 # Seconds by which two wake-ups may differ and still count as one.
 WAKEUP_TOLERANCE = 0.1
@@ -104,7 +105,7 @@ class Heartbeat(models.Model):
         files = DiscardedFile.objects.filter(due_at__lte=Now())
         documents = DiscardedDocument.objects.filter(due_at__lte=Now())
         erased = ErasedJob.objects.filter(due_at__lte=Now())
-        work = (unfinished, unsent, files, documents, erased)
+        work = (unfinished, unsent, files, documents, erased, first_unsettled())
         is_idle = reduce(and_, (~Exists(rows) for rows in work))
         idle = cls.objects.filter(is_idle, pk=cls.KEY)
         return bool(idle.update(**dict.fromkeys(columns, Now())))

@@ -29,8 +29,9 @@ ROWS: list[set[str]] = [
         "static_urls",
         "caching",
         "instrumentation",
+        "csv_text",
     },
-    {"conf", "payloads", "explanations"},
+    {"conf", "payloads", "explanations", "billing"},
     {
         "client",
         "storage",
@@ -53,6 +54,7 @@ ROWS: list[set[str]] = [
         "migrated",
         "recent_failures",
         "queue_measurements",
+        "usage",
     },
     {"job_specs", "metrics", "health_checks"},
     {"lifecycle", "retention"},

@@ -6,24 +6,26 @@ explain the statements that the engine executes.
 
 import os
 from collections.abc import Callable, Iterator
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
 from django.core.files.base import ContentFile
 from django.db import connection
+from django.db.models import F
 from django.test import Client
 from django.urls import reverse
 
 from django_docraptor import estimates, health, lifecycle, revoke, share
 from django_docraptor.admin import filters, search
 from django_docraptor.lifecycle import submission
-from django_docraptor.models import RenderEvent, RenderInput, RenderJob
+from django_docraptor.models import RenderEvent, RenderInput, RenderJob, UsageDay, UsageMark
 from django_docraptor.models.clock import Now, seconds_from_now
 from django_docraptor.retention import prune, retention_limits
 from django_docraptor.sandbox import Sandbox
 from django_docraptor.states import FINAL_STATES, POLLED_STATES, State
+from django_docraptor.usage import billed_since, count_before_deletion, fold
 from tests.apps.shop.models import Invoice
 from tests.support import history
 from tests.support.databases import writes
@@ -43,9 +45,12 @@ def _history(django_db_setup: None, django_db_blocker: Any) -> Iterator[None]:
     """Finished jobs in the tables, and statistics about them, deleted afterwards."""
     with django_db_blocker.unblock():
         history.create_history(JOBS)
+        history.sum_up()
         history.analyze()
     yield
     with django_db_blocker.unblock():
+        UsageDay.objects.all().delete()
+        UsageMark.objects.all().delete()
         for table in reversed(history.TABLES):
             history.execute(f"DELETE FROM {table}")
         history.analyze()
@@ -191,6 +196,38 @@ def test_no_scan_by_what_needs_a_look(admin_client: Client) -> None:
     with captured_plans() as found:
         response = admin_client.get(reverse(LIST), {"attention": "look"})
         assert response.content.count(b">due.pdf<") == 3
+    assert found.scans == []
+
+
+def test_no_scan_by_the_usage(admin_client: Client, sandbox: Sandbox) -> None:
+    """A month's usage and a budget's number are read from the sums and what is newer."""
+    enqueue()
+    with captured_plans() as found:
+        page = admin_client.get(f"{reverse(LIST)}usage/")
+        count = billed_since(datetime.now(UTC) - timedelta(days=30), account="default")
+        assert fold() == 0
+    assert count > JOBS / 2 or JOBS * history.SECONDS_BETWEEN_JOBS > 30 * 86_400
+    assert b"docraptor-chart" in page.content
+    assert found.scans == []
+
+
+def test_no_scan_by_summing_up() -> None:
+    """A batch reads the events that follow, and the histories of their jobs."""
+    last = RenderEvent.objects.latest("pk").pk
+    UsageMark.objects.update(event_id=last - 100)
+    before = billed_since(datetime(2000, 1, 1, tzinfo=UTC))
+    RenderEvent.objects.filter(pk__gt=last - 100).update(at=F("at") - timedelta(hours=1))
+    with captured_plans() as found:
+        assert fold() == 100
+    assert found.scans == []
+    assert billed_since(datetime(2000, 1, 1, tzinfo=UTC)) == before
+
+
+def test_no_scan_by_a_deletion() -> None:
+    """What a job has used is counted before it is deleted."""
+    job = old_job()
+    with captured_plans() as found:
+        count_before_deletion([job.pk])
     assert found.scans == []
 
 

@@ -27,6 +27,34 @@ class Mutation:
 LIFECYCLE = "tests/lifecycle"
 MUTATIONS = [
     Mutation(
+        "count again what was summed up",
+        "usage/sums.py",
+        "_add(used_by(jobs_of(events), after=mark, until=keys[-1]))",
+        "_add(used_by(jobs_of(events), after=0, until=keys[-1]))",
+        "tests/usage/test_sums.py::test_later_event_takes_back_what_was_summed_up",
+    ),
+    Mutation(
+        "forget what a pruned job has used",
+        "retention.py",
+        "usage.count_before_deletion(keys)",
+        "keys",
+        "tests/usage/test_sums.py::test_deleted_jobs_stay_counted",
+    ),
+    Mutation(
+        "bill an attempt that DocRaptor refused",
+        "billing.py",
+        "return event.kind in REFUSED_KINDS",
+        "return False",
+        "tests/test_billing.py::test_attempt_is_billed_if_docraptor_has_or_may_have_made_it",
+    ),
+    Mutation(
+        "take a document that is billed twice for one",
+        "lifecycle/bill.py",
+        "self._add_all(Kind.TWICE, tag, billed[1:])",
+        "self._add_all(Kind.TWICE, tag, [])",
+        "tests/lifecycle/test_bill.py::test_planted_difference_is_found",
+    ),
+    Mutation(
         "name a copy in a field without the job's ID",
         "names.py",
         "start = posixpath.join(directory, job_id.hex)",

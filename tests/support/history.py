@@ -7,13 +7,15 @@ inputs and events, and for a backlog of pending jobs, a million takes seconds.
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC
 from typing import Any
 
 from django.contrib.contenttypes.models import ContentType
 from django.db import connection
-from django.db.models import Field, Model
+from django.db.models import Count, Field, Model, Q
+from django.db.models.functions import TruncDate
 
-from django_docraptor.models import RenderEvent, RenderInput, RenderJob
+from django_docraptor.models import RenderEvent, RenderInput, RenderJob, UsageDay, UsageMark
 from django_docraptor.states import EventKind, State
 
 ROWS_PER_STATEMENT = 100_000
@@ -132,6 +134,25 @@ def create_jobs_only(finished: int, pending: int, *, account: str) -> None:
         if pending:
             numbers = dialect.series.format(first=1, last=pending)
             insert(RenderJob, pending_columns(dialect, account) | key, f"({numbers}) AS jobs")
+
+
+def sum_up() -> None:
+    """Sum up the usage of the jobs that were inserted, as ticks have done meanwhile."""
+    days = RenderJob.objects.order_by().values_list(TruncDate("created_at", tzinfo=UTC), "document")
+    states = {"completed": Count("pk", filter=~Q(state=State.FAILED)), "billed": Count("pk")}
+    UsageDay.objects.all().delete()
+    UsageDay.objects.bulk_create(
+        UsageDay(
+            day=day,
+            account="default",
+            document=document,
+            test=False,
+            **dict(zip(states, n, strict=True)),
+        )
+        for day, document, *n in days.annotate(**states)
+    )
+    last = RenderEvent.objects.order_by("pk").values_list("pk", flat=True).last() or 0
+    UsageMark.objects.update_or_create(pk=UsageMark.KEY, defaults={"event_id": last})
 
 
 @contextmanager

@@ -1,0 +1,123 @@
+"""Internal. What was used on each day, and how far the history is summed up. Knows no job."""
+
+from datetime import date, datetime
+from typing import Any
+
+from django.db import connections, models, router
+from django.db.models import QuerySet, Subquery, Value
+from django.db.models.functions import Coalesce
+from django.utils.translation import gettext_lazy as _
+
+from django_docraptor.models.clock import Now, seconds_from_now
+from django_docraptor.models.events import RenderEvent
+from django_docraptor.models.managers import PrimaryDatabaseManager
+
+# Seconds after which an event is summed up: its transaction has ended by then, so that no event of
+# a smaller number appears later. And seconds between two runs at least.
+SETTLE_SECONDS = 300.0
+FOLD_INTERVAL = 60.0
+
+
+class UsageDay(models.Model):
+    """What was used on a day (UTC), by account, document and kind; read it through ``usage``.
+
+    Each use counts twice if the job has an owner: in the row without an owner, which is the total,
+    and in the owner's. So an owner is forgotten by deleting rows, and the totals stay.
+    """
+
+    day: "models.DateField[Any, date]" = models.DateField(_("day"))
+    account: "models.CharField[Any, str]" = models.CharField(_("account"), max_length=64)
+    document: "models.CharField[Any, str]" = models.CharField(
+        _("document"), max_length=200, blank=True
+    )
+    # The owner's primary key as text; "" for the total.
+    owner: "models.CharField[Any, str]" = models.CharField(_("owner"), max_length=64, blank=True)
+    test: "models.BooleanField[Any, bool]" = models.BooleanField(_("test"))
+    completed = models.BigIntegerField(default=0)
+    billed = models.BigIntegerField(default=0)
+    retries_billed = models.BigIntegerField(default=0)
+    failures = models.BigIntegerField(default=0)
+    reused = models.BigIntegerField(default=0)
+    pages = models.BigIntegerField(default=0)
+    file_bytes = models.BigIntegerField(default=0)
+
+    objects = PrimaryDatabaseManager["UsageDay"]()
+
+    class Meta:
+        base_manager_name = "objects"
+        verbose_name = _("usage")
+        verbose_name_plural = _("usage")
+        indexes = [models.Index(fields=["day"], name="docraptor_usage_day")]
+        constraints = [
+            # Totals of a month, and an owner's, are each a range of it.
+            models.UniqueConstraint(
+                name="docraptor_usage_key",
+                fields=["owner", "day", "account", "document", "test"],
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.day} {self.account} {self.document}"
+
+
+class UsageMark(models.Model):
+    """Up to which event the history is summed up in UsageDay. Internal. One row."""
+
+    KEY = 1
+
+    id = models.PositiveSmallIntegerField(primary_key=True, default=KEY)
+    event_id: "models.BigIntegerField[Any, int]" = models.BigIntegerField(default=0)
+    # Written before UsageDay is, which locks the row.
+    locked_at = models.DateTimeField(null=True, blank=True)
+
+    objects = PrimaryDatabaseManager["UsageMark"]()
+
+    class Meta:
+        base_manager_name = "objects"
+        verbose_name = _("usage mark")
+        verbose_name_plural = _("usage marks")
+
+    def __str__(self) -> str:
+        return str(self.event_id)
+
+    @classmethod
+    def current(cls) -> int:
+        """Return the number of the last event that is summed up; 0 if none is."""
+        return cls.objects.filter(pk=cls.KEY).values_list("event_id", flat=True).first() or 0
+
+    @classmethod
+    def version(cls) -> tuple[int, datetime | None]:
+        """Return what differs if another process has written UsageDay meanwhile."""
+        rows = cls.objects.filter(pk=cls.KEY).values_list("event_id", "locked_at")
+        return rows.first() or (0, None)
+
+    @classmethod
+    def lock(cls, *, wait: bool) -> int | None:
+        """Lock the row until the transaction ends.
+
+        It writes first, so it also works on databases without row locks.
+
+        Args:
+            wait: whether to wait for another process.
+
+        Returns:
+            The number of the last event that is summed up; ``None`` if another process has it.
+        """
+        row = UsageMark.objects.filter(pk=cls.KEY)
+        can_skip = connections[router.db_for_write(cls)].features.has_select_for_update_skip_locked
+        may_wait = wait or not can_skip or not row.exists()
+        if not may_wait and row.select_for_update(skip_locked=True).first() is None:
+            return None
+        if not row.update(locked_at=Now()):
+            UsageMark.objects.bulk_create([UsageMark()], ignore_conflicts=True)
+            row.update(locked_at=Now())
+        return cls.current()
+
+
+def first_unsettled() -> "QuerySet[RenderEvent]":
+    """Return the first event that is not summed up, if it is old enough for the next run."""
+    mark = UsageMark.objects.filter(pk=UsageMark.KEY).values("event_id")
+    following = RenderEvent.objects.filter(pk__gt=Coalesce(Subquery(mark), Value(0)))
+    first = following.order_by("pk").values("pk")[:1]
+    old = seconds_from_now(-SETTLE_SECONDS - FOLD_INTERVAL)
+    return RenderEvent.objects.filter(pk=Subquery(first), at__lte=old).order_by()

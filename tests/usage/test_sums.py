@@ -1,0 +1,274 @@
+"""Sums and reports: exact at every moment, whatever is summed up, deleted or forgotten."""
+
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import User
+from django.db import connection, transaction
+from django.db.models import F
+from django.test.utils import CaptureQueriesContext
+
+from django_docraptor import lifecycle, usage
+from django_docraptor.billing import Usage
+from django_docraptor.models import RenderEvent, RenderJob, UsageDay, UsageMark
+from django_docraptor.retention import RetentionLimit, prune
+from django_docraptor.states import ErrorCode, EventKind, State
+from django_docraptor.usage import billed_since, fold, forget_owner, read_usage, reports, sums
+from tests.support.threads import run_in_threads
+from tests.support.usage import used_job
+
+pytestmark = pytest.mark.django_db
+TODAY = datetime.now(UTC).date()
+FIRST, LAST = TODAY - timedelta(days=40), TODAY + timedelta(days=1)
+
+
+def total(**options: Any) -> Usage:
+    """Return what all documents have used."""
+    return read_usage(FIRST, LAST, "day", **options)["day"].total.both
+
+
+def age_events(seconds: float = 3600) -> None:
+    """Let the events be as old as those that are summed up."""
+    RenderEvent.objects.update(at=F("at") - timedelta(seconds=seconds))
+
+
+def lines(by: str) -> dict[str, Usage]:
+    """Return what each has used."""
+    return {line.key: line.both for line in read_usage(FIRST, LAST, by)[by].lines}
+
+
+def test_events_count_before_and_after_they_are_summed_up() -> None:
+    """The figures are the same while the tick has not run, and when it has."""
+    used_job()
+    age_events()
+    before = total()
+    assert before == Usage(completed=1, billed=1, pages=3, file_bytes=1000)
+    assert not UsageDay.objects.exists()
+    assert fold() > 0
+    assert UsageDay.objects.get().billed == 1
+    assert total() == before
+    assert fold() == 0
+
+
+def test_recent_events_are_not_summed_up() -> None:
+    """An event whose transaction may not have ended is left, and so are all that follow it."""
+    used_job()
+    age_events()
+    used_job()
+    fold()
+    assert UsageDay.objects.get().billed == 1
+    assert total().billed == 2
+
+
+def test_run_is_not_repeated_at_once() -> None:
+    """A tick does nothing until some events have come together."""
+    used_job()
+    age_events(seconds=sums.SETTLE_SECONDS + 1)
+    assert fold() == 0
+    age_events(seconds=3600)
+    assert fold() > 0
+
+
+def test_later_event_takes_back_what_was_summed_up() -> None:
+    """An attempt of unknown outcome counts, until it is proven to be missing."""
+    job = used_job(EventKind.SUBMITTING, EventKind.UNCONFIRMED, state=State.UNCONFIRMED)
+    age_events(seconds=26 * 3600)
+    fold()
+    assert total().billed == 1
+    job.record_event(EventKind.NEVER_ACCEPTED, detail={"evidence": "proof"})
+    assert total().billed == 0
+    age_events()
+    fold()
+    assert (total().billed, UsageDay.objects.get().billed) == (0, 0)
+
+
+def test_batches_end_within_a_job(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It does not matter where a batch ends."""
+    monkeypatch.setattr(sums, "BATCH_SIZE", 1)
+    used_job()
+    used_job(test=True)
+    age_events()
+    before = read_usage(FIRST, LAST, *usage.GROUPS)
+    fold(seconds=60)
+    assert read_usage(FIRST, LAST, *usage.GROUPS) == before
+    assert UsageMark.current() == RenderEvent.objects.latest("pk").pk
+
+
+def test_deleted_jobs_stay_counted() -> None:
+    """Pruning, a queryset's delete and an object's leave the figures as they are."""
+    for deleted in (True, False):
+        used_job()
+        if deleted:
+            age_events()
+            fold()
+    used_job(test=True)
+    before = total()
+    RenderJob.objects.filter(test=True).delete()
+    RenderJob.objects.order_by("created_at")[0].delete()
+    assert total() == before
+    limit = RetentionLimit(label="", jobs=timedelta(0), inputs=None)
+    assert sum(result.jobs for result in prune([limit])) == 1
+    assert total() == before
+    age_events()
+    fold()
+    assert total() == before
+
+
+def test_deleting_an_old_job_locks_nothing() -> None:
+    """What is summed up already is not written again."""
+    job = used_job()
+    age_events()
+    fold()
+    with CaptureQueriesContext(connection) as queries:
+        job.delete()
+    assert not any("usageday" in query["sql"] for query in queries)
+
+
+def test_figures_are_grouped() -> None:
+    """Each account, document, owner and day has its line, and all lines have the total."""
+    ada = User.objects.create_user("ada")
+    used_job(document="shop.Invoice", owner=ada)
+    used_job(document="shop.Invoice", account="acme")
+    used_job(EventKind.REUSED, attempt=0)
+    for _ in range(2):
+        assert {key: used.billed for key, used in lines("account").items()} == {
+            "default": 1,
+            "acme": 1,
+        }
+        assert {key: used.completed for key, used in lines("document").items()} == {
+            "shop.Invoice": 2,
+            "": 1,
+        }
+        assert {key: used.completed for key, used in lines("owner").items()} == {
+            str(ada.pk): 1,
+            "": 2,
+        }
+        assert lines("day")[TODAY.isoformat()].completed == 3
+        assert total().reused == 1
+        assert total(account="acme").billed == 1
+        with pytest.MonkeyPatch.context() as patch:  # the same, summed up
+            patch.setattr(sums, "SETTLE_SECONDS", -60.0)
+            patch.setattr("django_docraptor.models.usage.SETTLE_SECONDS", -120.0)
+            fold()
+
+
+def test_forgotten_owner_leaves_the_totals() -> None:
+    """After an erasure, no row names the owner, and the bill is the same."""
+    ada = User.objects.create_user("ada")
+    used_job(owner=ada)
+    age_events()
+    fold()
+    used_job(owner=ada)
+    before = total()
+    RenderJob.objects.filter(owner=ada).delete()
+    assert forget_owner(ada) == 1
+    assert not UsageDay.objects.filter(owner=str(ada.pk)).exists()
+    assert total() == before
+    assert lines("owner")[""].billed == 2
+
+
+def test_billed_since_counts_each_scope() -> None:
+    """Budgets ask for an account, a document class or an owner, since a day began."""
+    ada, now = User.objects.create_user("ada"), datetime.now(UTC)
+    used_job(account="acme", document="shop.Invoice", owner=ada)
+    used_job(test=True, account="acme")
+    age_events(seconds=26 * 3600)
+    fold()
+    used_job(account="acme")
+    yesterday = now - timedelta(days=2)
+    assert billed_since(yesterday) == 2
+    assert billed_since(now) == 1
+    assert billed_since(yesterday, account="acme") == 2
+    assert billed_since(yesterday, document="shop.Invoice") == 1
+    assert billed_since(yesterday, account="acme", owner=ada) == 1
+    assert billed_since(yesterday, owner=ada.pk + 1) == 0
+
+
+def test_billed_since_counts_what_is_being_sent() -> None:
+    """A committed intent counts: its create call may be accepted at any moment."""
+    used_job(EventKind.SUBMITTING, state=State.SUBMITTING)
+    assert total().billed == 0
+    assert billed_since(datetime.now(UTC)) == 1
+
+
+def test_report_says_if_not_all_was_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without ticks, only so many events are counted on demand."""
+    used_job()
+    assert read_usage(FIRST, LAST, "day")["day"].is_complete
+    monkeypatch.setattr(reports, "MAX_LIVE", 1)
+    assert not read_usage(FIRST, LAST, "day")["day"].is_complete
+
+
+def test_figures_are_read_again_if_they_change_meanwhile(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A run between reading what is recent and reading the sums does not count twice."""
+    used_job()
+    age_events()
+    live, runs = reports._live, []
+
+    def live_then_fold(*args: Any) -> Any:
+        found = live(*args)
+        if not runs:
+            runs.append(fold())
+        return found
+
+    monkeypatch.setattr(reports, "_live", live_then_fold)
+    assert total().billed == 1
+    assert runs[0] > 0
+
+
+def test_engine_sums_up() -> None:
+    """The engine's runs do it, also when no job is unfinished."""
+    used_job()
+    age_events()
+    lifecycle.run_once()
+    assert UsageDay.objects.get().billed == 1
+
+
+def test_error_does_not_end_the_tick(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The engine goes on, the figures are right, and the next tick tries again."""
+    used_job()
+    age_events()
+    with monkeypatch.context() as patch, transaction.atomic():
+        patch.setattr(sums, "_add", lambda days: UsageDay.objects.create(day=None))
+        lifecycle.run_once()
+    assert "could not be summed up" in caplog.text
+    assert (total().billed, UsageMark.current()) == (1, 0)
+    assert fold() > 0
+
+
+@pytest.mark.django_db(transaction=True)
+def test_parallel_runs_count_once() -> None:
+    """Many ticks, and deletions between them, count each event once."""
+    for _ in range(6):
+        used_job()
+    age_events()
+    works: list[Any] = [fold] * 6
+    if connection.vendor != "sqlite":  # there, a transaction that reads first may not wait
+        works += [job.delete for job in RenderJob.objects.order_by("pk")[:2]]
+    run_in_threads(len(works), lambda: works.pop()())
+    fold()
+    assert total().billed == 6
+
+
+def test_failures_are_counted() -> None:
+    """A failure counts on its day, and its attempt is billed if DocRaptor may have made it."""
+    used_job(
+        EventKind.SUBMITTING,
+        EventKind.ACCEPTED,
+        EventKind.FAILED,
+        state=State.FAILED,
+        detail={"reason": ErrorCode.TIMED_OUT.value},
+    )
+    assert total() == Usage(billed=1, failures=1)
+
+
+def test_day_is_utc(settings: Any) -> None:
+    """The site's time zone changes no figure."""
+    used_job()
+    RenderEvent.objects.update(at=datetime(2026, 11, 1, 0, 30, tzinfo=UTC))
+    settings.TIME_ZONE = "America/Los_Angeles"
+    day = date(2026, 11, 1)
+    assert read_usage(day, day, "day")["day"].total.live.billed == 1
