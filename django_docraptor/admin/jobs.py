@@ -15,6 +15,7 @@ from django_docraptor.admin.retry_all import retry_all_view
 from django_docraptor.admin.share_links import ShareLinksMixin
 from django_docraptor.admin.sources import source_link
 from django_docraptor.admin.statistics import statistics_view
+from django_docraptor.admin.usage import usage_view
 from django_docraptor.models import RenderJob
 
 # Maximum number of jobs per confirmation, so that a person can read it.
@@ -65,8 +66,12 @@ class RenderJobAdmin(ShareLinksMixin, JobListAdmin, JobPageAdmin):
     # The operations on many jobs.
 
     def get_urls(self) -> list[URLPattern]:
-        """Add the URLs of the statistics, and of the page that retries all failed jobs."""
-        views = {"retry_all": retry_all_view, "statistics": statistics_view}
+        """Add the URLs of the statistics, the usage, and the page that retries all failed jobs."""
+        views = {
+            "retry_all": retry_all_view,
+            "statistics": statistics_view,
+            "usage": usage_view,
+        }
         urls = [
             path(
                 f"{name.replace('_', '-')}/",

@@ -1,11 +1,11 @@
 """Internal. The numbers above the job list, read by one statement that takes a bounded time.
 
-Each is a link to the jobs that it counts.
+Each is a link to the jobs that it counts. The bill comes from ``usage``.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 from django.db.models import Q
@@ -20,7 +20,6 @@ from django_docraptor.admin.display import EMPTY_VALUE, format_duration
 from django_docraptor.admin.filters import (
     ATTENTION,
     DAY,
-    MONTH,
     NEEDS_A_LOOK,
     TIME,
     UNFINISHED,
@@ -31,6 +30,7 @@ from django_docraptor.health_reports import HealthReport
 from django_docraptor.models import RenderJobQuerySet
 from django_docraptor.models.bounded_reads import JobRange, RangeTotals, read_ranges
 from django_docraptor.states import State
+from django_docraptor.usage import UsageReport
 
 # Jobs that are counted for a number, and completed jobs whose times are compared.
 MAX_COUNTED: Final = 10_000
@@ -40,8 +40,6 @@ MAX_LATE: Final = 1000
 # Parameter that sorts the list by time, oldest first: the number of the column.
 OLDEST_FIRST: Final = "3"
 IS_TEST: Final = Q(test=True)
-# DocRaptor was not asked for a document that was copied from an earlier job.
-IS_BILLED: Final = Q(test=False, attempt__gt=0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,12 +61,15 @@ class Number:
     style: str = ""
 
 
-def read_numbers(jobs: RenderJobQuerySet, report: HealthReport) -> list[Number]:
-    """Return the six numbers of these jobs.
+def read_numbers(
+    jobs: RenderJobQuerySet, report: HealthReport, used: UsageReport | None
+) -> list[Number]:
+    """Return the five numbers of these jobs, and what was billed in this month.
 
     Args:
         jobs: those that the user may see, without an order.
         report: tells how many are unfinished, unconfirmed, held and late.
+        used: in this month, by all jobs; ``None`` if the user may not see it.
     """
     newest = jobs.order_by("-created_at")
     completed = newest.filter(state=State.COMPLETED)
@@ -78,7 +79,6 @@ def read_numbers(jobs: RenderJobQuerySet, report: HealthReport) -> list[Number]:
         "day": JobRange(last_day, MAX_COUNTED, marked=IS_TEST),
         "failed": JobRange(failed, MAX_COUNTED),
         "recently_failed": JobRange(recently_failed(jobs), MAX_COUNTED),
-        "month": JobRange(completed.filter(created_at__gte=since(MONTH)), MAX_COUNTED, IS_BILLED),
         "times": JobRange(
             completed.filter(created_at__gte=since(DAY)), MAX_TIMED, reads_times=True
         ),
@@ -95,7 +95,7 @@ def read_numbers(jobs: RenderJobQuerySet, report: HealthReport) -> list[Number]:
         _needs_a_look(found["recently_failed"], [found[key] for key in late], report),
         _oldest_waiting(min((time for time in first if time), default=None), report),
         _times(found["times"].durations),
-        _billed(found["month"]),
+        *([] if used is None else [_billed(used)]),
     ]
 
 
@@ -180,15 +180,14 @@ def _times(durations: list[timedelta]) -> Number:
     )
 
 
-def _billed(month: RangeTotals) -> Number:
-    name = date_format(timezone.localtime(), "M")
-    free = month.count - month.marked
+def _billed(used: UsageReport) -> Number:
+    live, free = used.total.live, used.total.test.completed + used.total.live.reused
     text = ngettext("%(number)s free", "%(number)s free", free)
     return Number(
-        title=_("Billed in %(month)s") % {"month": name},
-        value=format_number(month.marked, is_truncated=month.is_truncated),
+        title=_("Billed in %(month)s") % {"month": date_format(datetime.now(UTC), "M")},
+        value=format_number(live.billed, is_truncated=not used.is_complete),
         note=text % {"number": format_number(free)},
-        url=_list_url(state__exact=State.COMPLETED.value, test__exact="0", **{TIME: MONTH}),
+        url="usage/",
     )
 
 

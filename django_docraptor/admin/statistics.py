@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from django_docraptor.admin.jobs import RenderJobAdmin
 
 TEMPLATE: Final = "statistics.html"
+USAGE_PERMISSION: Final = "django_docraptor.view_usageday"
 # Jobs that are read at most.
 MAX_READ: Final = 20_000
 HOURS: Final = 24
@@ -134,7 +135,7 @@ class DocumentFigures:
 
 
 class Chart:
-    """Bars for 24 hours, as coordinates of an SVG.
+    """Bars for hours, as coordinates of an SVG.
 
     Args:
         hours: in their order.
@@ -158,6 +159,11 @@ class Chart:
             for number, hour in enumerate(hours)
             if hour.failed
         ]
+
+    @property
+    def width(self) -> int:
+        """The width of all bars."""
+        return HOUR_WIDTH * len(self.hours)
 
     @property
     def half(self) -> int:
@@ -211,6 +217,7 @@ def statistics_view(model_admin: "RenderJobAdmin", request: HttpRequest) -> Http
         now=timezone.localtime(),
         oldest_read=rows[-1].created_at if len(rows) >= MAX_READ else None,
         max_read=format_number(MAX_READ),
+        may_view_usage=request.user.has_perm(USAGE_PERMISSION),
     )
 
 

@@ -1,6 +1,6 @@
 """The numbers above the job list."""
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -11,19 +11,24 @@ from django.utils import timezone, translation
 
 from django_docraptor import durations
 from django_docraptor.admin import numbers
+from django_docraptor.admin import usage as admin_usage
 from django_docraptor.admin.numbers import Number
 from django_docraptor.health import health_report
 from django_docraptor.models import Heartbeat, RenderJob
 from django_docraptor.models.clock import Now, seconds_from_now
-from django_docraptor.states import HELD_UNTIL, State
-from tests.support.admin_jobs import LIST, create_admin_job, get_text
+from django_docraptor.states import HELD_UNTIL, EventKind, State
+from django_docraptor.usage import read_usage
+from tests.support.admin_jobs import LIST, VIEW, create_admin_job, get_text, staff_client
+from tests.support.usage import used_job
 
 pytestmark = pytest.mark.django_db
+TODAY = datetime.now(UTC).date()
 
 
 def read() -> dict[str, Number]:
     """Return the numbers by their titles, the month's without its name."""
-    found = numbers.read_numbers(RenderJob.objects.order_by(), health_report())
+    used = read_usage(TODAY.replace(day=1), TODAY, "day")["day"]
+    found = numbers.read_numbers(RenderJob.objects.order_by(), health_report(), used)
     return {each.title.partition(" in ")[0]: each for each in found}
 
 
@@ -133,16 +138,36 @@ def test_percentile_is_one_of_the_values(count: int, percent: int, expected: int
     assert durations.percentile(values, percent) == timedelta(seconds=expected)
 
 
-def test_bill_counts_live_documents_of_the_month() -> None:
-    """Tests, copies of earlier documents, failures and last month's documents are free."""
-    last_month = timezone.localtime().replace(day=1) - timedelta(days=2)
-    job_of_age(State.COMPLETED)
-    job_of_age(State.COMPLETED, test=True)
-    job_of_age(State.COMPLETED, attempt=0)
-    job_of_age(State.COMPLETED, created_at=last_month)
-    job_of_age(State.FAILED)
+def test_bill_counts_what_docraptor_bills_in_this_month() -> None:
+    """Tests and copies of earlier documents are free; last month's and refused ones are left out.
+
+    A retry that was billed again counts twice.
+    """
+    used_job()
+    used_job(test=True)
+    used_job(EventKind.REUSED, attempt=0)
+    used_job(EventKind.SUBMITTING, EventKind.NOT_ACCEPTED, state=State.PENDING)
+    used_job(EventKind.ACCEPTED, EventKind.CANCELLED, state=State.CANCELLED)
+    earlier = used_job()
+    earlier.events.update(at=datetime.now(UTC).replace(day=1) - timedelta(days=2))
     bill = read()["Billed"]
-    assert (bill.value, bill.note) == ("1", "2 free")
+    assert (bill.value, bill.note, bill.url) == ("2", "2 free", "usage/")
+
+
+def test_bill_is_shown_to_those_who_may_see_the_usage(client: Client) -> None:
+    """It is of all jobs, whichever the user may see; its number may be too low, and says so."""
+    used_job()
+    assert "Billed in" not in get_text(client, LIST)
+    permitted = staff_client(VIEW, "view_usageday")
+    assert "Billed in" in get_text(permitted, LIST)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(admin_usage, "MAX_LIVE", 1)
+        (bill,) = [
+            each
+            for each in permitted.get(LIST).context["cl"].numbers
+            if each.title.startswith("Billed")
+        ]
+    assert bill.value == "0+"
 
 
 def test_counts_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -162,7 +187,7 @@ def test_numbers_are_one_statement() -> None:
     for state in State:
         job_of_age(state)
     with CaptureQueriesContext(connection) as queries:
-        numbers.read_numbers(RenderJob.objects.order_by(), report)
+        numbers.read_numbers(RenderJob.objects.order_by(), report, None)
     assert len(queries) == 1
 
 

@@ -27,6 +27,7 @@ from tests.support.browser import (
     problems_of_view,
     sideways,
 )
+from tests.support.usage import used_job
 
 pytestmark = [
     pytest.mark.services("chromium"),
@@ -143,7 +144,7 @@ def jobs_of_all_states(owner: User) -> dict[str, RenderJob]:
 
 
 def test_lists(look: Callable[..., None], staff: User) -> None:
-    """The list of jobs with and without jobs, the statistics and the accounts."""
+    """The list of jobs with and without jobs, the statistics, the usage and the accounts."""
     look(staff, admin_url("changelist"), "list-empty", ours=ADMIN)
     jobs_of_all_states(staff)
     look(staff, admin_url("changelist"), "list", ours=ADMIN)
@@ -153,6 +154,8 @@ def test_lists(look: Callable[..., None], staff: User) -> None:
     pause_account("default", reason="The totals are wrong.", creates_only=True, by=staff)
     look(staff, accounts, "accounts-paused", ours=ADMIN)
     look(staff, admin_url("changelist"), "list-paused", ours=ADMIN)
+    used_job(document="shop.Invoice", owner=staff)
+    look(staff, admin_url("usage"), "usage", ours=ADMIN)
     look(staff, reverse("admin:app_list", args=["django_docraptor"]), "index", ours=ADMIN)
 
 

@@ -134,7 +134,7 @@ def test_list_and_statistics_respect_a_strict_policy(live_server: Any, browser_p
     messages: list[str] = []
     page.on("console", lambda message: messages.append(message.text))
     page.route("**/renderjob/**", restrict)
-    for path in ("", "?q=nothing", "statistics/"):
+    for path in ("", "?q=nothing", "statistics/", "usage/"):
         page.goto(f"{live_server.url}/admin/django_docraptor/renderjob/{path}")
         expect(page.locator(".docraptor-bar")).to_be_visible()
     assert [text for text in messages if "Content Security Policy" in text] == []
