@@ -10,7 +10,7 @@ from benchmarks.growth.probe_client import ProbeClient, start_probe
 
 SIZES = (10_000, 100_000, 1_000_000)
 IN_FLIGHT = (10, 100, 1_000, 10_000)
-PROBES = ("tick", "claim", "admin_list", "admin_search", "job_page")
+PROBES = ("tick", "claim", "admin_list", "admin_search", "job_page", "usage", "budget")
 JOBS_TO_PRUNE = 20_000
 # Turns between the sizes, and timed calls per turn.
 TURNS, REPEATS = 15, 5

@@ -24,6 +24,7 @@ def build(size: int) -> None:
     """Create a history of so many jobs, and a few pending ones."""
     call_command("migrate", verbosity=0)
     history.create_history(size)
+    history.sum_up()
     history.vacuum()
     probes.set_unfinished_jobs(probes.PENDING_JOBS, polled=0)
 

@@ -3,7 +3,7 @@
 import statistics
 import time
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from django.contrib.auth.models import User
@@ -13,7 +13,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from benchmarks.growth.cpu_clock import Clock, cpu_clock
-from django_docraptor import health, lifecycle, retention
+from django_docraptor import health, lifecycle, retention, usage
 from django_docraptor.client import RemoteStatus
 from django_docraptor.lifecycle import polling, submission
 from django_docraptor.models import RenderJob, first_due_by_account, seconds_from_now
@@ -204,6 +204,18 @@ def get_by_key() -> Callable[[], object]:
     return lambda: RenderJob.objects.get(pk=key)
 
 
+def read_month() -> None:
+    """Read what was used in the month of the history that has most jobs, as the command does."""
+    last = datetime.now(UTC).date()
+    report = usage.read_usage(last - timedelta(days=30), last, *usage.GROUPS)
+    assert report[usage.DOCUMENT].total.live.billed
+
+
+def read_budget() -> None:
+    """Count what was billed in a month, as a budget does for each document."""
+    assert usage.billed_since(datetime.now(UTC) - timedelta(days=30), account="default")
+
+
 OPERATIONS: dict[str, Callable[[], Callable[[], object]]] = {
     "tick": lambda: tick,
     "claim": lambda: claim,
@@ -211,6 +223,8 @@ OPERATIONS: dict[str, Callable[[], Callable[[], object]]] = {
     "admin_list": lambda: admin_page("changelist"),
     "admin_search": lambda: admin_page("changelist", q=oldest_job().status_id),
     "job_page": lambda: admin_page("change", oldest_job().pk),
+    "usage": lambda: read_month,
+    "budget": lambda: read_budget,
     # With a backlog.
     "job_by_key": get_by_key,
     "due_accounts": lambda: lambda: first_due_by_account(State.PENDING),

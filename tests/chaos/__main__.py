@@ -27,7 +27,8 @@ def main() -> int:
     """Run once and print the table.
 
     Returns:
-        The exit status: 1 if a document was duplicated, stuck, lost or corrupt.
+        The exit status: 1 if a document was duplicated, stuck, lost or corrupt, or if the bill
+        differs.
     """
     signal.signal(signal.SIGTERM, _interrupt)
     arguments = _arguments()
@@ -65,7 +66,8 @@ def _print_result(options: RunOptions, verdict: Verdict, statistics: dict[str, A
         statistics["retried_by_operator"],
     )
     sys.stdout.write(f"{table}\n")
-    for problem in verdict.problems[:MAX_PROBLEMS_SHOWN]:
+    lines = verdict.bill_lines if verdict.bill_difference != 0 else ()
+    for problem in (*verdict.problems[:MAX_PROBLEMS_SHOWN], *lines[:MAX_PROBLEMS_SHOWN]):
         sys.stdout.write(f"{problem}\n")
     sys.stdout.write(f"{statistics['elapsed_seconds']:.0f} s, seed {options.seed}\n")
 

@@ -67,15 +67,19 @@ class Verdict:
     corrupt: int = 0
     retries: Counter[str] = field(default_factory=Counter)
     orphaned_files: int = 0
+    # What DocRaptor has billed, minus what the site accounts for; `None` if it cannot tell.
+    bill_difference: int | None = 0
     problems: list[str] = field(default_factory=list)
     # The error of each unconfirmed job.
     unconfirmed_jobs: list[str] = field(default_factory=list)
+    # What only one of the two knows of the bill.
+    bill_lines: tuple[str, ...] = ()
 
     @property
     def is_clean(self) -> bool:
-        """Whether all documents were requested and none is duplicated, stuck, lost or corrupt."""
+        """Whether none is missing, duplicated, stuck, lost or corrupt, and the bill agrees."""
         problems = self.duplicates or self.stuck or self.lost or self.corrupt
-        return not (problems or self.not_enqueued)
+        return not (problems or self.not_enqueued) and self.bill_difference == 0
 
     def as_json(self) -> dict[str, Any]:
         """Return the counts in types that JSON has."""
@@ -305,6 +309,7 @@ def format_table(
         *_fault_rows(triggered),
         ("creates accepted", verdict.accepted, f"{verdict.probes} probes, which are free"),
         ("billed creates", verdict.billed, f"{verdict.allowed_resubmits} second attempts allowed"),
+        ("billed - accounted for", _figure(verdict), f"{len(verdict.bill_lines)} doubts remain"),
         ("duplicates", verdict.duplicates, ""),
         ("stuck", verdict.stuck, ""),
         ("lost", verdict.lost, ""),
@@ -314,6 +319,10 @@ def format_table(
         ("orphaned files", verdict.orphaned_files, ""),
     ]
     return "\n".join(f"{name:<34}{number:>6}  {note}".rstrip() for name, number, note in rows)
+
+
+def _figure(verdict: Verdict) -> str:
+    return "?" if verdict.bill_difference is None else str(verdict.bill_difference)
 
 
 def _fault_rows(triggered: Mapping[str, int]) -> Iterable[tuple[str, int, str]]:

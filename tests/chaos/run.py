@@ -9,6 +9,7 @@ from django_docraptor.states import MAX_LOG_CHECK_INTERVAL
 from tests.chaos import SPEED
 from tests.chaos.accounts import LOCKED_ACCOUNT
 from tests.chaos.audit import Audit, BaselineAudit, Verdict
+from tests.chaos.bill import compare_bill
 from tests.chaos.fault_injection import EXPECTED_ERRORS, FaultInjector
 from tests.chaos.site import Site
 from tests.chaos.time_scale import RETRY_FOR
@@ -112,6 +113,9 @@ class ChaosRun:
         audit = BaselineAudit if self.options.baseline else Audit
         verdict = audit(self.site, self.customers.names).run()
         verdict.not_enqueued = self.options.jobs - len(self.customers.names)
+        if not self.options.baseline:
+            bill = compare_bill(self.site)
+            verdict.bill_difference, verdict.bill_lines = bill.difference, bill.lines
         return verdict
 
     def _print_progress(self, phase: str) -> None:

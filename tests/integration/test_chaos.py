@@ -16,7 +16,8 @@ from django_docraptor.sandbox import RemoteSandbox
 from django_docraptor.states import ErrorCode, EventKind, State
 from tests.chaos import SPEED, database_faults, fault_rates, injected, time_scale
 from tests.chaos.accounts import LOCKED_ACCOUNT, LOCKED_JOBS, get_api_key
-from tests.chaos.audit import Audit, format_table
+from tests.chaos.audit import Audit, Verdict, format_table
+from tests.chaos.bill import parse_bill
 from tests.chaos.fault_injection import LONG_FREEZE_SECONDS
 from tests.support.documents import document_html, document_name
 from tests.support.jobs import create_job
@@ -294,3 +295,31 @@ def test_file_without_a_row_is_counted(site, sandbox, completed):
     verdict = audit(site)
     assert verdict.orphaned_files == 1
     assert verdict.is_clean
+
+
+# --- the bill ------------------------------------------------------------------------------------
+
+DIFFERENCE = "  2026-11-24 13:02:55 UTC  -1  0d6c:1: counted here as billed, but not listed"
+FIGURE = "billed by DocRaptor 1,302 - accounted for by us 1,303 = -1"
+
+
+def test_bill_is_read_from_the_command():
+    """The figure is in the last line; each difference is a line."""
+    bill = parse_bill(f"account default: a to b\n{DIFFERENCE}\n  1,302 billed\n{FIGURE}\n")
+    assert bill.difference == -1
+    assert bill.lines == (DIFFERENCE.strip(),)
+
+
+@pytest.mark.parametrize("output", ["", "Traceback", f"  not complete: HTTP 503\n{FIGURE}"])
+def test_bill_that_is_not_complete_is_no_figure(output):
+    """An error is told, and does not count as 0."""
+    bill = parse_bill(output, "the error")
+    assert bill.difference is None
+    assert "the error" in bill.lines
+
+
+@pytest.mark.parametrize("difference", [1, -1, None])
+def test_run_fails_if_the_bill_differs(difference):
+    """A run is clean only if DocRaptor has billed what the site accounts for."""
+    assert Verdict().is_clean
+    assert not Verdict(bill_difference=difference).is_clean
