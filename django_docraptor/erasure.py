@@ -40,6 +40,7 @@ from django_docraptor.models.files import COPY_PREFIX
 from django_docraptor.models.sources import source_key
 from django_docraptor.shortcuts import describe_actor
 from django_docraptor.states import EventKind
+from django_docraptor.usage import forget_owner
 
 logger = logging.getLogger(__name__)
 
@@ -111,6 +112,8 @@ def erase(
     if dry_run:
         return _report(subject, _count(subject), dry_run=True)
     counts = _erase_rows(subject)
+    if owner is not None:
+        forget_owner(_owner_key(owner))
     if subject.user is not None:
         counts["mentions"] = _erase_mentions(subject.user)
     using = router.db_for_write(RenderJob)

@@ -50,7 +50,16 @@ PERSONAL_KINDS: Final = (
 )
 # Details of other events that are numbers, codes or DocRaptor's IDs.
 KEPT_DETAILS: Final = frozenset(
-    {"attempt", "current_attempt", "evidence", "failures", "hosted", "reason", "render_seconds"}
+    {
+        "accepted",
+        "attempt",
+        "current_attempt",
+        "evidence",
+        "failures",
+        "hosted",
+        "reason",
+        "render_seconds",
+    }
     | {"sent", "size", "status", "status_id", "store_seconds"}
 )
 # What is left of a row's texts and references. The name is replaced, too.

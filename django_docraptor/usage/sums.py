@@ -160,5 +160,8 @@ def forget_owner(owner: Any) -> int:
     Returns:
         The number of deleted rows.
     """
-    key = owner_key(owner)
-    return UsageDay.objects.filter(owner=key).delete()[0] if key else 0
+    if not (key := owner_key(owner)):
+        return 0
+    with transaction.atomic(using=router.db_for_write(UsageDay)):
+        UsageMark.lock(wait=True)  # a run that still knows the owner has ended
+        return UsageDay.objects.filter(owner=key).delete()[0]

@@ -9,7 +9,7 @@ from django.db import connection, transaction
 from django.db.models import F
 from django.test.utils import CaptureQueriesContext
 
-from django_docraptor import lifecycle, usage
+from django_docraptor import erase, lifecycle, usage
 from django_docraptor.billing import Usage
 from django_docraptor.models import RenderEvent, RenderJob, UsageDay, UsageMark
 from django_docraptor.retention import RetentionLimit, prune
@@ -166,6 +166,21 @@ def test_forgotten_owner_leaves_the_totals() -> None:
     assert not UsageDay.objects.filter(owner=str(ada.pk)).exists()
     assert total() == before
     assert lines("owner")[""].billed == 2
+
+
+def test_erasure_forgets_the_owner() -> None:
+    """What was summed up and what was not: the person is erased, and the bill is the same."""
+    ada = User.objects.create_user("ada")
+    used_job(owner=ada)
+    age_events()
+    fold()
+    used_job(owner=ada)
+    before = total()
+    erase(owner=ada)
+    age_events()
+    fold()
+    assert not UsageDay.objects.exclude(owner="").exists()
+    assert total() == before
 
 
 def test_billed_since_counts_each_scope() -> None:
