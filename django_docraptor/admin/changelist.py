@@ -23,7 +23,7 @@ from django_docraptor.admin.filters import ALL_JOBS, ATTENTION, SCOPE
 from django_docraptor.admin.numbers import Number, read_numbers
 from django_docraptor.admin.search import SEARCHED_SINCE
 from django_docraptor.admin.sources import load_sources
-from django_docraptor.admin.usage import current_usage
+from django_docraptor.admin.usage import may_view_usage
 from django_docraptor.health_reports import HealthReport
 from django_docraptor.models import RenderJob
 
@@ -117,7 +117,7 @@ class JobChangeList(ChangeList):
     def numbers(self) -> list[Number]:
         """The numbers above the list, of all jobs that the user may see."""
         jobs: Any = self.model_admin.get_queryset(self._request).order_by()
-        return read_numbers(jobs, self.health, current_usage(self._request))
+        return read_numbers(jobs, self.health, with_usage=may_view_usage(self._request))
 
     @property
     def attention_count(self) -> str:

@@ -1,6 +1,6 @@
 """Internal. The numbers above the job list, read by one statement that takes a bounded time.
 
-Each is a link to the jobs that it counts. The bill comes from ``usage``.
+Each is a link to the jobs that it counts. The bill is that of the usage page, some minutes ago.
 """
 
 from collections.abc import Sequence
@@ -28,9 +28,9 @@ from django_docraptor.admin.filters import (
 from django_docraptor.durations import percentile
 from django_docraptor.health_reports import HealthReport
 from django_docraptor.models import RenderJobQuerySet
-from django_docraptor.models.bounded_reads import JobRange, RangeTotals, read_ranges
+from django_docraptor.models.bounded_reads import JobRange, RangeTotals, Summed, read_ranges
 from django_docraptor.states import State
-from django_docraptor.usage import UsageReport
+from django_docraptor.usage import billed_and_free
 
 # Jobs that are counted for a number, and completed jobs whose times are compared.
 MAX_COUNTED: Final = 10_000
@@ -62,20 +62,20 @@ class Number:
 
 
 def read_numbers(
-    jobs: RenderJobQuerySet, report: HealthReport, used: UsageReport | None
+    jobs: RenderJobQuerySet, report: HealthReport, *, with_usage: bool
 ) -> list[Number]:
     """Return the five numbers of these jobs, and what was billed in this month.
 
     Args:
         jobs: those that the user may see, without an order.
         report: tells how many are unfinished, unconfirmed, held and late.
-        used: in this month, by all jobs; ``None`` if the user may not see it.
+        with_usage: whether the user may see what all jobs have used in this month.
     """
     newest = jobs.order_by("-created_at")
     completed = newest.filter(state=State.COMPLETED)
     last_day = newest.filter(created_at__gte=since(DAY))
     failed = last_day.filter(state=State.FAILED)
-    ranges: dict[str, JobRange] = {
+    ranges: dict[str, JobRange | Summed] = {
         "day": JobRange(last_day, MAX_COUNTED, marked=IS_TEST),
         "failed": JobRange(failed, MAX_COUNTED),
         "recently_failed": JobRange(recently_failed(jobs), MAX_COUNTED),
@@ -87,7 +87,8 @@ def read_numbers(
     late = {
         f"late {n}": JobRange(each, MAX_LATE) for n, each in enumerate(late_ranges(jobs, report))
     }
-    found = read_ranges({**ranges, **oldest, **late})
+    used = {"used": Summed(billed_and_free(datetime.now(UTC)))} if with_usage else {}
+    found = read_ranges({**ranges, **oldest, **late, **used})
     first = [found[key].first_created_at for key in oldest]
     return [
         _last_day(found["day"]),
@@ -95,7 +96,7 @@ def read_numbers(
         _needs_a_look(found["recently_failed"], [found[key] for key in late], report),
         _oldest_waiting(min((time for time in first if time), default=None), report),
         _times(found["times"].durations),
-        *([] if used is None else [_billed(used)]),
+        *([_billed(found["used"])] if with_usage else []),
     ]
 
 
@@ -180,13 +181,12 @@ def _times(durations: list[timedelta]) -> Number:
     )
 
 
-def _billed(used: UsageReport) -> Number:
-    live, free = used.total.live, used.total.test.completed + used.total.live.reused
-    text = ngettext("%(number)s free", "%(number)s free", free)
+def _billed(used: RangeTotals) -> Number:
+    text = ngettext("%(number)s free", "%(number)s free", used.marked)
     return Number(
         title=_("Billed in %(month)s") % {"month": date_format(datetime.now(UTC), "M")},
-        value=format_number(live.billed, is_truncated=not used.is_complete),
-        note=text % {"number": format_number(free)},
+        value=format_number(used.count),
+        note=text % {"number": format_number(used.marked)},
         url="usage/",
     )
 

@@ -28,7 +28,6 @@ from django_docraptor.usage import (
     DOCUMENT,
     OWNER,
     UsageLine,
-    UsageReport,
     read_usage,
 )
 
@@ -38,8 +37,6 @@ if TYPE_CHECKING:
 TEMPLATE: Final = "usage.html"
 # Lines of the table; the others are one line.
 MAX_LINES: Final = 100
-# Events that are counted for the number above the list, which is read often.
-MAX_LIVE: Final = 2000
 # Days between two labels of the chart, and their number: at least a month.
 LABEL_STEP: Final = 4
 LABELS: Final = 8
@@ -92,14 +89,6 @@ class MonthChart(Chart):
 def may_view_usage(request: HttpRequest) -> bool:
     """Return whether the user may see what was used, of all accounts and owners."""
     return request.user.has_perm(USAGE_PERMISSION)
-
-
-def current_usage(request: HttpRequest) -> UsageReport | None:
-    """Return the usage of the current month by day; ``None`` if the user may not see it."""
-    if not may_view_usage(request):
-        return None
-    first = _first_day("")
-    return read_usage(first, _last_day(first), DAY, max_live=MAX_LIVE)[DAY]
 
 
 def usage_view(model_admin: "RenderJobAdmin", request: HttpRequest) -> HttpResponse:

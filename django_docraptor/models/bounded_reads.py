@@ -3,6 +3,7 @@
 Each range is the beginning of an index, so it takes as long for a million jobs as for a few.
 """
 
+import sys
 import uuid
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -10,7 +11,7 @@ from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
 from django.db import connections, router
-from django.db.models import Case, IntegerField, Q, Value, When
+from django.db.models import Case, IntegerField, Q, QuerySet, Value, When
 
 from django_docraptor.models.clock import as_datetime
 from django_docraptor.models.jobs import RenderJob
@@ -21,6 +22,7 @@ Key = TypeVar("Key")
 TOTALS = (
     "SELECT {number}, COUNT(*), SUM({rows}.marked), MIN({rows}.created_at), MIN({rows}.created_at)"
 )
+SUMS = "SELECT {number}, SUM({rows}.number), SUM({rows}.marked), NULL, NULL"
 TIMES = "SELECT {number}, 1, 0, {rows}.created_at, {rows}.finished_at"
 KEYS = "SELECT {rows}.id"
 NO_ROWS = Q(pk__in=())
@@ -43,11 +45,18 @@ class JobRange:
     reads_times: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class Summed:
+    """Rows of which two columns are added up: ``number`` is the count, ``marked`` what is apart."""
+
+    rows: QuerySet[Any, Any]
+
+
 @dataclass(slots=True)
 class RangeTotals:
     """What was read from a range."""
 
-    limit: int
+    limit: int = sys.maxsize
     count: int = 0
     #: How many of them meet the range's condition.
     marked: int = 0
@@ -62,17 +71,16 @@ class RangeTotals:
         return self.count >= self.limit
 
 
-def read_ranges(ranges: Mapping[Key, JobRange]) -> dict[Key, RangeTotals]:
-    """Return the totals of each range, by one statement."""
+def read_ranges(ranges: Mapping[Key, JobRange | Summed]) -> dict[Key, RangeTotals]:
+    """Return the totals of each range, by one statement. The first is one of jobs."""
     connection = connections[router.db_for_write(RenderJob)]
-    parts = [
-        (TIMES if each.reads_times else TOTALS, _columns(each)[: each.limit])
-        for each in ranges.values()
-    ]
-    totals = [RangeTotals(limit=each.limit) for each in ranges.values()]
+    parts, totals = [_part(each) for each in ranges.values()], [RangeTotals() for _ in ranges]
+    for total, each in zip(totals, ranges.values(), strict=True):
+        if isinstance(each, JobRange):
+            total.limit = each.limit
     for number, count, marked, first, last in _rows(parts) if parts else ():
         total = totals[number]
-        total.count += count
+        total.count += int(count or 0)
         total.marked += int(marked or 0)
         created_at = as_datetime(first, connection.timezone)
         finished_at = as_datetime(last, connection.timezone)
@@ -87,6 +95,12 @@ def read_keys(ranges: Iterable[RenderJobQuerySet], limit: int) -> list[uuid.UUID
     parts = [(KEYS, jobs.values("id")[:limit]) for jobs in ranges]
     to_python = RenderJob._meta.pk.to_python
     return list(dict.fromkeys(to_python(key) for (key,) in _rows(parts))) if parts else []
+
+
+def _part(each: JobRange | Summed) -> tuple[str, Any]:
+    if isinstance(each, Summed):
+        return SUMS, each.rows.values("number", "marked")
+    return TIMES if each.reads_times else TOTALS, _columns(each)[: each.limit]
 
 
 def _columns(each: JobRange) -> Any:

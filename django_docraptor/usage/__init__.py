@@ -14,6 +14,7 @@ from django_docraptor.usage.reports import (
     OWNER,
     UsageLine,
     UsageReport,
+    billed_and_free,
     billed_since,
     read_usage,
 )
@@ -33,6 +34,7 @@ __all__ = [
     "OWNER",
     "UsageLine",
     "UsageReport",
+    "billed_and_free",
     "billed_since",
     "connect_receiver",
     "count_before_deletion",

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from datetime import date, datetime
 from typing import Any, Final, TypeVar
 
-from django.db.models import Q, QuerySet, Sum
+from django.db.models import BigIntegerField, Case, F, Q, QuerySet, Sum, When
 
 from django_docraptor.billing import COUNTERS, Usage, utc_day
 from django_docraptor.models import RenderEvent, RenderJob, UsageDay, UsageMark
@@ -68,7 +68,6 @@ def read_usage(
     last: date,
     *groups: str,
     account: str | None = None,
-    max_live: int | None = None,
 ) -> dict[str, UsageReport]:
     """Return what was used in a period, once for each way of grouping it.
 
@@ -77,18 +76,32 @@ def read_usage(
         last: its last day.
         groups: of ``GROUPS``.
         account: only this account.
-        max_live: how many events are counted that are not summed up; default: ``MAX_LIVE``.
     """
     where = {} if account is None else {"account": account}
 
     def read(mark: int) -> dict[str, UsageReport]:
-        limit = MAX_LIVE if max_live is None else max_live
-        live, is_complete = _live(mark, Q(**where), limit)
+        live, is_complete = _live(mark, Q(**where), MAX_LIVE)
         recent = {key: used for key, used in live.items() if first <= key.day <= last}
         rows = UsageDay.objects.filter(day__range=(first, last), **where)
         return {by: _report(rows, recent, by, is_complete=is_complete) for by in groups}
 
     return _read_unchanged(read)
+
+
+def billed_and_free(now: datetime) -> QuerySet[UsageDay, Any]:
+    """Return the sums of a month as rows: ``number`` is billed, ``marked`` is free.
+
+    They are some minutes old: :func:`read_usage` counts what is newer, too.
+    """
+    rows = UsageDay.objects.filter(owner="", day__gte=utc_day(now).replace(day=1)).order_by()
+    return rows.annotate(
+        number=Case(When(Q(test=False), then=F("billed")), output_field=BigIntegerField()),
+        marked=Case(
+            When(Q(test=True), then=F("completed")),
+            default=F("reused"),
+            output_field=BigIntegerField(),
+        ),
+    )
 
 
 def _report(rows: QuerySet[UsageDay], live: Days, by: str, *, is_complete: bool) -> UsageReport:

@@ -171,7 +171,7 @@ def test_list_has_a_constant_number_of_queries(monkeypatch: pytest.MonkeyPatch) 
     for model in (User, Group):
         changed_at = timezone.now() + timedelta(days=1)
         monkeypatch.setattr(model, "changed_at", changed_at, raising=False)
-    insider = staff_client(VIEW, RETRY, CANCEL, "view_group", "view_user")
+    insider = staff_client(VIEW, RETRY, CANCEL, "view_group", "view_user", "view_usageday")
     create_many_jobs(5)
     insider.get(LIST)
     with CaptureQueriesContext(connection) as few:

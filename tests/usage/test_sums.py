@@ -29,8 +29,9 @@ def total(**options: Any) -> Usage:
 
 
 def age_events(seconds: float = 3600) -> None:
-    """Let the events be as old as those that are summed up."""
-    RenderEvent.objects.update(at=F("at") - timedelta(seconds=seconds))
+    """Let the events that are not summed up be as old as those that are."""
+    events = RenderEvent.objects.filter(pk__gt=UsageMark.current())
+    events.update(at=F("at") - timedelta(seconds=seconds))
 
 
 def lines(by: str) -> dict[str, Usage]:
