@@ -4,6 +4,7 @@ DocRaptor does not sign its callbacks, so the URL carries the proof: job and att
 Django's signing (keys rotate through ``SECRET_KEY_FALLBACKS``). No database here.
 """
 
+import logging
 import uuid
 from datetime import timedelta
 from urllib.parse import unquote, urlsplit
@@ -11,7 +12,11 @@ from urllib.parse import unquote, urlsplit
 from django.core import signing
 from django.urls import get_script_prefix, reverse
 
+from django_docraptor.account_settings import DEFAULT_ACCOUNT, account_settings
 from django_docraptor.conf import conf
+from django_docraptor.exceptions import ConfigurationError
+
+logger = logging.getLogger(__name__)
 
 CALLBACK_SALT = "django_docraptor.callback"
 # Seconds. A callback arrives within minutes; the rest allows for queues and outages.
@@ -57,22 +62,39 @@ def read_token(
         return None
 
 
-def callback_url(job_id: uuid.UUID, attempt: int) -> str:
+def callback_base_url(account: str) -> str:
+    """Return the ``CALLBACK_BASE_URL`` of an account, or "".
+
+    It is read where an error would cost an attempt. So one is logged, and there is no URL.
+    """
+    try:
+        return account_settings(account).callback_base_url
+    except ConfigurationError as error:
+        logger.error("There is no CALLBACK_BASE_URL for the account %s: %s", account, error)
+        return ""
+
+
+def callback_url(job_id: uuid.UUID, attempt: int, account: str = DEFAULT_ACCOUNT) -> str:
     """Return the callback URL for an attempt.
 
     Returns:
         "" without ``CALLBACK_BASE_URL``: the job is only polled.
     """
     token = make_token(job_id, attempt)
-    return build_absolute_url(reverse("django_docraptor:callback", args=[token]))
+    path = reverse("django_docraptor:callback", args=[token])
+    return build_absolute_url(path, callback_base_url(account))
 
 
-def build_absolute_url(path: str) -> str:
+def build_absolute_url(path: str, base: str | None = None) -> str:
     """Return the absolute URL of a path on this site, or "" without ``CALLBACK_BASE_URL``.
 
     A path in ``CALLBACK_BASE_URL`` replaces the script prefix, which workers do not know.
+
+    Args:
+        path: on this site.
+        base: an account's ``CALLBACK_BASE_URL``; ``None`` for that of all accounts.
     """
-    base = conf.callback_base_url.rstrip("/")
+    base = (conf.callback_base_url if base is None else base).rstrip("/")
     if not base:
         return ""
     if urlsplit(base).path:

@@ -23,6 +23,13 @@ from django.urls import NoReverseMatch, reverse
 from django.utils.module_loading import import_string
 
 from django_docraptor import advice
+from django_docraptor.account_settings import (
+    account_problems,
+    account_settings,
+    fixed_accounts,
+    is_blank_key,
+    settings_by_account,
+)
 from django_docraptor.client import Timeouts
 from django_docraptor.conf import DOCRAPTOR_URL, Conf, conf, declared_settings
 from django_docraptor.models import RenderJob
@@ -73,11 +80,10 @@ def check_settings(app_configs: AppConfigs, **kwargs: Any) -> list[CheckMessage]
     # Not in a variable: a traceback of an error in a check would show the API key.
     if not isinstance(getattr(settings, "DOCRAPTOR", None), Mapping | None):
         return [_error(1, "DOCRAPTOR must be a dict.", 'Set DOCRAPTOR = {"API_KEY": "…"}.')]
-    errors = [*_unknown_keys(), *_type_errors()]
+    errors = [*_unknown_keys(), *_type_errors()] or [*_account_errors()]
     value_checks = (
         _missing_api_key,
-        _callback_url,
-        _refused_callbacks,
+        _callback_urls,
         _option_errors,
         _client,
         _insecure_base_url,
@@ -108,11 +114,23 @@ def _type_errors() -> Iterator[CheckMessage]:
                 yield _error(3, f"DOCRAPTOR[{setting.key!r}] {error}.", hint)
 
 
+def _account_errors() -> Iterator[CheckMessage]:
+    hint = (
+        "Use the keys and values of DOCRAPTOR. What an account does not have of its own is as for "
+        "all accounts."
+    )
+    yield from (_error(30, problem, hint) for problem in account_problems())
+
+
 def _missing_api_key() -> Iterator[CheckMessage]:
-    if not conf.api_key or (isinstance(conf.api_key, str) and not conf.api_key.strip()):
-        is_there = "API_KEY" in conf.user_settings
-        message = f"DOCRAPTOR['API_KEY'] is {'empty' if is_there else 'missing'}."
-        yield _error_outside_tests(4, message, _api_key_hint())
+    is_there = "API_KEY" in conf.user_settings
+    missing = f"is {'empty' if is_there else 'missing'}."
+    if not conf.accounts and is_blank_key(conf.api_key):
+        yield _error_outside_tests(4, f"DOCRAPTOR['API_KEY'] {missing}", _api_key_hint())
+    for name in fixed_accounts():
+        if is_blank_key(account_settings(name).api_key):
+            message = f"DOCRAPTOR['ACCOUNTS'][{name!r}] has no API_KEY, and DOCRAPTOR['API_KEY']"
+            yield _error_outside_tests(4, f"{message} {missing}", _api_key_hint())
 
 
 def _api_key_hint() -> str:
@@ -129,24 +147,32 @@ def _api_key_hint() -> str:
     )
 
 
-def _fixed_callback_base_url() -> str:
-    """Return the URL, unless it is another one for each tenant: a check runs for none of them."""
-    return "" if Conf.callback_base_url.is_callable() else conf.callback_base_url
+def _fixed_callback_base_urls() -> dict[str, str]:
+    """Return the URLs by the setting's name, unless a callable returns another for each tenant."""
+    return {
+        f"{where}['CALLBACK_BASE_URL']": each.callback_base_url
+        for where, each in settings_by_account("CALLBACK_BASE_URL").items()
+        if not callable(each.user_settings.get("CALLBACK_BASE_URL"))
+    }
 
 
-def _callback_url() -> Iterator[CheckMessage]:
-    base = _fixed_callback_base_url()
+def _callback_urls() -> Iterator[CheckMessage]:
+    for where, base in _fixed_callback_base_urls().items():
+        yield from _callback_url(where, base)
+        yield from _refused_callbacks(where, base)
+
+
+def _callback_url(where: str, base: str) -> Iterator[CheckMessage]:
     if base and not base.startswith("https://") and not settings.DEBUG:
         yield _error_outside_tests(
             5,
-            f"DOCRAPTOR['CALLBACK_BASE_URL'] must be an https URL, not {base!r}.",
+            f"{where} must be an https URL, not {base!r}.",
             "Set it to this site's public https URL, or remove it to poll for results instead.",
         )
 
 
-def _refused_callbacks() -> Iterator[CheckMessage]:
+def _refused_callbacks(where: str, base: str) -> Iterator[CheckMessage]:
     """A callback that this site redirects or refuses is lost, without a message anywhere."""
-    base = _fixed_callback_base_url()
     parts = urlsplit(base)
     host = parts.hostname or ""
     if not host:
@@ -160,8 +186,7 @@ def _refused_callbacks() -> Iterator[CheckMessage]:
     for reason in (reason for reason, is_true in problems.items() if is_true):
         yield _warning(
             10,
-            f"DOCRAPTOR['CALLBACK_BASE_URL'] is {base!r}, whose callbacks this "
-            f"site does not accept: {reason}.",
+            f"{where} is {base!r}, whose callbacks this site does not accept: {reason}.",
             "Use the URL at which this site answers without a redirect, and add its host to "
             "ALLOWED_HOSTS. Until then, results are only polled.",
         )
@@ -173,28 +198,31 @@ def _is_allowed(host: str) -> bool:
 
 
 def _option_errors() -> Iterator[CheckMessage]:
-    if not conf.defaults:  # avoid the import at startup
-        return
+    for where, each in settings_by_account("DEFAULTS").items():
+        if each.defaults:  # avoid the import at startup
+            yield from _errors_of_defaults(f"{where}['DEFAULTS']", each.defaults)
+
+
+def _errors_of_defaults(where: str, defaults: Mapping[str, Any]) -> Iterator[CheckMessage]:
     from django_docraptor.job_specs import check_engine_options
     from django_docraptor.payloads import DocumentRequest, unknown_options
 
     try:
         request = DocumentRequest.from_options(
-            name="check", document_type="pdf", content="-", url="", test=True, options=conf.defaults
+            name="check", document_type="pdf", content="-", url="", test=True, options=defaults
         )
         check_engine_options(request)
     except (ValidationError, TypeError) as error:
         yield _error(
             6,
-            f"DOCRAPTOR['DEFAULTS'] contains an invalid option: {error}",
+            f"{where} contains an invalid option: {error}",
             "Use the option names and values of DocRaptor's API documentation.",
         )
         return
     for name, hint in unknown_options(request):
         yield _warning(
             5,
-            f"DOCRAPTOR['DEFAULTS'] contains {name}, which this version of django_docraptor does "
-            "not know.",
+            f"{where} contains {name}, which this version of django_docraptor does not know.",
             hint,
         )
 
@@ -213,15 +241,16 @@ def _client() -> Iterator[CheckMessage]:
 
 
 def _insecure_base_url() -> Iterator[CheckMessage]:
-    url = conf.base_url
-    is_local = urlsplit(url).hostname in LOOPBACK
-    if url.startswith("http://") and not is_local and not settings.DEBUG:
-        yield _warning(
-            1,
-            f"DOCRAPTOR['BASE_URL'] is {url!r}: the API key and the documents are sent "
-            "unencrypted.",
-            f"Use an https URL, or remove the setting to use {DOCRAPTOR_URL}.",
-        )
+    for where, each in settings_by_account("BASE_URL").items():
+        url = each.base_url
+        is_local = urlsplit(url).hostname in LOOPBACK
+        if url.startswith("http://") and not is_local and not settings.DEBUG:
+            yield _warning(
+                1,
+                f"{where}['BASE_URL'] is {url!r}: the API key and the documents are sent "
+                "unencrypted.",
+                f"Use an https URL, or remove the setting to use {DOCRAPTOR_URL}.",
+            )
 
 
 def _assets_base_url() -> Iterator[CheckMessage]:
@@ -253,7 +282,9 @@ def _proxies() -> Iterator[CheckMessage]:
         return
     from django_docraptor.client.transport import proxy_problem
 
-    if problem := proxy_problem(conf.base_url, conf.proxies):
+    urls = {each.base_url for each in settings_by_account("BASE_URL").values()}
+    problems = {proxy_problem(url, conf.proxies) for url in urls}
+    for problem in sorted(filter(None, problems)):
         text, _, hint = problem.partition(". ")
         yield _error(26, f"{text}.", hint)
 

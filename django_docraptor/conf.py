@@ -17,7 +17,7 @@ from typing import Any, Final, Generic, TypeVar, cast, overload
 from django.conf import settings
 
 from django_docraptor.exceptions import ConfigurationError
-from django_docraptor.secret_text import SecretText, hide
+from django_docraptor.secret_text import HiddenAccounts, SecretText, hide
 
 logger = logging.getLogger(__name__)
 
@@ -116,7 +116,17 @@ def _string_mapping(value: object) -> ErrorMessage:
 def _api_key(value: object) -> ErrorMessage:
     # None is what an environment variable that is not set gives: the key is missing.
     is_valid = value is None or isinstance(value, str) or callable(value)
-    return None if is_valid else "must be a string or a callable"
+    if isinstance(value, (list, tuple)):
+        is_valid = all(isinstance(key, str | None) for key in value)
+    return None if is_valid else "must be a string, a list of strings or a callable"
+
+
+def _accounts(value: object) -> ErrorMessage:
+    is_path = isinstance(value, str) and "." in value
+    is_provider = all(callable(getattr(value, name, None)) for name in ("names", "get"))
+    if value is None or isinstance(value, Mapping) or is_path or is_provider:
+        return None
+    return "must be a dict of dicts, or the dotted path of a provider with names() and get(name)"
 
 
 def _mapping_of(
@@ -272,8 +282,12 @@ class UrlSetting(Setting[str]):
 class Conf:
     """The keys of ``DOCRAPTOR`` as attributes in lower case."""
 
-    #: API key: a string, or a callable that takes the account's name and returns a key.
+    #: API key: a string, several (the first creates, all may ask), or a callable that takes the
+    #: account's name and returns them.
     api_key: Setting[Any] = Setting("", _api_key)
+    #: What accounts have of their own, by name; or the dotted path of a provider that knows them.
+    #: See `account_settings`.
+    accounts: Setting[Any] = Setting(None, _accounts)
     #: Create free, watermarked test documents by default.
     test_mode = Setting(True, _instance_of(bool))
     #: URL of DocRaptor's API, or of the sandbox in development.
@@ -371,16 +385,26 @@ class Conf:
 
     @property
     def user_settings(self) -> Mapping[str, Any]:
-        """The project's ``DOCRAPTOR`` dict, or an empty one. No traceback shows its API key."""
-        # Nothing is assigned to a variable before the key is hidden: a traceback would show it.
+        """The project's ``DOCRAPTOR`` dict, or an empty one. No traceback shows its API keys."""
+        # Nothing is assigned to a variable before the keys are hidden: a traceback would show it.
         if not isinstance(getattr(settings, "DOCRAPTOR", {}), Mapping):
             return {}
-        if isinstance(getattr(settings, "DOCRAPTOR", {}).get("API_KEY"), str):
-            return {**settings.DOCRAPTOR, "API_KEY": SecretText(settings.DOCRAPTOR["API_KEY"])}
-        return getattr(settings, "DOCRAPTOR", {})
+        if not isinstance(getattr(settings, "DOCRAPTOR", {}).get("ACCOUNTS"), Mapping):
+            return cast(Mapping[str, Any], hide(getattr(settings, "DOCRAPTOR", {})))
+        accounts = HiddenAccounts()
+        accounts.values_by_name = cast(Any, settings).DOCRAPTOR["ACCOUNTS"]
+        return {**hide(settings.DOCRAPTOR), "ACCOUNTS": accounts}
 
     def get_api_key(self, account: str) -> SecretText:
-        """Return the account's API key.
+        """Return the API key with which the account creates documents.
+
+        Raises:
+            ConfigurationError: there is none.
+        """
+        return self.get_api_keys(account)[0]
+
+    def get_api_keys(self, account: str) -> tuple[SecretText, ...]:
+        """Return the account's API keys: the first creates, all of them may ask.
 
         Raises:
             ConfigurationError: there is none.
@@ -394,19 +418,21 @@ class Conf:
             raise ConfigurationError(
                 f"DOCRAPTOR['API_KEY'] raised {type(error).__name__} for the account {account!r}."
             ) from error
-        if not isinstance(value, SecretText | None):
+        keys = value if isinstance(value, tuple) else (value,)
+        if wrong := [type(key).__name__ for key in keys if not isinstance(key, SecretText | None)]:
             raise ConfigurationError(
                 f"DOCRAPTOR['API_KEY'] provides no key for the account {account!r}: it must be a "
-                f"str, not {type(value).__name__}."
+                f"str, not {wrong[0]}."
             )
         # A key that is read from a file ends with a newline, which DocRaptor would reject.
-        if not (stripped := SecretText((value or "").strip())):
+        stripped = (SecretText((key or "").strip()) for key in keys)
+        if not (usable := tuple(dict.fromkeys(filter(None, stripped)))):
             raise ConfigurationError(
                 f"DOCRAPTOR['API_KEY'] provides no key for the account {account!r}. Set "
                 "DOCRAPTOR_API_KEY, or whatever the settings read it from, in the environment of "
                 "this process, or set it to a callable that returns a key."
             )
-        return stripped
+        return usable
 
     @property
     def spool_path(self) -> Path:

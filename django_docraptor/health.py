@@ -12,6 +12,7 @@ from django.db.models import Exists, F, Func, IntegerField, QuerySet, Subquery
 from django.db.models.functions import Left, Right
 from django.utils.translation import gettext as _
 
+from django_docraptor.account_settings import settings_for_report
 from django_docraptor.conf import conf
 from django_docraptor.health_reports import (
     DEFAULT_MAX_LAG,
@@ -109,7 +110,7 @@ def read_report(*, max_counted: int | None = MAX_COUNTED, min_lag: float = 0.0) 
         restrictions=why,
         late=late,
         **(_postponed_jobs(now) if flags["first_postponed_at"] else {}),
-        missed_callbacks=_count_missed_callbacks(heartbeat, now) if conf.callback_base_url else 0,
+        missed_callbacks=_count_missed_callbacks(heartbeat, now),
         held=waiting[HELD].count if HELD in waiting else 0,
         held_name=_name_of_held() if HELD in waiting else "",
         failing_follow_ups=flags["failing_follow_ups"],
@@ -205,7 +206,17 @@ def _is_overdue(job: RenderJob) -> bool:
 
 
 def _has_free_slot(account: str) -> bool:
-    return RenderJob.objects.count_in_flight(account) < conf.max_in_flight
+    return account not in _without_free_slot([account])
+
+
+def _without_free_slot(accounts: Collection[str]) -> set[str]:
+    """Return which of the accounts have as many documents in progress as they may."""
+    in_flight = RenderJob.objects.count_in_flight_by_key(accounts)
+    return {
+        account
+        for account in accounts
+        if in_flight[account] >= settings_for_report(account).max_in_flight
+    }
 
 
 def _name_of_held() -> str:
@@ -223,9 +234,7 @@ def _late_jobs(
     """
     due = {state: first_due_by_account(state) for state in states}
     pending = due.get(State.PENDING, {})
-    in_flight = RenderJob.objects.count_in_flight_by_account(pending)
-    waiting = {account for account in pending if in_flight[account] >= conf.max_in_flight}
-    waiting |= {each.account for each in why}
+    waiting = _without_free_slot(pending) | {each.account for each in why}
     paused = {each.account for each in why if each.stops_all}
     late: dict[str, dict[State, datetime]] = {}
     for state, accounts in due.items():
@@ -307,20 +316,28 @@ def _gist(start: str, end: str) -> str:
 def _count_missed_callbacks(heartbeat: Heartbeat, now: datetime) -> int:
     """Return for how many of the latest documents no callback has arrived; 0 if one has.
 
-    Without any callback ever, a single document shows it; otherwise one may have been lost.
+    Without any callback ever, a single document shows it; otherwise one may have been lost. Only
+    the documents of accounts with a ``CALLBACK_BASE_URL`` are counted.
     """
+    if not (conf.callback_base_url or conf.accounts):
+        return 0
     yesterday = seconds_from_now(-CALLBACK_MEMORY)
     latest = RenderJob.objects.filter(state=State.COMPLETED, created_at__gt=yesterday)
-    columns = ("submitted_at", "finished_at", "callback_at")
+    columns = ("submitted_at", "finished_at", "callback_at", "account")
     rows = list(latest.order_by("-created_at").values_list(*columns)[:MAX_CALLBACKS])
+    called = {name for name in {row[3] for row in rows} if _has_callbacks(name)}
     # A document that was copied was never submitted.
-    sent = [row for row in rows if row[0] and now - row[1] > CALLBACK_GRACE]
-    if not sent or any(callback_at for _submitted, _finished, callback_at in rows):
+    sent = [row for row in rows if row[0] and row[3] in called and now - row[1] > CALLBACK_GRACE]
+    if not sent or any(callback_at for _submitted, _finished, callback_at, _account in rows):
         return 0
     last, first_sent = heartbeat.called_back_at, min(row[0] for row in sent)
     if last is not None and (last > first_sent or len(sent) < MIN_MISSED):
         return 0
     return len(sent)
+
+
+def _has_callbacks(account: str) -> bool:
+    return bool(settings_for_report(account).callback_base_url)
 
 
 def _abandoned_follow_up(heartbeat: Heartbeat, now: datetime) -> str:

@@ -7,8 +7,11 @@ document's URL. ``enqueue(hosted=True)`` creates one through a job, which ``expi
 from dataclasses import dataclass, field
 from typing import Any
 
+from django.core.exceptions import ValidationError
+
+from django_docraptor.account_settings import DEFAULT_ACCOUNT, account_settings
 from django_docraptor.conf import conf
-from django_docraptor.job_specs import check_engine_options
+from django_docraptor.job_specs import account_errors, check_engine_options
 from django_docraptor.lifecycle.clients import open_client
 from django_docraptor.lifecycle.synchronous import create_now
 from django_docraptor.payloads import DocumentRequest, merge_options
@@ -41,7 +44,7 @@ def render_hosted_now(
     document_type: str = "pdf",
     options: dict[str, Any] | None = None,
     test: bool | None = None,
-    account: str = "default",
+    account: str = DEFAULT_ACCOUNT,
 ) -> HostedDocument:
     """Create a hosted document by one call of at most 60 s: a paid feature of DocRaptor.
 
@@ -56,13 +59,16 @@ def render_hosted_now(
         CallError: the call failed. Unless ``error.sent`` is ``Sent.NO``, the document may have been
             billed and be public at an unknown URL: do not simply repeat the call.
     """
+    if errors := dict(account_errors(account)):
+        raise ValidationError(errors)
+    settings = account_settings(account)
     request = DocumentRequest.from_options(
         name=name,
         document_type=document_type,
         content=content,
         url=url,
-        test=conf.test_mode if test is None else test,
-        options=merge_options(conf.defaults, options or {}),
+        test=settings.test_mode if test is None else test,
+        options=merge_options(settings.defaults, options or {}),
     )
     check_engine_options(request)
     check_content(request, max_bytes=conf.max_content_bytes)
@@ -81,7 +87,7 @@ def render_hosted_now(
     )
 
 
-def expire_hosted(download_id: str, *, account: str = "default") -> None:
+def expire_hosted(download_id: str, *, account: str = DEFAULT_ACCOUNT) -> None:
     """Expire a hosted document now. Existing copies are not affected.
 
     Args:
@@ -91,4 +97,4 @@ def expire_hosted(download_id: str, *, account: str = "default") -> None:
     Raises:
         CallError: the document may still be public; try again if the error is retryable.
     """
-    open_client(account).call("expire", lambda client: client.expire(download_id))
+    open_client(account).ask("expire", lambda client: client.expire(download_id))

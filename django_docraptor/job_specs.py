@@ -20,6 +20,12 @@ from django.utils import timezone, translation
 from django.utils.translation import check_for_language
 
 from django_docraptor import page_urls, preflight, registry
+from django_docraptor.account_settings import (
+    DEFAULT_ACCOUNT,
+    AccountSettings,
+    UnknownAccountError,
+    account_settings,
+)
 from django_docraptor.conf import MAX_DURATION, conf
 from django_docraptor.docraptor_api import MAX_TAG_LENGTH
 from django_docraptor.instrumentation import current_trace_parent
@@ -100,7 +106,7 @@ class JobSpec:
     owner: AbstractBaseUser | None = None
     priority: int = 0
     idempotency_key: str | None = None
-    account: str = "default"
+    account: str = DEFAULT_ACCOUNT
     language: str | None = None
     time_zone: str | None = None
     storage: str = ""
@@ -151,7 +157,7 @@ def validate_spec(spec: JobSpec) -> None:
 def _field_errors(spec: JobSpec) -> Iterator[tuple[str, str]]:
     if spec.idempotency_key is not None:
         yield from _text_errors("idempotency_key", spec.idempotency_key, blank=False)
-    yield from _text_errors("account", spec.account, blank=False)
+    yield from account_errors(spec.account)
     yield from _text_errors("document", spec.document, blank=True)
     yield from mapping_errors("options", spec.options)
     yield from mapping_errors("params", spec.params)
@@ -166,6 +172,21 @@ def _field_errors(spec: JobSpec) -> Iterator[tuple[str, str]]:
         yield "priority", f"priority must be an integer, not {type(priority).__name__}."
     elif not -MAX_PRIORITY <= priority <= MAX_PRIORITY:
         yield "priority", f"priority must be between -{MAX_PRIORITY} and {MAX_PRIORITY}."
+
+
+def account_errors(name: object) -> Iterator[tuple[str, str]]:
+    """Yield an error if there is no account of this name.
+
+    Raises:
+        ConfigurationError: the provider of ``ACCOUNTS`` failed.
+    """
+    errors = list(_text_errors("account", name, blank=False))
+    yield from errors
+    if not errors:
+        try:
+            account_settings(str(name))
+        except UnknownAccountError as error:
+            yield "account", str(error)
 
 
 def mapping_errors(name: str, value: object) -> Iterator[tuple[str, str]]:
@@ -279,25 +300,35 @@ class EnqueueContext:
     def __init__(self, *, by_trigger: bool = False) -> None:
         self.by_trigger = by_trigger
         self.now = Now()
-        self.test_mode = conf.test_mode
         self.max_content_bytes = conf.max_content_bytes
         self.language = translation.get_language() or ""
         self.time_zone = zone_to_text(timezone.get_current_timezone())
-        self._defaults = conf.defaults
-        self._merged_by_id: dict[int, dict[str, Any]] = {}
+        self._settings: dict[str, AccountSettings] = {}
+        self._merged_by_id: dict[tuple[str, int], dict[str, Any]] = {}
+
+    def settings_of(self, account: str) -> AccountSettings:
+        """Return the settings of an account.
+
+        Raises:
+            ConfigurationError: there is no such account, or the provider failed.
+        """
+        if account not in self._settings:
+            self._settings[account] = account_settings(account)
+        return self._settings[account]
 
     def merged_options(self, spec: JobSpec) -> dict[str, Any]:
         """Return the spec's options merged over the defaults, as JSON.
 
-        Specs that share one dict share the result.
+        Specs of an account that share one dict share the result.
 
         Raises:
             ValidationError: keyed by option.
         """
         # The specs outlive this object, so an id() cannot be reused.
-        key = id(spec.options) if spec.options else 0
+        key = (spec.account, id(spec.options) if spec.options else 0)
         if key not in self._merged_by_id:
-            self._merged_by_id[key] = options_to_json(merge_options(self._defaults, spec.options))
+            defaults = self.settings_of(spec.account).defaults
+            self._merged_by_id[key] = options_to_json(merge_options(defaults, spec.options))
         merged = self._merged_by_id[key]
         return merged | options_to_json(_hosting_options(spec)) if spec.hosted else merged
 
@@ -398,7 +429,7 @@ def build_request(spec: JobSpec, content: str, context: EnqueueContext) -> Docum
         document_type=spec.document_type,
         content=content,
         url=spec.url,
-        test=context.test_mode if spec.test is None else spec.test,
+        test=context.settings_of(spec.account).test_mode if spec.test is None else spec.test,
         options=context.merged_options(spec),
     )
 

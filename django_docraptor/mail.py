@@ -15,7 +15,7 @@ from django.urls import reverse
 from django.utils import timezone, translation
 
 from django_docraptor.caching import read_cache, write_cache
-from django_docraptor.callback_urls import build_absolute_url
+from django_docraptor.callback_urls import build_absolute_url, callback_base_url
 from django_docraptor.documents.follow_ups import FollowUp
 from django_docraptor.exceptions import ConfigurationError, DocRaptorError
 from django_docraptor.models import RenderInput, RenderJob
@@ -91,7 +91,8 @@ def document_url(job: RenderJob) -> str:
     Raises:
         ConfigurationError: there is no ``CALLBACK_BASE_URL``.
     """
-    url = build_absolute_url(reverse("django_docraptor:status", args=[job.pk]))
+    path = reverse("django_docraptor:status", args=[job.pk])
+    url = build_absolute_url(path, callback_base_url(job.account))
     if not url:
         raise ConfigurationError(
             "Links in e-mails require DOCRAPTOR['CALLBACK_BASE_URL']. Set it to this site's public "

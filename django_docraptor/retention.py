@@ -9,7 +9,7 @@ still public: without its row it could not be expired.
 
 import logging
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, TypeVar
@@ -18,6 +18,7 @@ from django.db import OperationalError, connections, router, transaction
 from django.db.models import Exists, Model, OuterRef, ProtectedError, Q, QuerySet, RestrictedError
 
 from django_docraptor import discarded_files, registry, usage
+from django_docraptor.account_settings import account_names, account_settings
 from django_docraptor.conf import conf
 from django_docraptor.models import (
     DiscardedFile,
@@ -46,11 +47,28 @@ class RetentionLimit:
 
     Args:
         label: the document's label; "" for jobs without a document.
+        accounts: only the jobs of these; default: of all.
+        other_accounts: not the jobs of these.
     """
 
     label: str
     jobs: timedelta | None
     inputs: timedelta | None
+    accounts: tuple[str, ...] = ()
+    other_accounts: tuple[str, ...] = ()
+
+    def includes(self, prefix: str = "") -> Q:
+        """Return the condition on a job that this limit is for.
+
+        Args:
+            prefix: of the job's columns in a query of another table.
+        """
+        condition = Q(**{f"{prefix}document": self.label})
+        if self.accounts:
+            condition &= Q(**{f"{prefix}account__in": self.accounts})
+        if self.other_accounts:
+            condition &= ~Q(**{f"{prefix}account__in": self.other_accounts})
+        return condition
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,7 +106,9 @@ def retention_limits(
     jobs: timedelta | None = None,
     inputs: timedelta | None = None,
 ) -> Iterator[RetentionLimit]:
-    """Yield a limit per document: its own ``retention``, or else the setting.
+    """Yield a limit per document: its own ``retention``, or else its account's setting.
+
+    An account with a ``RETENTION`` of its own has limits of its own.
 
     Args:
         labels: only these documents; default: all with jobs.
@@ -96,15 +116,31 @@ def retention_limits(
             ``retention``.
         inputs: overrides ``RETENTION["inputs"]``.
     """
-    inputs = conf.retention.get("inputs") if inputs is None else inputs
-    default = conf.retention.get("jobs") if jobs is None else jobs
+    own = accounts_with_retention()
+    groups = [
+        *(((name,), (), settings) for name, settings in own.items()),
+        ((), tuple(own), conf.retention),
+    ]
     for label in labels or labels_with_jobs():
         document_age = None if labels and jobs is not None else document_retention(label)
-        yield RetentionLimit(
-            label=label,
-            jobs=_none_if_forever(default if document_age is None else document_age),
-            inputs=_none_if_forever(inputs),
-        )
+        for accounts, other_accounts, settings in groups:
+            yield RetentionLimit(
+                label=label,
+                jobs=_first_age(document_age, jobs, settings.get("jobs")),
+                inputs=_first_age(inputs, settings.get("inputs")),
+                accounts=accounts,
+                other_accounts=other_accounts,
+            )
+
+
+def accounts_with_retention() -> dict[str, Mapping[str, timedelta]]:
+    """Return the ``RETENTION`` of the accounts that have one of their own.
+
+    Raises:
+        ConfigurationError: the provider of ``ACCOUNTS`` failed.
+    """
+    retentions = {name: account_settings(name).retention for name in account_names()}
+    return {name: own for name, own in retentions.items() if own is not conf.retention}
 
 
 def document_retention(label: str) -> timedelta | None:
@@ -125,8 +161,8 @@ def labels_with_jobs() -> Iterator[str]:
 def count_prunable(limit: RetentionLimit) -> PruneResult:
     """Count what a run would delete now."""
     return PruneResult(
-        jobs=_old_jobs(limit.label, limit.jobs).count() if limit.jobs is not None else 0,
-        inputs=_old_inputs(limit.label, limit.inputs).count() if limit.inputs is not None else 0,
+        jobs=_old_jobs(limit, limit.jobs).count() if limit.jobs is not None else 0,
+        inputs=_old_inputs(limit, limit.inputs).count() if limit.inputs is not None else 0,
     )
 
 
@@ -157,33 +193,33 @@ def prune(
 
 def _prune_document(limit: RetentionLimit, batch_size: int) -> Iterator[PruneResult]:
     if limit.jobs is not None:
-        old_jobs = _old_jobs(limit.label, limit.jobs)
+        old_jobs = _old_jobs(limit, limit.jobs)
         for keys in _key_batches(old_jobs, "finished_at", batch_size):
             yield _delete_jobs(old_jobs.filter(pk__in=keys))
     if limit.inputs is not None:
-        old_inputs = _old_inputs(limit.label, limit.inputs)
+        old_inputs = _old_inputs(limit, limit.inputs)
         for keys in _key_batches(old_inputs, "job__finished_at", batch_size):
             started = time.monotonic()
             deleted, _by_model = _retry_on_deadlock(RenderInput.objects.filter(pk__in=keys).delete)
             yield PruneResult(inputs=deleted, longest_transaction=time.monotonic() - started)
 
 
-def _old_jobs(label: str, age: timedelta) -> QuerySet[RenderJob]:
+def _old_jobs(limit: RetentionLimit, age: timedelta) -> QuerySet[RenderJob]:
     unsent = RenderEvent.objects.filter(job=OuterRef("pk"), signal_due_at__isnull=False)
     not_public = Q(public_url="") | Q(hosted_expires_at__lte=Now())
     return RenderJob.objects.filter(
+        limit.includes(),
         not_public,
         ~Exists(unsent),
-        document=label,
         state__in=FINAL_STATES,
         finished_at__lt=seconds_from_now(-age.total_seconds()),
     )
 
 
-def _old_inputs(label: str, age: timedelta) -> QuerySet[RenderInput]:
+def _old_inputs(limit: RetentionLimit, age: timedelta) -> QuerySet[RenderInput]:
     """Return the inputs of completed jobs only: other jobs may be retried."""
     return RenderInput.objects.filter(
-        job__document=label,
+        limit.includes("job__"),
         job__state=State.COMPLETED,
         job__finished_at__lt=seconds_from_now(-age.total_seconds()),
     )
@@ -265,5 +301,7 @@ def _delete_files(files: Sequence[DiscardedFile]) -> PruneResult:
     return PruneResult(files=deleted, failed_files=len(files) - deleted)
 
 
-def _none_if_forever(age: timedelta | None) -> timedelta | None:
+def _first_age(*ages: timedelta | None) -> timedelta | None:
+    """Return the first age that is given; ``None`` if it is forever, or there is none."""
+    age = next((age for age in ages if age is not None), None)
     return None if age == timedelta.max else age

@@ -1,5 +1,6 @@
-"""Internal. Text that error reports do not show: the API key as it is and as it is sent, tokens."""
+"""Internal. Text that error reports do not show: API keys, also as they are sent, and tokens."""
 
+from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 HIDDEN: Final = "'********'"
@@ -19,6 +20,41 @@ class SecretText(str):
         return HIDDEN
 
 
+class HiddenAccounts(Mapping[str, Any]):
+    """The settings of several accounts, whose keys are hidden when they are read.
+
+    It is filled by its attribute: an argument would be a variable that a traceback shows.
+    """
+
+    __slots__ = ("values_by_name",)
+    values_by_name: Mapping[str, Any]
+
+    def __getitem__(self, name: str) -> Any:
+        """Return the settings of an account, with its key hidden."""
+        return hide(self.values_by_name[name])
+
+    def __iter__(self) -> Iterator[str]:
+        """Return the names."""
+        return iter(self.values_by_name)
+
+    def __len__(self) -> int:
+        """Return the number of accounts."""
+        return len(self.values_by_name)
+
+    def __repr__(self) -> str:
+        """Return asterisks."""
+        return HIDDEN
+
+
 def hide(value: Any) -> Any:
-    """Return a string as `SecretText`, and anything else unchanged."""
-    return SecretText(value) if isinstance(value, str) else value
+    """Return a string as `SecretText`, those of a list, and the ``API_KEY`` of a dict.
+
+    Anything else is returned unchanged.
+    """
+    if isinstance(value, str):
+        return SecretText(value)
+    if isinstance(value, (list, tuple)):
+        return tuple(map(hide, value))
+    if isinstance(value, Mapping) and "API_KEY" in value:
+        return {**value, "API_KEY": hide(value["API_KEY"])}
+    return value

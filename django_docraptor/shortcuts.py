@@ -82,7 +82,8 @@ def enqueue(**kwargs: Unpack[EnqueueOptions]) -> RenderJob:
         priority: jobs with a higher number are submitted first.
         idempotency_key: at most one job of the account ever has it; another call with the same
             key and account returns the existing job.
-        account: name passed to an ``API_KEY`` callable.
+        account: name of the account that makes, and pays for, the document; see
+            ``DOCRAPTOR["ACCOUNTS"]``.
         language: language code for rendering; default: the current language.
         time_zone: time zone name, such as ``"Europe/Vienna"``, or offset from UTC, such as
             ``"+02:00"``, for rendering; default: the current

@@ -215,6 +215,60 @@ def test_callable_api_key_is_not_called() -> None:
     assert settings_ids({"API_KEY": explode}) == []
 
 
+@pytest.mark.check("E030")
+@pytest.mark.parametrize(
+    "accounts",
+    [
+        {"acme": {"MAX_IN_FLIGHT": 0}},
+        {"acme": {"API_KEYS": "key"}},
+        {"acme": None},
+        {"": {}},
+        "shop.accounts.Missing",
+    ],
+)
+def test_invalid_accounts_are_named(accounts: object) -> None:
+    """A mistake in ACCOUNTS is one error; a provider is imported, and not asked."""
+    assert settings_ids(RIGHT | {"ACCOUNTS": accounts}) == ["E030"]
+
+
+@pytest.mark.check("E003")
+@pytest.mark.parametrize("accounts", ["accounts", 5, ["acme"], object()])
+def test_accounts_are_a_dict_or_a_provider(accounts: object) -> None:
+    """Anything else is an error of the type."""
+    assert settings_ids(RIGHT | {"ACCOUNTS": accounts}) == ["E003"]
+
+
+@pytest.mark.check("E004")
+@pytest.mark.parametrize(
+    ("key", "own", "count"),
+    [("", "", 1), ("", [" "], 1), ("", ["", "key"], 0), ("", lambda name: "", 0), ("key", "", 1)],
+)
+def test_each_account_needs_a_key(monkeypatch, key: object, own: object, count: int) -> None:
+    """An account needs a key of its own, or one of all accounts; then those need none."""
+    monkeypatch.setattr(checks, "_is_test_run", lambda: False)
+    assert settings_ids({"API_KEY": key, "ACCOUNTS": {"acme": {"API_KEY": own}}}) == (
+        ["E004"] * count
+    )
+    assert settings_ids({"API_KEY": key, "ACCOUNTS": {"acme": {}}}) == ([] if key else ["E004"])
+
+
+@pytest.mark.check("E005", "E006", "W001")
+@pytest.mark.parametrize(
+    ("own", "expected"),
+    [
+        ({"CALLBACK_BASE_URL": "http://shop.example"}, "E005"),
+        ({"DEFAULTS": {"javascript": "maybe"}}, "E006"),
+        ({"BASE_URL": "http://docraptor.example"}, "W001"),
+    ],
+)
+def test_values_of_an_account_are_checked(own: dict[str, object], expected: str) -> None:
+    """What is checked for all accounts is checked for each, and names it."""
+    with override_settings(ALLOWED_HOSTS=["*"], DOCRAPTOR=RIGHT | {"ACCOUNTS": {"acme": own}}):
+        (message,) = checks.check_settings(None)
+    assert ids([message]) == [expected]
+    assert message.msg.startswith("DOCRAPTOR['ACCOUNTS']['acme']['")
+
+
 @pytest.mark.fault("W9")
 @pytest.mark.check("E005")
 def test_callback_url_must_use_https(settings) -> None:

@@ -227,7 +227,7 @@ def test_space_around_an_api_key_is_removed(key: object) -> None:
         assert conf.get_api_key("default") == "key"
 
 
-@pytest.mark.parametrize("key", [b"secret", 7, ["secret"]])
+@pytest.mark.parametrize("key", [b"secret", 7, {"secret"}])
 def test_api_key_of_another_type_is_named(key: object) -> None:
     """A callable that returns no text is told which type it returned, without the value."""
     with (

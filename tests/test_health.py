@@ -456,3 +456,30 @@ def test_engine_was_seen_by_its_last_tick_or_worker() -> None:
     assert health.health_report().seconds_since_engine is None
     Heartbeat.objects.update(ticked_at=seconds_from_now(-300), worked_at=seconds_from_now(-50))
     assert round(health.health_report().seconds_since_engine or 0, -1) == 50
+
+
+def test_each_account_has_its_own_slots(sandbox: Sandbox, settings: Any) -> None:
+    """Whether jobs wait for a slot is told by the limit of their account, and all names of its key.
+
+    An account that is no longer in the settings has the limit of all.
+    """
+    own = {"acme": {"MAX_IN_FLIGHT": 1}, "beta": {"MAX_IN_FLIGHT": 9}, "one": {"MAX_IN_FLIGHT": 1}}
+    settings.DOCRAPTOR = settings.DOCRAPTOR | {"ACCOUNTS": own, "MAX_IN_FLIGHT": 1}
+    for name in ("acme", "beta"):
+        Account.objects.create(name=name, key_hash="same")
+    create_job(State.QUEUED, account="beta", due_at=seconds_from_now(60))
+    for name in ("acme", "beta", "one", "gone"):
+        create_job(State.PENDING, account=name, due_at=seconds_from_now(-300))
+    create_job(State.QUEUED, account="gone", due_at=seconds_from_now(60))
+    late = {each.account for each in health.health_report().late}
+    assert late == {"beta", "one"}  # acme waits for the slot that beta has
+
+
+@pytest.mark.parametrize(("account", "count"), [("acme", 1), ("default", 0)])
+def test_callbacks_are_missed_where_they_were_asked_for(
+    sandbox: Sandbox, settings: Any, account: str, count: int
+) -> None:
+    """Documents of an account without CALLBACK_BASE_URL miss none."""
+    settings.DOCRAPTOR = settings.DOCRAPTOR | {"ACCOUNTS": {"acme": CALLBACKS}}
+    completed(1, account=account)
+    assert health.health_report().missed_callbacks == count

@@ -402,3 +402,10 @@ def test_subject_is_one_line_and_html_is_escaped(owner, sandbox: Sandbox, docume
     assert message.subject == "a Bcc: all@example.com <b> is ready"
     assert message.message()["Bcc"] is None
     assert "<b>" not in message.alternatives[0][0]
+
+
+def test_link_is_to_the_site_of_the_account(settings) -> None:
+    """An account with a CALLBACK_BASE_URL of its own has its customers there, too."""
+    own = {"acme": {"CALLBACK_BASE_URL": "https://acme.example"}}
+    settings.DOCRAPTOR = settings.DOCRAPTOR | {"ACCOUNTS": own}
+    assert document_url(RenderJob(account="acme")).startswith("https://acme.example/")

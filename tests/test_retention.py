@@ -257,6 +257,23 @@ def test_argument_overrides_the_setting(
     assert [limit.jobs for limit in retention_limits(["shop.Long"])] == [3650 * DAY]
 
 
+def test_retention_of_an_account(settings: Any, register_document: Callable[..., None]) -> None:
+    """An account's RETENTION is for its own jobs; that of a document class is stronger."""
+    own = {"acme": {"RETENTION": {"jobs": 5 * DAY}}, "plain": {}}
+    settings.DOCRAPTOR = settings.DOCRAPTOR | {"RETENTION": {"jobs": 30 * DAY}, "ACCOUNTS": own}
+    register_document("shop.Long", 3650 * DAY)
+    for label in ("", "shop.Long"):
+        for account in ("acme", "plain"):
+            for age in (10 * DAY, 40 * DAY):
+                finished_job(age=age, file=False, document=label, account=account)
+    list(prune(retention_limits()))
+    left = list(RenderJob.objects.values_list("document", "account"))
+    long = [("shop.Long", name) for name in ("acme", "acme", "plain", "plain")]
+    assert sorted(left) == [("", "plain"), *long]
+    list(prune(retention_limits(jobs=DAY)))
+    assert sorted(RenderJob.objects.values_list("document", "account")) == long
+
+
 # --- errors
 
 

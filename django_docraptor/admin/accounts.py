@@ -3,16 +3,18 @@
 from typing import TYPE_CHECKING, Any, cast
 
 from django.contrib import admin, messages
+from django.contrib.admin.views.main import ChangeList
 from django.db import models
 from django.db.models import Exists, OuterRef, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext, pgettext_lazy
 
+from django_docraptor.account_settings import settings_for_report
 from django_docraptor.admin.display import EMPTY_VALUE
 from django_docraptor.admin.pausing import confirm_or_pause, resume_accounts
 from django_docraptor.health import restrictions
-from django_docraptor.models import Account, Pause
+from django_docraptor.models import Account, Pause, RenderJob
 
 if TYPE_CHECKING:
     AccountModelAdmin = admin.ModelAdmin[Account]
@@ -23,19 +25,52 @@ PAUSE_PERMISSION = "django_docraptor.pause_account"
 RESUME_PERMISSION = "django_docraptor.resume_account"
 
 
+class AccountList(ChangeList):
+    """The list of accounts, with what is in flight of each."""
+
+    def get_results(self, request: HttpRequest) -> None:
+        """Read the rows of the page, and count for all of them."""
+        super().get_results(request)
+        rows = list(self.result_list)
+        counts = RenderJob.objects.count_in_flight_by_key([row.pk for row in rows])
+        for row in rows:
+            row.in_flight_by_key = counts
+        self.result_list = rows
+
+
 @admin.register(Account)
 class AccountAdmin(AccountModelAdmin):
     """Shows which accounts are paused, until when and why, and pauses and resumes them."""
 
-    list_display = ["name", "is_paused", "circuit_open_until", "waiting_because"]
-    fields = ["name", "waiting_because", "circuit_open_until", "failures"]
-    readonly_fields = ["waiting_because"]
+    list_display = ["name", "in_flight", "is_paused", "circuit_open_until", "waiting_because"]
+    fields = [
+        *("name", "in_flight", "waiting_because", "circuit_open_until", "failures"),
+        *("fingerprint", "refused_at"),
+    ]
+    readonly_fields = ["in_flight", "waiting_because", "fingerprint"]
     actions = ["resume_selected", "pause_selected"]
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Account]:
         """Return the accounts, with whether they are paused."""
         pauses = Pause.objects.told().filter(account=OuterRef("pk"))
         return super().get_queryset(request).annotate(has_pause=Exists(pauses))
+
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
+        """Return the list that counts for all of its rows at once."""
+        return AccountList
+
+    @admin.display(description=_("in flight"))
+    def in_flight(self, account: Account) -> str:
+        """Return how many documents DocRaptor processes with the account's key, and may process."""
+        counts = vars(account).get("in_flight_by_key")
+        if counts is None:
+            counts = RenderJob.objects.count_in_flight_by_key([account.pk])
+        return f"{counts[account.pk]} / {settings_for_report(account.pk).max_in_flight}"
+
+    @admin.display(description=_("key"), empty_value=EMPTY_VALUE)
+    def fingerprint(self, account: Account) -> str:
+        """Return what tells the key from others: the end of its hash, never of the key."""
+        return account.key_hash and f"…{account.key_hash[-4:]}"
 
     @admin.display(description=_("paused"), boolean=True)
     def is_paused(self, account: Account) -> bool:

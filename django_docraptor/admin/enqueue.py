@@ -19,7 +19,7 @@ from django.db import router, transaction
 from django.db.models import Model, QuerySet
 from django.utils.translation import gettext as _
 
-from django_docraptor.conf import conf
+from django_docraptor.account_settings import account_settings
 from django_docraptor.documents import Document, QuerysetDocument
 from django_docraptor.documents.reports import StoredQuery
 from django_docraptor.models import RenderJob
@@ -44,8 +44,11 @@ def accepts_model(document: DocumentClass, model: type[Model]) -> bool:
 
 
 def is_billed(document: DocumentClass) -> bool:
-    """Return whether the document is billed. Test documents are not."""
-    return not (conf.test_mode if document.test is None else document.test)
+    """Return whether the document is billed, or may be. Test documents are not."""
+    if document.test is not None:
+        return not document.test
+    accounts = document._docraptor_accounts()
+    return any(not account_settings(name).test_mode for name in accounts)
 
 
 def bind_form(document: DocumentClass, data: Any = None) -> forms.Form | None:

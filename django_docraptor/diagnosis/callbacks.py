@@ -8,11 +8,13 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from django_docraptor import advice
-from django_docraptor.callback_urls import callback_url
+from django_docraptor.account_settings import settings_for_report
+from django_docraptor.callback_urls import callback_base_url, callback_url
 from django_docraptor.client.servers import server_of
 from django_docraptor.client.visits import Visit, visit
 from django_docraptor.conf import DOCRAPTOR_URL, conf
 from django_docraptor.diagnosis.results import Result, fail, ok, warn
+from django_docraptor.diagnosis.service import known_accounts
 from django_docraptor.exceptions import CallError
 
 VISIT_SECONDS: Final = 8.0
@@ -20,31 +22,36 @@ ONLY_POLLED: Final = "Until then, results are only polled for."
 
 
 def probe_callback_url() -> Iterator[Result]:
-    """Send a signed callback of a job that does not exist: this site must answer it by 204."""
-    base = conf.callback_base_url
-    if not base:
+    """Send signed callbacks of a job that does not exist: this site must answer them by 204."""
+    accounts: dict[str, str] = {}
+    for account in known_accounts():
+        if base := callback_base_url(account):
+            accounts.setdefault(base, account)
+    if not accounts:
         yield ok(
             "callback url", "DOCRAPTOR['CALLBACK_BASE_URL'] is not set: results are polled for."
         )
-        return
+    for base, account in accounts.items():
+        yield _probe(base, account)
+
+
+def _probe(base: str, account: str) -> Result:
     server = server_of(base)
     addresses, problem = _resolve(base)
     if problem:
         remedy = "Set DOCRAPTOR['CALLBACK_BASE_URL'] to this site's public URL, or remove it."
-        yield fail("callback url", f"The host of {server} cannot be resolved: {problem}.", remedy)
-        return
+        return fail("callback url", f"The host of {server} cannot be resolved: {problem}.", remedy)
     try:
         response = visit(
-            callback_url(uuid.uuid4(), 0),
+            callback_url(uuid.uuid4(), 0, account),
             method="POST",
             seconds=VISIT_SECONDS,
             proxies=conf.proxies,
             ca_bundle=str(conf.ca_bundle),
         )
     except CallError as error:
-        yield _unreachable(error)
-        return
-    yield _result(server, response, addresses)
+        return _unreachable(error)
+    return _result(server, response, addresses, settings_for_report(account).base_url)
 
 
 def _resolve(base: str) -> tuple[list[str], str]:
@@ -66,10 +73,10 @@ def _unreachable(error: CallError) -> Result:
     return warn("callback url", f"This machine cannot reach it. {error.message}", remedy)
 
 
-def _result(server: str, response: Visit, addresses: list[str]) -> Result:
+def _result(server: str, response: Visit, addresses: list[str], base_url: str) -> Result:
     if response.status != 204:
         return _refusal(server, response)
-    if conf.base_url == DOCRAPTOR_URL and all(map(_is_private, addresses)):
+    if base_url == DOCRAPTOR_URL and all(map(_is_private, addresses)):
         return warn(
             "callback url",
             f"{server} answers its own callback, but it is the private address {addresses[0]}, "

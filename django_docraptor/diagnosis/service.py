@@ -4,6 +4,7 @@ import tempfile
 import time
 import uuid
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO, Final, cast
 from urllib.parse import urlsplit
@@ -13,6 +14,12 @@ from django.db import Error
 from django.urls import NoReverseMatch, reverse
 
 from django_docraptor import spool
+from django_docraptor.account_settings import (
+    DEFAULT_ACCOUNT,
+    account_names,
+    account_settings,
+    settings_for_report,
+)
 from django_docraptor.callback_urls import make_token
 from django_docraptor.client import Client
 from django_docraptor.client.failures import is_own_error
@@ -32,7 +39,6 @@ from django_docraptor.lifecycle.clients import client_for
 from django_docraptor.models import Account
 from django_docraptor.shortcuts import render_now
 
-DEFAULT_ACCOUNT: Final = "default"
 # Accounts whose keys are tried.
 MAX_ACCOUNTS: Final = 10
 VISIT_SECONDS: Final = 5.0
@@ -51,22 +57,37 @@ def probe_base_url() -> Iterator[Result]:
 
     Nothing secret is sent: no key, and a callback of a job that does not exist.
     """
-    server = server_of(conf.base_url)
     if conf.client != Conf.client.default:
         yield warn("base url", f"Not checked: DOCRAPTOR['CLIENT'] is {conf.client}.")
         return
+    servers: dict[str, Conf] = {}
+    for account in known_accounts():
+        settings_of_account = settings_for_report(account)
+        servers.setdefault(settings_of_account.base_url, settings_of_account)
+    for url, first in servers.items():
+        yield from _probe_server(url, is_test=first.test_mode)
+
+
+def _probe_server(base_url: str, *, is_test: bool) -> Iterator[Result]:
+    """Look what answers at a BASE_URL.
+
+    Args:
+        base_url: of one or several accounts.
+        is_test: whether the first of them makes test documents.
+    """
+    server = server_of(base_url)
     try:
-        response = _visit(f"{conf.base_url.rstrip('/')}/doc_logs.json")
+        response = _visit(f"{base_url.rstrip('/')}/doc_logs.json")
     except CallError as error:
         yield fail("base url", error.message, UNREACHABLE if server == DOCRAPTOR_URL else "")
         return
-    mode = "on: free documents, with a watermark" if conf.test_mode else "off: documents are billed"
+    mode = "on: free documents, with a watermark" if is_test else "off: documents are billed"
     if response.headers.get("Server", "").startswith(SANDBOX_SERVER):
         yield from _sandbox_result(server, mode)
     elif is_own_error(response.body.decode("utf-8", "replace")):
         name = "DocRaptor" if server == DOCRAPTOR_URL else "A service with DocRaptor's API"
         yield ok("base url", f"{name} answers at {server}. Test mode is {mode}.")
-    elif _is_this_site():
+    elif _is_this_site(base_url):
         yield fail(
             "base url",
             f"DOCRAPTOR['BASE_URL'], {server}, is this very site.",
@@ -75,7 +96,7 @@ def probe_base_url() -> Iterator[Result]:
         )
     else:
         message = f"{server} does not answer as DocRaptor's API does (HTTP {response.status})."
-        yield fail("base url", message, other_site_hint(conf.base_url))
+        yield fail("base url", message, other_site_hint(base_url))
 
 
 def _sandbox_result(server: str, mode: str) -> Iterator[Result]:
@@ -97,7 +118,7 @@ def _visit(url: str, method: str = "GET") -> Visit:
     )
 
 
-def _is_this_site() -> bool:
+def _is_this_site(base_url: str) -> bool:
     """Return whether a callback that this site has signed is accepted at BASE_URL, and no other."""
     try:
         paths = [
@@ -106,7 +127,7 @@ def _is_this_site() -> bool:
         ]
     except NoReverseMatch:
         return False
-    parts = urlsplit(conf.base_url)
+    parts = urlsplit(base_url)
     base = f"{parts.scheme}://{parts.netloc}"
     try:
         signed, forged = (_visit(base + path, "POST").status for path in paths)
@@ -117,12 +138,18 @@ def _is_this_site() -> bool:
 
 def probe_api_keys() -> Iterator[Result]:
     """Try the API key of each account, by reading one line of DocRaptor's log."""
-    for account in _accounts():
+    for account in known_accounts():
         yield from _probe_key(account)
 
 
-def _accounts() -> list[str]:
-    """Return the accounts that the engine has used, or else the default one."""
+def known_accounts() -> list[str]:
+    """Return the accounts of the settings, or those that the engine has used, or the default one.
+
+    A provider that fails is told by the probe of the keys.
+    """
+    with suppress(ConfigurationError):
+        if configured := account_names()[:MAX_ACCOUNTS]:
+            return list(configured)
     try:
         names = list(Account.objects.order_by("name").values_list("name", flat=True)[:MAX_ACCOUNTS])
     except Error:  # not migrated, which another probe tells
@@ -145,7 +172,7 @@ def _probe_key(account: str) -> Iterator[Result]:
 
 
 def _accepted_key(account: str) -> Iterator[Result]:
-    if conf.get_api_key(account) == PUBLIC_KEY:
+    if account_settings(account).api_keys[0] == PUBLIC_KEY:
         yield warn(
             "api key",
             f"The account {account!r} has the key of DocRaptor's documentation, which everyone "
@@ -178,13 +205,13 @@ def probe_service_clock() -> Iterator[Result]:
 
 
 def _any_client() -> Client:
-    return client_for(_accounts()[0])
+    return client_for(known_accounts()[0])
 
 
 def probe_live() -> Iterator[Result]:
     """Make one free test document, and verify it."""
     started = time.monotonic()
-    account = _accounts()[0]
+    account = known_accounts()[0]
     try:
         with tempfile.NamedTemporaryFile(dir=spool.get_directory(), prefix="now-") as file:
             saved = render_now(

@@ -17,13 +17,15 @@ from django.db.models import FileField, Model
 from django.template.loader import get_template
 
 from django_docraptor import registry
-from django_docraptor.conf import duration_error, preflight_rules_error
+from django_docraptor.account_settings import fixed_accounts
+from django_docraptor.conf import conf, duration_error, preflight_rules_error
 from django_docraptor.documents.adapter import DocumentAdapter
 from django_docraptor.documents.declaration import Document
 from django_docraptor.documents.reports import QuerysetDocument
 from django_docraptor.documents.type_arguments import model_argument
 from django_docraptor.job_specs import (
     MAX_PRIORITY,
+    account_errors,
     check_engine_options,
     locale_errors,
     storage_errors,
@@ -284,6 +286,8 @@ def _defaults(document: DocumentClass) -> Iterator[CheckMessage]:
 
 
 def _value_errors(document: DocumentClass) -> Iterator[tuple[str, str]]:
+    if conf.accounts is None or fixed_accounts():  # a provider is not asked: it may read tables
+        yield from account_errors(document.account)
     if document.test not in (None, True, False):
         yield "test", f"It must be True, False or None, not {document.test!r}."
     priority: Any = document.priority

@@ -20,6 +20,7 @@ from django.utils import timezone, translation
 from django.utils.functional import Promise
 
 from django_docraptor import registry
+from django_docraptor.account_settings import DEFAULT_ACCOUNT, account_names
 from django_docraptor.documents.adapter import DocumentAdapter
 from django_docraptor.documents.delivery import deliver
 from django_docraptor.documents.follow_ups import connect_delivery, connect_hooks
@@ -64,6 +65,8 @@ class Document(Generic[S]):
     options: ClassVar[Mapping[str, Any]] = {}
     #: Whether documents are free and watermarked; ``None``: use ``DOCRAPTOR["TEST_MODE"]``.
     test: ClassVar[bool | None] = None
+    #: Name of the account that makes, and pays for, the document.
+    account: ClassVar[str] = DEFAULT_ACCOUNT
     #: Jobs with a higher priority are submitted first.
     priority: ClassVar[int] = 0
     #: Language and time zone for rendering; ``None``: those active when it is enqueued.
@@ -165,6 +168,13 @@ class Document(Generic[S]):
         ``render_now()``. They override ``get_options()``.
         """
         return {}
+
+    def get_account(self) -> str:
+        """Return the name of the account that makes, and pays for, the document.
+
+        It may follow from the source, such as the account of an invoice's shop.
+        """
+        return self.account
 
     def get_language(self) -> str | None:
         """Return the document's language, such as the recipient's; ``None`` for the current one."""
@@ -403,6 +413,7 @@ class Document(Generic[S]):
                 "document_type": document.get_document_type(),
                 "options": document.get_options(),
                 "idempotency_key": document.get_idempotency_key(),
+                "account": document.get_account(),
                 "priority": cls.priority,
                 "test": cls.test,
                 "storage": cls.storage,
@@ -563,6 +574,12 @@ class Document(Generic[S]):
                 "source",
                 f"{cls.__name__} requires a source of model {cls.model.__name__}, not {given}.",
             )
+
+    @classmethod
+    def _docraptor_accounts(cls) -> Collection[str]:
+        """Return the accounts that may make the document, as far as the class tells."""
+        may_differ = cls.get_account is not Document.get_account
+        return (may_differ and account_names()) or (cls.account,)
 
     @classmethod
     def _docraptor_has_secret_options(cls) -> bool:

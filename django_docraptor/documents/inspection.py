@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from django.core.exceptions import ValidationError
 
+from django_docraptor.account_settings import account_settings
 from django_docraptor.assets import AssetError
 from django_docraptor.conf import conf
 from django_docraptor.documents.undefined_variables import UndefinedVariable, trace_variables
@@ -98,13 +99,14 @@ def request_for(spec: JobSpec) -> DocumentRequest:
 
     Raises:
         ValidationError: a field is invalid.
+        ConfigurationError: there is no such account.
     """
     return DocumentRequest.from_options(
         name=spec.name,
         document_type=spec.document_type,
         content=spec.content,
         url=spec.url,
-        options=merge_options(conf.defaults, spec.options),
+        options=merge_options(account_settings(spec.account).defaults, spec.options),
     )
 
 

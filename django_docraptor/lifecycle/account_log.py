@@ -153,6 +153,11 @@ class AccountLog:
             if not page or all(tag in self._by_tag for tag in tags) or time.monotonic() > stop:
                 return
 
+    @property
+    def policy(self) -> str | None:
+        """What to do if an attempt's outcome stays unknown: the account's ``UNCONFIRMED``."""
+        return self.keyed.settings.unconfirmed
+
     def find(self, tag: str) -> LogEntry | None:
         """Return the entry of an attempt."""
         return self._by_tag.get(tag)
@@ -193,7 +198,7 @@ def list_page(keyed: KeyedClient, **options: Any) -> LogPage:
             does not understand must not end the step for all other jobs.
     """
     try:
-        return keyed.call("list_doc_logs", lambda client: client.list_doc_logs(**options))
+        return keyed.ask("list_doc_logs", lambda client: client.list_doc_logs(**options))
     except DocRaptorError:
         raise
     except Exception as error:

@@ -146,7 +146,9 @@ def _uncallable_accounts() -> list[str]:
     return [
         account
         for account, hashes in paused.items()
-        if account not in clients or hashes & {clients[account].key_hash, *EVERY_KEY}
+        if account not in clients
+        or not hashes.isdisjoint(EVERY_KEY)
+        or clients[account].key_hashes <= hashes
     ]
 
 
@@ -158,20 +160,31 @@ def release(job: RenderJob, **changes: Any) -> None:
 def pause_after(account: str, error: Exception, *, creates_only: bool = False) -> None:
     """Pause the key that DocRaptor rejected, or the account whose documents it refuses.
 
+    So do all names that have the key.
+
     Args:
         account: name of the account.
         error: one that concerns the account.
         creates_only: documents that DocRaptor has accepted go on after a refusal.
     """
     if isinstance(error, UnauthorizedError):
-        begin_pause(account, error.key_hash or ANY_KEY, ACCOUNT_PAUSE_SECONDS, str(error))
+        key_hash, names = error.key_hash or ANY_KEY, _names_with_key_of(account)
+        for name in names:
+            begin_pause(name, key_hash, ACCOUNT_PAUSE_SECONDS, str(error))
+        Account.objects.filter(pk__in=names).update(refused_at=Now())
     else:
         pause_refused(account, str(error), creates_only=creates_only)
 
 
 def pause_refused(account: str, reason: str, *, creates_only: bool = True) -> None:
     """Pause an account whose documents DocRaptor refuses, until the reason may have gone."""
-    begin_pause(account, ANY_KEY, ACCOUNT_REFUSAL_SECONDS, reason, creates_only=creates_only)
+    for name in _names_with_key_of(account):
+        begin_pause(name, ANY_KEY, ACCOUNT_REFUSAL_SECONDS, reason, creates_only=creates_only)
+
+
+def _names_with_key_of(account: str) -> tuple[str, ...]:
+    """Return the names of accounts that have one key, and so one account at DocRaptor."""
+    return Account.names_sharing_key([account])[account]
 
 
 def begin_pause(
@@ -232,8 +245,15 @@ class Resumed:
 def resume(account: str) -> Resumed:
     """End all pauses of an account, close its circuit and make its waiting jobs due now.
 
-    Jobs that were never tried keep their time, unless an open circuit had postponed them.
+    So do all names that have its key, unless a person has paused them. Jobs that were never tried
+    keep their time, unless an open circuit had postponed them.
     """
+    others = [name for name in _names_with_key_of(account) if name != account]
+    results = [_resume(account, Q()), *(_resume(name, ~Q(key_hash=BY_PERSON)) for name in others)]
+    return Resumed(any(each.was_restricted for each in results), sum(each.due for each in results))
+
+
+def _resume(account: str, pauses: Q) -> Resumed:
     jobs = RenderJob.objects.filter(account=account, state__in=PAUSABLE_STATES, lease_token="")
     jobs = jobs.filter(held_at__isnull=True)  # these wait for a person, whatever the account does
     with transaction.atomic(using=router.db_for_write(RenderJob)):
@@ -242,6 +262,6 @@ def resume(account: str) -> Resumed:
         is_postponed = Q(failures__gt=0) | ~Q(errors="") | by_circuit
         was_restricted = account in Account.restricted_names()
         Account.close_circuit(account)
-        Pause.objects.filter(account=account).delete()
+        Pause.objects.filter(pauses, account=account).delete()
         jobs.filter(is_postponed, due_at__gt=Now()).update(due_at=Now())
     return Resumed(was_restricted, jobs.due().count())

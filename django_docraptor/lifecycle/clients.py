@@ -6,15 +6,19 @@ HTTP calls run in threads; the database, and so the API keys, are read only by t
 import logging
 import os
 import time
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field
-from functools import lru_cache
-from typing import TYPE_CHECKING, TypeVar
+from functools import lru_cache, partial
+from queue import SimpleQueue
+from typing import TYPE_CHECKING, Generic, Self, TypeVar
 
 from django.utils.module_loading import import_string
 
 from django_docraptor import instrumentation
+from django_docraptor.account_settings import AccountSettings, account_settings, hash_key
 from django_docraptor.client import Timeouts
 from django_docraptor.client.exchanges import Exchange, observed_exchange
 from django_docraptor.conf import conf
@@ -22,12 +26,16 @@ from django_docraptor.exceptions import (
     CallError,
     ConfigurationError,
     DocRaptorError,
+    ForbiddenError,
+    NotFoundError,
     NotSentError,
+    RejectedError,
+    UnauthorizedError,
     UnknownOutcomeError,
 )
 from django_docraptor.instrumentation import log_fields
 from django_docraptor.lifecycle.leases import BEGIN_SECONDS
-from django_docraptor.models import RenderJob, hash_key
+from django_docraptor.models import RenderJob
 from django_docraptor.secret_text import SecretText
 
 if TYPE_CHECKING:
@@ -36,16 +44,39 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 R = TypeVar("R")
-MAX_THREADS = 16
+# Threads of a process for calls, begun when they are needed, and those that one account may have:
+# one whose server hangs leaves threads to the others.
+MAX_THREADS = 64
+ACCOUNT_THREADS = 16
+# Clients, and so connections, that a process keeps.
+MAX_CLIENTS = 64
+# Errors after which another key of the account may be able to ask for the same.
+NOT_WITH_THIS_KEY = (UnauthorizedError, ForbiddenError, NotFoundError, RejectedError)
 
 
 @dataclass(frozen=True, slots=True)
 class KeyedClient:
-    """An account's client, and which of its keys the client uses."""
+    """An account's client, and which of its keys the client uses.
+
+    Args:
+        account: its name.
+        key_hash: of the key that creates.
+        client: with that key.
+        settings: of the account, as they were when the key was read.
+        others: clients with its other keys, by their hashes: what an earlier key has created, only
+            that one may be able to ask for.
+    """
 
     account: str
     key_hash: str
     client: "Client" = field(repr=False)
+    settings: AccountSettings = field(repr=False)
+    others: "Mapping[str, Client]" = field(default_factory=dict, repr=False)
+
+    @property
+    def key_hashes(self) -> set[str]:
+        """The hashes of all its keys."""
+        return {self.key_hash, *self.others}
 
     def call(
         self, name: str, function: "Callable[[Client], R]", *, job: RenderJob | None = None
@@ -65,6 +96,27 @@ class KeyedClient:
         except CallError as error:
             error.key_hash = self.key_hash
             raise
+
+    def ask(
+        self, name: str, function: "Callable[[Client], R]", *, job: RenderJob | None = None
+    ) -> R:
+        """Call a function that creates nothing, with each key until one may ask.
+
+        Args:
+            name: of the client's method that the function calls.
+            function: makes one call.
+            job: the job that the call is for.
+
+        Raises:
+            CallError: the call failed; if no key may ask, the first key's error.
+        """
+        try:
+            return self.call(name, function, job=job)
+        except NOT_WITH_THIS_KEY as error:
+            for client in self.others.values():
+                with suppress(*NOT_WITH_THIS_KEY):
+                    return self._observed(client, name, function, job)
+            raise error
 
     def _observed(
         self, client: "Client", name: str, function: "Callable[[Client], R]", job: RenderJob | None
@@ -106,37 +158,29 @@ class KeyedClient:
 
 
 def client_for(account: str) -> "Client":
-    """Return the account's client.
+    """Return the client with which an account creates documents.
 
     Raises:
-        ConfigurationError: there is no API key, the client class cannot be instantiated, or the
-            proxy needs a missing package.
+        ConfigurationError: there is no such account, no API key, the client class cannot be
+            instantiated, or the proxy needs a missing package.
     """
     return open_client(account).client
 
 
 def open_client(account: str) -> KeyedClient:
-    """Read the account's key, and return its client.
+    """Read the account's settings and keys, and return its client.
 
     Raises:
-        ConfigurationError: there is no API key, the client class cannot be instantiated, or the
-            proxy needs a missing package.
+        ConfigurationError: there is no such account, no API key, the client class cannot be
+            instantiated, or the proxy needs a missing package.
     """
     from django_docraptor.client.transport import proxy_problem  # not before something is sent
 
-    key = conf.get_api_key(account)
+    settings = account_settings(account)
+    keys = settings.api_keys
     try:
-        problem = proxy_problem(conf.base_url, conf.proxies)
-        client = _build_client(
-            os.getpid(),
-            conf.client,
-            key,
-            conf.base_url,
-            Timeouts(**conf.timeout),
-            conf.max_document_bytes,
-            tuple(conf.proxies.items()),
-            str(conf.ca_bundle),
-        )
+        problem = proxy_problem(settings.base_url, conf.proxies)
+        clients = {hash_key(key): _client_with(key, settings) for key in keys}
     except KeyboardInterrupt:
         raise
     except BaseException as error:
@@ -146,10 +190,24 @@ def open_client(account: str) -> KeyedClient:
         ) from error
     if problem:
         raise ConfigurationError(problem)
-    return KeyedClient(account, hash_key(key), client)
+    (first, client), *others = clients.items()
+    return KeyedClient(account, first, client, settings, dict(others))
 
 
-@lru_cache(maxsize=16)
+def _client_with(key: SecretText, settings: AccountSettings) -> "Client":
+    return _build_client(
+        os.getpid(),
+        conf.client,
+        key,
+        settings.base_url,
+        Timeouts(**conf.timeout),
+        conf.max_document_bytes,
+        tuple(conf.proxies.items()),
+        str(conf.ca_bundle),
+    )
+
+
+@lru_cache(maxsize=MAX_CLIENTS)
 def _build_client(
     _pid: int,
     path: str,
@@ -185,18 +243,61 @@ def _executor(_pid: int) -> ThreadPoolExecutor:
     return ThreadPoolExecutor(MAX_THREADS, thread_name_prefix="docraptor")
 
 
-def call_concurrently(
-    call: Callable[[RenderJob], R], jobs: Iterable[RenderJob]
-) -> Iterator[tuple[RenderJob, R | DocRaptorError]]:
-    """Call a function for each job concurrently.
+class ConcurrentCalls(Generic[R]):
+    """Calls in progress, each for a job; their results come in the order of completion.
 
-    Yields:
-        Each job with its result or its error, in the order of completion: a slow call does not
-        delay the others. A call that cannot begin within BEGIN_SECONDS is not made.
+    A slow call does not delay the others. A call that cannot begin within BEGIN_SECONDS is not
+    made. Used as a context manager: if the caller fails, what has not begun is not sent.
     """
-    stop = time.monotonic() + BEGIN_SECONDS
 
-    def call_or_error(job: RenderJob) -> R | DocRaptorError:
+    def __init__(self) -> None:
+        self._results: SimpleQueue[tuple[RenderJob, R | BaseException]] = SimpleQueue()
+        self._futures: set[Future[None]] = set()
+        self.in_progress = 0
+
+    def begin(
+        self,
+        call: Callable[[RenderJob], R],
+        jobs: Sequence[RenderJob],
+        *,
+        stop: float | None = None,
+        may_wait: bool = False,
+    ) -> None:
+        """Begin a call for each job.
+
+        Args:
+            call: to make.
+            jobs: may be none.
+            stop: when it is too late to begin; default: in BEGIN_SECONDS.
+            may_wait: nothing else is to be begun meanwhile, so a single call needs no thread.
+        """
+        run = partial(self._run, call, stop or time.monotonic() + BEGIN_SECONDS)
+        is_alone = may_wait and len(jobs) == 1 and not self.in_progress
+        self.in_progress += len(jobs)
+        if is_alone:
+            run(jobs[0])
+            return
+        executor = _executor(os.getpid())
+        self._futures |= {executor.submit(run, job) for job in jobs}
+
+    def next_result(self) -> tuple[RenderJob, R | DocRaptorError]:
+        """Wait for a call to end, and return its job with its result or its error."""
+        job, outcome = self._results.get()
+        self.in_progress -= 1
+        if isinstance(outcome, BaseException) and not isinstance(outcome, DocRaptorError):
+            raise outcome
+        return job, outcome
+
+    def _run(self, call: Callable[[RenderJob], R], stop: float, job: RenderJob) -> None:
+        try:
+            self._results.put((job, self._call_or_error(call, stop, job)))
+        except BaseException as error:  # noqa: BLE001 - raised again where it is waited for
+            self._results.put((job, error))
+
+    @staticmethod
+    def _call_or_error(
+        call: Callable[[RenderJob], R], stop: float, job: RenderJob
+    ) -> R | DocRaptorError:
         try:
             if time.monotonic() > stop:
                 raise NotBegunError("The call was not made, because slow calls took all threads.")
@@ -209,15 +310,34 @@ def call_concurrently(
             )
             return UnknownOutcomeError(f"Unexpected {type(error).__name__} in the client")
 
-    jobs = list(jobs)
-    if len(jobs) == 1:
-        yield jobs[0], call_or_error(jobs[0])
-        return
-    executor = _executor(os.getpid())
-    futures = {executor.submit(call_or_error, job): job for job in jobs}
-    try:
-        for future in as_completed(futures):
-            yield futures[future], future.result()
-    finally:  # the caller has failed: what has not begun is not sent
-        for future in futures:
+    def __enter__(self) -> Self:
+        """Return the calls."""
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        """Cancel what has not begun."""
+        for future in self._futures:
             future.cancel()
+
+
+def call_concurrently(
+    call: Callable[[RenderJob], R], jobs: Iterable[RenderJob]
+) -> Iterator[tuple[RenderJob, R | DocRaptorError]]:
+    """Call a function for each job concurrently, for up to ACCOUNT_THREADS of an account at a time.
+
+    Yields:
+        Each job with its result or its error, as `ConcurrentCalls` returns them.
+    """
+    jobs, stop = list(jobs), time.monotonic() + BEGIN_SECONDS
+    waiting: dict[str, deque[RenderJob]] = {}
+    for job in jobs:
+        waiting.setdefault(job.account, deque()).append(job)
+    with ConcurrentCalls[R]() as calls:
+        for queue in waiting.values():
+            first = [queue.popleft() for _ in range(min(ACCOUNT_THREADS, len(queue)))]
+            calls.begin(call, first, stop=stop, may_wait=len(jobs) == 1)
+        while calls.in_progress:
+            job, outcome = calls.next_result()
+            if queue := waiting[job.account]:
+                calls.begin(call, [queue.popleft()], stop=stop)
+            yield job, outcome

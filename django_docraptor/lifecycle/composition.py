@@ -13,6 +13,7 @@ from django.utils import timezone, translation
 from django.views.decorators.debug import sensitive_variables
 
 from django_docraptor import registry
+from django_docraptor.account_settings import ProviderError
 from django_docraptor.assets import AssetError
 from django_docraptor.callback_urls import callback_url
 from django_docraptor.conf import conf
@@ -156,9 +157,8 @@ def add_tag_and_callback(request: DocumentRequest, job: RenderJob) -> DocumentRe
     tag, url = f"{job.tag} {request.tag or ''}".strip(), request.url
     if is_page(job.input.url):
         url = signed_url(job.input.url, job.pk, job.attempt)
-    return replace(
-        request, tag=tag, url=url, callback_url=callback_url(job.pk, job.attempt) or None
-    )
+    callback = callback_url(job.pk, job.attempt, job.account)
+    return replace(request, tag=tag, url=url, callback_url=callback or None)
 
 
 def _render_content(job: RenderJob, job_input: RenderInput) -> str:
@@ -197,6 +197,8 @@ def _errors_of_document() -> Iterator[None]:
         yield
     except CompositionError:
         raise
+    except ProviderError as error:  # that of the accounts: no verdict on a document
+        raise CompositionError(ErrorCode.CONFIGURATION_ERROR, str(error), retryable=True) from error
     except ConfigurationError as error:
         raise CompositionError(ErrorCode.CONFIGURATION_ERROR, str(error)) from error
     except AssetError as error:  # its message is sufficient; a traceback would bury it

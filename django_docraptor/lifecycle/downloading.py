@@ -132,7 +132,7 @@ def download_to_spool(job: RenderJob, path: Path, undo: Mapping[str, Any]) -> bo
             discarded_files.remove_erased_from_spool()
         spool.ensure_free_space()
         with spool.open_partial(path, job.lease_token) as file:
-            saved = keyed.call(
+            saved = keyed.ask(
                 "download", lambda client: client.download(job.download_id, file), job=job
             )
         spool.finalize(
@@ -159,7 +159,7 @@ def ask_before_download(job: RenderJob, keyed: KeyedClient, undo: Mapping[str, A
         Whether to download it.
     """
     try:
-        remote = keyed.call("get_status", lambda client: client.get_status(job.status_id), job=job)
+        remote = keyed.ask("get_status", lambda client: client.get_status(job.status_id), job=job)
     except DocRaptorError as error:
         logger.warning(
             "Job %s: no status before the next download: %s", job.pk, error, extra=log_fields(job)

@@ -62,7 +62,7 @@ def _call_expire(account: str, download_id: str) -> None:
         CallError: the document may still be public.
     """
     with suppress(NotFoundError):  # DocRaptor no longer has it: it has expired by itself
-        open_client(account).call("expire", lambda client: client.expire(download_id))
+        open_client(account).ask("expire", lambda client: client.expire(download_id))
 
 
 def expire_discarded() -> int:
@@ -121,7 +121,7 @@ def _expire_now(document: DiscardedDocument) -> bool:
     if not download_id:
         try:
             keyed, status_id = open_client(document.account), document.status_id
-            remote = keyed.call("get_status", lambda client: client.get_status(status_id))
+            remote = keyed.ask("get_status", lambda client: client.get_status(status_id))
         except NotFoundError:  # DocRaptor no longer has it
             return True
         if not remote.is_completed:

@@ -104,7 +104,7 @@ def poll(limit: int = BATCH_SIZE, *, keep_rendered: bool = False) -> PollResult:
 
 def get_status(job: RenderJob, *, clients: Mapping[str, KeyedClient]) -> RemoteStatus:
     """Ask for the status of a job."""
-    return clients[job.account].call(
+    return clients[job.account].ask(
         "get_status", lambda client: client.get_status(job.status_id), job=job
     )
 
@@ -180,7 +180,7 @@ def _is_web_url(url: str) -> bool:
 
 def schedule_next_poll(job: RenderJob) -> None:
     """Poll again later. A late "queued" never moves a job back from WORKING."""
-    due_at = seconds_from_now(poll_interval(job.attempt_age))
+    due_at = seconds_from_now(poll_interval(job.attempt_age, job.account))
     job.update_leased(**NO_FAILURES, lease_token="", due_at=due_at)
 
 

@@ -153,7 +153,7 @@ def settle(job: RenderJob, *, log: AccountLog) -> None:
     elif missing := missing_evidence(job, log):
         handle_doubt(job, log, missing)
     else:
-        handle_proof(job)
+        handle_proof(job, log.policy)
 
 
 def handle_log_entry(job: RenderJob, entry: LogEntry) -> None:
@@ -178,12 +178,12 @@ def handle_log_entry(job: RenderJob, entry: LogEntry) -> None:
         fail(job, ErrorCode.SUBMIT_UNCONFIRMED, message)
 
 
-def handle_proof(job: RenderJob) -> None:
+def handle_proof(job: RenderJob, policy: str | None) -> None:
     """Handle an attempt that DocRaptor certainly did not accept."""
     reason = (
         f"DocRaptor's log proves {job.attempt_age:.0f} s after this attempt that it is missing."
     )
-    if may_resubmit(job):
+    if may_resubmit(job, policy):
         resubmit_unconfirmed(job, reason, evidence=PROOF)
     else:
         fail_unconfirmed(job, reason, is_proven=True)
@@ -202,9 +202,9 @@ def handle_doubt(job: RenderJob, log: AccountLog, missing: str) -> None:
         f"DocRaptor's log did not settle within {job.attempt_age:.0f} s whether it accepted this "
         f"attempt: {missing.rstrip('.')}."
     )
-    if not may_resubmit(job, is_outage=is_outage):
+    if not may_resubmit(job, log.policy, is_outage=is_outage):
         is_over |= log.error is None  # a proof would change nothing
-    elif is_free or (is_over and conf.unconfirmed == RESUBMIT):
+    elif is_free or (is_over and log.policy == RESUBMIT):
         resubmit_unconfirmed(job, reason, evidence=OUTAGE if is_outage else NO_PROOF)
         return
     if is_over:
@@ -213,14 +213,15 @@ def handle_doubt(job: RenderJob, log: AccountLog, missing: str) -> None:
         check_later(job, log.error, log=log, note=reason)
 
 
-def may_resubmit(job: RenderJob, *, is_outage: bool = False) -> bool:
+def may_resubmit(job: RenderJob, policy: str | None, *, is_outage: bool = False) -> bool:
     """Return whether policy and history allow another attempt without a person's decision.
 
     Args:
         job: an unconfirmed job.
+        policy: the account's ``UNCONFIRMED``.
         is_outage: the log cannot be read, either: the attempts are bounded by time instead.
     """
-    if conf.unconfirmed == FAIL or job.callback_at is not None:
+    if policy == FAIL or job.callback_at is not None:
         return False
     details = job.events.filter(kind=EventKind.NEVER_ACCEPTED).values_list("detail", flat=True)
     outages = sum(detail.get(EVIDENCE) == OUTAGE for detail in details)
@@ -289,5 +290,5 @@ def needs_probe(job: RenderJob, log: AccountLog) -> bool:
         and log.find(job.tag) is None
         and job.attempt_age >= latest_arrival().total_seconds()
         and later_attempt(job, log) is None
-        and may_resubmit(job)
+        and may_resubmit(job, log.policy)
     )

@@ -193,7 +193,8 @@ def _has_document(job: RenderJob, twin: RenderJob) -> bool:
 
 def wait_for(job: RenderJob, twin: RenderJob) -> None:
     """Look again later. The twin comes to an end, as every job does."""
-    job.update_leased(lease_token="", due_at=seconds_from_now(poll_interval(twin.attempt_age)))
+    seconds = poll_interval(twin.attempt_age, twin.account)
+    job.update_leased(lease_token="", due_at=seconds_from_now(seconds))
 
 
 def _claim_for_copy(job: RenderJob, twin: RenderJob) -> Iterator[Copy]:

@@ -6,13 +6,13 @@ simply sent again.
 
 import sys
 import time
+from collections import deque
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
 from django.db import router, transaction
 
-from django_docraptor.conf import conf
 from django_docraptor.exceptions import (
     CallError,
     DocRaptorError,
@@ -28,7 +28,12 @@ from django_docraptor.lifecycle.accounts import (
 )
 from django_docraptor.lifecycle.brake import let_through
 from django_docraptor.lifecycle.claims import without_killers
-from django_docraptor.lifecycle.clients import KeyedClient, NotBegunError, call_concurrently
+from django_docraptor.lifecycle.clients import (
+    MAX_THREADS,
+    ConcurrentCalls,
+    KeyedClient,
+    NotBegunError,
+)
 from django_docraptor.lifecycle.composition import (
     CompositionError,
     add_tag_and_callback,
@@ -72,6 +77,7 @@ class ClaimedBatch:
 
     Args:
         client: the account's client; ``None`` without jobs.
+        names: those that share the client's key.
         has_more: whether there may be more of them.
         needs_resume: whether a successful call must resume the account.
         has_failed: whether a failure of the service was counted: one outage meets all calls of a
@@ -80,6 +86,7 @@ class ClaimedBatch:
 
     jobs: list[RenderJob]
     client: KeyedClient | None = None
+    names: tuple[str, ...] = ()
     has_more: bool = False
     needs_resume: bool = False
     has_failed: bool = False
@@ -123,19 +130,93 @@ class PreparedAttempt:
 
 
 def submit(limit: int = BATCH_SIZE) -> int:
-    """Submit the most urgent pending jobs while slots are free.
+    """Submit the most urgent pending jobs while slots are free, of all accounts at the same time.
 
     Returns:
         The number of claimed jobs.
     """
-    claimed, stop = 0, time.monotonic() + RUN_SECONDS
-    for account in first_due_by_account(State.PENDING):
-        while (batch := claim_for_slots(account, limit)).jobs:
-            claimed += len(batch.jobs)
-            send_batch(batch)
-            if not batch.has_more or time.monotonic() > stop:
-                break
-    return claimed
+    accounts = list(first_due_by_account(State.PENDING))
+    return SubmissionRun(accounts, limit).run() if accounts else 0
+
+
+class SubmissionRun:
+    """One run of submitting: each account has its share of the calls, and its batches in a row.
+
+    An account whose server hangs keeps its own threads busy, and delays no other one.
+
+    Args:
+        accounts: those with due jobs, the longest waiting first.
+        limit: jobs of a batch.
+    """
+
+    def __init__(self, accounts: list[str], limit: int) -> None:
+        self._waiting = deque(accounts)
+        self._share = max(1, min(limit, MAX_THREADS // len(accounts)))
+        self._is_alone = len(accounts) == 1
+        self._stop = time.monotonic() + RUN_SECONDS
+        # Accounts that have had no batch yet; they are the first ones that wait.
+        self._unbegun = len(accounts)
+        self._in_progress: dict[str, SentBatch] = {}
+        self._claimed = 0
+
+    def run(self) -> int:
+        """Claim and send batches until time is over, and handle what the calls return.
+
+        Returns:
+            The number of claimed jobs.
+        """
+        with ConcurrentCalls[str]() as calls:
+            while True:
+                while self._may_begin(calls):
+                    self._begin(calls, self._waiting.popleft())
+                if not calls.in_progress:
+                    return self._claimed
+                self._handle(*calls.next_result())
+
+    def _may_begin(self, calls: ConcurrentCalls[str]) -> bool:
+        """Return whether the next account's batch may be claimed: there is a thread for each call.
+
+        When time is over, only an account's first batch, and others while the run has to wait for
+        a call that was begun before.
+        """
+        if not self._waiting or calls.in_progress > MAX_THREADS - self._share:
+            return False
+        return (
+            self._unbegun > 0
+            or time.monotonic() < self._stop
+            or any(sent.begun_at < self._stop for sent in self._in_progress.values())
+        )
+
+    def _begin(self, calls: ConcurrentCalls[str], account: str) -> None:
+        self._unbegun -= 1
+        try:
+            batch = claim_for_slots(account, self._share)
+            if not batch.jobs:
+                return
+            self._claimed += len(batch.jobs)
+            sent = begin_batch(batch, calls, may_wait=self._is_alone)
+        except Exception:
+            while calls.in_progress:  # what the others' calls return must not be lost
+                self._handle(*calls.next_result())
+            raise
+        self._in_progress[account] = sent
+        self._end_if_done(sent, account)
+
+    def _handle(self, job: RenderJob, outcome: str | DocRaptorError) -> None:
+        sent = self._in_progress[job.account]
+        sent.handle(job, outcome)
+        self._end_if_done(sent, job.account)
+
+    def _end_if_done(self, sent: "SentBatch", account: str) -> None:
+        """Let an account wait for its next batch, unless its server was slow and time is over."""
+        if sent.remaining:
+            return
+        del self._in_progress[account]
+        make_copies(sent.copies)
+        now = time.monotonic()
+        is_quick = now - sent.begun_at < RUN_SECONDS
+        if sent.batch.has_more and (now < self._stop or is_quick):
+            self._waiting.append(account)
 
 
 def claim_for_slots(account: str, limit: int) -> ClaimedBatch:
@@ -146,14 +227,16 @@ def claim_for_slots(account: str, limit: int) -> ClaimedBatch:
     client, using = connect(account), router.db_for_write(RenderJob)
     if client is None:
         return ClaimedBatch([])
-    return repeat_conflicts(partial(_claim_with_key, client, limit), using=using)
+    names = Account.names_creating_with(client.key_hash, account)
+    return repeat_conflicts(partial(_claim_with_key, client, names, limit), using=using)
 
 
-def _claim_with_key(client: KeyedClient, limit: int) -> ClaimedBatch:
+def _claim_with_key(client: KeyedClient, names: tuple[str, ...], limit: int) -> ClaimedBatch:
     account = client.account
+    sharing = names if len(names) > 1 else ()
     with transaction.atomic(using=router.db_for_write(RenderJob)):
-        Account.lock(account)
-        candidates = read_candidates(account, client.key_hash, limit)
+        Account.lock(names[0], client.key_hash)
+        candidates = read_candidates(account, client.key_hash, limit, sharing)
         if not candidates:
             return ClaimedBatch([])
         limits: Any = candidates[0]  # every row carries the account's annotations
@@ -163,31 +246,63 @@ def _claim_with_key(client: KeyedClient, limit: int) -> ClaimedBatch:
             pending = RenderJob.objects.filter(state=State.PENDING, account=account)
             pending.postpone(limits.circuit_open_until)
             return ClaimedBatch([])
-        free_slots = conf.max_in_flight - limits.in_flight
+        free_slots = client.settings.max_in_flight - limits.in_flight
         count = min(free_slots, 1 if limits.is_half_open else limit)
         chosen = take_within(claimable_together(candidates)[: max(0, count)], MAX_BATCH_BYTES)
         jobs = claim_candidates(chosen, lease=lease_for(State.PENDING))
     has_more = len(jobs) == count or (count > 0 and len(chosen) < len(candidates))
-    return ClaimedBatch(jobs, client, has_more=has_more, needs_resume=limits.needs_resume)
+    return ClaimedBatch(jobs, client, names, has_more=has_more, needs_resume=limits.needs_resume)
 
 
-def send_batch(batch: ClaimedBatch) -> None:
-    """Compose the requests, commit the intents, send the create calls and write the outcomes."""
+@dataclass
+class SentBatch:
+    """A batch whose create calls are in progress.
+
+    Args:
+        batch: as it was claimed.
+        remaining: calls that have not ended.
+        copies: to be made when they have.
+    """
+
+    batch: ClaimedBatch
+    remaining: int
+    copies: list[Copy]
+    begun_at: float = field(default_factory=time.monotonic)
+
+    def handle(self, job: RenderJob, outcome: str | DocRaptorError) -> None:
+        """Write what a call has returned."""
+        self.remaining -= 1
+        save = partial(handle_outcome, outcome=outcome, batch=self.batch)
+        save_outcome(job, save, handle_create_error)
+
+
+def begin_batch(
+    batch: ClaimedBatch, calls: ConcurrentCalls[str], *, may_wait: bool = False
+) -> SentBatch:
+    """Compose the requests, commit the intents and begin the create calls."""
     keyed = batch.client
     if keyed is None:
-        return
+        return SentBatch(batch, 0, [])
     jobs = without_killers(batch.jobs)
     attempts, copies = prepare_batch(jobs)
     prepared = {attempt.job.pk: attempt for attempt in attempts}
     batch.has_more |= len(prepared) < len(jobs)  # some may have been released
-    calls = call_concurrently(
+    sent = SentBatch(batch, len(attempts), copies)
+    calls.begin(
         lambda job: prepared[job.pk].send_create(keyed),
-        [attempt.job for attempt in prepared.values()],
+        [attempt.job for attempt in attempts],
+        may_wait=may_wait,
     )
-    for job, outcome in calls:
-        save = partial(handle_outcome, outcome=outcome, batch=batch)
-        save_outcome(job, save, handle_create_error)
-    make_copies(copies)
+    return sent
+
+
+def send_batch(batch: ClaimedBatch) -> None:
+    """Compose the requests, commit the intents, send the create calls and write the outcomes."""
+    with ConcurrentCalls[str]() as calls:
+        sent = begin_batch(batch, calls, may_wait=True)
+        while calls.in_progress:
+            sent.handle(*calls.next_result())
+    make_copies(sent.copies)
 
 
 def handle_outcome(job: RenderJob, *, outcome: str | DocRaptorError, batch: ClaimedBatch) -> None:
@@ -201,7 +316,7 @@ def handle_outcome(job: RenderJob, *, outcome: str | DocRaptorError, batch: Clai
         handle_create_error(job, outcome)
     elif mark_accepted(job, outcome) and batch.needs_resume:
         Account.close_circuit(job.account)
-        Pause.end_after_success(job.account, batch.client.key_hash if batch.client else "")
+        Pause.end_after_success(batch.names, batch.client.key_hash if batch.client else "")
         batch.needs_resume = False
 
 

@@ -7,7 +7,7 @@ which DocRaptor's log lists it, and pauses the account if the response concerns 
 import logging
 import secrets
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -18,7 +18,6 @@ from django.db import Error as AnyDatabaseError
 from django.db import connections, router, transaction
 from django.db.models import Q
 
-from django_docraptor.conf import conf
 from django_docraptor.exceptions import (
     AccountBusyError,
     AccountPausedError,
@@ -72,7 +71,8 @@ def create_now(
     """
     keyed, own_tag = open_client(account), f"{TAG_PREFIX}{secrets.token_hex(8)}"
     tagged = replace(request, tag=f"{own_tag} {request.tag or ''}".strip())
-    with _occupied_slot(keyed):
+    names = Account.names_creating_with(keyed.key_hash, account)
+    with _occupied_slot(keyed, names):
         try:
             return keyed.call(name, lambda client: create(client, tagged))
         except CallError as error:
@@ -90,23 +90,27 @@ def create_now(
 
 
 @contextmanager
-def _occupied_slot(keyed: KeyedClient) -> Iterator[None]:
+def _occupied_slot(keyed: KeyedClient, names: Sequence[str]) -> Iterator[None]:
     """Occupy one of the account's slots during the call.
 
     Within a transaction of the caller, no row is written, because no other process would see it,
     and its locks would stop the engine for the duration of the call: then the call is only made if
     a slot is free.
+
+    Args:
+        keyed: the account's client.
+        names: those that share the key's slots.
     """
     using = router.db_for_write(RenderJob)
     connection = connections[using]
     if connection.in_atomic_block or not connection.get_autocommit():
-        _check_account(keyed, Q())
+        _check_account(keyed, names, Q())
         yield
         return
-    key = repeat_conflicts(partial(_begin_call, keyed, using), using=using)
+    key = repeat_conflicts(partial(_begin_call, keyed, names[0], using), using=using)
     ends_after = 0.0
     try:
-        _wait_for_turn(keyed, key)
+        _wait_for_turn(keyed, names, key)
         # DocRaptor may still be rendering, whatever ends the call.
         ends_after = MAX_SYNCHRONOUS_SECONDS
         yield
@@ -118,15 +122,15 @@ def _occupied_slot(keyed: KeyedClient) -> Iterator[None]:
         _end_call(key, ends_after)
 
 
-def _begin_call(keyed: KeyedClient, using: str) -> int:
+def _begin_call(keyed: KeyedClient, locked: str, using: str) -> int:
     with transaction.atomic(using=using):
         # Jobs are claimed under the same lock, so that they and this call see each other.
-        Account.lock(keyed.account)
+        Account.lock(locked, keyed.key_hash)
         seconds = call_lease(seconds_before=MAX_WAIT_SECONDS)
         return SynchronousCall.begin(keyed.account, seconds=seconds)
 
 
-def _wait_for_turn(keyed: KeyedClient, key: int) -> None:
+def _wait_for_turn(keyed: KeyedClient, names: Sequence[str], key: int) -> None:
     """Wait until fewer documents than ``MAX_IN_FLIGHT`` are ahead.
 
     Meanwhile no further job is submitted: a person waits for this call.
@@ -134,7 +138,7 @@ def _wait_for_turn(keyed: KeyedClient, key: int) -> None:
     stop = time.monotonic() + MAX_WAIT_SECONDS
     while True:
         try:
-            _check_account(keyed, Q(pk__lt=key))
+            _check_account(keyed, names, Q(pk__lt=key))
         except AccountBusyError:
             if time.monotonic() >= stop:
                 raise
@@ -143,7 +147,7 @@ def _wait_for_turn(keyed: KeyedClient, key: int) -> None:
             return
 
 
-def _check_account(keyed: KeyedClient, calls_ahead: Q) -> None:
+def _check_account(keyed: KeyedClient, names: Sequence[str], calls_ahead: Q) -> None:
     """Check that the account may create a document now.
 
     Raises:
@@ -152,11 +156,12 @@ def _check_account(keyed: KeyedClient, calls_ahead: Q) -> None:
     """
     _check_pauses(keyed)
     _check_circuit(keyed.account)
-    in_flight = RenderJob.objects.count_in_flight(keyed.account, calls=calls_ahead)
-    if in_flight >= conf.max_in_flight:
+    in_flight = RenderJob.objects.count_in_flight(*names, calls=calls_ahead)
+    limit = keyed.settings.max_in_flight
+    if in_flight >= limit:
         raise AccountBusyError(
             f"DocRaptor is processing {in_flight} documents of the account {keyed.account!r}, and "
-            f"DOCRAPTOR['MAX_IN_FLIGHT'] is {conf.max_in_flight}. Nothing was sent. Try again "
+            f"DOCRAPTOR['MAX_IN_FLIGHT'] is {limit}. Nothing was sent. Try again "
             "later, or enqueue the document."
         )
 

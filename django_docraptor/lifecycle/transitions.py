@@ -112,7 +112,7 @@ def mark_accepted(job: RenderJob, status_id: str) -> bool:
 
 def _save_status_id(job: RenderJob, status_id: str) -> bool:
     has_callback = When(callback_at__isnull=False, then=Now())
-    first_poll = seconds_from_now(poll_interval(0))
+    first_poll = seconds_from_now(poll_interval(0, job.account))
     for state in (State.SUBMITTING, State.UNCONFIRMED):
         job.state = state
         if job.move(
@@ -326,7 +326,7 @@ def mark_working(job: RenderJob) -> bool:
         State.WORKING,
         kind=EventKind.WORKING,
         require_lease=True,
-        due_at=seconds_from_now(poll_interval(job.attempt_age)),
+        due_at=seconds_from_now(poll_interval(job.attempt_age, job.account)),
         errors="",
     )
 

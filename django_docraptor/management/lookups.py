@@ -13,8 +13,10 @@ from django.core.management.base import CommandError
 from django.db.models import Model, QuerySet
 
 from django_docraptor import registry
+from django_docraptor.account_settings import account_names
 from django_docraptor.documents import Document
 from django_docraptor.documents.adapter import DocumentAdapter
+from django_docraptor.exceptions import ConfigurationError
 from django_docraptor.models import Account, RenderJob
 from django_docraptor.states import ErrorCode
 
@@ -53,17 +55,22 @@ def find_label(text: str) -> str:
 
 
 def find_account(name: str) -> str:
-    """Return the name of an account that has ever had a job.
+    """Return the name of an account of ``ACCOUNTS``, or of one that has ever had a job.
 
     Raises:
         CommandError: there is none; it names similar accounts.
     """
+    try:
+        configured = account_names()
+    except ConfigurationError:  # a command that resumes accounts must work nevertheless
+        configured = ()
     if (
-        Account.objects.filter(pk=name).exists()
+        name in configured
+        or Account.objects.filter(pk=name).exists()
         or RenderJob.objects.active().filter(account=name).exists()
     ):
         return name
-    names = sorted(Account.objects.values_list("name", flat=True))
+    names = sorted({*configured, *Account.objects.values_list("name", flat=True)})
     if not names:
         raise CommandError(f"There is no account {name!r}. No account has had a job yet.")
     raise CommandError(f"There is no account {name!r}. {_hint(name, names, 'Known accounts')}")

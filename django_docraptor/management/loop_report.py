@@ -38,7 +38,7 @@ class LoopReport:
         self._error = ""
 
     def print_start(self) -> None:
-        """Print the database, DocRaptor's URL and the mode."""
+        """Print the database, DocRaptor's URL and the mode, as far as accounts have no others."""
         connection = connections[router.db_for_write(RenderJob)]
         parts = urlsplit(conf.base_url)
         url = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"  # no password

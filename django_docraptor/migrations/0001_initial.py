@@ -72,6 +72,14 @@ class Migration(migrations.Migration):
                 ),
                 ("probe_tag", models.CharField(blank=True, max_length=64)),
                 ("probed_at", models.DateTimeField(blank=True, null=True)),
+                (
+                    "key_hash",
+                    models.CharField(blank=True, db_index=True, max_length=16, verbose_name="key"),
+                ),
+                (
+                    "refused_at",
+                    models.DateTimeField(blank=True, null=True, verbose_name="key last refused"),
+                ),
             ],
             options={
                 "verbose_name": "account",

@@ -50,7 +50,6 @@ from django_docraptor.models.pauses import (
     NO_KEY,
     UNTIL_RESUMED,
     Pause,
-    hash_key,
 )
 from django_docraptor.models.querysets import RenderJobQuerySet
 from django_docraptor.models.share_links import LinkState, ShareLink
@@ -83,7 +82,6 @@ __all__ = [
     "UsageMark",
     "count_up_to",
     "first_due_by_account",
-    "hash_key",
     "insert_jobs",
     "record_heartbeat",
     "seconds_from_now",

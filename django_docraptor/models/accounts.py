@@ -1,11 +1,14 @@
 """Internal. The lock and the circuit breaker of an account. Knows nothing about jobs."""
 
+from collections.abc import Iterable, Mapping
 from datetime import datetime
+from typing import Any
 
 from django.db import connections, models, router
 from django.db.models import F, Q
 from django.utils.translation import gettext_lazy as _
 
+from django_docraptor.account_settings import names_may_share_keys
 from django_docraptor.models.clock import Now, seconds_from_now
 from django_docraptor.models.managers import PrimaryDatabaseManager
 from django_docraptor.models.pauses import Pause
@@ -38,6 +41,11 @@ class Account(models.Model):
     probe_tag = models.CharField(max_length=64, blank=True)
     probed_at = models.DateTimeField(null=True, blank=True)
 
+    # Hash of the key with which it last created a document: names with one key share its limits.
+    key_hash = models.CharField(_("key"), max_length=16, blank=True, db_index=True)
+    # When DocRaptor last refused a key of it (401).
+    refused_at = models.DateTimeField(_("key last refused"), null=True, blank=True)
+
     objects = PrimaryDatabaseManager["Account"]()
 
     class Meta:
@@ -53,17 +61,58 @@ class Account(models.Model):
         return self.name
 
     @classmethod
-    def lock(cls, name: str) -> None:
+    def lock(cls, name: str, key_hash: str = "") -> None:
         """Lock the account until the transaction ends.
 
         It writes first, so it also works on databases without row locks.
+
+        Args:
+            name: its name.
+            key_hash: of the key with which a document is to be created.
         """
-        lock = Update(cls, {"name": name}, {"locked_at": Now()})
+        columns = {"locked_at": Now()} | ({"key_hash": key_hash} if key_hash else {})
+        lock = Update(cls, {"name": name}, columns)
         if not update_rows(lock, using=router.db_for_write(cls)):
-            cls._insert_or_lock(name)
+            cls._insert_or_lock(name, columns)
 
     @classmethod
-    def _insert_or_lock(cls, name: str) -> None:
+    def names_creating_with(cls, key_hash: str, name: str) -> tuple[str, ...]:
+        """Return the names that create with one key, in order, and remember that this one does.
+
+        The first of them is the one to lock. Only where names may share keys, this is a query. Call
+        it before a transaction, so that what is counted later is read later.
+
+        Args:
+            key_hash: `account_settings.hash_key` of the key.
+            name: of the account that is about to create.
+        """
+        if not names_may_share_keys():
+            return (name,)
+        names = set(cls.objects.filter(key_hash=key_hash).values_list("name", flat=True))
+        if name not in names:
+            cls.objects.update_or_create(pk=name, defaults={"key_hash": key_hash})
+        return tuple(sorted({*names, name}))
+
+    @classmethod
+    def names_sharing_key(cls, names: Iterable[str]) -> dict[str, tuple[str, ...]]:
+        """Return, for each name, those that have last created with the same key, itself included.
+
+        Only where names may share keys, this is a query.
+        """
+        names = list(names)
+        alone: dict[str, tuple[str, ...]] = {name: (name,) for name in names}
+        if not (names and names_may_share_keys()):
+            return alone
+        own = cls.objects.filter(pk__in=names).exclude(key_hash="").values("key_hash")
+        rows = cls.objects.filter(key_hash__in=own).order_by("name")
+        key_of = dict(rows.values_list("name", "key_hash"))
+        sharing: dict[str, list[str]] = {}
+        for name, key_hash in key_of.items():
+            sharing.setdefault(key_hash, []).append(name)
+        return alone | {name: tuple(sharing[key_of[name]]) for name in names if name in key_of}
+
+    @classmethod
+    def _insert_or_lock(cls, name: str, columns: Mapping[str, Any]) -> None:
         """Insert or lock the row in one statement.
 
         On MariaDB, concurrent failed inserts share a lock and then deadlock.
@@ -71,9 +120,9 @@ class Account(models.Model):
         connection = connections[router.db_for_write(cls)]
         supports_target = connection.features.supports_update_conflicts_with_target
         Account.objects.bulk_create(
-            [Account(name=name, locked_at=Now())],
+            [Account(name=name, **columns)],
             update_conflicts=True,
-            update_fields=["locked_at"],
+            update_fields=list(columns),
             unique_fields=["name"] if supports_target else None,
         )
 

@@ -1,7 +1,7 @@
 """Internal. The pending jobs of a locked account: which may be sent next, and their claim."""
 
 from collections.abc import Sequence
-from functools import lru_cache, partial
+from functools import lru_cache
 
 from django.db import connections, router
 from django.db.models import CharField
@@ -14,34 +14,43 @@ from django_docraptor.models.statements import Update, changed_keys, update_rows
 from django_docraptor.states import State
 
 
-def read_candidates(account: str, key_hash: str, limit: int) -> list[RenderJob]:
+def read_candidates(
+    account: str, key_hash: str, limit: int, sharing: Sequence[str] = ()
+) -> list[RenderJob]:
     """Return an account's due jobs with their inputs, most urgent first, and lock them if possible.
 
     Each has what limits further submissions, see ``with_account_limits``. Call it while the account
     is locked.
+
+    Args:
+        account: its name.
+        key_hash: of the key with which they are to be created.
+        limit: how many.
+        sharing: the names that have the key, if there are several.
     """
     using = router.db_for_write(RenderJob)
     offset = offset_minutes(connections[using])
-    jobs = pick_urgent(partial(_read, using, offset, account, key_hash), limit)
+    names = {f"sharing_{number}": name for number, name in enumerate(sharing)}
+    values = {"account": account, "key_hash": key_hash, **names}
+
+    def read(order: Sequence[str], count: int) -> list[RenderJob]:
+        return _prepare(using, offset, tuple(order), count, len(sharing)).fetch(**values)
+
+    jobs = pick_urgent(read, limit)
     set_small_contents(jobs)
     return jobs
 
 
-def _read(
-    using: str, offset: int, account: str, key_hash: str, order: Sequence[str], limit: int
-) -> list[RenderJob]:
-    query = _prepare(using, offset, tuple(order), limit)
-    return query.fetch(account=account, key_hash=key_hash)
-
-
 @lru_cache(maxsize=64)
 def _prepare(
-    using: str, _offset: int, order: tuple[str, ...], limit: int
+    using: str, _offset: int, order: tuple[str, ...], limit: int, sharing: int
 ) -> PreparedQuery[RenderJob]:
     """Compile the query; again when the database's zone changes its offset."""
     account, key_hash = (Parameter(name, CharField()) for name in ("account", "key_hash"))
+    names = [Parameter(f"sharing_{number}", CharField()) for number in range(sharing)]
     pending = RenderJob.objects.using(using).filter(state=State.PENDING)
-    pending = pending.with_account_limits(account, key_hash).with_input().lock_available("self")
+    pending = pending.with_account_limits(account, key_hash, names)
+    pending = pending.with_input().lock_available("self")
     return PreparedQuery(pending.due_now().order_by(*order)[:limit])
 
 

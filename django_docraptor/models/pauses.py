@@ -4,11 +4,11 @@ A pause belongs to a key, so that a worker with an old one does not stop those w
 The key itself is never stored. Knows nothing about jobs.
 """
 
+from collections.abc import Collection
 from datetime import datetime, timedelta
 from typing import ClassVar, Final, Self
 
 from django.db import models, router
-from django.utils.crypto import salted_hmac
 from django.utils.translation import gettext_lazy as _
 
 from django_docraptor.models.clock import Now, seconds_from_now
@@ -29,12 +29,6 @@ _LAST_END: Final = UNTIL_RESUMED - timedelta(days=365_000)
 KEPT_SECONDS: Final = 24 * 3600.0
 
 
-def hash_key(key: str) -> str:
-    """Return a short keyed hash that tells an API key apart from others, and reveals nothing."""
-    digest = salted_hmac("django_docraptor.api_key", key, algorithm="sha256").hexdigest()
-    return str(digest[:16])
-
-
 class PauseQuerySet(models.QuerySet["Pause"]):
     """Filters for pauses. Internal."""
 
@@ -43,7 +37,7 @@ class PauseQuerySet(models.QuerySet["Pause"]):
         return self.filter(paused_until__gt=Now())
 
     def active_for(self, key_hash: str) -> Self:
-        """Return the pauses that are not over and hold back a key, by its :func:`hash_key`."""
+        """Return the pauses that are not over and hold back a key, by its `hash_key`."""
         return self.active().filter(key_hash__in=(key_hash, *EVERY_KEY))
 
     def told(self) -> Self:
@@ -104,7 +98,8 @@ class Pause(models.Model):
 
         Args:
             account: name of the account.
-            key_hash: :func:`hash_key` of the key, ``ANY_KEY``, ``BY_PERSON`` or ``NO_KEY``.
+            key_hash: `account_settings.hash_key` of the key, ``ANY_KEY``, ``BY_PERSON`` or
+                ``NO_KEY``.
             seconds: how long from now; ``None``: until the account is resumed.
             reason: text for people, without secrets.
             creates_only: calls other than creates go on.
@@ -133,11 +128,11 @@ class Pause(models.Model):
         return is_new
 
     @classmethod
-    def end_after_success(cls, account: str, key_hash: str) -> None:
-        """End the pause of a key that works, and stop telling about the account's other keys.
+    def end_after_success(cls, accounts: Collection[str], key_hash: str) -> None:
+        """End the pause of a key that works, and stop telling about the accounts' other keys.
 
         That a key works disproves neither a refusal of documents nor what a person wants.
         """
-        pauses = cls.objects.filter(account=account, creates_only=False)
+        pauses = cls.objects.filter(account__in=accounts, creates_only=False)
         pauses.filter(key_hash__in=(key_hash, NO_KEY)).delete()
         pauses.exclude(key_hash__in=EVERY_KEY).update(is_replaced=True)

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any, Self
 
 from django.contrib.contenttypes.models import ContentType
 from django.db import connections, models, router, transaction
-from django.db.models import Case, Count, Exists, F, OuterRef, Q, Subquery, When
-from django.db.models.functions import Coalesce, Length
+from django.db.models import Case, Count, Exists, F, Func, IntegerField, OuterRef, Q, Subquery, When
+from django.db.models.functions import Length
 
 from django_docraptor.models.accounts import Account
 from django_docraptor.models.clock import Now, seconds_from_now
@@ -58,10 +58,10 @@ IS_RESUMABLE = Q(state=State.FAILED, error_code__in=sorted(RESUME_STATES)) & (
 POSTPONE_BATCH_SIZE = 1000
 
 
-def _count_subquery(rows: models.QuerySet[Any]) -> Coalesce:
-    """Return the number of rows as a subquery."""
-    counted = rows.values("account").annotate(count=Count("pk")).values("count")
-    return Coalesce(Subquery(counted), 0)
+def _count_subquery(rows: models.QuerySet[Any]) -> Subquery:
+    """Return the number of rows as a subquery; an aggregate would be grouped."""
+    count = Func(F("pk"), function="COUNT", output_field=IntegerField())
+    return Subquery(rows.annotate(count=count).values("count"))
 
 
 def set_small_contents(jobs: "list[RenderJob]") -> None:
@@ -142,14 +142,14 @@ class RenderJobQuerySet(models.QuerySet["RenderJob"]):
         """Return the jobs whose ``due_at`` has passed."""
         return self.filter(due_at__lte=Now())
 
-    def count_in_flight(self, account: str, *, calls: Q = Q()) -> int:  # noqa: B008 - immutable
-        """Return how many slots of an account are, or are about to be, occupied.
+    def count_in_flight(self, *accounts: str, calls: Q = Q()) -> int:  # noqa: B008 - immutable
+        """Return how many slots of one or several accounts are, or are about to be, occupied.
 
         Args:
-            account: its name.
+            accounts: their names.
             calls: which synchronous calls count; by default all.
         """
-        return sum(rows.count() for rows in self._slot_querysets(calls, account=account))
+        return sum(rows.count() for rows in self._slot_querysets(calls, account__in=accounts))
 
     def count_in_flight_by_account(self, accounts: Collection[str]) -> Counter[str]:
         """Return :meth:`count_in_flight` of several accounts, by three queries."""
@@ -179,14 +179,25 @@ class RenderJobQuerySet(models.QuerySet["RenderJob"]):
         made = SynchronousCall.objects.active().filter(calls, **accounts).order_by()
         return sent, claimed, made
 
-    def with_account_limits(self, account: Any, key_hash: Any) -> Self:
+    def count_in_flight_by_key(self, accounts: Collection[str]) -> Counter[str]:
+        """Return, for each account, the occupied slots of its key: those of all names with it."""
+        sharing = Account.names_sharing_key(accounts)
+        names = {name for group in sharing.values() for name in group}
+        counts = self.count_in_flight_by_account(names)
+        return Counter(
+            {name: sum(counts[each] for each in group) for name, group in sharing.items()}
+        )
+
+    def with_account_limits(self, account: Any, key_hash: Any, sharing: Sequence[Any]) -> Self:
         """Return an account's jobs, annotated with what limits further submissions.
 
-        ``in_flight``: number of occupied slots; ``is_paused``: no creates with this key;
+        ``in_flight``: number of occupied slots of its key, which ``sharing`` names have, if they
+        are several; ``is_paused``: no creates with this key;
         ``circuit_open_until``: no creates before this time; ``is_half_open``: a single create may
         test the service; ``needs_resume``: a successful call must resume the account.
         """
-        sent, claimed, calls = map(_count_subquery, self._slot_querysets(Q(), account=account))
+        names = {"account__in": sharing} if len(sharing) > 1 else {"account": account}
+        sent, claimed, calls = map(_count_subquery, self._slot_querysets(Q(), **names))
         account_rows = Account.objects.filter(pk=account)
         has_failed = Exists(account_rows.filter(failures__gt=0))
         pauses = Pause.objects.filter(account=account)

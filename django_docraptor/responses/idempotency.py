@@ -7,7 +7,7 @@ from dataclasses import replace
 from django.core.exceptions import ValidationError
 from django.db.models import Q
 
-from django_docraptor.conf import conf
+from django_docraptor.account_settings import account_settings
 from django_docraptor.job_specs import JobSpec
 from django_docraptor.models import RenderJob
 from django_docraptor.models.clock import Now
@@ -43,14 +43,15 @@ def with_idempotency_key(spec: JobSpec) -> JobSpec:
 
 
 def _content_digest(spec: JobSpec) -> str:
+    settings = account_settings(spec.account)
     parts = {
         "owner": str(spec.owner.pk) if spec.owner else None,
         "account": spec.account,
         "document": spec.document,
         "name": spec.name,
         "type": str(spec.document_type),
-        "test": conf.test_mode if spec.test is None else spec.test,
-        "options": hash_secrets(options_to_json(merge_options(conf.defaults, spec.options))),
+        "test": settings.test_mode if spec.test is None else spec.test,
+        "options": hash_secrets(options_to_json(merge_options(settings.defaults, spec.options))),
         "content": spec.content,
         "hosted": spec.hosted,
     }

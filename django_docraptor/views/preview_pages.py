@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 from django.http import HttpRequest
 from django.urls import reverse
 
-from django_docraptor.conf import conf
+from django_docraptor.account_settings import DEFAULT_ACCOUNT, settings_for_report
 from django_docraptor.documents.inspection import Finding
 from django_docraptor.preflight import Severity
 from django_docraptor.previews import catalogue, files
@@ -103,8 +103,13 @@ class PreviewPage:
             "loads_others": "external" in self.request.GET,
             "urls": self._urls(),
             "digests": preview_digests(selection, preview),
-            "service": urlsplit(conf.base_url).netloc,
+            "service": self._service(preview),
         }
+
+    def _service(self, preview: Preview) -> str:
+        """Return the host to which a test document is sent."""
+        account = preview.spec.account if preview.spec else DEFAULT_ACCOUNT
+        return urlsplit(settings_for_report(account).base_url).netloc
 
     def _url(self, name: str = "preview", **values: str) -> str:
         """Return the URL of a view for the current selection."""

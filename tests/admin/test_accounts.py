@@ -11,8 +11,9 @@ from django.utils import timezone
 
 from django_docraptor.models import Account, Pause
 from django_docraptor.sandbox import Sandbox
+from django_docraptor.states import State
 from tests.support.admin_jobs import LIST, get_text, staff_client
-from tests.support.jobs import enqueue, pause_account, paused_accounts
+from tests.support.jobs import create_job, enqueue, pause_account, paused_accounts
 
 pytestmark = pytest.mark.django_db
 
@@ -150,3 +151,28 @@ def test_pausing_needs_the_permission(permissions: list[str]) -> None:
     Account.objects.create(name="acme")
     press_pause(staff_client(*permissions), "acme", confirmed="1", reason="wrong totals")
     assert paused_accounts() == []
+
+
+def test_accounts_show_what_is_in_flight(settings: Any, django_assert_max_num_queries: Any) -> None:
+    """The list counts for each account by its own limit, and for all names of its key."""
+    own = {"acme": {"MAX_IN_FLIGHT": 5}, "beta": {}}
+    settings.DOCRAPTOR = settings.DOCRAPTOR | {"ACCOUNTS": own, "MAX_IN_FLIGHT": 7}
+    for name in ("acme", "beta", *(f"other-{number}" for number in range(20))):
+        key = "0123456789abcdef" if name in ("acme", "beta") else ""
+        Account.objects.create(name=name, key_hash=key)
+    create_job(State.QUEUED, account="acme")
+    client = staff_client("view_account")
+    with django_assert_max_num_queries(14):
+        text = get_text(client, ACCOUNTS)
+    assert "1 / 5" in text
+    assert "1 / 7" in text
+
+
+def test_account_page_shows_the_end_of_the_keys_hash(settings: Any) -> None:
+    """The page tells keys apart, and shows when DocRaptor last refused one; never the key."""
+    Account.objects.create(name="acme", key_hash="0123456789abcdef", refused_at=timezone.now())
+    text = get_text(staff_client("view_account"), f"{ACCOUNTS}acme/change/")
+    assert "…cdef" in text
+    assert "abcdef" not in text
+    assert "Key last refused" in text
+    assert "0 / 30" in text

@@ -35,3 +35,31 @@ def test_more_than_confirmed_is_never_enqueued() -> None:
     with pytest.raises(ValidationError, match="More objects are selected now than you confirmed"):
         confirmed.enqueue(Invoice.objects.all(), lambda source: True)
     assert not RenderJob.objects.exists()
+
+
+LIVE = {"TEST_MODE": False}
+
+
+@pytest.mark.parametrize(
+    ("accounts", "is_billed"),
+    [
+        (None, False),
+        ({"north": {"TEST_MODE": False}}, False),
+        ({"default": {"TEST_MODE": False}}, True),
+    ],
+)
+def test_account_decides_what_is_billed(settings: Any, accounts: Any, is_billed: bool) -> None:
+    """A document is billed if its account makes no test documents."""
+    settings.DOCRAPTOR = settings.DOCRAPTOR | {"ACCOUNTS": accounts}
+    assert enqueue.is_billed(InvoicePDF) is is_billed
+
+
+def test_document_of_any_account_may_be_billed(settings: Any, monkeypatch: Any) -> None:
+    """If the account follows from the object, a person is asked as soon as one account pays."""
+    monkeypatch.setattr(InvoicePDF, "get_account", lambda self: "north")
+    settings.DOCRAPTOR = settings.DOCRAPTOR | {"ACCOUNTS": {"north": {"TEST_MODE": False}}}
+    assert enqueue.is_billed(InvoicePDF)
+    create_invoices(1)
+    confirmed = enqueue.ConfirmedRequest(document=InvoicePDF, owner=User.objects.create_user("c"))
+    confirmed.enqueue(Invoice.objects.all(), lambda source: True)
+    assert RenderJob.objects.get().account == "north"

@@ -78,6 +78,9 @@ def declare_document() -> Iterator[Declare]:
         ({"preflight_ignore": {"relative_url"}}, ["E014"]),
         ({"preflight_ignore": "relative-url"}, ["E014"]),
         ({"priority": "high"}, ["E014"]),
+        ({"account": ""}, ["E014"]),
+        ({"account": 5}, ["E014"]),
+        ({"account": "acme"}, []),
         ({"changed_at_field": "number"}, []),
         ({"changed_at_field": ""}, []),
         ({"changed_at_field": "saved"}, ["E014"]),
@@ -274,3 +277,15 @@ def test_class_outside_of_apps_is_not_reported(declare_document: Declare) -> Non
     """A class without a template that no app's module holds is not a project's document."""
     declare_document(template_name="", document_type="docx")
     assert check_documents(None) == []
+
+
+@pytest.mark.check("E014")
+def test_unknown_account_of_a_document(declare_document: Declare, settings: Any) -> None:
+    """An account that is misspelt is found before the first document; a provider is not asked."""
+    document = declare_document(account="acne")
+    settings.DOCRAPTOR = settings.DOCRAPTOR | {"ACCOUNTS": {"acme": {}}}
+    (message,) = check_document(document)
+    assert message.id == "django_docraptor.E014"
+    assert "Did you mean 'acme'" in message.msg
+    settings.DOCRAPTOR = settings.DOCRAPTOR | {"ACCOUNTS": "shop.accounts.Tenants"}
+    assert check_document(document) == []

@@ -662,3 +662,46 @@ def test_render_now_of_a_hosted_class_is_private(
     """A document that is returned as bytes is not published."""
     assert hosted_document.render_now(invoice).startswith(b"%PDF-")
     assert [entry.hosted for entry in sandbox.ledger.accepted()] == [False]
+
+
+class OfShop(Document[Invoice]):
+    """A document whose account follows from its object."""
+
+    template_name = "shop/invoice.html"
+    account = "north"
+
+    def get_account(self) -> str:
+        """Return the account that follows from the invoice."""
+        return "vip" if self.source.number == "vip" else super().get_account()
+
+
+ACCOUNTS = {"north": {"TEST_MODE": False}, "vip": {}, "south": {}}
+
+
+@pytest.mark.django_db
+def test_account_of_a_document(settings) -> None:
+    """The class's account, or the one that follows from the object, is that of the job."""
+    settings.DOCRAPTOR = settings.DOCRAPTOR | {"ACCOUNTS": ACCOUNTS}
+    plain, vip = (Invoice.objects.create(number=name) for name in ("a", "vip"))
+    jobs = [OfShop.enqueue(plain), OfShop.enqueue(vip), OfShop.enqueue(vip, account="south")]
+    assert [(job.account, job.test) for job in jobs] == [
+        ("north", False),
+        ("vip", True),
+        ("south", True),
+    ]
+    with pytest.raises(ValidationError, match="Did you mean 'south'"):
+        OfShop.enqueue(vip, account="soth")
+    assert OfShop._docraptor_accounts() == ("default", "north", "south", "vip")
+    assert InvoicePDF._docraptor_accounts() == ("default",)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_trigger_has_the_account_of_its_document(settings) -> None:
+    """What a signal enqueues is made by the document's account."""
+    settings.DOCRAPTOR = settings.DOCRAPTOR | {"ACCOUNTS": ACCOUNTS}
+    trigger = OfShop.on_save()
+    try:
+        Invoice.objects.create(number="vip")
+    finally:
+        trigger.disconnect()
+    assert RenderJob.objects.get().account == "vip"

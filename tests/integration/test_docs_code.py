@@ -235,6 +235,7 @@ OPTIONAL = ("huey", "django_q", "django.utils.csp")
 SETTINGS = {"BASE_DIR", "DATABASES", "INSTALLED_APPS", "MIDDLEWARE", "STORAGES", "TEMPLATES"}
 # Blocks that need a site of their own: tests/e2e/test_tenants.py has one.
 NEED_A_SITE = {
+    "docs/how-to/accounts.md": ("shop.tenants",),
     "docs/how-to/databases.md": ("django_tenants", "tenant_schemas_celery", "shop.tenants"),
 }
 

@@ -1,6 +1,9 @@
 """What the how-to pages promise, tried with the code that they show."""
 
+import os
 import re
+import sys
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import docraptor as official_client
@@ -8,12 +11,15 @@ import pytest
 from django.apps import apps
 from django.contrib.auth import get_user_model
 from django.contrib.auth.models import Group, Permission
+from django.core.exceptions import ObjectDoesNotExist
 from django.http import HttpResponse
 from django.test import Client
 from django.urls import reverse
 
 from django_docraptor import Document, RenderJob, document_completed, enqueue
+from django_docraptor.account_settings import UnknownAccountError, account_names, account_settings
 from django_docraptor.callback_urls import make_token
+from django_docraptor.checks import check_settings
 from django_docraptor.models import seconds_from_now
 from django_docraptor.payloads import DocumentRequest, unknown_options
 from django_docraptor.states import ErrorCode, State
@@ -84,8 +90,8 @@ def test_supervisor_may_retry_and_a_clerk_may_not() -> None:
 def account_document() -> type[Document[Invoice]]:
     """The page's class, whose account follows from its source."""
     scope: dict[str, Any] = {"Document": Document, "Invoice": Invoice, "__name__": "shop.documents"}
-    source = code("accounts.md", "def spec(").replace(
-        "source.shop.docraptor_account", 'f"shop-{source.number}"'
+    source = code("accounts.md", "def get_account(").replace(
+        "self.source.shop.docraptor_account", 'f"shop-{self.source.number}"'
     )
     exec(source, scope)
     document: type[Document[Invoice]] = scope["InvoicePDF"]
@@ -112,6 +118,53 @@ def test_each_account_has_its_key(settings: Any, monkeypatch: pytest.MonkeyPatch
     from django_docraptor.conf import conf
 
     assert conf.get_api_key("south") == "key of SOUTH"
+
+
+class Tenants:
+    """Stands for the manager of a model: tenants by their slugs."""
+
+    def __init__(self, **shops: Any) -> None:
+        self.shops = {slug: SimpleNamespace(**columns) for slug, columns in shops.items()}
+
+    def values_list(self, name: str, *, flat: bool) -> list[str]:
+        """Return the slugs."""
+        return list(self.shops)
+
+    def get(self, slug: str) -> Any:
+        """Return a tenant."""
+        if slug not in self.shops:
+            raise ObjectDoesNotExist
+        return self.shops[slug]
+
+
+def test_provider_knows_each_tenant(settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The page's provider gives each tenant its key and its mode, and no other name is accepted."""
+    module = ModuleType("shop.tenants")
+    module.Tenant = SimpleNamespace(  # type: ignore[attr-defined]
+        objects=Tenants(acme={"docraptor_key": "key of acme", "has_paid": True})
+    )
+    monkeypatch.setitem(sys.modules, "shop.tenants", module)
+    exec(code("accounts.md", "class TenantAccounts"), scope := {})
+    settings.DOCRAPTOR = {**settings.DOCRAPTOR, "API_KEY": "", "ACCOUNTS": scope["TenantAccounts"]}
+    acme = account_settings("acme")
+    assert (acme.api_keys, acme.test_mode, account_names()) == (("key of acme",), False, ("acme",))
+    with pytest.raises(UnknownAccountError, match="Did you mean 'acme'"):
+        account_settings("acne")
+
+
+def test_named_accounts_have_what_the_page_says(
+    settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The page's settings are valid; what an account lacks is as for all."""
+    for name in ("DOCRAPTOR_API_KEY", "DOCRAPTOR_KEY_NORTH", "DOCRAPTOR_KEY_SOUTH"):
+        monkeypatch.setenv(name, name)
+    exec(code("accounts.md", '"trial": {}'), scope := {"os": os})
+    settings.DOCRAPTOR = scope["DOCRAPTOR"]
+    assert check_settings(None) == []
+    assert [account_settings(name).test_mode for name in ("north", "south", "trial")] == [
+        *(False, True, True)
+    ]
+    assert account_settings("trial").api_keys == ("DOCRAPTOR_API_KEY",)
 
 
 # --- proxies.md ------------------------------------------------------------------------------

@@ -32,6 +32,7 @@ ROWS: list[set[str]] = [
         "csv_text",
     },
     {"conf", "payloads", "explanations", "billing"},
+    {"account_settings"},
     {
         "client",
         "storage",

@@ -293,7 +293,7 @@ def watched_variables() -> Iterator[set[str]]:
         yield shown
     finally:
         sys.settrace(before)
-    assert {"user_settings", "get_api_key", "_build_client", "__init__", "for_key"} <= watched
+    assert {"user_settings", "get_api_keys", "_build_client", "__init__", "for_key"} <= watched
 
 
 def is_forgotten(frame: FrameType) -> bool:
@@ -313,15 +313,36 @@ def _repr(value: object) -> str:
         return ""
 
 
+class Accounts:
+    """A provider of accounts."""
+
+    def names(self) -> list[str]:
+        """Return their names."""
+        return ["default"]
+
+    def get(self, name: str) -> dict[str, Any]:
+        """Return the settings of each."""
+        return {"API_KEY": KEY}
+
+
 @pytest.mark.fault("X7")
-@pytest.mark.parametrize("as_callable", [False, True], ids=["string", "callable"])
 @pytest.mark.parametrize("is_accepted", [True, False], ids=["accepted", "rejected"])
+@pytest.mark.parametrize(
+    "own",
+    [
+        {"API_KEY": f"{KEY}\n"},
+        {"API_KEY": [f"{KEY}\n", "another"]},
+        {"API_KEY": lambda account: f"{KEY}\n"},
+        {"ACCOUNTS": {"default": {"API_KEY": f"{KEY}\n"}, "acme": {"API_KEY": [KEY, "old"]}}},
+        {"ACCOUNTS": Accounts},
+    ],
+    ids=["string", "list", "callable", "accounts", "provider"],
+)
 def test_no_frame_has_the_key_in_a_variable(
-    sandbox, settings, documents_dir, as_callable, is_accepted
+    sandbox, settings, documents_dir, own, is_accepted
 ) -> None:
     """Wherever an error occurs, an error reporter that shows variables does not show the key."""
-    key: Any = (lambda account: f"{KEY}\n") if as_callable else f"{KEY}\n"
-    settings.DOCRAPTOR = settings.DOCRAPTOR | {"API_KEY": key}
+    settings.DOCRAPTOR = settings.DOCRAPTOR | own
     sandbox.change_settings(api_key=KEY if is_accepted else "another")
     clients._build_client.cache_clear()
     job = enqueue()

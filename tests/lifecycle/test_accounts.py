@@ -11,6 +11,7 @@ from django.contrib.auth.models import User
 from django.db import OperationalError, connection
 
 from django_docraptor import health, lifecycle
+from django_docraptor.account_settings import hash_key
 from django_docraptor.exceptions import (
     ForbiddenError,
     RejectedError,
@@ -18,7 +19,7 @@ from django_docraptor.exceptions import (
     UnauthorizedError,
 )
 from django_docraptor.lifecycle.account_refusals import concerns_account, is_account_refusal
-from django_docraptor.models import NO_KEY, Account, Pause, RenderJob, hash_key, seconds_from_now
+from django_docraptor.models import NO_KEY, Account, Pause, RenderJob, seconds_from_now
 from django_docraptor.sandbox import Fault, Sandbox
 from django_docraptor.states import State
 from tests.support.jobs import (

@@ -62,7 +62,7 @@ def test_success_of_a_call_does_not_end_it(sandbox: Sandbox) -> None:
     """A call that was under way, with any key, ends neither the pause nor the telling of it."""
     pause_account("default")
     for key_hash in ("some key", ANY_KEY, NO_KEY):
-        Pause.end_after_success("default", key_hash)
+        Pause.end_after_success(["default"], key_hash)
     assert Pause.objects.told().filter(account="default").exists()
 
 

@@ -11,6 +11,7 @@ from django.db import OperationalError, connection, transaction
 from django.utils import timezone
 
 from django_docraptor import lifecycle
+from django_docraptor.account_settings import hash_key
 from django_docraptor.exceptions import (
     AccountBusyError,
     AccountPausedError,
@@ -22,7 +23,7 @@ from django_docraptor.exceptions import (
 from django_docraptor.hosted import render_hosted_now
 from django_docraptor.lifecycle import synchronous
 from django_docraptor.lifecycle.synchronous import create_now
-from django_docraptor.models import Account, Pause, SynchronousCall, hash_key
+from django_docraptor.models import Account, Pause, SynchronousCall
 from django_docraptor.payloads import DocumentRequest
 from django_docraptor.sandbox import Fault, Sandbox
 from django_docraptor.shortcuts import render_now

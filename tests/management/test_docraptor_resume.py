@@ -1,6 +1,7 @@
 """`manage.py docraptor_resume` ends pauses and circuits, and says what it did."""
 
 from io import StringIO
+from typing import Any
 
 import pytest
 from django.core.management import CommandError, call_command
@@ -63,3 +64,11 @@ def test_unknown_account_is_an_error(known: list[str], message: str) -> None:
     with pytest.raises(CommandError, match=message):
         resume(*known[:1], "acmee")
     assert paused_accounts() == known
+
+
+def test_account_of_the_settings_is_known_without_a_job(settings: Any) -> None:
+    """An account that has not had a job yet is no mistake; one that is misspelt is."""
+    settings.DOCRAPTOR = settings.DOCRAPTOR | {"ACCOUNTS": {"acme": {}}}
+    assert resume("acme") != ""
+    with pytest.raises(CommandError, match="acme"):
+        call_command("docraptor_resume", "acne")

@@ -3,7 +3,8 @@
 import pytest
 from django.test import override_settings
 
-from django_docraptor.models import ANY_KEY, NO_KEY, Pause, hash_key
+from django_docraptor.account_settings import hash_key
+from django_docraptor.models import ANY_KEY, NO_KEY, Pause
 from tests.support.jobs import paused_accounts, skip_time
 
 pytestmark = pytest.mark.django_db
@@ -19,7 +20,7 @@ def test_pause_belongs_to_one_key_of_one_account() -> None:
     begin("one", "a")
     begin("one", "b")
     begin("two", "a")
-    Pause.end_after_success("one", "a")
+    Pause.end_after_success(["one"], "a")
     assert sorted(Pause.objects.values_list("account", "key_hash")) == [("one", "b"), ("two", "a")]
 
 
@@ -52,7 +53,7 @@ def test_pause_that_is_over_begins_anew() -> None:
 def test_key_that_another_has_replaced_is_no_problem() -> None:
     """Once another key works, the old one still makes no calls, but it is no problem."""
     begin(key_hash="old")
-    Pause.end_after_success("one", "new")
+    Pause.end_after_success(["one"], "new")
     assert paused_accounts() == ["one"]
     assert list(Pause.objects.told()) == []
 
@@ -71,7 +72,7 @@ def test_success_does_not_end_what_it_does_not_disprove(
 ) -> None:
     """A key that works ends neither a refusal of documents nor a pause of the whole account."""
     begin(key_hash=key_hash, **options)
-    Pause.end_after_success("one", "mine")
+    Pause.end_after_success(["one"], "mine")
     assert Pause.objects.told().exists() == is_kept
 
 

@@ -260,8 +260,8 @@ MUTATIONS = [
     Mutation(
         "let an idempotency key be used to guess a password",
         "responses/idempotency.py",
-        "hash_secrets(options_to_json(merge_options(conf.defaults, spec.options)))",
-        "options_to_json(merge_options(conf.defaults, spec.options))",
+        "hash_secrets(options_to_json(merge_options(settings.defaults, spec.options)))",
+        "options_to_json(merge_options(settings.defaults, spec.options))",
         "tests/integration/test_passwords.py::test_hashes_do_not_allow_guessing",
     ),
     Mutation(
@@ -316,7 +316,7 @@ MUTATIONS = [
     Mutation(
         "make a synchronous call without a free slot",
         "lifecycle/synchronous.py",
-        "        _wait_for_turn(keyed, key)\n",
+        "        _wait_for_turn(keyed, names, key)\n",
         "",
         f"{LIFECYCLE}/test_synchronous.py::test_calls_take_their_turns",
     ),
@@ -581,8 +581,8 @@ MUTATIONS = [
     Mutation(
         "let the slowest call of a batch delay the others' outcomes",
         "lifecycle/clients.py",
-        "for future in as_completed(futures):",
-        "for future in futures:",
+        "executor.submit(run, job) for job in jobs}\n",
+        "executor.submit(run, job) for job in jobs}\n        [f.result() for f in self._futures]\n",
         f"{LIFECYCLE}/test_isolation.py::test_slow_create_does_not_delay_the_other_outcomes",
     ),
     Mutation(
@@ -815,7 +815,7 @@ MUTATIONS = [
     Mutation(
         "send a production document again without proof",
         "lifecycle/reconciliation.py",
-        "elif is_free or (is_over and conf.unconfirmed == RESUBMIT):",
+        "elif is_free or (is_over and log.policy == RESUBMIT):",
         "elif is_free or is_over:",
         f"{LIFECYCLE}/test_reconciliation_proof.py::test_incomplete_evidence_proves_nothing",
     ),
@@ -829,8 +829,8 @@ MUTATIONS = [
     Mutation(
         "resubmit although a callback proves acceptance",
         "lifecycle/reconciliation.py",
-        "if conf.unconfirmed == FAIL or job.callback_at is not None:",
-        "if conf.unconfirmed == FAIL:",
+        "if policy == FAIL or job.callback_at is not None:",
+        "if policy == FAIL:",
         f"{LIFECYCLE}/test_callbacks.py::test_callback_without_log_entry_fails_the_job",
     ),
     Mutation(
@@ -928,8 +928,8 @@ MUTATIONS = [
     Mutation(
         "pause every key of an account after a 401",
         "lifecycle/accounts.py",
-        "begin_pause(account, error.key_hash or ANY_KEY, ACCOUNT_PAUSE_SECONDS, str(error))",
-        "begin_pause(account, ANY_KEY, ACCOUNT_PAUSE_SECONDS, str(error))",
+        "begin_pause(name, key_hash, ACCOUNT_PAUSE_SECONDS, str(error))",
+        "begin_pause(name, ANY_KEY, ACCOUNT_PAUSE_SECONDS, str(error))",
         f"{LIFECYCLE}/test_accounts.py::test_worker_with_an_old_key_does_not_stop_the_others",
     ),
     Mutation(
@@ -991,9 +991,81 @@ MUTATIONS = [
     Mutation(
         "admit jobs without counting those in flight",
         "lifecycle/submission.py",
-        "free_slots = conf.max_in_flight - limits.in_flight",
-        "free_slots = conf.max_in_flight",
+        "free_slots = client.settings.max_in_flight - limits.in_flight",
+        "free_slots = client.settings.max_in_flight",
         f"{LIFECYCLE}/test_submission.py::test_parallel_workers_share_the_in_flight_limit",
+    ),
+    Mutation(
+        "count the slots of each name of a key apart",
+        "lifecycle/submission.py",
+        "sharing = names if len(names) > 1 else ()",
+        "sharing = ()",
+        f"{LIFECYCLE}/test_several_accounts.py::test_names_with_one_key_share_its_slots",
+    ),
+    Mutation(
+        "lock each name of a key by itself",
+        "lifecycle/submission.py",
+        "Account.lock(names[0], client.key_hash)",
+        "Account.lock(account, client.key_hash)",
+        f"{LIFECYCLE}/test_several_accounts.py::test_names_of_one_key_take_one_lock",
+    ),
+    Mutation(
+        "let a synchronous call count the slots of its own name only",
+        "lifecycle/synchronous.py",
+        "count_in_flight(*names, calls=calls_ahead)",
+        "count_in_flight(keyed.account, calls=calls_ahead)",
+        f"{LIFECYCLE}/test_several_accounts.py"
+        "::test_synchronous_calls_share_the_slots_of_their_key",
+    ),
+    Mutation(
+        "pause a rejected key for one of its names only",
+        "lifecycle/accounts.py",
+        "        for name in names:\n            begin_pause(name, key_hash,",
+        "        for name in [account]:\n            begin_pause(name, key_hash,",
+        f"{LIFECYCLE}/test_several_accounts.py::test_rejected_key_pauses_all_of_its_names",
+    ),
+    Mutation(
+        "ask for what an earlier key has created with the new one only",
+        "lifecycle/clients.py",
+        "for client in self.others.values():",
+        "for client in ():",
+        f"{LIFECYCLE}/test_several_accounts.py::test_earlier_key_asks_for_what_it_has_created",
+    ),
+    Mutation(
+        "let the rejected first key stop polls, although another one may ask",
+        "lifecycle/accounts.py",
+        "clients[account].key_hashes <= hashes",
+        "clients[account].key_hash in hashes",
+        f"{LIFECYCLE}/test_several_accounts.py::test_new_key_that_is_wrong_does_not_stop_polls",
+    ),
+    Mutation(
+        "give all threads to the first accounts of a run",
+        "lifecycle/submission.py",
+        "max(1, min(limit, MAX_THREADS // len(accounts)))",
+        "max(1, limit)",
+        f"{LIFECYCLE}/test_fair_submission.py::test_share_of_an_account",
+    ),
+    Mutation(
+        "lose what other accounts' calls return if one cannot be claimed for",
+        "lifecycle/submission.py",
+        "while calls.in_progress:  # what the others' calls return must not be lost",
+        "while False:",
+        f"{LIFECYCLE}/test_fair_submission.py"
+        "::test_failed_claim_of_one_account_loses_no_outcome_of_another",
+    ),
+    Mutation(
+        "fail a document because the provider of accounts fails",
+        "lifecycle/composition.py",
+        "ErrorCode.CONFIGURATION_ERROR, str(error), retryable=True",
+        "ErrorCode.CONFIGURATION_ERROR, str(error), retryable=False",
+        f"{LIFECYCLE}/test_several_accounts.py::test_provider_that_fails_in_a_template_is_no_verdict",
+    ),
+    Mutation(
+        "accept a name that ACCOUNTS does not have",
+        "account_settings.py",
+        "raise UnknownAccountError(_unknown_message(name))",
+        "own = {}",
+        f"{LIFECYCLE}/test_several_accounts.py::test_unknown_account_is_refused_where_it_is_said",
     ),
     Mutation(
         "follow redirects",

@@ -8,11 +8,13 @@ from typing import Any
 import pytest
 from django.contrib.auth.models import User
 from django.core import mail
+from django.core.exceptions import ValidationError
 from django.core.files.storage import default_storage
 from django.db import transaction
 from openpyxl import load_workbook
 
 from django_docraptor import enqueue, expire, render_now, retry
+from django_docraptor.account_settings import account_settings
 from django_docraptor.conf import conf
 from django_docraptor.documents import Document
 from django_docraptor.exceptions import NotSentError, RejectedError
@@ -372,6 +374,36 @@ def test_a_tests_own_settings_do_not_open_the_network(
     InvoicePDF.enqueue(invoice)
     docraptor.render()
     assert docraptor.assert_rendered(InvoicePDF)[0].test is False
+
+
+class RealAccounts:
+    """A provider of accounts with real keys."""
+
+    def names(self) -> list[str]:
+        """Return their names."""
+        return ["acme"]
+
+    def get(self, name: str) -> dict[str, Any] | None:
+        """Return their settings."""
+        own = {"API_KEY": "real", "BASE_URL": "https://real.example", "MAX_IN_FLIGHT": 3}
+        return own if name == "acme" else None
+
+
+@pytest.mark.parametrize(
+    "accounts", [{"acme": RealAccounts().get("acme")}, RealAccounts], ids=["dict", "provider"]
+)
+def test_accounts_do_not_open_the_network(
+    docraptor: InMemoryDocRaptor, settings: Any, invoice: Invoice, accounts: Any
+) -> None:
+    """A project's accounts are known in a test, but for the keys that a test sets for all."""
+    settings.DOCRAPTOR = {**settings.DOCRAPTOR, "ACCOUNTS": accounts}
+    assert account_settings("acme").api_keys == ("in-memory",)
+    assert account_settings("acme").max_in_flight == 3
+    InvoicePDF.enqueue(invoice, account="acme")
+    with pytest.raises(ValidationError, match="Did you mean 'acme'"):
+        InvoicePDF.enqueue(invoice, account="acne")
+    (job,) = docraptor.render()
+    assert job.account == "acme"
 
 
 def test_settings_without_docraptor(settings: Any, invoice: Invoice) -> None:

@@ -24,6 +24,7 @@ from django_docraptor.retention import (
     MAX_FAILED_FILES,
     PruneResult,
     RetentionLimit,
+    accounts_with_retention,
     count_prunable,
     prune,
     retention_limits,
@@ -160,7 +161,8 @@ def has_retention_policy(labels: Sequence[str]) -> bool:
     """Return whether the settings or a selected document define a retention."""
     documents = registry.all_documents()
     selected = [documents[label] for label in labels or documents if label in documents]
-    return bool(conf.retention) or any(document.retention is not None for document in selected)
+    has_setting = bool(conf.retention) or bool(accounts_with_retention())
+    return has_setting or any(document.retention is not None for document in selected)
 
 
 def days(text: str) -> timedelta:

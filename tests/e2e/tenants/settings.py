@@ -38,4 +38,7 @@ def callback_base_url() -> str:
     return f"http://{host}:{os.environ['SITE_PORT']}"
 
 
-DOCRAPTOR |= {"CALLBACK_BASE_URL": callback_base_url}
+DOCRAPTOR |= {
+    "CALLBACK_BASE_URL": callback_base_url,
+    "ACCOUNTS": "tests.e2e.tenants.accounts.TenantAccounts",
+}
