@@ -59,7 +59,7 @@ class AccountAdmin(AccountModelAdmin):
         """Return the list that counts for all of its rows at once."""
         return AccountList
 
-    @admin.display(description=_("in flight"))
+    @admin.display(description=_("documents in progress"))
     def in_flight(self, account: Account) -> str:
         """Return how many documents DocRaptor processes with the account's key, and may process."""
         counts = vars(account).get("in_flight_by_key")
@@ -67,7 +67,7 @@ class AccountAdmin(AccountModelAdmin):
             counts = RenderJob.objects.count_in_flight_by_key([account.pk])
         return f"{counts[account.pk]} / {settings_for_report(account.pk).max_in_flight}"
 
-    @admin.display(description=_("key"), empty_value=EMPTY_VALUE)
+    @admin.display(description=_("API key"), empty_value=EMPTY_VALUE)
     def fingerprint(self, account: Account) -> str:
         """Return what tells the key from others: the end of its hash, never of the key."""
         return account.key_hash and f"…{account.key_hash[-4:]}"

@@ -74,11 +74,15 @@ class Migration(migrations.Migration):
                 ("probed_at", models.DateTimeField(blank=True, null=True)),
                 (
                     "key_hash",
-                    models.CharField(blank=True, db_index=True, max_length=16, verbose_name="key"),
+                    models.CharField(
+                        blank=True, db_index=True, max_length=16, verbose_name="API key"
+                    ),
                 ),
                 (
                     "refused_at",
-                    models.DateTimeField(blank=True, null=True, verbose_name="key last refused"),
+                    models.DateTimeField(
+                        blank=True, null=True, verbose_name="API key last refused"
+                    ),
                 ),
             ],
             options={

@@ -42,9 +42,9 @@ class Account(models.Model):
     probed_at = models.DateTimeField(null=True, blank=True)
 
     # Hash of the key with which it last created a document: names with one key share its limits.
-    key_hash = models.CharField(_("key"), max_length=16, blank=True, db_index=True)
+    key_hash = models.CharField(_("API key"), max_length=16, blank=True, db_index=True)
     # When DocRaptor last refused a key of it (401).
-    refused_at = models.DateTimeField(_("key last refused"), null=True, blank=True)
+    refused_at = models.DateTimeField(_("API key last refused"), null=True, blank=True)
 
     objects = PrimaryDatabaseManager["Account"]()
 

@@ -174,5 +174,5 @@ def test_account_page_shows_the_end_of_the_keys_hash(settings: Any) -> None:
     text = get_text(staff_client("view_account"), f"{ACCOUNTS}acme/change/")
     assert "…cdef" in text
     assert "abcdef" not in text
-    assert "Key last refused" in text
+    assert "API key last refused" in text
     assert "0 / 30" in text
