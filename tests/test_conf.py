@@ -12,6 +12,7 @@ from django_docraptor.exceptions import ConfigurationError
 
 DEFAULTS = {
     "API_KEY": "",
+    "ACCOUNTS": None,
     "TEST_MODE": True,
     "BASE_URL": "https://api.docraptor.com",
     "CALLBACK_BASE_URL": "",
@@ -47,6 +48,7 @@ DEFAULTS = {
 # A valid value of each setting that is not its default.
 OTHERS = {
     "API_KEY": "other",
+    "ACCOUNTS": {"acme": {"MAX_IN_FLIGHT": 3}},
     "TEST_MODE": False,
     "BASE_URL": "http://127.0.0.1:8001",
     "CALLBACK_BASE_URL": "https://shop.example",
