@@ -385,7 +385,7 @@ class Conf:
 
     @property
     def user_settings(self) -> Mapping[str, Any]:
-        """The project's ``DOCRAPTOR`` dict, or an empty one. No traceback shows its API keys."""
+        """The project's ``DOCRAPTOR`` dict, or an empty one. No traceback shows its secrets."""
         # Nothing is assigned to a variable before the keys are hidden: a traceback would show it.
         if not isinstance(getattr(settings, "DOCRAPTOR", {}), Mapping):
             return {}

@@ -4,6 +4,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 HIDDEN: Final = "'********'"
+# Settings that no traceback shows.
+SECRET_SETTINGS: Final = ("API_KEY", "HEALTH_TOKEN")
 
 
 class SecretText(str):
@@ -47,7 +49,7 @@ class HiddenAccounts(Mapping[str, Any]):
 
 
 def hide(value: Any) -> Any:
-    """Return a string as `SecretText`, those of a list, and the ``API_KEY`` of a dict.
+    """Return a string as `SecretText`, those of a list, and the secret settings of a dict.
 
     Anything else is returned unchanged.
     """
@@ -55,6 +57,10 @@ def hide(value: Any) -> Any:
         return SecretText(value)
     if isinstance(value, (list, tuple)):
         return tuple(map(hide, value))
-    if isinstance(value, Mapping) and "API_KEY" in value:
-        return {**value, "API_KEY": hide(value["API_KEY"])}
+    if isinstance(value, Mapping):
+        secrets = {}
+        for name in SECRET_SETTINGS:  # a comprehension would have a frame of its own
+            if name in value:
+                secrets[name] = hide(value[name])
+        return {**value, **secrets} if secrets else value
     return value

@@ -268,10 +268,10 @@ def test_error_reports_do_not_have_the_key(settings, rf) -> None:
 
 
 @contextmanager
-def watched_variables() -> Iterator[set[str]]:
+def watched_variables(*functions: str) -> Iterator[set[str]]:
     """Watch, at each line of the package, for variables whose repr has the key.
 
-    A traceback of an error at that line would show them.
+    A traceback of an error at that line would show them. These functions must have been called.
     """
     shown: set[str] = set()
     watched: set[str] = set()
@@ -293,7 +293,7 @@ def watched_variables() -> Iterator[set[str]]:
         yield shown
     finally:
         sys.settrace(before)
-    assert {"user_settings", "get_api_keys", "_build_client", "__init__", "for_key"} <= watched
+    assert {"user_settings", *functions} <= watched
 
 
 def is_forgotten(frame: FrameType) -> bool:
@@ -346,11 +346,21 @@ def test_no_frame_has_the_key_in_a_variable(
     sandbox.change_settings(api_key=KEY if is_accepted else "another")
     clients._build_client.cache_clear()
     job = enqueue()
-    with watched_variables() as shown:
+    with watched_variables("get_api_keys", "_build_client", "__init__", "for_key") as shown:
         lifecycle.submit()
         checks.check_settings(None)
     job.refresh_from_db()
     assert job.state == (State.QUEUED if is_accepted else State.PENDING)
+    assert shown == set()
+
+
+@pytest.mark.django_db
+def test_no_frame_has_the_health_token_in_a_variable(settings, client) -> None:
+    """Nor does one show the token of the health view, which is checked in the same way."""
+    settings.DOCRAPTOR = settings.DOCRAPTOR | {"HEALTH_TOKEN": KEY, "API_KEY": "another"}
+    with watched_variables("health") as shown:
+        assert client.get(reverse("django_docraptor:health")).status_code == 404
+        checks.check_settings(None)
     assert shown == set()
 
 
