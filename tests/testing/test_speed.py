@@ -1,6 +1,5 @@
 """How long a user's test takes: pytest -s tests/testing/test_speed.py prints it."""
 
-import os
 import time
 
 import pytest
@@ -11,7 +10,6 @@ from django_docraptor.testing import InMemoryDocRaptor
 from tests.apps.shop.documents import InvoicePDF
 from tests.apps.shop.models import Invoice
 
-MAX_SECONDS = 0.05
 # Each takes about half a millisecond, most of it to build the SQL.
 MAX_QUERIES = 75
 
@@ -26,8 +24,8 @@ def run_test(number: int) -> None:
 
 
 @pytest.mark.django_db
-def test_a_test_takes_less_than_50_ms() -> None:
-    """Few queries, and by CPU time less than 50 ms, which other processes must leave to it."""
+def test_a_test_takes_few_queries() -> None:
+    """The time is printed, because it depends on the machine."""
     times = []
     for number in range(10):
         wall, cpu = time.perf_counter(), time.process_time()
@@ -40,5 +38,3 @@ def test_a_test_takes_less_than_50_ms() -> None:
         f"one test: {len(queries)} queries, {1000 * cpu:.0f} ms of CPU time, {1000 * wall:.0f} ms"
     )
     assert len(queries) <= MAX_QUERIES
-    if os.getloadavg()[0] < 1:
-        assert cpu < MAX_SECONDS

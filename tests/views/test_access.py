@@ -94,6 +94,8 @@ ACCESS: Final = {
     f"{JOB_ADMIN}_html": Access(get=VIEWERS),
     f"{JOB_ADMIN}_html_frame": Access(get=VIEWERS),
     f"{JOB_ADMIN}_statistics": Access(get=VIEWERS),
+    # Of all documents, with a permission of its own: tests/admin/test_usage.py.
+    f"{JOB_ADMIN}_usage": Access(get=ONLY_SUPERUSER),
     f"{JOB_ADMIN}_share": OPERATION,
     f"{JOB_ADMIN}_share_link": OPERATION,
     f"{JOB_ADMIN}_share_revoke": OPERATION,
