@@ -60,10 +60,12 @@ __all__ = [
     "TriggerOptions",
     "UnauthorizedError",
     "UnknownOutcomeError",
+    "aagain",
     "acancel",
     "aenqueue",
     "aenqueue_many",
     "aexpire",
+    "again",
     "arelease",
     "arender_now",
     "aretry",
@@ -110,6 +112,7 @@ _EXPORTS = {
     "admin": ["DocumentAdminMixin"],
     "assets": ["AssetError"],
     "asynchronous": [
+        "aagain",
         "acancel",
         "aenqueue",
         "aenqueue_many",
@@ -127,6 +130,7 @@ _EXPORTS = {
         "Rows",
         "SourceGoneError",
         "Trigger",
+        "again",
         "attach_latest_documents",
         "latest_document",
     ],
@@ -195,6 +199,7 @@ if TYPE_CHECKING:
     from django_docraptor.admin import DocumentAdminMixin
     from django_docraptor.assets import AssetError
     from django_docraptor.asynchronous import (
+        aagain,
         acancel,
         aenqueue,
         aenqueue_many,
@@ -212,6 +217,7 @@ if TYPE_CHECKING:
         Rows,
         SourceGoneError,
         Trigger,
+        again,
         attach_latest_documents,
         latest_document,
     )

@@ -13,6 +13,7 @@ from asgiref.sync import sync_to_async
 from django.db import connections
 
 from django_docraptor import sharing, shortcuts
+from django_docraptor.documents.repetition import again
 from django_docraptor.job_specs import EnqueueOptions, JobSpec
 from django_docraptor.models import RenderJob, ShareLink
 from django_docraptor.shortcuts import AnyUser
@@ -34,6 +35,19 @@ async def aenqueue_many(specs: Iterable[JobSpec]) -> list[RenderJob]:
 async def aretry(job: RenderJob, *, by: AnyUser | None = None) -> bool:
     """Retry a failed job: see :func:`django_docraptor.retry`."""
     return await sync_to_async(shortcuts.retry)(job, by=by)
+
+
+async def aagain(
+    job: RenderJob,
+    *,
+    by: AnyUser | None = None,
+    from_current: bool = False,
+    idempotency_key: str | None = None,
+) -> RenderJob:
+    """Generate a document once more: see :func:`django_docraptor.again`."""
+    return await sync_to_async(again)(
+        job, by=by, from_current=from_current, idempotency_key=idempotency_key
+    )
 
 
 async def acancel(job: RenderJob, *, by: AnyUser | None = None) -> bool:

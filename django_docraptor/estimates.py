@@ -9,6 +9,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+from django.db.models import DateTimeField
+from django.db.models.functions import Coalesce
+
 from django_docraptor.caching import read_cache, write_cache
 from django_docraptor.durations import percentile
 from django_docraptor.models import RenderJob
@@ -57,12 +60,13 @@ def _read_seconds(document: str) -> tuple[int, ...]:
     """Return the two numbers of an estimate, or nothing."""
     # All states: one condition more would search the history while a class fails for long.
     finished = RenderJob.objects.filter(document=document, finished_at__isnull=False)
-    columns = ("state", "attempt", "created_at", "finished_at")
+    wanted_at = Coalesce("not_before", "created_at", output_field=DateTimeField())
+    columns = ("state", "attempt", wanted_at, "finished_at")
     rows = finished.order_by("-finished_at").values_list(*columns)[:MAX_DOCUMENTS]
     # A copied document has no attempt; after several attempts, a person may have waited between.
     durations = sorted(
-        max(0.0, (finished_at - created_at).total_seconds())
-        for state, attempt, created_at, finished_at in rows
+        max(0.0, (finished_at - wanted_at).total_seconds())
+        for state, attempt, wanted_at, finished_at in rows
         if state == State.COMPLETED and attempt == 1
     )
     if len(durations) < MIN_DOCUMENTS:

@@ -68,6 +68,7 @@ class JobOptions(TypedDict, total=False):
     hosted_expires_at: datetime | None
     hosted_download_limit: int | None
     reuse: timedelta | None
+    not_before: datetime | None
 
 
 class EnqueueOptions(JobOptions, total=False):
@@ -114,6 +115,7 @@ class JobSpec:
     hosted_expires_at: datetime | None = None
     hosted_download_limit: int | None = None
     reuse: timedelta | None = None
+    not_before: datetime | None = None
 
 
 SPEC_FIELDS: Final = frozenset(spec_field.name for spec_field in fields(JobSpec))
@@ -167,6 +169,7 @@ def _field_errors(spec: JobSpec) -> Iterator[tuple[str, str]]:
     yield from _hosting_errors(spec)
     yield from _reuse_errors(spec)
     yield from _page_errors(spec)
+    yield from _not_before_errors(spec)
     priority = spec.priority
     if not isinstance(priority, int) or isinstance(priority, bool):
         yield "priority", f"priority must be an integer, not {type(priority).__name__}."
@@ -253,6 +256,34 @@ def _reuse_errors(spec: JobSpec) -> Iterator[tuple[str, str]]:
         )
 
 
+def _not_before_errors(spec: JobSpec) -> Iterator[tuple[str, str]]:
+    """Yield an error if it is unclear when the document is to be sent, or that is pointless."""
+    time, expires_at = spec.not_before, spec.hosted_expires_at
+    if time is None:
+        return
+    if not isinstance(time, datetime):
+        given = f"{type(time).__name__} ({time!r})"[:200]
+        yield "not_before", f"not_before must be an aware datetime or None, not {given}."
+    elif timezone.is_naive(time):
+        yield (
+            "not_before",
+            f"not_before must have a time zone: {time.isoformat()} is naive. Pass "
+            "timezone.make_aware(…), or a time that is computed from timezone.now().",
+        )
+    elif time - timezone.now() > MAX_DURATION:
+        yield (
+            "not_before",
+            f"not_before must be at most {MAX_DURATION.days} days from now, not "
+            f"{time.isoformat()}.",
+        )
+    elif isinstance(expires_at, datetime) and timezone.is_aware(expires_at) and expires_at <= time:
+        yield (
+            "not_before",
+            f"not_before ({time.isoformat()}) must be earlier than hosted_expires_at "
+            f"({expires_at.isoformat()}): the document would be billed and expire at once.",
+        )
+
+
 def locale_errors(language: object, time_zone: object) -> Iterator[tuple[str, str]]:
     """Yield an error for an unknown language or time zone; ``None`` is valid."""
     if language is not None and not (isinstance(language, str) and check_for_language(language)):
@@ -295,10 +326,11 @@ class EnqueueContext:
 
     Args:
         by_trigger: whether a signal asks for the documents.
+        again_of: ID of the job whose document is generated again.
     """
 
-    def __init__(self, *, by_trigger: bool = False) -> None:
-        self.by_trigger = by_trigger
+    def __init__(self, *, by_trigger: bool = False, again_of: uuid.UUID | None = None) -> None:
+        self.by_trigger, self.again_of = by_trigger, again_of
         self.now = Now()
         self.max_content_bytes = conf.max_content_bytes
         self.language = translation.get_language() or ""
@@ -367,6 +399,9 @@ def build_job(spec: JobSpec, context: EnqueueContext) -> tuple[RenderJob, Render
             ignore=registry.preflight_ignore(spec.document),
             is_signed=bool(page),
         )
+    # A time that has passed says nothing: the job would be late from the beginning.
+    is_later = spec.not_before is not None and spec.not_before > timezone.now()
+    not_before = spec.not_before if is_later else None
     expires_at = request.hosted_expires_at if spec.hosted else None
     if expires_at is not None and expires_at <= timezone.now():
         message = f"hosted_expires_at must be in the future, not {expires_at.isoformat()}."
@@ -376,12 +411,14 @@ def build_job(spec: JobSpec, context: EnqueueContext) -> tuple[RenderJob, Render
         account=spec.account,
         document=spec.document,
         name=request.name,
+        again_of=context.again_of,
         document_type=str(request.document_type),
         test=request.test,
         priority=spec.priority,
         idempotency_key=spec.idempotency_key,
         state=State.PENDING,
-        due_at=context.now,
+        due_at=not_before or context.now,
+        not_before=not_before,
         storage=spec.storage,
         hosted=spec.hosted,
         hosted_expires_at=expires_at,

@@ -96,6 +96,8 @@ def enqueue(**kwargs: Unpack[EnqueueOptions]) -> RenderJob:
         reuse: a ``timedelta``. If the latest document of the same source is not older and the
             request for it was the same, nothing is sent and billed: the job gets a copy of its
             file. ``None`` and ``timedelta(0)``: make a new document.
+        not_before: aware datetime before which nothing is sent, or rendered by a worker; ``None``,
+            and a time that has passed: as soon as possible.
 
     Returns:
         The job, or the account's existing one with the same idempotency key.
@@ -107,7 +109,6 @@ def enqueue(**kwargs: Unpack[EnqueueOptions]) -> RenderJob:
     return enqueue_many([spec_from_keywords("enqueue()", kwargs)])[0]
 
 
-@tables_required()
 def enqueue_many(specs: Iterable[JobSpec]) -> list[RenderJob]:
     """Enqueue many documents with few queries and one notification.
 
@@ -117,7 +118,13 @@ def enqueue_many(specs: Iterable[JobSpec]) -> list[RenderJob]:
     Raises:
         ValidationError: raised for the first invalid spec; nothing was saved.
     """
-    specs, context = list(specs), EnqueueContext()
+    return store_specs(specs, EnqueueContext())
+
+
+@tables_required()
+def store_specs(specs: Iterable[JobSpec], context: EnqueueContext) -> list[RenderJob]:
+    """Do what :func:`enqueue_many` does, with values that are no keywords of a project."""
+    specs = list(specs)
     for spec in specs:
         validate_spec(spec)
     existing_jobs = find_existing_jobs(specs)
@@ -325,6 +332,9 @@ def render_spec(target: BinaryIO, spec: JobSpec) -> "SavedDocument":
     if spec.hosted:
         message = "render_now() cannot create a hosted document. Use render_hosted_now() instead."
         raise ValidationError({"hosted": [message]})
+    if spec.not_before is not None:
+        message = "render_now() renders at once. Leave out not_before, or use enqueue()."
+        raise ValidationError({"not_before": [message]})
     secret_options = registry.secret_options_without_job(
         spec.document, spec.source, spec.params, spec.document_type
     )

@@ -164,6 +164,7 @@ class EventKind(TextChoices):
     HOOK_FAILED = "hook_failed", pgettext_lazy("event", "on_completed() or on_failed() failed")
     MAIL_FAILED = "mail_failed", pgettext_lazy("event", "the e-mail to the owner failed")
     EXPIRED = "expired", pgettext_lazy("event", "expired")
+    AGAIN = "again", pgettext_lazy("event", "generated again")
     SHARED = "shared", pgettext_lazy("event", "shared by a link")
     SHARE_REVOKED = "share_revoked", pgettext_lazy("event", "share link revoked")
     DOWNLOADED = "downloaded", pgettext_lazy("event", "downloaded")

@@ -42,7 +42,14 @@ IDENTITY_FIELDS: Final = (
 # Number of recent jobs of an object that are searched for equal parameters.
 MAX_CANDIDATES: Final = 20
 # Fields of a pending job that a newer request updates.
-UPDATABLE_JOB_FIELDS: Final = ("name", "priority", "owner_id", "storage", "hosted_expires_at")
+UPDATABLE_JOB_FIELDS: Final = (
+    "name",
+    "priority",
+    "owner_id",
+    "storage",
+    "hosted_expires_at",
+    "not_before",
+)
 UPDATABLE_INPUT_FIELDS: Final = (
     "content",
     "url",
@@ -107,7 +114,7 @@ def store_or_update(
     if earlier and earlier.has_stored(said, recheck):
         return earlier
     new_input.recheck = recheck and recheck.to_json()
-    if recheck and recheck.delay:
+    if recheck and recheck.delay and new_job.not_before is None:
         new_job.due_at = seconds_from_now(recheck.delay)
     using = router.db_for_write(RenderJob)
 
@@ -192,7 +199,7 @@ def _update_pending_job(
         Its new revision; 0 if a worker has started it.
     """
     job_columns = {name: getattr(new_job, name) for name in UPDATABLE_JOB_FIELDS}
-    revision = _update_row(job, job_columns | _due_after_update(job, recheck))
+    revision = _update_row(job, job_columns | _due_after_update(job, new_job, recheck))
     if not revision:
         return 0
     input_columns: dict[str, Any] = {
@@ -225,8 +232,24 @@ def _update_row(job: RenderJob, columns: Mapping[str, Any]) -> int:
     return RenderJob.objects.values_list("revision", flat=True).get(pk=job.pk)
 
 
-def _due_after_update(job: RenderJob, recheck: Recheck | None) -> dict[str, Any]:
-    """Return when a job that waits for its source to be quiet is due after another request."""
+def due_as_asked(job: RenderJob, new_job: RenderJob) -> dict[str, Any]:
+    """Return when a pending job is due if a request asks for another time; empty if not.
+
+    Args:
+        job: the pending job.
+        new_job: as the request describes it.
+    """
+    if job.not_before == new_job.not_before:
+        return {}
+    return {"due_at": new_job.not_before or Now()}
+
+
+def _due_after_update(
+    job: RenderJob, new_job: RenderJob, recheck: Recheck | None
+) -> dict[str, Any]:
+    """Return when a job that waits, for a time or for its source to be quiet, is due now."""
+    if new_job.not_before is not None or job.not_before is not None:
+        return due_as_asked(job, new_job)
     earlier = Recheck.from_json(job.input.recheck)
     if not (earlier and earlier.delay):
         return {}

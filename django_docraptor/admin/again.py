@@ -10,28 +10,21 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
-from django.apps import apps
 from django.contrib import messages
-from django.core.exceptions import ObjectDoesNotExist, ValidationError
-from django.db.models import Model
+from django.core.exceptions import ValidationError
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
-from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
-from django.views.decorators.debug import sensitive_variables
 
 from django_docraptor.admin.comparison import Comparison, compare
 from django_docraptor.admin.inputs import may_read
 from django_docraptor.admin.log_entries import log_change
 from django_docraptor.admin.retry_question import current_html, document_class
-from django_docraptor.documents.delivery import load_source
+from django_docraptor.documents.repetition import again
 from django_docraptor.exceptions import DocRaptorError
-from django_docraptor.job_specs import HOSTING_FIELDS, JobSpec
 from django_docraptor.models import RenderInput, RenderJob
-from django_docraptor.payloads.secrets import decrypt_secrets
 from django_docraptor.responses.permissions import has_permission
-from django_docraptor.shortcuts import enqueue_many
 
 if TYPE_CHECKING:
     from django_docraptor.admin.job_operations import JobOperationsAdmin
@@ -90,7 +83,7 @@ def again_view(
     job_input = RenderInput.objects.filter(pk=job.pk).first()
     choices = _choices(job, job_input)
     if request.method == "POST" and _is_confirmed(request, job, choices):
-        return _generate(model_admin, request, job, job_input)
+        return _generate(model_admin, request, job)
     return _render(model_admin, request, job, _question(request, job, job_input, choices))
 
 
@@ -107,20 +100,19 @@ def _terms(job: RenderJob) -> str:
 
 
 def _generate(
-    model_admin: "JobOperationsAdmin",
-    request: HttpRequest,
-    job: RenderJob,
-    job_input: RenderInput | None,
+    model_admin: "JobOperationsAdmin", request: HttpRequest, job: RenderJob
 ) -> HttpResponse:
     """Enqueue the document, record who did, and show the new job."""
     choice, token = request.POST["content"], request.POST["_form_token"]
     parts = (token, str(request.user.pk), job.pk.hex, choice)
     digest = hashlib.sha256(" ".join(parts).encode()).hexdigest()
     try:
-        if job_input is None:
-            raise ValidationError(str(PRUNED))
-        spec = spec_of_job(job, job_input, is_stored=choice == STORED, key=f"admin:{digest}")
-        (new_job,) = enqueue_many([spec])
+        new_job = again(
+            job,
+            by=request.user,
+            from_current=choice == CURRENT,
+            idempotency_key=f"admin:{digest}",
+        )
     except (ValidationError, DocRaptorError) as error:
         reason = " ".join(getattr(error, "messages", None) or [str(error)])
         message = _("No documents were queued. %(reason)s") % {"reason": reason}
@@ -137,60 +129,6 @@ def _generate(
 PRUNED = gettext_lazy("The input is no longer stored. Generate the document from its object.")
 LOG_MESSAGE_OLD = gettext_lazy("Generated again as job %(job)s.")
 LOG_MESSAGE_NEW = gettext_lazy("Generated again from job %(job)s.")
-
-
-@sensitive_variables("options")
-def spec_of_job(job: RenderJob, job_input: RenderInput, *, is_stored: bool, key: str) -> JobSpec:
-    """Return what asks for the document of a job once more, for the same owner.
-
-    Args:
-        job: finished.
-        job_input: its input.
-        is_stored: send the stored HTML, if there is some; else it is rendered again.
-        key: the idempotency key of the new job.
-    """
-    options = decrypt_secrets(job_input.options)
-    hosting = {name: options.pop(name, None) for name in HOSTING_FIELDS}
-    if job.hosted:
-        lifetime = job.hosted_expires_at and job.hosted_expires_at - job.created_at
-        hosting["hosted_expires_at"] = timezone.now() + lifetime if lifetime else None
-    content = job_input.content if is_stored or not job.document else ""
-    return JobSpec(
-        name=job.name,
-        content=content,
-        url=job_input.url,
-        document_type=job.document_type,
-        document=job.document,
-        options=options,
-        params=job_input.params,
-        test=job.test,
-        source=_source(job, job_input, is_needed=not content),
-        owner=job.owner,
-        priority=job.priority,
-        idempotency_key=key,
-        account=job.account,
-        language=job_input.language or None,
-        time_zone=job_input.time_zone or None,
-        storage=job.storage,
-        hosted=job.hosted,
-        **(hosting if job.hosted else {}),
-    )
-
-
-def _source(job: RenderJob, job_input: RenderInput, *, is_needed: bool) -> Model | None:
-    """Return the source as it is now.
-
-    Raises:
-        ValidationError: it no longer exists, and the document is generated from it.
-    """
-    label = job_input.source_model
-    try:
-        source = load_source(job, apps.get_model(label) if label else None)
-    except (LookupError, ObjectDoesNotExist):  # the model is gone
-        source = None
-    if source is None and job.object_id and is_needed:
-        raise ValidationError(_("The object of this document no longer exists."))
-    return source
 
 
 def _choices(job: RenderJob, job_input: RenderInput | None) -> dict[str, Any]:

@@ -48,8 +48,8 @@ def state_cell(job: RenderJob) -> SafeString:
 def when_cell(job: RenderJob) -> SafeString:
     """Return how long ago the document was requested, with the time that it took below it."""
     below, time = "", job.created_at
-    if job.finished_at is not None:
-        took = display.format_duration(job.finished_at - job.created_at)
+    if job.time_taken is not None:
+        took = display.format_duration(job.time_taken)
         text = _("in %(time)s") if job.state == State.COMPLETED else _("after %(time)s")
         below = text % {"time": keep_together(took)}
     return format_html("{}{}", display.time_element(time, format_ago(time)), _small(below))
@@ -128,6 +128,8 @@ def _reason(job: RenderJob) -> str:
         return ""
     if job.state == State.UNCONFIRMED:
         return _("response lost: next check in %(time)s") % {"time": _in_one_unit(left)}
+    if job.not_before is not None and job.due_at == job.not_before:
+        return _("not before %(time)s") % {"time": display.exact_time(job.not_before)}
     if job.failures and not job.lease_token:
         return _("next try in %(time)s") % {"time": _in_one_unit(left)}
     if job.state in POLLED_STATES and job.sent_at is not None:

@@ -162,11 +162,11 @@ def copyable(value: str, label: str) -> SafeString | str:
 
 
 def format_time_taken(job: RenderJob) -> str:
-    """Return the time from creation to the end, or a dash while the job is unfinished."""
+    """Return the time from the request to the end, or a dash while the job is unfinished."""
     end = job.finished_at
     if end is None and job.state == State.DOWNLOADING:
         end = job.rendered_at
-    return format_duration(end - job.created_at) if end else EMPTY_VALUE
+    return format_duration(max(timedelta(), end - job.wanted_at)) if end else EMPTY_VALUE
 
 
 def redact_secrets(value: Any) -> Any:

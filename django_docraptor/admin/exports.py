@@ -141,7 +141,7 @@ def _row(job: RenderJob) -> list[Any]:
     if job.state == State.FAILED:
         reason = str(explain(job.error_code, getattr(job, ERRORS_START, "")).title)
     source = job.content_type
-    took = (job.finished_at - job.created_at).total_seconds() if job.finished_at else None
+    took = None if job.time_taken is None else job.time_taken.total_seconds()
     return [
         job.pk,
         job.name,

@@ -37,6 +37,8 @@ from django_docraptor.models import RenderEvent, RenderJob
 
 # Replaces the result fields for a hosted document.
 HOSTED_FIELDS = ("public_link", ("hosted_expires_at", "expired_at"), "number_of_pages")
+# Fields that are only shown if a column is set.
+FIELD_IF_SET = {"again_from": "again_of", "not_before_time": "not_before", "erased": "erased_at"}
 # Maximum number of history lines shown. A job with many callbacks may have more.
 MAX_HISTORY_LINES = 200
 # Refresh intervals of an unfinished job's page, shorter while the job is young.
@@ -63,6 +65,8 @@ class JobPageAdmin(JobOperationsAdmin):
         "submitted",
         "rendered",
         "finished",
+        "again_from",
+        "not_before_time",
         "erased",
         "callback",
         "due",
@@ -186,6 +190,18 @@ class JobPageAdmin(JobOperationsAdmin):
         """Show when all that the job said of a person was erased."""
         return display.format_time(job.erased_at)
 
+    @admin.display(description=_("generated again from"))
+    def again_from(self, job: RenderJob) -> str:
+        """Show the job whose document this one generates again."""
+        return format_html(
+            '<a href="{}">{}</a>', self.page_url("change", job.again_of), job.again_of
+        )
+
+    @admin.display(description=_("not before"))
+    def not_before_time(self, job: RenderJob) -> str:
+        """Show the time before which nothing is sent."""
+        return display.format_time(job.not_before)
+
     @admin.display(description=_("callback received at"))
     def callback(self, job: RenderJob) -> str:
         """Show when DocRaptor's callback for the attempt arrived."""
@@ -239,8 +255,9 @@ class JobPageAdmin(JobOperationsAdmin):
     def get_fieldsets(self, request: HttpRequest, obj: RenderJob | None = None) -> Any:
         """Return the fieldsets, with a result section only if there is a result."""
         first, *others = self.fieldsets
-        if obj is not None and obj.erased_at is not None:
-            first = (first[0], {"fields": [*first[1]["fields"], "erased"]})
+        if obj is not None:
+            more = [field for field, name in FIELD_IF_SET.items() if getattr(obj, name) is not None]
+            first = (first[0], {"fields": [*first[1]["fields"], *more]})
         if obj is not None and obj.hosted:
             others[0] = (_("Public access"), {"fields": HOSTED_FIELDS})
         elif obj is not None and not obj.file_size and not obj.number_of_pages:

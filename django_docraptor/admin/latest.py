@@ -118,7 +118,7 @@ def _latest_jobs(objects: list[Model], labels: list[str]) -> RenderJobQuerySet:
         content_type=ContentType.objects.get_for_model(objects[0]),
         object_id__in=[source_key(source) for source in objects],
     )
-    return jobs.defer("errors", "message").annotate(rank=rank).filter(rank=1)
+    return jobs.without_texts().annotate(rank=rank).filter(rank=1)
 
 
 def count_completed(document: DocumentClass, objects: list[Model]) -> int:
@@ -185,7 +185,7 @@ def job_rows(
     These are all of them if the user may view jobs, else only those of the given documents.
     """
     may_view = may_view_jobs(site, request)
-    jobs = RenderJob.objects.for_source(source).latest_first().defer("errors", "message")
+    jobs = RenderJob.objects.for_source(source).latest_first().without_texts()
     if not may_view:
         jobs = jobs.filter(document__in=[document.label for document in documents])
     return [

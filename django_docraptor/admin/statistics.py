@@ -47,6 +47,7 @@ class Row:
     document: str
     state: str
     created_at: datetime
+    not_before: datetime | None
     finished_at: datetime | None
     number_of_pages: int | None
 
@@ -85,7 +86,7 @@ class DocumentFigures:
         self.failed += row.state == State.FAILED
         self.pages += row.number_of_pages or 0
         if row.state == State.COMPLETED and row.finished_at is not None:
-            self.durations.append(row.finished_at - row.created_at)
+            self.durations.append(row.finished_at - (row.not_before or row.created_at))
 
     @property
     def title(self) -> str:
@@ -224,7 +225,7 @@ def statistics_view(model_admin: "RenderJobAdmin", request: HttpRequest) -> Http
 def read_rows(jobs: RenderJobQuerySet) -> list[Row]:
     """Return the newest jobs of the last 24 hours, a bounded number, by the index of the time."""
     newest = jobs.filter(created_at__gte=since(DAY)).order_by("-created_at")
-    columns = ("document", "state", "created_at", "finished_at", "number_of_pages")
+    columns = ("document", "state", "created_at", "not_before", "finished_at", "number_of_pages")
     return [Row(*values) for values in newest.values_list(*columns)[:MAX_READ]]
 
 

@@ -192,7 +192,7 @@ def _spans(
     job: RenderJob, events: Sequence[RenderEvent], now: datetime
 ) -> Iterator[tuple[int, timedelta]]:
     """Yield the time between each change of state and the next, with the part it belongs to."""
-    state, since = str(State.PENDING), job.created_at
+    state, since = str(State.PENDING), job.wanted_at
     for event in events:
         if event.to_state == state:  # a callback, or what followed the end
             continue
@@ -233,8 +233,8 @@ def _part_text(job: RenderJob, number: int, durations: Mapping[int, timedelta]) 
 
 
 def total_time(job: RenderJob, now: datetime) -> str:
-    """Return the time from creation to the end, or until now."""
-    return format_duration((job.finished_at or now) - job.created_at)
+    """Return the time from the request to the end, or until now."""
+    return format_duration(max(timedelta(), (job.finished_at or now) - job.wanted_at))
 
 
 def tries(job: RenderJob, now: datetime) -> list[str]:

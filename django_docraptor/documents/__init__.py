@@ -6,6 +6,7 @@ Projects import these names from ``django_docraptor``.
 ``adapter``      a document class as the lifecycle sees it
 ``triggers``     signals that enqueue a document
 ``delivery``     copy finished documents to a file field of their source
+``repetition``   the document of a finished job once more
 ``latest``       the latest document of an object, and of many objects
 ``reports``      :class:`QuerysetDocument`: one document over many rows
 ``presentation`` titles, sample objects, and the data of forms
@@ -19,6 +20,7 @@ from django_docraptor.documents import checks
 from django_docraptor.documents.adapter import SourceGoneError
 from django_docraptor.documents.declaration import Document
 from django_docraptor.documents.latest import attach_latest_documents, latest_document
+from django_docraptor.documents.repetition import again
 from django_docraptor.documents.reports import QuerysetDocument, Rows
 from django_docraptor.documents.triggers import Trigger
 
@@ -28,6 +30,7 @@ __all__ = [
     "Rows",
     "SourceGoneError",
     "Trigger",
+    "again",
     "attach_latest_documents",
     "checks",
     "latest_document",

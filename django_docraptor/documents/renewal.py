@@ -27,6 +27,7 @@ from django_docraptor.stored_jobs import (
     INPUT_FIELDS,
     JOB_FIELDS,
     StoredJob,
+    due_as_asked,
     store_or_update,
 )
 
@@ -193,6 +194,7 @@ def renew(stored: StoredJob, spec: JobSpec) -> None:
         return
     revision = {"revision": stored.revision + 1}
     columns = {name: getattr(new_job, name) for name in JOB_FIELDS} | revision
+    columns |= due_as_asked(stored.job, new_job)
     input_columns = {name: getattr(new_input, name) for name in INPUT_FIELDS} | revision
     try:
         with transaction.atomic(using=router.db_for_write(RenderJob)):
@@ -242,8 +244,12 @@ def renew_claimed(job: RenderJob, job_input: RenderInput, source: Model | None) 
     columns = {name: getattr(new_job, name) for name in JOB_FIELDS}
     if spec.test is None:  # this process may have another TEST_MODE
         columns["test"] = job.test
+    if new_job.not_before is None:
+        columns["not_before"] = job.not_before  # it has come
     if columns["account"] != job.account:  # this claim has a slot of the old one
         columns |= {"lease_token": "", "due_at": Now()}
+    if new_job.not_before is not None:
+        columns |= {"lease_token": "", "due_at": new_job.not_before}
     input_columns = {name: getattr(new_input, name) for name in INPUT_FIELDS} | {"recheck": None}
     try:
         with transaction.atomic(using=router.db_for_write(RenderJob)):

@@ -96,6 +96,7 @@ class TriggerOptions(TypedDict, Generic[S], total=False):
     hosted_expires_at: datetime | Callable[[S], datetime | None] | None
     hosted_download_limit: int | Callable[[S], int | None] | None
     reuse: timedelta | Callable[[S], timedelta | None] | None
+    not_before: datetime | Callable[[S], datetime | None] | None
     snapshot: bool | Callable[[S], bool]
 
 

@@ -28,7 +28,7 @@ from django_docraptor.models import (
     RenderJobQuerySet,
 )
 from django_docraptor.models.claims import claim_at_once, claims_at_once
-from django_docraptor.models.clock import Now
+from django_docraptor.models.clock import Now, earliest_due
 from django_docraptor.models.jobs import NO_FAILURES
 from django_docraptor.models.querysets import (
     PAUSABLE_STATES,
@@ -246,7 +246,8 @@ def resume(account: str) -> Resumed:
     """End all pauses of an account, close its circuit and make its waiting jobs due now.
 
     So do all names that have its key, unless a person has paused them. Jobs that were never tried
-    keep their time, unless an open circuit had postponed them.
+    keep their time, unless an open circuit had postponed them; none is due before its
+    ``not_before``.
     """
     others = [name for name in _names_with_key_of(account) if name != account]
     results = [_resume(account, Q()), *(_resume(name, ~Q(key_hash=BY_PERSON)) for name in others)]
@@ -263,5 +264,5 @@ def _resume(account: str, pauses: Q) -> Resumed:
         was_restricted = account in Account.restricted_names()
         Account.close_circuit(account)
         Pause.objects.filter(pauses, account=account).delete()
-        jobs.filter(is_postponed, due_at__gt=Now()).update(due_at=Now())
+        jobs.filter(is_postponed, due_at__gt=Now()).update(due_at=earliest_due())
     return Resumed(was_restricted, jobs.due().count())

@@ -68,6 +68,8 @@ def _bring_forward(heartbeat: Heartbeat, seconds: float) -> None:
     back = timedelta(seconds=seconds)
     # One that was never tried may have been enqueued since, with a delay that must be kept.
     is_fresh = Q(state=State.PENDING, attempt=0, failures=0, created_at__lte=Now())
+    # A person has named this time, by another clock.
+    is_asked_for = Q(not_before__isnull=False, due_at=F("not_before"))
     waiting = RenderJob.objects.active().filter(lease_token="", held_at=None, due_at__gt=Now())
     unsent = RenderEvent.objects.filter(signal_due_at__gt=Now())
     pauses = Pause.objects.filter(paused_until__gt=Now(), paused_until__lt=UNTIL_RESUMED)
@@ -77,7 +79,7 @@ def _bring_forward(heartbeat: Heartbeat, seconds: float) -> None:
         mine = Heartbeat.objects.filter(pk=Heartbeat.KEY, **unchanged)
         if not mine.update(ticked_at=Now(), worked_at=Now(), wakeup_at=None):
             return
-        count = waiting.exclude(is_fresh).update(due_at=F("due_at") - back)
+        count = waiting.exclude(is_fresh | is_asked_for).update(due_at=F("due_at") - back)
         unsent.update(signal_due_at=F("signal_due_at") - back)
         pauses.update(paused_until=F("paused_until") - back)
         open_circuits.update(circuit_open_until=F("circuit_open_until") - back)

@@ -72,6 +72,7 @@ ERASED_COLUMNS: Final[dict[str, Any]] = {
     "download_id": "",
     "errors": "",
     "message": "",
+    "generation_log": "",
     "file": "",
     "reserved_name": "",
     "sha256": "",

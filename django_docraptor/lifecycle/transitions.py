@@ -25,7 +25,7 @@ from django_docraptor.instrumentation import log_fields
 from django_docraptor.lifecycle.leases import lease_for
 from django_docraptor.lifecycle.pacing import poll_interval
 from django_docraptor.models import DiscardedDocument, ErasedJob, RenderJob, seconds_from_now
-from django_docraptor.models.clock import Now
+from django_docraptor.models.clock import Now, earliest_due
 from django_docraptor.models.commits import durable_transaction, savepoint_if_nested
 from django_docraptor.models.conflicts import repeat_conflicts
 from django_docraptor.models.jobs import NO_FAILURES
@@ -509,7 +509,7 @@ def _retry(job: RenderJob, to_state: State, note: str, by_owner: bool, **changes
 
 def _retried_columns() -> dict[str, Any]:
     return {
-        "due_at": Now(),
+        "due_at": earliest_due(),
         "finished_at": None,
         "download_attempts": 0,
         "deadline_at": seconds_from_now(conf.deadline),

@@ -140,6 +140,10 @@ class Migration(migrations.Migration):
                 ("document", models.CharField(blank=True, max_length=200, verbose_name="document")),
                 ("name", models.CharField(max_length=200, verbose_name="name")),
                 (
+                    "again_of",
+                    models.UUIDField(blank=True, null=True, verbose_name="generated again from"),
+                ),
+                (
                     "document_type",
                     models.CharField(
                         choices=[("pdf", "PDF"), ("xls", "XLS"), ("xlsx", "XLSX")],
@@ -176,6 +180,10 @@ class Migration(migrations.Migration):
                 ),
                 ("moved_at", models.DateTimeField(blank=True, null=True)),
                 ("due_at", models.DateTimeField(blank=True, null=True, verbose_name="due at")),
+                (
+                    "not_before",
+                    models.DateTimeField(blank=True, null=True, verbose_name="not before"),
+                ),
                 ("lease_token", models.CharField(blank=True, max_length=32)),
                 ("lapsed_claims", models.PositiveSmallIntegerField(default=0)),
                 (
@@ -227,6 +235,11 @@ class Migration(migrations.Migration):
                         blank=True, null=True, verbose_name="number of pages"
                     ),
                 ),
+                (
+                    "warnings",
+                    models.PositiveIntegerField(blank=True, null=True, verbose_name="warnings"),
+                ),
+                ("generation_log", models.TextField(blank=True, verbose_name="generation log")),
                 ("storage", models.CharField(blank=True, max_length=64, verbose_name="storage")),
                 (
                     "file",

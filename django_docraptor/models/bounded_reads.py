@@ -23,7 +23,7 @@ TOTALS = (
     "SELECT {number}, COUNT(*), SUM({rows}.marked), MIN({rows}.created_at), MIN({rows}.created_at)"
 )
 SUMS = "SELECT {number}, SUM({rows}.number), SUM({rows}.marked), NULL, NULL"
-TIMES = "SELECT {number}, 1, 0, {rows}.created_at, {rows}.finished_at"
+TIMES = "SELECT {number}, 1, 0, COALESCE({rows}.not_before, {rows}.created_at), {rows}.finished_at"
 KEYS = "SELECT {rows}.id"
 NO_ROWS = Q(pk__in=())
 
@@ -60,9 +60,9 @@ class RangeTotals:
     count: int = 0
     #: How many of them meet the range's condition.
     marked: int = 0
-    #: When the first of them was created.
+    #: When the first of them was created, or wanted if the times are read.
     first_created_at: datetime | None = None
-    #: From creation to the end, of each.
+    #: From ``wanted_at`` to the end, of each.
     durations: list[timedelta] = field(default_factory=list)
 
     @property
@@ -105,7 +105,7 @@ def _part(each: JobRange | Summed) -> tuple[str, Any]:
 
 def _columns(each: JobRange) -> Any:
     if each.reads_times:
-        return each.jobs.values("created_at", "finished_at")
+        return each.jobs.values("created_at", "not_before", "finished_at")
     is_marked = Case(
         *([When(each.marked, then=Value(1))] if each.marked != NO_ROWS else []),
         default=Value(0),

@@ -79,6 +79,12 @@ def seconds_from_now(seconds: float) -> Any:
     return Now() + timedelta(seconds=seconds)
 
 
+def earliest_due() -> Any:
+    """Return the time at which a row may be due at the earliest: now, or its ``not_before``."""
+    is_later = models.When(not_before__gt=Now(), then=models.F("not_before"))
+    return models.Case(is_later, default=Now(), output_field=models.DateTimeField())
+
+
 def as_datetime(value: Any, zone: tzinfo | None) -> Any:
     """Convert a database's value for a time (text, aware or naive datetime) to an aware one.
 

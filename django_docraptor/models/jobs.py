@@ -10,7 +10,7 @@ import time
 import uuid
 from collections.abc import Callable, Mapping
 from copy import copy
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from django.conf import settings
@@ -32,7 +32,7 @@ from django_docraptor.models.events import SIGNAL_LEASE_SECONDS, SIGNALS_BY_KIND
 from django_docraptor.models.indexes import PartialIndex
 from django_docraptor.models.managers import PrimaryDatabaseManager
 from django_docraptor.models.measurements import publish_move
-from django_docraptor.models.querysets import RenderJobQuerySet
+from django_docraptor.models.querysets import TEXT_COLUMNS, RenderJobQuerySet
 from django_docraptor.models.relations import RowInAnyDatabase, SourceInAnyDatabase
 from django_docraptor.models.statements import (
     Child,
@@ -57,6 +57,7 @@ if TYPE_CHECKING:
 
     # Types of public columns, for type checkers that do not run django-stubs' plugin for mypy.
     Key = models.UUIDField[Any, uuid.UUID]
+    OptionalKey = models.UUIDField[Any, uuid.UUID | None]
     Text = models.CharField[Any, str]
     OptionalText = models.CharField[Any, str | None]
     LongText = models.TextField[Any, str]
@@ -78,7 +79,7 @@ NO_FAILURES: Mapping[str, Any] = {"failures": 0, "failing_since": None, "refused
 EVENT_COLUMNS = ("attempt", "kind", "from_state", "to_state", "message", "detail", "signal_due_at")
 # Columns with text of DocRaptor, of a template or a storage, which may lose a character. In an ID
 # or a file's name, each character counts.
-EXTERNAL_TEXT_COLUMNS = frozenset({"errors", "message"})
+EXTERNAL_TEXT_COLUMNS = frozenset(TEXT_COLUMNS)
 
 
 def _external_texts(changes: Mapping[str, Any]) -> dict[str, Any]:
@@ -97,6 +98,8 @@ class RenderJob(models.Model):
     account: "Text" = models.CharField(_("account"), max_length=64, default="default")
     document: "Text" = models.CharField(_("document"), max_length=200, blank=True)
     name: "Text" = models.CharField(_("name"), max_length=200)
+    # ID of the finished job whose document this one generates again. It may have been deleted.
+    again_of: "OptionalKey" = models.UUIDField(_("generated again from"), null=True, blank=True)
     document_type: "Text" = models.CharField(
         _("type"), max_length=8, choices=[(kind.value, kind.value.upper()) for kind in DocumentType]
     )
@@ -114,6 +117,8 @@ class RenderJob(models.Model):
     # When it entered its state; ``None`` if it has not moved since it was created. For metrics.
     moved_at = models.DateTimeField(null=True, blank=True)
     due_at = models.DateTimeField(_("due at"), null=True, blank=True)
+    # Nothing is sent earlier. Only a time that was still to come when the job was enqueued.
+    not_before: "OptionalTime" = models.DateTimeField(_("not before"), null=True, blank=True)
     lease_token = models.CharField(max_length=32, blank=True)
     # Claims of the current step in a row whose workers died or hung.
     lapsed_claims = models.PositiveSmallIntegerField(default=0)
@@ -146,6 +151,9 @@ class RenderJob(models.Model):
     number_of_pages: "OptionalNumber" = models.PositiveIntegerField(
         _("number of pages"), null=True, blank=True
     )
+    # Of DocRaptor's generation log: the number of warnings, None if it was not read, and the first.
+    warnings: "OptionalNumber" = models.PositiveIntegerField(_("warnings"), null=True, blank=True)
+    generation_log: "LongText" = models.TextField(_("generation log"), blank=True)
 
     # Alias in STORAGES of the file's storage; "" for the default document storage.
     storage: "Text" = models.CharField(_("storage"), max_length=64, blank=True)
@@ -287,6 +295,18 @@ class RenderJob(models.Model):
         """
         expires_at = self.hosted_expires_at
         return bool(self.public_url) and (expires_at is None or expires_at > timezone.now())
+
+    @property
+    def wanted_at(self) -> datetime:
+        """From when on the document was wanted: ``not_before``, or when it was enqueued."""
+        return self.not_before or self.created_at
+
+    @property
+    def time_taken(self) -> timedelta | None:
+        """From ``wanted_at`` to the end; ``None`` while the job is unfinished."""
+        if self.finished_at is None:
+            return None
+        return max(timedelta(), self.finished_at - self.wanted_at)  # it may have been cancelled
 
     @property
     def tag(self) -> str:

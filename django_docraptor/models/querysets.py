@@ -54,6 +54,8 @@ IS_RESUMABLE = Q(state=State.FAILED, error_code__in=sorted(RESUME_STATES)) & (
         download_id__gt="",
     )
 )
+# Columns that may be large.
+TEXT_COLUMNS = ("errors", "generation_log", "message")
 # Rows changed by one statement.
 POSTPONE_BATCH_SIZE = 1000
 
@@ -238,6 +240,10 @@ class RenderJobQuerySet(models.QuerySet["RenderJob"]):
         small = Case(When(content_length__lte=SMALL_CONTENT, then=F("input__content")))
         jobs = self.select_related("input").defer("input__content")
         return jobs.annotate(content_length=Length("input__content")).annotate(small_content=small)
+
+    def without_texts(self) -> Self:
+        """Return the jobs without the columns that may be large, which a list does not need."""
+        return self.defer(*TEXT_COLUMNS)
 
     def failed(self) -> Self:
         """Return the jobs that have failed, and can be retried: not those that were erased."""

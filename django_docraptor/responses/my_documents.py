@@ -55,7 +55,7 @@ def read_page(request: HttpRequest, number: int, size: int = PAGE_SIZE) -> Page:
     first = (number - 1) * size
     rows = RenderJob.objects.filter(owner_id=request.user.pk).order_by("-created_at", "-pk")
     # One more shows whether there is another page, without a count.
-    jobs = list(rows.defer("errors", "message")[first : first + size + 1])
+    jobs = list(rows.without_texts()[first : first + size + 1])
     shown = jobs[:size]
     load_sources(shown)
     documents = [ListedDocument(job, stage_of(job)) for job in shown if may_list(request, job)]

@@ -10,7 +10,7 @@ from typing import Final
 
 from django.db.models import TextChoices
 from django.http import HttpRequest
-from django.utils import timezone
+from django.utils import formats, timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
@@ -61,6 +61,7 @@ class Progress:
         is_told: whether the people of the site have been told so.
         reason: why it failed, in a customer's words; "" if it has not.
         may_retry: whether the user may try again.
+        scheduled_for: when it will be generated at the earliest; ``None``: that is not later.
         refresh: seconds after which to look again; 0 if nothing more will happen.
     """
 
@@ -73,6 +74,7 @@ class Progress:
     is_told: bool = False
     reason: str = ""
     may_retry: bool = False
+    scheduled_for: datetime | None = None
     refresh: int = 0
 
     @property
@@ -101,6 +103,9 @@ class Progress:
             return []
         if self.is_late:
             return [_("We have been told.")] if self.is_told else []
+        if self.scheduled_for is not None:
+            time = formats.date_format(timezone.localtime(self.scheduled_for), "DATETIME_FORMAT")
+            return [_("It will be generated on %(time)s.") % {"time": time}]
         texts = [_("%(duration)s so far.") % {"duration": format_duration(self.elapsed)}]
         if self.estimate is None:
             return texts
@@ -160,6 +165,7 @@ def progress_of(request: HttpRequest, job: RenderJob) -> Progress:
         and (is_slow(job) or (estimate is not None and elapsed > estimate.longest)),
         is_late=late,
         is_told=late and (blocked or is_told(job)),
+        scheduled_for=_scheduled_for(job),
         refresh=refresh_interval(job),
     )
 
@@ -180,10 +186,16 @@ def refresh_interval(job: RenderJob) -> int:
     return round(min(MAX_REFRESH, max(MIN_REFRESH, age * REFRESH_FRACTION)))
 
 
+def _scheduled_for(job: RenderJob) -> datetime | None:
+    """Return the time that a document was asked for, if it is still to come."""
+    time, now = job.not_before, job.claimed_at or timezone.now()
+    return time if job.state == State.PENDING and time is not None and time > now else None
+
+
 def _began_at(job: RenderJob) -> datetime:
     """Return when the reader began to wait: with the request, or with the last retry."""
     retries = job.events.filter(kind=EventKind.RETRIED).order_by("-id")
-    return retries.values_list("at", flat=True).first() or job.created_at
+    return retries.values_list("at", flat=True).first() or job.wanted_at
 
 
 def _seconds(start: datetime, end: datetime | None) -> float:

@@ -382,7 +382,7 @@ KEPT = {
     *("held_at", "revision", "attempt", "sent_at", "status_id", "callback_at", "storage"),
     *("download_attempts", "error_code", "number_of_pages", "file_size", "hosted"),
     *("hosted_expires_at", "expired_at", "created_at", "submitted_at", "rendered_at"),
-    *("finished_at", "moved_at"),
+    *("finished_at", "moved_at", "again_of", "not_before", "warnings"),
 }
 
 
