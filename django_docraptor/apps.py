@@ -36,6 +36,10 @@ class DocRaptorConfig(AppConfig):
             from django_docraptor.metrics import load_receivers
 
             load_receivers(conf.metrics)
+        if conf.generation_log is True:
+            from django_docraptor.documents.follow_ups import connect_log
+
+            connect_log()
         if conf.runner in (None, "django.tasks") and has_task_queue():
             from django_docraptor.wakeups import import_steps
 

@@ -339,6 +339,8 @@ class Conf:
     unconfirmed: Setting[str | None] = Setting(None, _unconfirmed_policy)
     #: Send a free test document if nothing else can show that an attempt was not accepted.
     probe = Setting(True, _instance_of(bool))
+    #: Read DocRaptor's generation log of each document, once, after success.
+    generation_log = Setting(False, _instance_of(bool))
     #: Directory for downloaded files until the storage has them.
     spool_dir: Setting[str | Path] = Setting("", _instance_of(str, Path))
     #: Maximum size of a downloaded document, in bytes.

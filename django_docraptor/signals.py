@@ -14,6 +14,11 @@ document_submitted = Signal()
 document_completed = Signal()
 # The job failed: see `job.error_code` and `job.errors`.
 document_failed = Signal()
+# DocRaptor's log has warnings about a completed document, such as a missing image: see
+# `job.warnings` and `job.generation_log`. Only with `GENERATION_LOG`.
+document_warned = Signal()
+# Reading the generation log failed and is due again; this package's own receiver reads it.
+log_due = Signal()
 # Delivery to the source's file field failed and is due again, or the document is unchanged;
 # this package's own receiver delivers it.
 delivery_due = Signal()

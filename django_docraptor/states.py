@@ -163,6 +163,8 @@ class EventKind(TextChoices):
     DELIVERY_FAILED = "delivery_failed", pgettext_lazy("event", "delivery failed")
     HOOK_FAILED = "hook_failed", pgettext_lazy("event", "on_completed() or on_failed() failed")
     MAIL_FAILED = "mail_failed", pgettext_lazy("event", "the e-mail to the owner failed")
+    WARNED = "warned", pgettext_lazy("event", "completed with warnings")
+    LOG_FAILED = "log_failed", pgettext_lazy("event", "the generation log could not be read")
     EXPIRED = "expired", pgettext_lazy("event", "expired")
     AGAIN = "again", pgettext_lazy("event", "generated again")
     SHARED = "shared", pgettext_lazy("event", "shared by a link")

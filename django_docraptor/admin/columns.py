@@ -121,6 +121,9 @@ def _reason(job: RenderJob) -> str:
         return str(explain(job.error_code, getattr(job, ERRORS_START, "")).title)
     if job.held_at is not None:
         return _("held: release it, or cancel it")
+    if job.warnings:
+        texts = ngettext("%(count)d warning", "%(count)d warnings", job.warnings)
+        return texts % {"count": job.warnings}
     if job.is_final or job.due_at is None:
         return ""
     left = job.due_at - timezone.now()

@@ -127,6 +127,22 @@ class HeldFilter(admin.SimpleListFilter):
         return jobs.held() if self.value() else queryset
 
 
+class WarnedFilter(admin.SimpleListFilter):
+    """Filter the documents about which DocRaptor's log has warnings, such as a missing image."""
+
+    title = _("warnings")
+    parameter_name = "warned"
+    template = FOLDED
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, Any]]:
+        """Return the only choice beside all jobs."""
+        return [("1", _("with warnings"))]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        """Return the jobs with warnings, by an index."""
+        return queryset.filter(warnings__gt=0) if self.value() else queryset
+
+
 class DocumentFilter(admin.SimpleListFilter):
     """Filter by document.
 

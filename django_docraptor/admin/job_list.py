@@ -45,6 +45,7 @@ class JobListAdmin(JobModelAdmin):
         filters.OwnerFilter,
         ("test", filters.LiveFilter),
         filters.HeldFilter,
+        filters.WarnedFilter,
         ("document_type", filters.TypeFilter),
         filters.ScopeFilter,
     ]

@@ -38,7 +38,12 @@ from django_docraptor.models import RenderEvent, RenderJob
 # Replaces the result fields for a hosted document.
 HOSTED_FIELDS = ("public_link", ("hosted_expires_at", "expired_at"), "number_of_pages")
 # Fields that are only shown if a column is set.
-FIELD_IF_SET = {"again_from": "again_of", "not_before_time": "not_before", "erased": "erased_at"}
+FIELD_IF_SET = {
+    "warning_lines": "warnings",
+    "again_from": "again_of",
+    "not_before_time": "not_before",
+    "erased": "erased_at",
+}
 # Maximum number of history lines shown. A job with many callbacks may have more.
 MAX_HISTORY_LINES = 200
 # Refresh intervals of an unfinished job's page, shorter while the job is young.
@@ -65,6 +70,7 @@ class JobPageAdmin(JobOperationsAdmin):
         "submitted",
         "rendered",
         "finished",
+        "warning_lines",
         "again_from",
         "not_before_time",
         "erased",
@@ -189,6 +195,13 @@ class JobPageAdmin(JobOperationsAdmin):
     def erased(self, job: RenderJob) -> str:
         """Show when all that the job said of a person was erased."""
         return display.format_time(job.erased_at)
+
+    @admin.display(description=_("warnings"))
+    def warning_lines(self, job: RenderJob) -> str:
+        """Show the number of warnings and, to users who may read the document, the first ones."""
+        if not job.generation_log or not is_readable(job):
+            return str(job.warnings)
+        return format_html("{}<pre>{}</pre>", job.warnings, job.generation_log)
 
     @admin.display(description=_("generated again from"))
     def again_from(self, job: RenderJob) -> str:

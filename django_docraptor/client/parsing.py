@@ -11,6 +11,8 @@ from email.utils import parsedate_to_datetime
 from typing import Any, Self
 from urllib.parse import unquote, urlsplit
 
+from django_docraptor.client.generation_log import parse_warnings
+
 # Limits of the database columns.
 MAX_ID_LENGTH = 200
 MAX_COUNT = 2**31 - 1
@@ -91,7 +93,9 @@ class RemoteStatus:
 class LogEntry:
     """One entry of DocRaptor's log of attempts, or of its list of documents.
 
-    ``success`` and ``test`` are ``None`` if not reported; ``created_at`` is aware.
+    ``success`` and ``test`` are ``None`` if not reported; ``created_at`` is aware. ``warnings`` is
+    the number of warnings in the generation log, ``None`` without one, and ``first_warnings`` the
+    first of them, one per line.
     """
 
     id: str = ""
@@ -103,10 +107,13 @@ class LogEntry:
     document_type: str = ""
     test: bool | None = None
     validation_errors: str = ""
+    warnings: int | None = None
+    first_warnings: str = ""
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Self:
         """Parse one entry; missing fields stay blank."""
+        warnings, first_warnings = parse_warnings(data.get("generation_log"))
         return cls(
             id=_parse_id(data.get("id")),
             tag=_parse_text(data.get("tag")),
@@ -117,6 +124,8 @@ class LogEntry:
             document_type=_parse_text(data.get("document_type")),
             test=_parse_bool(data.get("test")),
             validation_errors=_parse_reasons(data.get("validation_errors")),
+            warnings=warnings,
+            first_warnings=first_warnings,
         )
 
 

@@ -8,7 +8,7 @@ as an event of its own, which is due again. The first call follows ``document_co
 import logging
 import traceback
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 from django.db import router, transaction
@@ -32,6 +32,7 @@ from django_docraptor.signals import (
     document_completed,
     document_failed,
     hook_due,
+    log_due,
 )
 from django_docraptor.states import EventKind
 
@@ -39,6 +40,8 @@ logger = logging.getLogger(__name__)
 
 # Longest back-off in seconds: each failure is an event with a traceback.
 MAX_BACKOFF_SECONDS: Final = 3600.0
+# Tries to read the log of a document: about three hours.
+MAX_LOG_TRIES: Final = 12
 
 
 @dataclass(frozen=True)
@@ -48,10 +51,13 @@ class FollowUp:
     Args:
         name: returns its name for a job, for messages.
         failed_kind: kind of the event of a failure.
+        max_tries: of something optional: it is given up after so many, and health does not tell.
     """
 
     name: Callable[[RenderJob], str]
     failed_kind: EventKind
+    # A keyword, because subclasses add fields.
+    max_tries: int | None = field(default=None, kw_only=True)
 
     def attempt(self, job: RenderJob, action: Callable[[], object], **detail: Any) -> None:
         """Do it for a job; on failure, record that and schedule the next try.
@@ -76,6 +82,7 @@ class FollowUp:
         failures = self.failures_of(job)
         tries = failures.count() + 1
         is_over = failures.filter(at__lte=seconds_from_now(-conf.retry_for)).exists()
+        is_over = is_over or (self.max_tries is not None and tries >= self.max_tries)
         delay = SIGNAL_LEASE_SECONDS + lifecycle.backoff_delay(tries, maximum=MAX_BACKOFF_SECONDS)
         detail = {"tries": tries, **details} | ({"gave_up": True} if is_over else {})
         note = "".join(traceback.format_exception(error))
@@ -88,7 +95,7 @@ class FollowUp:
                 kind=self.failed_kind, id__lt=RenderEvent.last_retry_of(job)
             )
             earlier.filter(signal_due_at__isnull=False).update(signal_due_at=None)
-            if is_over:
+            if is_over and self.max_tries is None:
                 last = f"({type(error).__name__}), after {tries} tries"
                 Heartbeat.record_giving_up(f"{self.name(job)} of job {job.pk} {last}")
         if is_over:
@@ -129,6 +136,10 @@ def _complete(document: RegisteredDocument, job: RenderJob) -> None:
 DELIVERY: Final = DocumentFollowUp(lambda job: "the delivery", EventKind.DELIVERY_FAILED, _deliver)
 HOOK: Final = DocumentFollowUp(hook_name, EventKind.HOOK_FAILED, _complete)
 
+LOG: Final = FollowUp(
+    lambda job: "reading the generation log", EventKind.LOG_FAILED, max_tries=MAX_LOG_TRIES
+)
+
 
 def handle_delivery(job: RenderJob, **kwargs: Any) -> None:
     """Deliver a job's document, if its class sets ``deliver_to``."""
@@ -140,6 +151,18 @@ def handle_hook(job: RenderJob, signal: Signal | None = None, **kwargs: Any) -> 
     if signal is hook_due and not HOOK.failures_of(job).exists():
         return  # the job was retried since: its hook follows its next end
     HOOK.run_for(job)
+
+
+def handle_log(job: RenderJob, **kwargs: Any) -> None:
+    """Read DocRaptor's generation log of a completed job, if it was not read."""
+    if conf.generation_log and lifecycle.needs_generation_log(job):
+        LOG.attempt(job, lambda: lifecycle.read_generation_log(job))
+
+
+def connect_log() -> None:
+    """Connect the receiver. Called at startup, if ``GENERATION_LOG`` is on."""
+    for signal in (document_completed, log_due):
+        signal.connect(handle_log, dispatch_uid="django_docraptor.generation_log")
 
 
 def connect_delivery() -> None:

@@ -8,6 +8,7 @@ UPDATE. A step may run at any time, in any number of processes, and may be kille
 ``poll``             QUEUED, WORKING → DOWNLOADING or FAILED; COMPLETED if hosted
 ``download``         DOWNLOADING → COMPLETED or FAILED
 ``recover``          recovers interrupted creates and unsent signals
+``read_generation_log``  reads DocRaptor's log of a completed job, once
 ``expire``           expires a hosted document
 ``expire_discarded`` expires the hosted documents of deleted jobs
 ``finish_erasures``  looks once more for what was written about erased jobs
@@ -45,6 +46,10 @@ if TYPE_CHECKING:
     )
     from django_docraptor.lifecycle.engine import run_once
     from django_docraptor.lifecycle.erasing import finish_erasures
+    from django_docraptor.lifecycle.generation_log import (
+        needs_generation_log,
+        read_generation_log,
+    )
     from django_docraptor.lifecycle.hosting import expire, expire_discarded
     from django_docraptor.lifecycle.patience import backoff_delay
     from django_docraptor.lifecycle.polling import PollResult, poll
@@ -77,6 +82,7 @@ else:  # hidden from type checkers, which would take any name for an Any
             ],
             "engine": ["run_once"],
             "erasing": ["finish_erasures"],
+            "generation_log": ["needs_generation_log", "read_generation_log"],
             "hosting": ["expire", "expire_discarded"],
             "patience": ["backoff_delay"],
             "polling": ["PollResult", "poll"],
@@ -110,8 +116,10 @@ __all__ = [
     "finish_erasures",
     "mark_cancelled",
     "name_to_delete",
+    "needs_generation_log",
     "pause",
     "poll",
+    "read_generation_log",
     "read_schedule",
     "reconcile",
     "record_callback",

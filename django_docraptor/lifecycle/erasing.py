@@ -60,7 +60,7 @@ KEPT_DETAILS: Final = frozenset(
         "reason",
         "render_seconds",
     }
-    | {"sent", "size", "status", "status_id", "store_seconds"}
+    | {"sent", "size", "status", "status_id", "store_seconds", "warnings"}
 )
 # What is left of a row's texts and references. The name is replaced, too.
 ERASED_COLUMNS: Final[dict[str, Any]] = {

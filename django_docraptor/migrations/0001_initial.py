@@ -699,6 +699,14 @@ class Migration(migrations.Migration):
         ),
         migrations.AddIndex(
             model_name="renderjob",
+            index=django_docraptor.models.indexes.PartialIndex(
+                fields=["created_at"],
+                name="docraptor_job_warned",
+                where=models.Q(("warnings__gt", 0)),
+            ),
+        ),
+        migrations.AddIndex(
+            model_name="renderjob",
             index=models.Index(fields=["state", "created_at"], name="docraptor_job_state"),
         ),
         migrations.AddIndex(

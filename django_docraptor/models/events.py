@@ -21,7 +21,9 @@ from django_docraptor.signals import (
     document_completed,
     document_failed,
     document_submitted,
+    document_warned,
     hook_due,
+    log_due,
     mail_due,
 )
 from django_docraptor.states import EventKind
@@ -39,6 +41,8 @@ SIGNALS_BY_KIND: Mapping[str, Signal] = {
     EventKind.DELIVERY_FAILED: delivery_due,
     EventKind.HOOK_FAILED: hook_due,
     EventKind.MAIL_FAILED: mail_due,
+    EventKind.WARNED: document_warned,
+    EventKind.LOG_FAILED: log_due,
 }
 # Seconds after which a signal that was not marked as sent is sent again.
 SIGNAL_LEASE_SECONDS = 60

@@ -232,6 +232,9 @@ class RenderJob(models.Model):
                 name="docraptor_job_failing",
                 where=Q(failing_since__isnull=False),
             ),
+            PartialIndex(
+                fields=["created_at"], name="docraptor_job_warned", where=Q(warnings__gt=0)
+            ),
             models.Index(fields=["state", "created_at"], name="docraptor_job_state"),
             # The newest 10,000 failed jobs are on as many pages of a large table.
             PartialIndex(

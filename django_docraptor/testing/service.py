@@ -122,4 +122,5 @@ def _log_entry(sent: SentDocument) -> LogEntry:
         document_type=sent.document_type,
         test=sent.test,
         validation_errors=sent.error,
+        warnings=0,
     )

@@ -357,6 +357,27 @@ MUTATIONS = [
         f"{LIFECYCLE}/test_downloading.py",
     ),
     Mutation(
+        "read the generation log of a document again and again",
+        "lifecycle/generation_log.py",
+        "is_made and job.warnings is None and",
+        "is_made and",
+        f"{LIFECYCLE}/test_generation_log.py::test_log_is_read_once",
+    ),
+    Mutation(
+        "try for ever to read the generation log",
+        "documents/follow_ups.py",
+        "self.max_tries is not None and tries >= self.max_tries",
+        "False",
+        f"{LIFECYCLE}/test_generation_log.py::test_tries_are_bounded",
+    ),
+    Mutation(
+        "send a document before its time after an account was resumed",
+        "lifecycle/accounts.py",
+        "update(due_at=earliest_due())",
+        "update(due_at=Now())",
+        "tests/integration/test_not_before.py::test_resumed_account_starts_none_earlier",
+    ),
+    Mutation(
         "take a passing fault in a template for final",
         "lifecycle/composition.py",
         "if isinstance(error, (*PASSING_ERRORS, MemoryError)) or is_missing:",
