@@ -200,6 +200,17 @@ CODES: Final[Mapping[str, Explanation]] = {
         bill=Bill.PERHAPS,
         for_customers=SERVICE,
     ),
+    ErrorCode.POST_PROCESS_FAILED: Explanation(
+        title=_("file not processed"),
+        what=_("The document was downloaded, but the document class could not process the file."),
+        remedy=_(
+            "Correct post_process() of the document class, and retry: it is called again with the "
+            "file on the worker's disk if that is still there."
+        ),
+        can_help=True,
+        bill=Bill.YES,
+        for_customers=AGAIN,
+    ),
     ErrorCode.STORAGE_ERROR: Explanation(
         title=_("file not stored"),
         what=_("The document was downloaded, but the storage did not take the file."),

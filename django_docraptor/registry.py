@@ -5,7 +5,7 @@ A registered document renders a job's content. It knows nothing about queueing.
 
 from collections.abc import Collection, Mapping
 from datetime import timedelta
-from typing import Any, Protocol
+from typing import Any, BinaryIO, Protocol, cast
 
 from django.contrib.auth.base_user import AbstractBaseUser
 from django.db.models import Model
@@ -41,6 +41,17 @@ class RegisteredDocument(Protocol):
 
     def deliver(self, job: RenderJob) -> None:
         """Copy the completed document to its source's file field, if the document names one."""
+
+
+class PostProcessor(Protocol):
+    """The interface of a document whose class has a ``post_process()``."""
+
+    @property
+    def verify_post_processed(self) -> bool:
+        """Whether the result must be a whole document of the job's type."""
+
+    def post_process(self, job: RenderJob, file: BinaryIO) -> object:
+        """Return what is to be stored instead of the downloaded file. May raise anything."""
 
 
 _documents: dict[str, RegisteredDocument] = {}
@@ -133,6 +144,12 @@ def secret_options_without_job(
     compute = getattr(_documents.get(label), "secret_options_without_job", None)
     options: Mapping[str, Any] = compute(source, params, document_type) if compute else {}
     return options
+
+
+def post_processor(label: str) -> PostProcessor | None:
+    """Return the document of a label if its class processes what was downloaded."""
+    document = _documents.get(label)
+    return cast(PostProcessor, document) if getattr(document, "is_post_processed", False) else None
 
 
 def has_page(label: str) -> bool:

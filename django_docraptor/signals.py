@@ -17,14 +17,14 @@ document_failed = Signal()
 # DocRaptor's log has warnings about a completed document, such as a missing image: see
 # `job.warnings` and `job.generation_log`. Only with `GENERATION_LOG`.
 document_warned = Signal()
-# Reading the generation log failed and is due again; this package's own receiver reads it.
-log_due = Signal()
 # Delivery to the source's file field failed and is due again, or the document is unchanged;
 # this package's own receiver delivers it.
 delivery_due = Signal()
 # The e-mail to a job's owner (`mail.notify_owner`) failed and is due again; this package's own
 # receiver sends it.
 mail_due = Signal()
+# Reading the generation log failed and is due again; this package's own receiver reads it.
+log_due = Signal()
 # `Document.on_completed()` or `on_failed()` failed and is due again; this package's own receiver
 # repeats it.
 hook_due = Signal()

@@ -141,6 +141,17 @@ def open_partial(path: Path, token: str) -> Iterator[BinaryIO]:
         raise
 
 
+@contextmanager
+def open_processed(path: Path, token: str) -> Iterator[tuple[BinaryIO, Path]]:
+    """Open a file for what is made of a downloaded one; delete it if the block raises.
+
+    It is removed as a partial download is, if its worker is killed.
+    """
+    token = f"{token}_processed"
+    with open_partial(path, token) as file:
+        yield file, _partial_path(path, token)
+
+
 def _open_private(path: str, flags: int) -> int:
     """Open for this user only, whatever the directory's mode; follow no symbolic link."""
     return os.open(path, flags | getattr(os, "O_NOFOLLOW", 0), 0o600)
@@ -267,6 +278,7 @@ def verify(
     *,
     content_type: str = "",
     redact: Callable[[str], str] = str,
+    origin: str = "DocRaptor did not send",
 ) -> None:
     """Check that a file is a complete document of the given type.
 
@@ -275,12 +287,13 @@ def verify(
         document_type: ``pdf``, ``xls`` or ``xlsx``.
         content_type: the ``Content-Type`` of the response, if it had one.
         redact: removes secrets from the quoted excerpt.
+        origin: where it comes from, as the beginning of a message.
 
     Raises:
         NotADocumentError: it is not; the message says why, and quotes its beginning.
     """
     if not path.stat().st_size:
-        raise NotADocumentError("DocRaptor sent an empty file.")
+        raise NotADocumentError(f"{origin} a document: the file is empty.")
     media_type = content_type.partition(";")[0].strip().lower()
     if media_type in PAGE_TYPES:
         problem = f"its content type is {media_type}"
@@ -288,7 +301,7 @@ def verify(
         problem = FIND_PROBLEM_BY_TYPE[document_type](path)
     if problem:
         raise NotADocumentError(
-            f"DocRaptor did not send a complete {document_type.upper()} document: {problem}. The "
+            f"{origin} a complete {document_type.upper()} document: {problem}. The "
             f"file has {path.stat().st_size:,} bytes {_describe_start(path, redact)}."
         )
 

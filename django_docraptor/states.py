@@ -112,6 +112,7 @@ class ErrorCode(StrEnum):
     DOWNLOAD_FAILED = "download_failed"
     NOT_A_DOCUMENT = "not_a_document"
     DOCUMENT_TOO_LARGE = "document_too_large"
+    POST_PROCESS_FAILED = "post_process_failed"
     STORAGE_ERROR = "storage_error"
     KILLED_ITS_WORKER = "killed_its_worker"
 
@@ -127,6 +128,7 @@ RESUME_STATES: Mapping[str, State] = {
     ErrorCode.DOWNLOAD_FAILED: State.DOWNLOADING,
     ErrorCode.NOT_A_DOCUMENT: State.DOWNLOADING,
     ErrorCode.DOCUMENT_TOO_LARGE: State.DOWNLOADING,
+    ErrorCode.POST_PROCESS_FAILED: State.DOWNLOADING,
     ErrorCode.STORAGE_ERROR: State.DOWNLOADING,
     ErrorCode.KILLED_ITS_WORKER: State.DOWNLOADING,
 }

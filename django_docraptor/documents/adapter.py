@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Mapping
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from django.apps import apps
 from django.contrib.auth.base_user import AbstractBaseUser
@@ -70,6 +70,25 @@ class DocumentAdapter:
         """Return the same for a synchronous call."""
         document = self.document(source, params, requested_type=document_type)
         return document.get_secret_options()
+
+    @property
+    def is_post_processed(self) -> bool:
+        """Return whether the class overrides ``post_process()``."""
+        return self.document._docraptor_is_post_processed()
+
+    @property
+    def verify_post_processed(self) -> bool:
+        """Return whether the result must be a whole document of the job's type."""
+        return self.document.verify_post_processed
+
+    def post_process(self, job: RenderJob, file: BinaryIO) -> object:
+        """Return what the class makes of the downloaded file.
+
+        Raises:
+            SourceGoneError: the source no longer exists. The class may raise anything.
+        """
+        with self.document._docraptor_loaded(job) as document:
+            return document.post_process(file)
 
     def _load_source(self, job: RenderJob, label: str) -> Model | None:
         """Return the source as an object of the class that the document declares.

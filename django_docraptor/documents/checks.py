@@ -321,6 +321,13 @@ def _hosted(document: DocumentClass) -> Iterator[CheckMessage]:
             ".hosted and .deliver_to cannot be combined: a hosted document has no file here.",
             "Remove one of them. Link to job.public_url instead of delivering a file.",
         )
+    if document.hosted and document._docraptor_is_post_processed():
+        yield _error(
+            document,
+            18,
+            ".hosted and post_process() cannot be combined: a hosted document has no file here.",
+            "Remove one of them.",
+        )
 
 
 def _storage(document: DocumentClass) -> Iterator[CheckMessage]:

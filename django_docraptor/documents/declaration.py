@@ -1,8 +1,9 @@
 """Internal. The document class: template, options, and methods that generate documents."""
 
+import os
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from collections.abc import Set as AbstractSet
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from copy import copy
 from datetime import datetime, timedelta
 from io import BytesIO
@@ -24,11 +25,12 @@ from django_docraptor.account_settings import DEFAULT_ACCOUNT, account_names
 from django_docraptor.documents.adapter import DocumentAdapter
 from django_docraptor.documents.delivery import deliver
 from django_docraptor.documents.follow_ups import connect_delivery, connect_hooks
-from django_docraptor.documents.hooks import call_hook
+from django_docraptor.documents.hooks import call_hook, loaded
 from django_docraptor.documents.presentation import newest_objects
 from django_docraptor.documents.triggers import Condition, S, Trigger, TriggerOptions
 from django_docraptor.documents.type_arguments import model_argument
 from django_docraptor.documents.undefined_variables import render_template
+from django_docraptor.exceptions import ConfigurationError
 from django_docraptor.job_specs import (
     DocumentOptions,
     JobSpec,
@@ -88,6 +90,8 @@ class Document(Generic[S]):
     #: How long finished jobs and their files are kept; ``None``: ``DOCRAPTOR["RETENTION"]``;
     #: ``timedelta.max``: forever.
     retention: ClassVar[timedelta | None] = None
+    #: Whether the result of ``post_process()`` must be a whole document of the job's type.
+    verify_post_processed: ClassVar[bool] = True
     #: Names of the preflight's rules that are turned off, such as ``{"relative-url"}``.
     preflight_ignore: ClassVar[Collection[str]] = frozenset()
     #: Name of the source's attribute, or method, with the time at which it was last changed: the
@@ -226,6 +230,23 @@ class Document(Generic[S]):
         context = {**self.get_base_context(), **self.get_context()}
         return render_template(self.template_name, context)
 
+    def post_process(self, file: BinaryIO) -> "BinaryIO | str | os.PathLike[str]":
+        """Change the downloaded file before it is stored, such as attaching XML or signing it.
+
+        Called in a worker, with the source as it is now. If it raises an error that may pass, as in
+        a template, it is called again later with the same file; after any other, the job fails with
+        ``post_process_failed``, and a retry calls it again. Neither is billed. So it may be called
+        several times for a job: let it have no other effect. Not called for hosted documents.
+
+        Args:
+            file: the downloaded document, opened for reading bytes. It is not changed.
+
+        Returns:
+            The file to store, opened for reading bytes, which is read from its beginning and
+            closed; or the path of one, which stays. The given file, if nothing is to be changed.
+        """
+        return file
+
     def on_completed(self, job: RenderJob) -> None:
         """Do something with the finished document, such as sending it to the customer.
 
@@ -341,9 +362,14 @@ class Document(Generic[S]):
 
         Raises:
             TypeError: a keyword is unknown.
+            ConfigurationError: the class has a ``post_process()``; nothing was sent.
             ValidationError: a field is invalid; nothing was sent.
             CallError: the call failed; ``error.sent`` tells whether it may have been billed.
         """
+        if cls._docraptor_is_post_processed():
+            raise ConfigurationError(
+                f"{cls.__name__}.render_now() would leave out post_process(). Enqueue the document."
+            )
         options: DocumentOptions = {"hosted": False, **kwargs}
         spec = cls.spec(source, snapshot=True, **options)
         if target is not None:
@@ -580,6 +606,14 @@ class Document(Generic[S]):
         """Return the accounts that may make the document, as far as the class tells."""
         may_differ = cls.get_account is not Document.get_account
         return (may_differ and account_names()) or (cls.account,)
+
+    @classmethod
+    def _docraptor_is_post_processed(cls) -> bool:
+        return cls.post_process is not Document.post_process
+
+    @classmethod
+    def _docraptor_loaded(cls, job: RenderJob) -> "AbstractContextManager[Document[Any]]":
+        return loaded(cls, job)
 
     @classmethod
     def _docraptor_has_secret_options(cls) -> bool:

@@ -1,6 +1,8 @@
 """Internal. Call a document class's hook for a finished job."""
 
 import logging
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
 
 from django.conf import settings
@@ -28,26 +30,38 @@ def call_hook(document_class: "type[Document[Any]]", job: RenderJob) -> bool:
     Returns:
         Whether it was called: not if the source no longer exists.
     """
-    stored = RenderInput.objects.filter(pk=job.pk).defer("content", "options").first()
-    try:
-        document = DocumentAdapter(document_class).load(job, stored)
-    except SourceGoneError:
-        name = hook_name(job)
-        logger.info(
-            "Job %s: %s was not called, since the source is gone",
-            job.pk,
-            name,
-            extra=log_fields(job),
-        )
-        return False
-    zone = text_to_zone(stored.time_zone) if stored and stored.time_zone else None
-    language = (stored.language if stored else "") or settings.LANGUAGE_CODE
-    with translation.override(language), timezone.override(zone):
+    with ExitStack() as stack:
+        try:
+            document = stack.enter_context(loaded(document_class, job))
+        except SourceGoneError:
+            name = hook_name(job)
+            logger.info(
+                "Job %s: %s was not called, since the source is gone",
+                job.pk,
+                name,
+                extra=log_fields(job),
+            )
+            return False
         if job.state == State.FAILED:
             document.on_failed(job)
         else:
             document.on_completed(job)
     return True
+
+
+@contextmanager
+def loaded(document_class: "type[Document[Any]]", job: RenderJob) -> "Iterator[Document[Any]]":
+    """Provide a job's document with its source as it is now, in the job's language and time zone.
+
+    Raises:
+        SourceGoneError: the source no longer exists.
+    """
+    stored = RenderInput.objects.filter(pk=job.pk).defer("content", "options").first()
+    document = DocumentAdapter(document_class).load(job, stored)
+    zone = text_to_zone(stored.time_zone) if stored and stored.time_zone else None
+    language = (stored.language if stored else "") or settings.LANGUAGE_CODE
+    with translation.override(language), timezone.override(zone):
+        yield document
 
 
 def hook_name(job: RenderJob) -> str:

@@ -24,6 +24,11 @@ from django_docraptor.lifecycle.claims import fail_killer
 from django_docraptor.lifecycle.clients import KeyedClient
 from django_docraptor.lifecycle.leases import lease_for
 from django_docraptor.lifecycle.patience import Stage
+from django_docraptor.lifecycle.post_processing import (
+    PostProcessError,
+    is_post_processed,
+    post_process,
+)
 from django_docraptor.lifecycle.postponement import pause_account_and_postpone, postpone_or_fail
 from django_docraptor.lifecycle.transitions import (
     download_fields,
@@ -103,13 +108,16 @@ def download_and_store(job: RenderJob, *, may_have_file: bool = False) -> None:
         return
     # A quick download is small: the current lease is long enough to store it.
     is_quick = not is_spooled and time.monotonic() - started < QUICK_DOWNLOAD_SECONDS
+    is_quick = is_quick and not is_post_processed(job)
     renewal = {"due_at": seconds_from_now(STORE_LEASE_SECONDS)}
     if is_spooled:
         renewal["download_attempts"] = earlier_downloads
     if is_quick or job.update_leased(**renewal):
         # A name that was reserved earlier, by this attempt or another, may already have a file.
         may_have_file = may_have_file or job.reserved_name != storage_name_for(job)
-        store_file(job, path, may_have_file=may_have_file, earlier_downloads=earlier_downloads)
+        process_and_store(
+            job, path, may_have_file=may_have_file, earlier_downloads=earlier_downloads
+        )
 
 
 def download_to_spool(job: RenderJob, path: Path, undo: Mapping[str, Any]) -> bool:
@@ -194,14 +202,43 @@ def handle_download_error(job: RenderJob, error: Exception, undo: Mapping[str, A
     postpone_or_fail(job, Stage.DOWNLOAD, error, **undo)
 
 
-def store_file(job: RenderJob, path: Path, *, may_have_file: bool, earlier_downloads: int) -> None:
-    """Save the spooled file to the storage, then complete the job."""
+def process_and_store(
+    job: RenderJob, path: Path, *, may_have_file: bool, earlier_downloads: int
+) -> None:
+    """Let the document class process the spooled file, and store the result."""
+    try:
+        result = post_process(job, path)
+    except PostProcessError as error:
+        postpone_or_fail(job, Stage.POST_PROCESS, error, download_attempts=earlier_downloads)
+        return
+    try:
+        store_file(
+            job,
+            path,
+            result,
+            may_have_file=may_have_file,
+            earlier_downloads=earlier_downloads,
+        )
+    finally:
+        if result != path:
+            spool.discard(result)
+
+
+def store_file(
+    job: RenderJob, path: Path, result: Path, *, may_have_file: bool, earlier_downloads: int
+) -> None:
+    """Save a file to the storage, then complete the job.
+
+    Args:
+        path: the downloaded file, for another try.
+        result: the file to save.
+    """
     name, started = job.reserved_name, time.monotonic()
     try:
-        size, sha256 = spool.size_and_sha256(path)
+        size, sha256 = spool.size_and_sha256(result)
         stored_name: object
         # Open first: another worker that completes the job deletes the spool file.
-        with path.open("rb") as file:
+        with result.open("rb") as file:
             if may_have_file:  # what a killed worker may have left under the reserved name
                 delete_stored(job, name)
             stored_name = job.file.storage.save(name, File(file, name=name))

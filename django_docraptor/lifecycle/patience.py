@@ -53,6 +53,7 @@ class Stage(StrEnum):
     CREATE = "create"
     STATUS = "status"
     DOWNLOAD = "download"
+    POST_PROCESS = "post_process"
     STORAGE = "storage"
 
 
@@ -87,6 +88,7 @@ CODES: Final[Mapping[Stage, ErrorCode]] = {
     Stage.CREATE: ErrorCode.SUBMIT_FAILED,
     Stage.STATUS: ErrorCode.STATUS_UNAVAILABLE,
     Stage.DOWNLOAD: ErrorCode.DOWNLOAD_FAILED,
+    Stage.POST_PROCESS: ErrorCode.POST_PROCESS_FAILED,
     Stage.STORAGE: ErrorCode.STORAGE_ERROR,
 }
 
@@ -96,6 +98,7 @@ FAILED_TO: Final[Mapping[Stage, str]] = {
     Stage.CREATE: "The document could not be submitted",
     Stage.STATUS: "DocRaptor did not return the status of the document",
     Stage.DOWNLOAD: "The document could not be downloaded",
+    Stage.POST_PROCESS: "The downloaded file could not be processed",
     Stage.STORAGE: "The file could not be stored",
 }
 
@@ -188,7 +191,7 @@ def kind_of(stage: Stage, error: Exception) -> Kind:
     """Return what an error says."""
     if stage == Stage.STORAGE:
         return Kind.VERDICT if isinstance(error, PERMANENT_STORAGE_ERRORS) else Kind.OURS
-    if stage == Stage.TEMPLATE:
+    if stage in (Stage.TEMPLATE, Stage.POST_PROCESS):
         return Kind.OURS if getattr(error, "retryable", False) else Kind.VERDICT
     if isinstance(error, CallError):
         return _kind_of_call(stage, error)

@@ -230,7 +230,7 @@ RUN_ELSEWHERE = (
     *("docs/how-to/testing.md", "docs/how-to/third-party.md"),
 )
 # Modules that not every environment has: django.utils.csp is in Django 6.0.
-OPTIONAL = ("huey", "django_q", "django.utils.csp")
+OPTIONAL = ("huey", "django_q", "django.utils.csp", "pyhanko")
 # What a block may use besides: names of a project's settings.
 SETTINGS = {"BASE_DIR", "DATABASES", "INSTALLED_APPS", "MIDDLEWARE", "STORAGES", "TEMPLATES"}
 # Blocks that need a site of their own: tests/e2e/test_tenants.py has one.

@@ -142,7 +142,7 @@ def test_tries_are_bounded(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) ->
 @pytest.mark.fault("F15")
 def test_misread_filter_hides_nothing(sandbox: Sandbox) -> None:
     """A service that lists nothing for a period is asked for its newest entries."""
-    sandbox.add_fault(Fault(on="logs", action="misread", window="empty"))
+    sandbox.add_fault(Fault(on="logs", action="misread", window="empty", times=1))
     assert run_until_finished(enqueue()).warnings == 0
 
 

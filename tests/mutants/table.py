@@ -357,6 +357,20 @@ MUTATIONS = [
         f"{LIFECYCLE}/test_downloading.py",
     ),
     Mutation(
+        "store what post_process() returns without looking at it",
+        "lifecycle/post_processing.py",
+        "        if is_verified:\n",
+        "        if False:\n",
+        f"{LIFECYCLE}/test_post_processing.py::test_other_results_are_never_stored",
+    ),
+    Mutation(
+        "take a passing fault in post_process() for final",
+        "lifecycle/post_processing.py",
+        "raise PostProcessError(text, retryable=is_passing(error)) from error",
+        "raise PostProcessError(text) from error",
+        f"{LIFECYCLE}/test_post_processing.py::test_passing_error_repeats_it_with_the_same_file",
+    ),
+    Mutation(
         "read the generation log of a document again and again",
         "lifecycle/generation_log.py",
         "is_made and job.warnings is None and",
