@@ -64,7 +64,8 @@ class JobChangeList(ChangeList):
 
     def get_queryset(self, request: HttpRequest, *args: Any, **kwargs: Any) -> QuerySet[Any]:
         """Return the rows without the columns that may be large, but with the errors' beginning."""
-        rows = super().get_queryset(request, *args, **kwargs).without_texts()
+        rows: Any = super().get_queryset(request, *args, **kwargs)
+        rows = rows.without_texts()
         self.searched_since = getattr(request, SEARCHED_SINCE, None)
         jobs: QuerySet[Any] = rows.annotate(**{ERRORS_START: Left("errors", MAX_ERRORS_READ)})
         return jobs

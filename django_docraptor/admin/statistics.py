@@ -47,9 +47,9 @@ class Row:
     document: str
     state: str
     created_at: datetime
-    not_before: datetime | None
     finished_at: datetime | None
     number_of_pages: int | None
+    not_before: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -225,7 +225,7 @@ def statistics_view(model_admin: "RenderJobAdmin", request: HttpRequest) -> Http
 def read_rows(jobs: RenderJobQuerySet) -> list[Row]:
     """Return the newest jobs of the last 24 hours, a bounded number, by the index of the time."""
     newest = jobs.filter(created_at__gte=since(DAY)).order_by("-created_at")
-    columns = ("document", "state", "created_at", "not_before", "finished_at", "number_of_pages")
+    columns = ("document", "state", "created_at", "finished_at", "number_of_pages", "not_before")
     return [Row(*values) for values in newest.values_list(*columns)[:MAX_READ]]
 
 

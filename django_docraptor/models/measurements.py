@@ -71,7 +71,7 @@ def _seconds_in_state(job: Any) -> float | None:
     if job.moved_here_at is not None:
         return float(time.monotonic() - job.moved_here_at)
     columns = vars(job)
-    since = columns.get("moved_at") or columns.get("created_at")
+    since = columns.get("moved_at") or columns.get("not_before") or columns.get("created_at")
     # The database's time by this host's clock: a metric survives a difference of seconds.
     return None if since is None else max(0.0, (timezone.now() - since).total_seconds())
 

@@ -106,13 +106,13 @@ def insert_rows(
     if not rows:
         return
     model = type(rows[0])
-    size = min(batch_size, connection.ops.bulk_batch_size(_inserted_fields(model), rows))
+    found = [_row_values(row, connection) for row in rows]
+    size = min(batch_size, _max_rows(found, connection))
     with connection.cursor() as cursor:
         for start in range(0, len(rows), size):
             batch = rows[start : start + size]
-            found = [_row_values(row, connection) for row in batch]
-            values = [row for row in found if row is not None]
-            if len(values) < len(found):
+            values = [row for row in found[start : start + size] if row is not None]
+            if len(values) < len(batch):
                 model._base_manager.using(connection.alias).bulk_create(batch)
                 continue
             texts = ", ".join(text for text, _params in values)
@@ -120,6 +120,15 @@ def insert_rows(
             cursor.execute(f"{_insert_text(model, connection.alias)} {texts}", params)
     for row in rows:
         row._state.adding, row._state.db = False, connection.alias
+
+
+def _max_rows(
+    found: Sequence[tuple[str, list[Any]] | None], connection: BaseDatabaseWrapper
+) -> int:
+    """Return how many rows one statement takes: what is empty is no parameter."""
+    limit = connection.features.max_query_params
+    widest = max((len(row[1]) for row in found if row is not None), default=0)
+    return max(1, limit // max(1, widest)) if limit else len(found)
 
 
 def _row_values(row: models.Model, connection: BaseDatabaseWrapper) -> tuple[str, list[Any]] | None:

@@ -235,6 +235,7 @@ def test_may_have_been_billed_depends_on_the_error_code(reason: str) -> None:
     """Only a failed job that DocRaptor accepted, or may have accepted, may have been billed."""
     codes = {"submit_unconfirmed", "timed_out", "status_unavailable", "download_refused"}
     codes |= {"document_gone", "download_failed", "not_a_document", "document_too_large"}
+    codes |= {"post_process_failed"}
     codes |= {"storage_error", "killed_its_worker"}
     assert create_job(State.FAILED, error_code=reason).may_have_been_billed == (reason in codes)
     assert not create_job(State.QUEUED, error_code=reason).may_have_been_billed
