@@ -32,6 +32,7 @@ from django_docraptor.lifecycle.patience import (
     decide,
     kind_of,
 )
+from django_docraptor.lifecycle.post_processing import PostProcessError
 from django_docraptor.spool import SpoolError
 from django_docraptor.states import ErrorCode
 
@@ -91,6 +92,13 @@ RULES = [
         DocumentTooLargeError("big"),
         Kind.VERDICT,
         ErrorCode.DOCUMENT_TOO_LARGE,
+    ),
+    (Stage.POST_PROCESS, PostProcessError("bug"), Kind.VERDICT, ErrorCode.POST_PROCESS_FAILED),
+    (
+        Stage.POST_PROCESS,
+        PostProcessError("deadlock", retryable=True),
+        Kind.OURS,
+        ErrorCode.POST_PROCESS_FAILED,
     ),
     (Stage.STORAGE, OSError(28, "full"), Kind.OURS, ErrorCode.STORAGE_ERROR),
     (Stage.STORAGE, SuspiciousFileOperation("../"), Kind.VERDICT, ErrorCode.STORAGE_ERROR),
