@@ -84,6 +84,8 @@ class Progress:
             return _("Something is wrong on our side")
         if self.is_longer:
             return _("This is taking longer than usual")
+        if self.scheduled_for is not None:
+            return _("Your document is scheduled")
         return {
             Stage.READY: _("Your document is ready"),
             Stage.FAILED: _("Your document could not be generated"),
@@ -104,7 +106,8 @@ class Progress:
         if self.is_late:
             return [_("We have been told.")] if self.is_told else []
         if self.scheduled_for is not None:
-            time = formats.date_format(timezone.localtime(self.scheduled_for), "DATETIME_FORMAT")
+            local = timezone.localtime(self.scheduled_for)
+            time = f"{formats.date_format(local, 'DATE_FORMAT')}, {local:%H:%M}"
             return [_("It will be generated on %(time)s.") % {"time": time}]
         texts = [_("%(duration)s so far.") % {"duration": format_duration(self.elapsed)}]
         if self.estimate is None:
@@ -166,7 +169,7 @@ def progress_of(request: HttpRequest, job: RenderJob) -> Progress:
         is_late=late,
         is_told=late and (blocked or is_told(job)),
         scheduled_for=_scheduled_for(job),
-        refresh=refresh_interval(job),
+        refresh=MAX_REFRESH if _scheduled_for(job) else refresh_interval(job),
     )
 
 

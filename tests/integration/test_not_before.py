@@ -1,5 +1,6 @@
 """``not_before``: nothing is sent earlier, and until then nothing calls the document late."""
 
+import re
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -12,7 +13,7 @@ from django_docraptor import lifecycle
 from django_docraptor.estimates import estimate_of
 from django_docraptor.health import health_report
 from django_docraptor.models import RenderJob, seconds_from_now
-from django_docraptor.responses.progress import progress_of
+from django_docraptor.responses.progress import MAX_REFRESH, progress_of
 from django_docraptor.sandbox import Sandbox
 from django_docraptor.shortcuts import JobSpec, enqueue_many, enqueue_or_update, render_now, retry
 from django_docraptor.states import State
@@ -116,7 +117,9 @@ def test_nothing_calls_it_late(client: Client) -> None:
     assert not progress.is_late
     assert not progress.is_longer
     assert progress.elapsed == 0
-    assert progress.message.startswith("It will be generated on ")
+    assert progress.heading == "Your document is scheduled"
+    assert re.fullmatch(r"It will be generated on .*, \d\d:\d\d\.", progress.message)
+    assert progress.refresh == MAX_REFRESH
 
 
 def test_admin_shows_the_time() -> None:
