@@ -225,6 +225,12 @@ def _hosting_errors(spec: JobSpec) -> Iterator[tuple[str, str]]:
     elif not spec.hosted:
         for name in _hosting_options(spec):
             yield name, f"{name} requires hosted=True."
+    elif isinstance(spec.document, str) and registry.post_processor(spec.document) is not None:
+        yield (
+            "hosted",
+            f"hosted=True would leave out post_process() of {spec.document}: a hosted document has "
+            "no file here. Pass hosted=False.",
+        )
 
 
 def _page_errors(spec: JobSpec) -> Iterator[tuple[str, str]]:

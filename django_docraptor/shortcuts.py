@@ -332,6 +332,9 @@ def render_spec(target: BinaryIO, spec: JobSpec) -> "SavedDocument":
     if spec.hosted:
         message = "render_now() cannot create a hosted document. Use render_hosted_now() instead."
         raise ValidationError({"hosted": [message]})
+    if registry.post_processor(spec.document) is not None:
+        message = f"render_now() would leave out post_process() of {spec.document}. Enqueue it."
+        raise ValidationError({"document": [message]})
     if spec.not_before is not None:
         message = "render_now() renders at once. Leave out not_before, or use enqueue()."
         raise ValidationError({"not_before": [message]})

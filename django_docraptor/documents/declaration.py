@@ -30,7 +30,6 @@ from django_docraptor.documents.presentation import newest_objects
 from django_docraptor.documents.triggers import Condition, S, Trigger, TriggerOptions
 from django_docraptor.documents.type_arguments import model_argument
 from django_docraptor.documents.undefined_variables import render_template
-from django_docraptor.exceptions import ConfigurationError
 from django_docraptor.job_specs import (
     DocumentOptions,
     JobSpec,
@@ -362,14 +361,10 @@ class Document(Generic[S]):
 
         Raises:
             TypeError: a keyword is unknown.
-            ConfigurationError: the class has a ``post_process()``; nothing was sent.
-            ValidationError: a field is invalid; nothing was sent.
+            ValidationError: a field is invalid, or the class has a ``post_process()``; nothing was
+                sent.
             CallError: the call failed; ``error.sent`` tells whether it may have been billed.
         """
-        if cls._docraptor_is_post_processed():
-            raise ConfigurationError(
-                f"{cls.__name__}.render_now() would leave out post_process(). Enqueue the document."
-            )
         options: DocumentOptions = {"hosted": False, **kwargs}
         spec = cls.spec(source, snapshot=True, **options)
         if target is not None:

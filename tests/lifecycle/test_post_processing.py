@@ -8,11 +8,13 @@ from pathlib import Path
 from typing import Any, BinaryIO, ClassVar
 
 import pytest
+from django.core.exceptions import ValidationError
 from django.db import OperationalError
 
-from django_docraptor import ConfigurationError, Document, lifecycle, registry
+from django_docraptor import Document, lifecycle, registry
 from django_docraptor.client import Client
 from django_docraptor.conf import conf
+from django_docraptor.documents.checks import check_documents
 from django_docraptor.lifecycle import post_processing
 from django_docraptor.models import RenderJob
 from django_docraptor.sandbox import Sandbox
@@ -235,5 +237,14 @@ def test_gone_source_fails_the_job(sandbox: Sandbox, processed: Any) -> None:
 
 def test_synchronous_call_is_refused(processed: Any) -> None:
     """It would leave the step out."""
-    with pytest.raises(ConfigurationError, match="would leave out post_process"):
+    with pytest.raises(ValidationError, match="would leave out post_process"):
         processed.render_now(Invoice.objects.create(number="17"))
+
+
+def test_hosted_document_is_refused(processed: Any) -> None:
+    """It would be public as DocRaptor made it."""
+    with pytest.raises(ValidationError, match="would leave out post_process"):
+        processed.enqueue(Invoice.objects.create(number="17"), hosted=True)
+    processed.hosted = True
+    messages = [message.msg for message in check_documents(None)]
+    assert any("post_process() cannot be combined" in message for message in messages)
