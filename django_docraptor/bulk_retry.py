@@ -30,7 +30,7 @@ BATCH_SIZE: Final = 1000
 # What decides about a retry; the rest of the rows is not read.
 COLUMNS: Final = (
     *("state", "attempt", "lease_token", "error_code", "status_id", "download_id"),
-    "created_at",
+    *("created_at", "group_id"),
 )
 
 

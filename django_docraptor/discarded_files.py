@@ -10,7 +10,7 @@ harmless, and so are concurrent runs.
 
 import logging
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -21,15 +21,23 @@ from typing import Any, Final
 from django.apps import apps
 from django.core.files.storage import Storage
 from django.db import router
-from django.db.models import F, Q, QuerySet
+from django.db.models import Case, F, Q, QuerySet, Value, When
 from django.db.models.signals import pre_delete
 
 from django_docraptor import spool
 from django_docraptor.instrumentation import log_fields
-from django_docraptor.models import DiscardedDocument, DiscardedFile, RenderJob, seconds_from_now
+from django_docraptor.models import (
+    DiscardedDocument,
+    DiscardedFile,
+    GroupState,
+    RenderGroup,
+    RenderJob,
+    seconds_from_now,
+)
 from django_docraptor.models.clock import Now
 from django_docraptor.models.commits import on_commit_once
 from django_docraptor.models.files import COPY_PREFIX, time_of_next_try
+from django_docraptor.models.groups import NO_GROUP_FILE
 from django_docraptor.models.schemas import current_schema
 from django_docraptor.states import FINAL_STATES, STORE_LEASE_SECONDS, State
 from django_docraptor.storage import get_storage
@@ -43,6 +51,12 @@ DELETE_THREADS: Final = 8
 BATCH_SIZE, RUN_SECONDS = 32, 2.0
 # Columns of a job that say which files it has or may have.
 FILE_COLUMNS: Final = ("storage", "file", "reserved_name", "state")
+# What becomes of a group of which a document was deleted or erased.
+INCOMPLETE: Final[dict[str, Any]] = {
+    "state": Case(
+        When(state=GroupState.COMPLETED, then=Value(GroupState.PARTIAL)), default=F("state")
+    )
+}
 
 # Whether the files of the rows that are being deleted are already recorded.
 _are_recorded: ContextVar[bool] = ContextVar("are_recorded", default=False)
@@ -53,6 +67,9 @@ def connect_receiver() -> None:
     pre_delete.connect(
         _record_files_of_row, sender=RenderJob, dispatch_uid="django_docraptor.discarded_files"
     )
+    pre_delete.connect(
+        _record_file_of_group, sender=RenderGroup, dispatch_uid="django_docraptor.groups"
+    )
 
 
 def _record_files_of_row(instance: RenderJob, using: str, **kwargs: Any) -> None:
@@ -62,8 +79,39 @@ def _record_files_of_row(instance: RenderJob, using: str, **kwargs: Any) -> None
     if instance.hosted:
         _record_hosted_document(instance)
     rows = RenderJob.objects.filter(pk=instance.pk).select_for_update()
-    if record_files(rows.values_list(*FILE_COLUMNS)):
+    recorded = record_files(rows.values_list(*FILE_COLUMNS))
+    if instance.group_id is not None:
+        recorded += drop_group_files([instance.group_id], **INCOMPLETE)
+    if recorded:
         on_commit_once(_DeletionAfterCommit(), using=using)
+
+
+def _record_file_of_group(instance: RenderGroup, using: str, **kwargs: Any) -> None:
+    """Record the file that a group has now."""
+    if using == router.db_for_write(RenderGroup):
+        drop_group_files([instance.pk])
+
+
+def drop_group_files(
+    keys: Collection[Any], *, subject: str = "", **changes: Any
+) -> list[DiscardedFile]:
+    """Record the files of groups, which are not to be read any more, in the current transaction.
+
+    A worker that makes such a file at this moment loses its claim.
+
+    Args:
+        keys: of the groups.
+        subject: of the erasure.
+        changes: other columns to set by the same UPDATE.
+    """
+    rows = RenderGroup.objects.filter(pk__in=keys).order_by("pk")
+    recorded = record_files(rows.select_for_update().values_list(*FILE_COLUMNS), subject=subject)
+    rows.order_by().update(**NO_GROUP_FILE, **changes)
+    if recorded:
+        on_commit_once(_DeletionAfterCommit(), using=router.db_for_write(RenderGroup))
+    for key in keys:
+        RenderGroup.look_again_on_commit(key)
+    return recorded
 
 
 def _record_hosted_document(job: RenderJob) -> None:

@@ -25,7 +25,7 @@ from django_docraptor.runners import (
 # Seconds for which a message that no worker has taken yet stands for all others of its step.
 JOIN_SECONDS = 5.0
 # Steps whose messages are joined: a message that waits sees every row that is due.
-JOINED_STEPS = (Step.SUBMIT, Step.POLL, Step.DOWNLOAD)
+JOINED_STEPS = (Step.SUBMIT, Step.POLL, Step.DOWNLOAD, Step.MERGE)
 # While jobs are unfinished, a worker looks again after so many seconds, even if the worker that
 # would have sent the next message was killed.
 WATCH_SECONDS = 15.0

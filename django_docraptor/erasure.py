@@ -23,7 +23,12 @@ from django.utils.crypto import salted_hmac
 
 from django_docraptor import discarded_files
 from django_docraptor.erasure_reports import ErasureReport, Remaining
-from django_docraptor.lifecycle.erasing import PERSONAL_KINDS, erase_jobs, log_entries
+from django_docraptor.lifecycle.erasing import (
+    PERSONAL_KINDS,
+    erase_group,
+    erase_jobs,
+    log_entries,
+)
 from django_docraptor.lifecycle.hosting import expire_document
 from django_docraptor.migrated import tables_required
 from django_docraptor.models import (
@@ -31,6 +36,7 @@ from django_docraptor.models import (
     DiscardedFile,
     ErasedJob,
     RenderEvent,
+    RenderGroup,
     RenderInput,
     RenderJob,
     RenderJobQuerySet,
@@ -59,11 +65,13 @@ class Subject:
     Args:
         text: such as ``owner 17`` or ``source shop.Invoice 17``.
         jobs: the jobs that were not erased yet.
+        groups: the groups that were not erased yet.
         user: the owner's row, if there is one.
     """
 
     text: str
     jobs: RenderJobQuerySet
+    groups: QuerySet[RenderGroup]
     user: AbstractBaseUser | None = None
 
     @property
@@ -139,10 +147,12 @@ def _subject(owner: Any, source: Model | None) -> Subject:
             message = f"source {source!r} must be an object with a primary key: Invoice(pk=17)."
             raise ValidationError({"source": [message]})
         label = source._meta.concrete_model._meta.label  # type: ignore[union-attr] # not abstract
-        return Subject(f"source {label} {source_key(source)}", RenderJob.objects.for_source(source))
+        jobs, none = RenderJob.objects.for_source(source), RenderGroup.objects.none()
+        return Subject(f"source {label} {source_key(source)}", jobs, none)
     key = _owner_key(owner)
     user = get_user_model()._base_manager.filter(pk=key).first()
-    return Subject(f"owner {key}", RenderJob.objects.filter(owner_id=key), user)
+    groups = RenderGroup.objects.filter(owner_id=key)
+    return Subject(f"owner {key}", RenderJob.objects.filter(owner_id=key), groups, user)
 
 
 def _owner_key(owner: Any) -> Any:
@@ -172,6 +182,8 @@ def _erase_rows(subject: Subject) -> Counter[str]:
         if not erased["jobs"]:  # another call has them
             break
         counts += erased
+    for group in subject.groups:
+        counts += erase_group(group, subject=subject.key)
     return counts
 
 
@@ -211,9 +223,10 @@ def _count(subject: Subject) -> Counter[str]:
     events = RenderEvent.objects.filter(job__in=keys)
     counts = Counter(
         jobs=jobs.count(),
+        groups=subject.groups.count(),
         cancelled=jobs.active().count(),
         inputs=RenderInput.objects.filter(job__in=keys).count(),
-        files=jobs.exclude(file="").count(),
+        files=jobs.exclude(file="").count() + subject.groups.exclude(file="").count(),
         copies=events.filter(kind=EventKind.DELIVERED).count(),
         hosted=jobs.public().count(),
         share_links=ShareLink.objects.filter(job__in=keys).count(),

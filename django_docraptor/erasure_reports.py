@@ -10,6 +10,7 @@ from typing import Any, Final
 TITLES: Final[Mapping[str, str]] = {
     "jobs": "jobs: name, owner, source, key, errors",
     "cancelled": "of these, cancelled because they were unfinished",
+    "groups": "groups of documents",
     "inputs": "stored inputs: HTML, options with passwords, parameters",
     "files": "stored files",
     "copies": "copies in file fields of your objects",

@@ -158,12 +158,12 @@ def validate_spec(spec: JobSpec) -> None:
 
 def _field_errors(spec: JobSpec) -> Iterator[tuple[str, str]]:
     if spec.idempotency_key is not None:
-        yield from _text_errors("idempotency_key", spec.idempotency_key, blank=False)
+        yield from text_errors("idempotency_key", spec.idempotency_key, blank=False)
     yield from account_errors(spec.account)
-    yield from _text_errors("document", spec.document, blank=True)
+    yield from text_errors("document", spec.document, blank=True)
     yield from mapping_errors("options", spec.options)
     yield from mapping_errors("params", spec.params)
-    yield from _owner_errors(spec.owner)
+    yield from owner_errors(spec.owner)
     yield from locale_errors(spec.language, spec.time_zone)
     yield from storage_errors(spec.storage)
     yield from _hosting_errors(spec)
@@ -183,7 +183,7 @@ def account_errors(name: object) -> Iterator[tuple[str, str]]:
     Raises:
         ConfigurationError: the provider of ``ACCOUNTS`` failed.
     """
-    errors = list(_text_errors("account", name, blank=False))
+    errors = list(text_errors("account", name, blank=False))
     yield from errors
     if not errors:
         try:
@@ -198,7 +198,8 @@ def mapping_errors(name: str, value: object) -> Iterator[tuple[str, str]]:
         yield name, f"{name} must be a mapping, not {type(value).__name__}."
 
 
-def _owner_errors(owner: object) -> Iterator[tuple[str, str]]:
+def owner_errors(owner: object) -> Iterator[tuple[str, str]]:
+    """Yield an error if the owner is no saved user; ``None`` is valid."""
     if owner is None:
         return
     model = get_user_model()
@@ -302,9 +303,10 @@ def locale_errors(language: object, time_zone: object) -> Iterator[tuple[str, st
         )
 
 
-def _text_errors(
+def text_errors(
     name: str, value: object, *, blank: bool, called: str = ""
 ) -> Iterator[tuple[str, str]]:
+    """Yield an error if a text does not fit into the job's column of that name."""
     column: Any = RenderJob._meta.get_field(name)
     limit: int = column.max_length
     called = called or name
@@ -544,7 +546,7 @@ def _key_errors(source: models.Model, key: str) -> Iterator[str]:
     """Yield an error if a worker could not find the object by the stored text of its key."""
     called = f"The primary key of the source ({source._meta.label})"
     if can_restore_key(source):
-        errors = _text_errors("object_id", key, blank=False, called=called)
+        errors = text_errors("object_id", key, blank=False, called=called)
         yield from (message for _name, message in errors)
     else:
         yield (

@@ -113,6 +113,12 @@ def all_documents() -> Mapping[str, RegisteredDocument]:
     return dict(_documents)
 
 
+def has_download_rule(label: str) -> bool:
+    """Return whether the document of a label decides by more than owner and permissions."""
+    document = _documents.get(label)
+    return document is not None and getattr(document, "has_download_rule", True)
+
+
 def preflight_ignore(label: str) -> Collection[str]:
     """Return the rules of the preflight that the document of a label turns off; none without one.
 

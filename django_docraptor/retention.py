@@ -23,6 +23,7 @@ from django_docraptor.conf import conf
 from django_docraptor.models import (
     DiscardedFile,
     RenderEvent,
+    RenderGroup,
     RenderInput,
     RenderJob,
     seconds_from_now,
@@ -186,6 +187,7 @@ def prune(
             yield result
             if failed_files >= MAX_FAILED_FILES:
                 return
+    _delete_empty_groups()
     for first in range(0, len(earlier_keys), batch_size):
         files = DiscardedFile.objects.filter(pk__in=earlier_keys[first : first + batch_size])
         yield _delete_files(list(files))
@@ -284,15 +286,23 @@ def _delete_rows(rows: QuerySet[RenderJob]) -> tuple[int, list[DiscardedFile]]:
     with transaction.atomic(using=using):
         jobs = list(
             rows.select_for_update(skip_locked=can_skip_locked).values_list(
-                "pk", *discarded_files.FILE_COLUMNS
+                "pk", "group", *discarded_files.FILE_COLUMNS
             )
         )
-        recorded = discarded_files.record_files(columns for _key, *columns in jobs)
+        recorded = discarded_files.record_files(columns for _key, _group, *columns in jobs)
+        if groups := {group for _key, group, *_rest in jobs if group}:
+            recorded += discarded_files.drop_group_files(groups, **discarded_files.INCOMPLETE)
         keys = [key for key, *_rest in jobs]
         usage.count_before_deletion(keys)
         with discarded_files.files_recorded(), usage.counted():
             RenderJob.objects.filter(pk__in=keys).only("pk").delete()
     return len(jobs), recorded
+
+
+def _delete_empty_groups() -> None:
+    """Delete the groups that have an outcome and no jobs any more; their files went with those."""
+    jobs = RenderJob.objects.filter(group=OuterRef("pk"))
+    RenderGroup.objects.filter(~Exists(jobs), due_at=None).delete()
 
 
 def _delete_files(files: Sequence[DiscardedFile]) -> PruneResult:

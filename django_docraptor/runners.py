@@ -25,6 +25,8 @@ class Step(StrEnum):
     POLL = "poll"
     RECONCILE = "reconcile"
     DOWNLOAD = "download"
+    # Make the files of groups.
+    MERGE = "merge"
     # Look at the schedule, and wake each step that has due jobs.
     DISPATCH = "dispatch"
 

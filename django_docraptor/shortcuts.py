@@ -206,6 +206,8 @@ def cancel(job: RenderJob, *, by: AnyUser | None = None) -> bool:
         if job.is_final:
             break
         if lifecycle.mark_cancelled(job, describe_actor(by)):
+            if job.group_id is not None:
+                wakeups.notify_on_commit(Step.DISPATCH)
             return True
         job.refresh_from_db()
     return False

@@ -17,6 +17,9 @@ document_failed = Signal()
 # DocRaptor's log has warnings about a completed document, such as a missing image: see
 # `job.warnings` and `job.generation_log`. Only with `GENERATION_LOG`.
 document_warned = Signal()
+# A group has an outcome: see `group.state`. Receivers get `sender` (the `RenderGroup` class) and
+# `group`. It is sent again after a retry.
+group_completed = Signal()
 # Delivery to the source's file field failed and is due again, or the document is unchanged;
 # this package's own receiver delivers it.
 delivery_due = Signal()

@@ -60,7 +60,7 @@ CLEANUP_INTERVAL = 3600
 RESERVE_BYTES = 1024 * 1024
 # Other files in the directory are left alone.
 SPOOL_FILE_NAME = re.compile(
-    r"(?P<job>[0-9a-f]{32})-\d+\.(pdf|xlsx?)(\.bad|(?P<partial>\.part\.\w+))?|(?P<temporary>now-\w+)"
+    r"(?P<job>[0-9a-f]{32})-\d+\.(pdf|xlsx?|zip)(\.bad|(?P<partial>\.part\.\w+))?|(?P<temporary>now-\w+)"
 )
 _last_cleanup: dict[Path, float] = {}
 
@@ -150,6 +150,22 @@ def open_processed(path: Path, token: str) -> Iterator[tuple[BinaryIO, Path]]:
     token = f"{token}_processed"
     with open_partial(path, token) as file:
         yield file, _partial_path(path, token)
+
+
+@contextmanager
+def scratch_file(name: str, token: str) -> Iterator[Path]:
+    """Yield the path of a new, empty file, which is deleted after the block.
+
+    Args:
+        name: as a storage name, which tells whose it is.
+        token: of this claim.
+    """
+    path = _partial_path(path_for(name), token)
+    try:
+        os.close(_open_private(os.fspath(path), os.O_WRONLY | os.O_CREAT | os.O_TRUNC))
+        yield path
+    finally:
+        path.unlink(missing_ok=True)
 
 
 def _open_private(path: str, flags: int) -> int:

@@ -67,6 +67,12 @@ def download() -> None:
     wakeups.run_step(Step.DOWNLOAD)
 
 
+@shared_task(name="django_docraptor.merge", **TASK_OPTIONS)
+def merge() -> None:
+    """Make the files of groups."""
+    wakeups.run_step(Step.MERGE)
+
+
 @shared_task(name="django_docraptor.dispatch", **TASK_OPTIONS)
 def dispatch() -> None:
     """Handle a scheduled wake-up: notify the steps that are due."""
@@ -84,6 +90,7 @@ TASKS: Mapping[Step, "Task[Any, Any]"] = {
     Step.POLL: poll,
     Step.RECONCILE: reconcile,
     Step.DOWNLOAD: download,
+    Step.MERGE: merge,
     Step.DISPATCH: dispatch,
 }
 

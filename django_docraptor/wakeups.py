@@ -114,6 +114,9 @@ def _run(step: Step) -> None:
         case Step.DOWNLOAD:
             if lifecycle.download():
                 schedule_wakeup(lifecycle.read_schedule())
+        case Step.MERGE:
+            if lifecycle.merge_groups():
+                schedule_wakeup(lifecycle.read_schedule())
         case Step.DISPATCH:
             dispatch()
 
@@ -132,7 +135,7 @@ def _poll() -> None:
     job = result.rendered_job
     if job is not None:
         lifecycle.download_and_store(job, may_have_file=result.may_have_file)
-        if not job.is_final:
+        if not job.is_final or job.group_id is not None:
             schedule_wakeup(lifecycle.read_schedule())
 
 
@@ -172,6 +175,8 @@ def dispatch() -> None:
     if schedule.has_due(State.DOWNLOADING):
         for _ in range(MAX_DOWNLOAD_NOTIFICATIONS if schedule.has_many_downloads else 1):
             notify(Step.DOWNLOAD)
+    if schedule.has_due_group:
+        notify(Step.MERGE)
     schedule_wakeup(schedule)
 
 

@@ -8,7 +8,7 @@ from django.db import connection, transaction
 from django.test.utils import CaptureQueriesContext
 
 from django_docraptor import lifecycle, wakeups
-from django_docraptor.models import Heartbeat, RenderJob, seconds_from_now
+from django_docraptor.models import Heartbeat, RenderGroup, RenderJob, seconds_from_now
 from django_docraptor.runners import Step
 from django_docraptor.sandbox import Sandbox
 from django_docraptor.states import ACTIVE_STATES, FINAL_STATES, State
@@ -228,6 +228,20 @@ def test_dispatch_notifies_the_step_of_each_due_state(runner, state: State, step
     create_quietly(state, -1)
     wakeups.dispatch()
     assert [name for name in runner.steps() if name != "dispatch"] == [step]
+
+
+def test_dispatch_notifies_the_step_of_a_due_group(runner) -> None:
+    """A due group has a step of its own, and one that is due later a wake-up."""
+    group = RenderGroup.objects.create(name="x", total=1, due_at=seconds_from_now(20))
+    wakeups.dispatch()
+    ((step, delay),) = runner.sent
+    assert step == Step.DISPATCH
+    assert 15 < delay < 25
+    RenderGroup.objects.filter(pk=group.pk).update(due_at=seconds_from_now(-1))
+    wakeups.dispatch()
+    assert "merge" in runner.steps()
+    wakeups.run_step(Step.MERGE)
+    assert RenderGroup.objects.get().state == "cancelled"
 
 
 def test_dispatch_recovers_an_interrupted_create(runner, engine: Sandbox) -> None:

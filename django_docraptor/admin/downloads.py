@@ -2,14 +2,12 @@
 
 from collections.abc import Iterable
 from copy import copy
-from typing import Any, Final
+from typing import Final
 
 from django.http import HttpRequest
 
 from django_docraptor import registry
 from django_docraptor.admin.inputs import may_read
-from django_docraptor.documents import Document
-from django_docraptor.documents.adapter import DocumentAdapter
 from django_docraptor.models import RenderJob
 from django_docraptor.responses.many_documents import load_sources
 from django_docraptor.states import State
@@ -26,7 +24,7 @@ def mark_readable(request: HttpRequest, jobs: Iterable[RenderJob]) -> None:
     """
     completed = [job for job in jobs if job.state == State.COMPLETED and job.erased_at is None]
     copies = [copy(job) for job in completed]
-    load_sources(job for job in copies if _has_own_rule(job.document))
+    load_sources(job for job in copies if registry.has_download_rule(job.document))
     for job, copied in zip(completed, copies, strict=True):
         setattr(job, READABLE_ATTRIBUTE, may_read(request, copied))
 
@@ -34,12 +32,3 @@ def mark_readable(request: HttpRequest, jobs: Iterable[RenderJob]) -> None:
 def is_readable(job: RenderJob) -> bool:
     """Return whether the job was marked as one that the user may download."""
     return getattr(job, READABLE_ATTRIBUTE, False)
-
-
-def _has_own_rule(label: str) -> bool:
-    """Return whether the document decides by more than the job's owner and permissions."""
-    known = registry.find(label) if label else None
-    if not isinstance(known, DocumentAdapter):
-        return known is not None
-    rules: list[Any] = [known.document.may_download, Document.may_download]
-    return rules[0].__func__ is not rules[1].__func__

@@ -19,11 +19,11 @@ from django.utils.translation import gettext as _
 
 from django_docraptor.admin.columns import ERRORS_START
 from django_docraptor.admin.downloads import is_readable, mark_readable
+from django_docraptor.archives import BLOCK_SIZE, MISSING_NAME, missing_text, new_entry
 from django_docraptor.csv_text import safe_cell
 from django_docraptor.explanations import explain
 from django_docraptor.instrumentation import log_fields
 from django_docraptor.models import RenderJob
-from django_docraptor.names import file_name
 from django_docraptor.responses import record_downloads
 from django_docraptor.responses.streaming import BlockwiseResponse
 from django_docraptor.shortcuts import describe_actor
@@ -35,9 +35,6 @@ logger = logging.getLogger(__name__)
 MAX_FILES: Final = 200
 MAX_ROWS: Final = 50_000
 BATCH_SIZE: Final = 500
-BLOCK_SIZE: Final = 64 * 1024
-# The file in a ZIP that names the documents that are not in it.
-MISSING_NAME: Final = "_missing.txt"
 COLUMNS: Final = (
     *("id", "name", "document", "type", "test", "state", "error_code", "reason", "account"),
     *("owner", "source", "attempt", "pages", "size", "created_at", "submitted_at", "finished_at"),
@@ -105,12 +102,12 @@ def zip_blocks(jobs: Iterable[RenderJob], missing: Iterable[str] = ()) -> Iterat
                 )
                 lines.append(f"{job.name}: {_('Its file could not be read.')}")
                 continue
-            with file, archive.open(_entry(job, names), "w") as target:
+            with file, archive.open(new_entry(job, names), "w") as target:
                 while block := file.read(BLOCK_SIZE):
                     target.write(block)
                     yield sink.take()
         if lines:
-            archive.writestr(MISSING_NAME, "\n".join([*lines, ""]))
+            archive.writestr(MISSING_NAME, missing_text(lines))
     yield sink.take()
 
 
@@ -169,20 +166,6 @@ def _csv(rows: Iterable[Iterable[Any]]) -> bytes:
     text = StringIO()
     csv.writer(text).writerows([safe_cell(value) for value in row] for row in rows)
     return text.getvalue().encode()
-
-
-def _entry(job: RenderJob, names: set[str]) -> zipfile.ZipInfo:
-    """Return the entry of a job's file, whose name no other has, in any case of letters."""
-    name, number = file_name(job.name, job.document_type), 1
-    while name.casefold() in names or name == MISSING_NAME:
-        number += 1
-        name = file_name(job.name, job.document_type, suffix=f"-{number}")
-    names.add(name.casefold())
-    entry = zipfile.ZipInfo(name, timezone.localtime(job.finished_at).timetuple()[:6])
-    entry.compress_type = zipfile.ZIP_DEFLATED
-    entry.external_attr = 0o600 << 16
-    entry.file_size = job.file_size or 0  # tells whether it needs the format of large files
-    return entry
 
 
 def _attachment(blocks: Iterator[bytes], content_type: str, extension: str) -> BlockwiseResponse:

@@ -42,6 +42,14 @@ class DocumentAdapter:
         return self.document._docraptor_has_page()
 
     @property
+    def has_download_rule(self) -> bool:
+        """Return whether the class decides by more than the job's owner and permissions."""
+        from django_docraptor.documents.declaration import Document
+
+        rules: list[Any] = [self.document.may_download, Document.may_download]
+        return rules[0].__func__ is not rules[1].__func__
+
+    @property
     def retention(self) -> timedelta | None:
         """Return the class's retention."""
         return self.document.retention

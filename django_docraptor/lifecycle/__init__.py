@@ -7,6 +7,7 @@ UPDATE. A step may run at any time, in any number of processes, and may be kille
 ``reconcile``        UNCONFIRMED → QUEUED, PENDING or FAILED
 ``poll``             QUEUED, WORKING → DOWNLOADING or FAILED; COMPLETED if hosted
 ``download``         DOWNLOADING → COMPLETED or FAILED
+``merge_groups``     gives groups their outcome and their file
 ``recover``          recovers interrupted creates and unsent signals
 ``read_generation_log``  reads DocRaptor's log of a completed job, once
 ``expire``           expires a hosted document
@@ -50,6 +51,7 @@ if TYPE_CHECKING:
         needs_generation_log,
         read_generation_log,
     )
+    from django_docraptor.lifecycle.grouping import merge_groups
     from django_docraptor.lifecycle.hosting import expire, expire_discarded
     from django_docraptor.lifecycle.patience import backoff_delay
     from django_docraptor.lifecycle.polling import PollResult, poll
@@ -60,6 +62,7 @@ if TYPE_CHECKING:
     from django_docraptor.lifecycle.synchronous import create_now
     from django_docraptor.lifecycle.transitions import (
         mark_cancelled,
+        reopen,
         resume_download,
         resume_polling,
         retry_from_start,
@@ -83,6 +86,7 @@ else:  # hidden from type checkers, which would take any name for an Any
             "engine": ["run_once"],
             "erasing": ["finish_erasures"],
             "generation_log": ["needs_generation_log", "read_generation_log"],
+            "grouping": ["merge_groups"],
             "hosting": ["expire", "expire_discarded"],
             "patience": ["backoff_delay"],
             "polling": ["PollResult", "poll"],
@@ -93,6 +97,7 @@ else:  # hidden from type checkers, which would take any name for an Any
             "synchronous": ["create_now"],
             "transitions": [
                 "mark_cancelled",
+                "reopen",
                 "resume_download",
                 "resume_polling",
                 "retry_from_start",
@@ -115,6 +120,7 @@ __all__ = [
     "expire_discarded",
     "finish_erasures",
     "mark_cancelled",
+    "merge_groups",
     "name_to_delete",
     "needs_generation_log",
     "pause",
@@ -125,6 +131,7 @@ __all__ = [
     "record_callback",
     "recover",
     "release",
+    "reopen",
     "repair_clock",
     "resume",
     "resume_download",

@@ -17,6 +17,7 @@ from django_docraptor.models import (
     Heartbeat,
     Pause,
     RenderEvent,
+    RenderGroup,
     RenderJob,
     seconds_from_now,
 )
@@ -71,6 +72,7 @@ def _bring_forward(heartbeat: Heartbeat, seconds: float) -> None:
     # A person has named this time, by another clock.
     is_asked_for = Q(not_before__isnull=False, due_at=F("not_before"))
     waiting = RenderJob.objects.active().filter(lease_token="", held_at=None, due_at__gt=Now())
+    groups = RenderGroup.objects.filter(due_at__gt=Now())  # also claims: a file is made again
     unsent = RenderEvent.objects.filter(signal_due_at__gt=Now())
     pauses = Pause.objects.filter(paused_until__gt=Now(), paused_until__lt=UNTIL_RESUMED)
     open_circuits = Account.objects.filter(circuit_open_until__gt=Now())
@@ -80,6 +82,7 @@ def _bring_forward(heartbeat: Heartbeat, seconds: float) -> None:
         if not mine.update(ticked_at=Now(), worked_at=Now(), wakeup_at=None):
             return
         count = waiting.exclude(is_fresh | is_asked_for).update(due_at=F("due_at") - back)
+        groups.update(due_at=F("due_at") - back)
         unsent.update(signal_due_at=F("signal_due_at") - back)
         pauses.update(paused_until=F("paused_until") - back)
         open_circuits.update(circuit_open_until=F("circuit_open_until") - back)

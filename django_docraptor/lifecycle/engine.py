@@ -6,6 +6,7 @@ from django_docraptor.discarded_files import delete_due_files
 from django_docraptor.lifecycle.clock_repair import repair_clock
 from django_docraptor.lifecycle.downloading import download
 from django_docraptor.lifecycle.erasing import finish_erasures
+from django_docraptor.lifecycle.grouping import merge_groups
 from django_docraptor.lifecycle.hosting import expire_discarded
 from django_docraptor.lifecycle.polling import poll
 from django_docraptor.lifecycle.reconciliation import reconcile
@@ -24,7 +25,7 @@ def run_once() -> int:
     """
     with repeated_statements(router.db_for_write(RenderJob)):
         repair_clock()
-        steps = (recover(), reconcile(), poll().claimed, download(), submit())
+        steps = (recover(), reconcile(), poll().claimed, download(), submit(), merge_groups())
         discarded = delete_due_files() + expire_discarded() + finish_erasures()
         fold()
     return sum(steps) + discarded

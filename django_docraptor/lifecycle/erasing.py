@@ -27,6 +27,7 @@ from django_docraptor.models import (
     DiscardedFile,
     ErasedJob,
     RenderEvent,
+    RenderGroup,
     RenderInput,
     RenderJob,
     ShareLink,
@@ -64,6 +65,8 @@ KEPT_DETAILS: Final = frozenset(
 )
 # What is left of a row's texts and references. The name is replaced, too.
 ERASED_COLUMNS: Final[dict[str, Any]] = {
+    "group": None,
+    "group_position": None,
     "content_type": None,
     "object_id": "",
     "owner": None,
@@ -106,12 +109,22 @@ def erase_jobs(keys: Collection[Any], *, subject: str) -> Counter[str]:
         How much of what was erased, and how many files and documents were listed.
     """
     counts: Counter[str] = Counter()
+    groups = RenderJob.objects.filter(pk__in=keys, group__isnull=False).values_list("group")
+    merged = {group for (group,) in groups}
     for key in keys:
         clear_copies(key)
         counts += _erase(key, subject)
     counts["log_entries"] += _delete_log_entries(keys)
-    counts["spool"] += spool.remove_jobs(set(keys))
+    counts["spool"] += spool.remove_jobs({*keys, *merged})
     return counts
+
+
+def erase_group(group: RenderGroup, *, subject: str) -> Counter[str]:
+    """Delete a group with its file. Its jobs say what the bill needs, and stay as they are."""
+    with transaction.atomic(using=router.db_for_write(RenderGroup)):
+        files = discarded_files.drop_group_files([group.pk], subject=subject)
+        group.delete()
+    return Counter(groups=1, files=len(files), spool=spool.remove_jobs({group.pk}))
 
 
 def finish_erasures() -> int:
@@ -153,6 +166,11 @@ def _erase_row(key: Any, subject: str) -> Counter[str]:
     columns = tuple(getattr(job, name) for name in discarded_files.FILE_COLUMNS)
     columns = tuple(str(value) for value in columns)
     counts["files"] = len(discarded_files.record_files([columns], subject=subject))
+    if job.group_id is not None:
+        dropped = discarded_files.drop_group_files(
+            [job.group_id], subject=subject, **discarded_files.INCOMPLETE
+        )
+        counts["files"] += len(dropped)
     counts["copies"] = _record_copies(job, subject)
     counts["hosted"] = discarded_files.record_hosted(job, subject=subject)
     if not job.is_final:

@@ -9,7 +9,7 @@ from typing import Any
 from django.db import connections, router
 from django.db.models import QuerySet, Subquery
 
-from django_docraptor.models import Heartbeat, Pause, RenderEvent, RenderJob
+from django_docraptor.models import Heartbeat, Pause, RenderEvent, RenderGroup, RenderJob
 from django_docraptor.models.clock import Now, as_datetime, offset_minutes
 from django_docraptor.states import ACTIVE_STATES, HELD_UNTIL, State
 
@@ -29,6 +29,7 @@ class Schedule:
         wakeup_at: time of the scheduled wake-up.
         has_many_downloads: whether at least three downloads are due.
         pause_ends_at: when the first pause of an account ends; ``None`` without any.
+        group_due_at: when the first group is due.
     """
 
     now: datetime
@@ -38,6 +39,7 @@ class Schedule:
     wakeup_at: datetime | None
     has_many_downloads: bool
     pause_ends_at: datetime | None = None
+    group_due_at: datetime | None = None
 
     def has_due(self, *states: State) -> bool:
         """Return whether a job in one of these states is due."""
@@ -52,10 +54,16 @@ class Schedule:
         return is_signal_due or self.has_due(State.SUBMITTING)
 
     @property
+    def has_due_group(self) -> bool:
+        """Whether a group is due."""
+        return self.group_due_at is not None and self.group_due_at <= self.now
+
+    @property
     def next_due_at(self) -> datetime | None:
-        """When the next job or signal is due."""
+        """When the next job, signal or group is due."""
         times = [due_at for state, due_at in self.first_due_at.items() if state != State.PENDING]
-        times += [due_at for due_at in (self.next_pending_at, self.signal_due_at) if due_at]
+        others = (self.next_pending_at, self.signal_due_at, self.group_due_at)
+        times += [due_at for due_at in others if due_at]
         if self.pause_ends_at is not None and self.has_due(State.PENDING):
             times.append(self.pause_ends_at)
         return min(times, default=None)
@@ -82,6 +90,7 @@ def read_schedule() -> Schedule:
         wakeup_at=times["wakeup_at"],
         has_many_downloads=third_download_at is not None and third_download_at <= now,
         pause_ends_at=times["pause_ends_at"],
+        group_due_at=times["group_due_at"],
     )
 
 
@@ -106,6 +115,7 @@ def _schedule_query(using: str, _offset: int) -> tuple[tuple[str, ...], str, tup
             RenderEvent.objects.filter(signal_due_at__isnull=False), "signal_due_at"
         ),
         "pause_ends_at": _nth_time(Pause.objects.active(), "paused_until"),
+        "group_due_at": _nth_time(RenderGroup.objects.filter(due_at__isnull=False)),
     }
     columns = ("wakeup_at", "now", *times)
     heartbeat = Heartbeat.objects.filter(pk=Heartbeat.KEY).annotate(now=Now(), **times)

@@ -6,7 +6,7 @@ in ``states``.
 """
 
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from contextlib import suppress
 from copy import copy
 from datetime import datetime
@@ -20,14 +20,22 @@ from django.db.models.functions import Coalesce
 from django_docraptor.billing import EVIDENCE, IS_ACCEPTED, REASON
 from django_docraptor.client import RemoteStatus
 from django_docraptor.conf import conf
+from django_docraptor.discarded_files import drop_group_files
 from django_docraptor.exceptions import CallError
 from django_docraptor.instrumentation import log_fields
 from django_docraptor.lifecycle.leases import lease_for
 from django_docraptor.lifecycle.pacing import poll_interval
-from django_docraptor.models import DiscardedDocument, ErasedJob, RenderJob, seconds_from_now
+from django_docraptor.models import (
+    DiscardedDocument,
+    ErasedJob,
+    GroupState,
+    RenderJob,
+    seconds_from_now,
+)
 from django_docraptor.models.clock import Now, earliest_due
 from django_docraptor.models.commits import durable_transaction, savepoint_if_nested
 from django_docraptor.models.conflicts import repeat_conflicts
+from django_docraptor.models.groups import MIN_LOOK_SECONDS
 from django_docraptor.models.jobs import NO_FAILURES
 from django_docraptor.names import storage_name
 from django_docraptor.states import LOG_CHECK_AGES, ErrorCode, EventKind, State
@@ -37,6 +45,16 @@ logger = logging.getLogger(__name__)
 # A lost outcome is the first of consecutive failures, which end when it is settled.
 FIRST_FAILURE: Mapping[str, Any] = {"failures": 1, "failing_since": Now()}
 NO_CALLBACK: Mapping[str, Any] = {"callback_at": None}
+# Columns of a group of which a document was retried.
+REOPENED: Mapping[str, Any] = {
+    "state": GroupState.WORKING,
+    "due_at": seconds_from_now(MIN_LOOK_SECONDS),
+    "finished_at": None,
+    "failures": 0,
+    "failing_since": None,
+    "lapsed_claims": 0,
+    "errors": "",
+}
 
 
 def begin_attempts(jobs: Iterable[RenderJob]) -> list[RenderJob]:
@@ -497,14 +515,28 @@ def resume_download(job: RenderJob, note: str, *, by_owner: bool = False) -> boo
 
 def _retry(job: RenderJob, to_state: State, note: str, by_owner: bool, **changes: Any) -> bool:
     detail = {"by_owner": True} if by_owner else {}
-    return job.move(
-        to_state,
-        kind=EventKind.RETRIED,
-        note=note,
-        detail=detail,
-        **_retried_columns(),
-        **changes,
-    )
+    columns = _retried_columns() | changes
+
+    def move() -> bool:
+        return job.move(to_state, kind=EventKind.RETRIED, note=note, detail=detail, **columns)
+
+    if job.group_id is None:
+        return move()
+    with transaction.atomic(using=router.db_for_write(RenderJob)):
+        is_moved = move()
+        if is_moved:
+            reopen([job.group_id])
+    return is_moved
+
+
+def reopen(groups: Collection[Any]) -> None:
+    """Let groups wait for their jobs again, in the current transaction. Their files are deleted.
+
+    Args:
+        groups: keys of groups; may be empty.
+    """
+    if groups:
+        drop_group_files(groups, **REOPENED)
 
 
 def _retried_columns() -> dict[str, Any]:
@@ -548,6 +580,7 @@ def retry_together(
             **_retried_columns(),
             **changes,
         )
+    reopen({job.group_id for job in jobs if job.group_id is not None})
 
 
 def error_details(error: Exception, failures: int = 0) -> dict[str, Any]:

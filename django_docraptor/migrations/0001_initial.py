@@ -21,6 +21,7 @@ EXACT_COLUMNS = (
     ("django_docraptor_usageday", "account varchar(64) {} NOT NULL"),
     ("django_docraptor_usageday", "document varchar(200) {} NOT NULL"),
     ("django_docraptor_usageday", "owner varchar(64) {} NOT NULL"),
+    ("django_docraptor_rendergroup", "idempotency_key varchar(200) {} NULL"),
 )
 
 
@@ -122,6 +123,142 @@ class Migration(migrations.Migration):
                 "verbose_name": "engine status",
                 "verbose_name_plural": "engine status",
                 "base_manager_name": "objects",
+            },
+        ),
+        migrations.CreateModel(
+            name="RenderGroup",
+            fields=[
+                (
+                    "id",
+                    models.UUIDField(
+                        default=uuid.uuid4, editable=False, primary_key=True, serialize=False
+                    ),
+                ),
+                ("name", models.CharField(max_length=200, verbose_name="name")),
+                (
+                    "idempotency_key",
+                    models.CharField(
+                        blank=True,
+                        max_length=200,
+                        null=True,
+                        unique=True,
+                        verbose_name="idempotency key",
+                    ),
+                ),
+                (
+                    "merge",
+                    models.CharField(
+                        blank=True,
+                        choices=[("zip", "ZIP"), ("pdf", "PDF")],
+                        max_length=8,
+                        verbose_name="type",
+                    ),
+                ),
+                ("on_failure", models.CharField(default="no_file", max_length=8)),
+                ("total", models.PositiveIntegerField(verbose_name="documents")),
+                (
+                    "state",
+                    models.CharField(
+                        choices=[
+                            ("working", "working"),
+                            ("completed", "completed"),
+                            ("partial", "partial"),
+                            ("failed", "failed"),
+                            ("cancelled", "cancelled"),
+                        ],
+                        default="working",
+                        max_length=16,
+                        verbose_name="state",
+                    ),
+                ),
+                ("due_at", models.DateTimeField(blank=True, null=True, verbose_name="due at")),
+                ("lease_token", models.CharField(blank=True, max_length=32)),
+                ("lapsed_claims", models.PositiveSmallIntegerField(default=0)),
+                (
+                    "failures",
+                    models.PositiveSmallIntegerField(
+                        default=0, verbose_name="consecutive failures"
+                    ),
+                ),
+                (
+                    "failing_since",
+                    models.DateTimeField(blank=True, null=True, verbose_name="failing since"),
+                ),
+                ("revision", models.PositiveIntegerField(default=1)),
+                ("errors", models.TextField(blank=True, verbose_name="errors")),
+                (
+                    "storage",
+                    models.CharField(blank=True, max_length=64, verbose_name="storage"),
+                ),
+                (
+                    "file",
+                    django_docraptor.storage.DocumentFileField(
+                        blank=True,
+                        max_length=255,
+                        storage=django_docraptor.storage.get_document_storage,
+                        upload_to="docraptor",
+                        verbose_name="file",
+                    ),
+                ),
+                ("reserved_name", models.CharField(blank=True, max_length=255)),
+                (
+                    "file_size",
+                    models.PositiveBigIntegerField(blank=True, null=True, verbose_name="size"),
+                ),
+                (
+                    "sha256",
+                    models.CharField(blank=True, max_length=64, verbose_name="SHA-256"),
+                ),
+                (
+                    "downloads",
+                    models.PositiveIntegerField(default=0, verbose_name="downloads"),
+                ),
+                (
+                    "created_at",
+                    models.DateTimeField(
+                        db_default=django_docraptor.models.clock.Now(), verbose_name="created at"
+                    ),
+                ),
+                (
+                    "finished_at",
+                    models.DateTimeField(blank=True, null=True, verbose_name="finished at"),
+                ),
+                (
+                    "owner",
+                    models.ForeignKey(
+                        blank=True,
+                        db_constraint=False,
+                        null=True,
+                        on_delete=django_docraptor.models.relations.set_null,
+                        related_name="+",
+                        to=settings.AUTH_USER_MODEL,
+                        verbose_name="owner",
+                    ),
+                ),
+            ],
+            options={
+                "verbose_name": "group of documents",
+                "verbose_name_plural": "groups of documents",
+                "get_latest_by": "created_at",
+                "base_manager_name": "objects",
+                "indexes": [
+                    django_docraptor.models.indexes.PartialIndex(
+                        fields=["due_at"],
+                        name="docraptor_group_due",
+                        where=models.Q(("due_at__isnull", False)),
+                    ),
+                    models.Index(fields=["created_at"], name="docraptor_group_created"),
+                ],
+                "constraints": [
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            models.Q(("state", "working"), _negated=True),
+                            ("due_at__isnull", False),
+                            _connector="OR",
+                        ),
+                        name="docraptor_group_working_is_due",
+                    )
+                ],
             },
         ),
         migrations.CreateModel(
@@ -294,6 +431,19 @@ class Migration(migrations.Migration):
                     "erased_at",
                     models.DateTimeField(blank=True, null=True, verbose_name="erased at"),
                 ),
+                (
+                    "group",
+                    models.ForeignKey(
+                        blank=True,
+                        db_index=False,
+                        null=True,
+                        on_delete=django.db.models.deletion.SET_NULL,
+                        related_name="jobs",
+                        to="django_docraptor.rendergroup",
+                        verbose_name="group of documents",
+                    ),
+                ),
+                ("group_position", models.PositiveIntegerField(blank=True, null=True)),
                 (
                     "content_type",
                     models.ForeignKey(
@@ -728,6 +878,14 @@ class Migration(migrations.Migration):
         migrations.AddIndex(
             model_name="renderjob",
             index=models.Index(fields=["document", "finished_at"], name="docraptor_job_document"),
+        ),
+        migrations.AddIndex(
+            model_name="renderjob",
+            index=django_docraptor.models.indexes.PartialIndex(
+                fields=["group", "state"],
+                name="docraptor_job_group",
+                where=models.Q(("group__isnull", False)),
+            ),
         ),
         migrations.AddConstraint(
             model_name="renderjob",

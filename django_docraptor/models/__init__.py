@@ -10,6 +10,7 @@ A project may use :class:`RenderJob` and read its ``events`` and ``input``; the 
 ``admission``   the pending jobs of an account, and their claim
 ``prepared``    queries that are compiled once per process
 ``inputs``      the stored input of a job
+``groups``      documents that belong together
 ``events``      a job's history, and its signals
 ``insertion``   bulk insertion of jobs
 ``accounts``    the lock and the circuit breaker of an account
@@ -39,6 +40,7 @@ from django_docraptor.models.clock import seconds_from_now
 from django_docraptor.models.due_accounts import first_due_by_account
 from django_docraptor.models.events import SIGNAL_LEASE_SECONDS, RenderEvent
 from django_docraptor.models.files import DiscardedDocument, DiscardedFile, ErasedJob
+from django_docraptor.models.groups import GroupProgress, GroupState, RenderGroup
 from django_docraptor.models.heartbeat import Heartbeat, record_heartbeat
 from django_docraptor.models.inputs import RenderInput
 from django_docraptor.models.insertion import insert_jobs
@@ -68,10 +70,13 @@ __all__ = [
     "DiscardedDocument",
     "DiscardedFile",
     "ErasedJob",
+    "GroupProgress",
+    "GroupState",
     "Heartbeat",
     "LinkState",
     "Pause",
     "RenderEvent",
+    "RenderGroup",
     "RenderInput",
     "RenderJob",
     "RenderJobQuerySet",

@@ -12,6 +12,7 @@ from django.utils.translation import gettext_lazy as _
 from django_docraptor.models.clock import Now, seconds_from_now
 from django_docraptor.models.events import RenderEvent
 from django_docraptor.models.files import DiscardedDocument, DiscardedFile, ErasedJob
+from django_docraptor.models.groups import RenderGroup
 from django_docraptor.models.jobs import RenderJob
 from django_docraptor.models.managers import PrimaryDatabaseManager
 from django_docraptor.models.usage import first_unsettled
@@ -105,7 +106,8 @@ class Heartbeat(models.Model):
         files = DiscardedFile.objects.filter(due_at__lte=Now())
         documents = DiscardedDocument.objects.filter(due_at__lte=Now())
         erased = ErasedJob.objects.filter(due_at__lte=Now())
-        work = (unfinished, unsent, files, documents, erased, first_unsettled())
+        groups = RenderGroup.objects.filter(due_at__lte=Now())
+        work = (unfinished, unsent, files, documents, erased, groups, first_unsettled())
         is_idle = reduce(and_, (~Exists(rows) for rows in work))
         idle = cls.objects.filter(is_idle, pk=cls.KEY)
         return bool(idle.update(**dict.fromkeys(columns, Now())))

@@ -29,6 +29,7 @@ from django_docraptor.models.clock import InsertionTimeField, Now, seconds_from_
 from django_docraptor.models.columns import BlankAsNullField
 from django_docraptor.models.conflicts import RowsChangedError, repeat_conflicts
 from django_docraptor.models.events import SIGNAL_LEASE_SECONDS, SIGNALS_BY_KIND, RenderEvent
+from django_docraptor.models.groups import RenderGroup
 from django_docraptor.models.indexes import PartialIndex
 from django_docraptor.models.managers import PrimaryDatabaseManager
 from django_docraptor.models.measurements import publish_move
@@ -112,6 +113,18 @@ class RenderJob(models.Model):
     idempotency_key: "OptionalText" = models.CharField(  # noqa: DJ001 - unlike "", NULLs may repeat
         _("idempotency key"), max_length=200, null=True, blank=True
     )
+
+    # The group of which it is a part, and its place in the file.
+    group = models.ForeignKey(
+        RenderGroup,
+        on_delete=models.SET_NULL,
+        null=True,
+        blank=True,
+        db_index=False,
+        related_name="jobs",
+        verbose_name=_("group of documents"),
+    )
+    group_position: "OptionalNumber" = models.PositiveIntegerField(null=True, blank=True)
 
     state: "Text" = models.CharField(_("state"), max_length=16, choices=State.choices)
     # When it entered its state; ``None`` if it has not moved since it was created. For metrics.
@@ -245,6 +258,11 @@ class RenderJob(models.Model):
             models.Index(fields=["created_at"], name="docraptor_job_created"),
             models.Index(fields=["content_type", "object_id"], name="docraptor_job_source"),
             models.Index(fields=["document", "finished_at"], name="docraptor_job_document"),
+            PartialIndex(
+                fields=["group", "state"],
+                name="docraptor_job_group",
+                where=Q(group__isnull=False),
+            ),
         ]
         constraints = [
             # The key comes first: people search for it alone. The operator class lets PostgreSQL
@@ -456,6 +474,8 @@ class RenderJob(models.Model):
             self.attempt,
             extra=log_fields(self),
         )
+        if to_state in FINAL_STATES and self.group_id is not None:
+            RenderGroup.look_again_on_commit(self.group_id)
         return True
 
     def _move_with_event(

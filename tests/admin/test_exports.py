@@ -98,8 +98,8 @@ def test_zip_respects_the_documents_rule(client: Client) -> None:
     with patch.object(InvoicePDF, "may_download", rule):
         files = unzip(run(client, "download_selected", [mine, other]))
         nothing = run(client, "download_selected", [other])
-    assert files.keys() == {"mine.pdf", "_missing.txt"}
-    assert b"other.pdf: You may not download it." in files["_missing.txt"]
+    assert files.keys() == {"mine.pdf", "MISSING.txt"}
+    assert b"other.pdf: You may not download it." in files["MISSING.txt"]
     assert nothing.status_code == 302
     assert "None of the selected jobs has a file that you may download." in get_text(client, LIST)
 
@@ -110,7 +110,7 @@ def test_zip_names_what_is_missing(client: Client, caplog: Any) -> None:
     lost.file.storage.delete(lost.file.name)
     files = unzip(run(client, "download_selected", [good, lost, failed]))
     assert files["good.pdf"] == b"%PDF-1.7"
-    lines = files["_missing.txt"].decode()
+    lines = files["MISSING.txt"].decode()
     assert "lost.pdf: Its file could not be read." in lines
     assert f"{failed.name}: It has no file." in lines
     assert str(lost.pk) in caplog.text

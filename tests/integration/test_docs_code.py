@@ -50,7 +50,9 @@ OTHER_NAMES = {
     *("TRUNCATE", "PATIENCE", "BEGIN", "COMMIT"),
 }
 # Names below django_docraptor that are neither modules nor permissions: tasks and loggers.
-TASKS = {f"django_docraptor.{name}" for name in ("submit", "poll", "reconcile", "download")}
+TASKS = {
+    f"django_docraptor.{name}" for name in ("submit", "poll", "reconcile", "download", "merge")
+}
 TASKS |= {"django_docraptor.dispatch", "django_docraptor.tick"}
 
 

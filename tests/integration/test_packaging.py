@@ -57,6 +57,7 @@ def test_optional_dependencies_are_extras() -> None:
         "celery",
         "django-tasks",
         "health-check",
+        "merge",
         "opentelemetry",
         "passwords",
         "prometheus",

@@ -17,10 +17,27 @@ from django.db.models import F
 from django.test import Client
 from django.urls import reverse
 
-from django_docraptor import estimates, health, lifecycle, revoke, share
+from django_docraptor import (
+    JobSpec,
+    cancel_group,
+    enqueue_group,
+    estimates,
+    health,
+    lifecycle,
+    retry_group,
+    revoke,
+    share,
+)
 from django_docraptor.admin import filters, search
 from django_docraptor.lifecycle import submission
-from django_docraptor.models import RenderEvent, RenderInput, RenderJob, UsageDay, UsageMark
+from django_docraptor.models import (
+    RenderEvent,
+    RenderGroup,
+    RenderInput,
+    RenderJob,
+    UsageDay,
+    UsageMark,
+)
 from django_docraptor.models.clock import Now, seconds_from_now
 from django_docraptor.retention import prune, retention_limits
 from django_docraptor.sandbox import Sandbox
@@ -335,3 +352,21 @@ def test_history_is_long_enough() -> None:
     assert connection.vendor in ("sqlite", "postgresql", "mysql")
     assert RenderJob.objects.count() == JOBS
     assert RenderEvent.objects.count() == 5 * JOBS
+
+
+def test_groups_scan_no_table(settings: Any) -> None:
+    """Neither the end of a document of a group, nor a look at the group, reads other jobs."""
+    settings.DOCRAPTOR = settings.DOCRAPTOR | {"RUNNER": "none"}
+    specs = [JobSpec(name=f"{number}.pdf", content="x") for number in range(20)]
+    group = enqueue_group(specs, name="Invoices")
+    RenderGroup.objects.update(due_at=seconds_from_now(-1))
+    with captured_plans() as plans:
+        RenderGroup.look_again(group.pk)
+        assert not RenderGroup.has_work()
+        assert group.progress().unfinished == 20
+        assert lifecycle.merge_groups() == 1
+        lifecycle.reopen([group.pk])
+        retry_group(group)
+        cancel_group(group)
+    assert len(plans.statements) > 20
+    assert plans.scans == []

@@ -9,7 +9,7 @@ from django.utils import timezone
 from django_docraptor import lifecycle, wakeups
 from django_docraptor.client import Client
 from django_docraptor.lifecycle.leases import lease_for
-from django_docraptor.models import Heartbeat, RenderEvent, RenderJob
+from django_docraptor.models import Heartbeat, RenderEvent, RenderGroup, RenderJob
 from django_docraptor.sandbox import Sandbox
 from django_docraptor.states import ACTIVE_STATES, EventKind, State
 from tests.support.jobs import (
@@ -52,6 +52,18 @@ def test_claim_lasts_for_a_lease_at_most(sandbox: Sandbox, state: State, repair)
     assert 0 < seconds_until_due(job) <= lease_for(state) + 1
     job.refresh_from_db()
     assert job.lease_token == "dead"
+
+
+@pytest.mark.fault("C11")
+def test_group_is_brought_forward(sandbox: Sandbox) -> None:
+    """A group does not wait until the old time comes again."""
+    group = RenderGroup.objects.create(name="x", total=1, due_at=timezone.now() + HOUR / 2)
+    Heartbeat.record("ticked_at")
+    set_clock_back()
+    lifecycle.repair_clock()
+    group.refresh_from_db()
+    assert group.due_at is not None
+    assert group.due_at < timezone.now()
 
 
 @pytest.mark.fault("C11")

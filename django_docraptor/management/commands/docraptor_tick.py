@@ -14,7 +14,7 @@ from django_docraptor.health_reports import account_problem
 from django_docraptor.management.arguments import seconds
 from django_docraptor.management.loop_report import LoopReport, last_error, one_line
 from django_docraptor.migrated import is_migrated, not_migrated_message
-from django_docraptor.models import RenderJob, record_heartbeat
+from django_docraptor.models import RenderGroup, RenderJob, record_heartbeat
 from django_docraptor.models.schemas import current_schema
 
 logger = logging.getLogger(__name__)
@@ -102,7 +102,7 @@ class Command(BaseCommand):
             if report:
                 report.begin_round()
             steps = self.run_once()
-            is_idle = not RenderJob.objects.running().exists()
+            is_idle = not (RenderJob.objects.running().exists() or RenderGroup.has_work())
             if report:
                 report.end_round(is_stuck=not (steps or is_idle))
             return is_idle

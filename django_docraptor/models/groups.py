@@ -1,0 +1,314 @@
+"""Internal. Groups of jobs: one row over its jobs, with one outcome and one file.
+
+A project creates one through ``enqueue_group`` and reads its columns and :meth:`progress`. Knows
+jobs only as the other side of their foreign key; `lifecycle.grouping` works on groups.
+"""
+
+import secrets
+import uuid
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, ClassVar, Self
+
+from django.conf import settings
+from django.contrib.auth.base_user import AbstractBaseUser
+from django.db import models, router
+from django.db.models import Count, Exists, F, OuterRef, Q
+from django.urls import reverse
+from django.utils.translation import gettext_lazy as _
+from django.utils.translation import pgettext_lazy
+
+from django_docraptor.models.clock import InsertionTimeField, Now, seconds_from_now
+from django_docraptor.models.commits import on_commit_once
+from django_docraptor.models.indexes import PartialIndex
+from django_docraptor.models.managers import PrimaryDatabaseManager
+from django_docraptor.models.relations import RowInAnyDatabase
+from django_docraptor.models.text import sanitize, write_texts
+from django_docraptor.states import ACTIVE_STATES, FINAL_STATES
+from django_docraptor.storage import DocumentFileField, get_document_storage
+
+if TYPE_CHECKING:
+    from django_docraptor.models.querysets import RenderJobQuerySet
+
+    Text = models.CharField[Any, str]
+    OptionalTime = models.DateTimeField[Any, datetime | None]
+
+# Seconds between two looks at an unfinished group: a quarter of its age, within these bounds. Only
+# a process that dies just after a job's end makes a look necessary.
+MIN_LOOK_SECONDS, MAX_LOOK_SECONDS = 60.0, 3600.0
+
+
+class GroupState(models.TextChoices):
+    """What became of a group, by the states of its jobs."""
+
+    # Some jobs are unfinished, or the file is being made.
+    WORKING = "working", pgettext_lazy("state", "working")
+    # All documents are there, and so is the file, if there is to be one.
+    COMPLETED = "completed", pgettext_lazy("state", "completed")
+    # Some documents are missing: failed, cancelled, deleted or erased.
+    PARTIAL = "partial", pgettext_lazy("state", "partial")
+    # No document is there, or the file could not be made: `errors` tells why.
+    FAILED = "failed", pgettext_lazy("state", "failed")
+    # No document is there, because they were cancelled.
+    CANCELLED = "cancelled", pgettext_lazy("state", "cancelled")
+
+
+class Merge(models.TextChoices):
+    """What file is made of the documents; "" for none."""
+
+    ZIP = "zip", "ZIP"
+    PDF = "pdf", "PDF"
+
+
+class OnFailure(models.TextChoices):
+    """What becomes of the file if a document is missing."""
+
+    NO_FILE = "no_file"
+    PARTIAL = "partial"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GroupProgress:
+    """How many documents of a group are where.
+
+    Args:
+        total: what was asked for.
+        completed: there.
+        failed: given up.
+        cancelled: by a person.
+        unfinished: on their way.
+    """
+
+    total: int
+    completed: int = 0
+    failed: int = 0
+    cancelled: int = 0
+    unfinished: int = 0
+
+    @property
+    def missing(self) -> int:
+        """Documents whose jobs were deleted or erased."""
+        counted = self.completed + self.failed + self.cancelled + self.unfinished
+        return max(0, self.total - counted)
+
+    @property
+    def outcome(self) -> GroupState:
+        """The state that follows: the one rule."""
+        if self.unfinished:
+            return GroupState.WORKING
+        if self.completed:
+            is_whole = self.completed >= self.total
+            return GroupState.COMPLETED if is_whole else GroupState.PARTIAL
+        return GroupState.FAILED if self.failed else GroupState.CANCELLED
+
+
+class RenderGroup(models.Model):  # type: ignore[django-manager-missing] # of RenderJob
+    """Documents that belong together. Read it freely; change it by the functions for groups.
+
+    ``claim_next()``, ``update_leased()``, ``look_again()`` and ``look_again_on_commit()`` are
+    internal.
+    """
+
+    id: "models.UUIDField[Any, uuid.UUID]" = models.UUIDField(
+        primary_key=True, default=uuid.uuid4, editable=False
+    )
+    name: "Text" = models.CharField(_("name"), max_length=200)
+    owner = RowInAnyDatabase(settings.AUTH_USER_MODEL, related_name="+", verbose_name=_("owner"))
+    idempotency_key: "models.CharField[Any, str | None]" = models.CharField(
+        _("idempotency key"), max_length=200, null=True, blank=True, unique=True
+    )
+    merge: "Text" = models.CharField(_("type"), max_length=8, choices=Merge.choices, blank=True)
+    on_failure: "Text" = models.CharField(max_length=8, default=OnFailure.NO_FILE)
+    total: "models.PositiveIntegerField[Any, int]" = models.PositiveIntegerField(_("documents"))
+    state: "Text" = models.CharField(
+        _("state"), max_length=16, choices=GroupState.choices, default=GroupState.WORKING
+    )
+    # When it is looked at next, or the end of a worker's lease; NULL if nothing is left to do. Of a
+    # group that has an outcome: its signal is not known to have been sent.
+    due_at: "OptionalTime" = models.DateTimeField(_("due at"), null=True, blank=True)
+    lease_token = models.CharField(max_length=32, blank=True)
+    lapsed_claims = models.PositiveSmallIntegerField(default=0)
+    failures = models.PositiveSmallIntegerField(_("consecutive failures"), default=0)
+    failing_since = models.DateTimeField(_("failing since"), null=True, blank=True)
+    # Incremented when a file is dropped, so that no two files have the same name.
+    revision = models.PositiveIntegerField(default=1)
+    errors: "models.TextField[Any, str]" = models.TextField(_("errors"), blank=True)
+    # Alias in STORAGES of the file's storage; "" for the default document storage.
+    storage: "Text" = models.CharField(_("storage"), max_length=64, blank=True)
+    file = DocumentFileField(
+        _("file"), storage=get_document_storage, upload_to="docraptor", max_length=255, blank=True
+    )
+    reserved_name = models.CharField(max_length=255, blank=True)
+    file_size: "models.PositiveBigIntegerField[Any, int | None]" = models.PositiveBigIntegerField(
+        _("size"), null=True, blank=True
+    )
+    sha256: "Text" = models.CharField("SHA-256", max_length=64, blank=True)
+    downloads: "models.PositiveIntegerField[Any, int]" = models.PositiveIntegerField(
+        _("downloads"), default=0
+    )
+    created_at: "models.DateTimeField[Any, datetime]" = InsertionTimeField(_("created at"))
+    finished_at: "OptionalTime" = models.DateTimeField(_("finished at"), null=True, blank=True)
+
+    jobs: "RenderJobQuerySet"
+    objects: ClassVar[PrimaryDatabaseManager[Self]] = PrimaryDatabaseManager()
+
+    class Meta:
+        base_manager_name = "objects"
+        verbose_name = _("group of documents")
+        verbose_name_plural = _("groups of documents")
+        get_latest_by = "created_at"
+        indexes = [
+            PartialIndex(
+                fields=["due_at"], name="docraptor_group_due", where=Q(due_at__isnull=False)
+            ),
+            models.Index(fields=["created_at"], name="docraptor_group_created"),
+        ]
+        constraints = [
+            models.CheckConstraint(
+                name="docraptor_group_working_is_due",
+                condition=~Q(state=GroupState.WORKING) | Q(due_at__isnull=False),
+            )
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+    def get_absolute_url(self) -> str:
+        """Return the URL of the download view."""
+        return reverse("django_docraptor:group-download", args=[self.pk])
+
+    def may_be_read_by(self, user: AbstractBaseUser) -> bool:
+        """Return whether a user may read the file: the owner, or a user who may view jobs."""
+        if not user.is_authenticated or not user.is_active:
+            return False
+        # A custom user model need not have permissions.
+        has_perm: Callable[[str], bool] = getattr(user, "has_perm", lambda permission: False)
+        return self.owner_id == user.pk or has_perm("django_docraptor.view_renderjob")
+
+    @property
+    def is_final(self) -> bool:
+        """Whether it has an outcome, until a document is retried."""
+        return self.state != GroupState.WORKING
+
+    @property
+    def document_type(self) -> str:
+        """The type of the file: ``zip`` or ``pdf``, or "" for none."""
+        return self.merge
+
+    def progress(self) -> GroupProgress:
+        """Count the documents by one query."""
+        return type(self).progress_of([self])[self.pk]
+
+    @classmethod
+    def progress_of(cls, groups: Iterable["RenderGroup"]) -> dict[uuid.UUID, GroupProgress]:
+        """Count the documents of groups by one query of an index."""
+        totals = {group.pk: group.total for group in groups}
+        counts: dict[uuid.UUID, dict[str, int]] = {key: {} for key in totals}
+        rows = cls._jobs().filter(group__in=totals).order_by().values_list("group", "state")
+        for key, state, count in rows.annotate(count=Count("pk")):
+            name = state if state in FINAL_STATES else "unfinished"
+            counts[key][name] = counts[key].get(name, 0) + count
+        return {key: GroupProgress(total=totals[key], **counts[key]) for key in totals}
+
+    @classmethod
+    def _jobs(cls) -> "models.QuerySet[Any]":
+        # RenderJob: it imports this module, so it is only available through the relation.
+        jobs: Any = cls._meta.get_field("jobs").related_model
+        rows: models.QuerySet[Any] = jobs.objects.all()
+        return rows
+
+    @classmethod
+    def claim_next(cls, *, lease: float) -> "RenderGroup | None":
+        """Claim the group that has been due longest.
+
+        One conditional UPDATE, so that two workers never claim the same one.
+
+        Args:
+            lease: seconds.
+        """
+        due = cls.objects.filter(due_at__lte=Now()).annotate(database_now=Now())
+        while group := due.order_by("due_at").first():
+            token, lapsed = secrets.token_hex(16), group.lapsed_claims + bool(group.lease_token)
+            rows = cls.objects.filter(
+                pk=group.pk, due_at__lte=Now(), lease_token=group.lease_token, state=group.state
+            )
+            due_at = seconds_from_now(lease)
+            if rows.update(lease_token=token, due_at=due_at, lapsed_claims=lapsed):
+                group.lease_token, group.lapsed_claims = token, lapsed
+                return group
+        return None
+
+    def update_leased(self, **changes: Any) -> bool:
+        """Update columns, if this object's lease is still valid.
+
+        Returns:
+            Whether it was valid.
+        """
+        rows = type(self).objects.filter(pk=self.pk, lease_token=self.lease_token)
+        texts = {"errors": changes.pop("errors")} if "errors" in changes else {}
+
+        def write(texts: dict[str, Any]) -> bool:
+            columns = sanitize(changes) | texts
+            if not rows.update(**columns):
+                return False
+            for name, value in columns.items():
+                if hasattr(value, "resolve_expression"):
+                    self.__dict__.pop(name, None)  # loaded on access
+                else:
+                    setattr(self, name, value)
+            return True
+
+        return write_texts(texts, write, using=router.db_for_write(type(self)))
+
+    def next_look(self) -> Any:
+        """Return when to look at an unfinished group again, as a database expression."""
+        age = (getattr(self, "database_now", self.created_at) - self.created_at).total_seconds()
+        return seconds_from_now(min(MAX_LOOK_SECONDS, max(MIN_LOOK_SECONDS, age / 4)))
+
+    @classmethod
+    def look_again(cls, key: Any) -> None:
+        """Make a group due now if no job of it is unfinished: called after the end of each."""
+        rows = cls.objects.filter(pk=key, state=GroupState.WORKING, lease_token="")
+        unfinished = Exists(cls._unfinished(OuterRef("pk")))
+        rows.filter(~unfinished, due_at__gt=Now()).update(due_at=Now())
+
+    @classmethod
+    def has_work(cls) -> bool:
+        """Return whether there is a group with work left of which no job is unfinished."""
+        keys = cls.objects.filter(due_at__isnull=False).order_by("due_at")
+        return any(not cls._unfinished(key).exists() for key in keys.values_list("pk", flat=True))
+
+    @classmethod
+    def _unfinished(cls, key: Any) -> "models.QuerySet[Any]":
+        """Return the unfinished jobs of a group.
+
+        By state: a few look-ups in the index of both, however many of its jobs have ended.
+        """
+        return cls._jobs().filter(group=key, state__in=sorted(ACTIVE_STATES))
+
+    @classmethod
+    def look_again_on_commit(cls, key: Any) -> None:
+        """Look at a group after the current transaction, of which a job has ended."""
+        on_commit_once(_LookAgain(key), using=router.db_for_write(cls))
+
+
+@dataclass(frozen=True, slots=True)
+class _LookAgain:
+    """Looks at a group; equal to any other for the same one."""
+
+    key: Any
+
+    def __call__(self) -> None:
+        RenderGroup.look_again(self.key)
+
+
+# What a group without a file has in its columns.
+NO_GROUP_FILE: Mapping[str, Any] = {
+    "file": "",
+    "reserved_name": "",
+    "file_size": None,
+    "sha256": "",
+    "lease_token": "",
+    "revision": F("revision") + 1,
+}
