@@ -8,7 +8,7 @@ a browser shows it). ``operations``: retry, cancel and expire, and their cost; `
 their pages; ``retry_question`` and ``comparison``: what a retry would change; ``again``: a finished
 document once more; ``log_entries``: who did what. ``jobs``: all of these together. ``display``:
 formatting of values. ``sources``: access to source objects. ``share_links``: links to a document.
-``accounts``: the accounts.
+``accounts``: the accounts. ``groups``: groups of documents.
 
 For a project's own models: ``documents`` has the mixin, ``confirmation`` the page before a document
 is enqueued, ``enqueue`` creates the jobs, ``changelist_queries`` stores a report's rows as a query,
@@ -17,6 +17,7 @@ is enqueued, ``enqueue`` creates the jobs, ``changelist_queries`` stores a repor
 
 from django_docraptor.admin.accounts import AccountAdmin
 from django_docraptor.admin.documents import DocumentAdminMixin
+from django_docraptor.admin.groups import RenderGroupAdmin
 from django_docraptor.admin.jobs import RenderJobAdmin
 
-__all__ = ["AccountAdmin", "DocumentAdminMixin", "RenderJobAdmin"]
+__all__ = ["AccountAdmin", "DocumentAdminMixin", "RenderGroupAdmin", "RenderJobAdmin"]

@@ -17,6 +17,7 @@ from django_docraptor.responses.files import (
     download_response,
     file_response,
 )
+from django_docraptor.responses.groups import group_file_response, group_status_response
 from django_docraptor.responses.json_clients import (
     errors_as_json,
     state_response,
@@ -33,6 +34,8 @@ __all__ = [
     "download_response",
     "errors_as_json",
     "file_response",
+    "group_file_response",
+    "group_status_response",
     "job_file_response",
     "may_download",
     "record_download",

@@ -17,10 +17,9 @@ from django.utils.cache import add_never_cache_headers
 
 from django_docraptor import spool
 from django_docraptor.docraptor_api import DocumentType
-from django_docraptor.instrumentation import log_fields
 from django_docraptor.job_specs import JobSpec
 from django_docraptor.lifecycle.clients import client_for
-from django_docraptor.models import RenderJob
+from django_docraptor.models import RenderGroup, RenderJob
 from django_docraptor.names import content_disposition
 from django_docraptor.responses.download_records import record_download
 from django_docraptor.responses.streaming import BlockwiseResponse
@@ -33,6 +32,7 @@ CONTENT_TYPES: Final[Mapping[str, str]] = {
     "pdf": "application/pdf",
     "xls": "application/vnd.ms-excel",
     "xlsx": "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
+    "zip": "application/zip",
 }
 # Lifetime of a signed storage URL: enough to follow a redirect.
 SIGNED_URL_SECONDS = 60
@@ -137,19 +137,28 @@ def file_response(job: RenderJob, *, as_attachment: bool = True) -> HttpResponse
     Raises:
         Http404: the job has no file, or the storage has lost it.
     """
-    if not job.file and not job.is_public:
+    if job.is_public:
+        return _redirect(job.public_url)
+    return stored_file_response(job, as_attachment=as_attachment)
+
+
+def stored_file_response(
+    job: RenderJob | RenderGroup, *, as_attachment: bool = True
+) -> HttpResponseBase:
+    """Return the stored file of a job or a group, as `file_response` does.
+
+    Raises:
+        Http404: it has no file, or the storage has lost it.
+    """
+    if not job.file:
         raise Http404
-    url = job.public_url if job.hosted else _signed_url(job, as_attachment=as_attachment)
-    if url:
-        response = HttpResponseRedirect(url)
-        add_never_cache_headers(response)
-        return response
+    if url := _signed_url(job, as_attachment=as_attachment):
+        return _redirect(url)
     try:
         file = job.file.open("rb")
     except FileNotFoundError:
-        logger.exception(
-            "Job %s: the file is missing from the storage", job.pk, extra=log_fields(job)
-        )
+        what = type(job).__name__
+        logger.exception("%s %s: the file is missing from the storage", what, job.pk)
         raise Http404 from None
     return DocumentResponse(
         cast(BinaryIO, file),
@@ -159,7 +168,13 @@ def file_response(job: RenderJob, *, as_attachment: bool = True) -> HttpResponse
     )
 
 
-def _signed_url(job: RenderJob, *, as_attachment: bool) -> str:
+def _redirect(url: str) -> HttpResponseRedirect:
+    response = HttpResponseRedirect(url)
+    add_never_cache_headers(response)
+    return response
+
+
+def _signed_url(job: RenderJob | RenderGroup, *, as_attachment: bool) -> str:
     """Return an expiring URL under which the file has its name; blank if there is none."""
     disposition = content_disposition(job.name, job.document_type, as_attachment=as_attachment)
     return signed_url(

@@ -8,7 +8,7 @@ from django.contrib.auth.models import AbstractBaseUser, AnonymousUser
 from django.http import HttpRequest
 
 from django_docraptor import registry
-from django_docraptor.models import RenderJob
+from django_docraptor.models import RenderGroup, RenderJob
 
 PREVIEW_PERMISSION: Final = "django_docraptor.preview_documents"
 
@@ -27,6 +27,21 @@ def user_may_download(user: AbstractBaseUser | AnonymousUser, job: RenderJob) ->
         return False
     document = registry.find(job.document)
     return document.may_download(user, job) if document else job.may_be_read_by(user)
+
+
+def may_download_group(request: HttpRequest, group: RenderGroup) -> bool:
+    """Return whether the user may have the file of a group.
+
+    That is its owner, and users who may view jobs; and every document with a rule of its own must
+    let the user download it.
+    """
+    user = request.user
+    if not group.may_be_read_by(user):  # type: ignore[arg-type] # also an anonymous one
+        return False
+    labels = group.jobs.order_by().values_list("document", flat=True).distinct()
+    ruled = [label for label in labels if registry.has_download_rule(label)]
+    jobs = group.jobs.filter(document__in=ruled).exclude(file="") if ruled else ()
+    return all(user_may_download(user, job) for job in jobs)
 
 
 def has_permission(request: HttpRequest, permission: str) -> bool:

@@ -7,6 +7,7 @@ Projects subclass `DocumentView` or `DocumentMixin` to return a document, and de
 from django_docraptor.views.callbacks import callback
 from django_docraptor.views.document_pages import document_page
 from django_docraptor.views.documents import DocumentMixin, DocumentView
+from django_docraptor.views.groups import group_download, group_status
 from django_docraptor.views.monitoring import health
 from django_docraptor.views.my_documents import my_documents
 from django_docraptor.views.pages import document_status, download
@@ -27,6 +28,8 @@ __all__ = [
     "document_page",
     "document_status",
     "download",
+    "group_download",
+    "group_status",
     "health",
     "my_documents",
     "preview",

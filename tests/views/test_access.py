@@ -20,7 +20,9 @@ from django.urls import URLPattern, reverse
 from django_docraptor import revoke, share
 from django_docraptor.callback_urls import make_token
 from django_docraptor.models import (
+    GroupState,
     RenderEvent,
+    RenderGroup,
     RenderInput,
     RenderJob,
     ShareLink,
@@ -73,6 +75,8 @@ ACCESS: Final = {
     "django_docraptor:status": Access(get=READERS, post=READERS),
     # Each user's own documents: tests/views/test_my_documents.py.
     "django_docraptor:my-documents": Access(get=EVERYONE - {ANONYMOUS}),
+    "django_docraptor:group-download": Access(get=READERS),
+    "django_docraptor:group-status": Access(get=READERS),
     "django_docraptor:shared": Access(get=EVERYONE),
     "django_docraptor:previews": PREVIEWS,
     "django_docraptor:preview": PREVIEWS,
@@ -147,8 +151,11 @@ def client_of(user: User | None) -> Client:
 
 
 def complete(owner: User) -> RenderJob:
-    """Return a completed job."""
-    return completed_job(owner=owner, name=f"{SECRET}.pdf", attempt=1)
+    """Return a completed job, and a group with the same ID and file."""
+    job = completed_job(owner=owner, name=f"{SECRET}.pdf", attempt=1)
+    columns = {"state": GroupState.COMPLETED, "merge": "pdf", "file": job.file.name, "total": 1}
+    RenderGroup.objects.create(pk=job.pk, name=job.name, owner=owner, **columns)
+    return job
 
 
 def fail(owner: User) -> RenderJob:
@@ -219,7 +226,7 @@ def body_of(response: Any) -> bytes:
 
 def rows() -> dict[str, list[dict[str, Any]]]:
     """Return all rows that belong to jobs."""
-    models: tuple[type[Model], ...] = (RenderJob, RenderInput, RenderEvent, ShareLink)
+    models: tuple[type[Model], ...] = (RenderJob, RenderInput, RenderEvent, ShareLink, RenderGroup)
     return {
         model.__name__: list(model._default_manager.order_by("pk").values()) for model in models
     }
