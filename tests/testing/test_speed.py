@@ -10,8 +10,9 @@ from django_docraptor.testing import InMemoryDocRaptor
 from tests.apps.shop.documents import InvoicePDF
 from tests.apps.shop.models import Invoice
 
-# Each takes about half a millisecond, most of it to build the SQL.
-MAX_QUERIES = 75
+# Each takes about half a millisecond, most of it to build the SQL. About 65, or 80 where another
+# test's module has a receiver of document_completed: sending the signal takes a round of its own.
+MAX_QUERIES = 90
 
 
 def run_test(number: int) -> None:
