@@ -33,6 +33,7 @@ ACCOUNT_SETTINGS: Final[tuple[Setting[Any], ...]] = (
     Conf.api_key,
     Conf.test_mode,
     Conf.max_in_flight,
+    Conf.budget,
     Conf.defaults,
     Conf.unconfirmed,
     Conf.base_url,

@@ -143,7 +143,7 @@ def billed_attempts(events: Iterable[Event]) -> dict[int, BilledAttempt]:
         elif certainty := _certainty_after(event):
             sent.setdefault(attempt, event.at)
             billed[attempt] = max(certainty, billed.get(attempt, certainty))
-        elif _is_disproof(event):
+        elif is_disproof(event.kind, event.detail):
             billed.pop(attempt, None)
     return {n: BilledAttempt(sent[n], certainty) for n, certainty in sorted(billed.items())}
 
@@ -159,15 +159,15 @@ def _certainty_after(event: Event) -> Certainty | None:
     return Certainty.MAYBE if is_interrupted or is_unsettled else CERTAINTIES.get(event.kind)
 
 
-def _is_disproof(event: Event) -> bool:
-    """Return whether an event says that DocRaptor does not bill its attempt."""
-    if event.kind == EventKind.NEVER_ACCEPTED:
+def is_disproof(kind: str, detail: Mapping[str, Any]) -> bool:
+    """Return whether an event of this kind says that DocRaptor does not bill its attempt."""
+    if kind == EventKind.NEVER_ACCEPTED:
         # Without a proof it was sent again because the project accepts a second bill.
-        return event.detail.get(EVIDENCE) == PROOF
-    if event.kind == EventKind.FAILED:
-        is_open = event.detail.get(REASON) in POSSIBLY_BILLED_CODES
-        return not is_open or event.detail.get(IS_ACCEPTED) is False
-    return event.kind in REFUSED_KINDS
+        return detail.get(EVIDENCE) == PROOF
+    if kind == EventKind.FAILED:
+        is_open = detail.get(REASON) in POSSIBLY_BILLED_CODES
+        return not is_open or detail.get(IS_ACCEPTED) is False
+    return kind in REFUSED_KINDS
 
 
 def usage_by_day(job: Job, events: Iterable[Event]) -> dict[date, Usage]:

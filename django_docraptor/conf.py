@@ -6,6 +6,7 @@ and defaults; `checks` reports invalid values.
 
 import logging
 import os
+import socket
 import sys
 import tempfile
 from collections.abc import Callable, Collection, Iterator, Mapping
@@ -45,6 +46,11 @@ MAX_DURATION: Final = timedelta(days=36_500)
 MAX_SHARE_LIFETIME: Final = timedelta(days=365)
 # Least length of the token of the health view: it is sent again and again, without a limit.
 MIN_TOKEN_LENGTH: Final = 20
+# Periods of a budget, and the keys of one: how many documents it allows, and from which number on
+# people are told.
+BUDGET_PERIODS: Final = ("day", "month")
+BUDGET_KEYS: Final = (*BUDGET_PERIODS, *(f"soft_{period}" for period in BUDGET_PERIODS))
+MAX_BUDGET: Final = 1_000_000_000
 # Limit for timeouts, in seconds: what the operating system's timers accept.
 MAX_CALL_SECONDS: Final = 86_400
 
@@ -185,6 +191,37 @@ def _source_limit(value: object) -> ErrorMessage:
         return None
     maximum = MAX_DURATION.total_seconds()
     return _mapping_of(_positive_number(int, maximum=maximum), "documents", "seconds")(value)
+
+
+def budget_error(value: object) -> ErrorMessage:
+    """Return why a value is not a budget, or ``None``; ``None`` is no limit."""
+    if value is None:
+        return None
+    if error := _mapping_of(_whole_number, *BUDGET_KEYS)(value):
+        return error
+    budget = cast(Mapping[str, int], value)
+    for period in BUDGET_PERIODS:
+        soft, hard = budget.get(f"soft_{period}"), budget.get(period)
+        if soft is not None and hard is not None and soft > hard:
+            return f"['soft_{period}'] is {soft}, more than ['{period}'], which is {hard}"
+    return None
+
+
+def _whole_number(value: object) -> ErrorMessage:
+    if error := _instance_of(int)(value):
+        return error
+    return None if 0 <= cast(int, value) <= MAX_BUDGET else f"must be from 0 to {MAX_BUDGET:,}"
+
+
+def _owner_budget(value: object) -> ErrorMessage:
+    return None if callable(value) else budget_error(value)
+
+
+def _allow_live(value: object) -> ErrorMessage:
+    is_list = isinstance(value, (list, tuple, set, frozenset))
+    if isinstance(value, bool) or (is_list and all(isinstance(n, str) for n in cast(Any, value))):
+        return None
+    return f"must be True, False or a list of host names, not {value!r}"
 
 
 def _dotted_paths(value: object) -> ErrorMessage:
@@ -335,6 +372,13 @@ class Conf:
     max_per_source: Setting[Mapping[str, float] | None] = Setting(
         {"documents": 20, "seconds": 3600}, _source_limit
     )
+    #: Billed documents that an account may make in a ``day`` and a ``month``, and the numbers
+    #: (``soft_day``, ``soft_month``) from which on people are told; ``None`` means no limit.
+    budget: Setting[Mapping[str, int] | None] = Setting(None, budget_error)
+    #: The same for the documents of each owner; or a callable that takes the owner's primary key.
+    owner_budget: Setting[Any] = Setting(None, _owner_budget)
+    #: Whether production documents may be made, or the names of the hosts on which they may.
+    allow_live: Setting[bool | Collection[str]] = Setting(True, _allow_live)
     #: What to do if an attempt's outcome is unknown and DocRaptor's log never lists it.
     unconfirmed: Setting[str | None] = Setting(None, _unconfirmed_policy)
     #: Send a free test document if nothing else can show that an attempt was not accepted.
@@ -435,6 +479,14 @@ class Conf:
                 "this process, or set it to a callable that returns a key."
             )
         return usable
+
+    @property
+    def is_live_allowed(self) -> bool:
+        """Whether this process may make production documents. A wrong value allows none."""
+        allowed = self.allow_live
+        if isinstance(allowed, bool) or _allow_live(allowed):
+            return allowed is True
+        return socket.gethostname().lower() in {name.lower() for name in allowed}
 
     @property
     def spool_path(self) -> Path:

@@ -7,6 +7,7 @@
     ├── CallError                  a call to DocRaptor failed
     │   ├── NotSentError           the request certainly never reached DocRaptor: safe to send again
     │   │   ├── AccountPausedError     the account is paused, so no call was made
+    │   │   ├── BudgetExceededError    the budget has no place left, so no call was made
     │   │   └── AccountBusyError       all of the account's slots are occupied, so no call was made
     │   ├── UnknownOutcomeError    it may have been accepted: never simply send a create again
     │   └── ResponseError          DocRaptor returned an error status
@@ -138,6 +139,23 @@ class AccountBusyError(NotSentError):
     """``MAX_IN_FLIGHT`` documents are in progress, so a synchronous call was not made."""
 
     code = "account_busy"
+
+
+class BudgetExceededError(NotSentError):
+    """A budget has no place left, so a synchronous call was not made. A job would have waited.
+
+    Args:
+        message: what happened.
+        ends_at: when the next period begins; ``None`` if waiting does not help.
+    """
+
+    code = "budget_exceeded"
+    retryable_by_default = False
+
+    def __init__(self, message: str, *, ends_at: datetime | None = None) -> None:
+        """Create an error."""
+        super().__init__(message)
+        self.ends_at = ends_at
 
 
 class UnknownOutcomeError(CallError):

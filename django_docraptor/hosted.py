@@ -11,7 +11,7 @@ from django.core.exceptions import ValidationError
 
 from django_docraptor.account_settings import DEFAULT_ACCOUNT, account_settings
 from django_docraptor.conf import conf
-from django_docraptor.job_specs import account_errors, check_engine_options
+from django_docraptor.job_specs import account_errors, check_engine_options, live_errors
 from django_docraptor.lifecycle.clients import open_client
 from django_docraptor.lifecycle.synchronous import create_now
 from django_docraptor.payloads import DocumentRequest, merge_options
@@ -56,10 +56,11 @@ def render_hosted_now(
         ValidationError: a field is invalid; nothing was sent.
         AccountPausedError: the account is paused; nothing was sent.
         AccountBusyError: no slot of the account became free; nothing was sent.
+        BudgetExceededError: a budget has no place left; nothing was sent.
         CallError: the call failed. Unless ``error.sent`` is ``Sent.NO``, the document may have been
             billed and be public at an unknown URL: do not simply repeat the call.
     """
-    if errors := dict(account_errors(account)):
+    if errors := {**dict(account_errors(account)), **dict(live_errors(test, account))}:
         raise ValidationError(errors)
     settings = account_settings(account)
     request = DocumentRequest.from_options(

@@ -25,6 +25,7 @@ from django_docraptor.account_settings import (
     AccountSettings,
     UnknownAccountError,
     account_settings,
+    settings_for_report,
 )
 from django_docraptor.conf import MAX_DURATION, conf
 from django_docraptor.docraptor_api import MAX_TAG_LENGTH
@@ -46,6 +47,11 @@ MAX_PRIORITY: Final = 32767
 MAX_PROJECT_TAG_LENGTH: Final = MAX_TAG_LENGTH - len(f"{uuid.UUID(int=0).hex}:{MAX_PRIORITY} ")
 # Length of the `storage` column.
 MAX_STORAGE_ALIAS_LENGTH: Final = 64
+# What to do about a production document that the settings do not allow on this host.
+LIVE_REMEDY: Final = (
+    "DOCRAPTOR['ALLOW_LIVE'] allows no production documents on this host. Pass test=True, or allow "
+    "them there."
+)
 # Fields that become DocRaptor options of hosted documents.
 HOSTING_FIELDS: Final = ("hosted_expires_at", "hosted_download_limit")
 
@@ -160,6 +166,7 @@ def _field_errors(spec: JobSpec) -> Iterator[tuple[str, str]]:
     if spec.idempotency_key is not None:
         yield from text_errors("idempotency_key", spec.idempotency_key, blank=False)
     yield from account_errors(spec.account)
+    yield from live_errors(spec.test, spec.account)
     yield from text_errors("document", spec.document, blank=True)
     yield from mapping_errors("options", spec.options)
     yield from mapping_errors("params", spec.params)
@@ -190,6 +197,21 @@ def account_errors(name: object) -> Iterator[tuple[str, str]]:
             account_settings(str(name))
         except UnknownAccountError as error:
             yield "account", str(error)
+
+
+def live_errors(test: bool | None, account: str) -> Iterator[tuple[str, str]]:
+    """Yield an error if this host may not make the production document.
+
+    Args:
+        test: as it is given; ``None``: as the account's ``TEST_MODE``.
+        account: its name; of an unknown one, nothing is known.
+    """
+    if conf.is_live_allowed:
+        return
+    if test is None and not settings_for_report(account).test_mode:
+        yield "test", f"TEST_MODE of the account {account!r} is False. {LIVE_REMEDY}"
+    elif test is not None and not test:
+        yield "test", f"test is {test!r}. {LIVE_REMEDY}"
 
 
 def mapping_errors(name: str, value: object) -> Iterator[tuple[str, str]]:

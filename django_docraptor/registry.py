@@ -119,6 +119,12 @@ def has_download_rule(label: str) -> bool:
     return document is not None and getattr(document, "has_download_rule", True)
 
 
+def budget(label: str) -> Mapping[str, int] | None:
+    """Return the budget of the document of a label; ``None`` without one."""
+    own: Mapping[str, int] | None = getattr(_documents.get(label), "budget", None)
+    return own
+
+
 def preflight_ignore(label: str) -> Collection[str]:
     """Return the rules of the preflight that the document of a label turns off; none without one.
 

@@ -322,6 +322,7 @@ def render_now(target: BinaryIO, **kwargs: Unpack[EnqueueOptions]) -> "SavedDocu
         ValidationError: a field is invalid; nothing was sent.
         AccountPausedError: the account is paused; nothing was sent.
         AccountBusyError: no slot of the account became free; nothing was sent.
+        BudgetExceededError: a budget has no place left; nothing was sent.
         CallError: the call failed; ``error.sent`` tells whether it may have been billed.
     """
     return render_spec(target, spec_from_keywords("render_now()", kwargs))
@@ -349,7 +350,11 @@ def render_spec(target: BinaryIO, spec: JobSpec) -> "SavedDocument":
     ignore = registry.preflight_ignore(spec.document)
     preflight.check_content(request, max_bytes=conf.max_content_bytes, ignore=ignore)
     return lifecycle.create_now(
-        spec.account, request, lambda client, tagged: client.create_doc(tagged, target)
+        spec.account,
+        request,
+        lambda client, tagged: client.create_doc(tagged, target),
+        document=spec.document,
+        owner_id=getattr(spec.owner, "pk", None),
     )
 
 

@@ -31,3 +31,8 @@ log_due = Signal()
 # `Document.on_completed()` or `on_failed()` failed and is due again; this package's own receiver
 # repeats it.
 hook_due = Signal()
+# A budget has reached its soft or hard limit: once in a period, after the commit, and not again if
+# the process dies at that moment. No job belongs to it: a receiver gets `scope` ("account",
+# "document" or "owner"), `name`, `period` ("day" or "month"), `level` ("soft" or "hard"), `limit`,
+# `used` and `ends_at`.
+budget_reached = Signal()

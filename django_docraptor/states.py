@@ -137,6 +137,17 @@ RESUME_STATES: Mapping[str, State] = {
 POSSIBLY_BILLED_CODES: frozenset[str] = frozenset(RESUME_STATES) | {ErrorCode.DOCUMENT_GONE}
 
 
+class HoldReason(TextChoices):
+    """Why a job is held."""
+
+    # Too many documents of one object (MAX_PER_SOURCE): until a person releases it.
+    SOURCE = "source", pgettext_lazy("hold", "many documents of one object")
+    # A budget has no place left: until its next period begins, or a person releases it.
+    BUDGET = "budget", pgettext_lazy("hold", "budget")
+    # ALLOW_LIVE refuses production documents on this host: until a person releases it elsewhere.
+    LIVE = "live", pgettext_lazy("hold", "no production documents here")
+
+
 class EventKind(TextChoices):
     """Kind of an event in a job's history."""
 

@@ -50,6 +50,11 @@ class DocumentAdapter:
         return rules[0].__func__ is not rules[1].__func__
 
     @property
+    def budget(self) -> Mapping[str, int] | None:
+        """Return the class's budget."""
+        return self.document.budget
+
+    @property
     def retention(self) -> timedelta | None:
         """Return the class's retention."""
         return self.document.retention

@@ -18,7 +18,7 @@ from django.template.loader import get_template
 
 from django_docraptor import registry
 from django_docraptor.account_settings import fixed_accounts
-from django_docraptor.conf import conf, duration_error, preflight_rules_error
+from django_docraptor.conf import budget_error, conf, duration_error, preflight_rules_error
 from django_docraptor.documents.adapter import DocumentAdapter
 from django_docraptor.documents.declaration import Document
 from django_docraptor.documents.reports import QuerysetDocument
@@ -304,6 +304,8 @@ def _value_errors(document: DocumentClass) -> Iterator[tuple[str, str]]:
         yield "hosted_download_limit", f"It must be an integer of at least 1, not {limit!r}."
     if document.retention is not None and (problem := duration_error(document.retention)):
         yield "retention", f"it {problem}."
+    if problem := budget_error(document.budget):
+        yield "budget", f"it {problem}."
     name, model = cast(Any, document.changed_at_field), cast(Any, document.model)
     if name is not None and not isinstance(name, str):
         yield "changed_at_field", f"It must be a str or None, not {name!r}."

@@ -91,6 +91,9 @@ class Document(Generic[S]):
     retention: ClassVar[timedelta | None] = None
     #: Whether the result of ``post_process()`` must be a whole document of the job's type.
     verify_post_processed: ClassVar[bool] = True
+    #: Billed documents a ``day`` and a ``month``, of all accounts, and from which number on people
+    #: are told (``soft_day``, ``soft_month``); ``None``: no limit.
+    budget: ClassVar[Mapping[str, int] | None] = None
     #: Names of the preflight's rules that are turned off, such as ``{"relative-url"}``.
     preflight_ignore: ClassVar[Collection[str]] = frozenset()
     #: Name of the source's attribute, or method, with the time at which it was last changed: the

@@ -1,27 +1,39 @@
-"""Internal. Hold the documents of an object of which too many were asked for.
+"""Internal. Hold jobs that are not to be sent: one mechanism, with a reason.
 
-A receiver that saves the object of a finished document asks for the next one, and so on. If each of
-them differs, because the template prints the time, only their number shows that this is an error.
-A person decides: a held job is never sent by itself, however long it waits.
+``SOURCE``: a receiver that saves the object of a finished document asks for the next one, and so
+on. If each of them differs, because the template prints the time, only their number shows that this
+is an error. A person decides. ``BUDGET``: no place is left until the next period. ``LIVE``: this
+host may not make production documents. A held job that a person has released is sent, however full
+its budgets are; but no release makes a host spend that may not.
 """
 
 import logging
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from django.db import router, transaction
 from django.db.models import Count, Max, Q, QuerySet
 
 from django_docraptor.conf import Conf, conf
+from django_docraptor.exceptions import ConfigurationError
 from django_docraptor.instrumentation import log_fields
+from django_docraptor.lifecycle.budgets import Limit, Reached, is_released, limits_of
 from django_docraptor.models import RenderEvent, RenderJob, seconds_from_now
 from django_docraptor.models.clock import Now
+from django_docraptor.models.jobs import NOT_HELD
 from django_docraptor.models.sources import SourceKey, same_sources, source_of
-from django_docraptor.states import HELD_UNTIL, EventKind, State
+from django_docraptor.states import HELD_UNTIL, EventKind, HoldReason, State
 
 logger = logging.getLogger(__name__)
 
+LIVE_TEXT = (
+    "Held: this is a production document, and DOCRAPTOR['ALLOW_LIVE'] does not allow them on the "
+    "host that was to send it. Release it where they are allowed, or cancel it."
+)
+# Seconds after which a budget that could not be told is asked for again.
+UNKNOWN_BUDGET_SECONDS = 120.0
 # A document that DocRaptor may have made, or that was copied and announced as a new one.
 COUNTED_KINDS = (EventKind.SUBMITTING, EventKind.REUSED)
 # An attempt that DocRaptor did not accept after all.
@@ -29,27 +41,41 @@ UNCOUNTED_KINDS = (EventKind.NOT_ACCEPTED, EventKind.NEVER_ACCEPTED)
 
 
 @dataclass(frozen=True, slots=True)
-class Limit:
+class SourceLimit:
     """So many documents of one object within so many seconds."""
 
     documents: float
     seconds: float
 
 
-def source_limit() -> Limit | None:
+def source_limit() -> SourceLimit | None:
     """Return the limit of MAX_PER_SOURCE, or ``None`` if it is switched off."""
     given = conf.max_per_source
     if given is None:
         return None
     values = {**(Conf.max_per_source.default or {}), **given}
-    return Limit(values["documents"], values["seconds"])
+    return SourceLimit(values["documents"], values["seconds"])
 
 
 def let_through(jobs: list[RenderJob]) -> list[RenderJob]:
-    """Hold the claimed jobs whose object has had too many documents, and return the others.
+    """Hold the claimed jobs that are not to be sent, and return the others.
 
-    One query for any number of jobs, and none if no job has a source.
+    One query for any number of jobs with a source.
     """
+    is_live_allowed = conf.is_live_allowed
+    passed = []
+    for job in jobs:
+        if not (job.test or is_live_allowed):
+            hold(job, HoldReason.LIVE, LIVE_TEXT)
+        elif job.held_for == HoldReason.SOURCE:  # its time was changed by hand
+            job.update_leased(lease_token="", due_at=HELD_UNTIL)
+        else:
+            passed.append(job)
+    return _within_source_limit(passed)
+
+
+def _within_source_limit(jobs: list[RenderJob]) -> list[RenderJob]:
+    """Hold the jobs whose object has had too many documents, and return the others."""
     limit = source_limit()
     with_source = [job for job in jobs if job.object_id]
     if limit is None or not with_source:
@@ -58,17 +84,15 @@ def let_through(jobs: list[RenderJob]) -> list[RenderJob]:
     passed = []
     for job in jobs:
         count = counts.get(source_of(job), 0)
-        if job.held_at is not None:  # its time was changed by hand
-            job.update_leased(lease_token="", due_at=HELD_UNTIL)
-        elif job.object_id and count >= limit.documents and not _is_released(job):
-            hold(job, limit)
+        if job.object_id and count >= limit.documents and not is_released(job):
+            hold(job, HoldReason.SOURCE, _source_text(limit))
         else:
             passed.append(job)
             counts[source_of(job)] = count + 1
     return passed
 
 
-def _count_documents(jobs: Iterable[RenderJob], limit: Limit) -> dict[SourceKey, int]:
+def _count_documents(jobs: Iterable[RenderJob], limit: SourceLimit) -> dict[SourceKey, int]:
     """Return the number of documents of each job's object within the window."""
     start = seconds_from_now(-limit.seconds)
     rows = RenderEvent.objects.filter(same_sources(jobs, prefix="job__"), at__gt=start)
@@ -99,26 +123,54 @@ def _count_since(rows: QuerySet[RenderEvent], source: SourceKey, moment: datetim
     return counted - later.filter(kind__in=UNCOUNTED_KINDS).count()
 
 
-def _is_released(job: RenderJob) -> bool:
-    """Return whether a person has released the job, and it was not sent since."""
-    return job.events.filter(kind=EventKind.RELEASED, attempt=job.attempt).exists()
+def limits_by_job(jobs: Iterable[RenderJob]) -> dict[RenderJob, tuple[Limit, ...]]:
+    """Return the limits of each job, none for test documents.
+
+    A job whose budget cannot be told is held for a moment, and not returned.
+    """
+    limits: dict[RenderJob, tuple[Limit, ...]] = {}
+    for job in jobs:
+        try:
+            limits[job] = () if job.test else limits_of(job.account, job.document, job.owner_id)
+        except ConfigurationError as error:
+            until = seconds_from_now(UNKNOWN_BUDGET_SECONDS)
+            hold(job, HoldReason.BUDGET, f"Held: {error}", until=until)
+    return limits
 
 
-def hold(job: RenderJob, limit: Limit) -> None:
-    """Hold a claimed job until a person releases it."""
-    text = (
+def hold_for_budget(job: RenderJob, reached: Reached) -> None:
+    """Hold a claimed job until the next period of a budget begins, or a person releases it."""
+    text = f"Held: {reached}. This job goes on then, or when it is released."
+    hold(job, HoldReason.BUDGET, text, until=reached.ends_at)
+
+
+def _source_text(limit: SourceLimit) -> str:
+    return (
         f"Held: {limit.documents:g} documents of this object were sent within "
         f"{limit.seconds:g} s, so something may ask for it again and again, such as a receiver of "
         "document_completed that saves the object. Release this job if it is wanted, or cancel it. "
         "DOCRAPTOR['MAX_PER_SOURCE'] is the limit."
     )
+
+
+def hold(job: RenderJob, reason: HoldReason, text: str, *, until: Any = HELD_UNTIL) -> None:
+    """Hold a claimed job until a person releases it, or until a time.
+
+    Args:
+        job: it.
+        reason: why.
+        text: the same for people.
+        until: when it goes on by itself; default: never.
+    """
+    is_new = job.held_for != reason or job.errors != text
+    columns: dict[str, Any] = {"lease_token": "", "held_for": reason, "due_at": until}
+    columns |= {"errors": text} | ({"held_at": Now()} if job.held_at is None else {})
     with transaction.atomic(using=router.db_for_write(RenderJob)):
-        columns = {"lease_token": "", "held_at": Now(), "due_at": HELD_UNTIL, "errors": text}
-        if job.update_leased(**columns):
+        if job.update_leased(**columns) and is_new:
             job.record_event(EventKind.HELD, note=text)
-            logger.error(
-                "Job %s is held: too many documents of one object", job.pk, extra=log_fields(job)
-            )
+            # That a budget is used up is told once, and not for each job.
+            level = logging.INFO if reason == HoldReason.BUDGET else logging.ERROR
+            logger.log(level, "Job %s is held: %s", job.pk, reason.value, extra=log_fields(job))
 
 
 def release(job: RenderJob, note: str) -> bool:
@@ -129,8 +181,8 @@ def release(job: RenderJob, note: str) -> bool:
     """
     held = RenderJob.objects.filter(pk=job.pk, state=State.PENDING, held_at__isnull=False)
     with transaction.atomic(using=router.db_for_write(RenderJob)):
-        is_released = bool(held.update(held_at=None, due_at=Now(), errors=""))
+        is_released = bool(held.update(due_at=Now(), errors="", **NOT_HELD))
         if is_released:
             job.record_event(EventKind.RELEASED, note=note)
-    job.refresh_from_db(fields=["state", "held_at", "due_at", "errors"])
+    job.refresh_from_db(fields=["state", "held_at", "held_for", "due_at", "errors"])
     return is_released

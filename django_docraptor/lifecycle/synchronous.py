@@ -12,21 +12,24 @@ from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from django.db import Error as AnyDatabaseError
 from django.db import connections, router, transaction
 from django.db.models import Q
 
+from django_docraptor.conf import conf
 from django_docraptor.exceptions import (
     AccountBusyError,
     AccountPausedError,
     CallError,
+    ConfigurationError,
     DocRaptorError,
     Sent,
 )
 from django_docraptor.lifecycle.account_refusals import concerns_account
 from django_docraptor.lifecycle.accounts import close_broken_connections, pause_after
+from django_docraptor.lifecycle.budgets import take_place
 from django_docraptor.lifecycle.clients import KeyedClient, open_client
 from django_docraptor.lifecycle.leases import call_lease
 from django_docraptor.models import Account, Pause, RenderJob, SynchronousCall
@@ -54,6 +57,8 @@ def create_now(
     create: "Callable[[Client, DocumentRequest], R]",
     *,
     name: str = "create_doc",
+    document: str = "",
+    owner_id: Any = None,
 ) -> R:
     """Make a synchronous create call.
 
@@ -62,21 +67,31 @@ def create_now(
         request: the document; a tag of the call's own is put before its tag.
         create: makes the call.
         name: of the client's method that it calls.
+        document: label of the document class, for its budget.
+        owner_id: the owner's primary key, for the same.
 
     Raises:
-        ConfigurationError: there is no API key.
+        ConfigurationError: there is no API key, or this host may not make production documents.
         AccountPausedError: the account is paused; nothing was sent.
         AccountBusyError: no slot became free; nothing was sent.
+        BudgetExceededError: a budget has no place left; nothing was sent.
         CallError: the call failed; ``tag`` is its tag.
     """
+    if not (request.test or conf.is_live_allowed):
+        raise ConfigurationError(
+            "DOCRAPTOR['ALLOW_LIVE'] allows no production documents on this host. Nothing was sent."
+        )
     keyed, own_tag = open_client(account), f"{TAG_PREFIX}{secrets.token_hex(8)}"
     tagged = replace(request, tag=f"{own_tag} {request.tag or ''}".strip())
     names = Account.names_creating_with(keyed.key_hash, account)
     with _occupied_slot(keyed, names):
+        give_back = None if request.test else take_place(account, document, owner_id)
         try:
             return keyed.call(name, lambda client: create(client, tagged))
         except CallError as error:
             error.tag = own_tag
+            if give_back and not _may_be_rendering(error):
+                give_back()
             if error.sent == Sent.MAYBE:
                 logger.warning(
                     "Account %s: the outcome of a synchronous call is unknown. If it was accepted, "

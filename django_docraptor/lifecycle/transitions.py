@@ -17,12 +17,13 @@ from django.db import IntegrityError, router, transaction
 from django.db.models import Case, CharField, DateTimeField, Q, Value, When
 from django.db.models.functions import Coalesce
 
-from django_docraptor.billing import EVIDENCE, IS_ACCEPTED, REASON
+from django_docraptor.billing import EVIDENCE, IS_ACCEPTED, REASON, is_disproof
 from django_docraptor.client import RemoteStatus
 from django_docraptor.conf import conf
 from django_docraptor.discarded_files import drop_group_files
 from django_docraptor.exceptions import CallError
 from django_docraptor.instrumentation import log_fields
+from django_docraptor.lifecycle.budgets import Places, give_back, has_budget
 from django_docraptor.lifecycle.leases import lease_for
 from django_docraptor.lifecycle.pacing import poll_interval
 from django_docraptor.models import (
@@ -36,7 +37,7 @@ from django_docraptor.models.clock import Now, earliest_due
 from django_docraptor.models.commits import durable_transaction, savepoint_if_nested
 from django_docraptor.models.conflicts import repeat_conflicts
 from django_docraptor.models.groups import MIN_LOOK_SECONDS
-from django_docraptor.models.jobs import NO_FAILURES
+from django_docraptor.models.jobs import NO_FAILURES, NOT_HELD
 from django_docraptor.names import storage_name
 from django_docraptor.states import LOG_CHECK_AGES, ErrorCode, EventKind, State
 
@@ -57,19 +58,29 @@ REOPENED: Mapping[str, Any] = {
 }
 
 
-def begin_attempts(jobs: Iterable[RenderJob]) -> list[RenderJob]:
+def begin_attempts(jobs: Iterable[RenderJob], places: Places | None = None) -> list[RenderJob]:
     """Commit the intents to send the jobs' next attempts, by one transaction.
+
+    Args:
+        jobs: claimed jobs.
+        places: those of their budgets, which they take in the same transaction. ``places.refused``
+            has the jobs that get none.
 
     Returns:
         The jobs whose claim was still valid, and for which no callback has arrived since.
     """
     using, before = router.db_for_write(RenderJob), [(job, copy(job)) for job in jobs]
-    groups = groupby((job for job, _ in before), lambda job: (job.attempt, job.failures))
-    batches = [list(group) for _, group in groups]
+    batches = _alike(job for job, _ in before)
 
     def commit() -> list[RenderJob]:
-        with durable_transaction(using, statements=len(batches)):
-            return [job for batch in batches for job in _begin_alike(batch)]
+        if places is None:
+            with durable_transaction(using, statements=len(batches)):
+                return [job for batch in batches for job in _begin_alike(batch)]
+        with transaction.atomic(using=using, durable=True):
+            passed = places.take(job for job, _ in before)
+            begun = [job for batch in _alike(passed) for job in _begin_alike(batch, places.now)]
+            places.save(passed, begun)
+            return begun
 
     def reset() -> None:
         for job, unchanged in before:
@@ -78,8 +89,14 @@ def begin_attempts(jobs: Iterable[RenderJob]) -> list[RenderJob]:
     return repeat_conflicts(commit, using=using, reset=reset)
 
 
-def _begin_alike(jobs: list[RenderJob]) -> list[RenderJob]:
-    """Write the intents for jobs that were sent, and have failed, equally often."""
+def _alike(jobs: Iterable[RenderJob]) -> list[list[RenderJob]]:
+    """Group jobs that were sent, and have failed, equally often."""
+    groups = groupby(jobs, lambda job: (job.attempt, job.failures))
+    return [list(group) for _, group in groups]
+
+
+def _begin_alike(jobs: list[RenderJob], sent_at: datetime | None = None) -> list[RenderJob]:
+    """Write the intents for jobs of one group, now or at a time that was just read."""
     hashes = {job.pk: job.request_hash for job in jobs}
     begun = RenderJob.move_claimed(
         jobs,
@@ -88,7 +105,7 @@ def _begin_alike(jobs: list[RenderJob]) -> list[RenderJob]:
         where=NO_CALLBACK,
         failures=jobs[0].failures,
         attempt=jobs[0].attempt + 1,
-        sent_at=Now(),
+        sent_at=sent_at or Now(),
         due_at=seconds_from_now(lease_for(State.SUBMITTING)),
         callback_at=None,
         status_id="",
@@ -96,6 +113,7 @@ def _begin_alike(jobs: list[RenderJob]) -> list[RenderJob]:
         download_attempts=0,
         deadline_at=seconds_from_now(conf.deadline),
         request_hash=_value_by_key(hashes),
+        **NOT_HELD,
     )
     for job in begun:
         job.request_hash = hashes[job.pk]
@@ -220,6 +238,25 @@ def _record_erased_document(job: RenderJob, status_id: str) -> None:
     )
 
 
+def _end_attempt(
+    job: RenderJob, to_state: State, *, kind: EventKind, detail: Mapping[str, Any], **changes: Any
+) -> bool:
+    """Move a job whose attempt may have ended without a bill: then its budgets' place is free."""
+    is_free = job.state != State.PENDING and is_disproof(kind, detail)
+    if not (is_free and has_budget(job)):
+        return job.move(to_state, kind=kind, detail=detail, **changes)
+    using, before = router.db_for_write(RenderJob), copy(job)
+
+    def move() -> bool:
+        with transaction.atomic(using=using):
+            is_moved = job.move(to_state, kind=kind, detail=detail, **changes)
+            if is_moved:
+                give_back(job)
+        return is_moved
+
+    return repeat_conflicts(move, using=using, reset=lambda: vars(job).update(vars(copy(before))))
+
+
 def return_to_pending(
     job: RenderJob,
     error: Exception,
@@ -239,7 +276,8 @@ def return_to_pending(
         is_repeated: there were such attempts before, so that this one leaves no events.
         changes: other columns to set by the same UPDATE.
     """
-    return job.move(
+    return _end_attempt(
+        job,
         State.PENDING,
         kind=EventKind.NOT_ACCEPTED,
         undone_kind=EventKind.SUBMITTING if is_repeated else None,
@@ -285,7 +323,8 @@ def resubmit_unconfirmed(job: RenderJob, reason: str, *, evidence: str) -> bool:
         reason: why it is sent again.
         evidence: what the decision rests on, for counting: ``proof``, ``none`` or ``unreadable``.
     """
-    return job.move(
+    return _end_attempt(
+        job,
         State.PENDING,
         kind=EventKind.NEVER_ACCEPTED,
         require_lease=True,
@@ -325,7 +364,8 @@ def return_refused(job: RenderJob, reason: str) -> bool:
 
     Nothing was made or billed. The next attempt is sent when the account's pause is over.
     """
-    return job.move(
+    return _end_attempt(
+        job,
         State.PENDING,
         kind=EventKind.REFUSED,
         require_lease=True,
@@ -474,7 +514,8 @@ def fail(
     Returns:
         Whether the claim was still valid.
     """
-    return job.move(
+    return _end_attempt(
+        job,
         State.FAILED,
         kind=EventKind.FAILED,
         require_lease=True,
@@ -575,7 +616,7 @@ def retry_together(
             kind=EventKind.RETRIED,
             condition=Q(finished_at__lte=read_at),
             note=note,
-            held_at=None,
+            **NOT_HELD,
             **NO_FAILURES,
             **_retried_columns(),
             **changes,

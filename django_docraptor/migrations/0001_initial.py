@@ -339,6 +339,19 @@ class Migration(migrations.Migration):
                 ),
                 ("refused_since", models.DateTimeField(blank=True, null=True)),
                 ("held_at", models.DateTimeField(blank=True, null=True, verbose_name="held since")),
+                (
+                    "held_for",
+                    models.CharField(
+                        blank=True,
+                        choices=[
+                            ("source", "many documents of one object"),
+                            ("budget", "budget"),
+                            ("live", "no production documents here"),
+                        ],
+                        max_length=16,
+                        verbose_name="held because of",
+                    ),
+                ),
                 ("revision", models.PositiveIntegerField(default=0)),
                 ("attempt", models.PositiveSmallIntegerField(default=0, verbose_name="attempt")),
                 ("sent_at", models.DateTimeField(blank=True, null=True, verbose_name="sent at")),
@@ -789,6 +802,28 @@ class Migration(migrations.Migration):
                         name="docraptor_usage_key",
                     )
                 ],
+            },
+        ),
+        migrations.CreateModel(
+            name="BudgetUse",
+            fields=[
+                ("key", models.CharField(max_length=40, primary_key=True, serialize=False)),
+                ("kind", models.CharField(max_length=16)),
+                ("name", models.CharField(max_length=200)),
+                ("period", models.CharField(max_length=8)),
+                ("begins_at", models.DateTimeField()),
+                ("ends_at", models.DateTimeField(db_index=True)),
+                ("used", models.PositiveIntegerField(null=True)),
+                ("hard", models.PositiveIntegerField(null=True)),
+                ("soft", models.PositiveIntegerField(null=True)),
+                ("hard_told_at", models.DateTimeField(null=True)),
+                ("soft_told_at", models.DateTimeField(null=True)),
+                ("locked_at", models.DateTimeField(null=True)),
+            ],
+            options={
+                "verbose_name": "budget use",
+                "verbose_name_plural": "budget uses",
+                "base_manager_name": "objects",
             },
         ),
         migrations.CreateModel(

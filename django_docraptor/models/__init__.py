@@ -19,6 +19,7 @@ A project may use :class:`RenderJob` and read its ``events`` and ``input``; the 
 ``heartbeat``   the engine's last signs of life and its next wake-up
 ``wakeups``     wake-ups that were sent and that no worker has received yet
 ``usage``       what was used on each day, and how far the history is summed up
+``budgets``     how many places of budgets are taken
 ``share_links``  URLs that give a private file to anyone who has them
 ``files``       what deleted and erased jobs have left
 ``statements``  UPDATEs that run for each document, with the row of its history
@@ -36,6 +37,7 @@ No HTTP and no queue here.
 
 from django_docraptor.models.accounts import Account
 from django_docraptor.models.bounded_counts import count_up_to
+from django_docraptor.models.budgets import BudgetUse
 from django_docraptor.models.clock import seconds_from_now
 from django_docraptor.models.due_accounts import first_due_by_account
 from django_docraptor.models.events import SIGNAL_LEASE_SECONDS, RenderEvent
@@ -67,6 +69,7 @@ __all__ = [
     "SIGNAL_LEASE_SECONDS",
     "UNTIL_RESUMED",
     "Account",
+    "BudgetUse",
     "DiscardedDocument",
     "DiscardedFile",
     "ErasedJob",

@@ -48,6 +48,7 @@ from django_docraptor.states import (
     POSSIBLY_BILLED_CODES,
     RESUME_STATES,
     EventKind,
+    HoldReason,
     State,
     is_allowed,
 )
@@ -76,6 +77,8 @@ ANY_ROW = Q()
 UNFINISHED = Q(due_at__isnull=False)
 # Columns of a job whose last step succeeded.
 NO_FAILURES: Mapping[str, Any] = {"failures": 0, "failing_since": None, "refused_since": None}
+# Columns of a job that is not held.
+NOT_HELD: Mapping[str, Any] = {"held_at": None, "held_for": ""}
 # What a move writes to an event.
 EVENT_COLUMNS = ("attempt", "kind", "from_state", "to_state", "message", "detail", "signal_due_at")
 # Columns with text of DocRaptor, of a template or a storage, which may lose a character. In an ID
@@ -141,8 +144,11 @@ class RenderJob(models.Model):
     failures = models.PositiveSmallIntegerField(_("consecutive failures"), default=0)
     failing_since = models.DateTimeField(_("failing since"), null=True, blank=True)
     refused_since = models.DateTimeField(null=True, blank=True)
-    # Set while the job waits for a person, who releases it; see `lifecycle.brake`.
+    # Set while the job is held, and why; see `lifecycle.brake`.
     held_at: "OptionalTime" = models.DateTimeField(_("held since"), null=True, blank=True)
+    held_for: "Text" = models.CharField(
+        _("held because of"), max_length=16, blank=True, choices=HoldReason.choices
+    )
 
     # Incremented together with the input's when a newer request updates the job; a difference shows
     # that the two were not read together.
@@ -438,7 +444,7 @@ class RenderJob(models.Model):
         from_state = self._state_before(to_state)
         if to_state in FINAL_STATES:
             changes |= {"due_at": None, "finished_at": Now()}
-        reset = {"lease_token": "", "lapsed_claims": 0, "held_at": None, **NO_FAILURES}
+        reset = {"lease_token": "", "lapsed_claims": 0, **NOT_HELD, **NO_FAILURES}
         reset["moved_at"] = Now()
         changes = sanitize({**reset, **changes, "state": to_state})
         where: dict[str, Any] = {"id": self.pk, "state": from_state, "attempt": self.attempt}

@@ -7,7 +7,7 @@ import random
 import secrets
 from collections import Counter
 from collections.abc import Callable, Collection, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from itertools import accumulate
 from typing import TYPE_CHECKING, Any, Self
 
@@ -24,7 +24,6 @@ from django_docraptor.models.synchronous_calls import SynchronousCall
 from django_docraptor.states import (
     ACTIVE_STATES,
     CIRCUIT_THRESHOLD,
-    HELD_UNTIL,
     RESUME_STATES,
     UNCONFIRMED_SLOT_SECONDS,
     State,
@@ -44,8 +43,6 @@ SLOT_STATES = (State.SUBMITTING, State.UNCONFIRMED, State.QUEUED, State.WORKING)
 # States in which jobs wait while their account is paused. Not SUBMITTING: the outcome of a create
 # in progress must be recorded.
 PAUSABLE_STATES = ACTIVE_STATES - {State.SUBMITTING}
-# A job that waits for a person, by an index. Nothing else is due that late.
-IS_HELD = Q(state=State.PENDING, due_at__gt=HELD_UNTIL - timedelta(days=365_000))
 # A failed job whose retry resumes the attempt that DocRaptor has accepted.
 IS_RESUMABLE = Q(state=State.FAILED, error_code__in=sorted(RESUME_STATES)) & (
     (Q(status_id__isnull=False) & ~Q(status_id=""))
@@ -133,11 +130,11 @@ class RenderJobQuerySet(models.QuerySet["RenderJob"]):
         return self.filter(state__in=ACTIVE_STATES, due_at__isnull=False)
 
     def held(self) -> Self:
-        """Return the jobs that wait for a person, by the index of ``due_at``."""
-        return self.filter(IS_HELD, held_at__isnull=False)
+        """Return the jobs that wait for a person or a period, by the index of ``due_at``."""
+        return self.filter(state=State.PENDING, due_at__gt=Now(), held_at__isnull=False)
 
     def running(self) -> Self:
-        """Return the unfinished jobs that do not wait for a person."""
+        """Return the unfinished jobs that are not held."""
         return self.active().filter(held_at__isnull=True)
 
     def due(self) -> Self:

@@ -379,7 +379,16 @@ ERASED = {*erasing.ERASED_COLUMNS, "name"}
 KEPT = {
     *("id", "account", "document", "document_type", "test", "priority", "state", "erased_at"),
     *("due_at", "lapsed_claims", "deadline_at", "failures", "failing_since", "refused_since"),
-    *("held_at", "revision", "attempt", "sent_at", "status_id", "callback_at", "storage"),
+    *(
+        "held_at",
+        "held_for",
+        "revision",
+        "attempt",
+        "sent_at",
+        "status_id",
+        "callback_at",
+        "storage",
+    ),
     *("download_attempts", "error_code", "number_of_pages", "file_size", "hosted"),
     *("hosted_expires_at", "expired_at", "created_at", "submitted_at", "rendered_at"),
     *("finished_at", "moved_at", "again_of", "not_before", "warnings"),

@@ -1,0 +1,283 @@
+"""Internal. Budgets: take a place for each billed document, and give back what is not billed.
+
+A budget belongs to an account, a document class or an owner, and counts by day and by month. Places
+are taken in the transaction that commits the intents, so that no process sends one too many. A
+document needs a place in each of its budgets. Without a budget, nothing is read.
+"""
+
+import logging
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from functools import partial
+from typing import Any, cast
+
+from django.db import connections, router, transaction
+
+from django_docraptor import registry
+from django_docraptor.account_settings import account_settings
+from django_docraptor.conf import BUDGET_PERIODS, budget_error, conf
+from django_docraptor.exceptions import BudgetExceededError, ConfigurationError
+from django_docraptor.models import BudgetUse, RenderJob
+from django_docraptor.models.budgets import ACCOUNT, DOCUMENT, OWNER, Scope
+from django_docraptor.models.clock import Now
+from django_docraptor.models.conflicts import repeat_conflicts
+from django_docraptor.models.statements import database_now
+from django_docraptor.signals import budget_reached
+from django_docraptor.states import EventKind
+
+logger = logging.getLogger(__name__)
+
+HARD, SOFT = "hard", "soft"
+Pair = tuple[Scope, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """What a budget allows in one kind of period.
+
+    Args:
+        scope: whose documents count.
+        period: ``day`` or ``month``.
+        hard: no more than so many; ``None``: any number.
+        soft: people are told from so many on; ``None``: they are not.
+    """
+
+    scope: Scope
+    period: str
+    hard: int | None
+    soft: int | None
+
+    @property
+    def pair(self) -> Pair:
+        """What finds its row."""
+        return self.scope, self.period
+
+
+@dataclass(frozen=True, slots=True)
+class Reached:
+    """A budget that has no place left.
+
+    Args:
+        limit: the one whose period ends last.
+        ends_at: when the next period begins.
+    """
+
+    limit: Limit
+    ends_at: datetime
+
+    def __str__(self) -> str:
+        scope, period = self.limit.scope, self.limit.period
+        return (
+            f"The budget of the {scope.kind} {scope.name!r} allows {self.limit.hard} documents a "
+            f"{period}, and all of them are used. The next {period} begins at "
+            f"{self.ends_at:%Y-%m-%d %H:%M %Z}"
+        )
+
+
+def scopes_of(account: str, document: str, owner_id: Any) -> tuple[Scope, ...]:
+    """Return whose documents one is."""
+    scopes = [Scope(ACCOUNT, account)]
+    scopes += [Scope(DOCUMENT, document)] if document else []
+    scopes += [Scope(OWNER, str(owner_id))] if owner_id is not None else []
+    return tuple(scopes)
+
+
+def limits_of(account: str, document: str, owner_id: Any) -> tuple[Limit, ...]:
+    """Return the limits of a production document.
+
+    Raises:
+        ConfigurationError: a budget cannot be told.
+    """
+    scopes = scopes_of(account, document, owner_id)
+    limits = (limit for scope in scopes for limit in _limits(scope, owner_id))
+    return tuple(limits)
+
+
+def _limits(scope: Scope, owner_id: Any) -> Iterable[Limit]:
+    budget = _budget_of(scope, owner_id) or {}
+    if error := budget_error(budget):
+        raise ConfigurationError(f"The budget of the {scope.kind} {scope.name!r} {error}.")
+    for period in BUDGET_PERIODS:
+        hard, soft = budget.get(period), budget.get(f"soft_{period}")
+        if hard is not None or soft is not None:
+            yield Limit(scope, period, hard, soft)
+
+
+def _budget_of(scope: Scope, owner_id: Any) -> Mapping[str, int] | None:
+    if scope.kind == ACCOUNT:
+        return account_settings(scope.name).budget
+    if scope.kind == DOCUMENT:
+        return registry.budget(scope.name)
+    source = conf.owner_budget
+    if not callable(source):
+        return cast("Mapping[str, int] | None", source)
+    try:
+        return cast("Mapping[str, int] | None", source(owner_id))
+    except Exception as error:
+        raise ConfigurationError(
+            f"DOCRAPTOR['OWNER_BUDGET'] raised {type(error).__name__} for the owner {owner_id!r}."
+        ) from error
+
+
+@dataclass
+class Places:
+    """The places that a batch of documents needs.
+
+    Args:
+        limits: of each job; those without one need no place.
+        is_released: whether a person has let a job go: it takes a place, even if none is left.
+        refused: the jobs for which there was none.
+        now: when the places were taken: the jobs' ``sent_at``, so that both are in one period.
+    """
+
+    limits: Mapping[RenderJob, tuple[Limit, ...]]
+    is_released: Callable[[RenderJob], bool]
+    refused: dict[RenderJob, Reached] = field(default_factory=dict)
+    now: datetime | None = None
+    _rows: dict[Pair, BudgetUse] = field(default_factory=dict)
+
+    def take(self, jobs: Iterable[RenderJob]) -> list[RenderJob]:
+        """Take a place for each job, in a transaction, and return those that have one."""
+        self.refused, self.now = {}, database_now(using=router.db_for_write(BudgetUse))
+        pairs = {limit.pair for limits in self.limits.values() for limit in limits}
+        self._rows = BudgetUse.lock(pairs, self.now)
+        passed = []
+        for job in jobs:
+            limits = self.limits.get(job, ())
+            reached = find_reached(limits, self._rows)
+            if reached is not None and not self.is_released(job):
+                self.refused[job] = reached
+            else:
+                _add(limits, self._rows, 1)
+                passed.append(job)
+        return passed
+
+    def save(self, passed: Iterable[RenderJob], begun: Iterable[RenderJob]) -> None:
+        """Write which places are taken, in the same transaction: those of jobs that were begun."""
+        sent = {job.pk for job in begun}
+        for job in passed:
+            if job.pk not in sent:
+                _add(self.limits.get(job, ()), self._rows, -1)
+        limits = {limit for limits in self.limits.values() for limit in limits}
+        _save(limits, self._rows)
+
+
+def find_reached(limits: Iterable[Limit], rows: Mapping[Pair, BudgetUse]) -> Reached | None:
+    """Return the limit that is reached, if one is: the one that holds the document longest."""
+    full = [
+        Reached(limit, row.ends_at)
+        for limit in limits
+        if limit.hard is not None and ((row := rows[limit.pair]).used or 0) >= limit.hard
+    ]
+    return max(full, key=lambda reached: reached.ends_at, default=None)
+
+
+def _add(limits: Iterable[Limit], rows: Mapping[Pair, BudgetUse], number: int) -> None:
+    for limit in limits:
+        row = rows[limit.pair]
+        row.used = (row.used or 0) + number
+
+
+def _save(limits: Iterable[Limit], rows: Mapping[Pair, BudgetUse]) -> None:
+    using = router.db_for_write(BudgetUse)
+    for limit in limits:
+        row = rows[limit.pair]
+        row.hard, row.soft = limit.hard, limit.soft
+        for level, number in ((SOFT, limit.soft), (HARD, limit.hard)):
+            told_at = f"{level}_told_at"
+            if number is None or (row.used or 0) < number or getattr(row, told_at) is not None:
+                continue
+            setattr(row, told_at, Now())
+            tell = partial(_tell, limit, level, number, row.used or 0, row.ends_at)
+            transaction.on_commit(_named(tell), using=using, robust=True)
+    BudgetUse.save_all(rows.values())
+
+
+def _named(tell: Callable[[], None]) -> Callable[[], None]:
+    """Return a function: Django's robust hooks need a name, which a partial does not have."""
+    return lambda: tell()
+
+
+def _tell(limit: Limit, level: str, number: int, used: int, ends_at: datetime) -> None:
+    """Tell people once that a budget has reached a limit."""
+    logger.log(
+        logging.ERROR if level == HARD else logging.WARNING,
+        "The %s budget of the %s %r is reached: %s of %s documents of this %s are used",
+        level,
+        limit.scope.kind,
+        limit.scope.name,
+        used,
+        number,
+        limit.period,
+    )
+    results = budget_reached.send_robust(
+        BudgetUse,
+        scope=limit.scope.kind,
+        name=limit.scope.name,
+        period=limit.period,
+        level=level,
+        limit=number,
+        used=used,
+        ends_at=ends_at,
+    )
+    for receiver, result in results:
+        if isinstance(result, Exception):
+            logger.error("Receiver %r of budget_reached failed", receiver, exc_info=result)
+
+
+def has_budget(job: RenderJob) -> bool:
+    """Return whether the job's attempts take places."""
+    try:
+        return not job.test and bool(limits_of(job.account, job.document, job.owner_id))
+    except ConfigurationError:  # it may have had one when it was sent
+        return True
+
+
+def give_back(job: RenderJob) -> None:
+    """Give the place of a job's attempt back, which DocRaptor does not bill."""
+    if job.sent_at is not None:
+        BudgetUse.give_back(scopes_of(job.account, job.document, job.owner_id), job.sent_at)
+
+
+def is_released(job: RenderJob) -> bool:
+    """Return whether a person has released the job, and it was not sent since."""
+    return job.events.filter(kind=EventKind.RELEASED, attempt=job.attempt).exists()
+
+
+# Calls without a job
+
+
+def take_place(account: str, document: str = "", owner_id: Any = None) -> Callable[[], None] | None:
+    """Take a place for a synchronous call.
+
+    Returns:
+        What gives it back; ``None`` if it needs none.
+
+    Raises:
+        BudgetExceededError: there is none, or the caller's transaction would hide it from others.
+        ConfigurationError: a budget cannot be told.
+    """
+    limits, using = limits_of(account, document, owner_id), router.db_for_write(BudgetUse)
+    if not limits:
+        return None
+    connection = connections[using]
+    if connection.in_atomic_block or not connection.get_autocommit():
+        raise BudgetExceededError(
+            "There is a budget, and within a transaction other processes would not see that its "
+            "place is taken. Nothing was sent. Make the call outside of the transaction, or "
+            "enqueue the document."
+        )
+
+    def take() -> datetime:
+        with transaction.atomic(using=using):
+            now = database_now(using=using)
+            rows = BudgetUse.lock({limit.pair for limit in limits}, now)
+            if reached := find_reached(limits, rows):
+                raise BudgetExceededError(f"{reached}. Nothing was sent.", ends_at=reached.ends_at)
+            _add(limits, rows, 1)
+            _save(limits, rows)
+        return now
+
+    taken_at = repeat_conflicts(take, using=using)
+    return partial(BudgetUse.give_back, scopes_of(account, document, owner_id), taken_at)
