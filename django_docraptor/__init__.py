@@ -16,6 +16,7 @@ __all__ = [
     "AccountBusyError",
     "AccountPausedError",
     "AssetError",
+    "BudgetExceededError",
     "CallError",
     "Client",
     "ConfigurationError",
@@ -35,6 +36,7 @@ __all__ = [
     "GroupProgress",
     "GroupState",
     "HealthReport",
+    "HoldReason",
     "HostedDocument",
     "InvalidDownloadError",
     "JobSpec",
@@ -77,6 +79,7 @@ __all__ = [
     "attach_latest_documents",
     "await_for_job",
     "billed_since",
+    "budget_reached",
     "cancel",
     "cancel_group",
     "delivery_due",
@@ -152,6 +155,7 @@ _EXPORTS = {
     "exceptions": [
         "AccountBusyError",
         "AccountPausedError",
+        "BudgetExceededError",
         "CallError",
         "ConfigurationError",
         "DocRaptorError",
@@ -200,6 +204,7 @@ _EXPORTS = {
         "retry",
     ],
     "signals": [
+        "budget_reached",
         "delivery_due",
         "document_completed",
         "document_failed",
@@ -210,7 +215,7 @@ _EXPORTS = {
         "log_due",
         "mail_due",
     ],
-    "states": ["ErrorCode", "EventKind", "State"],
+    "states": ["ErrorCode", "EventKind", "HoldReason", "State"],
     "usage": ["billed_since"],
     "views": ["DocumentMixin", "DocumentView", "document_page"],
     "waiting": ["await_for_job", "wait_for_job"],
@@ -250,6 +255,7 @@ if TYPE_CHECKING:
     from django_docraptor.exceptions import (
         AccountBusyError,
         AccountPausedError,
+        BudgetExceededError,
         CallError,
         ConfigurationError,
         DocRaptorError,
@@ -315,6 +321,7 @@ if TYPE_CHECKING:
         retry,
     )
     from django_docraptor.signals import (
+        budget_reached,
         delivery_due,
         document_completed,
         document_failed,
@@ -325,7 +332,7 @@ if TYPE_CHECKING:
         log_due,
         mail_due,
     )
-    from django_docraptor.states import ErrorCode, EventKind, State
+    from django_docraptor.states import ErrorCode, EventKind, HoldReason, State
     from django_docraptor.usage import billed_since
     from django_docraptor.views import DocumentMixin, DocumentView, document_page
     from django_docraptor.waiting import await_for_job, wait_for_job

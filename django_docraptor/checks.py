@@ -6,6 +6,7 @@ The IDs are listed in docs/reference/checks.md.
 import difflib
 import os
 import shutil
+import socket
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from importlib import import_module
@@ -86,6 +87,7 @@ def check_settings(app_configs: AppConfigs, **kwargs: Any) -> list[CheckMessage]
         _callback_urls,
         _option_errors,
         _client,
+        _live_mode,
         _insecure_base_url,
         _assets_base_url,
         _create_timeout,
@@ -238,6 +240,17 @@ def _client() -> Iterator[CheckMessage]:
             f"DOCRAPTOR['CLIENT'] cannot be imported: {error}",
             f"Remove it, or set it to the dotted path of a class like {Conf.client.default}.",
         )
+
+
+def _live_mode() -> Iterator[CheckMessage]:
+    for where, each in settings_by_account("TEST_MODE").items():
+        if not (each.test_mode or conf.is_live_allowed):
+            yield _error(
+                31,
+                f"{where}['TEST_MODE'] is False, but DOCRAPTOR['ALLOW_LIVE'] allows no production "
+                f"documents on this host, {socket.gethostname()!r}.",
+                "Set TEST_MODE to True here, or allow production documents on this host.",
+            )
 
 
 def _insecure_base_url() -> Iterator[CheckMessage]:

@@ -32,6 +32,7 @@ from django_docraptor.lifecycle.erasing import (
 from django_docraptor.lifecycle.hosting import expire_document
 from django_docraptor.migrated import tables_required
 from django_docraptor.models import (
+    BudgetUse,
     DiscardedDocument,
     DiscardedFile,
     ErasedJob,
@@ -122,6 +123,7 @@ def erase(
     counts = _erase_rows(subject)
     if owner is not None:
         forget_owner(_owner_key(owner))
+        BudgetUse.forget_owner(_owner_key(owner))
     if subject.user is not None:
         counts["mentions"] = _erase_mentions(subject.user)
     using = router.db_for_write(RenderJob)

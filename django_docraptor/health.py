@@ -19,6 +19,7 @@ from django_docraptor.health_reports import (
     HealthReport,
     LateJobs,
     PostponedJobs,
+    ReachedBudget,
     Restriction,
     UnprovenJobs,
     account_problem,
@@ -26,6 +27,7 @@ from django_docraptor.health_reports import (
 )
 from django_docraptor.models import (
     Account,
+    BudgetUse,
     DiscardedDocument,
     DiscardedFile,
     Heartbeat,
@@ -70,6 +72,8 @@ FOLLOW_UP_FAILURES = (
 )
 LONG_BACKOFF = timedelta(minutes=15)
 EARLIEST = datetime(2000, 1, 1, tzinfo=UTC)
+# Budgets that are told about.
+MAX_BUDGETS = 10
 MAX_TOLD_SECONDS = 7 * 24 * 3600.0
 
 
@@ -112,7 +116,8 @@ def read_report(*, max_counted: int | None = MAX_COUNTED, min_lag: float = 0.0) 
         **(_postponed_jobs(now) if flags["first_postponed_at"] else {}),
         missed_callbacks=_count_missed_callbacks(heartbeat, now),
         held=waiting[HELD].count if HELD in waiting else 0,
-        held_name=_name_of_held() if HELD in waiting else "",
+        **(_first_held() if HELD in waiting else {}),
+        budgets=_reached_budgets() if flags["is_budget_reached"] else [],
         failing_follow_ups=flags["failing_follow_ups"],
         abandoned_follow_up=_abandoned_follow_up(heartbeat, now),
         undeleted_files=flags["undeleted_files"],
@@ -219,9 +224,24 @@ def _without_free_slot(accounts: Collection[str]) -> set[str]:
     }
 
 
-def _name_of_held() -> str:
-    names = RenderJob.objects.held().order_by("due_at").values_list("name", flat=True)
-    return names.first() or ""
+def _first_held() -> dict[str, Any]:
+    """Return the name of the held job that is due first, and why it is held."""
+    first = RenderJob.objects.held().order_by("due_at").only("name", "held_for").first()
+    return {"held_name": first.name, "held_reason": first.get_held_for_display()} if first else {}
+
+
+def _reached_budgets() -> list[ReachedBudget]:
+    return [
+        ReachedBudget(
+            kind=row.kind,
+            name=row.name,
+            period=row.period,
+            used=row.used or 0,
+            limit=row.reached_limit,
+            ends_at=row.ends_at,
+        )
+        for row in BudgetUse.reached().order_by("kind", "name", "period")[:MAX_BUDGETS]
+    ]
 
 
 def _late_jobs(
@@ -369,6 +389,7 @@ def _read_flags() -> dict[str, Any]:
     yesterday = seconds_from_now(-MAX_FILE_AGE)
     rows = Heartbeat.objects.filter(pk=Heartbeat.KEY).values(
         is_restricted=Exists(Pause.objects.told()) | Exists(Account.with_open_circuit()),
+        is_budget_reached=Exists(BudgetUse.reached()),
         undeleted_files=_count(DiscardedFile.objects.filter(discarded_at__lt=yesterday)),
         unexpired_documents=_count(DiscardedDocument.objects.filter(discarded_at__lt=yesterday)),
     )

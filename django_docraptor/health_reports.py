@@ -157,6 +157,33 @@ class UnprovenJobs(PostponedJobs):
         return text % self._values()
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReachedBudget:
+    """A budget whose soft or hard limit is reached."""
+
+    #: ``account``, ``document`` or ``owner``, and its name.
+    kind: str
+    name: str
+    #: ``day`` or ``month``.
+    period: str
+    used: int
+    limit: int
+    #: When the next period begins.
+    ends_at: datetime
+
+    def __str__(self) -> str:
+        text = _(
+            "The budget “%(scope)s” is used up, or nearly: %(used)s documents, the limit is "
+            "%(limit)s. The next period begins at %(time)s."
+        )
+        return text % {
+            "scope": f"{self.kind} {self.name}, {self.period}",
+            "used": self.used,
+            "limit": self.limit,
+            "time": f"{self.ends_at:%Y-%m-%d %H:%M} UTC",
+        }
+
+
 def engine_problem(since_tick: float | None, since_worker: float | None) -> str:
     """Return that no worker and no tick was seen for MAX_SILENCE, and what to do; or "".
 
@@ -207,9 +234,13 @@ class HealthReport:
     #: The last one that was given up within a week, with the reason.
     abandoned_follow_up: str = ""
 
-    #: Jobs that wait until a person releases them, and the name of one of them.
+    #: Held jobs, and the name of one of them.
     held: int = 0
     held_name: str = ""
+    #: Why it is held.
+    held_reason: str = ""
+    #: Budgets whose soft or hard limit is reached.
+    budgets: Sequence[ReachedBudget] = ()
     #: How far the jobs of a state are counted: a count that reaches it means that many or more.
     #: ``None`` if all were counted.
     max_counted: int | None = None
@@ -220,6 +251,7 @@ class HealthReport:
             *self.lateness_problems(max_lag),
             *self._account_problems(),
             *self.waiting_problems(),
+            *map(str, self.budgets),
             *self._callback_problems(),
             *self._file_problems(),
             *self._follow_up_problems(),
@@ -303,18 +335,15 @@ class HealthReport:
         if not self.held:
             return postponed
         text = ngettext(
-            "%(number)s job is held, such as “%(name)s”, because more documents of one object were "
-            "sent than DOCRAPTOR['MAX_PER_SOURCE'] allows: something may ask for it again and "
-            "again. Its page in the admin says more. Release it there if it is wanted, or cancel "
-            "it.",
-            "%(number)s jobs are held, such as “%(name)s”, because more documents of one object "
-            "were sent than DOCRAPTOR['MAX_PER_SOURCE'] allows: something may ask for it again and "
-            "again. Their pages in the admin say more. Release them there if they are wanted, or "
-            "cancel them.",
+            "%(number)s job is held, such as “%(name)s”: %(reason)s. Its page in the admin says "
+            "more. Release it there if it is wanted, or cancel it.",
+            "%(number)s jobs are held, such as “%(name)s”: %(reason)s. Their pages in the admin "
+            "say more. Release them there if they are wanted, or cancel them.",
             self.held,
         )
         number = self.format_count(self.held)
-        return [text % {"number": number, "name": self.held_name}, *postponed]
+        values = {"number": number, "name": self.held_name, "reason": self.held_reason}
+        return [text % values, *postponed]
 
     def _account_problems(self) -> list[str]:
         return [account_problem(restriction) for restriction in self.restrictions]

@@ -21,6 +21,7 @@ from django_docraptor import discarded_files, registry, usage
 from django_docraptor.account_settings import account_names, account_settings
 from django_docraptor.conf import conf
 from django_docraptor.models import (
+    BudgetUse,
     DiscardedFile,
     RenderEvent,
     RenderGroup,
@@ -179,6 +180,7 @@ def prune(
     Yields:
         The result of each batch. The caller may stop at any time.
     """
+    BudgetUse.delete_old()
     earlier_keys = list(discarded_files.deletable_files().values_list("pk", flat=True))
     failed_files = 0
     for limit in limits:

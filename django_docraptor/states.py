@@ -141,11 +141,14 @@ class HoldReason(TextChoices):
     """Why a job is held."""
 
     # Too many documents of one object (MAX_PER_SOURCE): until a person releases it.
-    SOURCE = "source", pgettext_lazy("hold", "many documents of one object")
+    SOURCE = (
+        "source",
+        pgettext_lazy("hold", "more documents of one object were sent than MAX_PER_SOURCE allows"),
+    )
     # A budget has no place left: until its next period begins, or a person releases it.
-    BUDGET = "budget", pgettext_lazy("hold", "budget")
+    BUDGET = "budget", pgettext_lazy("hold", "a budget is used up")
     # ALLOW_LIVE refuses production documents on this host: until a person releases it elsewhere.
-    LIVE = "live", pgettext_lazy("hold", "no production documents here")
+    LIVE = "live", pgettext_lazy("hold", "ALLOW_LIVE refuses production documents")
 
 
 class EventKind(TextChoices):

@@ -31,6 +31,7 @@ OWN: dict[str, Any] = {
     "API_KEY": "acme-key",
     "TEST_MODE": False,
     "MAX_IN_FLIGHT": 3,
+    "BUDGET": {"day": 100, "soft_day": 80},
     "DEFAULTS": {"javascript": True},
     "UNCONFIRMED": "fail",
     "BASE_URL": "https://acme.example",

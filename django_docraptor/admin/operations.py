@@ -125,8 +125,8 @@ SENT = Outcome(
     code="sent",
     title=_("Billed"),
     text=_(
-        "Each document is sent to DocRaptor and billed. It was held because many documents of the "
-        "same object were sent before. The count starts again now."
+        "Each document is sent to DocRaptor and billed, even if a budget is used up. The documents "
+        "of its object are counted from now on."
     ),
     style="warning",
     is_billed=True,

@@ -122,7 +122,7 @@ def check_document(document: DocumentClass) -> list[CheckMessage]:
     """Check one class."""
     checks = (
         *(_label, _template, _type, _options, _model, _deliver_to, _defaults, _hosted, _storage),
-        _attributes,
+        *(_live, _attributes),
     )
     return [message for check in checks for message in check(document)]
 
@@ -283,6 +283,17 @@ def _defaults(document: DocumentClass) -> Iterator[CheckMessage]:
     ]:
         hint = "Remove it to use the default."
         yield _error(document, 14, f".{name} is invalid: {problem}", hint)
+
+
+def _live(document: DocumentClass) -> Iterator[CheckMessage]:
+    if document.test is False and not conf.is_live_allowed:
+        yield _error(
+            document,
+            31,
+            ".test is False, but DOCRAPTOR['ALLOW_LIVE'] allows no production documents on this "
+            "host.",
+            "Remove it to follow TEST_MODE, or allow production documents on this host.",
+        )
 
 
 def _value_errors(document: DocumentClass) -> Iterator[tuple[str, str]]:

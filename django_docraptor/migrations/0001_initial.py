@@ -344,9 +344,12 @@ class Migration(migrations.Migration):
                     models.CharField(
                         blank=True,
                         choices=[
-                            ("source", "many documents of one object"),
-                            ("budget", "budget"),
-                            ("live", "no production documents here"),
+                            (
+                                "source",
+                                "more documents of one object were sent than MAX_PER_SOURCE allows",
+                            ),
+                            ("budget", "a budget is used up"),
+                            ("live", "ALLOW_LIVE refuses production documents"),
                         ],
                         max_length=16,
                         verbose_name="held because of",

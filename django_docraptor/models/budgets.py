@@ -1,8 +1,8 @@
 """Internal. How many places of budgets are taken: one row for each budget and period.
 
 A place is taken in the transaction that commits the intent to send, under the row's lock, and given
-back in the one that records that DocRaptor does not bill the attempt. So nobody counts a history
-for each document; a row that is new counts it once.
+back in the one that records that DocRaptor does not bill the attempt. So no history is
+counted for each document; a row that is new counts it once.
 """
 
 import hashlib
@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 
 from django.db import connections, models, router
-from django.db.models import Exists, F, OuterRef, Q
+from django.db.models import Exists, F, OuterRef, Q, QuerySet
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
@@ -32,8 +32,6 @@ COLUMN_OF: Final[Mapping[str, str]] = {
 }
 # Seconds after its end for which a row is kept.
 KEPT_SECONDS: Final = 62 * 24 * 3600.0
-# Rows that a report reads.
-MAX_TOLD: Final = 10
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -176,12 +174,22 @@ class BudgetUse(models.Model):
         )
         BudgetUse.objects.filter(pk__in=keys, used__gt=0).update(used=F("used") - 1)
 
+    @property
+    def reached_limit(self) -> int:
+        """The limit that is reached: the hard one before the soft one."""
+        is_hard = self.hard is not None and (self.used or 0) >= self.hard
+        return (self.hard if is_hard else self.soft) or 0
+
     @classmethod
-    def reached(cls) -> list["BudgetUse"]:
-        """Return the rows of current periods whose soft or hard limit is reached, some of them."""
+    def reached(cls) -> QuerySet["BudgetUse"]:
+        """Return the rows of current periods whose soft or hard limit is reached."""
         is_reached = Q(used__gte=F("hard")) | Q(used__gte=F("soft"))
-        rows = BudgetUse.objects.filter(is_reached, begins_at__lte=Now(), ends_at__gt=Now())
-        return list(rows.order_by("kind", "name", "period")[:MAX_TOLD])
+        return BudgetUse.objects.filter(is_reached, begins_at__lte=Now(), ends_at__gt=Now())
+
+    @classmethod
+    def forget_owner(cls, key: str) -> None:
+        """Delete what says how much an owner has used."""
+        BudgetUse.objects.filter(kind=OWNER, name=key).delete()
 
     @classmethod
     def delete_old(cls) -> int:

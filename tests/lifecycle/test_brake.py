@@ -224,9 +224,9 @@ def test_brake_may_be_switched_off(sandbox: Sandbox, settings: Any) -> None:
 def test_default_is_twenty_an_hour(settings: Any) -> None:
     """Without the setting, 20 documents an hour pass; part of it keeps the rest."""
     settings.DOCRAPTOR = {}
-    assert brake.source_limit() == brake.Limit(20, 3600)
+    assert brake.source_limit() == brake.SourceLimit(20, 3600)
     settings.DOCRAPTOR = {"MAX_PER_SOURCE": {"seconds": 60}}
-    assert brake.source_limit() == brake.Limit(20, 60)
+    assert brake.source_limit() == brake.SourceLimit(20, 60)
 
 
 @pytest.mark.parametrize(("with_source", "queries"), [(True, 1), (False, 0)])

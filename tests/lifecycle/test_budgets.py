@@ -1,5 +1,6 @@
 """Budgets are exact: places are taken with the intent, given back with the proof, and held for."""
 
+import socket
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -8,12 +9,21 @@ from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
+from django.core.checks import run_checks
 from django.core.exceptions import ValidationError
 from django.db import connection, transaction
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from django_docraptor import cancel, lifecycle, release, retry
+from django_docraptor import (
+    cancel,
+    erase,
+    health_problems,
+    health_report,
+    lifecycle,
+    release,
+    retry,
+)
 from django_docraptor.exceptions import BudgetExceededError, ConfigurationError, RejectedError
 from django_docraptor.hosted import render_hosted_now
 from django_docraptor.lifecycle.submission import claim_for_slots, prepare_batch
@@ -397,7 +407,7 @@ def test_synchronous_call_within_a_transaction_is_refused(
 def test_host_that_may_not_spend_refuses_production_documents(
     sandbox: Sandbox, configure: Configure
 ) -> None:
-    """Whoever asks for one is told which field is wrong, and what to do; nothing is stored."""
+    """A caller who asks for one is told which field is wrong, and what to do; nothing is stored."""
     hosts = ["production.example"]
     for keys in ({"test": False}, {}):
         configure(ALLOW_LIVE=hosts, TEST_MODE=bool(keys))
@@ -472,3 +482,53 @@ def test_places_of_each_period_are_counted_alone(configure: Configure) -> None:
     assert sorted(BudgetUse.objects.values_list("used", flat=True)) == [1, 2]
     BudgetUse.objects.filter(used=2).update(ends_at=now - timedelta(days=100))
     assert BudgetUse.delete_old() == 1
+
+
+# --- reports -----------------------------------------------------------------------------------
+
+
+def test_health_tells_reached_budgets_and_why_jobs_are_held(configure: Configure) -> None:
+    """The soft limit is told, then the hard one, and that a job is held for it."""
+    configure(BUDGET={"day": 2, "soft_day": 1})
+    assert not health_report().budgets
+    live_jobs(1)
+    lifecycle.submit()
+    (budget,) = health_report().budgets
+    assert (budget.used, budget.limit, str(budget) in health_problems()) == (1, 1, True)
+    live_jobs(2)
+    lifecycle.submit()
+    report = health_report()
+    assert (report.held, report.budgets[0].limit) == (1, 2)
+    assert "1 job is held, such as “hello.pdf”: a budget is used up" in report.problems()[0]
+
+
+def test_erasure_forgets_what_an_owner_has_used(configure: Configure) -> None:
+    """The row has the owner's key; that of the account stays."""
+    configure(BUDGET={"day": 2}, OWNER_BUDGET={"day": 2})
+    ada = User.objects.create_user("ada")
+    live_jobs(1, owner=ada)
+    lifecycle.submit()
+    erase(owner=ada)
+    assert list(BudgetUse.objects.values_list("kind", flat=True)) == ["account"]
+
+
+@pytest.mark.check("E031")
+def test_check_refuses_production_where_it_is_not_allowed(
+    configure: Configure, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """TEST_MODE of all accounts, of one, and a document's `test` are named."""
+    configure(ALLOW_LIVE=[socket.gethostname().upper()], TEST_MODE=False)
+    assert not [e for e in run_checks() if e.id == "django_docraptor.E031"]
+    configure(ALLOW_LIVE=False, ACCOUNTS={"acme": {"TEST_MODE": False}}, TEST_MODE=True)
+    monkeypatch.setattr(InvoicePDF, "test", False)
+    messages = [str(e) for e in run_checks() if e.id == "django_docraptor.E031"]
+    for part in ("DOCRAPTOR['ACCOUNTS']['acme']['TEST_MODE'] is False", "InvoicePDF.test is False"):
+        assert any(part in message for message in messages)
+
+
+@pytest.mark.check("E014")
+def test_check_refuses_a_wrong_budget_of_a_document(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The message says what is wrong."""
+    monkeypatch.setattr(InvoicePDF, "budget", {"week": 5})
+    (message,) = [str(e) for e in run_checks() if e.id == "django_docraptor.E014"]
+    assert ".budget is invalid: it has the unknown key 'week'" in message

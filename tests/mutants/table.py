@@ -27,6 +27,42 @@ class Mutation:
 LIFECYCLE = "tests/lifecycle"
 MUTATIONS = [
     Mutation(
+        "take no place for a job",
+        "lifecycle/budgets.py",
+        "_add(limits, self._rows, 1)",
+        "_add(limits, self._rows, 0)",
+        f"{LIFECYCLE}/test_budgets.py::test_job_beyond_the_budget_is_held_until_the_next_period",
+    ),
+    Mutation(
+        "never give a place back",
+        "lifecycle/transitions.py",
+        "if is_moved:\n                give_back(job)",
+        "if not is_moved:\n                give_back(job)",
+        f"{LIFECYCLE}/test_budgets.py::test_attempt_that_was_not_accepted_gives_its_place_back",
+    ),
+    Mutation(
+        "keep the place of a lost claim",
+        "lifecycle/budgets.py",
+        "if job.pk not in sent:",
+        "if False:",
+        f"{LIFECYCLE}/test_budgets.py::test_lost_claim_takes_no_place",
+    ),
+    Mutation(
+        "let synchronous calls take no place",
+        "lifecycle/synchronous.py",
+        "None if request.test else take_place(account, document, owner_id)",
+        "None",
+        f"{LIFECYCLE}/test_budgets.py::test_synchronous_calls_count_and_are_refused",
+    ),
+    Mutation(
+        "send stored production documents where none are allowed",
+        "lifecycle/brake.py",
+        "if not (job.test or is_live_allowed):",
+        "if False:",
+        f"{LIFECYCLE}/test_budgets.py"
+        "::test_host_that_may_not_spend_holds_stored_production_documents",
+    ),
+    Mutation(
         "count again what was summed up",
         "usage/sums.py",
         "_add(used_by(jobs_of(events), after=mark, until=keys[-1]))",
@@ -43,7 +79,7 @@ MUTATIONS = [
     Mutation(
         "bill an attempt that DocRaptor refused",
         "billing.py",
-        "return event.kind in REFUSED_KINDS",
+        "return kind in REFUSED_KINDS",
         "return False",
         "tests/test_billing.py::test_attempt_is_billed_if_docraptor_has_or_may_have_made_it",
     ),

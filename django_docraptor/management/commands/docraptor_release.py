@@ -1,0 +1,62 @@
+"""``manage.py docraptor_release``: let held jobs go, such as those of a budget that was raised."""
+
+from argparse import ArgumentParser
+from typing import Any
+
+from django_docraptor.management.arguments import positive_integer
+from django_docraptor.management.lookups import find_account, find_label
+from django_docraptor.management.tables import TablesCommand
+from django_docraptor.models import RenderJob
+from django_docraptor.shortcuts import release
+from django_docraptor.states import HoldReason
+
+
+class Command(TablesCommand):
+    """Release held jobs, the oldest first."""
+
+    help = (
+        "Release held jobs, the oldest first. Each is sent and billed, even if a budget is used up."
+    )
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        """Add the command's arguments."""
+        parser.add_argument(
+            "--reason",
+            choices=[str(reason) for reason in HoldReason],
+            help="only jobs that are held for this reason",
+        )
+        parser.add_argument("--account", metavar="NAME", help="only jobs of this account")
+        parser.add_argument(
+            "--document",
+            metavar="LABEL",
+            help="only jobs of this document, or '-' for jobs without one",
+        )
+        parser.add_argument(
+            "--limit", metavar="N", type=positive_integer, help="release at most N jobs"
+        )
+        parser.add_argument(
+            "--dry-run", action="store_true", help="show how many would be released"
+        )
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        """Release or count.
+
+        Raises:
+            CommandError: an option names nothing.
+        """
+        jobs = RenderJob.objects.held().order_by("created_at")
+        if options["reason"]:
+            jobs = jobs.filter(held_for=options["reason"])
+        if options["account"]:
+            jobs = jobs.filter(account=find_account(options["account"]))
+        if options["document"]:
+            jobs = jobs.filter(document=find_label(options["document"]))
+        keys = list(jobs.values_list("pk", flat=True)[: options["limit"]])
+        if options["dry_run"]:
+            self.stdout.write(f"{len(keys):,} held. Nothing was changed.")
+            return
+        released = sum(release(job) for job in map(self._read, keys) if job is not None)
+        self.stdout.write(f"{released:,} released.")
+
+    def _read(self, key: Any) -> RenderJob | None:
+        return RenderJob.objects.filter(pk=key).first()

@@ -1,0 +1,50 @@
+"""`manage.py docraptor_release` lets held jobs go, and no others."""
+
+from io import StringIO
+from typing import Any
+
+import pytest
+from django.core.management import CommandError, call_command
+
+from django_docraptor import lifecycle
+from django_docraptor.models import RenderJob
+from django_docraptor.sandbox import Sandbox
+from tests.support.jobs import enqueue
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+def run(*arguments: str) -> str:
+    """Run the command and return its output."""
+    out = StringIO()
+    call_command("docraptor_release", *arguments, stdout=out, no_color=True)
+    return out.getvalue()
+
+
+@pytest.fixture
+def held_jobs(sandbox: Sandbox, settings: Any) -> list[RenderJob]:
+    """Three jobs of a budget that is used up."""
+    settings.DOCRAPTOR = settings.DOCRAPTOR | {"BUDGET": {"day": 0}}
+    jobs = [enqueue(test=False) for _ in range(3)]
+    lifecycle.submit()
+    return jobs
+
+
+def test_held_jobs_are_released_the_oldest_first(
+    held_jobs: list[RenderJob], sandbox: Sandbox
+) -> None:
+    """As many as the limit says; they are sent, the others stay held."""
+    assert "3 held. Nothing was changed." in run("--dry-run")
+    assert "1 released." in run("--limit", "1", "--reason", "budget", "--account", "default")
+    lifecycle.submit()
+    assert sandbox.ledger.create_calls == 1
+    assert RenderJob.objects.get(attempt=1) == held_jobs[0]
+    assert RenderJob.objects.held().count() == 2
+
+
+def test_options_select_the_jobs(held_jobs: list[RenderJob]) -> None:
+    """Another reason or document has none; an unknown account is named."""
+    assert "0 released." in run("--reason", "source")
+    assert "2 released." in run("--document", "-", "--limit", "2")
+    with pytest.raises(CommandError, match="acme"):
+        run("--account", "acme")
