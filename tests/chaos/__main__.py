@@ -11,6 +11,7 @@ from types import FrameType
 from typing import Any
 
 from tests.chaos import SPEED, fault_rates
+from tests.chaos.accounts_run import AccountsRun
 from tests.chaos.audit import Verdict, format_table, write_json
 from tests.chaos.run import DRAIN_SECONDS, SHUTDOWN_SECONDS, ChaosRun
 from tests.chaos.site import RunOptions, Site
@@ -37,6 +38,8 @@ def main() -> int:
     )
     sys.stdout.write(f"{_title(options)}\n")
     sys.stdout.flush()
+    if options.accounts:
+        return _run_accounts(options)
     with Site(options) as site:
         # A busy machine takes long to start the site; that time is not the run's.
         run = ChaosRun(site, time.monotonic())
@@ -48,6 +51,15 @@ def main() -> int:
     if options.keep:
         sys.stderr.write(f"kept: {site.scratch}\n")
     return 0 if verdict.is_clean or options.baseline else 1
+
+
+def _run_accounts(options: RunOptions) -> int:
+    """Run the preset with several accounts, and print what it has measured."""
+    with Site(options) as site:
+        verdict = AccountsRun(site).run()
+    lines = [line for bill in verdict.bills.values() for line in bill.lines]
+    sys.stdout.write("\n".join([*verdict.lines(), *lines[:MAX_PROBLEMS_SHOWN]]) + "\n")
+    return 0 if verdict.is_clean else 1
 
 
 def _title(options: RunOptions) -> str:
@@ -99,6 +111,12 @@ def _arguments() -> argparse.Namespace:
         f"multiplies the rates of a call or of all. Kinds: {', '.join(kinds)}",
     )
     parser.add_argument("--baseline", action="store_true", help="run the plain Celery task instead")
+    parser.add_argument(
+        "--accounts",
+        action="store_true",
+        help="run beside a wrong key, a hard budget and a server that hangs, and measure the "
+        "disturbance, the budget and the bills instead",
+    )
     parser.add_argument("--json", type=Path, metavar="PATH", help="also write the result as JSON")
     parser.add_argument("--keep", action="store_true", help="keep logs and documents")
     arguments = parser.parse_args()

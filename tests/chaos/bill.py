@@ -5,10 +5,11 @@ import re
 import subprocess
 from dataclasses import dataclass
 
+from tests.chaos.accounts import GOOD_ACCOUNT
 from tests.chaos.site import Site
 from tests.support.processes import python_module
 
-COMMAND = ("docraptor_usage", "--reconcile", "--account", "default", "--days", "1")
+COMMAND = ("docraptor_usage", "--reconcile", "--days", "1", "--account")
 FIGURE = re.compile(r"^billed by DocRaptor .* = (-?[\d,]+)$")
 LINE = re.compile(r"^  \S+ \S+ UTC  [+-]\d  ")
 
@@ -21,10 +22,10 @@ class Bill:
     lines: tuple[str, ...]
 
 
-def compare_bill(site: Site) -> Bill:
-    """Run the command in the site's environment, without the faults meant for the engine."""
+def compare_bill(site: Site, account: str = GOOD_ACCOUNT) -> Bill:
+    """Run the command for an account in the site's environment, without the engine's faults."""
     done = subprocess.run(
-        python_module("django", *COMMAND),
+        python_module("django", *COMMAND, account),
         env=os.environ | site.environment | {"CHAOS_DATABASE_FAILURE_RATES": "{}"},
         capture_output=True,
         text=True,

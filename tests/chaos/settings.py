@@ -4,7 +4,7 @@ import json
 import os
 from pathlib import Path
 
-from tests.chaos.accounts import API_KEY, get_api_key
+from tests.chaos.accounts import API_KEY, get_api_key, several_accounts
 from tests.chaos.time_scale import (
     DEADLINE,
     POLL,
@@ -53,6 +53,10 @@ DOCRAPTOR = {
     "SPOOL_DIR": SCRATCH / "spool",
     "MAX_DOCUMENT_BYTES": 2 * 1024 * 1024,
 }
+
+# The preset with several accounts.
+if _several := json.loads(os.environ.get("CHAOS_ACCOUNTS") or "{}"):
+    DOCRAPTOR |= {"API_KEY": API_KEY, "ACCOUNTS": several_accounts(**_several)}
 
 _broker = os.environ.get("TEST_BROKER", "memory://")
 CELERY_BROKER_URL = _broker

@@ -18,12 +18,13 @@ from urllib.request import ProxyHandler, Request, build_opener
 from django_docraptor.sandbox.faults import Fault
 from django_docraptor.sandbox.remote import RemoteSandbox
 from tests.chaos import SPEED, injected
-from tests.chaos.accounts import API_KEY
+from tests.chaos.accounts import API_KEY, LIMITED_KEY
 from tests.chaos.fault_rates import SITE, outage_faults, sandbox_faults
 from tests.support.breakable_brokers import BROKERS
 from tests.support.databases import Database
 from tests.support.private_postgresql import PrivatePostgresql, is_available
 from tests.support.processes import ManagedProcess, free_port, python_module
+from tests.support.socket_server import SocketServer, hang
 
 # Children of a worker, by whether it runs the baseline: the baseline task occupies its process
 # while it waits, so it gets more processes.
@@ -33,6 +34,8 @@ RENDER_SECONDS, MAX_RENDER_SECONDS = 0.5, 600 / SPEED
 QUIET_WORKER_OPTIONS = ["--without-gossip", "--without-mingle", "--without-heartbeat"]
 # Between DocRaptor and the database: none, a sloppy clock, a time zone mistaken.
 CLOCK_OFFSETS = (0.0, 40.0, -40.0, 7200.0, -7200.0)
+# The limited account's budget, as a share of its documents.
+BUDGET_SHARE = 0.5
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
@@ -49,6 +52,7 @@ class RunOptions:
     workers: int
     baseline: bool
     keep: bool
+    accounts: bool = False
 
 
 class Site:
@@ -73,6 +77,9 @@ class Site:
         # Processes that are restarted, and when their death was noticed.
         self._dead_since: dict[ManagedProcess, float] = {}
         self._opener = build_opener(ProxyHandler({}))
+        # Of the account with a budget, and of the one whose server hangs.
+        self.budget = max(1, round(options.jobs * BUDGET_SHARE))
+        self.hanging = SocketServer(hang) if options.accounts else None
 
     def __enter__(self) -> Self:
         try:
@@ -95,18 +102,33 @@ class Site:
             self.postgresql.start()
         self.database.create()
         self.broker.start()
-        self.sandbox = self._process("sandbox", self._sandbox_command())
-        self.sandbox.start()
-        self.control = RemoteSandbox(self.sandbox.wait_for_output("listening on").split()[-1])
-        self.control.change_settings(
-            list_unfinished=False,
-            asynchronous_limit=MAX_RENDER_SECONDS,
-            api_key=API_KEY,
-            clock_offset=self.clock_offset,
-        )
+        self.sandbox, self.control = self._start_sandbox("sandbox", API_KEY)
+        if self.hanging:
+            self.hanging.__enter__()
+            _process, self.limited_control = self._start_sandbox("limited-sandbox", LIMITED_KEY)
         self.port = free_port()
         self.migrate()
         self._start_site()
+
+    def _start_sandbox(self, name: str, api_key: str) -> tuple[ManagedProcess, RemoteSandbox]:
+        process = self._process(name, self._sandbox_command())
+        process.start()
+        control = RemoteSandbox(process.wait_for_output("listening on").split()[-1])
+        control.change_settings(
+            list_unfinished=False,
+            asynchronous_limit=MAX_RENDER_SECONDS,
+            api_key=api_key,
+            clock_offset=self.clock_offset,
+        )
+        return process, control
+
+    @property
+    def _accounts(self) -> dict[str, Any]:
+        """The arguments of ``several_accounts``, once the servers run."""
+        if not (self.hanging and hasattr(self, "limited_control")):
+            return {}
+        urls = {"limited_url": self.limited_control.url, "hanging_url": self.hanging.url}
+        return urls | {"budget": self.budget}
 
     @property
     def clock_offset(self) -> float:
@@ -155,6 +177,7 @@ class Site:
             "CHAOS_QUEUE": self.broker.queue,
             "CHAOS_SANDBOX_URL": self.control.url if hasattr(self, "control") else "",
             "CHAOS_SITE_URL": url,
+            "CHAOS_ACCOUNTS": json.dumps(self._accounts),
             "CHAOS_BASELINE": "1" if self.options.baseline else "",
             "CHAOS_DATABASE_PORT": str(self.database.port or ""),
         } | {
@@ -179,6 +202,9 @@ class Site:
         """Plan the sandbox's faults."""
         planned = sandbox_faults(self.options.rates, self.control.url)
         self._plan(planned)
+        if self.hanging:
+            others = sandbox_faults(self.options.rates, self.limited_control.url)
+            self.limited_control.add_fault(*(fault for _, fault in others))
 
     def _plan(self, planned: list[tuple[str, Fault]]) -> None:
         self._kinds |= {_key(fault.as_json()): kind for kind, fault in planned}
@@ -194,6 +220,8 @@ class Site:
             kind = self._kinds[_key(fault)]
             self.triggered[kind] = self.triggered.get(kind, 0) + int(str(fault["triggered"]))
         self.control.clear_faults()
+        if self.hanging:
+            self.limited_control.clear_faults()
         self.control.change_settings(api_key=API_KEY)
         (self.scratch / injected.NO_MORE_FAULTS).touch()
         log = self.scratch / injected.LOG
@@ -252,6 +280,8 @@ class Site:
             else:
                 stack.callback(self.database.drop)
             stack.callback(self.broker.stop)
+            if self.hanging:
+                stack.callback(self.hanging.__exit__, None, None, None)
             for process in self.processes:
                 stack.callback(process.kill_all)
         for number, handler in zip(_SIGNALS, previous, strict=True):

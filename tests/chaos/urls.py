@@ -9,5 +9,8 @@ urlpatterns = [
     path("enqueue/", views.enqueue),
     path("enqueue-locked/", views.enqueue_locked),
     path("enqueue-baseline/", views.enqueue_baseline),
+    path("enqueue-for/", views.enqueue_for),
+    path("cancel-all/", views.cancel_all),
+    path("resume/", views.resume),
     path("retry/<uuid:key>/<int:attempt>/", views.retry),
 ]

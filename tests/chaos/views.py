@@ -64,3 +64,33 @@ def retry(request: HttpRequest, key: uuid.UUID, attempt: int) -> JsonResponse:
     """Retry a job if its attempt is still the one that was checked."""
     job = RenderJob.objects.filter(pk=key, attempt=attempt).first()
     return JsonResponse({"retried": job is not None and shortcuts.retry(job)})
+
+
+@csrf_exempt
+def enqueue_for(request: HttpRequest) -> JsonResponse:
+    """Enqueue documents of one account."""
+    wanted = json.loads(request.body)
+    specs = [
+        JobSpec(
+            name=name,
+            content=document_html(name),
+            idempotency_key=name,
+            account=wanted["account"],
+        )
+        for name in wanted["names"]
+    ]
+    shortcuts.enqueue_many(specs)
+    return JsonResponse({"enqueued": len(specs)})
+
+
+@csrf_exempt
+def cancel_all(request: HttpRequest) -> JsonResponse:
+    """Cancel the unfinished jobs of an account."""
+    jobs = RenderJob.objects.active().filter(account=json.loads(request.body))
+    return JsonResponse({"cancelled": sum(map(shortcuts.cancel, jobs))})
+
+
+@csrf_exempt
+def resume(request: HttpRequest) -> JsonResponse:
+    """Let an account go on at once."""
+    return JsonResponse({"due": shortcuts.resume_account(json.loads(request.body)).due})
