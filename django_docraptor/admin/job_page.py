@@ -34,6 +34,7 @@ from django_docraptor.conf import conf
 from django_docraptor.documents.adapter import DocumentAdapter
 from django_docraptor.documents.presentation import document_title
 from django_docraptor.models import RenderEvent, RenderJob
+from django_docraptor.states import HoldReason
 
 # Replaces the result fields for a hosted document.
 HOSTED_FIELDS = ("public_link", ("hosted_expires_at", "expired_at"), "number_of_pages")
@@ -223,7 +224,8 @@ class JobPageAdmin(JobOperationsAdmin):
     @admin.display(description=_("due at"))
     def due(self, job: RenderJob) -> str:
         """Show when the next step is due."""
-        return display.EMPTY_VALUE if job.held_at else display.format_time(job.due_at)
+        is_open = job.held_at and job.held_for != HoldReason.BUDGET
+        return display.EMPTY_VALUE if is_open else display.format_time(job.due_at)
 
     @admin.display(description=_("deadline"))
     def deadline(self, job: RenderJob) -> str:

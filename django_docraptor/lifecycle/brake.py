@@ -19,7 +19,7 @@ from django.db.models import Count, Max, Q, QuerySet
 from django_docraptor.conf import Conf, conf
 from django_docraptor.exceptions import ConfigurationError
 from django_docraptor.instrumentation import log_fields
-from django_docraptor.lifecycle.budgets import Limit, Reached, is_released, limits_of
+from django_docraptor.lifecycle.budgets import Limit, Reached, limits_of, released_keys
 from django_docraptor.models import RenderEvent, RenderJob, seconds_from_now
 from django_docraptor.models.clock import Now
 from django_docraptor.models.jobs import NOT_HELD
@@ -84,7 +84,7 @@ def _within_source_limit(jobs: list[RenderJob]) -> list[RenderJob]:
     passed = []
     for job in jobs:
         count = counts.get(source_of(job), 0)
-        if job.object_id and count >= limit.documents and not is_released(job):
+        if job.object_id and count >= limit.documents and job.pk not in released_keys([job]):
             hold(job, HoldReason.SOURCE, _source_text(limit))
         else:
             passed.append(job)

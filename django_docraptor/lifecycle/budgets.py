@@ -18,7 +18,7 @@ from django_docraptor import registry
 from django_docraptor.account_settings import account_settings
 from django_docraptor.conf import BUDGET_PERIODS, budget_error, conf
 from django_docraptor.exceptions import BudgetExceededError, ConfigurationError
-from django_docraptor.models import BudgetUse, RenderJob
+from django_docraptor.models import BudgetUse, RenderEvent, RenderJob
 from django_docraptor.models.budgets import ACCOUNT, DOCUMENT, OWNER, Scope
 from django_docraptor.models.clock import Now
 from django_docraptor.models.conflicts import repeat_conflicts
@@ -126,19 +126,21 @@ class Places:
 
     Args:
         limits: of each job; those without one need no place.
-        is_released: whether a person has let a job go: it takes a place, even if none is left.
         refused: the jobs for which there was none.
         now: when the places were taken: the jobs' ``sent_at``, so that both are in one period.
     """
 
     limits: Mapping[RenderJob, tuple[Limit, ...]]
-    is_released: Callable[[RenderJob], bool]
     refused: dict[RenderJob, Reached] = field(default_factory=dict)
     now: datetime | None = None
     _rows: dict[Pair, BudgetUse] = field(default_factory=dict)
 
     def take(self, jobs: Iterable[RenderJob]) -> list[RenderJob]:
-        """Take a place for each job, in a transaction, and return those that have one."""
+        """Take a place for each job, in a transaction, and return those that have one.
+
+        A job that a person has released takes one even if none is left.
+        """
+        jobs, released = list(jobs), None
         self.refused, self.now = {}, database_now(using=router.db_for_write(BudgetUse))
         pairs = {limit.pair for limits in self.limits.values() for limit in limits}
         self._rows = BudgetUse.lock(pairs, self.now)
@@ -146,11 +148,13 @@ class Places:
         for job in jobs:
             limits = self.limits.get(job, ())
             reached = find_reached(limits, self._rows)
-            if reached is not None and not self.is_released(job):
-                self.refused[job] = reached
-            else:
-                _add(limits, self._rows, 1)
-                passed.append(job)
+            if reached is not None:
+                released = released_keys(jobs) if released is None else released
+                if job.pk not in released:
+                    self.refused[job] = reached
+                    continue
+            _add(limits, self._rows, 1)
+            passed.append(job)
         return passed
 
     def save(self, passed: Iterable[RenderJob], begun: Iterable[RenderJob]) -> None:
@@ -240,9 +244,12 @@ def give_back(job: RenderJob) -> None:
         BudgetUse.give_back(scopes_of(job.account, job.document, job.owner_id), job.sent_at)
 
 
-def is_released(job: RenderJob) -> bool:
-    """Return whether a person has released the job, and it was not sent since."""
-    return job.events.filter(kind=EventKind.RELEASED, attempt=job.attempt).exists()
+def released_keys(jobs: Iterable[RenderJob]) -> set[Any]:
+    """Return the keys of the jobs that a person has released, and that were not sent since."""
+    attempts = {job.pk: job.attempt for job in jobs}
+    released = RenderEvent.objects.filter(job__in=list(attempts), kind=EventKind.RELEASED)
+    rows = released.order_by().values_list("job_id", "attempt")
+    return {key for key, attempt in rows if attempts[key] == attempt}
 
 
 # Calls without a job

@@ -27,7 +27,7 @@ from django_docraptor.lifecycle.accounts import (
     release,
 )
 from django_docraptor.lifecycle.brake import hold_for_budget, let_through, limits_by_job
-from django_docraptor.lifecycle.budgets import Places, is_released
+from django_docraptor.lifecycle.budgets import Places
 from django_docraptor.lifecycle.claims import without_killers
 from django_docraptor.lifecycle.clients import (
     MAX_THREADS,
@@ -353,7 +353,7 @@ def size_in_memory(text: str) -> int:
 def commit_intents(requests: dict[RenderJob, DocumentRequest]) -> list[PreparedAttempt]:
     """Commit the intents to send the requests, and complete these with tag and callback."""
     limits = limits_by_job(requests)
-    places = Places(limits, is_released) if any(limits.values()) else None
+    places = Places(limits) if any(limits.values()) else None
     begun = begin_attempts(limits, places) if limits else []
     for job, reached in (places.refused if places else {}).items():
         hold_for_budget(job, reached)

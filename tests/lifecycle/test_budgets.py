@@ -189,6 +189,18 @@ def test_without_a_budget_nothing_is_looked_up(configure: Configure) -> None:
     assert not [query for query in queries if "budgetuse" in query["sql"]]
 
 
+@pytest.mark.parametrize("count", [1, 8])
+def test_batch_looks_at_its_budgets_once(configure: Configure, count: int) -> None:
+    """However many jobs a batch has: the row is locked, read and written by three statements."""
+    configure(BUDGET={"day": 100})
+    live_jobs(1)
+    lifecycle.submit()  # the row is there
+    live_jobs(count)
+    with CaptureQueriesContext(connection) as queries:
+        prepare_batch(claim_for_slots("default", 16).jobs)
+    assert len([query for query in queries if "budgetuse" in query["sql"]]) == 3
+
+
 # --- what is counted ---------------------------------------------------------------------------
 
 
@@ -271,7 +283,7 @@ def test_lost_claim_takes_no_place(sandbox: Sandbox, configure: Configure) -> No
 
 
 @pytest.mark.fault("B1")
-@pytest.mark.parametrize("run", range(3))
+@pytest.mark.parametrize("run", range(10))
 def test_budget_is_exact_with_concurrent_processes(
     sandbox: Sandbox, configure: Configure, run: int
 ) -> None:
