@@ -20,6 +20,7 @@ from django_docraptor.billing import EVIDENCE, IS_ACCEPTED, PROOF, REASON, REFUS
 from django_docraptor.models.clock import Now, seconds_from_now
 from django_docraptor.models.events import RenderEvent
 from django_docraptor.models.managers import PrimaryDatabaseManager
+from django_docraptor.models.usage import SETTLE_SECONDS
 from django_docraptor.states import POSSIBLY_BILLED_CODES, EventKind, State
 
 ACCOUNT, DOCUMENT, OWNER = "account", "document", "owner"
@@ -205,8 +206,11 @@ def _key(scope: Scope, period: Period) -> str:
 def _count_attempts(scope: Scope, since: datetime) -> int:
     """Return how many attempts were sent since then and are not proven unbilled: once for a row."""
     job = {f"job__{COLUMN_OF[scope.kind]}": scope.name, "job__test": False}
-    is_recent = Q(job__finished_at__isnull=True) | Q(job__finished_at__gte=since)
-    sent = RenderEvent.objects.filter(is_recent, kind=EventKind.SUBMITTING, at__gte=since, **job)
+    # Events are numbered nearly by their time. From the last one, few are read in a new period.
+    earlier = RenderEvent.objects.filter(at__lt=since - timedelta(seconds=SETTLE_SECONDS))
+    last = earlier.order_by("-pk").values_list("pk", flat=True).first() or 0
+    recent = RenderEvent.objects.filter(pk__gt=last, at__gte=since)
+    sent = recent.filter(kind=EventKind.SUBMITTING, **job)
     is_closed = ~Q(**{f"detail__{REASON}__in": sorted(POSSIBLY_BILLED_CODES)})
     is_disproof = (
         Q(kind__in=sorted(REFUSED_KINDS))
