@@ -12,7 +12,7 @@ from datetime import datetime
 from functools import partial
 from typing import Any, cast
 
-from django.db import connections, router, transaction
+from django.db import DatabaseError, connections, router, transaction
 
 from django_docraptor import registry
 from django_docraptor.account_settings import account_settings
@@ -238,7 +238,7 @@ def has_budget(job: RenderJob) -> bool:
         return True
 
 
-def give_back(job: RenderJob) -> None:
+def give_back_place(job: RenderJob) -> None:
     """Give the place of a job's attempt back, which DocRaptor does not bill."""
     if job.sent_at is not None:
         BudgetUse.give_back(scopes_of(job.account, job.document, job.owner_id), job.sent_at)
@@ -286,5 +286,12 @@ def take_place(account: str, document: str = "", owner_id: Any = None) -> Callab
             _save(limits, rows)
         return now
 
-    taken_at = repeat_conflicts(take, using=using)
-    return partial(BudgetUse.give_back, scopes_of(account, document, owner_id), taken_at)
+    taken_at, scopes = repeat_conflicts(take, using=using), scopes_of(account, document, owner_id)
+
+    def give_back() -> None:
+        try:
+            BudgetUse.give_back(scopes, taken_at)
+        except DatabaseError:  # the call's own error matters more
+            logger.warning("The place of a synchronous call stays taken", exc_info=True)
+
+    return give_back

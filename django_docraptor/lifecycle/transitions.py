@@ -23,7 +23,7 @@ from django_docraptor.conf import conf
 from django_docraptor.discarded_files import drop_group_files
 from django_docraptor.exceptions import CallError
 from django_docraptor.instrumentation import log_fields
-from django_docraptor.lifecycle.budgets import Places, give_back, has_budget
+from django_docraptor.lifecycle.budgets import Places, give_back_place, has_budget
 from django_docraptor.lifecycle.leases import lease_for
 from django_docraptor.lifecycle.pacing import poll_interval
 from django_docraptor.models import (
@@ -251,7 +251,7 @@ def _end_attempt(
         with transaction.atomic(using=using):
             is_moved = job.move(to_state, kind=kind, detail=detail, **changes)
             if is_moved:
-                give_back(job)
+                give_back_place(job)
         return is_moved
 
     return repeat_conflicts(move, using=using, reset=lambda: vars(job).update(vars(copy(before))))

@@ -6,12 +6,13 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 from io import BytesIO
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 from django.contrib.auth.models import User
 from django.core.checks import run_checks
 from django.core.exceptions import ValidationError
-from django.db import connection, transaction
+from django.db import OperationalError, connection, transaction
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
@@ -396,6 +397,18 @@ def test_refused_synchronous_call_gives_its_place_back(
     sandbox.add_fault(Fault(on="create", action="reset", accept=True, times=1))
     with pytest.raises(Exception, match="Connection"):
         render_now(BytesIO(), **html)
+    assert used() == 1
+
+
+def test_place_that_cannot_be_given_back_hides_no_error(
+    sandbox: Sandbox, configure: Configure, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The caller learns what DocRaptor said; the place stays taken."""
+    configure(BUDGET={"day": 5})
+    sandbox.add_fault(Fault(on="create", action="status", status_code=422, reason="bad", times=1))
+    monkeypatch.setattr(BudgetUse, "give_back", Mock(side_effect=OperationalError("gone")))
+    with pytest.raises(RejectedError):
+        render_now(BytesIO(), name="a.pdf", content=HTML, test=False)
     assert used() == 1
 
 

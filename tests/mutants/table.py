@@ -36,8 +36,8 @@ MUTATIONS = [
     Mutation(
         "never give a place back",
         "lifecycle/transitions.py",
-        "if is_moved:\n                give_back(job)",
-        "if not is_moved:\n                give_back(job)",
+        "if is_moved:\n                give_back_place(job)",
+        "if not is_moved:\n                give_back_place(job)",
         f"{LIFECYCLE}/test_budgets.py::test_attempt_that_was_not_accepted_gives_its_place_back",
     ),
     Mutation(
