@@ -67,10 +67,11 @@ class Reached:
     ends_at: datetime
 
     def __str__(self) -> str:
-        scope, period = self.limit.scope, self.limit.period
+        scope, period, count = self.limit.scope, self.limit.period, self.limit.hard
+        documents = "1 document" if count == 1 else f"{count} documents"
         return (
-            f"The budget of the {scope.kind} {scope.name!r} allows {self.limit.hard} documents a "
-            f"{period}, and all of them are used. The next {period} begins at "
+            f"The budget of the {scope.kind} {scope.name!r} allows {documents} a {period}, and all "
+            f"of them are used. The next {period} begins at "
             f"{self.ends_at:%Y-%m-%d %H:%M %Z}"
         )
 
