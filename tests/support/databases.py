@@ -21,11 +21,12 @@ def app_tables() -> list[str]:
     """Return the names of the app's tables, those that refer to others of them first."""
     models = [*apps.get_app_config("django_docraptor").get_models()]
 
-    def is_independent(model: type[Model]) -> bool:
-        fields = model._meta.concrete_fields
-        return not any(field.related_model in models for field in fields if field.is_relation)
+    def depth(model: type[Model]) -> int:
+        relations = (field for field in model._meta.concrete_fields if field.is_relation)
+        others = {field.related_model for field in relations} - {model}
+        return max((1 + depth(other) for other in models if other in others), default=0)
 
-    return [model._meta.db_table for model in sorted(models, key=is_independent)]
+    return [model._meta.db_table for model in sorted(models, key=depth, reverse=True)]
 
 
 @contextmanager
