@@ -6,12 +6,14 @@ from django.contrib import admin, messages
 from django.contrib.admin.views.main import ChangeList
 from django.db import models
 from django.db.models import Exists, OuterRef, QuerySet
+from django.forms import Media
 from django.http import HttpRequest, HttpResponse
+from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext, pgettext_lazy
 
 from django_docraptor.account_settings import settings_for_report
-from django_docraptor.admin.display import EMPTY_VALUE
+from django_docraptor.admin.display import EMPTY_VALUE, paused_badge
 from django_docraptor.admin.pausing import confirm_or_pause, resume_accounts
 from django_docraptor.health import restrictions
 from django_docraptor.models import Account, Pause, RenderJob
@@ -23,6 +25,10 @@ else:
 
 PAUSE_PERMISSION = "django_docraptor.pause_account"
 RESUME_PERMISSION = "django_docraptor.resume_account"
+
+
+def _is_paused(account: Account) -> bool:
+    return bool(getattr(account, "has_pause", False))
 
 
 class AccountList(ChangeList):
@@ -42,13 +48,18 @@ class AccountList(ChangeList):
 class AccountAdmin(AccountModelAdmin):
     """Shows which accounts are paused, until when and why, and pauses and resumes them."""
 
-    list_display = ["name", "in_flight", "is_paused", "circuit_open_until", "waiting_because"]
+    list_display = ["name", "in_flight", "paused", "circuit_open_until", "waiting_because"]
     fields = [
         *("name", "in_flight", "waiting_because", "circuit_open_until", "failures"),
         *("fingerprint", "refused_at"),
     ]
     readonly_fields = ["in_flight", "waiting_because", "fingerprint"]
     actions = ["resume_selected", "pause_selected"]
+
+    @property
+    def media(self) -> Media:
+        """The styles of the badge."""
+        return super().media + Media(css={"all": ["django_docraptor/admin.css"]})
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Account]:
         """Return the accounts, with whether they are paused."""
@@ -72,15 +83,15 @@ class AccountAdmin(AccountModelAdmin):
         """Return what tells the key from others: the end of its hash, never of the key."""
         return account.key_hash and f"…{account.key_hash[-4:]}"
 
-    @admin.display(description=_("paused"), boolean=True)
-    def is_paused(self, account: Account) -> bool:
-        """Return whether a key of the account makes no calls."""
-        return bool(getattr(account, "has_pause", False))
+    @admin.display(description=_("paused"), empty_value=EMPTY_VALUE)
+    def paused(self, account: Account) -> SafeString:
+        """Return a badge if a key of the account makes no calls: Django's tick would look fine."""
+        return paused_badge() if _is_paused(account) else SafeString()
 
     @admin.display(description=_("reason for waiting"), empty_value=EMPTY_VALUE)
     def waiting_because(self, account: Account) -> str:
         """Return why the account's jobs wait, one reason per line."""
-        if not (self.is_paused(account) or account.circuit_open_until):
+        if not (_is_paused(account) or account.circuit_open_until):
             return ""
         return "\n".join(str(each) for each in restrictions() if each.account == account.pk)
 

@@ -50,6 +50,15 @@ def state_badge(state: str) -> SafeString:
     )
 
 
+def paused_badge() -> SafeString:
+    """Return the badge of an account that is paused."""
+    return format_html(
+        '<span class="docraptor-state docraptor-warning">'
+        '<span aria-hidden="true">‖</span> {}</span>',
+        _("paused"),
+    )
+
+
 def type_badges(job: RenderJob) -> SafeString:
     """Return the document type with badges for test and public documents."""
     parts = [job.get_document_type_display(), test_badge(job), public_badge(job)]

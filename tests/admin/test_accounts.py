@@ -35,8 +35,11 @@ def test_list_warns_of_restricted_accounts(client: Client) -> None:
 def test_accounts_are_listed() -> None:
     """Users who may view accounts see them with their reasons."""
     pause_account("acme", "the key is not valid")
+    Account.objects.create(name="free")
     text = get_text(staff_client("view_account"), "/admin/django_docraptor/account/")
     assert "the key is not valid" in text
+    assert text.count("</span> paused</span>") == 1
+    assert "icon-yes" not in text  # Django's green tick would say that all is well
 
 
 ACCOUNTS = "/admin/django_docraptor/account/"
