@@ -289,7 +289,10 @@ def test_demo_refuses_a_directory_in_use(shop):
     ]
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize(
+    ("number", "code"),
+    [(signal.SIGINT, 130), pytest.param(signal.SIGTERM, 143, marks=pytest.mark.weekly)],
+)
 def test_interrupted_demo_stops_everything(tmp_path, number, code):
     """After Ctrl-C no process is left."""
     command = Command(tmp_path, "-m", "example_project.demo", "--delay=60")

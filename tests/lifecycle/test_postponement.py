@@ -35,6 +35,7 @@ def told_failures(job: RenderJob, kind: str) -> list[int]:
     return [event.detail.get("failures", 1) for event in events]
 
 
+@pytest.mark.once
 @pytest.mark.fault("S11", "P10")
 @pytest.mark.parametrize("on", ["create", "status", "download", "logs"])
 def test_outage_leaves_few_events(sandbox: Sandbox, documents_dir, on: str) -> None:
