@@ -4,11 +4,12 @@ In bounded memory: a block of a file for a ZIP; for a PDF, some 25 KB for each d
 its size. Everything else is in the spool directory. Knows no states.
 """
 
+import shutil
 import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any, BinaryIO, Final, cast
+from typing import Any, Final
 
 from django_docraptor import spool
 from django_docraptor.archives import BLOCK_SIZE, MISSING_NAME, missing_text, new_entry
@@ -54,7 +55,7 @@ def write_zip(
     with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
         for job in read_jobs(group, keys):
             with job.file.open("rb") as file, archive.open(new_entry(job, names), "w") as entry:
-                copy_blocks(cast(BinaryIO, file), cast(BinaryIO, entry))
+                shutil.copyfileobj(file, entry, BLOCK_SIZE)
             go_on()
         if missing:
             archive.writestr(MISSING_NAME, missing_text(missing))
@@ -75,7 +76,7 @@ def write_pdf(group: RenderGroup, keys: Sequence[Any], target: Path, go_on: GoOn
         for number, job in enumerate(read_jobs(group, keys)):
             path = stack.enter_context(_scratch(group, FIRST_COPY + number))
             with path.open("wb") as copy, job.file.open("rb") as file:
-                copy_blocks(cast(BinaryIO, file), copy)
+                shutil.copyfileobj(file, copy, BLOCK_SIZE)
             bookmarks.append((job.name, page_count))
             page_count += _count_pages(job, path)
             copies.append(path)
@@ -98,12 +99,6 @@ def read_jobs(group: RenderGroup, keys: Sequence[Any]) -> Iterator[RenderJob]:
             if key not in found or not found[key].file:
                 raise ClaimLostError("A document was deleted while the file was made.")
             yield found[key]
-
-
-def copy_blocks(source: BinaryIO, target: BinaryIO) -> None:
-    """Copy a file in blocks."""
-    while block := source.read(BLOCK_SIZE):
-        target.write(block)
 
 
 def called(job: RenderJob) -> str:
