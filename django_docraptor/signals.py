@@ -5,7 +5,13 @@ commit and the signal, the next tick sends it, so a receiver may be called twice
 idempotent. An exception in a receiver is logged and has no other effect.
 """
 
+import logging
+from collections.abc import Mapping
+from typing import Any
+
 from django.dispatch import Signal
+
+logger = logging.getLogger(__name__)
 
 # DocRaptor has accepted an attempt: `job.status_id` is set.
 document_submitted = Signal()
@@ -36,3 +42,34 @@ hook_due = Signal()
 # "document" or "owner"), `name`, `period` ("day" or "month"), `level` ("soft" or "hard"), `limit`,
 # `used` and `ends_at`.
 budget_reached = Signal()
+
+
+def send_to_all(
+    signal: Signal,
+    sender: type,
+    *,
+    subject: str,
+    fields: Mapping[str, Any] | None = None,
+    **values: Any,
+) -> list[tuple[object, Exception]]:
+    """Send a signal to every receiver, and return the names of those that raised, with the errors.
+
+    Internal. It never raises.
+
+    Args:
+        signal: one of this module.
+        sender: the model.
+        subject: what the log's message begins with, such as ``Job 5…``.
+        fields: ``extra`` of that message.
+        values: what receivers get.
+    """
+    try:
+        results = signal.send_robust(sender, **values)
+    except Exception:  # Django's own logging raises if a failing receiver has no name
+        logger.exception("%s: sending the signal failed", subject, extra=fields)
+        return []
+    return [
+        (getattr(receiver, "__qualname__", receiver), result)
+        for receiver, result in results
+        if isinstance(result, Exception)
+    ]

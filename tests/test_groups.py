@@ -4,6 +4,7 @@ import io
 import os
 import zipfile
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -481,6 +482,23 @@ def test_worker_killed_before_the_signal(documents_dir: Path, told: list[str]) -
     make_due(group)
     assert merge(group).due_at is None
     assert told[-1:] == ["completed"]
+
+
+def test_receiver_without_a_name_that_raises(documents_dir: Path, told: list[str]) -> None:
+    """Django's own logging raises then; the group is told all the same, and not again and again."""
+    group = enqueue_group(specs(1), name="Invoices")
+
+    def fail(_text: str, **kwargs: Any) -> None:
+        raise RuntimeError("no mail")
+
+    nameless = partial(fail, "")
+    group_completed.connect(nameless, weak=False)
+    end_jobs(group)
+    try:
+        assert merge(group).due_at is None
+    finally:
+        group_completed.disconnect(nameless)
+    assert told == ["completed"]
 
 
 @pytest.mark.fault("G2")

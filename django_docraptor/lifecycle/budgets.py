@@ -23,7 +23,7 @@ from django_docraptor.models.budgets import ACCOUNT, DOCUMENT, OWNER, Scope
 from django_docraptor.models.clock import Now
 from django_docraptor.models.conflicts import repeat_conflicts
 from django_docraptor.models.statements import database_now
-from django_docraptor.signals import budget_reached
+from django_docraptor.signals import budget_reached, send_to_all
 from django_docraptor.states import EventKind
 
 logger = logging.getLogger(__name__)
@@ -216,8 +216,10 @@ def _tell(limit: Limit, level: str, number: int, used: int, ends_at: datetime) -
         number,
         limit.period,
     )
-    results = budget_reached.send_robust(
+    failures = send_to_all(
+        budget_reached,
         BudgetUse,
+        subject=f"Budget of the {limit.scope.kind} {limit.scope.name!r}",
         scope=limit.scope.kind,
         name=limit.scope.name,
         period=limit.period,
@@ -226,9 +228,8 @@ def _tell(limit: Limit, level: str, number: int, used: int, ends_at: datetime) -
         used=used,
         ends_at=ends_at,
     )
-    for receiver, result in results:
-        if isinstance(result, Exception):
-            logger.error("Receiver %r of budget_reached failed", receiver, exc_info=result)
+    for receiver, error in failures:
+        logger.error("Receiver %r of budget_reached failed", receiver, exc_info=error)
 
 
 def has_budget(job: RenderJob) -> bool:

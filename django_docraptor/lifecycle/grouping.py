@@ -38,7 +38,7 @@ from django_docraptor.models import (
 from django_docraptor.models.clock import Now
 from django_docraptor.models.groups import Merge, OnFailure
 from django_docraptor.names import storage_name
-from django_docraptor.signals import group_completed
+from django_docraptor.signals import group_completed, send_to_all
 from django_docraptor.states import MAX_LAPSED_CLAIMS, STORE_LEASE_SECONDS, State
 from django_docraptor.storage import get_storage
 
@@ -216,10 +216,9 @@ def tell(group: RenderGroup) -> None:
         Heartbeat.record_giving_up(f"{what}, after {group.lapsed_claims} workers died or hung")
         logger.error("Gave up the %s", what)
     else:
-        for receiver, result in group_completed.send_robust(RenderGroup, group=group):
-            if isinstance(result, Exception):
-                name = getattr(receiver, "__qualname__", receiver)
-                logger.error("Group %s: receiver %s raised", group.pk, name, exc_info=result)
+        subject = f"Group {group.pk}"
+        for name, error in send_to_all(group_completed, RenderGroup, subject=subject, group=group):
+            logger.error("Group %s: receiver %s raised", group.pk, name, exc_info=error)
     group.update_leased(due_at=None, lease_token="", lapsed_claims=0)
 
 

@@ -25,6 +25,7 @@ from django_docraptor.signals import (
     hook_due,
     log_due,
     mail_due,
+    send_to_all,
 )
 from django_docraptor.states import EventKind
 
@@ -101,19 +102,9 @@ class RenderEvent(models.Model):
         """Send the event's signal, then mark it as sent."""
         # RenderJob: it imports this module, so it is only available through the relation.
         sender = RenderEvent._meta.get_field("job").related_model
-        try:
-            results = SIGNALS_BY_KIND[self.kind].send_robust(sender, job=job)
-        except Exception:  # Django's own logging raises if a failing receiver has no name
-            logger.exception("Job %s: sending the signal failed", job.pk, extra=log_fields(job))
-            results = []
-        for receiver, result in results:
-            if isinstance(result, Exception):
-                name = getattr(receiver, "__qualname__", receiver)
-                logger.error(
-                    "Job %s: receiver %s raised an exception",
-                    job.pk,
-                    name,
-                    exc_info=result,
-                    extra=log_fields(job),
-                )
+        signal, subject, fields = SIGNALS_BY_KIND[self.kind], f"Job {job.pk}", log_fields(job)
+        for name, error in send_to_all(signal, sender, subject=subject, fields=fields, job=job):
+            logger.error(
+                "%s: receiver %s raised an exception", subject, name, exc_info=error, extra=fields
+            )
         RenderEvent.objects.filter(pk=self.pk).update(signal_due_at=None)
