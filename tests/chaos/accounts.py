@@ -8,6 +8,8 @@ from typing import Any
 
 API_KEY = "chaos"
 GOOD_ACCOUNT = "default"
+# The good account's documents in progress, few enough that their limit is reached before the CPU's.
+MAX_IN_FLIGHT = 15
 LOCKED_ACCOUNT = "locked"
 LIMITED_ACCOUNT, LIMITED_KEY = "limited", "limited"
 HANGING_ACCOUNT = "hanging"
@@ -35,7 +37,7 @@ def several_accounts(limited_url: str, hanging_url: str, budget: int) -> dict[st
     """
     limited = {"API_KEY": LIMITED_KEY, "BASE_URL": limited_url, "BUDGET": {"month": budget}}
     return {
-        GOOD_ACCOUNT: {"API_KEY": API_KEY},
+        GOOD_ACCOUNT: {"API_KEY": API_KEY, "MAX_IN_FLIGHT": MAX_IN_FLIGHT},
         LOCKED_ACCOUNT: {"API_KEY": "unknown"},
         LIMITED_ACCOUNT: limited,
         HANGING_ACCOUNT: {"API_KEY": "hanging", "BASE_URL": hanging_url},
