@@ -34,7 +34,7 @@ from django_docraptor.models import RenderInput, RenderJob
 from django_docraptor.models.clock import Now
 from django_docraptor.models.sources import can_restore_key, source_key
 from django_docraptor.payloads import DocumentRequest, merge_options, options_to_json
-from django_docraptor.payloads.secrets import encrypt_secrets
+from django_docraptor.payloads.secrets import encrypt_secrets, has_secrets
 from django_docraptor.states import State
 from django_docraptor.storage import document_storage_aliases
 from django_docraptor.time_zones import is_zone_text, zone_to_text
@@ -458,6 +458,7 @@ def build_job(spec: JobSpec, context: EnqueueContext) -> tuple[RenderJob, Render
     )
     job_input = _build_input(job, replace(spec, url=page or spec.url), context)
     job_input.preflight_digest = preflight_digest
+    job.has_secrets = has_secrets(job_input.options)
     return job, job_input
 
 

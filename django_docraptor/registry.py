@@ -135,6 +135,12 @@ def preflight_ignore(label: str) -> Collection[str]:
     return rules
 
 
+def options(label: str) -> Mapping[str, Any]:
+    """Return the options that the class of a label declares; none without one."""
+    declared: Mapping[str, Any] = getattr(_documents.get(label), "options", {})
+    return declared
+
+
 def secret_options(job: RenderJob, job_input: RenderInput) -> Mapping[str, Any]:
     """Return the options that the document of a job computes for each attempt; none without one."""
     compute = getattr(_documents.get(job.document), "secret_options", None)

@@ -37,6 +37,11 @@ class DocumentAdapter:
         return self.document.preflight_ignore
 
     @property
+    def options(self) -> Mapping[str, Any]:
+        """Return the options of the class, without those that an object adds."""
+        return self.document.options
+
+    @property
     def has_page(self) -> bool:
         """Return whether the class is made of a page instead of a template."""
         return self.document._docraptor_has_page()

@@ -12,10 +12,18 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.views.decorators.debug import sensitive_variables
 
+from django_docraptor import registry
+from django_docraptor.account_settings import account_settings
 from django_docraptor.documents.delivery import load_source
 from django_docraptor.job_specs import HOSTING_FIELDS, EnqueueContext, JobSpec
 from django_docraptor.models import RenderInput, RenderJob
-from django_docraptor.payloads.secrets import decrypt_secrets
+from django_docraptor.payloads import merge_options, options_to_json
+from django_docraptor.payloads.secrets import (
+    decrypt_secrets,
+    deleted_secrets,
+    encrypt_secrets,
+    restore_secrets,
+)
 from django_docraptor.shortcuts import AnyUser, describe_actor, store_specs
 from django_docraptor.states import EventKind
 
@@ -43,8 +51,10 @@ def again(
         The new job.
 
     Raises:
-        ValidationError: the job is unfinished, its input was pruned or erased, or the source is
-            gone from which the document is rendered; nothing was saved.
+        ValidationError: the job is unfinished, its input was pruned or erased, the source is gone
+            from which the document is rendered, or a password was deleted when the document was
+            completed and neither ``DEFAULTS`` nor the class's ``options`` have it; nothing was
+            saved.
     """
     if not job.is_final:
         message = "The job is unfinished. Wait for its document, or cancel it, before another."
@@ -67,7 +77,10 @@ def _spec_of_job(
     job: RenderJob, job_input: RenderInput, *, from_current: bool, key: str | None
 ) -> JobSpec:
     """Return what asks for the document of a job once more, for the same owner."""
-    options = decrypt_secrets(job_input.options)
+    stored = job_input.options
+    if deleted_secrets(stored):
+        stored = restore_secrets(stored, encrypt_secrets(_declared_options(job)))
+    options = decrypt_secrets(stored)
     hosting = {name: options.pop(name, None) for name in HOSTING_FIELDS}
     if job.hosted:
         lifetime = job.hosted_expires_at and job.hosted_expires_at - job.wanted_at
@@ -91,6 +104,12 @@ def _spec_of_job(
         hosted=job.hosted,
         **(hosting if job.hosted else {}),
     )
+
+
+def _declared_options(job: RenderJob) -> dict[str, Any]:
+    """Return what the settings and the document class say now, also of passwords."""
+    defaults = account_settings(job.account).defaults
+    return options_to_json(merge_options(defaults, registry.options(job.document)))
 
 
 def _find_source(job: RenderJob, job_input: RenderInput, *, is_needed: bool) -> Model | None:

@@ -30,6 +30,7 @@ from django_docraptor.models import (
     DiscardedDocument,
     ErasedJob,
     GroupState,
+    RenderInput,
     RenderJob,
     seconds_from_now,
 )
@@ -427,6 +428,22 @@ def storage_name_for(job: RenderJob) -> str:
     return storage_name(job.pk, job.attempt, job.document_type, job.created_at)
 
 
+def _complete(job: RenderJob, **move: Any) -> bool:
+    """Complete a job. Its passwords are deleted: it can neither be sent again nor retried.
+
+    Args:
+        move: arguments of :meth:`RenderJob.move`.
+    """
+    if not job.has_secrets:
+        return job.move(State.COMPLETED, require_lease=True, **move)
+    with transaction.atomic(using=router.db_for_write(RenderJob)):
+        is_moved = job.move(State.COMPLETED, require_lease=True, has_secrets=False, **move)
+        if is_moved:
+            for job_input in RenderInput.objects.filter(pk=job.pk).select_for_update():
+                job_input.delete_secrets()
+    return is_moved
+
+
 def mark_completed(
     job: RenderJob, *, file: str, size: int, sha256: str, store_seconds: float | None = None
 ) -> bool:
@@ -437,10 +454,9 @@ def mark_completed(
         size: bytes.
         store_seconds: how long the storage took, for the history.
     """
-    return job.move(
-        State.COMPLETED,
+    return _complete(
+        job,
         kind=EventKind.COMPLETED,
-        require_lease=True,
         detail={"size": size, "sha256": sha256} | _seconds("store_seconds", store_seconds),
         file=file,
         reserved_name="",
@@ -454,10 +470,9 @@ def mark_completed(
 
 def mark_published(job: RenderJob, remote: RemoteStatus) -> bool:
     """Complete a hosted job: the document is public at DocRaptor."""
-    return job.move(
-        State.COMPLETED,
+    return _complete(
+        job,
         kind=EventKind.COMPLETED,
-        require_lease=True,
         detail={"hosted": True},
         download_id=remote.download_id,
         public_url=remote.download_url,
@@ -477,10 +492,9 @@ def mark_reused(job: RenderJob, twin: RenderJob, *, file: str, kind: EventKind) 
         file: the name that the storage gave the copy.
         kind: REUSED, or UNCHANGED if a signal asked for a document that is the same as before.
     """
-    return job.move(
-        State.COMPLETED,
+    return _complete(
+        job,
         kind=kind,
-        require_lease=True,
         note=f"The request is the same as that of job {twin.pk}. Its file was copied, and nothing "
         "was sent to DocRaptor.",
         detail={"job": str(twin.pk), "size": twin.file_size, "sha256": twin.sha256},

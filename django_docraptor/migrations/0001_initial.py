@@ -289,6 +289,7 @@ class Migration(migrations.Migration):
                     ),
                 ),
                 ("test", models.BooleanField(default=True, verbose_name="test")),
+                ("has_secrets", models.BooleanField(default=False)),
                 ("priority", models.SmallIntegerField(default=0, verbose_name="priority")),
                 ("object_id", models.CharField(blank=True, max_length=64)),
                 (

@@ -108,6 +108,8 @@ class RenderJob(models.Model):
         _("type"), max_length=8, choices=[(kind.value, kind.value.upper()) for kind in DocumentType]
     )
     test: "Flag" = models.BooleanField(_("test"), default=True)
+    # Whether the stored options contain a password, which is deleted on completion.
+    has_secrets: "Flag" = models.BooleanField(default=False)
     priority: "Number" = models.SmallIntegerField(_("priority"), default=0)
     content_type = RowInAnyDatabase(ContentType, db_index=False)
     object_id: "Text" = models.CharField(max_length=64, blank=True)

@@ -1,4 +1,6 @@
-"""Internal. Options that are secrets, such as passwords: stored encrypted, and compared by a hash.
+"""Internal. Options that are secrets, such as passwords: stored encrypted until they are used.
+
+They are compared by a hash.
 
 The key is derived from SECRET_KEY; what an earlier one of SECRET_KEY_FALLBACKS has encrypted can be
 read. Encrypting needs the package cryptography, which is optional.
@@ -13,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.utils.crypto import salted_hmac
+from django.utils.translation import gettext as _
 from django.views.decorators.debug import sensitive_variables
 
 from django_docraptor.exceptions import ConfigurationError
@@ -33,6 +36,8 @@ SECRET_OPTIONS: Final = frozenset(
 SALT: Final = "django_docraptor.secret_options"
 # Beginning of an encrypted value.
 PREFIX: Final = "encrypted:"
+# What stands for the value of a secret once the document is completed.
+DELETED: Final = "deleted"
 
 
 def is_secret(name: str) -> bool:
@@ -77,7 +82,9 @@ def encrypt_secrets(options: Mapping[str, Any]) -> dict[str, Any]:
     try:
         encrypted: dict[str, Any] = replace_secrets(options, encrypt)
     except ImportError:
-        raise ValidationError({"options": [_not_installed(_secret_names(options))]}) from None
+        raise ValidationError(
+            {"options": [_not_installed(name for name, _value in _secrets(options))]}
+        ) from None
     return encrypted
 
 
@@ -99,6 +106,53 @@ def decrypt_secrets(options: Mapping[str, Any]) -> dict[str, Any]:
     return decrypted
 
 
+def has_secrets(stored: Mapping[str, Any]) -> bool:
+    """Return whether stored options contain an encrypted secret."""
+    return delete_secrets(stored) != stored
+
+
+def delete_secrets(stored: Mapping[str, Any]) -> dict[str, Any]:
+    """Return stored options without the values of their secrets."""
+    deleted: dict[str, Any] = replace_secrets(stored, lambda _value: DELETED)
+    return deleted
+
+
+def deleted_secrets(stored: Mapping[str, Any]) -> list[str]:
+    """Return the names of the deleted secrets, such as ``prince_options.user_password``."""
+    return [name for name, value in _secrets(stored) if value == DELETED]
+
+
+def restore_secrets(stored: Mapping[str, Any], declared: Mapping[str, Any]) -> dict[str, Any]:
+    """Return stored options whose deleted secrets are those that are declared now.
+
+    Args:
+        stored: secrets are encrypted or deleted.
+        declared: options of the settings and the document class, with their secrets encrypted.
+
+    Raises:
+        ValidationError: a deleted secret is declared nowhere.
+    """
+    restored: dict[str, Any] = _restore(stored, declared)
+    if missing := deleted_secrets(restored):
+        message = _(
+            "%(options)s: deleted when the document was completed. Enqueue the document again, "
+            "with the password."
+        )
+        raise ValidationError({"options": [message % {"options": ", ".join(missing)}]})
+    return restored
+
+
+def _restore(stored: Mapping[str, Any], declared: Mapping[str, Any]) -> dict[str, Any]:
+    restored = dict(stored)
+    for name, value in stored.items():
+        known = declared.get(name)
+        if is_secret(name) and value == DELETED:
+            restored[name] = known or value
+        elif isinstance(value, Mapping) and isinstance(known, Mapping):
+            restored[name] = _restore(value, known)
+    return restored
+
+
 def hash_secrets(options: Mapping[str, Any]) -> dict[str, Any]:
     """Return options with each secret replaced by a keyed hash.
 
@@ -115,17 +169,17 @@ def hash_secrets(options: Mapping[str, Any]) -> dict[str, Any]:
 
 
 @sensitive_variables()
-def _secret_names(value: Any, prefix: str = "") -> Iterator[str]:
-    """Yield the names of the secrets that are set, such as ``prince_options.user_password``."""
+def _secrets(value: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield the secrets that are set by their names, such as ``prince_options.user_password``."""
     if isinstance(value, Mapping):
         for name, inner in value.items():
             if is_secret(str(name)) and inner:
-                yield f"{prefix}{name}"
+                yield f"{prefix}{name}", inner
             else:
-                yield from _secret_names(inner, f"{prefix}{name}.")
+                yield from _secrets(inner, f"{prefix}{name}.")
     elif isinstance(value, list):
         for inner in value:
-            yield from _secret_names(inner, prefix)
+            yield from _secrets(inner, prefix)
 
 
 def _not_installed(names: Iterable[str]) -> str:

@@ -14,8 +14,9 @@ from django.core.exceptions import ValidationError
 from django.test import Client as Browser
 from django.test import override_settings
 from django.urls import reverse
+from django.utils import timezone
 
-from django_docraptor import enqueue, render_now
+from django_docraptor import again, cancel, enqueue, render_now
 from django_docraptor.client import Client, SavedDocument
 from django_docraptor.documents import Document
 from django_docraptor.lifecycle.composition import compose_request
@@ -126,6 +127,89 @@ def test_failed_job_is_retried_with_its_password(sandbox: Sandbox, sent: list[st
     assert job.state == State.FAILED
     assert retry(job)
     assert run_until_finished(job).state == State.COMPLETED
+    assert sent == ["canary", "canary"]
+
+
+@pytest.mark.fault("X7")
+@pytest.mark.usefixtures("sandbox", "documents_dir")
+@pytest.mark.parametrize("way", ["stored", "hosted", "reused"])
+def test_password_is_deleted_when_the_document_is_completed(way: str) -> None:
+    """Nothing needs it any more, however the document was completed; other options stay."""
+    given: dict[str, Any] = {"hosted": True} if way == "hosted" else {}
+    if way == "reused":
+        given = {"source": Invoice.objects.create(number="17"), "reuse": timedelta(days=1)}
+        run_until_finished(enqueue(name="a.pdf", content=HTML, options=OPTIONS, **given))
+    job = enqueue(name="a.pdf", content=HTML, options=OPTIONS, **given)
+    assert job.has_secrets
+    job = run_until_finished(job)
+    assert (job.state, job.has_secrets) == (State.COMPLETED, False)
+    assert job.input.options == {"prince_options": {"user_password": "deleted", "media": "print"}}
+
+
+def test_completion_and_deletion_of_the_password_are_one_step(
+    sent: list[str | None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A worker that dies between the two leaves a job that is completed again, not a password."""
+
+    def die(self: RenderInput) -> None:
+        raise KeyboardInterrupt
+
+    job = enqueue(name="a.pdf", content=HTML, options=OPTIONS)
+    with monkeypatch.context() as patched:
+        patched.setattr(RenderInput, "delete_secrets", die)
+        with pytest.raises(KeyboardInterrupt):
+            run_until_finished(job)
+    job.refresh_from_db()
+    assert (job.state, job.has_secrets) == (State.DOWNLOADING, True)
+    RenderJob.objects.update(due_at=timezone.now())
+    assert run_until_finished(job).state == State.COMPLETED
+    assert "encrypted:" not in rows()
+    assert sent == ["canary"]
+
+
+@pytest.mark.parametrize("where", ["DEFAULTS", "class"])
+def test_another_document_has_the_declared_password(
+    sent: list[str | None], settings: Any, where: str
+) -> None:
+    """A password of the settings or the class is that of now."""
+
+    class Sealed(Document[Invoice]):
+        """Registered during the test."""
+
+        model = Invoice
+        template_name = "shop/locked.html"
+        options: ClassVar[Any] = OPTIONS if where == "class" else {}
+
+        def render(self) -> str:
+            return HTML
+
+    def declare(password: str) -> None:
+        options = {"prince_options": {"user_password": password}}
+        if where == "class":
+            Sealed.options = options
+        else:
+            settings.DOCRAPTOR = settings.DOCRAPTOR | {"DEFAULTS": options}
+
+    declare("canary")
+    job = run_until_finished(Sealed.enqueue(Invoice.objects.create(number="17")))
+    declare("encrypted:renewed")  # not taken for a stored one
+    assert run_until_finished(again(job)).state == State.COMPLETED
+    assert sent == ["canary", "encrypted:renewed"]
+
+
+def test_another_document_without_its_password_is_refused(sent: list[str | None]) -> None:
+    """It would be open to everybody. A failed job still has its password."""
+    # The tag only looks like what stands for a deleted password.
+    job = run_until_finished(
+        enqueue(name="a.pdf", content=HTML, options=OPTIONS | {"tag": "deleted"})
+    )
+    with pytest.raises(ValidationError, match=r"prince_options\.user_password: deleted"):
+        again(job)
+    assert RenderJob.objects.count() == 1
+    failed = enqueue(name="b.pdf", content=HTML, options=OPTIONS)
+    assert cancel(failed)
+    failed.refresh_from_db()
+    assert run_until_finished(again(failed)).state == State.COMPLETED
     assert sent == ["canary", "canary"]
 
 

@@ -391,7 +391,7 @@ KEPT = {
     ),
     *("download_attempts", "error_code", "number_of_pages", "file_size", "hosted"),
     *("hosted_expires_at", "expired_at", "created_at", "submitted_at", "rendered_at"),
-    *("finished_at", "moved_at", "again_of", "not_before", "warnings"),
+    *("finished_at", "moved_at", "again_of", "not_before", "warnings", "has_secrets"),
 }
 
 
