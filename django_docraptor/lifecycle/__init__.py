@@ -35,7 +35,7 @@ from django_docraptor.lazy_names import import_on_use
 
 if TYPE_CHECKING:
     from django_docraptor.lifecycle.accounts import Resumed, close_broken_connections, pause, resume
-    from django_docraptor.lifecycle.bill import BillReport, compare_bills
+    from django_docraptor.lifecycle.bill import BillReport, Difference, Period, compare_bills
     from django_docraptor.lifecycle.brake import release
     from django_docraptor.lifecycle.callbacks import record_callback
     from django_docraptor.lifecycle.clock_repair import repair_clock
@@ -73,7 +73,7 @@ else:  # hidden from type checkers, which would take any name for an Any
         __name__,
         {
             "accounts": ["Resumed", "close_broken_connections", "pause", "resume"],
-            "bill": ["BillReport", "compare_bills"],
+            "bill": ["BillReport", "Difference", "Period", "compare_bills"],
             "brake": ["release"],
             "callbacks": ["record_callback"],
             "clock_repair": ["repair_clock"],
@@ -107,6 +107,8 @@ else:  # hidden from type checkers, which would take any name for an Any
 
 __all__ = [
     "BillReport",
+    "Difference",
+    "Period",
     "PollResult",
     "Resumed",
     "Schedule",

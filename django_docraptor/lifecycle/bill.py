@@ -7,7 +7,7 @@ difference is a line; together they are the figure *billed - accounted for*.
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from enum import StrEnum
 from uuid import UUID
 
@@ -32,6 +32,8 @@ from django_docraptor.usage import histories
 
 # Entries of a log that are read at most.
 MAX_ENTRIES = 100_000
+# DocRaptor is younger.
+EARLIEST = datetime(2000, 1, 1, tzinfo=UTC)
 LATEST = datetime.max.replace(tzinfo=UTC)
 # States in which the outcome of an attempt is on its way.
 IN_PROGRESS = (State.SUBMITTING, State.QUEUED, State.WORKING)
@@ -140,12 +142,39 @@ class BillReport:
         return self.billed - self.difference
 
 
-def compare_bills(accounts: Iterable[str], *, days: float, seconds: float) -> Iterator[BillReport]:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Period:
+    """What is compared: the last days, or, if they are given, the days from a first to a last one.
+
+    Args:
+        days: how far to go back.
+        dates: the first and the last day, in UTC, instead.
+    """
+
+    days: float = 7.0
+    dates: tuple[date, date] | None = None
+
+    def begin(self, now: datetime) -> datetime:
+        """Return its beginning, by the clock that says what time it is now."""
+        if self.dates is None:
+            return now - timedelta(days=self.days)
+        return max(datetime.combine(self.dates[0], time(), UTC), EARLIEST)
+
+    def end(self, now: datetime) -> datetime:
+        """Return its end, which is not in the future."""
+        if self.dates is None:
+            return now
+        return min(now, datetime.combine(self.dates[1], time.max, UTC))
+
+
+def compare_bills(
+    accounts: Iterable[str], *, period: Period, seconds: float
+) -> Iterator[BillReport]:
     """Compare the bill of each API key.
 
     Args:
         accounts: their names. Those with the same key are compared together.
-        days: how far to go back.
+        period: by DocRaptor's clock.
         seconds: for reading each log.
     """
     by_key: dict[str, tuple[KeyedClient, list[str]]] = {}
@@ -157,21 +186,22 @@ def compare_bills(accounts: Iterable[str], *, days: float, seconds: float) -> It
         else:
             by_key.setdefault(keyed.key_hash, (keyed, []))[1].append(name)
     for keyed, names in by_key.values():
-        yield _compare(keyed, names, timedelta(days=days), seconds)
+        yield _compare(keyed, names, period, seconds)
 
 
-def _compare(keyed: KeyedClient, names: list[str], age: timedelta, seconds: float) -> BillReport:
+def _compare(keyed: KeyedClient, names: list[str], period: Period, seconds: float) -> BillReport:
     report = BillReport(accounts=names)
     now = database_now(using=router.db_for_write(RenderJob))
     log = AccountLog(keyed, max_entries=MAX_ENTRIES, seconds=seconds)
-    log.read(lambda log: _oldest(log) < (log.served_at or now) - age)
+    log.read(lambda log: _oldest(log) < period.begin(log.served_at or now))
     report.error = str(log.error or "")
-    report.until = log.served_at or now
-    report.since = report.asked_since = report.until - age
+    served_at = log.served_at or now
+    report.until = period.end(served_at)
+    report.since = report.asked_since = period.begin(served_at)
     if log.entries and (log.error or log.has_ended):
         report.since = max(_oldest(log), report.asked_since)
     if log.entries or not log.error:
-        _Comparison(report, log, now).run()
+        _Comparison(report, log, now, served_at).run()
     return report
 
 
@@ -187,18 +217,23 @@ class _Comparison:
         report: is completed.
         log: as far as it was read.
         now: the time by the database's clock when it was read.
+        served_at: the same by DocRaptor's clock.
     """
 
-    def __init__(self, report: BillReport, log: AccountLog, now: datetime) -> None:
+    def __init__(
+        self, report: BillReport, log: AccountLog, now: datetime, served_at: datetime
+    ) -> None:
         self.report = report
-        since, until = report.since or now, report.until or now
+        since, until, ahead = report.since or now, report.until or now, now - served_at
         # Between them, by the database's clock, an attempt that DocRaptor has accepted is listed.
-        self.sent_since = now - (until - since) + CLOCK_TOLERANCE
-        self.sent_until = now - settled_age()
+        self.sent_since = since + ahead + CLOCK_TOLERANCE
+        self.sent_until = min(until + ahead - CLOCK_TOLERANCE, now - settled_age())
         self.jobs: dict[UUID, dict[int, list[LogEntry]]] = {}
         self.others: dict[str, list[LogEntry]] = {}
+        is_past = until < served_at  # else its newest entry is included, whatever its time is
         for entry in log.entries:
-            if entry.created_at is None or entry.created_at >= since:
+            at = entry.created_at
+            if at is None or (since <= at and not (is_past and at > until)):
                 self._sort(entry)
 
     def _sort(self, entry: LogEntry) -> None:

@@ -2,7 +2,7 @@
 
 import uuid
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import UTC, date, datetime, timedelta
 from io import BytesIO
 from typing import Any
 
@@ -11,7 +11,7 @@ from django.conf import settings as site_settings
 
 from django_docraptor import lifecycle
 from django_docraptor.lifecycle import account_log, bill
-from django_docraptor.lifecycle.bill import BillReport, Kind
+from django_docraptor.lifecycle.bill import BillReport, Kind, Period
 from django_docraptor.models import RenderEvent, RenderJob
 from django_docraptor.sandbox import Fault, Sandbox
 from django_docraptor.shortcuts import render_now
@@ -31,10 +31,11 @@ def _no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bill, "CLOCK_TOLERANCE", timedelta(0))
 
 
-def compare(*accounts: str, days: float = 1) -> BillReport:
+def compare(*accounts: str, days: float = 1, dates: tuple[date, date] | None = None) -> BillReport:
     """Return the comparison of accounts with one key."""
     wait_for_renders()
-    (report,) = lifecycle.compare_bills(accounts or ["default"], days=days, seconds=20)
+    period = Period(days=days, dates=dates)
+    (report,) = lifecycle.compare_bills(accounts or ["default"], period=period, seconds=20)
     return report
 
 
@@ -222,7 +223,7 @@ def test_account_without_a_key_is_named(sandbox: Sandbox, settings: Any) -> None
     settings.DOCRAPTOR = settings.DOCRAPTOR | {
         "API_KEY": lambda account: "" if account == "acme" else "tests-key"
     }
-    broken, report = lifecycle.compare_bills(["acme", "default"], days=1, seconds=20)
+    broken, report = lifecycle.compare_bills(["acme", "default"], period=Period(), seconds=20)
     assert broken.accounts == ["acme"]
     assert "provides no key" in broken.error
     assert not report.error
@@ -241,6 +242,31 @@ def test_only_the_period_is_compared(sandbox: Sandbox) -> None:
         RenderEvent.objects.filter(job=job).update(at="2020-01-01T00:00Z")
         assert compare(days=1).differences == []
         assert [each.kind for each in compare(days=20).differences] == [Kind.FOREIGN]
+
+
+@pytest.mark.parametrize("clock", [0, -7200, 7200])
+def test_month_is_compared_by_docraptors_clock(sandbox: Sandbox, clock: int) -> None:
+    """What lies just before or after it is no line; what lies just inside is, on both sides."""
+    today = datetime.now(UTC).date()
+    first = date(today.year - 1, 5, 1)
+    begin, end = (datetime(first.year, month, 1, tzinfo=UTC) for month in (5, 6))
+    with serve_log() as log:
+        site_settings.DOCRAPTOR["BASE_URL"] = log.url
+        log.clock_offset = clock
+        for time, tag in ((begin, "begins"), (end, "ends")):
+            for name, seconds in (("before", -1), ("after", 1)):
+                age = (datetime.now(UTC) - time).total_seconds() - seconds
+                log.add(f"{name}-{tag}", age=age + clock)
+        for time in (begin, end):  # by the database's clock
+            for seconds in (-60, 60):
+                job, at = used_job(), time + timedelta(seconds=seconds - clock)
+                RenderJob.objects.filter(pk=job.pk).update(sent_at=at)
+                RenderEvent.objects.filter(job=job).update(at=at)
+        report = compare(dates=(first, date(first.year, 5, 31)))
+    kinds = {each.tag: each.kind for each in report.differences}
+    assert kinds.pop("after-begins") == kinds.pop("before-ends") == Kind.FOREIGN
+    assert list(kinds.values()) == [Kind.MISSING, Kind.MISSING]
+    assert (report.since, report.billed) == (begin, 2)
 
 
 def test_report_says_how_far_the_log_reaches(

@@ -117,6 +117,63 @@ def test_bill_differs(sandbox: Sandbox, documents_dir: Any, settings: Any) -> No
         assert usage("--reconcile")[1] == 1
 
 
+def test_bill_as_csv_and_json(sandbox: Sandbox, documents_dir: Any, settings: Any) -> None:
+    """Each difference is a line, and no cell a formula; the exit status is as for the table."""
+    tag = f"{used_job().pk.hex}:1"
+    run_until_finished(enqueue(test=False))
+    client = SandboxClient(sandbox.url, (settings.DOCRAPTOR["API_KEY"], ""))
+    client.create(name="ours.pdf", tag=tag, test=True)
+    client.create(name="=1+1", tag="theirs", test=False)
+    wait_for_renders()
+    text, code = usage("--reconcile", "--format", "csv")
+    lines = [*csv.DictReader(StringIO(text))]
+    assert [(line["kind"], line["amount"], line["name"]) for line in lines] == [
+        ("free_there", "-1", ""),
+        ("foreign", "1", "'=1+1"),
+    ]
+    assert [line["tag"] for line in lines] == [tag, "theirs"]
+    assert code == 1
+    text, code = usage("--reconcile", "--format", "json", "--month", f"{datetime.now(UTC):%Y-%m}")
+    data = json.loads(text)
+    assert (data["billed"], data["accounted"], data["difference"]) == (2, 2, 0)
+    assert data["keys"][0]["accounts"] == ["default"]
+    assert [each["name"] for each in data["keys"][0]["differences"]][-1] == "=1+1"
+    assert code == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--reconcile", "--by", "day"], "--by does not go with --reconcile"),
+        (["--reconcile", "--days", "3", "--month", "2026-01"], "--month or --days, not both"),
+        (["--reconcile", "--month", "9999-12"], "9999-12 has not begun"),
+        (["--days", "3"], "--days goes with --reconcile only"),
+        (["--timeout", "3"], "--timeout goes with --reconcile only"),
+    ],
+)
+def test_options_that_do_not_go_together_are_refused(arguments: list[str], message: str) -> None:
+    """Nothing is left out in silence."""
+    with pytest.raises(CommandError, match=message):
+        usage(*arguments)
+
+
+@pytest.mark.parametrize("month", ["0001-01", "1999-12"])
+def test_month_before_docraptor_has_no_difference(sandbox: Sandbox, month: str) -> None:
+    """There was nothing to bill."""
+    text, code = usage("--reconcile", "--month", month)
+    assert text.splitlines()[-1] == "billed by DocRaptor 0 - accounted for by us 0 = 0"
+    assert code == 0
+
+
+@pytest.mark.parametrize("form", ["csv", "json"])
+def test_bill_that_cannot_be_read_is_told_in_each_format(settings: Any, form: str) -> None:
+    """An error is no agreement, for a program either."""
+    settings.DOCRAPTOR = settings.DOCRAPTOR | {"API_KEY": ""}
+    text, code = usage("--reconcile", "--format", form)
+    assert "provides no key" in text
+    assert code == 1
+
+
 def test_bill_that_cannot_be_read_fails(sandbox: Sandbox, settings: Any) -> None:
     """An error is no agreement."""
     settings.DOCRAPTOR = settings.DOCRAPTOR | {"API_KEY": ""}

@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from datetime import UTC, date, datetime
 from typing import Any, Final
 
+from django.core.management.base import CommandError
+
 from django_docraptor import lifecycle, usage
 from django_docraptor.billing import COUNTERS
 from django_docraptor.csv_text import safe_cell
@@ -25,6 +27,8 @@ LOG_SECONDS: Final = 300.0
 LOG_DAYS: Final = 7.0
 MAX_DAYS: Final = 36_500.0
 COLUMNS: Final = ("live", "test", *COUNTERS[1:])
+BILL_COLUMNS: Final = ("billed", "accounted", "difference", "synchronous", "unfinished")
+DIFFERENCE_COLUMNS: Final = ("at", "amount", "kind", "tag", "entry_id", "name", "meaning")
 TITLES: Final = (
     *("live", "test", "billed", "retries billed", "failures", "reused", "pages", "bytes"),
 )
@@ -47,9 +51,7 @@ class Command(TablesCommand):
             type=month,
             help="a month in UTC, as DocRaptor counts (default: the current one)",
         )
-        parser.add_argument(
-            "--by", choices=GROUPS, default=DOCUMENT, help="a line for each (default: document)"
-        )
+        parser.add_argument("--by", choices=GROUPS, help=f"a line for each (default: {DOCUMENT})")
         parser.add_argument("--account", metavar="NAME", help="only this account")
         parser.add_argument(
             "--format", choices=FORMATS, default="table", help="how to print (default: table)"
@@ -63,37 +65,62 @@ class Command(TablesCommand):
             "--days",
             metavar="DAYS",
             type=non_negative_number,
-            default=LOG_DAYS,
-            help=f"with --reconcile: how far to go back (default: {LOG_DAYS:.0f})",
+            help=f"with --reconcile, without --month: how far to go back (default: {LOG_DAYS:.0f})",
         )
         parser.add_argument(
             "--timeout",
             metavar="SECONDS",
             type=seconds,
-            default=LOG_SECONDS,
             help=f"with --reconcile: for reading each log (default: {LOG_SECONDS:.0f})",
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
-        """Print the usage, or the comparison."""
+        """Print the usage, or the comparison.
+
+        Raises:
+            CommandError: options that do not go together.
+        """
         account = options["account"] and find_account(options["account"])
         if options["reconcile"]:
-            accounts = [account] if account else known_accounts()
-            reports = lifecycle.compare_bills(
-                accounts, days=min(options["days"], MAX_DAYS), seconds=options["timeout"]
-            )
-            if not self.print_bills(reports):
-                sys.exit(1)
+            self.reconcile(account, options)
             return
+        if given := [name for name in ("days", "timeout") if options[name] is not None]:
+            raise CommandError(f"--{given[0]} goes with --reconcile only.")
         usage.fold(seconds=FOLD_SECONDS)
         first, last = options["month"] or month(f"{datetime.now(UTC):%Y-%m}")
-        by = options["by"]
+        by = options["by"] or DOCUMENT
         report = usage.read_usage(first, last, by, account=account)[by]
         getattr(self, f"print_{options['format']}")(report, by=by, first=first)
         if not report.is_complete:
             self.stderr.write(
                 self.style.WARNING("The newest events are not counted: does a tick run?")
             )
+
+    def reconcile(self, account: str | None, options: dict[str, Any]) -> None:
+        """Print the comparison, and exit with status 1 if there is a difference.
+
+        Raises:
+            CommandError: options that do not go together, or a month that has not begun.
+        """
+        if options["by"]:
+            raise CommandError("--by does not go with --reconcile, which prints each difference.")
+        dates, days = options["month"], options["days"]
+        if dates and days is not None:
+            raise CommandError("Pass --month or --days, not both.")
+        if dates and dates[0] > datetime.now(UTC).date():
+            raise CommandError(f"--month: {dates[0]:%Y-%m} has not begun.")
+        reports = lifecycle.compare_bills(
+            [account] if account else known_accounts(),
+            period=lifecycle.Period(
+                days=LOG_DAYS if days is None else min(days, MAX_DAYS), dates=dates
+            ),
+            seconds=LOG_SECONDS if options["timeout"] is None else options["timeout"],
+        )
+        print_reports = getattr(self, f"print_bills_{options['format']}")
+        checked = _Checked(reports)
+        print_reports(checked)
+        if not checked.is_equal:
+            sys.exit(1)
 
     def print_table(self, report: UsageReport, *, by: str, first: date) -> None:
         """Print a table for people."""
@@ -121,19 +148,46 @@ class Command(TablesCommand):
             json.dumps(data | {"lines": lines, "total": _by_column(report.total)}, indent=2)
         )
 
-    def print_bills(self, reports: Iterator["lifecycle.BillReport"]) -> bool:
-        """Print each comparison, and return whether no side knows more than the other."""
-        is_equal, difference = True, [0, 0]
+    def print_bills_table(self, reports: "_Checked") -> None:
+        """Print each comparison for people, and the figure."""
         for report in reports:
             self.print_bill(report)
-            is_equal &= not (report.error or report.differences)
-            difference = [difference[0] + report.billed, difference[1] + report.accounted]
-        billed, accounted = difference
         self.stdout.write(
-            f"billed by DocRaptor {billed:,} - accounted for by us {accounted:,} = "
-            f"{billed - accounted:,}"
+            f"billed by DocRaptor {reports.billed:,} - accounted for by us {reports.accounted:,} = "
+            f"{reports.billed - reports.accounted:,}"
         )
-        return is_equal and billed == accounted
+
+    def print_bills_csv(self, reports: "_Checked") -> None:
+        """Print a line of CSV for each difference, and one for a log that could not be read."""
+        writer = csv.writer(self.stdout, lineterminator="\n")
+        writer.writerow(["accounts", *DIFFERENCE_COLUMNS])
+        for report in reports:
+            lines = [_difference(each) for each in report.differences]
+            if report.error:
+                lines.append({"kind": "not_complete", "meaning": report.error})
+            for line in lines:
+                cells = [", ".join(report.accounts), *map(line.get, DIFFERENCE_COLUMNS)]
+                # A negative number is no formula.
+                writer.writerow(
+                    cell if isinstance(cell, int) else safe_cell(cell) for cell in cells
+                )
+
+    def print_bills_json(self, reports: "_Checked") -> None:
+        """Print JSON."""
+        keys = [
+            {
+                "accounts": report.accounts,
+                "since": report.since and report.since.isoformat(),
+                "until": report.until and report.until.isoformat(),
+                "error": report.error,
+                **{name: getattr(report, name) for name in BILL_COLUMNS},
+                "differences": [_difference(each) for each in report.differences],
+            }
+            for report in reports
+        ]
+        total = {"billed": reports.billed, "accounted": reports.accounted}
+        total["difference"] = reports.billed - reports.accounted
+        self.stdout.write(json.dumps({"keys": keys, **total}, indent=2))
 
     def print_bill(self, report: "lifecycle.BillReport") -> None:
         """Print what was compared for an API key, and each difference."""
@@ -157,6 +211,32 @@ class Command(TablesCommand):
         )
 
 
+class _Checked:
+    """The comparisons, with what they come to once all were read.
+
+    Args:
+        reports: one for each API key.
+    """
+
+    def __init__(self, reports: Iterator["lifecycle.BillReport"]) -> None:
+        self._reports = reports
+        self.billed = self.accounted = 0
+        self._is_clean = True
+
+    def __iter__(self) -> Iterator["lifecycle.BillReport"]:
+        """Return each comparison."""
+        for report in self._reports:
+            self.billed += report.billed
+            self.accounted += report.accounted
+            self._is_clean &= not (report.error or report.differences)
+            yield report
+
+    @property
+    def is_equal(self) -> bool:
+        """Whether no side knows more than the other."""
+        return self._is_clean and self.billed == self.accounted
+
+
 def known_accounts() -> list[str]:
     """Return the accounts that may have used DocRaptor."""
     used = UsageDay.objects.order_by().values_list("account", flat=True).distinct()
@@ -176,6 +256,13 @@ def _by_column(line: UsageLine) -> dict[str, int]:
 def _row(name: str, cells: Any, width: int) -> str:
     texts = [f"{cell:,}" if isinstance(cell, int) else cell for cell in cells]
     return f"{name:<{width}}" + "".join(f"{text:>16}" for text in texts)
+
+
+def _difference(each: "lifecycle.Difference") -> dict[str, Any]:
+    """Return a difference as a line of CSV or JSON."""
+    at = each.at and each.at.isoformat()
+    values = (at or "", each.amount, each.kind, each.tag, each.entry_id, each.name, each.meaning)
+    return dict(zip(DIFFERENCE_COLUMNS, values, strict=True))
 
 
 def _time(time: datetime | None) -> str:
