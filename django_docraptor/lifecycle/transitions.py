@@ -40,6 +40,7 @@ from django_docraptor.models.conflicts import repeat_conflicts
 from django_docraptor.models.groups import MIN_LOOK_SECONDS
 from django_docraptor.models.jobs import NO_FAILURES, NOT_HELD
 from django_docraptor.names import storage_name
+from django_docraptor.payloads.secrets import delete_secrets
 from django_docraptor.states import LOG_CHECK_AGES, ErrorCode, EventKind, State
 
 logger = logging.getLogger(__name__)
@@ -440,7 +441,8 @@ def _complete(job: RenderJob, **move: Any) -> bool:
         is_moved = job.move(State.COMPLETED, require_lease=True, has_secrets=False, **move)
         if is_moved:
             for job_input in RenderInput.objects.filter(pk=job.pk).select_for_update():
-                job_input.delete_secrets()
+                job_input.options = delete_secrets(job_input.options)
+                job_input.save(update_fields=["options"])
     return is_moved
 
 

@@ -8,7 +8,6 @@ from django.utils.translation import gettext_lazy as _
 
 from django_docraptor.models.jobs import RenderJob
 from django_docraptor.models.managers import PrimaryDatabaseManager
-from django_docraptor.payloads.secrets import delete_secrets
 
 
 class RenderInput(models.Model):
@@ -48,8 +47,3 @@ class RenderInput(models.Model):
 
     def __str__(self) -> str:
         return f"Input of {self.job_id}"
-
-    def delete_secrets(self) -> None:
-        """Delete the values of passwords among the options, which nothing needs any more."""
-        self.options = delete_secrets(self.options)
-        self.save(update_fields=["options"])

@@ -43,6 +43,7 @@ def test_chaos_run_is_clean(tmp_path):
     )
 
 
+@pytest.mark.weekly
 @pytest.mark.timeout(120)
 def test_interrupted_chaos_run_cleans_up():
     """Ctrl-C during a run ends all processes and deletes its files and database."""

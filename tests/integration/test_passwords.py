@@ -19,6 +19,7 @@ from django.utils import timezone
 from django_docraptor import again, cancel, enqueue, render_now
 from django_docraptor.client import Client, SavedDocument
 from django_docraptor.documents import Document
+from django_docraptor.lifecycle import transitions
 from django_docraptor.lifecycle.composition import compose_request
 from django_docraptor.lifecycle.reuse import request_hash
 from django_docraptor.models import RenderEvent, RenderInput, RenderJob
@@ -151,12 +152,12 @@ def test_completion_and_deletion_of_the_password_are_one_step(
 ) -> None:
     """A worker that dies between the two leaves a job that is completed again, not a password."""
 
-    def die(self: RenderInput) -> None:
+    def die(options: dict[str, Any]) -> None:
         raise KeyboardInterrupt
 
     job = enqueue(name="a.pdf", content=HTML, options=OPTIONS)
     with monkeypatch.context() as patched:
-        patched.setattr(RenderInput, "delete_secrets", die)
+        patched.setattr(transitions, "delete_secrets", die)
         with pytest.raises(KeyboardInterrupt):
             run_until_finished(job)
     job.refresh_from_db()
