@@ -18,7 +18,7 @@ UPDATE. A step may run at any time, in any number of processes, and may be kille
 ``resume``           ends the pauses of an account
 ``repair_clock``     brings forward what waits, if the database's clock was set back
 ``record_callback``  makes a job due at once
-``release``          lets a held job go
+``release``          lets held jobs go
 ``compare_bills``    compares DocRaptor's log with the history, for the bill
 ``create_now``       makes a synchronous call, without a job
 

@@ -8,7 +8,7 @@ its budgets are; but no release makes a host spend that may not.
 """
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -22,8 +22,10 @@ from django_docraptor.instrumentation import log_fields
 from django_docraptor.lifecycle.budgets import Limit, Reached, limits_of, released_keys
 from django_docraptor.models import RenderEvent, RenderJob, seconds_from_now
 from django_docraptor.models.clock import Now
+from django_docraptor.models.conflicts import RowsChangedError
 from django_docraptor.models.jobs import NOT_HELD
 from django_docraptor.models.sources import SourceKey, same_sources, source_of
+from django_docraptor.models.text import write_texts
 from django_docraptor.states import HELD_UNTIL, EventKind, HoldReason, State
 
 logger = logging.getLogger(__name__)
@@ -173,16 +175,38 @@ def hold(job: RenderJob, reason: HoldReason, text: str, *, until: Any = HELD_UNT
             logger.log(level, "Job %s is held: %s", job.pk, reason.value, extra=log_fields(job))
 
 
-def release(job: RenderJob, note: str) -> bool:
-    """Let a held job go. The documents of its object are counted from now on.
+def release(keys: Sequence[Any], note: str) -> int:
+    """Let held jobs go, by a few statements. The documents of their objects count from now on.
+
+    If some of several are no longer held, or another process has them, each is released alone.
+
+    Args:
+        keys: of the jobs.
+        note: who did it.
 
     Returns:
-        Whether it was held.
+        How many were held.
     """
-    held = RenderJob.objects.filter(pk=job.pk, state=State.PENDING, held_at__isnull=False)
-    with transaction.atomic(using=router.db_for_write(RenderJob)):
-        is_released = bool(held.update(due_at=Now(), errors="", **NOT_HELD))
-        if is_released:
-            job.record_event(EventKind.RELEASED, note=note)
-    job.refresh_from_db(fields=["state", "held_at", "held_for", "due_at", "errors"])
-    return is_released
+    using = router.db_for_write(RenderJob)
+    if write_texts(note, lambda text: _release_together(keys, text, using=using), using=using):
+        return len(keys)
+    return sum(release([key], note) for key in keys) if len(keys) > 1 else 0
+
+
+def _release_together(keys: Sequence[Any], note: str, *, using: str) -> bool:
+    """Release all of these jobs, or none if one of them is not held."""
+    rows = RenderJob.objects.filter(pk__in=keys)
+    held = rows.filter(state=State.PENDING, held_at__isnull=False)
+    columns: dict[str, Any] = {"kind": EventKind.RELEASED, "message": note}
+    columns |= {"from_state": State.PENDING, "to_state": State.PENDING}
+    try:
+        with transaction.atomic(using=using):
+            if held.update(due_at=Now(), errors="", **NOT_HELD) < len(keys):
+                raise RowsChangedError
+            RenderEvent.objects.bulk_create(
+                RenderEvent(job_id=key, attempt=attempt, **columns)
+                for key, attempt in rows.values_list("pk", "attempt")
+            )
+    except RowsChangedError:
+        return False
+    return True

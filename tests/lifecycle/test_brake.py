@@ -291,6 +291,21 @@ def test_every_released_job_is_sent(sandbox: Sandbox, limit: int) -> None:
     assert RenderJob.objects.held().count() == 1
 
 
+def test_jobs_are_released_together_or_each_alone(sandbox: Sandbox, limit: int) -> None:
+    """What another process has released meanwhile is left alone, and does not keep the others."""
+    InvoicePDF.enqueue_many([Invoice.objects.create(number="17")] * (limit + 3))
+    lifecycle.submit()
+    jobs = list(RenderJob.objects.held())
+    assert release(jobs[0])
+    RenderJob.objects.filter(pk=jobs[1].pk).update(attempt=1)  # later than the object was read
+    assert lifecycle.release([job.pk for job in jobs], "by mail \U0001f4e8") == 2
+    assert not RenderJob.objects.held().exists()
+    events = RenderEvent.objects.filter(kind=EventKind.RELEASED)
+    assert sorted(events.values_list("job", "attempt")) == sorted(
+        (job.pk, int(job == jobs[1])) for job in jobs
+    )
+
+
 def test_other_document_classes_do_not_count_after_a_release(sandbox: Sandbox, limit: int) -> None:
     """After a release, too, only the documents of the same class of the object are counted."""
 

@@ -1,14 +1,18 @@
 """`manage.py docraptor_release` lets held jobs go, and no others."""
 
+import uuid
 from io import StringIO
 from typing import Any
 
 import pytest
 from django.core.management import CommandError, call_command
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 
 from django_docraptor import lifecycle
-from django_docraptor.models import RenderJob
+from django_docraptor.models import RenderEvent, RenderJob
 from django_docraptor.sandbox import Sandbox
+from django_docraptor.states import EventKind
 from tests.support.jobs import enqueue
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -48,3 +52,14 @@ def test_options_select_the_jobs(held_jobs: list[RenderJob]) -> None:
     assert "2 released." in run("--document", "-", "--limit", "2")
     with pytest.raises(CommandError, match="acme"):
         run("--account", "acme")
+
+
+def test_many_jobs_need_few_statements(held_jobs: list[RenderJob]) -> None:
+    """The number of statements does not depend on the number of jobs, but for long INSERTs."""
+    row = RenderJob.objects.filter(pk=held_jobs[0].pk).values().get()
+    RenderJob.objects.bulk_create(RenderJob(**row | {"id": uuid.uuid4()}) for _ in range(1997))
+    with CaptureQueriesContext(connection) as queries:
+        assert "2,000 released." in run()
+    assert len(queries) <= 2 * 30
+    assert RenderEvent.objects.filter(kind=EventKind.RELEASED).count() == 2000
+    assert not RenderJob.objects.held().exists()

@@ -1,14 +1,17 @@
 """``manage.py docraptor_release``: let held jobs go, such as those of a budget that was raised."""
 
 from argparse import ArgumentParser
-from typing import Any
+from typing import Any, Final
 
 from django_docraptor.management.arguments import positive_integer
 from django_docraptor.management.lookups import find_account, find_label
 from django_docraptor.management.tables import TablesCommand
 from django_docraptor.models import RenderJob
-from django_docraptor.shortcuts import release
+from django_docraptor.shortcuts import release_jobs
 from django_docraptor.states import HoldReason
+
+# Jobs per transaction.
+BATCH_SIZE: Final = 1000
 
 
 class Command(TablesCommand):
@@ -55,8 +58,5 @@ class Command(TablesCommand):
         if options["dry_run"]:
             self.stdout.write(f"{len(keys):,} held. Nothing was changed.")
             return
-        released = sum(release(job) for job in map(self._read, keys) if job is not None)
-        self.stdout.write(f"{released:,} released.")
-
-    def _read(self, key: Any) -> RenderJob | None:
-        return RenderJob.objects.filter(pk=key).first()
+        batches = (keys[start : start + BATCH_SIZE] for start in range(0, len(keys), BATCH_SIZE))
+        self.stdout.write(f"{sum(map(release_jobs, batches)):,} released.")
