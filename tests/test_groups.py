@@ -552,6 +552,26 @@ def test_document_retried_while_the_file_is_made(
     assert group_files(documents_dir) == []
 
 
+@pytest.mark.fault("G2")
+def test_file_of_a_group_that_was_given_up_is_deleted(
+    documents_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A file that is stored after another worker has given the group up does not stay."""
+    group = enqueue_group(specs(1), name="Invoices", merge="zip")
+    end_jobs(group)
+    save = FileSystemStorage.save
+
+    def save_late(*args: Any, **kwargs: Any) -> Any:
+        other = RenderGroup.objects.get()
+        assert other.reserved_name
+        grouping.give_up(other, "Workers died.")
+        return save(*args, **kwargs)
+
+    monkeypatch.setattr(FileSystemStorage, "save", save_late)
+    assert merge(group).state == "failed"
+    assert group_files(documents_dir) == []
+
+
 @pytest.mark.fault("G1")
 def test_group_is_found_without_a_hint(documents_dir: Path) -> None:
     """If a worker dies just after the end of the last document, the next look finds it."""

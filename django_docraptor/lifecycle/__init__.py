@@ -39,12 +39,7 @@ if TYPE_CHECKING:
     from django_docraptor.lifecycle.brake import release
     from django_docraptor.lifecycle.callbacks import record_callback
     from django_docraptor.lifecycle.clock_repair import repair_clock
-    from django_docraptor.lifecycle.downloading import (
-        download,
-        download_and_store,
-        name_to_delete,
-        stored_name_problem,
-    )
+    from django_docraptor.lifecycle.downloading import download, download_and_store
     from django_docraptor.lifecycle.engine import run_once
     from django_docraptor.lifecycle.erasing import finish_erasures
     from django_docraptor.lifecycle.generation_log import (
@@ -58,6 +53,7 @@ if TYPE_CHECKING:
     from django_docraptor.lifecycle.reconciliation import reconcile
     from django_docraptor.lifecycle.recovery import recover
     from django_docraptor.lifecycle.schedule import Schedule, read_schedule
+    from django_docraptor.lifecycle.stored_files import name_to_delete, stored_name_problem
     from django_docraptor.lifecycle.submission import submit
     from django_docraptor.lifecycle.synchronous import create_now
     from django_docraptor.lifecycle.transitions import (
@@ -77,12 +73,7 @@ else:  # hidden from type checkers, which would take any name for an Any
             "brake": ["release"],
             "callbacks": ["record_callback"],
             "clock_repair": ["repair_clock"],
-            "downloading": [
-                "download",
-                "download_and_store",
-                "name_to_delete",
-                "stored_name_problem",
-            ],
+            "downloading": ["download", "download_and_store"],
             "engine": ["run_once"],
             "erasing": ["finish_erasures"],
             "generation_log": ["needs_generation_log", "read_generation_log"],
@@ -93,6 +84,7 @@ else:  # hidden from type checkers, which would take any name for an Any
             "reconciliation": ["reconcile"],
             "recovery": ["recover"],
             "schedule": ["Schedule", "read_schedule"],
+            "stored_files": ["name_to_delete", "stored_name_problem"],
             "submission": ["submit"],
             "synchronous": ["create_now"],
             "transitions": [

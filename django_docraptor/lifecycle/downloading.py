@@ -10,9 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from django.core.exceptions import SuspiciousFileOperation
 from django.core.files import File
-from django.core.files.utils import validate_file_name
 from django.db import DatabaseError
 
 from django_docraptor import discarded_files, spool
@@ -30,6 +28,13 @@ from django_docraptor.lifecycle.post_processing import (
     post_process,
 )
 from django_docraptor.lifecycle.postponement import pause_account_and_postpone, postpone_or_fail
+from django_docraptor.lifecycle.stored_files import (
+    UNSTORABLE_NAME,
+    delete_stored,
+    delete_unless_referenced,
+    name_to_delete,
+    stored_name_problem,
+)
 from django_docraptor.lifecycle.transitions import (
     download_fields,
     fail,
@@ -39,7 +44,7 @@ from django_docraptor.lifecycle.transitions import (
 from django_docraptor.models import RenderJob, seconds_from_now
 from django_docraptor.models.jobs import NO_FAILURES
 from django_docraptor.models.measurements import publish_step
-from django_docraptor.models.text import is_unstorable, sanitize
+from django_docraptor.models.text import is_unstorable
 from django_docraptor.states import (
     STORE_LEASE_SECONDS,
     ErrorCode,
@@ -52,9 +57,6 @@ logger = logging.getLogger(__name__)
 RUN_SECONDS = 5.0
 # A download that takes less leaves enough of its lease to store the file.
 QUICK_DOWNLOAD_SECONDS = 10.0
-# Characters of a storage's name that an error quotes, and the error if a character is the problem.
-MAX_QUOTED_NAME = 500
-UNSTORABLE_NAME = "The storage returned a name that the database cannot store: {}."
 
 
 def download() -> int:
@@ -253,49 +255,6 @@ def store_file(
             confirm_stored(job, path, str(stored_name), size, sha256, seconds)
 
 
-def stored_name_problem(name: object, max_length: int | None = None) -> str:
-    """Return why a row cannot refer to a file by the name that a storage returned, or "".
-
-    What is stored must be found again. Django's storages neither save nor read by a name outside.
-
-    Args:
-        name: what the storage returned.
-        max_length: of the column, in characters; by default that of the job's own file.
-    """
-    returned = ascii(name)[:MAX_QUOTED_NAME]
-    if not isinstance(name, str) or not name:
-        return f"The storage returned {returned} instead of the file's name."
-    if _is_outside(name):
-        return (
-            f"The storage returned a name that is outside of its directory, or no file's: "
-            f"{returned}. Its save() must return the name by which open() finds the file."
-        )
-    limit = max_length or RenderJob._meta.get_field("file").max_length or 0
-    if len(name) > limit:
-        return (
-            f"The storage returned a name of {len(name)} characters, but the database has room for "
-            f"{limit}: {returned}."
-        )
-    return "" if sanitize(name) == name else UNSTORABLE_NAME.format(returned)
-
-
-def _is_outside(name: str) -> bool:
-    try:
-        validate_file_name(name, allow_relative_path=True)
-    except SuspiciousFileOperation:
-        return True
-    return False
-
-
-def name_to_delete(returned: object, requested: str) -> str:
-    """Return the name of an unusable file: what the storage returned, if it is in its directory.
-
-    A file without such a name is most likely under the one that was asked for.
-    """
-    is_own = isinstance(returned, str) and returned and not _is_outside(returned)
-    return str(returned) if is_own else requested
-
-
 def confirm_stored(
     job: RenderJob, path: Path, stored_name: str, size: int, sha256: str, store_seconds: float
 ) -> None:
@@ -309,13 +268,8 @@ def confirm_stored(
             raise
         fail_stored(job, UNSTORABLE_NAME.format(ascii(stored_name)), stored_name)
         return
-    if not is_completed and not _is_referenced(job, stored_name):
-        logger.warning(
-            "Job %s moved on while its file was stored: deleting the file",
-            job.pk,
-            extra=log_fields(job),
-        )
-        delete_unreferenced(job, stored_name)
+    if not is_completed:
+        delete_unless_referenced(job, stored_name)
     spool.discard(path)
 
 
@@ -325,38 +279,4 @@ def fail_stored(job: RenderJob, problem: str, stored_name: str) -> None:
     A retry stores the spooled file again.
     """
     fail(job, ErrorCode.STORAGE_ERROR, problem)
-    if not _is_referenced(job, stored_name):
-        delete_stored(job, stored_name)
-
-
-def delete_stored(job: RenderJob, stored_name: str) -> None:
-    """Delete a file that no row refers to. On failure an unused file remains."""
-    try:
-        job.file.storage.delete(stored_name)
-    except Exception:
-        logger.exception(
-            "Job %s: could not delete the stored file %r",
-            job.pk,
-            stored_name,
-            extra=log_fields(job),
-        )
-
-
-def delete_unreferenced(job: RenderJob, stored_name: str) -> None:
-    """Delete a file of a job that has moved on: if the job was erased, until the file is gone.
-
-    The name of a job that can be retried may be used again, so it is not listed for deletion.
-    """
-    if RenderJob.objects.filter(pk=job.pk, erased_at=None).exists():
-        delete_stored(job, stored_name)
-    else:
-        discarded_files.discard(stored_name, job.storage)
-
-
-def _is_referenced(job: RenderJob, stored_name: str) -> bool:
-    """Return whether the row references the file, or another worker is about to."""
-    current = RenderJob.objects.filter(pk=job.pk).first()
-    if current is None:
-        return False
-    is_reserved = not current.is_final and current.reserved_name == stored_name
-    return current.file.name == stored_name or is_reserved
+    delete_unless_referenced(job, stored_name)

@@ -17,7 +17,6 @@ from django.utils.translation import pgettext
 
 from django_docraptor import discarded_files, spool
 from django_docraptor.conf import conf
-from django_docraptor.lifecycle.downloading import name_to_delete, stored_name_problem
 from django_docraptor.lifecycle.merging import (
     ClaimLostError,
     GoOn,
@@ -27,6 +26,12 @@ from django_docraptor.lifecycle.merging import (
     write_zip,
 )
 from django_docraptor.lifecycle.patience import backoff_delay
+from django_docraptor.lifecycle.stored_files import (
+    delete_stored,
+    delete_unless_referenced,
+    name_to_delete,
+    stored_name_problem,
+)
 from django_docraptor.models import (
     SIGNAL_LEASE_SECONDS,
     GroupProgress,
@@ -159,7 +164,7 @@ def _store(group: RenderGroup, outcome: GroupState, path: Path) -> None:
     storage = get_storage(group.storage)
     size, sha256 = spool.size_and_sha256(path)
     if may_have_file:
-        _delete_earlier(group, name)
+        delete_stored(group, name)
     with path.open("rb") as file:
         stored: object = storage.save(name, File(file, name=name))
     if problem := stored_name_problem(stored):
@@ -167,22 +172,7 @@ def _store(group: RenderGroup, outcome: GroupState, path: Path) -> None:
         raise MergeError(problem)
     columns = {"file": stored, "reserved_name": "", "file_size": size, "sha256": sha256}
     if not settle(group, outcome, **columns):
-        _discard_unreferenced(group, str(stored))
-
-
-def _delete_earlier(group: RenderGroup, name: str) -> None:
-    """Delete what a killed worker may have left. On failure an unused file remains."""
-    try:
-        get_storage(group.storage).delete(name)
-    except Exception:
-        logger.exception("Group %s: could not delete the stored file %r", group.pk, name)
-
-
-def _discard_unreferenced(group: RenderGroup, stored: str) -> None:
-    """Delete a file that came too late, unless the row has it, or another worker is storing it."""
-    current = RenderGroup.objects.filter(pk=group.pk).first()
-    if current is None or stored not in (current.file.name, current.reserved_name):
-        discarded_files.discard(stored, group.storage)
+        delete_unless_referenced(group, str(stored))
 
 
 def settle(group: RenderGroup, state: GroupState, **columns: Any) -> bool:

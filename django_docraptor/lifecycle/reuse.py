@@ -24,14 +24,14 @@ from django.utils import timezone
 from django_docraptor.exceptions import DocRaptorError
 from django_docraptor.instrumentation import log_fields
 from django_docraptor.lifecycle.accounts import release
-from django_docraptor.lifecycle.downloading import (
+from django_docraptor.lifecycle.pacing import poll_interval
+from django_docraptor.lifecycle.postponement import postpone
+from django_docraptor.lifecycle.stored_files import (
     delete_stored,
-    delete_unreferenced,
+    delete_unless_referenced,
     name_to_delete,
     stored_name_problem,
 )
-from django_docraptor.lifecycle.pacing import poll_interval
-from django_docraptor.lifecycle.postponement import postpone
 from django_docraptor.lifecycle.transitions import mark_reused, storage_name_for
 from django_docraptor.models import RenderInput, RenderJob, seconds_from_now
 from django_docraptor.models.clock import Now
@@ -230,12 +230,7 @@ def make_copy(copy: Copy) -> None:
     else:
         kind = EventKind.UNCHANGED if job.input.by_trigger else EventKind.REUSED
         if not mark_reused(job, copy.twin, file=name, kind=kind):
-            logger.warning(
-                "Job %s moved on while a file was copied: deleting the copy",
-                job.pk,
-                extra=log_fields(job),
-            )
-            _delete_unused(job, name)
+            delete_unless_referenced(job, name)
 
 
 def _copy_file(copy: Copy) -> str:
@@ -271,10 +266,3 @@ def make_instead(job: RenderJob, error: Exception) -> None:
     RenderInput.objects.filter(pk=job.pk).update(reuse=None)
     message = f"The earlier file cannot be copied, so the document is made: {text}"
     postpone(job, NoFileError(message), delay=0, counted=False)
-
-
-def _delete_unused(job: RenderJob, name: str) -> None:
-    """Delete a copy, unless the job has it from another worker."""
-    current = RenderJob.objects.filter(pk=job.pk).first()
-    if current is None or name not in (current.file.name, current.reserved_name):
-        delete_unreferenced(job, name)

@@ -10,7 +10,7 @@ import pytest
 from django.core.files.storage import FileSystemStorage
 from django.db.models import F
 
-from django_docraptor import enqueue, lifecycle, registry
+from django_docraptor import cancel, enqueue, lifecycle, registry
 from django_docraptor.documents import Document
 from django_docraptor.lifecycle import reuse
 from django_docraptor.lifecycle.submission import claim_for_slots, prepare_batch
@@ -300,7 +300,7 @@ def test_copy_of_a_worker_that_lost_its_claim_is_deleted(
     finished(invoice)
     job = InvoicePDF.enqueue(invoice, reuse=DAY)
     _attempts, copies = prepare_batch(claim_for_slots("default", 10).jobs)
-    RenderJob.objects.filter(pk=job.pk).update(state=State.CANCELLED, due_at=None, reserved_name="")
+    assert cancel(RenderJob.objects.get(pk=job.pk))
     reuse.make_copies(copies)
     assert len(files_below(documents_dir)) == 1
 

@@ -464,14 +464,14 @@ MUTATIONS = [
     ),
     Mutation(
         "complete a job with a file outside of its storage",
-        "lifecycle/downloading.py",
+        "lifecycle/stored_files.py",
         "    if _is_outside(name):\n",
         "    if False:\n",
         f"{LIFECYCLE}/test_downloading.py::test_name_that_the_row_cannot_have_fails_the_job",
     ),
     Mutation(
         "delete by a name outside of the storage",
-        "lifecycle/downloading.py",
+        "lifecycle/stored_files.py",
         "and returned and not _is_outside(returned)",
         "and returned",
         f"{LIFECYCLE}/test_downloading.py::test_name_that_the_row_cannot_have_fails_the_job",
@@ -978,7 +978,7 @@ MUTATIONS = [
     Mutation(
         "leave the file of a job that moved on",
         "lifecycle/downloading.py",
-        "        delete_unreferenced(job, stored_name)\n    spool.discard(path)\n",
+        "        delete_unless_referenced(job, stored_name)\n    spool.discard(path)\n",
         "        pass\n    spool.discard(path)\n",
         f"{LIFECYCLE}/test_downloading.py::test_file_of_a_job_cancelled_while_saving_is_deleted",
     ),
