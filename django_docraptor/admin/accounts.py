@@ -3,7 +3,6 @@
 from typing import TYPE_CHECKING, Any, cast
 
 from django.contrib import admin, messages
-from django.contrib.admin.views.main import ChangeList
 from django.db import models
 from django.db.models import Exists, OuterRef, QuerySet
 from django.forms import Media
@@ -13,6 +12,7 @@ from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext, pgettext_lazy
 
 from django_docraptor.account_settings import settings_for_report
+from django_docraptor.admin.changelist import CheckedChangeList
 from django_docraptor.admin.display import EMPTY_VALUE, paused_badge
 from django_docraptor.admin.pausing import confirm_or_pause, resume_accounts
 from django_docraptor.health import restrictions
@@ -31,7 +31,7 @@ def _is_paused(account: Account) -> bool:
     return bool(getattr(account, "has_pause", False))
 
 
-class AccountList(ChangeList):
+class AccountList(CheckedChangeList):
     """The list of accounts, with what is in flight of each."""
 
     def get_results(self, request: HttpRequest) -> None:
@@ -66,7 +66,7 @@ class AccountAdmin(AccountModelAdmin):
         pauses = Pause.objects.told().filter(account=OuterRef("pk"))
         return super().get_queryset(request).annotate(has_pause=Exists(pauses))
 
-    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[AccountList]:
         """Return the list that counts for all of its rows at once."""
         return AccountList
 

@@ -7,6 +7,7 @@
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+from django.contrib.admin.options import IncorrectLookupParameters
 from django.contrib.admin.views.main import PAGE_VAR, ChangeList
 from django.core.paginator import Paginator
 from django.db.models import QuerySet, prefetch_related_objects
@@ -52,7 +53,23 @@ class BoundedPaginator(JobPaginator):
         return int(rows.order_by("-created_at").values("pk")[:MAX_COUNTED].count())
 
 
-class JobChangeList(ChangeList):
+class CheckedChangeList(ChangeList):
+    """A list whose filters hold no text that a database refuses to compare."""
+
+    def get_filters_params(self, params: Any = None) -> Any:
+        """Return the parameters of the filters.
+
+        Raises:
+            IncorrectLookupParameters: one has a NUL, with which PostgreSQL raises an error. Django
+                then shows the list without filters.
+        """
+        lookups: dict[str, list[str]] = super().get_filters_params(params)
+        if any("\0" in value for values in lookups.values() for value in values):
+            raise IncorrectLookupParameters("The value of a filter contains a NUL character.")
+        return lookups
+
+
+class JobChangeList(CheckedChangeList):
     """A page of jobs with their sources, without large columns."""
 
     # If only the newest jobs were searched: since when those are.

@@ -11,6 +11,7 @@ from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.translation import gettext_lazy as _
 
+from django_docraptor.admin.changelist import CheckedChangeList
 from django_docraptor.admin.display import EMPTY_VALUE
 from django_docraptor.models import RenderGroup, RenderJob
 from django_docraptor.responses.permissions import has_permission
@@ -39,6 +40,10 @@ class RenderGroupAdmin(GroupModelAdmin):
     ]
     readonly_fields = ["documents", "file_link"]
     view_on_site = False
+
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[CheckedChangeList]:
+        """Return the list that checks its filters."""
+        return CheckedChangeList
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[RenderGroup]:
         """Return the groups, with how many of their documents are there."""

@@ -53,6 +53,30 @@ def test_filters_narrow_the_list(client: Client, query: dict[str, str], names: l
     assert [row.name for row in found] == names
 
 
+@pytest.mark.parametrize(
+    ("name", "filtered"),
+    [
+        *(("renderjob", each) for each in ("document", "account", "error_code", "state__exact")),
+        *(("renderjob", each) for each in ("name", "attention")),
+        *(("rendergroup", each) for each in ("state__exact", "name")),
+        ("account", "name"),
+    ],
+)
+def test_nul_is_no_value_of_a_filter(admin_client: Client, name: str, filtered: str) -> None:
+    """PostgreSQL cannot compare it: the list is shown without filters, as for any wrong value."""
+    url = f"/admin/django_docraptor/{name}/"
+    response = admin_client.get(url, {filtered: "a\0", "o": "1"}, follow=True)
+    assert response.redirect_chain == [(f"{url}?e=1", 302)]
+    assert response.status_code == 200
+
+
+def test_nul_finds_nothing(client: Client) -> None:
+    """A search for it is refused by a message."""
+    create_admin_job()
+    response = client.get(LIST, {"q": "a\0"})
+    assert "Null characters are not allowed." in response.content.decode()
+
+
 def test_documents_are_filtered_by_title(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     """The filter shows titles; documents with the same title are told apart by their labels."""
     monkeypatch.setattr(Broken, "verbose_name", "Reminder")
