@@ -13,8 +13,9 @@ from django.http import HttpRequest
 from django.utils import translation
 from django.utils.translation import ngettext
 
-from django_docraptor.admin.operations import RETRY, Operation, OutcomeGroup, Text
+from django_docraptor.admin.operations import RETRY, Operation, OutcomeGroup
 from django_docraptor.models import RenderJob
+from django_docraptor.outcomes import Text
 
 logger = logging.getLogger(__name__)
 

@@ -11,9 +11,9 @@ from typing import Any, Final
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from django_docraptor.admin.operations import retry_outcome
 from django_docraptor.models import RenderJob
 from django_docraptor.models.text import TRACEBACK, summary_line
+from django_docraptor.outcomes import retry_outcome
 from django_docraptor.preflight.locations import Location, relative_path
 
 # What a retry costs, by the code of its outcome.

@@ -21,10 +21,10 @@ from django.utils.translation import ngettext
 
 from django_docraptor.admin.filters import ALL_JOBS, SCOPE
 from django_docraptor.admin.log_entries import log_all_retried
-from django_docraptor.admin.operations import BILLED, FREE, MAY_BE_BILLED_TWICE, NOT_BILLED
 from django_docraptor.bulk_retry import RetryCounts, count_retries, retry_in_batches
 from django_docraptor.models import RenderJobQuerySet
 from django_docraptor.models.clock import Now
+from django_docraptor.outcomes import BILLED, FREE, MAY_BE_BILLED_TWICE, NOT_BILLED
 
 if TYPE_CHECKING:
     from django_docraptor.admin.jobs import RenderJobAdmin

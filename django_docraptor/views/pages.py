@@ -25,7 +25,7 @@ from django_docraptor.responses import (
 from django_docraptor.responses.files import is_viewable
 from django_docraptor.responses.permissions import has_permission
 from django_docraptor.responses.progress import Progress, Stage, progress_of
-from django_docraptor.responses.retries import may_retry, owner_retries_left
+from django_docraptor.responses.retries import bill_of_retry, may_retry, owner_retries_left
 from django_docraptor.responses.return_urls import safe_return_url
 from django_docraptor.shortcuts import retry
 from django_docraptor.states import State
@@ -72,12 +72,18 @@ def document_status(request: HttpRequest, pk: uuid.UUID) -> HttpResponseBase:
     if not may_download(request, job):
         raise Http404
     if request.method == "POST":
-        if may_retry(request, job):
+        if may_retry(request, job) and _has_read_the_bill(request, job):
             retry(job, by=request.user)
         return HttpResponseRedirect(request.get_full_path())
     if job.state == State.COMPLETED and request.GET.get("inline"):
         return download_response(request, job, as_attachment=False)
     return _status_page(request, job)
+
+
+def _has_read_the_bill(request: HttpRequest, job: RenderJob) -> bool:
+    """Return whether the page said what the retry costs now, if it costs anything."""
+    bill = bill_of_retry(request, job)
+    return bill is None or request.POST.get("bill") == bill.code
 
 
 def _status_page(request: HttpRequest, job: RenderJob) -> HttpResponse:
@@ -118,6 +124,7 @@ def _status_context(request: HttpRequest, progress: Progress) -> dict[str, Any]:
         # HEAD shows no page that could start it.
         "starts_download": starts_download and not is_paused and request.method == "GET",
         "may_retry": progress.may_retry,
+        "bill": bill_of_retry(request, job) if progress.may_retry else None,
         "retries_left": owner_retries_left(job) if progress.may_retry and is_owner else 0,
         "error_details": job.errors if may_see_errors else "",
         "reasons": waiting_reasons(job.account) if may_see_errors and not job.is_final else [],

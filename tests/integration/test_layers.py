@@ -57,6 +57,7 @@ ROWS: list[set[str]] = [
         "recent_failures",
         "queue_measurements",
         "usage",
+        "outcomes",
     },
     {"job_specs", "metrics", "health_checks"},
     {"lifecycle", "retention"},

@@ -310,11 +310,13 @@ def test_job_that_waits_for_a_slot_is_slow_but_not_late(
 # --- status page: another try ----------------------------------------------------------------
 
 
-def post_retry(client: Client, owner: AbstractBaseUser, job: RenderJob) -> HttpResponse:
+def post_retry(
+    client: Client, owner: AbstractBaseUser, job: RenderJob, **fields: str
+) -> HttpResponse:
     """Press "Try again" on a job's page, with a valid CSRF token."""
     client.get(status_url(create_job_of(owner, State.FAILED, error_code=ErrorCode.SUBMIT_FAILED)))
     token = client.cookies["csrftoken"].value
-    return client.post(status_url(job, "?inline=1"), {"csrfmiddlewaretoken": token})
+    return client.post(status_url(job, "?inline=1"), {"csrfmiddlewaretoken": token, **fields})
 
 
 def test_owner_may_retry_an_unbilled_job(owner_client: Client, owner) -> None:
@@ -374,10 +376,34 @@ def test_retry_resumes_a_download(owner_client: Client, owner) -> None:
 
 
 def test_permitted_staff_may_retry_a_possibly_billed_job(owner) -> None:
-    """Users who may view and retry jobs decide about the bill."""
+    """Users who may view and retry jobs decide about the bill, after they have read about it."""
     job = create_job_of(owner, State.FAILED, error_code=ErrorCode.TIMED_OUT, test=False)
-    post_retry(client_of(create_staff("view_renderjob", "retry_renderjob")), owner, job)
+    client = client_of(create_staff("view_renderjob", "retry_renderjob"))
+    assert "May be billed twice" in html_of(client.get(status_url(job)))
+    for said in ({}, {"bill": "billed"}):  # as of a page that was shown before
+        post_retry(client, owner, job, **said)
+        assert current_state(job) == State.FAILED
+    post_retry(client, owner, job, bill="may_be_billed_twice")
     assert current_state(job) == State.PENDING
+
+
+@pytest.mark.parametrize(
+    ("columns", "bill"),
+    [
+        ({"error_code": ErrorCode.SUBMIT_FAILED, "test": True}, ""),
+        ({"error_code": ErrorCode.DOWNLOAD_FAILED, "download_id": "17", "test": False}, ""),
+        ({"error_code": ErrorCode.SUBMIT_FAILED, "test": False}, "billed"),
+    ],
+)
+def test_staff_are_asked_about_the_bill_only(owner, columns: dict[str, Any], bill: str) -> None:
+    """A retry that is free, or goes on, needs no question; the owner is asked none either way."""
+    job = create_job_of(owner, State.FAILED, **columns)
+    staff = client_of(create_staff("view_renderjob", "retry_renderjob"))
+    field = f'name="bill" value="{bill}"'
+    assert (field in html_of(staff.get(status_url(job)))) == bool(bill)
+    assert 'name="bill"' not in html_of(client_of(owner).get(status_url(job)))
+    post_retry(staff, owner, job)
+    assert (current_state(job) == State.FAILED) == bool(bill)
 
 
 def test_retry_works_with_a_user_model_without_permissions(owner) -> None:
