@@ -6,13 +6,11 @@ jobs only as the other side of their foreign key; `lifecycle.grouping` works on 
 
 import secrets
 import uuid
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
-from django.conf import settings
-from django.contrib.auth.base_user import AbstractBaseUser
 from django.db import models, router
 from django.db.models import Count, Exists, F, OuterRef, Q
 from django.urls import reverse
@@ -23,10 +21,9 @@ from django_docraptor.models.clock import InsertionTimeField, Now, seconds_from_
 from django_docraptor.models.commits import on_commit_once
 from django_docraptor.models.indexes import PartialIndex
 from django_docraptor.models.managers import PrimaryDatabaseManager
-from django_docraptor.models.relations import RowInAnyDatabase
+from django_docraptor.models.owned_files import OwnedFile
 from django_docraptor.models.text import sanitize, write_texts
 from django_docraptor.states import ACTIVE_STATES, FINAL_STATES
-from django_docraptor.storage import DocumentFileField, get_document_storage
 
 if TYPE_CHECKING:
     from django_docraptor.models.querysets import RenderJobQuerySet
@@ -103,7 +100,7 @@ class GroupProgress:
         return GroupState.FAILED if self.failed else GroupState.CANCELLED
 
 
-class RenderGroup(models.Model):  # type: ignore[django-manager-missing] # of RenderJob
+class RenderGroup(OwnedFile):  # type: ignore[django-manager-missing] # of RenderJob
     """Documents that belong together. Read it freely; change it by the functions for groups.
 
     ``claim_next()``, ``update_leased()``, ``look_again()`` and ``look_again_on_commit()`` are
@@ -114,7 +111,6 @@ class RenderGroup(models.Model):  # type: ignore[django-manager-missing] # of Re
         primary_key=True, default=uuid.uuid4, editable=False
     )
     name: "Text" = models.CharField(_("name"), max_length=200)
-    owner = RowInAnyDatabase(settings.AUTH_USER_MODEL, related_name="+", verbose_name=_("owner"))
     idempotency_key: "models.CharField[Any, str | None]" = models.CharField(
         _("idempotency key"), max_length=200, null=True, blank=True, unique=True
     )
@@ -134,19 +130,6 @@ class RenderGroup(models.Model):  # type: ignore[django-manager-missing] # of Re
     # Incremented when a file is dropped, so that no two files have the same name.
     revision = models.PositiveIntegerField(default=1)
     errors: "models.TextField[Any, str]" = models.TextField(_("errors"), blank=True)
-    # Alias in STORAGES of the file's storage; "" for the default document storage.
-    storage: "Text" = models.CharField(_("storage"), max_length=64, blank=True)
-    file = DocumentFileField(
-        _("file"), storage=get_document_storage, upload_to="docraptor", max_length=255, blank=True
-    )
-    reserved_name = models.CharField(max_length=255, blank=True)
-    file_size: "models.PositiveBigIntegerField[Any, int | None]" = models.PositiveBigIntegerField(
-        _("size"), null=True, blank=True
-    )
-    sha256: "Text" = models.CharField("SHA-256", max_length=64, blank=True)
-    downloads: "models.PositiveIntegerField[Any, int]" = models.PositiveIntegerField(
-        _("downloads"), default=0
-    )
     created_at: "models.DateTimeField[Any, datetime]" = InsertionTimeField(_("created at"))
     finished_at: "OptionalTime" = models.DateTimeField(_("finished at"), null=True, blank=True)
 
@@ -177,14 +160,6 @@ class RenderGroup(models.Model):  # type: ignore[django-manager-missing] # of Re
     def get_absolute_url(self) -> str:
         """Return the URL of the download view."""
         return reverse("django_docraptor:group-download", args=[self.pk])
-
-    def may_be_read_by(self, user: AbstractBaseUser) -> bool:
-        """Return whether a user may read the file: the owner, or a user who may view jobs."""
-        if not user.is_authenticated or not user.is_active:
-            return False
-        # A custom user model need not have permissions.
-        has_perm: Callable[[str], bool] = getattr(user, "has_perm", lambda permission: False)
-        return self.owner_id == user.pk or has_perm("django_docraptor.view_renderjob")
 
     @property
     def is_final(self) -> bool:

@@ -8,13 +8,11 @@ import logging
 import secrets
 import time
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from copy import copy
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from django.conf import settings
-from django.contrib.auth.base_user import AbstractBaseUser
 from django.contrib.contenttypes.models import ContentType
 from django.db import models, router, transaction
 from django.db.models import Q
@@ -33,6 +31,7 @@ from django_docraptor.models.groups import RenderGroup
 from django_docraptor.models.indexes import PartialIndex
 from django_docraptor.models.managers import PrimaryDatabaseManager
 from django_docraptor.models.measurements import publish_move
+from django_docraptor.models.owned_files import OwnedFile
 from django_docraptor.models.querysets import TEXT_COLUMNS, RenderJobQuerySet
 from django_docraptor.models.relations import RowInAnyDatabase, SourceInAnyDatabase
 from django_docraptor.models.statements import (
@@ -52,7 +51,6 @@ from django_docraptor.states import (
     State,
     is_allowed,
 )
-from django_docraptor.storage import DocumentFileField, get_document_storage
 
 if TYPE_CHECKING:
     from django_docraptor.models.share_links import ShareLink
@@ -65,9 +63,7 @@ if TYPE_CHECKING:
     LongText = models.TextField[Any, str]
     Flag = models.BooleanField[Any, bool]
     Number = models.SmallIntegerField[Any, int]
-    Counter = models.PositiveIntegerField[Any, int]
     OptionalNumber = models.PositiveIntegerField[Any, int | None]
-    OptionalBigNumber = models.PositiveBigIntegerField[Any, int | None]
     Time = models.DateTimeField[Any, datetime]
     OptionalTime = models.DateTimeField[Any, datetime | None]
 
@@ -90,7 +86,7 @@ def _external_texts(changes: Mapping[str, Any]) -> dict[str, Any]:
     return {name: changes[name] for name in EXTERNAL_TEXT_COLUMNS & changes.keys()}
 
 
-class RenderJob(models.Model):
+class RenderJob(OwnedFile):
     """One document to be generated. Read it freely, but change it only through ``shortcuts``.
 
     ``move()``, ``move_claimed()``, ``move_all()``, ``update_leased()``, ``record_event()``,
@@ -114,7 +110,6 @@ class RenderJob(models.Model):
     content_type = RowInAnyDatabase(ContentType, db_index=False)
     object_id: "Text" = models.CharField(max_length=64, blank=True)
     source = SourceInAnyDatabase("content_type", "object_id")
-    owner = RowInAnyDatabase(settings.AUTH_USER_MODEL, related_name="+", verbose_name=_("owner"))
     idempotency_key: "OptionalText" = models.CharField(  # noqa: DJ001 - unlike "", NULLs may repeat
         _("idempotency key"), max_length=200, null=True, blank=True
     )
@@ -175,19 +170,6 @@ class RenderJob(models.Model):
     # Of DocRaptor's generation log: the number of warnings, None if it was not read, and the first.
     warnings: "OptionalNumber" = models.PositiveIntegerField(_("warnings"), null=True, blank=True)
     generation_log: "LongText" = models.TextField(_("generation log"), blank=True)
-
-    # Alias in STORAGES of the file's storage; "" for the default document storage.
-    storage: "Text" = models.CharField(_("storage"), max_length=64, blank=True)
-    file = DocumentFileField(
-        _("file"), storage=get_document_storage, upload_to="docraptor", max_length=255, blank=True
-    )
-    reserved_name = models.CharField(max_length=255, blank=True)
-    file_size: "OptionalBigNumber" = models.PositiveBigIntegerField(
-        _("size"), null=True, blank=True
-    )
-    sha256: "Text" = models.CharField("SHA-256", max_length=64, blank=True)
-    # How often a view of this package sent it. The history has only the first of them.
-    downloads: "Counter" = models.PositiveIntegerField(_("downloads"), default=0)
 
     # A hosted document stays at DocRaptor, at a URL that gives access to anyone.
     hosted: "Flag" = models.BooleanField(_("hosted"), default=False)
@@ -299,17 +281,6 @@ class RenderJob(models.Model):
     def get_absolute_url(self) -> str:
         """Return the URL of the download view."""
         return reverse("django_docraptor:download", args=[self.pk])
-
-    def may_be_read_by(self, user: AbstractBaseUser) -> bool:
-        """Return whether a user may read the document: the owner, or a user who may view jobs.
-
-        A document class can override this.
-        """
-        if not user.is_authenticated or not user.is_active:
-            return False
-        # A custom user model need not have permissions.
-        has_perm: Callable[[str], bool] = getattr(user, "has_perm", lambda permission: False)
-        return self.owner_id == user.pk or has_perm("django_docraptor.view_renderjob")
 
     @property
     def is_final(self) -> bool:
