@@ -9,6 +9,7 @@ One that raises is logged and disturbs nothing.
 import logging
 import re
 import time
+import traceback
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -208,3 +209,13 @@ def log_fields(job: Any) -> dict[str, Any]:
     columns = vars(job)
     names = ("attempt", "account", "document")
     return {"job": str(job.pk), **{name: columns.get(name) for name in names}}
+
+
+def raised_at(error: BaseException) -> str:
+    """Internal. Return an exception's type and location for the log, without its text.
+
+    The text may name a customer. The history of the job, or the row of the group, keeps it.
+    """
+    kind = type(error).__qualname__
+    frames = traceback.extract_tb(error.__traceback__)
+    return f"{kind} in {frames[-1].filename}, line {frames[-1].lineno}" if frames else kind

@@ -600,7 +600,7 @@ def test_looks_become_rarer(documents_dir: Path) -> None:
 
 @pytest.mark.fault("G4")
 def test_storage_that_fails_is_tried_again(
-    documents_dir: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    documents_dir: Path, monkeypatch: pytest.MonkeyPatch, caplog: Any
 ) -> None:
     """An error of the storage postpones the group; the next try succeeds."""
     group = enqueue_group(specs(1), name="Invoices", merge="zip")
@@ -614,6 +614,8 @@ def test_storage_that_fails_is_tried_again(
         group = merge(group)
     assert (group.state, group.failures) == ("working", 1)
     assert "disk is full" in group.errors
+    assert f"OSError in {__file__}, line " in caplog.text
+    assert "disk is full" not in caplog.text
     make_due(group)
     group = merge(group)
     assert (group.state, group.failures, group.errors) == ("completed", 0, "")
@@ -667,7 +669,7 @@ def test_storage_that_fails_for_long_is_given_up(
     ],
 )
 def test_pdf_that_cannot_be_merged_is_named(
-    documents_dir: Path, options: dict[str, str] | None, says: str
+    documents_dir: Path, options: dict[str, str] | None, says: str, caplog: Any
 ) -> None:
     """An encrypted or broken PDF fails the group for good, and the error names it, and no path."""
     group = enqueue_group(specs(2), name="Invoices", merge="pdf")
@@ -685,6 +687,7 @@ def test_pdf_that_cannot_be_merged_is_named(
     assert group.state == "failed"
     assert f"“Invoice 2” ({jobs[1].reference}) {says}" in group.errors
     assert "/" not in group.errors
+    assert "Invoice 2" not in caplog.text  # it may name a customer
     assert group_files(documents_dir) == []
 
 

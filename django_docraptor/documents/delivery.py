@@ -12,7 +12,7 @@ from django.db.models import F, FileField, Model, Q
 
 from django_docraptor import lifecycle
 from django_docraptor.exceptions import DocRaptorError
-from django_docraptor.instrumentation import log_fields
+from django_docraptor.instrumentation import log_fields, raised_at
 from django_docraptor.models import RenderJob
 from django_docraptor.names import STORAGE_PREFIX, copy_name, file_name
 from django_docraptor.states import EventKind
@@ -132,9 +132,12 @@ def _delete_replaced(source: Model, field: FileField, name: str, job: RenderJob)
     try:
         if not _is_used(source, name, job):
             field.storage.delete(name)
-    except Exception:
-        logger.exception(
-            "Job %s: could not delete the replaced file", job.pk, extra=log_fields(job)
+    except Exception as error:  # noqa: BLE001 - storages raise whatever their library raises
+        logger.error(
+            "Job %s: could not delete the replaced file: %s",
+            job.pk,
+            raised_at(error),
+            extra=log_fields(job),
         )
 
 

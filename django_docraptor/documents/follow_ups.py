@@ -18,7 +18,7 @@ from django.dispatch import Signal
 from django_docraptor import lifecycle, registry
 from django_docraptor.conf import conf
 from django_docraptor.documents.hooks import hook_name
-from django_docraptor.instrumentation import log_fields
+from django_docraptor.instrumentation import log_fields, raised_at
 from django_docraptor.models import (
     SIGNAL_LEASE_SECONDS,
     Heartbeat,
@@ -69,8 +69,14 @@ class FollowUp:
         """
         try:
             action()
-        except Exception as error:
-            logger.exception("Job %s: %s failed", job.pk, self.name(job), extra=log_fields(job))
+        except Exception as error:  # noqa: BLE001 - storages and hooks raise anything
+            logger.error(
+                "Job %s: %s failed; the job's history has the traceback of %s",
+                job.pk,
+                self.name(job),
+                raised_at(error),
+                extra=log_fields(job),
+            )
             self.record_failure(job, error, **detail)
 
     def failures_of(self, job: RenderJob) -> QuerySet[RenderEvent]:

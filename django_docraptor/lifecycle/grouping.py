@@ -17,6 +17,7 @@ from django.utils.translation import pgettext
 
 from django_docraptor import discarded_files, spool
 from django_docraptor.conf import conf
+from django_docraptor.instrumentation import raised_at
 from django_docraptor.lifecycle.merging import (
     ClaimLostError,
     GoOn,
@@ -111,9 +112,8 @@ def make_file(group: RenderGroup, progress: GroupProgress) -> None:
         group.update_leased(due_at=Now(), lease_token="")
     except MergeError as error:
         give_up(group, str(error))
-    except Exception as error:
-        # Storages raise whatever their library raises.
-        logger.exception("Group %s: the file could not be made", group.pk)
+    except Exception as error:  # noqa: BLE001 - storages raise whatever their library raises
+        logger.error("Group %s: the file could not be made: %s", group.pk, raised_at(error))
         postpone(group, error)
 
 
@@ -232,6 +232,6 @@ def postpone(group: RenderGroup, error: Exception) -> None:
 
 def give_up(group: RenderGroup, errors: str) -> None:
     """Fail a group whose file cannot be made: a person decides."""
-    logger.error("Group %s: %s", group.pk, errors)
+    logger.error("Group %s: gave up its file; the group has the errors", group.pk)
     Heartbeat.record_giving_up(f"the file of group {group.pk}")
     settle(group, GroupState.FAILED, errors=errors)

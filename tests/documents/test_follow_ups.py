@@ -95,6 +95,18 @@ def test_failed_hook_is_called_again_until_it_succeeds(
 
 
 @pytest.mark.fault("F12")
+def test_text_of_a_failure_is_in_the_history_and_not_in_the_log(
+    sandbox: Sandbox, hooked_document: Any, invoice: Invoice, caplog: Any
+) -> None:
+    """The text may name a customer: the log has the exception's type and location."""
+    hooked_document.failures = 1
+    job = run_until_finished(hooked_document.enqueue(invoice))
+    assert "mail server" in job.events.get(kind=EventKind.HOOK_FAILED).message
+    assert f"ConnectionRefusedError in {__file__}, line " in caplog.text
+    assert "mail server" not in caplog.text
+
+
+@pytest.mark.fault("F12")
 def test_hook_that_keeps_failing_is_given_up_and_told(
     sandbox: Sandbox, hooked_document: Any, invoice: Invoice, caplog: Any
 ) -> None:
