@@ -27,7 +27,7 @@ from django_docraptor.account_settings import (
     account_settings,
     settings_for_report,
 )
-from django_docraptor.conf import MAX_DURATION, conf
+from django_docraptor.conf import conf
 from django_docraptor.docraptor_api import MAX_TAG_LENGTH
 from django_docraptor.instrumentation import current_trace_parent
 from django_docraptor.models import RenderInput, RenderJob
@@ -35,6 +35,7 @@ from django_docraptor.models.clock import Now
 from django_docraptor.models.sources import can_restore_key, source_key
 from django_docraptor.payloads import DocumentRequest, merge_options, options_to_json
 from django_docraptor.payloads.secrets import encrypt_secrets, has_secrets
+from django_docraptor.setting_values import MAX_DURATION
 from django_docraptor.states import State
 from django_docraptor.storage import document_storage_aliases
 from django_docraptor.time_zones import is_zone_text, zone_to_text

@@ -12,8 +12,9 @@ from django.core.exceptions import ValidationError
 from django.db import router, transaction
 from django.utils.translation import gettext as _
 
-from django_docraptor.conf import MAX_SHARE_LIFETIME, conf, share_lifetime_error
+from django_docraptor.conf import conf
 from django_docraptor.models import RenderJob, ShareLink, seconds_from_now
+from django_docraptor.setting_values import MAX_SHARE_LIFETIME, share_lifetime_error
 from django_docraptor.shortcuts import AnyUser, describe_actor
 from django_docraptor.states import EventKind, State
 

@@ -14,7 +14,7 @@ from django.core.exceptions import ValidationError
 from django.views.decorators.debug import sensitive_variables
 
 from django_docraptor import lifecycle, preflight, registry, wakeups
-from django_docraptor.conf import MAX_DURATION, conf
+from django_docraptor.conf import conf
 from django_docraptor.job_specs import (
     EnqueueContext,
     EnqueueOptions,
@@ -29,6 +29,7 @@ from django_docraptor.migrated import tables_required
 from django_docraptor.models import RenderInput, RenderJob
 from django_docraptor.payloads import merge_options
 from django_docraptor.runners import Step
+from django_docraptor.setting_values import MAX_DURATION
 from django_docraptor.states import State
 from django_docraptor.stored_jobs import (
     account_key,

@@ -24,10 +24,11 @@ from django.utils.translation import gettext_lazy as _
 from django_docraptor.admin.inputs import may_read
 from django_docraptor.admin.job_operations import JobOperationsAdmin
 from django_docraptor.admin.log_entries import log_change
-from django_docraptor.conf import MAX_SHARE_LIFETIME, conf
+from django_docraptor.conf import conf
 from django_docraptor.durations import format_whole
 from django_docraptor.models import LinkState, RenderJob, ShareLink
 from django_docraptor.responses.permissions import has_permission
+from django_docraptor.setting_values import MAX_SHARE_LIFETIME
 from django_docraptor.sharing import MAX_DOWNLOADS, create_link, job_error, revoke
 from django_docraptor.shortcuts import AnyUser
 from django_docraptor.states import State

@@ -18,7 +18,7 @@ from django.template.loader import get_template
 
 from django_docraptor import registry
 from django_docraptor.account_settings import fixed_accounts
-from django_docraptor.conf import budget_error, conf, duration_error, preflight_rules_error
+from django_docraptor.conf import conf
 from django_docraptor.documents.adapter import DocumentAdapter
 from django_docraptor.documents.declaration import Document
 from django_docraptor.documents.reports import QuerysetDocument
@@ -31,6 +31,7 @@ from django_docraptor.job_specs import (
     storage_errors,
 )
 from django_docraptor.payloads import DocumentRequest, DocumentType, unknown_options
+from django_docraptor.setting_values import budget_error, duration_error, preflight_rules_error
 
 DocumentClass = type[Document[Any]]
 # Attributes that nothing reads here, such as those of Django's views, and what they should be.

@@ -16,13 +16,14 @@ from django.db import DatabaseError, connections, router, transaction
 
 from django_docraptor import registry
 from django_docraptor.account_settings import account_settings
-from django_docraptor.conf import BUDGET_PERIODS, budget_error, conf
+from django_docraptor.conf import conf
 from django_docraptor.exceptions import BudgetExceededError, ConfigurationError
 from django_docraptor.models import BudgetUse, RenderEvent, RenderJob
 from django_docraptor.models.budgets import ACCOUNT, DOCUMENT, OWNER, Scope
 from django_docraptor.models.clock import Now
 from django_docraptor.models.conflicts import repeat_conflicts
 from django_docraptor.models.statements import database_now
+from django_docraptor.setting_values import BUDGET_PERIODS, budget_error
 from django_docraptor.signals import budget_reached, send_to_all
 from django_docraptor.states import EventKind
 

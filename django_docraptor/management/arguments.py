@@ -12,8 +12,8 @@ from typing import Any
 from django.utils.dateparse import parse_date, parse_datetime
 from django.utils.timezone import is_naive, make_aware
 
-from django_docraptor.conf import MAX_DURATION
 from django_docraptor.models import seconds_from_now
+from django_docraptor.setting_values import MAX_DURATION
 
 # Seconds per unit of an age.
 UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}

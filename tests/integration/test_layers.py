@@ -30,6 +30,7 @@ ROWS: list[set[str]] = [
         "caching",
         "instrumentation",
         "csv_text",
+        "setting_values",
     },
     {"conf", "payloads", "explanations", "billing"},
     {"account_settings"},

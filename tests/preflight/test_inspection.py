@@ -10,11 +10,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from django_docraptor import Document, enqueue
-from django_docraptor.conf import DOCRAPTOR_URL, PREFLIGHT_RULES, preflight_rules_error
+from django_docraptor.conf import DOCRAPTOR_URL
 from django_docraptor.lifecycle.composition import CompositionError, compose_request
 from django_docraptor.models import RenderJob
 from django_docraptor.payloads import PrinceOptions
 from django_docraptor.preflight import Rule, check_content, inspection, resources
+from django_docraptor.setting_values import PREFLIGHT_RULES, preflight_rules_error
 from tests.support.document_requests import make_request, validation_messages
 from tests.support.preflight import content_error, problems_in
 

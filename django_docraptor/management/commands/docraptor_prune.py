@@ -13,7 +13,7 @@ from typing import Any
 from django.core.management.base import CommandError
 
 from django_docraptor import registry
-from django_docraptor.conf import MAX_DURATION, conf
+from django_docraptor.conf import conf
 from django_docraptor.discarded_files import deletable_files
 from django_docraptor.management.arguments import non_negative_number, seconds
 from django_docraptor.management.lookups import AD_HOC, find_label
@@ -29,6 +29,7 @@ from django_docraptor.retention import (
     prune,
     retention_limits,
 )
+from django_docraptor.setting_values import MAX_DURATION
 
 MAX_BATCH = 10_000
 
