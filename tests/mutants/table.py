@@ -1175,8 +1175,15 @@ MUTATIONS = [
         "tests/test_callback_urls.py",
     ),
     Mutation(
+        "retry on the status page without the bill's question",
+        "views/pages.py",
+        '    return bill is None or request.POST.get("bill") == bill.code\n',
+        "    return True\n",
+        "tests/views/test_pages.py::test_permitted_staff_may_retry_a_possibly_billed_job",
+    ),
+    Mutation(
         "let any user download",
-        "models/jobs.py",
+        "models/owned_files.py",
         'return self.owner_id == user.pk or has_perm("django_docraptor.view_renderjob")',
         "return True",
         "tests/views/test_downloads.py",
