@@ -51,11 +51,18 @@ DELETE_THREADS: Final = 8
 BATCH_SIZE, RUN_SECONDS = 32, 2.0
 # Columns of a job that say which files it has or may have.
 FILE_COLUMNS: Final = ("storage", "file", "reserved_name", "state")
-# What becomes of a group of which a document was deleted or erased.
+# What becomes of a group of which a document was deleted or erased. The errors may name it.
 INCOMPLETE: Final[dict[str, Any]] = {
     "state": Case(
         When(state=GroupState.COMPLETED, then=Value(GroupState.PARTIAL)), default=F("state")
-    )
+    ),
+    "errors": Case(
+        When(errors="", then=Value("")),
+        default=Value(
+            "The file could not be made. A document was deleted or erased since: retry_group() "
+            "looks at the others again."
+        ),
+    ),
 }
 
 # Whether the files of the rows that are being deleted are already recorded.

@@ -765,6 +765,25 @@ def test_erasure_of_the_owner_deletes_the_group(documents_dir: Path) -> None:
     assert files_below(documents_dir) == []
 
 
+def test_errors_that_name_an_erased_document_go_with_it(
+    documents_dir: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Neither the row nor the log names it afterwards; the other's errors are found by a retry."""
+    anna = get_user_model().objects.create_user("anna")
+    requests = [*specs(1, name="Anna's invoice", owner=anna), *specs(1)]
+    group = enqueue_group(requests, name="Invoices", merge="pdf")
+    end_jobs(group, content=b"broken")
+    group = merge(group)
+    assert "Anna" in group.errors
+    erase(owner=anna)
+    group.refresh_from_db()
+    assert group.state == GroupState.FAILED
+    assert "Anna" not in group.errors + caplog.text
+    assert "retry_group()" in group.errors
+    retry_group(group)
+    assert (merge(group).state, merge(group).errors) == (GroupState.PARTIAL, "")
+
+
 @pytest.mark.fault("G3")
 def test_erasure_of_one_document_deletes_the_file(documents_dir: Path) -> None:
     """Erasing a person who has one document in the group of another deletes the group's file."""
