@@ -32,6 +32,10 @@ DOCRAPTOR: Final = (
     "ends, and its log has the name of each document. No call of its API deletes either: look at "
     "your account's settings, or ask DocRaptor's support."
 )
+UNKNOWN_OWNER: Final = (
+    "There is no user with this primary key. If the key is right, the user was deleted, and the "
+    "jobs do not know their owner any more: erase them by their source."
+)
 NOT_SEARCHED: Final = (
     "Not searched: the spool directories of other machines (each removes its files at its next "
     "download, once an hour), backups, the log of your site, e-mails that were sent, files that "
@@ -79,6 +83,7 @@ class ErasureReport:
         remaining: what was not reached yet, also by earlier calls.
         second_look: number of jobs that a tick looks through once more, for what was written while
             they were erased.
+        is_known: whether there is such a user; of a source, nothing is asked.
     """
 
     subject: str
@@ -87,6 +92,7 @@ class ErasureReport:
     erased: Mapping[str, int] = field(default_factory=dict)
     remaining: tuple[Remaining, ...] = ()
     second_look: int = 0
+    is_known: bool = True
 
     @property
     def is_complete(self) -> bool:
@@ -99,6 +105,8 @@ class ErasureReport:
         return [*self._open_notes(), KEPT, DOCRAPTOR, NOT_SEARCHED]
 
     def _open_notes(self) -> Iterator[str]:
+        if not self.is_known:
+            yield UNKNOWN_OWNER
         if self.erased.get("sending"):
             yield (
                 f"{self.erased['sending']:,} of the jobs were being sent, or their outcome was "

@@ -29,7 +29,7 @@ from django_docraptor.retention import RetentionLimit, prune
 from django_docraptor.sandbox import Fault, Sandbox
 from django_docraptor.shortcuts import retry
 from django_docraptor.states import FINAL_STATES, EventKind, State
-from tests.apps.shop.models import Invoice
+from tests.apps.shop.models import DayReport, Invoice, ShopDayReport
 from tests.support.jobs import enqueue, event_kinds, files_below, run_until_finished
 from tests.support.person import (
     CANARY,
@@ -407,6 +407,7 @@ def test_dry_run_only_counts(
     assert list(RenderJob.objects.values()) == before
     assert counted.dry_run
     assert not counted.is_complete
+    assert counted.remaining == ()
     erased = erase(owner=person).erased
     assert counted.erased["jobs"] == len(jobs)
     kinds = ("cancelled", "inputs", "files", "copies", "share_links", "downloads", "texts")
@@ -440,6 +441,7 @@ def test_rollback_erases_nothing(documents_dir: Path) -> None:
         ({"owner": "anna"}, "'anna' is no primary key of auth.User"),
         ({"owner": Invoice(pk=1)}, "is no auth.User. Pass a user or a primary key"),
         ({"source": Invoice()}, "must be an object with a primary key"),
+        ({"source": Invoice(pk="x")}, "has the key 'x', which is none of shop.Invoice"),
         ({"source": "shop.Invoice:1"}, "must be an object with a primary key"),
     ],
 )
@@ -447,6 +449,46 @@ def test_wrong_arguments_are_refused(arguments: dict[str, Any], message: str) ->
     """The error names the argument and the remedy."""
     with pytest.raises(ValidationError, match=message):
         erase(**arguments)
+
+
+@pytest.mark.parametrize("as_other_key", [lambda key: key + 0.9, lambda key: str(key).encode()])
+def test_key_of_another_kind_erases_no_other_person(documents_dir: Path, as_other_key: Any) -> None:
+    """2.9 or b"2" is no key of a user, although Python makes a number of it."""
+    person = create_person()
+    completed_job(owner=person)
+    for arguments in ({"owner": as_other_key(person.pk)}, {"source": Invoice(as_other_key(2))}):
+        with pytest.raises(ValidationError, match=r"no primary key of|is none of"):
+            erase(**arguments)
+    assert not RenderJob.objects.filter(erased_at__isnull=False).exists()
+
+
+def test_true_is_no_key() -> None:
+    """True is not the user 1."""
+    with pytest.raises(ValidationError, match=r"owner True is no primary key of auth\.User"):
+        erase(owner=True)
+
+
+@pytest.mark.parametrize("model", [DayReport, ShopDayReport])
+def test_inherited_model_is_one_object_with_its_parent(
+    documents_dir: Path, model: type[DayReport]
+) -> None:
+    """The jobs of the parent are erased with the child's, and the other way round."""
+    child = ShopDayReport.objects.create(day="2026-01-01", shop=CANARY)
+    other = enqueue(source=DayReport.objects.create(day="2026-01-02"))
+    jobs = [enqueue(source=child), enqueue(source=DayReport.objects.get(pk=child.pk))]
+    report = erase(source=model(pk=child.pk))
+    assert report.erased["jobs"] == 2
+    assert all(RenderJob.objects.get(pk=job.pk).erased_at for job in jobs)
+    assert RenderJob.objects.get(pk=other.pk).erased_at is None
+
+
+def test_key_without_a_user_is_told(documents_dir: Path) -> None:
+    """A mistyped key, or that of a deleted user, looks like an erasure that found nothing."""
+    person = create_person()
+    assert "There is no user" not in str(erase(owner=person))
+    key = person.pk
+    person.delete()
+    assert "There is no user with this primary key" in str(erase(owner=key))
 
 
 def test_stored_password_is_erased(documents_dir: Path) -> None:

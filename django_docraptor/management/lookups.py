@@ -17,7 +17,7 @@ from django_docraptor.account_settings import account_names
 from django_docraptor.documents import Document
 from django_docraptor.documents.adapter import DocumentAdapter
 from django_docraptor.exceptions import ConfigurationError
-from django_docraptor.models import Account, RenderJob
+from django_docraptor.models import Account, RenderJob, sources
 from django_docraptor.states import ErrorCode
 
 DocumentClass = type[Document[Any]]
@@ -156,15 +156,12 @@ def parse_key(model: type[Model], key: str) -> Any:
     Raises:
         CommandError: it is none.
     """
-    field = model._meta.pk
     try:
-        value = field.to_python(key)
-        field.run_validators(value)  # a number may be too large for the database
+        return sources.parse_key(model, key)
     except ValidationError as error:
         raise CommandError(
             f"{key!r} is not a valid primary key of {model._meta.label}: {' '.join(error.messages)}"
         ) from None
-    return value
 
 
 def _missing_message(model: type[Model], keys: list[Any]) -> str:

@@ -3,6 +3,8 @@
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from django.apps import apps
+from django.contrib.contenttypes.models import ContentType
 from django.core.exceptions import ValidationError
 from django.db.models import Model, Q
 
@@ -22,6 +24,48 @@ def source_key(source: Model) -> str:
         return str(_to_python(source, source.pk))
     except ValidationError:
         return str(source.pk)
+
+
+def parse_key(model: type[Model], key: object) -> Any:
+    """Return what a caller gives as a primary key, as the value of a model's key.
+
+    A text is parsed. Anything else must be the key as it is: 2.9 and True are none of a model with
+    numbers, although Python makes 2 and 1 of them.
+
+    Raises:
+        ValidationError: it is no primary key of the model.
+    """
+    field = model._meta.pk
+    try:
+        parsed = field.to_python(key)
+    except (ValueError, TypeError) as error:  # a composite key parses JSON
+        raise ValidationError(str(error)) from error
+    field.run_validators(parsed)  # a number may be too large for the database
+    if not isinstance(key, str) and str(parsed) != str(key):
+        raise ValidationError(f"{key!r} would be read as {parsed!r}.")
+    return parsed
+
+
+def same_object(source: Model) -> Q:
+    """Return the condition for jobs of an object, also of what it inherits from or is extended by.
+
+    An inherited model shares its primary key with its parent: both are one object.
+    """
+    root = _root_of(type(source))
+    models = [model for model in apps.get_models() if _root_of(model) is root]
+    content_types = ContentType.objects.get_for_models(*models).values()
+    keys = {content_type.pk for content_type in content_types}
+    return Q(content_type__in=keys, object_id=source_key(source))
+
+
+def _root_of(model: type[Model]) -> type[Model]:
+    """Return the model of the table in which a model's primary key is given."""
+    relation: Any = model._meta.pk.remote_field
+    while relation is not None and relation.parent_link:
+        model = relation.model
+        relation = model._meta.pk.remote_field
+    concrete: Any = model._meta.concrete_model
+    return concrete  # type: ignore[no-any-return]
 
 
 def can_restore_key(source: Model) -> bool:

@@ -13,7 +13,7 @@ from django.test.utils import isolate_apps
 from django_docraptor import shortcuts
 from django_docraptor.documents import Document, latest_document
 from django_docraptor.models import RenderJob
-from django_docraptor.models.sources import can_restore_key, source_key
+from django_docraptor.models.sources import can_restore_key, parse_key, source_key
 from django_docraptor.states import State
 from tests.apps.shop.models import DayReport, Invoice, ShopDayReport
 from tests.support.jobs import run_until_finished
@@ -107,6 +107,8 @@ def test_composite_key_is_refused_when_enqueued() -> None:
         shortcuts.enqueue(name="a.pdf", content="<p>a</p>", source=source)
     assert not RenderJob.objects.for_source(source).exists()
     assert not RenderJob.objects.exists()
+    with pytest.raises(ValidationError):  # a text that is no JSON
+        parse_key(Line, "1,2")
 
 
 @pytest.fixture
