@@ -153,7 +153,7 @@ def _subject(owner: Any, source: Model | None) -> Subject:
         return Subject(f"source {label} {source_key(source)}", jobs, none)
     key = _owner_key(owner)
     user = get_user_model()._base_manager.filter(pk=key).first()
-    jobs, groups = (model.objects.filter(owner_id=key) for model in (RenderJob, RenderGroup))
+    jobs, groups = RenderJob.objects.filter(owner_id=key), RenderGroup.objects.filter(owner_id=key)
     return Subject(f"owner {key}", jobs, groups, user, is_known=user is not None)
 
 

@@ -4,7 +4,7 @@ Projects import these functions from ``django_docraptor``. A group's jobs are or
 `lifecycle.grouping` gives the group its outcome and its file.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from importlib.util import find_spec
 from typing import Any, Final
@@ -20,6 +20,7 @@ from django_docraptor.job_specs import (
     JobSpec,
     build_job,
     owner_errors,
+    read_specs,
     storage_errors,
     text_errors,
     validate_spec,
@@ -39,6 +40,8 @@ from django_docraptor.stored_jobs import store_new_jobs
 
 # Documents of one group.
 MAX_DOCUMENTS: Final = 10_000
+# Of ``prince_options``: with one of them, the PDF is encrypted.
+ENCRYPTING_OPTIONS: Final = ("encrypt", "user_password", "owner_password")
 
 
 @tables_required()
@@ -83,7 +86,8 @@ def enqueue_group(
         "idempotency_key": idempotency_key,
     }
     _raise(_group_errors(**options))
-    specs = [replace(spec, owner=spec.owner or owner) for spec in requests]
+    specs = read_specs("requests", requests, limit=MAX_DOCUMENTS + 1)
+    specs = [replace(spec, owner=spec.owner or owner) for spec in specs]
     _raise(_request_errors(specs, merge))
     if found := _find(idempotency_key):
         return found
@@ -107,6 +111,8 @@ def _store(group: RenderGroup, specs: list[JobSpec]) -> None:
     for position, spec in enumerate(specs):
         job, job_input = build_job(spec, context)
         job.group_id, job.group_position = group.pk, position
+        if group.merge == Merge.PDF:
+            _raise(_encryption_errors(position, spec.name, job_input.options))
         pairs[position] = job, job_input
     with transaction.atomic(using=router.db_for_write(RenderJob)):
         group.due_at = seconds_from_now(MIN_LOOK_SECONDS)
@@ -138,13 +144,27 @@ def _group_errors(**options: Any) -> Iterator[tuple[str, str]]:
 
 def _request_errors(specs: list[JobSpec], merge: str | None) -> Iterator[tuple[str, str]]:
     if not 0 < len(specs) <= MAX_DOCUMENTS:
-        yield "requests", f"There are {len(specs)}, but a group has 1 to {MAX_DOCUMENTS:,}."
+        count = len(specs) if len(specs) <= MAX_DOCUMENTS else f"more than {MAX_DOCUMENTS:,}"
+        yield "requests", f"There are {count}, but a group has 1 to {MAX_DOCUMENTS:,}."
         return
     for number, spec in enumerate(specs):
         if problem := _request_problem(spec, merge):
             yield "requests", f"requests[{number}] ({spec.name!r}): {problem}"
             return
         validate_spec(spec)
+
+
+def _encryption_errors(
+    number: int, name: str, options: Mapping[str, Any]
+) -> Iterator[tuple[str, str]]:
+    """Yield an error if a document would be billed, and then could not be merged."""
+    given = options.get("prince_options") or {}
+    if found := [option for option in ENCRYPTING_OPTIONS if given.get(option)]:
+        problem = (
+            f"{', '.join(found)}: an encrypted PDF cannot be merged. Use merge='zip', or leave it "
+            "out."
+        )
+        yield "requests", f"requests[{number}] ({name!r}): {problem}"
 
 
 def _request_problem(spec: JobSpec, merge: str | None) -> str:

@@ -9,6 +9,7 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field, fields, replace
 from datetime import datetime, timedelta
 from difflib import get_close_matches
+from itertools import islice
 from typing import Any, Final, Required, TypedDict
 
 from django.contrib.auth import get_user_model
@@ -149,6 +150,35 @@ def spec_from_keywords(callee: str, kwargs: EnqueueOptions) -> JobSpec:
     """
     check_keywords(callee, kwargs, SPEC_FIELDS)
     return JobSpec(**kwargs)
+
+
+def read_specs(name: str, given: Iterable[JobSpec], *, limit: int | None = None) -> list[JobSpec]:
+    """Return the specs that a function was given.
+
+    Args:
+        name: of its argument.
+        given: what was given.
+        limit: how many are read at most.
+
+    Raises:
+        ValidationError: it is no iterable of specs.
+    """
+    if not isinstance(given, Iterable):
+        message = f"{name} must be a list or another iterable of JobSpec, not {_type_name(given)}."
+        raise ValidationError({name: [message]})
+    specs = list(islice(given, limit))
+    for number, spec in enumerate(specs):
+        if not isinstance(spec, JobSpec):
+            message = (
+                f"{name}[{number}] is no JobSpec, but of the type {_type_name(spec)}. Pass "
+                "InvoicePDF.spec(invoice) of a document class, or JobSpec(name=…)."
+            )
+            raise ValidationError({name: [message]})
+    return specs
+
+
+def _type_name(value: object) -> str:
+    return type(value).__name__
 
 
 def validate_spec(spec: JobSpec) -> None:

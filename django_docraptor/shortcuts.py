@@ -22,6 +22,7 @@ from django_docraptor.job_specs import (
     build_job,
     build_request,
     check_engine_options,
+    read_specs,
     spec_from_keywords,
     validate_spec,
 )
@@ -125,7 +126,7 @@ def enqueue_many(specs: Iterable[JobSpec]) -> list[RenderJob]:
 @tables_required()
 def store_specs(specs: Iterable[JobSpec], context: EnqueueContext) -> list[RenderJob]:
     """Do what :func:`enqueue_many` does, with values that are no keywords of a project."""
-    specs = list(specs)
+    specs = read_specs("specs", specs)
     for spec in specs:
         validate_spec(spec)
     existing_jobs = find_existing_jobs(specs)

@@ -5,6 +5,7 @@ import os
 import zipfile
 from collections.abc import Iterator
 from functools import partial
+from itertools import repeat
 from pathlib import Path
 from typing import Any
 
@@ -233,6 +234,13 @@ def test_key_returns_the_same_group() -> None:
         ("owner", {"owner": "anna"}),
         ("idempotency_key", {"idempotency_key": " "}),
         ("requests", {"requests": []}),
+        ("requests", {"requests": None}),
+        ("requests", {"requests": "invoices"}),
+        ("requests", {"requests": [*specs(1), {"name": "a.pdf"}]}),
+        *(
+            ("requests", {"requests": specs(1, options={"prince_options": given}), "merge": "pdf"})
+            for given in ({"encrypt": True}, {"user_password": "p"}, {"owner_password": "p"})
+        ),
         ("requests", {"requests": specs(1, idempotency_key="k")}),
         ("requests", {"requests": specs(1, hosted=True), "merge": "zip"}),
         ("requests", {"requests": specs(1, document_type="xlsx"), "merge": "pdf"}),
@@ -252,8 +260,25 @@ def test_invalid_group_is_refused(field: str, options: dict[str, Any]) -> None:
 def test_too_many_documents_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     """A group has at most so many documents."""
     monkeypatch.setattr("django_docraptor.groups.MAX_DOCUMENTS", 2)
-    with pytest.raises(ValidationError, match="There are 3"):
+    with pytest.raises(ValidationError, match="There are more than 2"):
         enqueue_group(specs(3), name="Invoices")
+
+
+def test_endless_requests_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No more than the limit is read."""
+    monkeypatch.setattr("django_docraptor.groups.MAX_DOCUMENTS", 2)
+    (spec,) = specs(1)
+    with pytest.raises(ValidationError, match="more than 2"):
+        enqueue_group(repeat(spec), name="Invoices")
+
+
+def test_encryption_by_the_settings_is_refused(settings: Any) -> None:
+    """DEFAULTS count, too; a ZIP may have encrypted documents."""
+    defaults = {"prince_options": {"encrypt": True}}
+    settings.DOCRAPTOR = settings.DOCRAPTOR | {"DEFAULTS": defaults}
+    with pytest.raises(ValidationError, match=r"requests\[0\] \('Invoice 1'\): encrypt"):
+        enqueue_group(specs(1), name="Invoices", merge="pdf")
+    assert enqueue_group(specs(1), name="Invoices", merge="zip").total == 1
 
 
 def test_merging_without_pikepdf_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:

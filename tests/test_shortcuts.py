@@ -38,6 +38,16 @@ def test_enqueue_many_stores_nothing_if_one_spec_is_invalid() -> None:
     assert not RenderJob.objects.exists()
 
 
+@pytest.mark.parametrize(
+    "given", [None, 5, "abc", [JobSpec(**GOOD), "abc"], [GOOD], JobSpec(**GOOD)]
+)
+def test_enqueue_many_says_what_is_no_spec(given: Any) -> None:
+    """What is no list of specs is refused by a message that says what to pass."""
+    with pytest.raises(ValidationError, match=r"'specs': \[.*JobSpec"):
+        enqueue_many(given)
+    assert not RenderJob.objects.exists()
+
+
 # --- storage ---------------------------------------------------------------------------------
 
 
