@@ -10,6 +10,7 @@ still public: without its row it could not be expired.
 import logging
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, TypeVar
@@ -304,7 +305,13 @@ def _delete_rows(rows: QuerySet[RenderJob]) -> tuple[int, list[DiscardedFile]]:
 def _delete_empty_groups() -> None:
     """Delete the groups that have an outcome and no jobs any more; their files went with those."""
     jobs = RenderJob.objects.filter(group=OuterRef("pk"))
-    RenderGroup.objects.filter(~Exists(jobs), due_at=None).delete()
+    rows = RenderGroup.objects.filter(~Exists(jobs), due_at=None)
+    try:
+        rows.delete()
+    except (ProtectedError, RestrictedError):
+        for group in rows:
+            with suppress(ProtectedError, RestrictedError):  # the project keeps it
+                group.delete()
 
 
 def _delete_files(files: Sequence[DiscardedFile]) -> PruneResult:

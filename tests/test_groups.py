@@ -14,7 +14,7 @@ import pytest
 from django.contrib.auth import get_user_model
 from django.core.exceptions import ValidationError
 from django.core.files.storage import FileSystemStorage
-from django.db import connection
+from django.db import connection, models
 from django.db.models import F, QuerySet
 from django.test.utils import CaptureQueriesContext
 
@@ -50,6 +50,7 @@ from tests.support.jobs import (
 from tests.support.retention import DAY
 from tests.support.stored_files import PDF
 from tests.support.threads import run_in_threads
+from tests.test_retention import forget_model
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -778,6 +779,47 @@ def test_deleted_group_leaves_its_documents(documents_dir: Path) -> None:
     settled_group().delete()
     assert RenderJob.objects.filter(group=None, state=State.COMPLETED).count() == 2
     assert not any(path.suffix == ".zip" for path in files_below(documents_dir))
+
+
+@pytest.fixture
+def batch_model() -> Iterator[type[models.Model]]:
+    """A model of the project that protects its groups."""
+
+    class Batch(models.Model):  # noqa: DJ008
+        group = models.ForeignKey(RenderGroup, on_delete=models.PROTECT)
+
+        class Meta:
+            app_label = "shop"
+
+    with connection.schema_editor() as editor:
+        editor.create_model(Batch)
+    yield Batch
+    with connection.schema_editor() as editor:
+        editor.delete_model(Batch)
+    forget_model(Batch)
+
+
+def test_prune_keeps_protected_groups(documents_dir: Path, batch_model: Any) -> None:
+    """A group that a project's model protects is kept; the others are deleted."""
+    kept, _other = settled_group(), settled_group()
+    batch_model.objects.create(group=kept)
+    RenderJob.objects.update(finished_at=seconds_from_now(-10 * 86400))
+    list(prune([RetentionLimit(label="", jobs=5 * DAY, inputs=None)]))
+    assert list(RenderGroup.objects.all()) == [kept]
+    assert group_files(documents_dir) == []
+
+
+def test_protected_group_is_erased(documents_dir: Path, batch_model: Any) -> None:
+    """It stays for the project's row, and says nothing about the person any more."""
+    anna = get_user_model().objects.create_user("anna")
+    group = settled_group(owner=anna, name="Anna's invoices", idempotency_key="anna-2026-11")
+    batch_model.objects.create(group=group)
+    assert erase(owner=anna).is_complete
+    group.refresh_from_db()
+    assert (group.owner, group.idempotency_key, group.file.name) == (None, None, "")
+    assert "Anna" not in group.name
+    assert files_below(documents_dir) == []
+    assert erase(owner=anna).erased.get("groups", 0) == 0
 
 
 def test_erasure_of_the_owner_deletes_the_group(documents_dir: Path) -> None:

@@ -19,7 +19,7 @@ from typing import Any, Final, cast
 from django.apps import apps
 from django.core.exceptions import FieldDoesNotExist, ValidationError
 from django.db import router, transaction
-from django.db.models import FileField, Model
+from django.db.models import FileField, Model, ProtectedError, RestrictedError
 
 from django_docraptor import discarded_files, spool
 from django_docraptor.lifecycle.transitions import mark_cancelled
@@ -120,10 +120,18 @@ def erase_jobs(keys: Collection[Any], *, subject: str) -> Counter[str]:
 
 
 def erase_group(group: RenderGroup, *, subject: str) -> Counter[str]:
-    """Delete a group with its file. Its jobs say what the bill needs, and stay as they are."""
+    """Delete a group with its file. Its jobs say what the bill needs, and stay as they are.
+
+    If a row of the project protects the group, it stays without what it says about a person.
+    """
     with transaction.atomic(using=router.db_for_write(RenderGroup)):
         files = discarded_files.drop_group_files([group.pk], subject=subject)
-        group.delete()
+        try:
+            group.delete()
+        except (ProtectedError, RestrictedError):
+            RenderGroup.objects.filter(pk=group.pk).update(
+                name=str(group.pk), owner=None, idempotency_key=None, errors=""
+            )
     return Counter(groups=1, files=len(files), spool=spool.remove_jobs({group.pk}))
 
 
