@@ -112,7 +112,6 @@ def erase_jobs(keys: Collection[Any], *, subject: str) -> Counter[str]:
     groups = RenderJob.objects.filter(pk__in=keys, group__isnull=False).values_list("group")
     merged = {group for (group,) in groups}
     for key in keys:
-        clear_copies(key)
         counts += _erase(key, subject)
     counts["log_entries"] += _delete_log_entries(keys)
     counts["spool"] += spool.remove_jobs({*keys, *merged})
@@ -156,20 +155,26 @@ def finish_erasures() -> int:
 def _erase(key: Any, subject: str) -> Counter[str]:
     using = router.db_for_write(RenderJob)
 
-    def write() -> Counter[str]:
+    def write() -> Counter[str] | None:
+        cleared = clear_copies(key)
         with transaction.atomic(using=using):
-            return _erase_row(key, subject)
+            return _erase_row(key, subject, cleared)
 
-    counts = repeat_conflicts(write, using=using)
+    # A copy that was delivered in between: its field is emptied first, as a delivery locks them in
+    # this order.
+    while (counts := repeat_conflicts(write, using=using)) is None:
+        pass
     logger.info("Job %s: erased", key)
     return counts
 
 
-def _erase_row(key: Any, subject: str) -> Counter[str]:
-    """Erase one job, with its row locked."""
+def _erase_row(key: Any, subject: str, cleared: set[Copy]) -> Counter[str] | None:
+    """Erase one job, with its row locked; ``None`` if it has a copy whose field is not cleared."""
     job = RenderJob.objects.select_for_update().filter(pk=key, erased_at=None).first()
     if job is None:
         return Counter()
+    if not cleared.issuperset(copies_of(job)):
+        return None
     counts = Counter(jobs=1)
     columns = tuple(getattr(job, name) for name in discarded_files.FILE_COLUMNS)
     columns = tuple(str(value) for value in columns)
@@ -214,13 +219,17 @@ def _erase_traces(key: Any) -> Counter[str]:
     return counts
 
 
-def clear_copies(key: Any) -> None:
+def clear_copies(key: Any) -> set[Copy]:
     """Empty the fields that refer to copies of a job's file, before these are deleted.
 
     No signal is sent. A field that has another file by now is left alone.
+
+    Returns:
+        The copies.
     """
     job = RenderJob.objects.filter(pk=key).first()
-    for copy in copies_of(job) if job else ():
+    copies = set(copies_of(job)) if job else set()
+    for copy in copies:
         label, _, name = copy.field.rpartition(".")
         try:
             model = apps.get_model(label)
@@ -230,6 +239,7 @@ def clear_copies(key: Any) -> None:
             continue  # the model has changed since
         empty = None if field.null else ""
         rows.filter(**{field.attname: copy.name}).update(**{field.attname: empty})
+    return copies
 
 
 def copies_of(job: RenderJob) -> Iterator[Copy]:

@@ -284,6 +284,33 @@ def test_erasure_while_a_copy_is_delivered(
 
 
 @pytest.mark.fault("F14")
+def test_copy_that_is_delivered_just_before_the_erasure(
+    sandbox: Sandbox,
+    documents_dir: Path,
+    media_dir: Path,  # noqa: F811
+    invoice: Invoice,  # noqa: F811
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Its field is emptied, too, also if the erasure has looked for copies before."""
+    person = create_person()
+    with monkeypatch.context() as patch:
+        patch.setattr(delivery, "_should_deliver", lambda job: False)
+        job = run_until_finished(person_document().enqueue(invoice, owner=person))
+    erase_row = erasing._erase_row
+
+    def deliver_first(*arguments: Any) -> Any:
+        monkeypatch.setattr(erasing, "_erase_row", erase_row)
+        assert delivery.deliver(job, "pdf")
+        return erase_row(*arguments)
+
+    monkeypatch.setattr(erasing, "_erase_row", deliver_first)
+    assert erase(owner=person).erased["copies"] == 1
+    invoice.refresh_from_db()
+    assert not invoice.pdf
+    assert files_below(media_dir) == files_below(documents_dir) == []
+
+
+@pytest.mark.fault("F14")
 def test_failed_delivery_is_recorded_after_the_erasure(
     sandbox: Sandbox,
     documents_dir: Path,
