@@ -10,6 +10,7 @@ harmless, and so are concurrent runs.
 
 import logging
 import time
+import uuid
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -167,6 +168,18 @@ def discard(name: str, alias: str) -> None:
         [DiscardedFile(name=name, storage=alias)], ignore_conflicts=True
     )
     delete_files(list(DiscardedFile.objects.filter(name=name, storage=alias)))
+
+
+def assign_files(keys: Iterable[uuid.UUID], subject: str) -> None:
+    """Let an erasure count what jobs and groups have left before, such as at a retry.
+
+    Args:
+        keys: of jobs and groups; the names of their files and copies have them.
+        subject: of the erasure.
+    """
+    is_of = Q(*(("name__contains", key.hex) for key in keys), _connector=Q.OR)
+    if is_of:
+        DiscardedFile.objects.filter(is_of, subject="").update(subject=subject)
 
 
 def remove_erased_from_spool() -> None:

@@ -14,7 +14,15 @@ from django.db import transaction
 from django.test import Client, override_settings
 from django.urls import reverse
 
-from django_docraptor import erase, expire, lifecycle, share
+from django_docraptor import (
+    JobSpec,
+    enqueue_group,
+    erase,
+    expire,
+    lifecycle,
+    retry_group,
+    share,
+)
 from django_docraptor.bulk_retry import count_retries, retry_in_batches
 from django_docraptor.models import (
     DiscardedDocument,
@@ -30,7 +38,7 @@ from django_docraptor.sandbox import Fault, Sandbox
 from django_docraptor.shortcuts import retry
 from django_docraptor.states import FINAL_STATES, EventKind, State
 from tests.apps.shop.models import DayReport, Invoice, ShopDayReport
-from tests.support.jobs import enqueue, event_kinds, files_below, run_until_finished
+from tests.support.jobs import HTML, enqueue, event_kinds, files_below, run_until_finished
 from tests.support.person import (
     CANARY,
     create_person,
@@ -43,6 +51,7 @@ from tests.support.person import (
 )
 from tests.support.retention import DAY, use_storage
 from tests.support.stored_files import completed_job
+from tests.test_groups import end_jobs, merge
 from tests.test_hosted import fetch
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -291,6 +300,22 @@ def test_second_call_finds_what_an_earlier_secret_key_left(
         assert not erase(owner=person).is_complete
     with override_settings(SECRET_KEY="new", SECRET_KEY_FALLBACKS=[]):
         assert erase(owner=person).is_complete
+
+
+def test_file_that_was_discarded_before_is_told(documents_dir: Path, settings: Any) -> None:
+    """A retry has dropped a group's file, and the storage kept it: the erasure is not complete."""
+    person = create_person()
+    requests = [JobSpec(name="a.pdf", content=HTML, owner=person) for _ in range(2)]
+    group = enqueue_group(requests, name="Group", merge="zip", on_failure="partial")
+    end_jobs(group, State.COMPLETED, State.FAILED)
+    merge(group)
+    use_storage(settings, f"{__name__}.BrokenStorage", location=documents_dir)
+    retry_group(group)
+    report = erase(owner=person)
+    assert [(item.kind, item.count) for item in report.remaining] == [("files", 2)]
+    use_storage(settings, "django.core.files.storage.FileSystemStorage", location=documents_dir)
+    assert erase(owner=person).is_complete
+    assert files_below(documents_dir) == []
 
 
 def test_nothing_that_is_left_names_the_person(documents_dir: Path, settings: Any) -> None:

@@ -111,6 +111,7 @@ def erase_jobs(keys: Collection[Any], *, subject: str) -> Counter[str]:
     counts: Counter[str] = Counter()
     groups = RenderJob.objects.filter(pk__in=keys, group__isnull=False).values_list("group")
     merged = {group for (group,) in groups}
+    discarded_files.assign_files({*keys, *merged}, subject)
     for key in keys:
         counts += _erase(key, subject)
     counts["log_entries"] += _delete_log_entries(keys)
@@ -124,6 +125,7 @@ def erase_group(group: RenderGroup, *, subject: str) -> Counter[str]:
     If a row of the project protects the group, it stays without what it says about a person.
     """
     with transaction.atomic(using=router.db_for_write(RenderGroup)):
+        discarded_files.assign_files([group.pk], subject)
         files = discarded_files.drop_group_files([group.pk], subject=subject)
         try:
             group.delete()
