@@ -7,6 +7,8 @@ result is a file of the spool, too: nothing is held in memory.
 import io
 import os
 import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO, Final
 
@@ -54,7 +56,7 @@ def post_process(job: RenderJob, path: Path) -> Path:
     if document is None:
         return path
     try:
-        with path.open("rb") as file:
+        with _kept_as_it_is(path), path.open("rb") as file:
             result = document.post_process(job, file)
             if result is file:  # only looked at
                 return path
@@ -70,6 +72,27 @@ def post_process(job: RenderJob, path: Path) -> Path:
         raise PostProcessError(text, retryable=is_passing(error)) from error
 
 
+@contextmanager
+def _kept_as_it_is(path: Path) -> Iterator[None]:
+    """Refuse to go on with a downloaded file that the block has changed: it is downloaded again.
+
+    Raises:
+        PostProcessError: another try would process what this one has left.
+    """
+    before = path.stat()
+    try:
+        yield
+    finally:
+        with suppress(FileNotFoundError):  # without it, it is downloaded again, too
+            after = path.stat()
+            if (after.st_size, after.st_mtime_ns) != (before.st_size, before.st_mtime_ns):
+                spool.discard(path)
+                raise PostProcessError(
+                    "post_process() has changed the file that it was given. Write to a file of "
+                    "your own, and return that. A retry downloads the document again."
+                )
+
+
 def _opened(result: object) -> BinaryIO:
     """Return a result as a file at its beginning.
 
@@ -78,10 +101,12 @@ def _opened(result: object) -> BinaryIO:
     """
     if isinstance(result, str | os.PathLike):
         return Path(result).open("rb")
-    if not hasattr(result, "read") or isinstance(result, io.TextIOBase):
+    is_closed = getattr(result, "closed", False)
+    if is_closed or not hasattr(result, "read") or isinstance(result, io.TextIOBase):
+        what = f"{'a closed ' if is_closed else ''}{type(result).__name__}"
         raise PostProcessError(
-            f"post_process() returned {type(result).__name__}, but must return a file opened for "
-            "reading bytes, or the path of one."
+            f"post_process() returned {what}, but must return a file opened for reading bytes, or "
+            "the path of one."
         )
     file: BinaryIO = result  # type: ignore[assignment]
     if file.seekable():

@@ -81,6 +81,12 @@ def with_note(document: Any, file: BinaryIO) -> BinaryIO:
     return result
 
 
+def closed_file() -> BinaryIO:
+    """Return what a hook returns from within ``with``."""
+    with io.BytesIO(pdf_bytes(2000)) as file:
+        return file
+
+
 def test_result_is_stored(sandbox: Sandbox, processed: Any) -> None:
     """File, size and hash are those of the result; the hook knows the source."""
     job = run_until_finished(enqueue(processed, with_note))
@@ -154,6 +160,7 @@ def test_other_error_fails_the_job_and_a_retry_resumes_it(
         (lambda: None, "post_process() returned NoneType"),
         (lambda: b"%PDF-1.7", "post_process() returned bytes"),
         (lambda: io.StringIO("%PDF-1.7"), "post_process() returned StringIO"),
+        (lambda: closed_file(), "post_process() returned a closed BytesIO"),
         (lambda: io.BytesIO(b"<html>"), "post_process() did not return a complete PDF document"),
         (lambda: io.BytesIO(), "the file is empty"),
         (lambda: io.BytesIO(pdf_bytes(2000)[:-10]), "it was cut"),
@@ -171,6 +178,31 @@ def test_other_results_are_never_stored(
     assert message in job.errors
     assert job.file.name == ""
     assert len(files_below(conf.spool_path)) == 1
+
+
+@pytest.mark.parametrize("is_raising", [False, True])
+def test_changed_download_is_not_processed_again(
+    sandbox: Sandbox, processed: Any, downloads: list[str], is_raising: bool
+) -> None:
+    """A hook that changes the file it was given fails; a retry downloads it again."""
+    seen = []
+
+    def append(document: Any, file: BinaryIO) -> BinaryIO:
+        seen.append(file.read())
+        if len(seen) == 1:
+            with Path(file.name).open("ab") as same:
+                same.write(b"%signed\n")
+            if is_raising:
+                raise ValueError
+        return file
+
+    job = run_until_finished(enqueue(processed, append))
+    assert (job.state, job.error_code) == (State.FAILED, ErrorCode.POST_PROCESS_FAILED)
+    assert "has changed the file" in job.errors
+    assert retry(job)
+    job = run_until_finished(job)
+    assert (job.state, len(downloads)) == (State.COMPLETED, 2)
+    assert seen[0] == seen[1] == read_file(job)
 
 
 def test_other_formats_are_stored_if_the_class_says_so(sandbox: Sandbox, processed: Any) -> None:
