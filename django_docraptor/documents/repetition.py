@@ -52,9 +52,9 @@ def again(
 
     Raises:
         ValidationError: the job is unfinished, its input was pruned or erased, the source is gone
-            from which the document is rendered, or a password was deleted when the document was
-            completed and neither ``DEFAULTS`` nor the class's ``options`` have it; nothing was
-            saved.
+            from which the document is rendered, the key belongs to a job that does not repeat this
+            one, or a password was deleted when the document was completed and neither ``DEFAULTS``
+            nor the class's ``options`` have it; nothing was saved.
     """
     if not job.is_final:
         message = "The job is unfinished. Wait for its document, or cancel it, before another."
@@ -65,6 +65,12 @@ def again(
         raise ValidationError({"job": [message]})
     spec = _spec_of_job(job, job_input, from_current=from_current, key=idempotency_key)
     (new_job,) = store_specs([spec], EnqueueContext(again_of=job.pk))
+    if new_job.again_of != job.pk:  # found by its key; nothing was stored
+        message = (
+            f"{idempotency_key!r} is the key of job {new_job.pk}, which does not generate this "
+            "document again. Pass another key."
+        )
+        raise ValidationError({"idempotency_key": [message]})
     known = job.events.filter(kind=EventKind.AGAIN).values_list("detail", flat=True)
     detail = {"job": str(new_job.pk)}
     if detail not in list(known):  # the idempotency key may be that of an earlier call

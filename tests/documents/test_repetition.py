@@ -53,6 +53,18 @@ def test_one_idempotency_key_gives_one_job() -> None:
     assert RenderJob.objects.filter(again_of=old.pk).count() == 1
 
 
+@pytest.mark.parametrize("key", ["old", "other"])
+def test_key_of_another_job_is_refused(key: str) -> None:
+    """Neither the job itself nor an unrelated one is returned as its repetition."""
+    old = create_job(State.FAILED)
+    RenderJob.objects.filter(pk=old.pk).update(idempotency_key="old")
+    other = enqueue(idempotency_key="other")
+    with pytest.raises(ValidationError, match=f"'{key}' is the key of job .* another key"):
+        again(old, idempotency_key=key)
+    assert set(RenderJob.objects.all()) == {old, other}
+    assert not old.events.filter(kind=EventKind.AGAIN).exists()
+
+
 def test_unfinished_job_is_refused() -> None:
     """Its document is still being generated: a second one would be billed beside it."""
     job = create_job(State.QUEUED)
