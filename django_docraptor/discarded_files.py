@@ -183,10 +183,16 @@ def assign_files(keys: Iterable[uuid.UUID], subject: str) -> None:
 
 
 def remove_erased_from_spool() -> None:
-    """Remove from this machine's spool what another one's erasure could not reach."""
+    """Remove from this machine's spool what another one's erasure could not reach.
+
+    Of groups, a killed worker may have left copies of any of their documents.
+    """
     if found := spool.job_ids():
         erased = RenderJob.objects.filter(pk__in=found, erased_at__isnull=False)
-        spool.remove_jobs(set(erased.values_list("pk", flat=True)))
+        idle = RenderGroup.objects.filter(pk__in=found, lease_token="")
+        spool.remove_jobs(
+            {key for rows in (erased, idle) for key in rows.values_list("pk", flat=True)}
+        )
 
 
 def record_files(rows: Iterable[tuple[Any, ...]], *, subject: str = "") -> list[DiscardedFile]:

@@ -9,7 +9,7 @@ from django.core.files.storage import FileSystemStorage
 from django.test import Client
 from django.urls import reverse
 
-from django_docraptor import erase, lifecycle, spool
+from django_docraptor import JobSpec, enqueue_group, erase, lifecycle, spool
 from django_docraptor.callback_urls import make_token
 from django_docraptor.client import Client as DocRaptorClient
 from django_docraptor.documents import Document, delivery
@@ -20,6 +20,7 @@ from django_docraptor.models import (
     ErasedJob,
     Heartbeat,
     RenderEvent,
+    RenderGroup,
     RenderJob,
 )
 from django_docraptor.models.querysets import SMALL_CONTENT
@@ -456,13 +457,20 @@ def test_tick_that_has_nothing_else_to_do_looks_again(documents_dir: Path) -> No
 def test_spool_of_another_machine_is_cleaned_at_its_next_download(
     sandbox: Sandbox, documents_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A worker removes files of erased jobs from its spool, and of no others."""
+    """A worker removes files of erased jobs, and of groups that no worker has, and of no others."""
+    idle, busy = (
+        enqueue_group([JobSpec(name="a.pdf", content="<p>")], name="Group") for _ in range(2)
+    )
+    RenderGroup.objects.filter(pk=busy.pk).update(lease_token="x")
     erased, kept = job_in(State.FAILED, create_person()), job_in(State.FAILED, None)
     erase_all()
     directory = tmp_path / "spool"
     directory.mkdir(exist_ok=True)
-    for name in (f"{erased.pk.hex}-1.pdf.part.x", f"{kept.pk.hex}-1.pdf", "notes.txt"):
+    kept_names = {f"{kept.pk.hex}-1.pdf", "notes.txt", f"{busy.pk.hex}-1.zip.part.x"}
+    for name in (f"{erased.pk.hex}-1.pdf.part.x", f"{idle.pk.hex}-2000000000.pdf.part.x"):
+        (directory / name).write_text("x")
+    for name in kept_names:
         (directory / name).write_text("x")
     monkeypatch.setattr(spool, "_last_cleanup", {})
     run_until_finished(enqueue())
-    assert {path.name for path in files_below(directory)} == {f"{kept.pk.hex}-1.pdf", "notes.txt"}
+    assert {path.name for path in files_below(directory)} == kept_names
