@@ -49,6 +49,7 @@ UPDATABLE_JOB_FIELDS: Final = (
     "storage",
     "hosted_expires_at",
     "not_before",
+    "has_secrets",
 )
 UPDATABLE_INPUT_FIELDS: Final = (
     "content",

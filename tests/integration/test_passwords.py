@@ -16,7 +16,7 @@ from django.test import override_settings
 from django.urls import reverse
 from django.utils import timezone
 
-from django_docraptor import again, cancel, enqueue, render_now
+from django_docraptor import again, cancel, enqueue, enqueue_or_update, render_now
 from django_docraptor.client import Client, SavedDocument
 from django_docraptor.documents import Document
 from django_docraptor.lifecycle import transitions
@@ -145,6 +145,20 @@ def test_password_is_deleted_when_the_document_is_completed(way: str) -> None:
     job = run_until_finished(job)
     assert (job.state, job.has_secrets) == (State.COMPLETED, False)
     assert job.input.options == {"prince_options": {"user_password": "deleted", "media": "print"}}
+
+
+@pytest.mark.fault("X7")
+@pytest.mark.usefixtures("sandbox", "documents_dir")
+def test_password_of_an_update_is_deleted_too() -> None:
+    """A pending job that is updated has the password of the latest request, or none."""
+    given = {"name": "a.pdf", "content": HTML, "source": Invoice.objects.create(number="17")}
+    job = enqueue_or_update(JobSpec(**given))
+    for options in ({}, OPTIONS, {}, OPTIONS):
+        assert enqueue_or_update(JobSpec(**given, options=options)) == job
+        job.refresh_from_db()
+        assert job.has_secrets == bool(options)
+    assert run_until_finished(job).state == State.COMPLETED
+    assert "encrypted:" not in rows()
 
 
 def test_completion_and_deletion_of_the_password_are_one_step(
