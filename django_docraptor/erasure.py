@@ -44,7 +44,7 @@ from django_docraptor.models import (
     ShareLink,
 )
 from django_docraptor.models.files import COPY_PREFIX
-from django_docraptor.models.sources import parse_key, same_object, source_key
+from django_docraptor.models.sources import parse_key, root_model, same_object, source_key
 from django_docraptor.shortcuts import describe_actor
 from django_docraptor.states import EventKind
 from django_docraptor.usage import forget_owner
@@ -148,7 +148,7 @@ def _subject(owner: Any, source: Model | None) -> Subject:
         raise ValidationError({"owner": [message]})
     if source is not None:
         _check_source(source)
-        label = source._meta.concrete_model._meta.label  # type: ignore[union-attr] # not abstract
+        label = root_model(type(source))._meta.label
         jobs, none = RenderJob.objects.filter(same_object(source)), RenderGroup.objects.none()
         return Subject(f"source {label} {source_key(source)}", jobs, none)
     key = _owner_key(owner)

@@ -502,7 +502,7 @@ def test_inherited_model_is_one_object_with_its_parent(
     other = enqueue(source=DayReport.objects.create(day="2026-01-02"))
     jobs = [enqueue(source=child), enqueue(source=DayReport.objects.get(pk=child.pk))]
     report = erase(source=model(pk=child.pk))
-    assert report.erased["jobs"] == 2
+    assert (report.subject, report.erased["jobs"]) == ("source shop.DayReport 2026-01-01", 2)
     assert all(RenderJob.objects.get(pk=job.pk).erased_at for job in jobs)
     assert RenderJob.objects.get(pk=other.pk).erased_at is None
 

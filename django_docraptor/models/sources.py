@@ -51,15 +51,18 @@ def same_object(source: Model) -> Q:
 
     An inherited model shares its primary key with its parent: both are one object.
     """
-    root = _root_of(type(source))
-    models = [model for model in apps.get_models() if _root_of(model) is root]
+    root = root_model(type(source))
+    models = [model for model in apps.get_models() if root_model(model) is root]
     content_types = ContentType.objects.get_for_models(*models).values()
     keys = {content_type.pk for content_type in content_types}
     return Q(content_type__in=keys, object_id=source_key(source))
 
 
-def _root_of(model: type[Model]) -> type[Model]:
-    """Return the model of the table in which a model's primary key is given."""
+def root_model(model: type[Model]) -> type[Model]:
+    """Return the model of the table in which a model's primary key is given.
+
+    That is the parent of an inherited model, and the model of a proxy.
+    """
     relation: Any = model._meta.pk.remote_field
     while relation is not None and relation.parent_link:
         model = relation.model
