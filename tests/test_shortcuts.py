@@ -42,7 +42,7 @@ def test_enqueue_many_stores_nothing_if_one_spec_is_invalid() -> None:
     "given", [None, 5, "abc", [JobSpec(**GOOD), "abc"], [GOOD], JobSpec(**GOOD)]
 )
 def test_enqueue_many_says_what_is_no_spec(given: Any) -> None:
-    """What is no list of specs is refused by a message that says what to pass."""
+    """Anything but specs is refused by a message that says what to pass."""
     with pytest.raises(ValidationError, match=r"'specs': \[.*JobSpec"):
         enqueue_many(given)
     assert not RenderJob.objects.exists()
