@@ -190,7 +190,7 @@ def prune(
             yield result
             if failed_files >= MAX_FAILED_FILES:
                 return
-    _delete_empty_groups()
+    yield from _delete_empty_groups(batch_size)
     for first in range(0, len(earlier_keys), batch_size):
         files = DiscardedFile.objects.filter(pk__in=earlier_keys[first : first + batch_size])
         yield _delete_files(list(files))
@@ -302,12 +302,20 @@ def _delete_rows(rows: QuerySet[RenderJob]) -> tuple[int, list[DiscardedFile]]:
     return len(jobs), recorded
 
 
-def _delete_empty_groups() -> None:
+def _delete_empty_groups(batch_size: int) -> Iterator[PruneResult]:
     """Delete the groups that have an outcome and no jobs any more; their files went with those."""
     jobs = RenderJob.objects.filter(group=OuterRef("pk"))
     rows = RenderGroup.objects.filter(~Exists(jobs), due_at=None)
+    keys = list(rows.values_list("pk", flat=True))
+    for first in range(0, len(keys), batch_size):
+        started = time.monotonic()
+        _delete_groups(rows.filter(pk__in=keys[first : first + batch_size]))
+        yield PruneResult(longest_transaction=time.monotonic() - started)
+
+
+def _delete_groups(rows: QuerySet[RenderGroup]) -> None:
     try:
-        rows.delete()
+        _retry_on_deadlock(rows.delete)
     except (ProtectedError, RestrictedError):
         for group in rows:
             with suppress(ProtectedError, RestrictedError):  # the project keeps it

@@ -799,6 +799,17 @@ def batch_model() -> Iterator[type[models.Model]]:
     forget_model(Batch)
 
 
+def test_prune_deletes_groups_in_batches(documents_dir: Path) -> None:
+    """A run may be stopped between two short transactions, also among the groups."""
+    for _ in range(3):
+        settled_group()
+    RenderJob.objects.update(finished_at=seconds_from_now(-10 * 86400))
+    left = []
+    for _result in prune([RetentionLimit(label="", jobs=5 * DAY, inputs=None)], batch_size=2):
+        left.append(RenderGroup.objects.count())
+    assert left[-2:] == [1, 0]
+
+
 def test_prune_keeps_protected_groups(documents_dir: Path, batch_model: Any) -> None:
     """A group that a project's model protects is kept; the others are deleted."""
     kept, _other = settled_group(), settled_group()
