@@ -16,6 +16,7 @@ import django_docraptor.storage
 EXACT_COLUMNS = (
     ("django_docraptor_renderjob", "idempotency_key varchar(200) {} NULL"),
     ("django_docraptor_renderjob", "account varchar(64) {} NOT NULL"),
+    ("django_docraptor_renderjob", "object_id varchar(64) {} NOT NULL"),
     ("django_docraptor_renderjob", "status_id varchar(200) {} NULL"),
     ("django_docraptor_account", "name varchar(64) {} NOT NULL"),
     ("django_docraptor_usageday", "account varchar(64) {} NOT NULL"),

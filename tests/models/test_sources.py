@@ -69,6 +69,18 @@ def test_key_of_bytes_is_refused() -> None:
 
 
 @pytest.mark.django_db
+@pytest.mark.parametrize("other", ["ABC", "abc ", "\u00e1bc"])
+def test_keys_of_text_are_compared_exactly(other: str) -> None:
+    """Case, accents and spaces tell objects apart, on every database: so an erasure does, too."""
+    sources = [source_with_key(models.CharField(primary_key=True), key) for key in ("abc", other)]
+    jobs = [
+        shortcuts.enqueue(name="a.pdf", content="<p>a</p>", source=source) for source in sources
+    ]
+    for job, source in zip(jobs, sources, strict=True):
+        assert list(RenderJob.objects.for_source(source)) == [job]
+
+
+@pytest.mark.django_db
 @pytest.mark.parametrize(
     ("field", "key", "message"),
     [
