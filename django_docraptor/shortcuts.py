@@ -281,9 +281,9 @@ def resume_account(account: str) -> "lifecycle.Resumed":
 
 
 def release(job: RenderJob, *, by: AnyUser | None = None) -> bool:
-    """Let a held job go: see ``DOCRAPTOR["MAX_PER_SOURCE"]``.
+    """Let a held job go, past what it is held for (``job.held_for``).
 
-    The documents of its object are counted from now on.
+    If that is ``MAX_PER_SOURCE``, the documents of its object are counted from now on.
 
     Returns:
         Whether the job was held.

@@ -3,8 +3,9 @@
 ``SOURCE``: a receiver that saves the object of a finished document asks for the next one, and so
 on. If each of them differs, because the template prints the time, only their number shows that this
 is an error. A person decides. ``BUDGET``: no place is left until the next period. ``LIVE``: this
-host may not make production documents. A held job that a person has released is sent, however full
-its budgets are; but no release makes a host spend that may not.
+host may not make production documents. A person releases a job from what it is held for: then it is
+sent, however full its budgets are, or however many documents its object has had; but no release
+makes a host spend that may not.
 """
 
 import logging
@@ -19,7 +20,14 @@ from django.db.models import Count, Max, Q, QuerySet
 from django_docraptor.conf import Conf, conf
 from django_docraptor.exceptions import ConfigurationError
 from django_docraptor.instrumentation import log_fields
-from django_docraptor.lifecycle.budgets import Limit, Reached, limits_of, released_keys
+from django_docraptor.lifecycle.budgets import (
+    HELD_FOR,
+    Limit,
+    Reached,
+    is_release,
+    limits_of,
+    released_keys,
+)
 from django_docraptor.models import RenderEvent, RenderJob, seconds_from_now
 from django_docraptor.models.clock import Now
 from django_docraptor.models.conflicts import RowsChangedError
@@ -86,12 +94,16 @@ def _within_source_limit(jobs: list[RenderJob]) -> list[RenderJob]:
     passed = []
     for job in jobs:
         count = counts.get(source_of(job), 0)
-        if job.object_id and count >= limit.documents and job.pk not in released_keys([job]):
+        if job.object_id and count >= limit.documents and not _is_released(job):
             hold(job, HoldReason.SOURCE, _source_text(limit))
         else:
             passed.append(job)
             counts[source_of(job)] = count + 1
     return passed
+
+
+def _is_released(job: RenderJob) -> bool:
+    return job.pk in released_keys([job], HoldReason.SOURCE)
 
 
 def _count_documents(jobs: Iterable[RenderJob], limit: SourceLimit) -> dict[SourceKey, int]:
@@ -103,7 +115,7 @@ def _count_documents(jobs: Iterable[RenderJob], limit: SourceLimit) -> dict[Sour
     groups = rows.values_list("job__document", "job__content_type_id", "job__object_id").annotate(
         counted=Count("pk", filter=Q(kind__in=COUNTED_KINDS)),
         uncounted=Count("pk", filter=Q(kind__in=UNCOUNTED_KINDS)),
-        released_at=Max("at", filter=Q(kind=EventKind.RELEASED)),
+        released_at=Max("at", filter=is_release(HoldReason.SOURCE)),
     )
     counts = {}
     for document, content_type, key, counted, uncounted, released_at in groups.order_by():
@@ -176,9 +188,10 @@ def hold(job: RenderJob, reason: HoldReason, text: str, *, until: Any = HELD_UNT
 
 
 def release(keys: Sequence[Any], note: str) -> int:
-    """Let held jobs go, by a few statements. The documents of their objects count from now on.
+    """Let held jobs go, past what each is held for, by a few statements.
 
-    If some of several are no longer held, or another process has them, each is released alone.
+    If that is the number of its object's documents, they are counted from now on. If some of
+    several are no longer held, or another process has them, each is released alone.
 
     Args:
         keys: of the jobs.
@@ -195,17 +208,17 @@ def release(keys: Sequence[Any], note: str) -> int:
 
 def _release_together(keys: Sequence[Any], note: str, *, using: str) -> bool:
     """Release all of these jobs, or none if one of them is not held."""
-    rows = RenderJob.objects.filter(pk__in=keys)
-    held = rows.filter(state=State.PENDING, held_at__isnull=False)
+    held = RenderJob.objects.filter(pk__in=keys, state=State.PENDING, held_at__isnull=False)
     columns: dict[str, Any] = {"kind": EventKind.RELEASED, "message": note}
     columns |= {"from_state": State.PENDING, "to_state": State.PENDING}
     try:
         with transaction.atomic(using=using):
+            rows = list(held.select_for_update().values_list("pk", "attempt", "held_for"))
             if held.update(due_at=Now(), errors="", **NOT_HELD) < len(keys):
                 raise RowsChangedError
             RenderEvent.objects.bulk_create(
-                RenderEvent(job_id=key, attempt=attempt, **columns)
-                for key, attempt in rows.values_list("pk", "attempt")
+                RenderEvent(job_id=key, attempt=attempt, detail={HELD_FOR: reason}, **columns)
+                for key, attempt, reason in rows
             )
     except RowsChangedError:
         return False

@@ -10,9 +10,10 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
-from typing import Any, cast
+from typing import Any, Final, cast
 
 from django.db import DatabaseError, connections, router, transaction
+from django.db.models import Q
 
 from django_docraptor import registry
 from django_docraptor.account_settings import account_settings
@@ -25,11 +26,13 @@ from django_docraptor.models.conflicts import repeat_conflicts
 from django_docraptor.models.statements import database_now
 from django_docraptor.setting_values import BUDGET_PERIODS, budget_error
 from django_docraptor.signals import budget_reached, send_to_all
-from django_docraptor.states import EventKind
+from django_docraptor.states import EventKind, HoldReason
 
 logger = logging.getLogger(__name__)
 
 HARD, SOFT = "hard", "soft"
+# Detail of a release: what the job was held for.
+HELD_FOR: Final = "held_for"
 Pair = tuple[Scope, str]
 
 
@@ -97,10 +100,10 @@ def limits_of(account: str, document: str, owner_id: Any) -> tuple[Limit, ...]:
 
 
 def _limits(scope: Scope, owner_id: Any) -> Iterable[Limit]:
-    budget = _budget_of(scope, owner_id) or {}
+    budget = _budget_of(scope, owner_id)
     if error := budget_error(budget):
         raise ConfigurationError(f"The budget of the {scope.kind} {scope.name!r} {error}.")
-    for period in BUDGET_PERIODS:
+    for period in BUDGET_PERIODS if budget else ():
         hard, soft = budget.get(period), budget.get(f"soft_{period}")
         if hard is not None or soft is not None:
             yield Limit(scope, period, hard, soft)
@@ -151,7 +154,8 @@ class Places:
             limits = self.limits.get(job, ())
             reached = find_reached(limits, self._rows)
             if reached is not None:
-                released = released_keys(jobs) if released is None else released
+                if released is None:
+                    released = released_keys(jobs, HoldReason.BUDGET)
                 if job.pk not in released:
                     self.refused[job] = reached
                     continue
@@ -247,12 +251,22 @@ def give_back_place(job: RenderJob) -> None:
         BudgetUse.give_back(scopes_of(job.account, job.document, job.owner_id), job.sent_at)
 
 
-def released_keys(jobs: Iterable[RenderJob]) -> set[Any]:
-    """Return the keys of the jobs that a person has released, and that were not sent since."""
+def released_keys(jobs: Iterable[RenderJob], reason: HoldReason) -> set[Any]:
+    """Return the keys of the jobs that a person has released, and that were not sent since.
+
+    Args:
+        jobs: the jobs.
+        reason: what they were held for: who lets one pass has not decided about another.
+    """
     attempts = {job.pk: job.attempt for job in jobs}
-    released = RenderEvent.objects.filter(job__in=list(attempts), kind=EventKind.RELEASED)
+    released = RenderEvent.objects.filter(is_release(reason), job__in=list(attempts))
     rows = released.order_by().values_list("job_id", "attempt")
     return {key for key, attempt in rows if attempts[key] == attempt}
+
+
+def is_release(reason: HoldReason) -> Q:
+    """Return a condition for the events that say that a person has released a job."""
+    return Q(kind=EventKind.RELEASED, **{f"detail__{HELD_FOR}": reason.value})
 
 
 # Calls without a job

@@ -26,7 +26,7 @@ from django_docraptor.models.clock import Now
 from django_docraptor.sandbox import Fault, Sandbox
 from django_docraptor.shortcuts import resume_account
 from django_docraptor.signals import document_completed, document_failed
-from django_docraptor.states import HELD_UNTIL, EventKind, State
+from django_docraptor.states import HELD_UNTIL, EventKind, HoldReason, State
 from tests.apps.shop.documents import InvoicePDF
 from tests.apps.shop.models import Invoice
 from tests.support.jobs import enqueue, event_kinds, run_until_finished, skip_time
@@ -304,6 +304,23 @@ def test_jobs_are_released_together_or_each_alone(sandbox: Sandbox, limit: int) 
     assert sorted(events.values_list("job", "attempt")) == sorted(
         (job.pk, int(job == jobs[1])) for job in jobs
     )
+
+
+def test_release_from_a_budget_is_no_release_from_the_brake(
+    sandbox: Sandbox, limit: int, settings: Any
+) -> None:
+    """It lets the job pass its budgets; how many documents its object had counts as before."""
+    settings.DOCRAPTOR = settings.DOCRAPTOR | {"BUDGET": {"day": 0}}
+    InvoicePDF.enqueue_many([Invoice.objects.create(number="17")] * 2 * limit, test=False)
+    lifecycle.submit()
+    by_budget = list(RenderJob.objects.held().filter(held_for=HoldReason.BUDGET))
+    assert [release(job) for job in by_budget] == [True] * limit
+    lifecycle.submit()
+    by_source = list(RenderJob.objects.held().filter(held_for=HoldReason.SOURCE))
+    assert (sandbox.ledger.create_calls, len(by_source)) == (limit, limit)
+    assert release(by_source[0])
+    lifecycle.submit()
+    assert sandbox.ledger.create_calls == limit
 
 
 def test_other_document_classes_do_not_count_after_a_release(sandbox: Sandbox, limit: int) -> None:

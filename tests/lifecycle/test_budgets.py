@@ -142,6 +142,47 @@ def test_released_job_is_sent_alone(sandbox: Sandbox, configure: Configure) -> N
     assert cancel(second)
 
 
+def hold_for_source(configure: Configure) -> None:
+    """Send a document, and hold one because its object has had too many."""
+    configure(MAX_PER_SOURCE={"documents": 1, "seconds": 3600})
+    invoice = Invoice.objects.create(number="17")
+    for _ in range(2):
+        InvoicePDF.enqueue(invoice, test=False)
+    lifecycle.submit()
+    configure(MAX_PER_SOURCE=None)
+
+
+def hold_for_live(configure: Configure) -> None:
+    """Send a document, and hold one because this host may make none."""
+    live_jobs(1)
+    lifecycle.submit()
+    live_jobs(1)
+    configure(ALLOW_LIVE=False)
+    lifecycle.submit()
+    configure(ALLOW_LIVE=True)
+
+
+@pytest.mark.parametrize(
+    ("make_held", "reason"),
+    [(hold_for_source, HoldReason.SOURCE), (hold_for_live, HoldReason.LIVE)],
+)
+def test_release_from_another_hold_takes_no_place(
+    sandbox: Sandbox, configure: Configure, make_held: Callable[[Configure], None], reason: str
+) -> None:
+    """Who lets a job pass that was held for something else has not decided about the budget."""
+    configure(BUDGET={"day": 1})
+    make_held(configure)
+    (held,) = RenderJob.objects.filter(held_for=reason)
+    assert release(held)
+    lifecycle.submit()
+    assert (sandbox.ledger.create_calls, used()) == (1, 1)
+    held.refresh_from_db()
+    assert held.held_for == HoldReason.BUDGET
+    assert release(held)
+    lifecycle.submit()
+    assert (sandbox.ledger.create_calls, used()) == (2, 2)
+
+
 def test_test_documents_need_no_place(sandbox: Sandbox, configure: Configure) -> None:
     """They are free, so they are sent, and no row is written."""
     configure(BUDGET={"day": 0})
@@ -341,6 +382,22 @@ def test_receiver_that_fails_is_logged(
         budget_reached.disconnect(fail)
     assert "of budget_reached failed" in caplog.text
     assert RenderJob.objects.get().state == State.QUEUED
+
+
+@pytest.mark.parametrize("budget", [0, "", False, [], 5, {"day": "1"}, {"week": 1}])
+def test_value_that_is_no_budget_is_not_read_as_no_limit(
+    sandbox: Sandbox, configure: Configure, budget: object
+) -> None:
+    """Only ``None`` and an empty dict allow any number; anything else holds, and says why."""
+    configure(OWNER_BUDGET=lambda key: budget)
+    live_jobs(1, owner=User.objects.create_user("ada"))
+    lifecycle.submit()
+    assert sandbox.ledger.create_calls == 0
+    assert "The budget of the owner " in RenderJob.objects.held().get().errors
+    configure(OWNER_BUDGET=lambda key: {} if budget else None)
+    skip_time(200)
+    lifecycle.submit()
+    assert sandbox.ledger.create_calls == 1
 
 
 def test_budget_that_cannot_be_told_holds_for_a_moment(

@@ -63,3 +63,11 @@ def test_many_jobs_need_few_statements(held_jobs: list[RenderJob]) -> None:
     assert len(queries) <= 2 * 30
     assert RenderEvent.objects.filter(kind=EventKind.RELEASED).count() == 2000
     assert not RenderJob.objects.held().exists()
+
+
+@pytest.mark.parametrize("option", ["--account", "--document", "--reason"])
+def test_blank_option_releases_nothing(held_jobs: list[RenderJob], option: str) -> None:
+    """A variable that is not set in a script does not let all jobs go."""
+    with pytest.raises(CommandError):
+        run(option, "")
+    assert RenderJob.objects.held().count() == 3

@@ -18,7 +18,8 @@ class Command(TablesCommand):
     """Release held jobs, the oldest first."""
 
     help = (
-        "Release held jobs, the oldest first. Each is sent and billed, even if a budget is used up."
+        "Release held jobs, the oldest first. Each passes what it is held for, such as a budget that "
+        "is used up, and is then sent and billed."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
@@ -48,11 +49,11 @@ class Command(TablesCommand):
             CommandError: an option names nothing.
         """
         jobs = RenderJob.objects.held().order_by("created_at")
-        if options["reason"]:
+        if options["reason"] is not None:
             jobs = jobs.filter(held_for=options["reason"])
-        if options["account"]:
+        if options["account"] is not None:
             jobs = jobs.filter(account=find_account(options["account"]))
-        if options["document"]:
+        if options["document"] is not None:
             jobs = jobs.filter(document=find_label(options["document"]))
         keys = list(jobs.values_list("pk", flat=True)[: options["limit"]])
         if options["dry_run"]:
