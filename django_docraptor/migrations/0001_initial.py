@@ -12,13 +12,16 @@ import django_docraptor.models.indexes
 import django_docraptor.models.relations
 import django_docraptor.storage
 
-# What identifies a job; accounts, so that all columns compare alike; what usage is counted by.
+# What identifies a job; accounts, wherever they are named; what usage is counted by.
 EXACT_COLUMNS = (
     ("django_docraptor_renderjob", "idempotency_key varchar(200) {} NULL"),
     ("django_docraptor_renderjob", "account varchar(64) {} NOT NULL"),
     ("django_docraptor_renderjob", "object_id varchar(64) {} NOT NULL"),
     ("django_docraptor_renderjob", "status_id varchar(200) {} NULL"),
     ("django_docraptor_account", "name varchar(64) {} NOT NULL"),
+    ("django_docraptor_pause", "account varchar(64) {} NOT NULL"),
+    ("django_docraptor_synchronouscall", "account varchar(64) {} NOT NULL"),
+    ("django_docraptor_discardeddocument", "account varchar(64) {} NOT NULL"),
     ("django_docraptor_usageday", "account varchar(64) {} NOT NULL"),
     ("django_docraptor_usageday", "document varchar(200) {} NOT NULL"),
     ("django_docraptor_usageday", "owner varchar(64) {} NOT NULL"),

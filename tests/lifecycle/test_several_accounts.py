@@ -23,6 +23,7 @@ from django_docraptor.lifecycle.submission import claim_for_slots
 from django_docraptor.models import (
     NO_KEY,
     Account,
+    DiscardedDocument,
     Pause,
     RenderJob,
     SynchronousCall,
@@ -185,6 +186,25 @@ def test_idempotency_keys_are_per_account(configure: Configure) -> None:
     configure(ACCOUNTS={"acme": {}})
     jobs = {enqueue(idempotency_key="a", account=name).pk for name in ("acme", "default", "acme")}
     assert len(jobs) == 2
+
+
+def test_names_that_differ_by_little_are_other_accounts(configure: Configure) -> None:
+    """Case, accents and a blank at the end count on every database, in each table with a name."""
+    names = ["acme", "ACME", "äcme", "acme "]
+    configure(ACCOUNTS={name: {"API_KEY": f"key {number}"} for number, name in enumerate(names)})
+    for name in names:
+        pause_by_person(name, None, "audit")
+        enqueue(account=name)
+        SynchronousCall.begin(name, seconds=60)
+        DiscardedDocument.objects.create(account=name, download_id="d")
+    assert paused_accounts() == sorted(names)
+    resume("ACME")
+    assert paused_accounts() == sorted(set(names) - {"ACME"})
+    lifecycle.submit()
+    assert RenderJob.objects.get(state=State.QUEUED).account == "ACME"
+    for name in names:
+        assert RenderJob.objects.count_in_flight(name) == (2 if name == "ACME" else 1)
+        assert DiscardedDocument.objects.filter(account=name).count() == 1
 
 
 # --- names with one key -----------------------------------------------------------------------

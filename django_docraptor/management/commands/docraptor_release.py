@@ -18,8 +18,8 @@ class Command(TablesCommand):
     """Release held jobs, the oldest first."""
 
     help = (
-        "Release held jobs, the oldest first. Each passes what it is held for, such as a budget that "
-        "is used up, and is then sent and billed."
+        "Release held jobs, the oldest first. Each passes what it is held for, such as a budget "
+        "that is used up, and is then sent and billed."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
