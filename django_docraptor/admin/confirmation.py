@@ -31,6 +31,7 @@ from django_docraptor.admin.enqueue import (
 from django_docraptor.admin.latest import count_completed, job_url, may_view_jobs
 from django_docraptor.documents.presentation import document_title, form_params
 from django_docraptor.documents.reports import StoredQuery
+from django_docraptor.exceptions import DocRaptorError
 from django_docraptor.health import failing_reason, waiting_reasons
 from django_docraptor.health_reports import format_count
 from django_docraptor.models import RenderJob
@@ -141,8 +142,9 @@ def _enqueue(
             _rows_to_render(model_admin, request, confirmation),
             lambda source: model_admin.has_document_permission(request, source),
         )
-    except ValidationError as error:
-        message = _("No documents were queued. %(reason)s") % {"reason": " ".join(error.messages)}
+    except (ValidationError, DocRaptorError) as error:
+        reason = " ".join(getattr(error, "messages", None) or [str(error)])
+        message = _("No documents were queued. %(reason)s") % {"reason": reason}
         model_admin.message_user(request, message, messages.ERROR)
         return
     if job is not None:

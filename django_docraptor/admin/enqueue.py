@@ -22,12 +22,15 @@ from django.utils.translation import gettext as _
 from django_docraptor.account_settings import account_settings
 from django_docraptor.documents import Document, QuerysetDocument
 from django_docraptor.documents.reports import StoredQuery
+from django_docraptor.exceptions import ConfigurationError
 from django_docraptor.models import RenderJob
 from django_docraptor.shortcuts import enqueue_many
 
 DocumentClass = type[Document[Any]]
 # Objects in memory at once.
 CHUNK_SIZE = 500
+# Accounts that a page asks a provider for.
+MAX_ACCOUNTS = 50
 
 
 def is_report(document: DocumentClass) -> bool:
@@ -44,11 +47,18 @@ def accepts_model(document: DocumentClass, model: type[Model]) -> bool:
 
 
 def is_billed(document: DocumentClass) -> bool:
-    """Return whether the document is billed, or may be. Test documents are not."""
+    """Return whether the document is billed, or may be. Test documents are not.
+
+    It may be if its accounts cannot be told now, or are too many to ask for each.
+    """
     if document.test is not None:
         return not document.test
-    accounts = document._docraptor_accounts()
-    return any(not account_settings(name).test_mode for name in accounts)
+    try:
+        accounts = document._docraptor_accounts()
+        is_unknown = len(accounts) > MAX_ACCOUNTS
+        return is_unknown or not all(account_settings(name).test_mode for name in accounts)
+    except ConfigurationError:
+        return True
 
 
 def bind_form(document: DocumentClass, data: Any = None) -> forms.Form | None:
@@ -92,6 +102,7 @@ class ConfirmedRequest:
 
         Raises:
             ValidationError: no job was created.
+            ConfigurationError: the accounts cannot be told; no job was created.
         """
         with transaction.atomic(using=router.db_for_write(RenderJob)):
             if isinstance(sources, StoredQuery) or is_report(self.document):

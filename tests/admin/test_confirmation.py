@@ -242,6 +242,30 @@ def test_invalid_document_is_reported_and_leaves_nothing(clerk: Client, monkeypa
     assert not RenderJob.objects.exists()
 
 
+def test_accounts_that_cannot_be_told_break_no_page(
+    clerk: Client, invoice: Invoice, settings: Any
+) -> None:
+    """The object's page is shown, a person is asked, and the message says what has failed."""
+
+    class Tenants:
+        def names(self) -> list[str]:
+            raise OSError("down")
+
+        def get(self, name: str) -> None:
+            raise OSError("down")
+
+    settings.DOCRAPTOR = settings.DOCRAPTOR | {"ACCOUNTS": Tenants()}
+    assert (
+        f'<a href="{button_url(invoice, InvoicePDF)}"'
+        in clerk.get(invoice_url(invoice)).content.decode()
+    )
+    asked = clerk.post(button_url(invoice, InvoicePDF))
+    response = clerk.post(button_url(invoice, InvoicePDF), hidden_fields(asked), follow=True)
+    (message,) = messages_of(response).splitlines()
+    assert message.startswith("No documents were queued. DOCRAPTOR['ACCOUNTS'] cannot tell the")
+    assert not RenderJob.objects.exists()
+
+
 def test_billed_action_is_confirmed(clerk: Client) -> None:
     """The page says how many documents are billed, and sends the selection again."""
     chosen = create_invoices(3)

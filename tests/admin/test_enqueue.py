@@ -54,6 +54,30 @@ def test_account_decides_what_is_billed(settings: Any, accounts: Any, is_billed:
     assert enqueue.is_billed(InvoicePDF) is is_billed
 
 
+def test_few_accounts_of_a_provider_are_asked_for(settings: Any, monkeypatch: Any) -> None:
+    """A page does not read the settings of ten thousand tenants; a person is asked instead."""
+    asked = []
+
+    class Tenants:
+        def __init__(self, count: int) -> None:
+            self.count = count
+
+        def names(self) -> list[str]:
+            return [f"tenant {number}" for number in range(self.count)]
+
+        def get(self, name: str) -> dict[str, Any]:
+            asked.append(name)
+            return {"TEST_MODE": True}
+
+    monkeypatch.setattr(InvoicePDF, "get_account", lambda self: "tenant 1")
+    settings.DOCRAPTOR = settings.DOCRAPTOR | {"ACCOUNTS": Tenants(10_000)}
+    assert enqueue.is_billed(InvoicePDF)
+    assert asked == []
+    settings.DOCRAPTOR = settings.DOCRAPTOR | {"ACCOUNTS": Tenants(10)}
+    assert not enqueue.is_billed(InvoicePDF)
+    assert len(asked) == 11  # and "default"
+
+
 def test_document_of_any_account_may_be_billed(settings: Any, monkeypatch: Any) -> None:
     """If the account follows from the object, a person is asked as soon as one account pays."""
     monkeypatch.setattr(InvoicePDF, "get_account", lambda self: "north")
