@@ -19,6 +19,7 @@ from django.utils.module_loading import import_string
 from django_docraptor.conf import Conf, Setting, conf
 from django_docraptor.exceptions import ConfigurationError
 from django_docraptor.secret_text import SecretText, hide
+from django_docraptor.setting_values import has_provider_methods
 
 # The account of a document that names none.
 DEFAULT_ACCOUNT: Final = "default"
@@ -186,7 +187,11 @@ def account_problems() -> Iterator[str]:
     """Yield what is wrong with ``ACCOUNTS``. A provider is imported, not asked: it reads tables."""
     if isinstance(conf.accounts, str):
         try:
-            import_string(conf.accounts)
+            if not has_provider_methods(import_string(conf.accounts)):
+                yield (
+                    f"DOCRAPTOR['ACCOUNTS'] is {conf.accounts!r}, which is not a provider: it has "
+                    "no methods names() and get(name)."
+                )
         except ImportError as error:
             yield f"DOCRAPTOR['ACCOUNTS'] cannot be imported: {error}"
     accounts: Mapping[Any, object] = fixed_accounts()
@@ -286,7 +291,12 @@ class _CachedProvider:
         return said
 
     def _names(self) -> tuple[str, ...]:
-        names = tuple(self._loaded().names())
+        said: Any = self._loaded().names()
+        if isinstance(said, str):
+            raise ProviderError(
+                f"DOCRAPTOR['ACCOUNTS'].names() must return a list of strings, not {said!r}."
+            )
+        names = tuple(said)
         if wrong := [name for name in names if not isinstance(name, str)]:
             raise ProviderError(
                 f"DOCRAPTOR['ACCOUNTS'].names() must return strings, not {wrong[0]!r}."

@@ -120,11 +120,15 @@ def api_key_error(value: object) -> ErrorMessage:
     return None if is_valid else "must be a string, a list of strings or a callable"
 
 
+def has_provider_methods(value: object) -> bool:
+    """Return whether a value has the methods of a provider of accounts."""
+    return all(callable(getattr(value, name, None)) for name in ("names", "get"))
+
+
 def accounts_error(value: object) -> ErrorMessage:
     """Return why a value cannot be the accounts, nor their provider."""
     is_path = isinstance(value, str) and "." in value
-    is_provider = all(callable(getattr(value, name, None)) for name in ("names", "get"))
-    if value is None or isinstance(value, Mapping) or is_path or is_provider:
+    if value is None or isinstance(value, Mapping) or is_path or has_provider_methods(value):
         return None
     return "must be a dict of dicts, or the dotted path of a provider with names() and get(name)"
 

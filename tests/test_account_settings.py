@@ -247,6 +247,28 @@ def test_provider_must_return_names() -> None:
         account_names()
 
 
+def test_one_text_is_no_list_of_names(monkeypatch) -> None:
+    """A provider that returns its only name is told so: the letters of it are no accounts."""
+    tenants = Tenants({})
+    monkeypatch.setattr(tenants, "names", lambda: "acme")
+    with (
+        with_accounts(tenants),
+        pytest.raises(ProviderError, match="a list of strings"),
+    ):
+        account_names()
+
+
+@pytest.mark.parametrize("name", ["with_accounts", "OWN", "NAMES", "TenantsByPath.get"])
+def test_path_of_something_else_is_told(name: str) -> None:
+    """What has no names() and get() is found by the check, and not by the first job."""
+    path = f"{__name__}.{name}"
+    with with_accounts(path):
+        (told,) = account_problems()
+    assert "no methods names() and get(name)" in told or "cannot be imported" in told
+    with with_accounts(f"{__name__}.TenantsByPath"):
+        assert not list(account_problems())
+
+
 def test_account_that_is_no_dict_is_an_error() -> None:
     """At run time, too, it is told where the mistake is."""
     with (

@@ -103,7 +103,9 @@ def _limits(scope: Scope, owner_id: Any) -> Iterable[Limit]:
     budget = _budget_of(scope, owner_id)
     if error := budget_error(budget):
         raise ConfigurationError(f"The budget of the {scope.kind} {scope.name!r} {error}.")
-    for period in BUDGET_PERIODS if budget else ():
+    if budget is None:
+        return
+    for period in BUDGET_PERIODS:
         hard, soft = budget.get(period), budget.get(f"soft_{period}")
         if hard is not None or soft is not None:
             yield Limit(scope, period, hard, soft)
