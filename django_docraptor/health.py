@@ -8,12 +8,15 @@ from collections.abc import Collection, Iterable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from django.core.exceptions import ValidationError
 from django.db.models import Exists, F, Func, IntegerField, QuerySet, Subquery
 from django.db.models.functions import Left, Right
 from django.utils.translation import gettext as _
 
 from django_docraptor.account_settings import settings_for_report
+from django_docraptor.budget_limits import Limit, limit_in_force
 from django_docraptor.conf import conf
+from django_docraptor.exceptions import ConfigurationError
 from django_docraptor.health_reports import (
     DEFAULT_MAX_LAG,
     HealthReport,
@@ -231,17 +234,31 @@ def _first_held() -> dict[str, Any]:
 
 
 def _reached_budgets() -> list[ReachedBudget]:
-    return [
-        ReachedBudget(
-            kind=row.kind,
-            name=row.name,
-            period=row.period,
-            used=row.used or 0,
-            limit=row.reached_limit,
-            ends_at=row.ends_at,
-        )
-        for row in BudgetUse.reached().order_by("kind", "name", "period")[:MAX_BUDGETS]
-    ]
+    """Return the budgets that are reached by the limits in force, which may have been raised."""
+    reached = []
+    for row in BudgetUse.reached().order_by("kind", "name", "period")[:MAX_BUDGETS]:
+        limit = _limit_of(row)
+        number = limit.reached_by(row.used or 0) if limit else None
+        if number is not None:
+            reached.append(
+                ReachedBudget(
+                    kind=row.kind,
+                    name=row.name,
+                    period=row.period,
+                    used=row.used or 0,
+                    limit=number,
+                    ends_at=row.ends_at,
+                )
+            )
+    return reached
+
+
+def _limit_of(row: BudgetUse) -> Limit | None:
+    """Return a budget's limit in force; if it cannot be told, as it was last looked at."""
+    try:
+        return limit_in_force(row.scope, row.period)
+    except (ConfigurationError, ValidationError):  # the key may be of a former user model
+        return Limit(row.scope, row.period, row.hard, row.soft)
 
 
 def _late_jobs(

@@ -17,17 +17,11 @@ from typing import Any
 from django.db import router, transaction
 from django.db.models import Count, Max, Q, QuerySet
 
+from django_docraptor.budget_limits import Limit, limits_of
 from django_docraptor.conf import Conf, conf
 from django_docraptor.exceptions import ConfigurationError
 from django_docraptor.instrumentation import log_fields
-from django_docraptor.lifecycle.budgets import (
-    HELD_FOR,
-    Limit,
-    Reached,
-    is_release,
-    limits_of,
-    released_keys,
-)
+from django_docraptor.lifecycle.budgets import HELD_FOR, Reached, is_release, released_keys
 from django_docraptor.models import RenderEvent, RenderJob, seconds_from_now
 from django_docraptor.models.clock import Now
 from django_docraptor.models.conflicts import RowsChangedError

@@ -10,21 +10,17 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
-from typing import Any, Final, cast
+from typing import Any, Final
 
 from django.db import DatabaseError, connections, router, transaction
 from django.db.models import Q
 
-from django_docraptor import registry
-from django_docraptor.account_settings import account_settings
-from django_docraptor.conf import conf
+from django_docraptor.budget_limits import Limit, Pair, limits_of, scopes_of
 from django_docraptor.exceptions import BudgetExceededError, ConfigurationError
 from django_docraptor.models import BudgetUse, RenderEvent, RenderJob
-from django_docraptor.models.budgets import ACCOUNT, DOCUMENT, OWNER, Scope
 from django_docraptor.models.clock import Now
 from django_docraptor.models.conflicts import repeat_conflicts
 from django_docraptor.models.statements import database_now
-from django_docraptor.setting_values import BUDGET_PERIODS, budget_error
 from django_docraptor.signals import budget_reached, send_to_all
 from django_docraptor.states import EventKind, HoldReason
 
@@ -33,29 +29,6 @@ logger = logging.getLogger(__name__)
 HARD, SOFT = "hard", "soft"
 # Detail of a release: what the job was held for.
 HELD_FOR: Final = "held_for"
-Pair = tuple[Scope, str]
-
-
-@dataclass(frozen=True, slots=True)
-class Limit:
-    """What a budget allows in one kind of period.
-
-    Args:
-        scope: whose documents count.
-        period: ``day`` or ``month``.
-        hard: no more than so many; ``None``: any number.
-        soft: people are told from so many on; ``None``: they are not.
-    """
-
-    scope: Scope
-    period: str
-    hard: int | None
-    soft: int | None
-
-    @property
-    def pair(self) -> Pair:
-        """What finds its row."""
-        return self.scope, self.period
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,53 +51,6 @@ class Reached:
             f"of them are used. The next {period} begins at "
             f"{self.ends_at:%Y-%m-%d %H:%M %Z}"
         )
-
-
-def scopes_of(account: str, document: str, owner_id: Any) -> tuple[Scope, ...]:
-    """Return whose documents one is."""
-    scopes = [Scope(ACCOUNT, account)]
-    scopes += [Scope(DOCUMENT, document)] if document else []
-    scopes += [Scope(OWNER, str(owner_id))] if owner_id is not None else []
-    return tuple(scopes)
-
-
-def limits_of(account: str, document: str, owner_id: Any) -> tuple[Limit, ...]:
-    """Return the limits of a production document.
-
-    Raises:
-        ConfigurationError: a budget cannot be told.
-    """
-    scopes = scopes_of(account, document, owner_id)
-    limits = (limit for scope in scopes for limit in _limits(scope, owner_id))
-    return tuple(limits)
-
-
-def _limits(scope: Scope, owner_id: Any) -> Iterable[Limit]:
-    budget = _budget_of(scope, owner_id)
-    if error := budget_error(budget):
-        raise ConfigurationError(f"The budget of the {scope.kind} {scope.name!r} {error}.")
-    if budget is None:
-        return
-    for period in BUDGET_PERIODS:
-        hard, soft = budget.get(period), budget.get(f"soft_{period}")
-        if hard is not None or soft is not None:
-            yield Limit(scope, period, hard, soft)
-
-
-def _budget_of(scope: Scope, owner_id: Any) -> Mapping[str, int] | None:
-    if scope.kind == ACCOUNT:
-        return account_settings(scope.name).budget
-    if scope.kind == DOCUMENT:
-        return registry.budget(scope.name)
-    source = conf.owner_budget
-    if not callable(source):
-        return cast("Mapping[str, int] | None", source)
-    try:
-        return cast("Mapping[str, int] | None", source(owner_id))
-    except Exception as error:
-        raise ConfigurationError(
-            f"DOCRAPTOR['OWNER_BUDGET'] raised {type(error).__name__} for the owner {owner_id!r}."
-        ) from error
 
 
 @dataclass

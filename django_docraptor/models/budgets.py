@@ -91,7 +91,7 @@ class BudgetUse(models.Model):
     ends_at = models.DateTimeField(db_index=True)
     # Places that are taken; NULL before they were counted for the first time.
     used: "models.PositiveIntegerField[Any, int | None]" = models.PositiveIntegerField(null=True)
-    # The limits when they were last looked at, for reports.
+    # The limits when they were last looked at: they find the rows for reports.
     hard: "models.PositiveIntegerField[Any, int | None]" = models.PositiveIntegerField(null=True)
     soft: "models.PositiveIntegerField[Any, int | None]" = models.PositiveIntegerField(null=True)
     # When people were told that they were reached.
@@ -175,15 +175,9 @@ class BudgetUse(models.Model):
         )
         BudgetUse.objects.filter(pk__in=keys, used__gt=0).update(used=F("used") - 1)
 
-    @property
-    def reached_limit(self) -> int:
-        """The limit that is reached: the hard one before the soft one."""
-        is_hard = self.hard is not None and (self.used or 0) >= self.hard
-        return (self.hard if is_hard else self.soft) or 0
-
     @classmethod
     def reached(cls) -> QuerySet["BudgetUse"]:
-        """Return the rows of current periods whose soft or hard limit is reached."""
+        """Return the rows of current periods whose limit was reached when it was last looked at."""
         is_reached = Q(used__gte=F("hard")) | Q(used__gte=F("soft"))
         return BudgetUse.objects.filter(is_reached, begins_at__lte=Now(), ends_at__gt=Now())
 

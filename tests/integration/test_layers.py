@@ -47,8 +47,9 @@ ROWS: list[set[str]] = [
     },
     {"preflight", "page_urls", "share_urls"},
     {"models"},
+    {"registry"},
+    {"budget_limits"},
     {
-        "registry",
         "health",
         "estimates",
         "discarded_files",

@@ -584,6 +584,50 @@ def test_health_tells_reached_budgets_and_why_jobs_are_held(configure: Configure
     assert "1 job is held, such as “hello.pdf”: a budget is used up" in report.problems()[0]
 
 
+def test_health_forgets_a_limit_that_was_raised(
+    configure: Configure, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It tells the limits in force, also before the next document is sent, and of each kind."""
+    ada = User.objects.create_user("ada")
+    limits = {ada.pk: {"day": 1}}
+    monkeypatch.setattr(InvoicePDF, "budget", {"day": 1})
+    configure(BUDGET={"day": 1, "soft_month": 1}, OWNER_BUDGET=limits.get)
+    InvoicePDF.enqueue(Invoice.objects.create(number="17"), owner=ada, test=False)
+    lifecycle.submit()
+
+    def told() -> list[tuple[str, str]]:
+        return [(budget.kind, budget.period) for budget in health_report().budgets]
+
+    account = [("account", "day"), ("account", "month")]
+    assert told() == [*account, ("document", "day"), ("owner", "day")]
+    limits[ada.pk] = {"day": 2}
+    assert told() == [*account, ("document", "day")]
+    monkeypatch.setattr(InvoicePDF, "budget", None)
+    assert told() == account
+    configure(BUDGET={"day": 1, "soft_day": 1})
+    (budget,) = health_report().budgets
+    assert (budget.period, budget.limit) == ("day", 1)
+    configure(BUDGET=None)
+    assert health_report().budgets == []
+
+
+def test_health_tells_a_reached_budget_whose_limit_cannot_be_told(configure: Configure) -> None:
+    """A function of the project that fails does not end the report; the last limit is told."""
+    limits = {"day": 1}
+
+    def owner_budget(key: int) -> dict[str, int]:
+        if not limits:
+            raise LookupError(key)
+        return limits
+
+    configure(OWNER_BUDGET=owner_budget)
+    live_jobs(1, owner=User.objects.create_user("ada"))
+    lifecycle.submit()
+    limits = {}
+    (budget,) = health_report().budgets
+    assert (budget.kind, budget.limit) == ("owner", 1)
+
+
 def test_erasure_forgets_what_an_owner_has_used(configure: Configure) -> None:
     """The row has the owner's key; that of the account stays."""
     configure(BUDGET={"day": 2}, OWNER_BUDGET={"day": 2})
