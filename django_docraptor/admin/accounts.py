@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING, Any, cast
 
 from django.contrib import admin, messages
+from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
 from django.db import models
 from django.db.models import Exists, OuterRef, QuerySet
 from django.forms import Media
@@ -69,6 +70,17 @@ class AccountAdmin(AccountModelAdmin):
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[AccountList]:
         """Return the list that counts for all of its rows at once."""
         return AccountList
+
+    def render_change_form(
+        self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any
+    ) -> HttpResponse:
+        """Render the page of an account, with a button for each action that the user may run."""
+        actions = filter(None, self.get_actions(request).values())
+        context |= {
+            "account_actions": [(name, text) for _, name, text in actions if name in self.actions],
+            "action_checkbox_name": ACTION_CHECKBOX_NAME,
+        }
+        return super().render_change_form(request, context, *args, **kwargs)
 
     @admin.display(description=_("documents in progress"))
     def in_flight(self, account: Account) -> str:

@@ -1,13 +1,18 @@
 """Accounts in the admin: their list, and the warning above the jobs."""
 
+import re
 from datetime import timedelta
+from html import unescape
 from typing import Any
 
 import pytest
 from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
 from django.contrib.admin.models import LogEntry
+from django.contrib.admin.utils import quote
+from django.contrib.auth.models import Permission, User
 from django.test import Client
 from django.utils import timezone
+from django.utils.html import escape
 
 from django_docraptor.models import Account, Pause
 from django_docraptor.sandbox import Sandbox
@@ -98,6 +103,32 @@ def test_page_of_an_account_tells_why_its_jobs_wait() -> None:
     client = staff_client("view_account")
     assert "the key is not valid" in get_text(client, f"{ACCOUNTS}acme/change/")
     assert "is paused" not in get_text(client, f"{ACCOUNTS}fine/change/")
+
+
+@pytest.mark.parametrize("permission", ["resume_account", "pause_account"])
+def test_page_of_an_account_has_its_actions(permission: str) -> None:
+    """Its buttons do what the list's actions do, for those who may; a name may have any sign."""
+    name = "a/b “ü” & c"
+    pause_account(name, "the key is not valid")
+    page = f"{ACCOUNTS}{quote(name)}/change/"
+    seen = staff_client("view_account").get(page).content.decode()
+    assert "docraptor-tool" not in seen
+    user = User.objects.get()
+    user.user_permissions.add(Permission.objects.get(codename=permission))
+    client = Client(enforce_csrf_checks=True)
+    client.force_login(user)
+    text = client.get(page).content.decode()
+    (form,) = re.findall('<form method="post" action=.*?</form>', text, re.DOTALL)
+    fields = dict(re.findall(r'name="(\w+)" value="([^"]*)"', form))
+    fields = {key: unescape(value) for key, value in fields.items()}
+    (url,) = re.findall(r'action="([^"]+)"', form)
+    done = client.post(url, fields, follow=True).content.decode()
+    if permission == "resume_account":
+        assert "Resumed: 0 jobs are due now." in done
+        assert paused_accounts() == []
+    else:
+        assert "Pause accounts" in done
+        assert escape(name) in done
 
 
 # --- Pause -----------------------------------------------------------------------------------
