@@ -98,7 +98,9 @@ def _budget_of(scope: Scope, owner_id: Any) -> Mapping[str, int] | None:
         return cast("Mapping[str, int] | None", source)
     try:
         return cast("Mapping[str, int] | None", source(owner_id))
-    except Exception as error:
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # a library may even call sys.exit()
         raise ConfigurationError(
             f"DOCRAPTOR['OWNER_BUDGET'] raised {type(error).__name__} for the owner {owner_id!r}."
         ) from error

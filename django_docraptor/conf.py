@@ -94,7 +94,9 @@ class UrlSetting(Setting[str]):
             return cast(str, value)
         try:
             url = value()
-        except Exception:
+        except KeyboardInterrupt:
+            raise
+        except BaseException:  # a library may even call sys.exit()
             logger.exception("DOCRAPTOR[%r] raised an exception: there is no URL", self.key)
             return ""
         if error := optional_url_error(url):

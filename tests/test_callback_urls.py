@@ -1,5 +1,6 @@
 """Callback tokens: only this site can create one, for one job and one attempt."""
 
+import sys
 import time
 import uuid
 from collections.abc import Iterator
@@ -179,6 +180,7 @@ def test_base_url_may_be_computed() -> None:
     ("compute", "message"),
     [
         (lambda: {}["no tenant"], "'CALLBACK_BASE_URL'] raised an exception: there is no URL"),
+        (sys.exit, "'CALLBACK_BASE_URL'] raised an exception: there is no URL"),
         (lambda: None, "'CALLBACK_BASE_URL'] returned None, which must be str, not NoneType"),
         (lambda: "shop.example", "returned 'shop.example', which must begin with https://"),
     ],

@@ -400,19 +400,20 @@ def test_value_that_is_no_budget_is_not_read_as_no_limit(
     assert sandbox.ledger.create_calls == 1
 
 
+@pytest.mark.parametrize("error", [LookupError, SystemExit])
 def test_budget_that_cannot_be_told_holds_for_a_moment(
-    sandbox: Sandbox, configure: Configure
+    sandbox: Sandbox, configure: Configure, error: type[BaseException]
 ) -> None:
     """The failure of a callable is no verdict: the job waits, says why, and goes on."""
 
     def fail(key: Any) -> None:
-        raise LookupError(key)
+        raise error(key)
 
     configure(OWNER_BUDGET=fail)
     live_jobs(1, owner=User.objects.create_user("ada"))
     lifecycle.submit()
     held = RenderJob.objects.held().get()
-    assert "DOCRAPTOR['OWNER_BUDGET'] raised LookupError" in held.errors
+    assert f"DOCRAPTOR['OWNER_BUDGET'] raised {error.__name__}" in held.errors
     configure(OWNER_BUDGET={"day": 1})
     skip_time(200)
     lifecycle.submit()
