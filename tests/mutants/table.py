@@ -48,6 +48,20 @@ MUTATIONS = [
         f"{LIFECYCLE}/test_budgets.py::test_lost_claim_takes_no_place",
     ),
     Mutation(
+        "let a job that was released from something else pass its budget",
+        "lifecycle/budgets.py",
+        'return Q(kind=EventKind.RELEASED, **{f"detail__{HELD_FOR}": reason.value})',
+        "return Q(kind=EventKind.RELEASED)",
+        f"{LIFECYCLE}/test_budgets.py::test_release_from_another_hold_takes_no_place",
+    ),
+    Mutation(
+        "take a value that is no budget for no limit",
+        "budget_limits.py",
+        "if error := budget_error(budget):",
+        "if error := budget_error(budget or None):",
+        f"{LIFECYCLE}/test_budgets.py::test_value_that_is_no_budget_is_not_read_as_no_limit",
+    ),
+    Mutation(
         "let synchronous calls take no place",
         "lifecycle/synchronous.py",
         "None if request.test else take_place(account, document, owner_id)",
