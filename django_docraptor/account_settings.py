@@ -153,7 +153,9 @@ def own_setting_errors(values: object) -> Iterator[str]:
     for key in values:
         if key not in ACCOUNT_KEYS:
             nearest = get_close_matches(str(key).upper(), ACCOUNT_KEYS, n=1)
-            valid = f"nearest is {nearest[0]!r}" if nearest else f"valid: {_listed(ACCOUNT_KEYS)}"
+            valid = (
+                f"nearest is {nearest[0]!r}" if nearest else f"valid: {listed_names(ACCOUNT_KEYS)}"
+            )
             yield f"has the unknown key {key!r}; {valid}"
     for setting in ACCOUNT_SETTINGS:
         if setting.key in values and (error := setting.validate(values[setting.key])):
@@ -224,11 +226,14 @@ def _own_settings(name: str) -> Mapping[str, Any] | None:
 def _unknown_message(name: str) -> str:
     names = account_names()
     nearest = get_close_matches(name, names, n=1)
-    hint = f"Did you mean {nearest[0]!r}?" if nearest else f"The accounts are {_listed(names)}."
+    hint = (
+        f"Did you mean {nearest[0]!r}?" if nearest else f"The accounts are {listed_names(names)}."
+    )
     return f"There is no account {name!r} in DOCRAPTOR['ACCOUNTS']. {hint}"
 
 
-def _listed(names: Collection[str]) -> str:
+def listed_names(names: Collection[str]) -> str:
+    """Return the first ``MAX_LISTED`` names as text, with an ellipsis if there are more."""
     listed = list(names)[:MAX_LISTED]
     return ", ".join(listed) + (", …" if len(names) > MAX_LISTED else "")
 

@@ -14,6 +14,7 @@ from django.db import Error as AnyDatabaseError
 from django.db import connections, router, transaction
 from django.db.models import Q
 
+from django_docraptor.account_settings import listed_names
 from django_docraptor.exceptions import ConfigurationError, UnauthorizedError
 from django_docraptor.lifecycle.clients import KeyedClient, open_client
 from django_docraptor.lifecycle.isolation import PASSING_ERRORS
@@ -169,8 +170,7 @@ def pause_after(account: str, error: Exception, *, creates_only: bool = False) -
     """
     if isinstance(error, UnauthorizedError):
         key_hash, names = error.key_hash or ANY_KEY, _names_with_key_of(account)
-        for name in names:
-            begin_pause(name, key_hash, ACCOUNT_PAUSE_SECONDS, str(error))
+        _begin_pauses(names, key_hash, ACCOUNT_PAUSE_SECONDS, str(error))
         Account.objects.filter(pk__in=names).update(refused_at=Now())
     else:
         pause_refused(account, str(error), creates_only=creates_only)
@@ -178,8 +178,8 @@ def pause_after(account: str, error: Exception, *, creates_only: bool = False) -
 
 def pause_refused(account: str, reason: str, *, creates_only: bool = True) -> None:
     """Pause an account whose documents DocRaptor refuses, until the reason may have gone."""
-    for name in _names_with_key_of(account):
-        begin_pause(name, ANY_KEY, ACCOUNT_REFUSAL_SECONDS, reason, creates_only=creates_only)
+    names = _names_with_key_of(account)
+    _begin_pauses(names, ANY_KEY, ACCOUNT_REFUSAL_SECONDS, reason, creates_only=creates_only)
 
 
 def _names_with_key_of(account: str) -> tuple[str, ...]:
@@ -191,8 +191,27 @@ def begin_pause(
     account: str, key_hash: str, seconds: float, reason: str, *, creates_only: bool = False
 ) -> None:
     """Pause a key of an account. A new pause is logged once, and its pending jobs say why."""
-    if _begin_pause(account, key_hash, seconds, reason, creates_only=creates_only):
-        logger.error("Account %s is paused; its jobs wait: %s", account, reason)
+    _begin_pauses([account], key_hash, seconds, reason, creates_only=creates_only)
+
+
+def _begin_pauses(
+    names: Collection[str],
+    key_hash: str,
+    seconds: float,
+    reason: str,
+    *,
+    creates_only: bool = False,
+) -> None:
+    """Pause all accounts that have a key: people are told once, however many tenants share it."""
+    new = [
+        name
+        for name in names
+        if _begin_pause(name, key_hash, seconds, reason, creates_only=creates_only)
+    ]
+    if len(new) == 1:
+        logger.error("Account %s is paused; its jobs wait: %s", new[0], reason)
+    elif new:
+        logger.error("Accounts %s are paused; their jobs wait: %s", listed_names(new), reason)
 
 
 def pause(account: str, seconds: float | None, reason: str, *, creates_only: bool = False) -> bool:

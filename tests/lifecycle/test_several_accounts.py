@@ -282,6 +282,23 @@ def test_rejected_key_pauses_all_of_its_names(configure: Configure, sandbox: San
     assert paused_accounts() == []
 
 
+def test_people_are_told_once_of_a_key_that_many_names_have(
+    configure: Configure, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A thousand tenants with the key of all are a line of the log, with the first names."""
+    names = [f"tenant-{number:02}" for number in range(12)]
+    configure(ACCOUNTS={name: {} for name in names})
+    for name in names:
+        Account.names_creating_with(hash_key("tests-key"), name)
+    for _ in range(2):
+        pause_refused("tenant-03", "Over document limit.")
+    assert paused_accounts() == names
+    (record,) = [each for each in caplog.records if "paused" in each.getMessage()]
+    assert record.getMessage() == (
+        f"Accounts {', '.join(names[:10])}, … are paused; their jobs wait: Over document limit."
+    )
+
+
 @pytest.mark.fault("S12")
 def test_success_of_a_key_ends_the_pauses_of_its_names(configure: Configure) -> None:
     """When a key works again for one name, the others need not wait for their pauses."""

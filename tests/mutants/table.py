@@ -1013,8 +1013,8 @@ MUTATIONS = [
     Mutation(
         "pause every key of an account after a 401",
         "lifecycle/accounts.py",
-        "begin_pause(name, key_hash, ACCOUNT_PAUSE_SECONDS, str(error))",
-        "begin_pause(name, ANY_KEY, ACCOUNT_PAUSE_SECONDS, str(error))",
+        "_begin_pauses(names, key_hash, ACCOUNT_PAUSE_SECONDS, str(error))",
+        "_begin_pauses(names, ANY_KEY, ACCOUNT_PAUSE_SECONDS, str(error))",
         f"{LIFECYCLE}/test_accounts.py::test_worker_with_an_old_key_does_not_stop_the_others",
     ),
     Mutation(
@@ -1105,8 +1105,8 @@ MUTATIONS = [
     Mutation(
         "pause a rejected key for one of its names only",
         "lifecycle/accounts.py",
-        "        for name in names:\n            begin_pause(name, key_hash,",
-        "        for name in [account]:\n            begin_pause(name, key_hash,",
+        "_begin_pauses(names, key_hash,",
+        "_begin_pauses([account], key_hash,",
         f"{LIFECYCLE}/test_several_accounts.py::test_rejected_key_pauses_all_of_its_names",
     ),
     Mutation(
