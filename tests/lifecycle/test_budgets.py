@@ -1,5 +1,6 @@
 """Budgets are exact: places are taken with the intent, given back with the proof, and held for."""
 
+import random
 import socket
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
@@ -25,6 +26,7 @@ from django_docraptor import (
     release,
     retry,
 )
+from django_docraptor.billing import billed_attempts
 from django_docraptor.exceptions import BudgetExceededError, ConfigurationError, RejectedError
 from django_docraptor.hosted import render_hosted_now
 from django_docraptor.lifecycle.submission import claim_for_slots, prepare_batch
@@ -346,6 +348,62 @@ def test_budget_is_exact_with_concurrent_processes(
     run_in_threads(THREADS, work)
     sent = RenderJob.objects.filter(state=State.SUBMITTING).count()
     assert used() == sent + THREADS - len(refusals) == BUDGET
+
+
+def random_step(rng: random.Random, sandbox: Sandbox, owner: User) -> None:
+    """Do something that may take a place or give one back, or break what does."""
+    jobs = list(RenderJob.objects.order_by("created_at"))
+    faults = [
+        Fault(on="create", action="reset", accept=rng.random() < 0.5, times=1),
+        Fault(on="create", action="status", status_code=rng.choice([403, 422, 503]), times=2),
+        Fault(on="status", action="status", status_code=rng.choice([404, 500]), times=1),
+        Fault(on="download", action="status", status_code=rng.choice([400, 500]), times=1),
+    ]
+    match rng.choice(["enqueue"] * 2 + ["fault"] * 2 + ["cancel", "retry", "release", "wait"]):
+        case "enqueue":
+            live_jobs(1, owner=rng.choice([owner, None]))
+        case "fault":
+            sandbox.add_fault(rng.choice(faults))
+        case "cancel" if jobs:
+            cancel(rng.choice(jobs))
+        case "retry":
+            for job in RenderJob.objects.failed():
+                retry(job)
+        case "release":
+            for job in RenderJob.objects.held():
+                release(job)
+        case _:
+            skip_time(rng.choice([5, 60, 700]))
+    resume_account("default")
+    lifecycle.run_once()
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_places_agree_with_the_history_after_any_faults(
+    sandbox: Sandbox, configure: Configure, settings: Any, seed: int
+) -> None:
+    """What was taken and given back is what the history says, and what usage calls billed."""
+    # It is evening: the attempts that skip_time() makes older stay within the day.
+    hours = (18 - timezone.now().hour + 12) % 24 - 12
+    settings.TIME_ZONE = f"Etc/GMT{-hours:+d}"
+    rng = random.Random(seed)
+    policy = rng.choice([None, "resubmit", "fail"])
+    configure(BUDGET={"day": 6, "month": 50}, OWNER_BUDGET={"day": 4}, UNCONFIRMED=policy)
+    ada = User.objects.create_user("ada")
+    for _ in range(30):
+        random_step(rng, sandbox, ada)
+    taken = {row: row.used for row in BudgetUse.objects.all()}
+    BudgetUse.objects.update(used=None)
+    for row, count in taken.items():
+        with transaction.atomic():
+            (counted,) = BudgetUse.lock({(row.scope, row.period)}, row.begins_at).values()
+        assert (str(row), counted.used) == (str(row), count)
+    histories = [job.events.order_by("pk") for job in RenderJob.objects.all()]
+    billed = sum(len(billed_attempts(events)) for events in histories)
+    assert {row.period: count for row, count in taken.items() if row.kind == ACCOUNT} == {
+        DAY: billed,
+        MONTH: billed,
+    }
 
 
 # --- people are told ---------------------------------------------------------------------------
