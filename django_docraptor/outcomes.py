@@ -119,8 +119,7 @@ SENT = Outcome(
     code="sent",
     title=_("Billed"),
     text=_(
-        "Each document is sent to DocRaptor and billed, even if a budget is used up. The documents "
-        "of its object are counted from now on."
+        "Each document passes the limit for which it is held: it is sent to DocRaptor and billed."
     ),
     style="warning",
     is_billed=True,
