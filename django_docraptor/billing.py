@@ -143,7 +143,7 @@ def billed_attempts(events: Iterable[Event]) -> dict[int, BilledAttempt]:
         elif certainty := _certainty_after(event):
             sent.setdefault(attempt, event.at)
             billed[attempt] = max(certainty, billed.get(attempt, certainty))
-        elif is_disproof(event.kind, event.detail):
+        elif is_disproof(event.kind, event.detail, from_state=event.from_state):
             billed.pop(attempt, None)
     return {n: BilledAttempt(sent[n], certainty) for n, certainty in sorted(billed.items())}
 
@@ -159,8 +159,17 @@ def _certainty_after(event: Event) -> Certainty | None:
     return Certainty.MAYBE if is_interrupted or is_unsettled else CERTAINTIES.get(event.kind)
 
 
-def is_disproof(kind: str, detail: Mapping[str, Any]) -> bool:
-    """Return whether an event of this kind says that DocRaptor does not bill its attempt."""
+def is_disproof(kind: str, detail: Mapping[str, Any], *, from_state: str) -> bool:
+    """Return whether an event says that DocRaptor does not bill its attempt.
+
+    Args:
+        kind: of the event.
+        detail: of the event.
+        from_state: the job's state before it.
+    """
+    if from_state == State.PENDING:
+        # Nothing was being sent: it has the number of the attempt before, and says nothing of it.
+        return False
     if kind == EventKind.NEVER_ACCEPTED:
         # Without a proof it was sent again because the project accepts a second bill.
         return detail.get(EVIDENCE) == PROOF

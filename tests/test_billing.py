@@ -93,6 +93,24 @@ HISTORIES: dict[str, tuple[list[FakeEvent], bool]] = {
     ),
     "cancelled later": ([SENT, ACCEPTED, FakeEvent(EventKind.CANCELLED)], True),
     "cancelled before": ([FakeEvent(EventKind.CANCELLED, attempt=0)], False),
+    "failed before it was sent again": (
+        [
+            SENT,
+            UNKNOWN,
+            never_accepted("none"),
+            failed(ErrorCode.SUBMIT_FAILED, from_state=State.PENDING),
+        ],
+        True,
+    ),
+    "failed before a retry was sent": (
+        [
+            SENT,
+            ACCEPTED,
+            failed(ErrorCode.DOCUMENT_GONE),
+            failed(ErrorCode.TEMPLATE_ERROR, from_state=State.PENDING),
+        ],
+        True,
+    ),
     "copied": ([FakeEvent(EventKind.REUSED, attempt=0)], False),
 }
 

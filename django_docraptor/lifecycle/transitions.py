@@ -244,7 +244,7 @@ def _end_attempt(
     job: RenderJob, to_state: State, *, kind: EventKind, detail: Mapping[str, Any], **changes: Any
 ) -> bool:
     """Move a job whose attempt may have ended without a bill: then its budgets' place is free."""
-    is_free = job.state != State.PENDING and is_disproof(kind, detail)
+    is_free = is_disproof(kind, detail, from_state=job.state)
     if not (is_free and has_budget(job)):
         return job.move(to_state, kind=kind, detail=detail, **changes)
     using, before = router.db_for_write(RenderJob), copy(job)
