@@ -4,7 +4,7 @@ from datetime import date, datetime
 from typing import Any
 
 from django.db import connections, models, router
-from django.db.models import QuerySet, Subquery, Value
+from django.db.models import Q, QuerySet, Subquery, Value
 from django.db.models.functions import Coalesce
 from django.utils.translation import gettext_lazy as _
 
@@ -114,10 +114,22 @@ class UsageMark(models.Model):
         return cls.current()
 
 
+def is_settled(seconds: float) -> Q:
+    """Return the condition that an event was written some time ago.
+
+    That an event is in the future says that the database's clock was set back since: without this,
+    it would hold back all that follow it until its time has come.
+
+    Args:
+        seconds: for how long at least. The same is allowed for in the future.
+    """
+    return Q(at__lte=seconds_from_now(-seconds)) | Q(at__gt=seconds_from_now(seconds))
+
+
 def first_unsettled() -> "QuerySet[RenderEvent]":
     """Return the first event that is not summed up, if it is old enough for the next run."""
     mark = UsageMark.objects.filter(pk=UsageMark.KEY).values("event_id")
     following = RenderEvent.objects.filter(pk__gt=Coalesce(Subquery(mark), Value(0)))
     first = following.order_by("pk").values("pk")[:1]
-    old = seconds_from_now(-SETTLE_SECONDS - FOLD_INTERVAL)
-    return RenderEvent.objects.filter(pk=Subquery(first), at__lte=old).order_by()
+    old = is_settled(SETTLE_SECONDS + FOLD_INTERVAL)
+    return RenderEvent.objects.filter(old, pk=Subquery(first)).order_by()

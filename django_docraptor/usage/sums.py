@@ -6,16 +6,18 @@ from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import partial
+from itertools import takewhile
+from operator import itemgetter
 from typing import Any, Final
 
 from django.db import DatabaseError, router, transaction
-from django.db.models import QuerySet
+from django.db.models import BooleanField, ExpressionWrapper, QuerySet
 from django.db.models.signals import pre_delete
 
 from django_docraptor.billing import COUNTERS, Usage
-from django_docraptor.models import RenderEvent, RenderJob, UsageDay, UsageMark, seconds_from_now
+from django_docraptor.models import RenderEvent, RenderJob, UsageDay, UsageMark
 from django_docraptor.models.conflicts import repeat_conflicts
-from django_docraptor.models.usage import SETTLE_SECONDS, first_unsettled
+from django_docraptor.models.usage import SETTLE_SECONDS, first_unsettled, is_settled
 from django_docraptor.usage.histories import JOBS_AT_ONCE, Days, Key, jobs_of, owner_key, used_by
 
 logger = logging.getLogger(__name__)
@@ -73,13 +75,9 @@ def _fold_batch(using: str) -> int:
 def _settled_after(mark: int) -> list[int]:
     """Return the numbers of the events that follow, up to the first that is too recent."""
     events = RenderEvent.objects.filter(pk__gt=mark).order_by("pk")
-    rows = events.annotate(settled_at=seconds_from_now(-SETTLE_SECONDS))
-    keys = []
-    for key, at, settled_at in rows.values_list("pk", "at", "settled_at")[:BATCH_SIZE]:
-        if at > settled_at:
-            break
-        keys.append(key)
-    return keys
+    rows = events.annotate(is_settled=ExpressionWrapper(is_settled(SETTLE_SECONDS), BooleanField()))
+    following = rows.values_list("pk", "is_settled")[:BATCH_SIZE]
+    return [key for key, _ in takewhile(itemgetter(1), following)]
 
 
 def _add(days: Days) -> None:

@@ -6,12 +6,13 @@ from typing import Any
 import pytest
 from django.contrib.auth.models import User
 from django.db import connection, transaction
-from django.db.models import F
+from django.db.models import F, Sum
 from django.test.utils import CaptureQueriesContext
 
 from django_docraptor import erase, lifecycle, usage
 from django_docraptor.billing import Usage
 from django_docraptor.models import RenderEvent, RenderJob, UsageDay, UsageMark
+from django_docraptor.models.clock import Now
 from django_docraptor.retention import RetentionLimit, prune
 from django_docraptor.states import ErrorCode, EventKind, State
 from django_docraptor.usage import billed_since, fold, forget_owner, read_usage, reports, sums
@@ -60,6 +61,18 @@ def test_recent_events_are_not_summed_up() -> None:
     fold()
     assert UsageDay.objects.get().billed == 1
     assert total().billed == 2
+
+
+def test_clock_that_was_set_back_holds_no_event_back() -> None:
+    """An event from the future is as old as those that follow it."""
+    used_job()
+    age_events(seconds=-365 * 86_400)
+    for _ in range(2):
+        used_job()
+        RenderEvent.objects.filter(at__lte=Now()).update(at=Now() - timedelta(hours=1))
+        assert fold() > 0
+    assert UsageMark.current() == RenderEvent.objects.latest("pk").pk
+    assert UsageDay.objects.aggregate(billed=Sum("billed"))["billed"] == 3
 
 
 def test_run_is_not_repeated_at_once() -> None:
