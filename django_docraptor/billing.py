@@ -128,11 +128,14 @@ class BilledAttempt:
     certainty: Certainty
 
 
-def billed_attempts(events: Iterable[Event]) -> dict[int, BilledAttempt]:
+def billed_attempts(
+    events: Iterable[Event], *, with_intents: bool = False
+) -> dict[int, BilledAttempt]:
     """Return which attempts DocRaptor bills, or may bill, by their numbers.
 
     Args:
         events: of one production job, in their order.
+        with_intents: count an attempt that is being sent, too: it may be accepted at any moment.
     """
     sent: dict[int, datetime] = {}
     billed: dict[int, Certainty] = {}
@@ -140,6 +143,8 @@ def billed_attempts(events: Iterable[Event]) -> dict[int, BilledAttempt]:
         attempt = int(event.detail.get("attempt", event.attempt))
         if event.kind == EventKind.SUBMITTING:
             sent[attempt] = event.at
+            if with_intents:
+                billed[attempt] = Certainty.MAYBE
         elif certainty := _certainty_after(event):
             sent.setdefault(attempt, event.at)
             billed[attempt] = max(certainty, billed.get(attempt, certainty))
@@ -179,7 +184,9 @@ def is_disproof(kind: str, detail: Mapping[str, Any], *, from_state: str) -> boo
     return kind in REFUSED_KINDS
 
 
-def usage_by_day(job: Job, events: Iterable[Event]) -> dict[date, Usage]:
+def usage_by_day(
+    job: Job, events: Iterable[Event], *, with_intents: bool = False
+) -> dict[date, Usage]:
     """Return what a job has used on each day, in UTC, as far as its events go.
 
     An attempt is billed on the day on which it was sent.
@@ -187,15 +194,16 @@ def usage_by_day(job: Job, events: Iterable[Event]) -> dict[date, Usage]:
     Args:
         job: as it is now.
         events: its events, in their order.
+        with_intents: as for `billed_attempts`.
     """
     events, days = list(events), dict[date, Usage]()
-    for day, used in _used(job, events):
+    for day, used in _used(job, events, with_intents=with_intents):
         days[day] = days.get(day, Usage()) + used
     return days
 
 
-def _used(job: Job, events: list[Event]) -> Iterator[tuple[date, Usage]]:
-    attempts = {} if job.test else billed_attempts(events)
+def _used(job: Job, events: list[Event], *, with_intents: bool) -> Iterator[tuple[date, Usage]]:
+    attempts = {} if job.test else billed_attempts(events, with_intents=with_intents)
     for number, attempt in enumerate(attempts.values()):
         yield utc_day(attempt.sent_at), Usage(billed=1, retries_billed=int(number > 0))
     for event in events:

@@ -47,7 +47,7 @@ from django_docraptor.models.files import COPY_PREFIX
 from django_docraptor.models.sources import parse_key, root_model, same_object, source_key
 from django_docraptor.shortcuts import describe_actor
 from django_docraptor.states import EventKind
-from django_docraptor.usage import forget_owner
+from django_docraptor.usage import forget_owner, owner_key
 
 logger = logging.getLogger(__name__)
 
@@ -124,8 +124,8 @@ def erase(
         return _report(subject, _count(subject), dry_run=True)
     counts = _erase_rows(subject)
     if owner is not None:
-        forget_owner(_owner_key(owner))
-        BudgetUse.forget_owner(_owner_key(owner))
+        forget_owner(owner)
+        BudgetUse.forget_owner(str(owner_key(owner)))
     if subject.user is not None:
         counts["mentions"] = _erase_mentions(subject.user)
     using = router.db_for_write(RenderJob)
@@ -151,7 +151,7 @@ def _subject(owner: Any, source: Model | None) -> Subject:
         label = root_model(type(source))._meta.label
         jobs, none = RenderJob.objects.filter(same_object(source)), RenderGroup.objects.none()
         return Subject(f"source {label} {source_key(source)}", jobs, none)
-    key = _owner_key(owner)
+    key = owner_key(owner)
     user = get_user_model()._base_manager.filter(pk=key).first()
     jobs, groups = RenderJob.objects.filter(owner_id=key), RenderGroup.objects.filter(owner_id=key)
     return Subject(f"owner {key}", jobs, groups, user, is_known=user is not None)
@@ -171,22 +171,6 @@ def _check_source(source: object) -> None:
     except ValidationError as error:
         message = f"source has the key {source.pk!r}, which is none of {source._meta.label}."
         raise ValidationError({"source": [message]}) from error
-
-
-def _owner_key(owner: Any) -> Any:
-    model = get_user_model()
-    if isinstance(owner, Model) and not isinstance(owner, model):
-        message = f"owner {owner!r} is no {model._meta.label}. Pass a user or a primary key."
-        raise ValidationError({"owner": [message]})
-    key = getattr(owner, "pk", None) if hasattr(owner, "is_authenticated") else owner
-    if key is None:
-        message = "owner has no primary key: an anonymous or unsaved user owns no jobs."
-        raise ValidationError({"owner": [message]})
-    try:
-        return parse_key(model, key)
-    except ValidationError as error:
-        message = f"owner {owner!r} is no primary key of {model._meta.label}."
-        raise ValidationError({"owner": [message]}) from error
 
 
 def _erase_rows(subject: Subject) -> Counter[str]:

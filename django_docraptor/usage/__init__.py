@@ -5,7 +5,7 @@ The tick sums the history up in :class:`UsageDay` (``sums``). What is newer is c
 docs/explanation/design.md says why it is not written by each job's transaction.
 """
 
-from django_docraptor.usage.histories import histories
+from django_docraptor.usage.histories import histories, owner_key
 from django_docraptor.usage.reports import (
     ACCOUNT,
     DAY,
@@ -42,5 +42,6 @@ __all__ = [
     "fold",
     "forget_owner",
     "histories",
+    "owner_key",
     "read_usage",
 ]

@@ -1,15 +1,18 @@
 """Internal. What jobs have used by a range of their events: a difference between two histories."""
 
 from collections import defaultdict
-from collections.abc import Collection, Iterator
+from collections.abc import Iterable, Iterator
 from datetime import date
 from itertools import groupby
 from typing import Any, Final, NamedTuple
 
-from django.db.models import Q, QuerySet
+from django.contrib.auth import get_user_model
+from django.core.exceptions import ValidationError
+from django.db.models import Model, Q, QuerySet
 
 from django_docraptor.billing import COUNTED_KINDS, Usage, usage_by_day
 from django_docraptor.models import RenderEvent, RenderJob, RenderJobQuerySet
+from django_docraptor.models.sources import parse_key
 from django_docraptor.states import EventKind
 
 # Jobs whose history is read at once.
@@ -42,7 +45,12 @@ def jobs_of(events: "QuerySet[RenderEvent]") -> list[Any]:
 
 
 def used_by(
-    jobs: Collection[Any], *, after: int, until: int | None = None, where: Q = ALL_JOBS
+    jobs: Iterable[Any],
+    *,
+    after: int,
+    until: int | None = None,
+    where: Q = ALL_JOBS,
+    with_intents: bool = False,
 ) -> Days:
     """Return what jobs have used by their events in a range of numbers.
 
@@ -53,10 +61,12 @@ def used_by(
         after: the number of the last event that is counted already.
         until: the number of the last event that counts; default: all.
         where: which of the jobs.
+        with_intents: count attempts that are being sent, too.
     """
     days: Days = defaultdict(Usage)
     for job, events in histories(RenderJob.objects.filter(where), jobs, *JOB_COLUMNS):
-        now = usage_by_day(job, (e for e in events if until is None or e.pk <= until))
+        counted = (e for e in events if until is None or e.pk <= until)
+        now = usage_by_day(job, counted, with_intents=with_intents)
         before = usage_by_day(job, (e for e in events if e.pk <= after))
         owner = "" if job.owner_id is None else str(job.owner_id)
         for day in now.keys() | before.keys():
@@ -67,7 +77,7 @@ def used_by(
 
 
 def histories(
-    rows: RenderJobQuerySet, jobs: Collection[Any], *columns: str
+    rows: RenderJobQuerySet, jobs: Iterable[Any], *columns: str
 ) -> Iterator[tuple[RenderJob, list[RenderEvent]]]:
     """Yield jobs with what counts of their history, a number of them at a time.
 
@@ -89,7 +99,25 @@ def histories(
             yield job, by_job.get(key, [])
 
 
-def owner_key(owner: Any) -> str:
-    """Return the key of a user, or of a user's primary key, in a row; "" for no user."""
-    key = getattr(owner, "pk", owner)
-    return "" if key is None else str(key)
+def owner_key(owner: Any) -> Any:
+    """Return a user's primary key.
+
+    Args:
+        owner: the user, or the primary key, also of one who was deleted.
+
+    Raises:
+        ValidationError: it is neither, or an anonymous or unsaved user.
+    """
+    model = get_user_model()
+    if isinstance(owner, Model) and not isinstance(owner, model):
+        message = f"owner {owner!r} is no {model._meta.label}. Pass a user or a primary key."
+        raise ValidationError({"owner": [message]})
+    key = getattr(owner, "pk", None) if hasattr(owner, "is_authenticated") else owner
+    if key is None:
+        message = "owner has no primary key: an anonymous or unsaved user owns no jobs."
+        raise ValidationError({"owner": [message]})
+    try:
+        return parse_key(model, key)
+    except ValidationError as error:
+        message = f"owner {owner!r} is no primary key of {model._meta.label}."
+        raise ValidationError({"owner": [message]}) from error

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from datetime import date, datetime
 from typing import Any, Final, TypeVar
 
+from django.core.exceptions import ValidationError
 from django.db.models import BigIntegerField, Case, F, Q, QuerySet, Sum, When
 
 from django_docraptor.billing import COUNTERS, Usage, utc_day
@@ -141,7 +142,7 @@ def _figures(rows: QuerySet[UsageDay], live: Days, by: str) -> Iterator[tuple[st
 
 
 def billed_since(
-    since: datetime,
+    since: date,
     *,
     account: str | None = None,
     document: str | None = None,
@@ -153,33 +154,48 @@ def billed_since(
     account's lock sees every attempt that was sent before.
 
     Args:
-        since: a time; its day, in UTC, counts from its beginning.
+        since: a day, or a time, whose day in UTC counts from its beginning.
         account: only this account's attempts.
         document: only those of the document class with this label.
         owner: only those of this user's documents: the user, or the primary key.
+
+    Raises:
+        ValidationError: ``since`` is no day, or ``owner`` is no user who can own documents.
     """
-    key_of_owner = owner_key(owner)
+    first = _day_of(since)
     where = {
         name: value
         for name, value in (("account", account), ("document", document))
         if value is not None
     }
-    of_owner = {"owner_id": key_of_owner} if key_of_owner else {}
-    first = utc_day(since)
+    key = None if owner is None else owner_key(owner)
+    owner_text = "" if key is None else str(key)
+    jobs = {"test": False, **where} | ({} if key is None else {"owner_id": key})
 
     def read(mark: int) -> int:
-        rows = UsageDay.objects.filter(day__gte=first, owner=key_of_owner, test=False, **where)
+        rows = UsageDay.objects.filter(day__gte=first, owner=owner_text, test=False, **where)
         summed = rows.aggregate(sum=Sum("billed"))["sum"] or 0
-        days, _is_complete = _live(mark, Q(test=False, **where, **of_owner))
-        recent = sum(
+        # First: what is settled while this reads is found in its job's history then.
+        sending = RenderJob.objects.filter(state=State.SUBMITTING, **jobs).order_by()
+        keys = list(sending.values_list("pk", flat=True))
+        keys += jobs_of(RenderEvent.objects.filter(pk__gt=mark))
+        days = used_by(dict.fromkeys(keys), after=mark, where=Q(**jobs), with_intents=True)
+        return summed + sum(
             used.billed
-            for key, used in days.items()
-            if key.day >= first and key.owner == key_of_owner
+            for each, used in days.items()
+            if each.day >= first and each.owner == owner_text
         )
-        sending = RenderJob.objects.filter(state=State.SUBMITTING, test=False, **where, **of_owner)
-        return summed + recent + sending.count()
 
     return _read_unchanged(read)
+
+
+def _day_of(since: object) -> date:
+    if isinstance(since, datetime):
+        return utc_day(since)
+    if isinstance(since, date):
+        return since
+    message = f"since must be a date or a datetime, not {type(since).__name__}."
+    raise ValidationError({"since": [message]})
 
 
 def _read_unchanged(read: Callable[[int], R]) -> R:
@@ -198,18 +214,16 @@ def _read_unchanged(read: Callable[[int], R]) -> R:
     return found
 
 
-def _live(mark: int, where: Q, limit: int | None = None) -> tuple[Days, bool]:
+def _live(mark: int, where: Q, limit: int) -> tuple[Days, bool]:
     """Return what is not summed up yet, and whether all of it was counted.
 
     Args:
         mark: the number of the last event that is summed up.
         where: which jobs count.
-        limit: how many events are read; default: all.
+        limit: how many events are read.
     """
     events = RenderEvent.objects.filter(pk__gt=mark).order_by("pk")
-    last = None
-    if limit is not None:
-        last = events.values_list("pk", flat=True)[limit : limit + 1].first()
+    last = events.values_list("pk", flat=True)[limit : limit + 1].first()
     if last is not None:
         events = events.filter(pk__lt=last)
     until = None if last is None else last - 1

@@ -158,8 +158,7 @@ def forget_owner(owner: Any) -> int:
     Returns:
         The number of deleted rows.
     """
-    if not (key := owner_key(owner)):
-        return 0
+    key = str(owner_key(owner))
     with transaction.atomic(using=router.db_for_write(UsageDay)):
         UsageMark.lock(wait=True)  # a run that still knows the owner has ended
         return UsageDay.objects.filter(owner=key).delete()[0]

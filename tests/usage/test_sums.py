@@ -4,13 +4,15 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import pytest
-from django.contrib.auth.models import User
+from django.contrib.auth.models import AnonymousUser, Group, User
+from django.core.exceptions import ValidationError
 from django.db import connection, transaction
 from django.db.models import F, Sum
 from django.test.utils import CaptureQueriesContext
 
 from django_docraptor import erase, lifecycle, usage
 from django_docraptor.billing import Usage
+from django_docraptor.lifecycle.transitions import mark_accepted
 from django_docraptor.models import RenderEvent, RenderJob, UsageDay, UsageMark
 from django_docraptor.models.clock import Now
 from django_docraptor.retention import RetentionLimit, prune
@@ -219,6 +221,50 @@ def test_billed_since_counts_what_is_being_sent() -> None:
     used_job(EventKind.SUBMITTING, state=State.SUBMITTING)
     assert total().billed == 0
     assert billed_since(datetime.now(UTC)) == 1
+
+
+@pytest.mark.parametrize("function", ["jobs_of", "used_by"])
+@pytest.mark.parametrize("is_after", [False, True])
+def test_attempt_that_is_accepted_meanwhile_counts_once(
+    function: str, is_after: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whenever the response comes while the number is read, the attempt is counted."""
+    job = used_job(EventKind.SUBMITTING, state=State.SUBMITTING)
+    read = getattr(reports, function)
+
+    def accept_meanwhile(*args: Any, **options: Any) -> Any:
+        found = read(*args, **options) if is_after else None
+        mark_accepted(job, "status-1")
+        return found if is_after else read(*args, **options)
+
+    monkeypatch.setattr(reports, function, accept_meanwhile)
+    assert billed_since(datetime.now(UTC)) == 1
+    monkeypatch.undo()
+    assert billed_since(datetime.now(UTC)) == 1
+
+
+def test_billed_since_counts_what_is_sent_beside_an_earlier_response() -> None:
+    """A late response for an earlier attempt does not hide the one that is being sent."""
+    job = used_job(EventKind.SUBMITTING, state=State.SUBMITTING, attempt=2)
+    job.record_event(EventKind.LATE_RESPONSE, detail={"attempt": 1})
+    assert billed_since(datetime.now(UTC)) == 2
+
+
+def test_billed_since_takes_a_day() -> None:
+    """A date is a day, and so is a time; what is neither is refused."""
+    used_job()
+    assert billed_since(TODAY) == 1
+    assert billed_since(TODAY + timedelta(days=1)) == 0
+    with pytest.raises(ValidationError, match="since must be a date or a datetime, not str"):
+        billed_since("2026-11-01")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("owner", [AnonymousUser(), User(), "", "ada", Group(pk=1)])
+def test_billed_since_refuses_what_owns_no_documents(owner: Any) -> None:
+    """It does not count the documents of all users for a visitor who has not logged in."""
+    used_job(owner=User.objects.create_user("ada"))
+    with pytest.raises(ValidationError, match="owner"):
+        billed_since(TODAY, owner=owner)
 
 
 def test_report_says_if_not_all_was_counted(monkeypatch: pytest.MonkeyPatch) -> None:
