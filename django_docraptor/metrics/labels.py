@@ -1,13 +1,14 @@
 """Internal. Labels with few values: each of them is a time series in every process."""
 
 from collections.abc import Mapping
+from itertools import islice
 
 from django_docraptor import registry
 from django_docraptor.conf import conf
 
 OTHER = "other"
 DEFAULT_ACCOUNT = "default"
-# Accounts that have labels of their own, if no setting names them all.
+# Accounts that have labels of their own, beside the default one.
 MAX_ACCOUNTS = 50
 
 _seen: set[str] = set()
@@ -19,15 +20,15 @@ def document_label(label: str) -> str:
 
 
 def account_label(name: str) -> str:
-    """Return the name of a configured account, or "other".
+    """Return the name of one of the first accounts, or "other".
 
-    If the settings do not name the accounts, the first ones of the process have labels.
+    They are the first ones of the settings; if these do not name the accounts, of the process.
     """
     if name == DEFAULT_ACCOUNT or name in _seen:
         return name
     accounts = conf.user_settings.get("ACCOUNTS")
     if isinstance(accounts, Mapping):
-        return name if name in accounts else OTHER
+        return name if name in islice(accounts, MAX_ACCOUNTS) else OTHER
     if len(_seen) >= MAX_ACCOUNTS:
         return OTHER
     _seen.add(name)

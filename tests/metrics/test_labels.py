@@ -28,6 +28,14 @@ def test_configured_accounts_have_labels(settings: Any) -> None:
     assert labels.account_label("tenant-17") == "other"
 
 
+def test_labels_of_many_configured_accounts_are_few(settings: Any) -> None:
+    """However many accounts the settings name, only the first ones have labels."""
+    names = [f"tenant-{number}" for number in range(10_000)]
+    settings.DOCRAPTOR = settings.DOCRAPTOR | {"ACCOUNTS": {name: {} for name in names}}
+    found = {labels.account_label(name) for name in reversed(names)}
+    assert found == {*names[: labels.MAX_ACCOUNTS], "other"}
+
+
 def test_accounts_that_no_setting_names_are_few() -> None:
     """Of accounts that only a callable knows, a limited number has labels."""
     names = {labels.account_label(f"tenant-{number}") for number in range(1000)}
