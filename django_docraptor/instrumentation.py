@@ -28,8 +28,11 @@ __all__ = [
 
 logger = logging.getLogger(__name__)
 
-# What a job can keep: https://www.w3.org/TR/trace-context/.
-TRACE_PARENT = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
+# What a job can keep: https://www.w3.org/TR/trace-context/. Neither the version ff nor an ID of
+# zeros is valid: the spans of a job that had one would be a trace each.
+TRACE_PARENT = re.compile(
+    r"(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}"
+)
 # Minimum seconds between two messages about receivers that raise.
 WARNING_INTERVAL = 60.0
 
@@ -172,19 +175,17 @@ def publish(event: Event) -> None:
         try:
             receiver(event)
         except Exception as error:  # noqa: BLE001 - other people's code; it must disturb nothing
-            _warn(receiver, event, error)
+            _warn(f"A receiver of {type(event).__name__}", receiver, error)
 
 
-def _warn(receiver: Receiver, event: Event, error: Exception) -> None:
+def _warn(what: str, function: Callable[..., object], error: Exception) -> None:
     global _last_warned_at
     if time.monotonic() - _last_warned_at >= WARNING_INTERVAL:
         _last_warned_at = time.monotonic()
-        name = getattr(receiver, "__module__", "") or type(receiver).__name__
         logger.error(
-            "The receiver %s of metrics raised an exception for a %s; others within a minute are "
-            "not logged",
-            name,
-            type(event).__name__,
+            "%s in %s raised an exception; others within a minute are not logged",
+            what,
+            getattr(function, "__module__", "") or type(function).__name__,
             exc_info=error,
         )
 
@@ -195,8 +196,8 @@ def current_trace_parent() -> str:
         try:
             if TRACE_PARENT.fullmatch(trace_parent := source()):
                 return trace_parent
-        except Exception:
-            logger.exception("A source of traces raised an exception")
+        except Exception as error:  # noqa: BLE001 - other people's code; it must disturb nothing
+            _warn("A source of traces", source, error)
     return ""
 
 

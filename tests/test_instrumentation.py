@@ -74,6 +74,35 @@ def test_trace_of_the_first_source_that_has_one() -> None:
     assert instrumentation.current_trace_parent() == TRACE_PARENT
 
 
+@pytest.mark.parametrize(
+    "invalid",
+    [
+        "",
+        f"ff-{'a' * 32}-{'b' * 16}-01",
+        f"00-{'0' * 32}-{'b' * 16}-01",
+        f"00-{'a' * 32}-{'0' * 16}-01",
+        f"00-{'A' * 32}-{'b' * 16}-01",
+        f"{TRACE_PARENT}-more",
+        f"{TRACE_PARENT}\n",
+    ],
+)
+def test_invalid_trace_is_not_kept(invalid: str) -> None:
+    """A job keeps nothing that W3C calls invalid, whatever a client has sent."""
+    subscribe(fail, trace_source=lambda: invalid)
+    assert instrumentation.current_trace_parent() == ""
+
+
+@pytest.mark.parametrize("value", [None, b"00", 7])
+def test_source_of_traces_that_is_broken(value: Any, caplog: pytest.LogCaptureFixture) -> None:
+    """A source that returns no text is logged once a minute, as one that raises."""
+    subscribe(fail, trace_source=lambda: value)
+    with caplog.at_level(logging.ERROR, "django_docraptor"):
+        for _ in range(3):
+            assert instrumentation.current_trace_parent() == ""
+    assert len(caplog.records) == 1
+    assert __name__ in caplog.text
+
+
 def test_log_fields_read_no_database() -> None:
     """A log record about a job has four fields, also if the row has not been read whole."""
     job = RenderJob(id=uuid.UUID(int=1), account="acme", document="shop.InvoicePDF", attempt=2)
