@@ -17,6 +17,7 @@ EXACT_COLUMNS = (
     ("django_docraptor_renderjob", "idempotency_key varchar(200) {} NULL"),
     ("django_docraptor_renderjob", "account varchar(64) {} NOT NULL"),
     ("django_docraptor_renderjob", "object_id varchar(64) {} NOT NULL"),
+    ("django_docraptor_renderjob", "document varchar(200) {} NOT NULL"),
     ("django_docraptor_renderjob", "status_id varchar(200) {} NULL"),
     ("django_docraptor_account", "name varchar(64) {} NOT NULL"),
     ("django_docraptor_pause", "account varchar(64) {} NOT NULL"),
