@@ -97,9 +97,12 @@ def _add(days: Days) -> None:
 
 
 def _rows_of(days: Days) -> QuerySet[UsageDay]:
-    """Return the rows that exist, and perhaps others."""
+    """Return the rows that exist, and perhaps others, as they are now.
+
+    At REPEATABLE READ, MariaDB and MySQL show the transaction's first snapshot, unless they lock.
+    """
     owners, dates = {key.owner for key in days}, {key.day for key in days}
-    return UsageDay.objects.filter(owner__in=owners, day__in=dates)
+    return UsageDay.objects.filter(owner__in=owners, day__in=dates).select_for_update()
 
 
 def _key_of(row: UsageDay) -> Key:

@@ -347,6 +347,25 @@ def test_parallel_runs_count_once() -> None:
     assert total().billed == 6
 
 
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.skipif(connection.vendor != "mysql", reason="others refuse what has changed")
+def test_sums_of_another_process_are_not_overwritten() -> None:
+    """A transaction that deletes jobs adds to the rows as they are, not as it has seen them."""
+    used_job()
+    age_events()
+    fold()
+    used_job()
+    age_events()
+    deleted = used_job()
+    with connection.cursor() as cursor:
+        cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+    with transaction.atomic():
+        assert UsageDay.objects.get().billed == 1  # a snapshot for the whole transaction
+        run_in_threads(1, fold)
+        deleted.delete()
+    assert UsageDay.objects.get().billed == 3
+
+
 def test_failures_are_counted() -> None:
     """A failure counts on its day, and its attempt is billed if DocRaptor may have made it."""
     used_job(
