@@ -25,7 +25,7 @@ EXACT_COLUMNS = (
     ("django_docraptor_discardeddocument", "account varchar(64) {} NOT NULL"),
     ("django_docraptor_usageday", "account varchar(64) {} NOT NULL"),
     ("django_docraptor_usageday", "document varchar(200) {} NOT NULL"),
-    ("django_docraptor_usageday", "owner varchar(64) {} NOT NULL"),
+    ("django_docraptor_usageday", "owner varchar(255) {} NOT NULL"),
     ("django_docraptor_rendergroup", "idempotency_key varchar(200) {} NULL"),
 )
 
@@ -790,7 +790,7 @@ class Migration(migrations.Migration):
                     "document",
                     models.CharField(blank=True, max_length=200, verbose_name="document"),
                 ),
-                ("owner", models.CharField(blank=True, max_length=64, verbose_name="owner")),
+                ("owner", models.CharField(blank=True, max_length=255, verbose_name="owner")),
                 ("test", models.BooleanField(verbose_name="test")),
                 ("completed", models.BigIntegerField(default=0)),
                 ("billed", models.BigIntegerField(default=0)),
@@ -818,7 +818,7 @@ class Migration(migrations.Migration):
             fields=[
                 ("key", models.CharField(max_length=40, primary_key=True, serialize=False)),
                 ("kind", models.CharField(max_length=16)),
-                ("name", models.CharField(max_length=200)),
+                ("name", models.CharField(max_length=255)),
                 ("period", models.CharField(max_length=8)),
                 ("begins_at", models.DateTimeField()),
                 ("ends_at", models.DateTimeField(db_index=True)),

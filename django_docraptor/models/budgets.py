@@ -85,7 +85,7 @@ class BudgetUse(models.Model):
     # A hash of scope and period: a name may be long, and databases compare text differently.
     key = models.CharField(max_length=40, primary_key=True)
     kind = models.CharField(max_length=16)
-    name = models.CharField(max_length=200)
+    name = models.CharField(max_length=255)
     period = models.CharField(max_length=8)
     begins_at = models.DateTimeField()
     ends_at = models.DateTimeField(db_index=True)

@@ -30,8 +30,8 @@ class UsageDay(models.Model):
     document: "models.CharField[Any, str]" = models.CharField(
         _("document"), max_length=200, blank=True
     )
-    # The owner's primary key as text; "" for the total.
-    owner: "models.CharField[Any, str]" = models.CharField(_("owner"), max_length=64, blank=True)
+    # The owner's primary key as text, perhaps an e-mail address; "" for the total.
+    owner: "models.CharField[Any, str]" = models.CharField(_("owner"), max_length=255, blank=True)
     test: "models.BooleanField[Any, bool]" = models.BooleanField(_("test"))
     completed = models.BigIntegerField(default=0)
     billed = models.BigIntegerField(default=0)

@@ -7,13 +7,13 @@ import pytest
 from django.contrib.auth.models import AnonymousUser, Group, User
 from django.core.exceptions import ValidationError
 from django.db import connection, transaction
-from django.db.models import F, Sum
+from django.db.models import EmailField, F, Sum
 from django.test.utils import CaptureQueriesContext
 
 from django_docraptor import erase, lifecycle, usage
 from django_docraptor.billing import Usage
 from django_docraptor.lifecycle.transitions import mark_accepted
-from django_docraptor.models import RenderEvent, RenderJob, UsageDay, UsageMark
+from django_docraptor.models import BudgetUse, RenderEvent, RenderJob, UsageDay, UsageMark
 from django_docraptor.models.clock import Now
 from django_docraptor.retention import RetentionLimit, prune
 from django_docraptor.states import ErrorCode, EventKind, State
@@ -201,6 +201,17 @@ def test_forgotten_owner_leaves_the_totals() -> None:
     assert not UsageDay.objects.filter(owner=str(ada.pk)).exists()
     assert total() == before
     assert lines("owner")[""].billed == 2
+
+
+@pytest.mark.parametrize(("model", "column"), [(UsageDay, "owner"), (BudgetUse, "name")])
+def test_primary_key_of_an_owner_may_be_an_email_address(model: Any, column: str) -> None:
+    """A row that has no room for it would end every run, and the deletion of each job."""
+    longest = EmailField().max_length
+    assert longest is not None
+    assert model._meta.get_field(column).max_length >= longest
+    UsageDay.objects.create(
+        day=TODAY, account="x" * 64, document="x" * 200, owner="x" * longest, test=True
+    )
 
 
 def test_erasure_forgets_the_owner() -> None:
