@@ -13,13 +13,15 @@ from django.db.models import Model, Q, QuerySet
 from django_docraptor.billing import COUNTED_KINDS, Usage, usage_by_day
 from django_docraptor.models import RenderEvent, RenderJob, RenderJobQuerySet
 from django_docraptor.models.sources import parse_key
-from django_docraptor.states import EventKind
+from django_docraptor.states import EventKind, State
 
 # Jobs whose history is read at once.
 JOBS_AT_ONCE: Final = 500
 # Kinds of events that are read: those that count, and the one that says when an attempt was sent.
 READ_KINDS: Final = COUNTED_KINDS | {EventKind.SUBMITTING}
-JOB_COLUMNS: Final = ("account", "document", "owner_id", "test", "number_of_pages", "file_size")
+JOB_COLUMNS: Final = (
+    *("account", "document", "owner_id", "test", "state", "number_of_pages", "file_size"),
+)
 NOTHING: Final = Usage()
 ALL_JOBS: Final = Q()
 
@@ -66,7 +68,8 @@ def used_by(
     days: Days = defaultdict(Usage)
     for job, events in histories(RenderJob.objects.filter(where), jobs, *JOB_COLUMNS):
         counted = (e for e in events if until is None or e.pk <= until)
-        now = usage_by_day(job, counted, with_intents=with_intents)
+        is_sending = with_intents and job.state == State.SUBMITTING
+        now = usage_by_day(job, counted, with_intents=is_sending)
         before = usage_by_day(job, (e for e in events if e.pk <= after))
         owner = "" if job.owner_id is None else str(job.owner_id)
         for day in now.keys() | before.keys():
