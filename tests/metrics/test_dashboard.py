@@ -57,6 +57,14 @@ def test_expression_asks_for_what_exists(expression: str, text: str) -> None:
     assert set(states) <= {state.value for state in State}
 
 
+@pytest.mark.parametrize(("expression", "_text"), list(expressions()))
+def test_gauge_of_several_hosts_is_counted_once(expression: str, _text: str) -> None:
+    """Each host that measures has measured the same queue, so their values are not added."""
+    gauges = "|".join(each._name for each in METRICS if each._type == "gauge")
+    plain = re.sub(rf"max(?: by \([a-z, ]+\))? ?\((?:{gauges})(?:\{{[^}}]*\}})?\)", "", expression)
+    assert re.search(rf"\b(?:{gauges})\b", plain) is None
+
+
 def test_every_metric_is_on_the_dashboard() -> None:
     """A metric that no panel shows is one that people do not know."""
     shown = " ".join(expression for expression, _text in expressions())
