@@ -45,6 +45,13 @@ def test_table_has_a_line_for_each_and_a_total() -> None:
     assert rows[4] == ["total", "1", "1", "1", "0", "0", "0", "6", "2,000"]
 
 
+def test_large_numbers_stay_apart() -> None:
+    """A column that is wider than usual does not touch the one before it."""
+    used_job(file_size=10**14, number_of_pages=10**9)
+    text, _code = usage()
+    assert text.splitlines()[2].split()[-2:] == ["1,000,000,000", "100,000,000,000,000"]
+
+
 def test_month_is_in_utc() -> None:
     """A document of the last minute of a month, in UTC, belongs to it."""
     used_job()

@@ -255,7 +255,7 @@ def _by_column(line: UsageLine) -> dict[str, int]:
 
 def _row(name: str, cells: Any, width: int) -> str:
     texts = [f"{cell:,}" if isinstance(cell, int) else cell for cell in cells]
-    return f"{name:<{width}}" + "".join(f"{text:>16}" for text in texts)
+    return f"{name:<{width}}" + "".join(f"  {text:>14}" for text in texts)
 
 
 def _difference(each: "lifecycle.Difference") -> dict[str, Any]:
