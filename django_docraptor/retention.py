@@ -21,6 +21,7 @@ from django.db.models import Exists, Model, OuterRef, ProtectedError, Q, QuerySe
 from django_docraptor import discarded_files, registry, usage
 from django_docraptor.account_settings import account_names, account_settings
 from django_docraptor.conf import conf
+from django_docraptor.instrumentation import log_fields
 from django_docraptor.models import (
     BudgetUse,
     DiscardedFile,
@@ -254,13 +255,17 @@ def _delete_jobs(rows: QuerySet[RenderJob]) -> PruneResult:
     try:
         jobs, files = _retry_on_deadlock(lambda: _delete_rows(rows))
     except (ProtectedError, RestrictedError) as error:
-        keys = list(rows.values_list("pk", flat=True))
-        if len(keys) > 1:
-            return sum((_delete_jobs(rows.filter(pk=key)) for key in keys), PruneResult())
-        logger.warning(
-            "Job %s was not deleted because another row protects it: %s", *keys, error.args[0]
-        )
-        return PruneResult(protected=len(keys))
+        protected = list(rows.only("attempt", "account", "document"))
+        if len(protected) > 1:
+            return sum((_delete_jobs(rows.filter(pk=job.pk)) for job in protected), PruneResult())
+        for job in protected:
+            logger.warning(
+                "Job %s: not deleted, because another row protects it: %s",
+                job.pk,
+                error.args[0],
+                extra=log_fields(job),
+            )
+        return PruneResult(protected=len(protected))
     seconds = time.monotonic() - started
     return PruneResult(jobs=jobs, longest_transaction=seconds) + _delete_files(files)
 

@@ -1,11 +1,15 @@
 """Events for metrics: who is told, and what a receiver that raises disturbs."""
 
+import ast
 import logging
 import uuid
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+import django_docraptor
 from django_docraptor import instrumentation
 from django_docraptor.instrumentation import QueueMeasured, publish, subscribe, unsubscribe
 from django_docraptor.models import RenderJob
@@ -101,6 +105,31 @@ def test_source_of_traces_that_is_broken(value: Any, caplog: pytest.LogCaptureFi
             assert instrumentation.current_trace_parent() == ""
     assert len(caplog.records) == 1
     assert __name__ in caplog.text
+
+
+def logger_calls() -> Iterator[tuple[str, ast.Call]]:
+    """Yield each call of a logger that writes a record about a job, with its place."""
+    for path in sorted(Path(django_docraptor.__file__).parent.rglob("*.py")):
+        source = path.read_text()
+        for node in ast.walk(ast.parse(source)):
+            is_call = isinstance(node, ast.Call) and ast.unparse(node.func).startswith("logger.")
+            if is_call and "Job %s" in (ast.get_source_segment(source, node) or ""):
+                yield f"{path.name}:{node.lineno}", node
+
+
+@pytest.mark.once
+def test_every_record_about_a_job_has_its_fields() -> None:
+    """A formatter that names a field finds it in each record about a job."""
+    calls = dict(logger_calls())
+    assert len(calls) > 20
+    assert [
+        place
+        for place, call in calls.items()
+        if not any(
+            each.arg == "extra" and ast.unparse(each.value).startswith("log_fields(")
+            for each in call.keywords
+        )
+    ] == []
 
 
 def test_log_fields_read_no_database() -> None:

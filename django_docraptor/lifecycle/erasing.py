@@ -22,6 +22,7 @@ from django.db import router, transaction
 from django.db.models import FileField, Model, ProtectedError, RestrictedError
 
 from django_docraptor import discarded_files, spool
+from django_docraptor.instrumentation import log_fields
 from django_docraptor.lifecycle.transitions import mark_cancelled
 from django_docraptor.models import (
     DiscardedFile,
@@ -166,7 +167,6 @@ def _erase(key: Any, subject: str) -> Counter[str]:
     # this order.
     while (counts := repeat_conflicts(write, using=using)) is None:
         pass
-    logger.info("Job %s: erased", key)
     return counts
 
 
@@ -199,6 +199,11 @@ def _erase_row(key: Any, subject: str, cleared: set[Copy]) -> Counter[str] | Non
     ErasedJob.objects.update_or_create(
         job_id=key,
         defaults={"subject": subject, "due_at": seconds_from_now(STORE_LEASE_SECONDS)},
+    )
+    transaction.on_commit(
+        lambda: logger.info("Job %s: erased", key, extra=log_fields(job)),
+        using=router.db_for_write(RenderJob),
+        robust=True,
     )
     return counts
 

@@ -4,6 +4,7 @@ import logging
 
 from django.db import router, transaction
 
+from django_docraptor.instrumentation import log_fields
 from django_docraptor.lifecycle.transitions import mark_interrupted
 from django_docraptor.models import (
     SIGNAL_LEASE_SECONDS,
@@ -61,5 +62,5 @@ def _give_up_signal(event: RenderEvent, lapses: int) -> bool:
         event.job.record_event(EventKind.STEP_FAILED, note=message)
     what = f"receivers of {event.kind} of job {event.job_id}, after {lapses} workers died or hung"
     Heartbeat.record_giving_up(what)
-    logger.error("Job %s: %s", event.job_id, message, extra={"job": str(event.job_id)})
+    logger.error("Job %s: %s", event.job_id, message, extra=log_fields(event.job))
     return True

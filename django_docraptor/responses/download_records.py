@@ -10,6 +10,7 @@ from typing import Any
 from django.db import Error, router, transaction
 from django.db.models import F
 
+from django_docraptor.instrumentation import log_fields
 from django_docraptor.models import RenderEvent, RenderJob, ShareLink
 from django_docraptor.models.conflicts import repeat_conflicts
 from django_docraptor.models.text import write_texts
@@ -100,6 +101,8 @@ def _write_or_log(record: Callable[[], None], jobs: list[RenderJob]) -> None:
 
     try:
         repeat_conflicts(write, using=using)
-    except Error:
-        keys = ", ".join(str(job.pk) for job in jobs)
-        logger.exception("Job %s: a download was not recorded", keys)
+    except Error as error:
+        for job in jobs:
+            logger.error(
+                "Job %s: a download was not recorded: %s", job.pk, error, extra=log_fields(job)
+            )

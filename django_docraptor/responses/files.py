@@ -17,6 +17,7 @@ from django.utils.cache import add_never_cache_headers
 
 from django_docraptor import spool
 from django_docraptor.docraptor_api import DocumentType
+from django_docraptor.instrumentation import log_fields
 from django_docraptor.job_specs import JobSpec
 from django_docraptor.lifecycle.clients import client_for
 from django_docraptor.models import RenderGroup, RenderJob
@@ -158,7 +159,8 @@ def stored_file_response(
         file = job.file.open("rb")
     except FileNotFoundError:
         what = type(job).__name__
-        logger.exception("%s %s: the file is missing from the storage", what, job.pk)
+        fields = log_fields(job) if isinstance(job, RenderJob) else None
+        logger.exception("%s %s: the file is missing from the storage", what, job.pk, extra=fields)
         raise Http404 from None
     return DocumentResponse(
         cast(BinaryIO, file),
