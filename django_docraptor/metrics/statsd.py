@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from functools import lru_cache
 from typing import Any
+from zlib import crc32
 
 from django_docraptor.conf import conf
 from django_docraptor.instrumentation import CallMade, Event, JobMoved, QueueMeasured, StepTimed
@@ -92,4 +93,7 @@ def _timer(name: str, seconds: float) -> str:
 
 @lru_cache(maxsize=512)
 def _safe(text: str) -> str:
-    return UNSAFE.sub("_", text) or "none"
+    """Return a name as part of a metric's. Those of other alphabets would all be the same."""
+    safe = UNSAFE.sub("_", text) or "none"
+    is_plain = not text or safe == text.replace(".", "_")
+    return safe if is_plain else f"{safe}-{crc32(text.encode()):08x}"

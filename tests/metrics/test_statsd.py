@@ -1,5 +1,6 @@
 """StatsD: what arrives at a UDP socket, and what does not wait."""
 
+import re
 import socket
 import uuid
 from collections.abc import Iterator
@@ -86,6 +87,18 @@ def test_names_are_safe(server: socket.socket) -> None:
     """A name cannot add a metric of its own."""
     call = CallMade(name="a:1|c\nb", account="default", seconds=0.0)
     assert all(line.startswith("shop.") for line in sent(server, call))
+
+
+def test_names_of_other_alphabets_stay_apart(server: socket.socket) -> None:
+    """Two accounts are two metrics, also if none of their letters is ASCII."""
+    measured = {"state": "pending", "depth": 3, "lag_seconds": 1.0}
+    names = {
+        sent(server, QueueMeasured(account=name, **measured))[0].split(".")[2]
+        for name in ("北京", "上海", "müller", "möller", "acme", "acme:1|c")
+    }
+    assert len(names) == 6
+    assert "acme" in names
+    assert all(re.fullmatch(r"[A-Za-z0-9_-]+", name) for name in names)
 
 
 def test_unreachable_server_costs_nothing(settings: Any) -> None:
