@@ -104,13 +104,19 @@ class UsageMark(models.Model):
             The number of the last event that is summed up; ``None`` if another process has it.
         """
         row = UsageMark.objects.filter(pk=cls.KEY)
-        can_skip = connections[router.db_for_write(cls)].features.has_select_for_update_skip_locked
-        may_wait = wait or not can_skip or not row.exists()
+        features = connections[router.db_for_write(cls)].features
+        may_wait = wait or not features.has_select_for_update_skip_locked or not row.exists()
         if not may_wait and row.select_for_update(skip_locked=True).first() is None:
             return None
         if not row.update(locked_at=Now()):
-            UsageMark.objects.bulk_create([UsageMark()], ignore_conflicts=True)
-            row.update(locked_at=Now())
+            # One statement: MariaDB gives one that ignores the other's row a shared lock, and takes
+            # two processes that then write it for a deadlock.
+            UsageMark.objects.bulk_create(
+                [UsageMark(locked_at=Now())],
+                update_conflicts=True,
+                update_fields=["locked_at"],
+                unique_fields=["id"] if features.supports_update_conflicts_with_target else None,
+            )
         return cls.current()
 
 

@@ -359,6 +359,20 @@ def test_parallel_runs_count_once() -> None:
 
 
 @pytest.mark.django_db(transaction=True)
+def test_first_of_all_runs_wait_for_each_other() -> None:
+    """The row that they lock is made by one of them, and none is refused."""
+
+    def lock() -> int | None:
+        with transaction.atomic():
+            return UsageMark.lock(wait=True)
+
+    for _ in range(10):
+        UsageMark.objects.all().delete()
+        assert run_in_threads(8, lock) == [0] * 8
+        assert UsageMark.objects.count() == 1
+
+
+@pytest.mark.django_db(transaction=True)
 @pytest.mark.skipif(connection.vendor != "mysql", reason="others refuse what has changed")
 def test_sums_of_another_process_are_not_overwritten() -> None:
     """A transaction that deletes jobs adds to the rows as they are, not as it has seen them."""
