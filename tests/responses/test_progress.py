@@ -62,7 +62,7 @@ def test_hosted_document_that_is_over_is_expired() -> None:
 def test_elapsed_time_and_estimate(request_: HttpRequest, usual: Estimate) -> None:
     """While a document takes no longer than usual, the reader learns how long that is."""
     shown = progress_of(request_, make_job(State.WORKING, age=5))
-    assert 5 <= shown.elapsed < 10
+    assert 4.9 < shown.elapsed < 10  # by another clock than the job, with its own resolution
     assert (shown.is_longer, shown.is_late) == (False, False)
     assert shown.message.endswith("seconds so far. It usually takes about 12 seconds.")
 
