@@ -75,9 +75,9 @@ class AccountAdmin(AccountModelAdmin):
         self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any
     ) -> HttpResponse:
         """Render the page of an account, with a button for each action that the user may run."""
-        actions = filter(None, self.get_actions(request).values())
+        names = [name for name in AccountAdmin.actions if name in self.get_actions(request)]
         context |= {
-            "account_actions": [(name, text) for _, name, text in actions if name in self.actions],
+            "account_actions": [(name, getattr(self, name).short_description) for name in names],
             "action_checkbox_name": ACTION_CHECKBOX_NAME,
         }
         return super().render_change_form(request, context, *args, **kwargs)
