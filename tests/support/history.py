@@ -123,8 +123,9 @@ def create_jobs_only(finished: int, pending: int, *, account: str) -> None:
         account: of the pending jobs.
     """
     if connection.vendor == "postgresql":
-        for table in reversed(TABLES):
-            execute(f"ALTER TABLE {table} SET UNLOGGED")
+        children = [relation.related_model for relation in RenderJob._meta.related_objects]
+        for model in (*children, RenderJob):  # a logged table must not refer to an unlogged one
+            execute(f"ALTER TABLE {model._meta.db_table} SET UNLOGGED")
     with bulk_insertion(finished + pending) as dialect:
         numbers = dialect.series.format(first=1, last=finished)
         key = {"id": dialect.key}
