@@ -164,6 +164,14 @@ def test_options_that_do_not_go_together_are_refused(arguments: list[str], messa
         usage(*arguments)
 
 
+def test_blank_account_is_not_all_accounts() -> None:
+    """Such as a variable that is not set: the sum of all would be taken for that of one."""
+    used_job()
+    for arguments in ([], ["--reconcile"]):
+        with pytest.raises(CommandError, match="There is no account ''"):
+            usage("--account", "", *arguments)
+
+
 @pytest.mark.parametrize("month", ["0001-01", "1999-12"])
 def test_month_before_docraptor_has_no_difference(sandbox: Sandbox, month: str) -> None:
     """There was nothing to bill."""

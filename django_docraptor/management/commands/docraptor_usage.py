@@ -80,7 +80,7 @@ class Command(TablesCommand):
         Raises:
             CommandError: options that do not go together.
         """
-        account = options["account"] and find_account(options["account"])
+        account = None if options["account"] is None else find_account(options["account"])
         if options["reconcile"]:
             self.reconcile(account, options)
             return
