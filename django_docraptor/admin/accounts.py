@@ -75,7 +75,8 @@ class AccountAdmin(AccountModelAdmin):
         self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any
     ) -> HttpResponse:
         """Render the page of an account, with a button for each action that the user may run."""
-        names = [name for name in AccountAdmin.actions if name in self.get_actions(request)]
+        allowed = self.get_actions(request)
+        names = [name for name in AccountAdmin.actions if name in allowed]
         context |= {
             "account_actions": [(name, getattr(self, name).short_description) for name in names],
             "action_checkbox_name": ACTION_CHECKBOX_NAME,

@@ -151,7 +151,7 @@ class Period:
         dates: the first and the last day, in UTC, instead.
     """
 
-    days: float = 7.0
+    days: float
     dates: tuple[date, date] | None = None
 
     def begin(self, now: datetime) -> datetime:

@@ -108,7 +108,7 @@ def decrypt_secrets(options: Mapping[str, Any]) -> dict[str, Any]:
 
 def has_secrets(stored: Mapping[str, Any]) -> bool:
     """Return whether stored options contain an encrypted secret."""
-    return delete_secrets(stored) != stored
+    return next(_secrets(stored), None) is not None
 
 
 def delete_secrets(stored: Mapping[str, Any]) -> dict[str, Any]:

@@ -223,7 +223,7 @@ def test_account_without_a_key_is_named(sandbox: Sandbox, settings: Any) -> None
     settings.DOCRAPTOR = settings.DOCRAPTOR | {
         "API_KEY": lambda account: "" if account == "acme" else "tests-key"
     }
-    broken, report = lifecycle.compare_bills(["acme", "default"], period=Period(), seconds=20)
+    broken, report = lifecycle.compare_bills(["acme", "default"], period=Period(days=1), seconds=20)
     assert broken.accounts == ["acme"]
     assert "provides no key" in broken.error
     assert not report.error
