@@ -1,13 +1,15 @@
-"""Charts for the documentation, as SVG with real text."""
+"""Charts for the documentation, as SVG with real text.
+
+Matplotlib takes a second of CPU to import: a function that draws imports it.
+"""
 
 import math
 from collections.abc import Mapping, Sequence
 from io import StringIO
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from matplotlib import rc_context
-from matplotlib.figure import Figure
-from matplotlib.ticker import NullFormatter
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 # Make the output reproducible.
 STYLE = {"svg.fonttype": "none", "svg.hashsalt": "docraptor", "font.size": 9}
@@ -16,6 +18,8 @@ COLOURS = {"met": "#2a78b5", "missed": "#c8553d", "grid": "#dddddd"}
 
 def bar_chart(title: str, values: Mapping[str, float]) -> str:
     """Return a bar per value, the first on top, with a line at 1."""
+    from matplotlib.figure import Figure
+
     figure = Figure(figsize=(9, 1 + 0.26 * len(values)), layout="constrained")
     axes = figure.add_subplot(title=title)
     colours = [COLOURS["missed" if value > 1 else "met"] for value in values.values()]
@@ -38,6 +42,9 @@ def line_charts(
         panels: of each chart its title, the label of its x axis, and at each x the value of every
             line, in milliseconds.
     """
+    from matplotlib.figure import Figure
+    from matplotlib.ticker import NullFormatter
+
     columns = max(map(len, panels))
     figure = Figure(figsize=(5 * columns, 3.4 * len(panels)), layout="constrained")
     grid: Any = figure.subplots(len(panels), columns, squeeze=False)
@@ -62,7 +69,9 @@ def _whole_decades(limits: tuple[float, float]) -> tuple[float, float]:
     return 10 ** math.floor(math.log10(low)), 10 ** math.ceil(math.log10(high))
 
 
-def _svg(figure: Figure) -> str:
+def _svg(figure: "Figure") -> str:
+    from matplotlib import rc_context
+
     text = StringIO()
     with rc_context(STYLE):
         figure.savefig(text, format="svg", metadata={"Date": None})

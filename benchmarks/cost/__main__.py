@@ -64,7 +64,7 @@ def main() -> int:
     if path := os.environ.get("BENCH_JSON"):
         Path(path).write_text(json.dumps(as_json(metrics), indent=2) + "\n")
     if options.write_docs:
-        from benchmarks.cost import docs_page  # needs matplotlib, of the dependency group test
+        from benchmarks.cost import docs_page
 
         docs_page.write(metrics)
     for key in failed:

@@ -1,5 +1,7 @@
 """The fault matrix of the documentation has a test for each fault, and a row for each marker."""
 
+from functools import cache
+
 import pytest
 
 from tests.fault_matrix import PAGE, names_column, read_faults, updated_page
@@ -8,13 +10,18 @@ from tests.support.markers import names_by_code
 pytestmark = pytest.mark.once
 
 FAULTS = read_faults()
-MARKED = names_by_code("fault")
+
+
+@cache
+def marked() -> dict[str, list[str]]:
+    """The names of the tests by the code of a fault."""
+    return names_by_code("fault")
 
 
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.code)
 def test_fault_has_its_tests(fault) -> None:
     """The row's tests exist and are exactly those that are marked with its code."""
-    expected = sorted(MARKED.get(fault.code, []))
+    expected = sorted(marked().get(fault.code, []))
     assert expected, f"no test is marked with @pytest.mark.fault({fault.code!r})"
     assert list(fault.tests) == expected, (
         f"update the last column (python -m tests.fault_matrix does it): {names_column(expected)}"
@@ -23,7 +30,7 @@ def test_fault_has_its_tests(fault) -> None:
 
 def test_every_marker_has_a_row() -> None:
     """A code in a marker is a row of the table."""
-    assert set(MARKED) - {fault.code for fault in FAULTS} == set()
+    assert set(marked()) - {fault.code for fault in FAULTS} == set()
 
 
 def test_codes_are_unique_and_numbered() -> None:

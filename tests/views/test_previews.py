@@ -702,10 +702,14 @@ def test_one_test_document_at_a_time(client: Client, invoice: Invoice, sandbox: 
         return {}
 
     declare(get_secret_options=get_secret_options)
-    assert client.post(url("preview-test-document")).status_code == 200
+    response = client.post(url("preview-test-document"))
+    assert response.status_code == 200
+    assert response.getvalue().startswith(b"%PDF-")
     assert [(other.status_code, other["Retry-After"]) for other in others] == [(409, "10")]
     assert len(sandbox.ledger.entries) == 1
-    assert client.post(url("preview-test-document")).status_code == 200
+    response = client.post(url("preview-test-document"))
+    assert response.status_code == 200
+    assert response.getvalue().startswith(b"%PDF-")
 
 
 def test_refused_test_document_is_explained(
