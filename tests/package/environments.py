@@ -50,6 +50,7 @@ class Environment:
         """Install distributions from the registry, or by path."""
         options = [part for file in self.constraints for part in ("-c", str(file))]
         pip = [sys.executable, "-m", "pip", "--python", str(self.python), "install", "--quiet"]
+        pip.append("--no-compile")  # most of its modules are never imported
         self._run([*pip, *options, *requirements], cwd=self.folder)
 
     def run(self, *arguments: str, cwd: Path) -> str:
