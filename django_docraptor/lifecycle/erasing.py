@@ -43,6 +43,8 @@ logger = logging.getLogger(__name__)
 
 # Jobs that a tick looks through at once.
 BATCH_SIZE: Final = 100
+# Times that an erasure starts again because a copy of the file was delivered meanwhile.
+MAX_ROUNDS: Final = 10
 # Events that say who had the document, and nothing for the bill.
 PERSONAL_KINDS: Final = (
     EventKind.SHARED,
@@ -165,9 +167,10 @@ def _erase(key: Any, subject: str) -> Counter[str]:
 
     # A copy that was delivered in between: its field is emptied first, as a delivery locks them in
     # this order.
-    while (counts := repeat_conflicts(write, using=using)) is None:
-        pass
-    return counts
+    for _ in range(MAX_ROUNDS):
+        if (counts := repeat_conflicts(write, using=using)) is not None:
+            return counts
+    raise RowsChangedError(f"Copies of {key} were delivered all the time: erase it again.")
 
 
 def _erase_row(key: Any, subject: str, cleared: set[Copy]) -> Counter[str] | None:

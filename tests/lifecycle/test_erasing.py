@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from django.core.files.storage import FileSystemStorage
@@ -23,6 +24,7 @@ from django_docraptor.models import (
     RenderGroup,
     RenderJob,
 )
+from django_docraptor.models.conflicts import RowsChangedError
 from django_docraptor.models.querysets import SMALL_CONTENT
 from django_docraptor.responses.download_records import record_download, record_downloads
 from django_docraptor.sandbox import Fault, Sandbox
@@ -309,6 +311,23 @@ def test_copy_that_is_delivered_just_before_the_erasure(
     invoice.refresh_from_db()
     assert not invoice.pdf
     assert files_below(media_dir) == files_below(documents_dir) == []
+
+
+def test_copies_that_are_delivered_all_the_time(
+    sandbox: Sandbox, documents_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The erasure ends, and names the document that is still there."""
+    person = create_person()
+    job = run_until_finished(enqueue(**options_of(person)))
+    with monkeypatch.context() as patch:
+        patch.setattr(
+            erasing, "copies_of", lambda job: {erasing.Copy("shop.Invoice.pdf", str(uuid4()))}
+        )
+        with pytest.raises(RowsChangedError, match=str(job.pk)):
+            erase(owner=person)
+    job.refresh_from_db()
+    assert job.erased_at is None
+    assert erase(owner=person).erased["jobs"] == 1
 
 
 @pytest.mark.fault("F14")
