@@ -41,7 +41,7 @@ VIEWS = [(360, "dark"), (1440, "light")]
 if SCREENSHOTS:
     VIEWS += [(360, "light"), (1440, "dark")]
 # A window of 1440 px at 200 %: half as many CSS pixels, each of them twice as large.
-ZOOMED: Any = {"viewport": {"width": 720, "height": 400}, "device_scale_factor": 2}
+ZOOMED = {"width": 720, "height": 400, "deviceScaleFactor": 2, "mobile": False}
 MALFORMED = "Document Malformed: line 42: opening and ending tag mismatch: b and td"
 TRACEBACK = """Traceback (most recent call last):
   File "/srv/shop/documents.py", line 14, in get_context
@@ -67,7 +67,18 @@ def staff() -> User:
 
 @pytest.fixture(name="look")
 def _look(browser: Browser, live_server: Any) -> Callable[..., None]:
-    """A function that opens a page in each width and scheme, and returns what is wrong with it."""
+    """A function that opens a page in each width and scheme, and fails if something is wrong.
+
+    A user has one tab for all pages of a test: for Chromium, another one costs more than a page.
+    """
+    tabs: dict[int, Page] = {}
+
+    def tab(user: User) -> Page:
+        if user.pk not in tabs:
+            context = browser.new_context()
+            log_in(context, live_server.url, user)
+            tabs[user.pk] = context.new_page()
+        return tabs[user.pk]
 
     def look(
         user: User,
@@ -78,20 +89,18 @@ def _look(browser: Browser, live_server: Any) -> Callable[..., None]:
         status: int = 200,
         with_axe: bool = True,
     ) -> None:
-        context = browser.new_context()
-        log_in(context, live_server.url, user)
-        page = context.new_page()
+        page = tab(user)
         problems = open_page(page, live_server.url + path, status)
         for width, scheme in VIEWS:
             page.set_viewport_size({"width": width, "height": 800})
             page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
+            assert page.evaluate("[innerWidth, devicePixelRatio]") == [width, 1]
             found = problems_of_view(page, width, ours) if with_axe else sideways(page, width)
             problems += [f"{width} px, {scheme}: {problem}" for problem in found]
             if SCREENSHOTS:
                 picture = Path(SCREENSHOTS, f"{name}-{width}-{scheme}.png")
                 page.screenshot(path=picture, full_page=True)
-        context.close()
-        problems += zoomed_problems(browser, user, live_server.url, path, name)
+        problems += zoomed_problems(page, name)
         assert problems == []
 
     return look
@@ -108,16 +117,16 @@ def open_page(page: Page, url: str, status: int) -> list[str]:
     return problems if response.status == status else [*problems, f"status {response.status}"]
 
 
-def zoomed_problems(browser: Browser, user: User, site: str, path: str, name: str) -> list[str]:
-    """Return what is wrong with a page at 200 %, as a reader with weak eyes sees it."""
-    context = browser.new_context(**ZOOMED)
-    log_in(context, site, user)
-    page = context.new_page()
-    page.goto(site + path)
-    problems = [f"200 %: {problem}" for problem in sideways(page, ZOOMED["viewport"]["width"])]
+def zoomed_problems(page: Page, name: str) -> list[str]:
+    """Return what is wrong with an open page at 200 %, as a reader with weak eyes sees it."""
+    session = page.context.new_cdp_session(page)
+    session.send("Emulation.setDeviceMetricsOverride", ZOOMED)
+    assert page.evaluate("[innerWidth, devicePixelRatio]") == [720, 2]
+    problems = [f"200 %: {problem}" for problem in sideways(page, ZOOMED["width"])]
     if SCREENSHOTS:
         page.screenshot(path=Path(SCREENSHOTS, f"{name}-zoomed.png"), full_page=True)
-    context.close()
+    session.send("Emulation.clearDeviceMetricsOverride")
+    session.detach()
     return problems
 
 
