@@ -41,11 +41,13 @@ def test_documents_complete_with_callbacks(start_site):
 @pytest.mark.fault("W8")
 @redis_and_postgresql
 def test_documents_complete_by_polling(start_site):
-    """Without callbacks, each of 100 documents is rendered once."""
+    """Without callbacks, a lone document on an idle site, then 100 at once, are rendered once."""
     site = start_site("postgresql", "redis")
     site.start_workers(2)
-    jobs = site.enqueue(100)
-    site.wait_for_all(180)
+    jobs: dict[str, str] = {}
+    for count in (1, 100):
+        jobs |= site.enqueue(count)
+        site.wait_for_all(180)
     site.assert_consistent(jobs)
     assert not site.control.ledger.callback_calls
     assert_few_messages(site)
