@@ -26,9 +26,8 @@ from django_docraptor.models import (
     Account,
     Pause,
     RenderJob,
-    RenderJobQuerySet,
 )
-from django_docraptor.models.claims import claim_at_once, claims_at_once
+from django_docraptor.models.claims import claim_at_once, claims_at_once, read_urgent
 from django_docraptor.models.clock import Now, earliest_due
 from django_docraptor.models.jobs import NO_FAILURES
 from django_docraptor.models.querysets import (
@@ -113,27 +112,29 @@ def claim(
         is_alone = bool(claimed) and claimed[0].lapsed_claims > 0
         if not is_any_paused or is_alone or len(claimed) == limit:
             return claimed
-    jobs = RenderJob.objects.filter(state__in=states)
-    jobs = jobs.filter(account=account) if account else jobs
-    return claimed + _claim_by_comparing(jobs, limit=limit - len(claimed), lease=lease)
+    return claimed + _claim_by_comparing(states, account, limit - len(claimed), lease)
 
 
-def _claim_by_comparing(jobs: RenderJobQuerySet, *, limit: int, lease: float) -> list[RenderJob]:
+def _claim_by_comparing(
+    states: Collection[str], account: str, limit: int, lease: float
+) -> list[RenderJob]:
     """Claim by a conditional UPDATE; if others were faster with all of the jobs, the next ones."""
     claimed: list[RenderJob] = []
     for _ in range(MAX_LOST_CLAIMS):
-        chosen = claimable_together(most_urgent(jobs, limit))
-        claimed = jobs.claim_jobs(chosen, lease=lease)
+        chosen = claimable_together(_most_urgent(states, account, limit))
+        claimed = RenderJob.objects.filter(state__in=states).claim_jobs(chosen, lease=lease)
         if claimed or not chosen:
             break
     return claimed
 
 
-def most_urgent(jobs: RenderJobQuerySet, limit: int) -> list[RenderJob]:
+def _most_urgent(states: Collection[str], account: str, limit: int) -> list[RenderJob]:
     """Return up to ``limit`` due jobs of accounts that this process can call."""
-    rows = jobs.most_urgent(limit)
+    rows = read_urgent(states, account=account, limit=limit)
     if not any(getattr(row, "is_account_paused", False) for row in rows):
         return rows
+    jobs = RenderJob.objects.filter(state__in=states)
+    jobs = jobs.filter(account=account) if account else jobs
     return jobs.exclude(account__in=_uncallable_accounts()).most_urgent(limit)
 
 

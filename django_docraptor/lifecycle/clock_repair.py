@@ -23,6 +23,7 @@ from django_docraptor.models import (
 )
 from django_docraptor.models.clock import Now
 from django_docraptor.models.heartbeat import CLOCK_TOLERANCE
+from django_docraptor.models.prepared import prepared
 from django_docraptor.states import ACTIVE_STATES, STORE_LEASE_SECONDS, State
 
 logger = logging.getLogger(__name__)
@@ -45,11 +46,10 @@ def repair_clock() -> None:
 
 def _shorten_claims() -> None:
     """Let claims that end later than any lease end when one from now would."""
-    too_long = {state: _too_long_claims(state) for state in sorted(ACTIVE_STATES)}
-    # One look-up in an index per state: SQLite would read the whole table for a disjunction.
-    first, *others = (claims.values_list("state", flat=True) for claims in too_long.values())
-    for state in map(State, set(first.union(*others, all=True))):
-        count = too_long[state].update(due_at=seconds_from_now(lease_for(state)))
+    limits = {state: _longest_claim(state) for state in sorted(ACTIVE_STATES)}
+    for state in map(State, set(_states_of_too_long_claims(*limits.items()).fetch())):
+        too_long = _too_long_claims(state, limits[state])
+        count = too_long.update(due_at=seconds_from_now(lease_for(state)))
         logger.error(
             "%s claims of %s jobs would have lasted longer than a lease: the database's clock was "
             "set back. They were shortened.",
@@ -58,9 +58,22 @@ def _shorten_claims() -> None:
         )
 
 
-def _too_long_claims(state: State) -> QuerySet[RenderJob]:
+@prepared(RenderJob)
+def _states_of_too_long_claims(*limits: tuple[State, float]) -> QuerySet[RenderJob, str]:
+    """Return the state of each claim that ends later than its state's limit, see below."""
+    # One look-up in an index per state: SQLite would read the whole table for a disjunction.
+    first, *others = (_too_long_claims(*limit).values_list("state", flat=True) for limit in limits)
+    return first.union(*others, all=True)
+
+
+def _longest_claim(state: State) -> float:
+    """Return the seconds after which no claim ends, whatever the clocks say."""
     lease = STORE_LEASE_SECONDS if state in STORING_STATES else lease_for(state)
-    last = seconds_from_now(lease + CLOCK_TOLERANCE)
+    return lease + CLOCK_TOLERANCE
+
+
+def _too_long_claims(state: State, seconds: float) -> QuerySet[RenderJob]:
+    last = seconds_from_now(seconds)
     return RenderJob.objects.filter(state=state, due_at__gt=last).exclude(lease_token="").order_by()
 
 

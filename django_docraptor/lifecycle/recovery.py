@@ -3,6 +3,7 @@
 import logging
 
 from django.db import router, transaction
+from django.db.models import QuerySet
 
 from django_docraptor.instrumentation import log_fields
 from django_docraptor.lifecycle.transitions import mark_interrupted
@@ -11,9 +12,11 @@ from django_docraptor.models import (
     Heartbeat,
     RenderEvent,
     RenderJob,
+    RenderJobQuerySet,
     seconds_from_now,
 )
 from django_docraptor.models.clock import Now
+from django_docraptor.models.prepared import prepared
 from django_docraptor.states import MAX_LAPSED_CLAIMS, EventKind, State
 
 logger = logging.getLogger(__name__)
@@ -31,14 +34,17 @@ def recover() -> int:
 
 
 def _recover_interrupted_creates() -> int:
-    interrupted = RenderJob.objects.filter(state=State.SUBMITTING).due()[:BATCH_SIZE]
-    return sum(mark_interrupted(job) for job in interrupted)
+    return sum(mark_interrupted(job) for job in _interrupted_creates(BATCH_SIZE).fetch())
+
+
+@prepared(RenderJob)
+def _interrupted_creates(limit: int) -> RenderJobQuerySet:
+    return RenderJob.objects.filter(state=State.SUBMITTING).due()[:limit]
 
 
 def _send_overdue_signals() -> int:
     count = 0
-    overdue = RenderEvent.objects.filter(signal_due_at__lte=Now()).select_related("job")
-    for event in overdue.order_by("signal_due_at", "id")[:BATCH_SIZE]:
+    for event in _overdue_signals(BATCH_SIZE).fetch():
         unclaimed = RenderEvent.objects.filter(pk=event.pk, signal_due_at__lte=Now())
         lapses, due_at = event.signal_lapses + 1, seconds_from_now(SIGNAL_LEASE_SECONDS)
         if lapses >= MAX_LAPSED_CLAIMS:
@@ -47,6 +53,12 @@ def _send_overdue_signals() -> int:
             event.send_signal(event.job)
             count += 1
     return count
+
+
+@prepared(RenderEvent)
+def _overdue_signals(limit: int) -> QuerySet[RenderEvent]:
+    overdue = RenderEvent.objects.filter(signal_due_at__lte=Now()).select_related("job")
+    return overdue.order_by("signal_due_at", "id")[:limit]
 
 
 def _give_up_signal(event: RenderEvent, lapses: int) -> bool:

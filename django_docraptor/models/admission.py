@@ -1,15 +1,18 @@
 """Internal. The pending jobs of a locked account: which may be sent next, and their claim."""
 
 from collections.abc import Sequence
-from functools import lru_cache
 
-from django.db import connections, router
+from django.db import router
 from django.db.models import CharField
 
-from django_docraptor.models.clock import offset_minutes
 from django_docraptor.models.jobs import RenderJob
-from django_docraptor.models.prepared import Parameter, PreparedQuery
-from django_docraptor.models.querysets import claim_columns, pick_urgent, set_small_contents
+from django_docraptor.models.prepared import Parameter, prepared
+from django_docraptor.models.querysets import (
+    RenderJobQuerySet,
+    claim_columns,
+    pick_urgent,
+    set_small_contents,
+)
 from django_docraptor.models.statements import Update, changed_keys, update_rows
 from django_docraptor.states import State
 
@@ -28,30 +31,25 @@ def read_candidates(
         limit: how many.
         sharing: the names that have the key, if there are several.
     """
-    using = router.db_for_write(RenderJob)
-    offset = offset_minutes(connections[using])
     names = {f"sharing_{number}": name for number, name in enumerate(sharing)}
     values = {"account": account, "key_hash": key_hash, **names}
 
     def read(order: Sequence[str], count: int) -> list[RenderJob]:
-        return _prepare(using, offset, tuple(order), count, len(sharing)).fetch(**values)
+        return _candidates(tuple(order), count, len(sharing)).fetch(**values)
 
     jobs = pick_urgent(read, limit)
     set_small_contents(jobs)
     return jobs
 
 
-@lru_cache(maxsize=64)
-def _prepare(
-    using: str, _offset: int, order: tuple[str, ...], limit: int, sharing: int
-) -> PreparedQuery[RenderJob]:
-    """Compile the query; again when the database's zone changes its offset."""
+@prepared(RenderJob)
+def _candidates(order: tuple[str, ...], limit: int, sharing: int) -> RenderJobQuerySet:
     account, key_hash = (Parameter(name, CharField()) for name in ("account", "key_hash"))
     names = [Parameter(f"sharing_{number}", CharField()) for number in range(sharing)]
-    pending = RenderJob.objects.using(using).filter(state=State.PENDING)
+    pending = RenderJob.objects.filter(state=State.PENDING)
     pending = pending.with_account_limits(account, key_hash, names)
     pending = pending.with_input().lock_available("self")
-    return PreparedQuery(pending.due_now().order_by(*order)[:limit])
+    return pending.due_now().order_by(*order)[:limit]
 
 
 def claim_candidates(jobs: list[RenderJob], *, lease: float) -> list[RenderJob]:

@@ -7,16 +7,18 @@ find nothing. There, and on SQLite, ``querysets`` claims by a conditional UPDATE
 
 import random
 import secrets
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from datetime import timedelta
 from functools import cache
 from typing import Final
 
 from django.db import connections, router
+from django.db.models import CharField
 
 from django_docraptor.models.jobs import RenderJob
 from django_docraptor.models.pauses import Pause
-from django_docraptor.models.querysets import FAIR_SHARE
+from django_docraptor.models.prepared import Parameter, prepared
+from django_docraptor.models.querysets import FAIR_SHARE, RenderJobQuerySet, pick_urgent
 from django_docraptor.models.statements import combines_writes
 
 BY_PRIORITY: Final = "priority DESC, due_at"
@@ -84,6 +86,32 @@ def claim_at_once(
     jobs = [row for row in rows if row.pk is not None]
     jobs.sort(key=lambda job: (-job.priority, job.created_at))
     return jobs, bool(vars(rows[0])["is_any_paused"])
+
+
+def read_urgent(states: Collection[str], *, account: str = "", limit: int) -> list[RenderJob]:
+    """Return up to ``limit`` due jobs, as ``RenderJobQuerySet.most_urgent`` does.
+
+    Args:
+        states: the jobs' states.
+        account: only its jobs.
+        limit: how many.
+    """
+    names = {"account": account} if account else {}
+
+    def read(order: Sequence[str], count: int) -> list[RenderJob]:
+        return _urgent(tuple(states), bool(account), tuple(order), count).fetch(**names)
+
+    return pick_urgent(read, limit)
+
+
+@prepared(RenderJob)
+def _urgent(
+    states: tuple[str, ...], has_account: bool, order: tuple[str, ...], limit: int
+) -> RenderJobQuerySet:
+    jobs = RenderJob.objects.filter(state__in=states)
+    if has_account:
+        jobs = jobs.filter(account=Parameter("account", CharField()))
+    return jobs.due_with_pauses().order_by(*order)[:limit]
 
 
 @cache

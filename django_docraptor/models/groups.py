@@ -22,6 +22,7 @@ from django_docraptor.models.commits import on_commit_once
 from django_docraptor.models.indexes import PartialIndex
 from django_docraptor.models.managers import PrimaryDatabaseManager
 from django_docraptor.models.owned_files import OwnedFile
+from django_docraptor.models.prepared import prepared
 from django_docraptor.models.text import sanitize, write_texts
 from django_docraptor.states import ACTIVE_STATES, FINAL_STATES
 
@@ -202,8 +203,8 @@ class RenderGroup(OwnedFile):  # type: ignore[django-manager-missing] # of Rende
         Args:
             lease: seconds.
         """
-        due = cls.objects.filter(due_at__lte=Now()).annotate(database_now=Now())
-        while group := due.order_by("due_at").first():
+        while groups := _longest_due().fetch():
+            (group,) = groups
             token, lapsed = secrets.token_hex(16), group.lapsed_claims + bool(group.lease_token)
             rows = cls.objects.filter(
                 pk=group.pk, due_at__lte=Now(), lease_token=group.lease_token, state=group.state
@@ -266,6 +267,13 @@ class RenderGroup(OwnedFile):  # type: ignore[django-manager-missing] # of Rende
     def look_again_on_commit(cls, key: Any) -> None:
         """Look at a group after the current transaction, of which a job has ended."""
         on_commit_once(_LookAgain(key), using=router.db_for_write(cls))
+
+
+@prepared(RenderGroup)
+def _longest_due() -> "models.QuerySet[RenderGroup]":
+    """Return the group that has been due longest, with the database's time."""
+    due = RenderGroup.objects.filter(due_at__lte=Now()).annotate(database_now=Now())
+    return due.order_by("due_at")[:1]
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,12 +3,12 @@
 Django takes several times as long to build a large statement as the database to run it.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from copy import copy
 from functools import lru_cache
-from typing import Any, Final, Generic, TypeAlias, TypeVar
+from typing import Any, Final, Generic, ParamSpec, TypeAlias, TypeVar
 
-from django.db import connections, models
+from django.db import connections, models, router
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models.expressions import Expression
 from django.db.models.sql import InsertQuery
@@ -16,7 +16,8 @@ from django.db.models.sql.compiler import SQLCompiler
 
 from django_docraptor.models.clock import Now, offset_minutes
 
-ModelT = TypeVar("ModelT", bound=models.Model)
+RowT = TypeVar("RowT")
+P = ParamSpec("P")
 # How a column's value is written: as a parameter, as NULL or a constant, or as the present.
 Kind: TypeAlias = str | type[Now]
 PARAMETER: Final = "%s"
@@ -51,19 +52,19 @@ class Parameter(Expression):
         return self.output_field.get_db_prep_value(value, connection)
 
 
-class PreparedQuery(Generic[ModelT]):
-    """A query of model instances, compiled when this object is created.
+class PreparedQuery(Generic[RowT]):
+    """A query, compiled when this object is created.
 
     Args:
         rows: the query; where its values differ it has a :class:`Parameter`.
     """
 
-    def __init__(self, rows: "models.QuerySet[ModelT]") -> None:
+    def __init__(self, rows: "models.QuerySet[Any, RowT]") -> None:
         self._rows = rows
         self._compiler = rows.query.get_compiler(using=rows.db)
         self._sql, self._params = self._compiler.as_sql()
 
-    def fetch(self, **values: Any) -> list[ModelT]:
+    def fetch(self, **values: Any) -> list[RowT]:
         """Run the query, in any thread, with values for its parameters."""
         connection = connections[self._rows.db]
         params = tuple(
@@ -77,6 +78,34 @@ class PreparedQuery(Generic[ModelT]):
         query: Any = rows.query
         query.get_compiler = lambda *args, **kwargs: compiler
         return list(rows)
+
+
+def prepared(
+    model: type[models.Model],
+) -> "Callable[[Callable[P, models.QuerySet[Any, RowT]]], Callable[P, PreparedQuery[RowT]]]":
+    """Let a function that builds a query return it prepared, from the database that is written to.
+
+    It is compiled once for the same arguments, and again when the database's zone changes its
+    offset, which is in the text of :class:`Now`.
+
+    Args:
+        model: by which routers find the database.
+    """
+
+    def decorate(
+        build: "Callable[P, models.QuerySet[Any, RowT]]",
+    ) -> Callable[P, PreparedQuery[RowT]]:
+        @lru_cache(maxsize=64)
+        def compile_once(using: str, _offset: int, *args: Any) -> PreparedQuery[RowT]:
+            return PreparedQuery(build(*args).using(using))  # type: ignore[call-arg]
+
+        def get(*args: P.args, **kwargs: P.kwargs) -> PreparedQuery[RowT]:
+            using = router.db_for_write(model)
+            return compile_once(using, offset_minutes(connections[using]), *args)
+
+        return get
+
+    return decorate
 
 
 def insert_sql(row: models.Model, connection: BaseDatabaseWrapper) -> tuple[str, list[Any]]:

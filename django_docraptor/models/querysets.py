@@ -301,9 +301,13 @@ class RenderJobQuerySet(models.QuerySet["RenderJob"]):
         One job in eight is the one that has waited longest, so that no priority starves. Each has
         ``is_account_paused``: some key of its account makes no calls.
         """
-        paused = Pause.objects.active().filter(account=OuterRef("account"), creates_only=False)
-        due = self.due_now().annotate(is_account_paused=Exists(paused))
+        due = self.due_with_pauses()
         return pick_urgent(lambda order, count: list(due.order_by(*order)[:count]), limit)
+
+    def due_with_pauses(self) -> Self:
+        """Return the due jobs, each with ``is_account_paused``, see :meth:`most_urgent`."""
+        paused = Pause.objects.active().filter(account=OuterRef("account"), creates_only=False)
+        return self.due_now().annotate(is_account_paused=Exists(paused))
 
     def due_now(self) -> Self:
         """Return the due jobs with the database's time, see ``RenderJob.claimed_at``."""

@@ -1,4 +1,4 @@
-"""An INSERT that is compiled once stores each row as Django would."""
+"""What is compiled once finds and stores the same as what Django compiles each time."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -7,13 +7,13 @@ import pytest
 from django.contrib.auth.models import User
 from django.contrib.contenttypes.models import ContentType
 from django.db import connection, models
-from django.db.models import Value
+from django.db.models import CharField, Value
 from django.db.models.functions import Concat
 from django.test.utils import CaptureQueriesContext
 
 from django_docraptor.models import RenderEvent, RenderInput, RenderJob
 from django_docraptor.models.clock import Now, seconds_from_now
-from django_docraptor.models.prepared import insert_rows, insert_sql
+from django_docraptor.models.prepared import Parameter, insert_rows, insert_sql, prepared
 from django_docraptor.states import EventKind, State
 from tests.support.databases import connection_time_zone
 
@@ -156,3 +156,27 @@ def test_json_and_generated_keys() -> None:
     assert (falsy.options, falsy.params, falsy.recheck) == ("", 0, False)
     assert RenderInput.objects.filter(recheck__isnull=True, reuse=None).exists()
     assert len(set(job.events.values_list("pk", flat=True))) == 2
+
+
+@pytest.mark.parametrize("zone", ["Asia/Kolkata", None])
+def test_query_is_compiled_once_for_its_arguments(values: dict[str, Any], zone: str | None) -> None:
+    """It finds what the same query of Django finds, and again after the zone has changed."""
+    built: list[str] = []
+
+    @prepared(RenderJob)
+    def due(state: str) -> models.QuerySet[RenderJob]:
+        built.append(state)
+        named = RenderJob.objects.filter(state=state, account=Parameter("account", CharField()))
+        return named.filter(due_at__lte=Now()).order_by("due_at")
+
+    with connection_time_zone(zone):
+        for name, seconds in {"a": -60, "b": 60}.items():
+            values |= {"idempotency_key": name, "status_id": name}
+            due_at = seconds_from_now(seconds)
+            RenderJob.objects.create(**values | {"name": name, "due_at": due_at})
+        assert [job.name for job in due(State.QUEUED).fetch(account="other")] == ["a"]
+        assert due(State.QUEUED).fetch(account="OTHER") == []
+        assert due(State.PENDING).fetch(account="other") == []
+    assert built == [State.QUEUED, State.PENDING]
+    due(State.QUEUED)
+    assert len(built) == (3 if zone else 2)
