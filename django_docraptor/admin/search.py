@@ -59,12 +59,13 @@ def search_jobs(
         keys = list(queryset.filter(lookup).order_by().values_list("pk", flat=True)[:MAX_MATCHES])
         if keys:
             return queryset.filter(pk__in=keys)
-    begin = _oldest_searched(request, has_term=bool(term))
+    oldest = _oldest_searched(request, has_term=bool(term))
+    begin = None if _lists_few(request) else oldest
     searched = queryset.filter(created_at__gt=begin) if begin else queryset
     found = searched
     if term:
-        rows: Any = indexed_jobs(request, RenderJob.objects.order_by("-created_at"))
-        rows = rows.filter(created_at__gt=begin) if begin else rows
+        rows: Any = indexed_jobs(request, RenderJob.objects.order_by())
+        rows = rows.filter(created_at__gt=oldest) if oldest else rows
         found = searched.filter(_text_condition(site, request, rows, term))
         if keys := _keys_of_source(queryset, term):
             found = queryset.filter(pk__in=[*keys, *_first_keys(found, MAX_RELATED)])
@@ -85,13 +86,17 @@ def _oldest_searched(request: HttpRequest, *, has_term: bool) -> datetime | None
 
     They are the newest of those that the list's filters with an index let through.
     """
-    is_indexed = not has_term and request.GET.keys() <= INDEXED_PARAMETERS
-    is_small = request.GET.get(ATTENTION) in (NEEDS_A_LOOK, UNFINISHED)
-    if is_indexed or is_small or request.GET.get(SCOPE) == ALL_JOBS:
+    is_indexed = request.GET.keys() <= INDEXED_PARAMETERS or _lists_few(request)
+    if (is_indexed and not has_term) or request.GET.get(SCOPE) == ALL_JOBS:
         return None
     searched = indexed_jobs(request, RenderJob.objects.order_by("-created_at"))
     times = searched.values_list("created_at", flat=True)
     return next(iter(times[MAX_SEARCHED : MAX_SEARCHED + 1]), None)
+
+
+def _lists_few(request: HttpRequest) -> bool:
+    """Return whether a filter has read the keys of the listed jobs: all of them are searched."""
+    return request.GET.get(ATTENTION) in (NEEDS_A_LOOK, UNFINISHED)
 
 
 def _lookups(term: str) -> Iterator[Q]:
@@ -121,24 +126,20 @@ def _text_condition(
 ) -> Q:
     """Return the condition that the name, the owner or the source of a job contains the term."""
     condition = Q(name__icontains=term)
-    limit = None if request.GET.get(SCOPE) == ALL_JOBS else MAX_SEARCHED
-    columns = searched.values_list("pk", "owner_id", "content_type_id", "object_id")[:limit]
-    owners: set[Any] = set()
-    sources: dict[Any, set[str]] = {}
-    numbered: list[uuid.UUID] = []
-    match = None if _has_ordered_keys() else SHORT_KEY.match(term)
-    for key, owner, content_type, object_id in columns:
-        owners.add(owner)
-        sources.setdefault(content_type, set()).add(object_id)
-        if match and key.hex.startswith((match[1] + match[2]).lower()):
-            numbered.append(key)
+    # Thousands of rows would take longer to read than the database takes to compare them.
+    pairs = list(searched.values_list("owner_id", "content_type_id").distinct())
+    owners = {owner for owner, _ in pairs}
     if matching := _matching_owners(site, request, owners - {None}, term):
         condition |= Q(owner_id__in=matching)
-    for content_type, object_ids in sources.items():
-        if content_type is not None and (
-            matched := _matching_sources(site, request, content_type, object_ids, term)
-        ):
+    for content_type in {each for _, each in pairs} - {None}:
+        if matched := _matching_sources(site, request, content_type, searched, term):
             condition |= Q(content_type_id=content_type, object_id__in=matched)
+    match = None if _has_ordered_keys() else SHORT_KEY.match(term)
+    if match is None:
+        return condition
+    digits = (match[1] + match[2]).lower()
+    keys = searched.values_list("pk", flat=True)
+    numbered = [key for key in keys if key.hex.startswith(digits)]
     return condition | Q(pk__in=numbered) if numbered else condition
 
 
@@ -175,7 +176,11 @@ def _text_match(model: type[Model], name: str, lookup: str, term: str) -> Q:
 
 
 def _matching_sources(
-    site: AdminSite, request: HttpRequest, content_type: int, object_ids: set[str], term: str
+    site: AdminSite,
+    request: HttpRequest,
+    content_type: int,
+    searched: RenderJobQuerySet,
+    term: str,
 ) -> list[str]:
     """Return the sources of a model that its own admin finds, if the user may view them."""
     model = ContentType.objects.get_for_id(content_type).model_class()
@@ -185,7 +190,8 @@ def _matching_sources(
     if not model_admin.get_search_fields(request):
         return []
     keys: list[Any] = []
-    for object_id in object_ids:
+    jobs = searched.filter(content_type_id=content_type)
+    for object_id in jobs.values_list("object_id", flat=True).distinct():
         with suppress(Exception):  # the type of the primary key may have changed
             keys.append(model._meta.pk.to_python(object_id))
     found = _first(

@@ -156,6 +156,31 @@ def test_texts_are_searched_in_bounded_time(
     assert found_by(client, "ines-d") == []
 
 
+def test_sources_that_no_list_finds_are_not_read(client: Client) -> None:
+    """A search reads each owner once, and nothing of sources that have no page in the admin."""
+    create_admin_job(options={"source": Invoice.objects.create(pk=4711, number="7")})
+    with CaptureQueriesContext(connection) as queries:
+        assert found_by(client, "no-such-name") == []
+    [grouped] = [each["sql"] for each in queries if "DISTINCT" in each["sql"]]
+    assert "object_id" not in grouped
+
+
+def test_a_search_of_what_needs_a_look_compares_few_owners(
+    client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All listed jobs are searched by name; owners are those of the newest jobs."""
+    monkeypatch.setattr(search, "MAX_SEARCHED", 1)
+    for age, name in enumerate(("ines-a", "b")):
+        owner = User.objects.create_user(f"ines-{name}")
+        job = create_admin_job(options={"name": f"ines-{name}.pdf", "owner": owner})
+        at = timezone.now() - timedelta(days=age)
+        RenderJob.objects.filter(pk=job.pk).update(created_at=at)
+    with CaptureQueriesContext(connection) as queries:
+        assert len(found_by(client, "ines", attention="unfinished")) == 2
+    [grouped] = [each["sql"] for each in queries if "DISTINCT" in each["sql"]]
+    assert "created_at" in grouped
+
+
 def test_many_owners_and_sources_are_compared_in_batches(
     client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
