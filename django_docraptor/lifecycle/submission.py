@@ -59,6 +59,7 @@ from django_docraptor.models.conflicts import repeat_conflicts
 from django_docraptor.models.measurements import publish_step
 from django_docraptor.models.querysets import claimable_together, take_within
 from django_docraptor.payloads import DocumentRequest
+from django_docraptor.payloads.utf8 import utf8_size
 from django_docraptor.states import State
 
 BATCH_SIZE = 16
@@ -345,9 +346,7 @@ def prepare_batch(jobs: list[RenderJob]) -> tuple[list[PreparedAttempt], list[Co
 
 def size_in_memory(text: str) -> int:
     """Return the bytes of a text in memory or in UTF-8, whichever are more."""
-    if text.isascii():
-        return len(text)
-    return max(sys.getsizeof(text) - sys.getsizeof(""), len(text.encode(errors="replace")))
+    return max(sys.getsizeof(text) - sys.getsizeof(""), utf8_size(text))
 
 
 def commit_intents(requests: dict[RenderJob, DocumentRequest]) -> list[PreparedAttempt]:

@@ -198,7 +198,7 @@ def _content_errors(request: DocumentRequest) -> FieldErrors:
         yield "content", "Pass either content or url, not both."
     if not request.content and not request.url:
         yield "content", "Either content or url is required."
-    if request.content and not request.content.strip():
+    if request.content.isspace():
         yield "content", "content consists of whitespace only."
 
 

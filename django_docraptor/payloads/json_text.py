@@ -3,10 +3,9 @@
 import json
 from collections.abc import Iterator, Mapping
 from io import BytesIO
-from typing import Any, Final
+from typing import Any
 
-# Characters of a text that are encoded at once.
-SLICE_LENGTH: Final = 256 * 1024
+from django_docraptor.payloads import utf8
 
 
 def json_pieces(body: Mapping[str, Any], **options: Any) -> Iterator[bytes]:
@@ -27,7 +26,7 @@ def json_pieces(body: Mapping[str, Any], **options: Any) -> Iterator[bytes]:
         separator = encoder.item_separator if number else ""
         yield f"{separator}{encoder.encode(name)}{encoder.key_separator}".encode()
         value = body[name]
-        if isinstance(value, str) and len(value) > SLICE_LENGTH:
+        if isinstance(value, str) and len(value) > utf8.SLICE_LENGTH:
             yield from _text_pieces(value, encoder)
         else:
             yield encoder.encode(value).encode()
@@ -36,8 +35,8 @@ def json_pieces(body: Mapping[str, Any], **options: Any) -> Iterator[bytes]:
 
 def _text_pieces(text: str, encoder: json.JSONEncoder) -> Iterator[bytes]:
     yield b'"'
-    for start in range(0, len(text), SLICE_LENGTH):
-        yield encoder.encode(text[start : start + SLICE_LENGTH])[1:-1].encode()
+    for piece in utf8.slices(text):
+        yield encoder.encode(piece)[1:-1].encode()
     yield b'"'
 
 

@@ -12,6 +12,7 @@ from typing import Any, Final, get_args
 
 from django_docraptor.docraptor_api import RESERVED_OPTIONS
 from django_docraptor.payloads.fields import SECRET_NAME, Options, declared_fields
+from django_docraptor.payloads.utf8 import slices
 
 FieldErrors = Iterator[tuple[str, str]]
 # What messages show. Anything else may contain a password at any depth, or show one in its repr.
@@ -74,7 +75,8 @@ def _text_errors(value: str) -> Iterator[str]:
     if "\x00" in value:
         yield "contains a NUL character, which documents and databases do not accept."
     try:
-        value.encode()
+        for piece in slices(value):
+            piece.encode()
     except UnicodeEncodeError:
         yield "contains a lone surrogate: the text was decoded with the wrong encoding."
 

@@ -14,6 +14,7 @@ from django_docraptor import __version__
 from django_docraptor.callback_urls import path_on_this_site
 from django_docraptor.conf import conf
 from django_docraptor.payloads import DocumentRequest
+from django_docraptor.payloads.utf8 import slices, utf8_size
 from django_docraptor.preflight import local_files, login_pages, nesting, resources, url_checks
 from django_docraptor.preflight.loading import Engine
 from django_docraptor.preflight.problems import Problem, Rule, Severity
@@ -194,8 +195,7 @@ def _is_loopback_url(url: str) -> bool:
 
 
 def _size_problem(html: str, max_bytes: int | None) -> Problem | None:
-    size = len(html.encode("utf-8", "replace"))
-    if max_bytes is None or size <= max_bytes:
+    if max_bytes is None or (size := utf8_size(html)) <= max_bytes:
         return None
     message = (
         f"content has {size:,} bytes, but at most {max_bytes:,} are allowed. Link to images and "
@@ -243,8 +243,10 @@ class _Inspection:
         """Return a digest of the HTML and of what its check depends on, but for the time."""
         rules = (self.allow_private, sorted(self.ignored), self.max_bytes, self.baseurl)
         context = (__version__, *rules, self.strict, self.engine)
-        text = f"{context}\n{html}"
-        return blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
+        digest = blake2b(f"{context}\n".encode("utf-8", "surrogatepass"), digest_size=16)
+        for piece in slices(html):
+            digest.update(piece.encode("utf-8", "surrogatepass"))
+        return digest.hexdigest()
 
     def find_problems(self, html: str) -> list[Problem]:
         """Return the problems in document order."""

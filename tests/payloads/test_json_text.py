@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from django_docraptor.payloads import json_text
+from django_docraptor.payloads import utf8
 from django_docraptor.payloads.json_text import json_bytes, json_pieces
 
 OPTIONS: tuple[dict[str, Any], ...] = (
@@ -30,7 +30,7 @@ BODIES = st.dictionaries(
 
 @pytest.fixture
 def _short_slices(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(json_text, "SLICE_LENGTH", 3)
+    monkeypatch.setattr(utf8, "SLICE_LENGTH", 3)
 
 
 def _peak(function: Callable[[], object]) -> int:
