@@ -4,11 +4,13 @@ For the status command, the admin and health checks. Nothing here changes a job.
 """
 
 from collections import Counter
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import Any
 
 from django.core.exceptions import ValidationError
+from django.db import connections, router
 from django.db.models import Exists, F, Func, IntegerField, QuerySet, Subquery
 from django.db.models.functions import Left, Right
 from django.utils.translation import gettext as _
@@ -38,12 +40,12 @@ from django_docraptor.models import (
     RenderEvent,
     RenderJob,
     RenderJobQuerySet,
-    count_up_to,
     first_due_by_account,
     seconds_from_now,
 )
-from django_docraptor.models.bounded_counts import BoundedCount
-from django_docraptor.models.clock import Now
+from django_docraptor.models.bounded_counts import BoundedCount, PreparedCounts, count_up_to
+from django_docraptor.models.clock import Now, offset_minutes
+from django_docraptor.models.prepared import PreparedQuery
 from django_docraptor.states import ACTIVE_STATES, EventKind, State
 
 UNFINISHED = sorted(ACTIVE_STATES)
@@ -130,10 +132,17 @@ def read_report(*, max_counted: int | None = MAX_COUNTED, min_lag: float = 0.0) 
 
 def _count_waiting(max_counted: int | None) -> dict[str, BoundedCount]:
     """Return how many jobs each unfinished state has, and how many are held, by one statement."""
+    using = router.db_for_write(RenderJob)
+    return _prepare_counts(using, offset_minutes(connections[using]), max_counted).fetch()
+
+
+@lru_cache(maxsize=64)
+def _prepare_counts(_using: str, _offset: int, max_counted: int | None) -> PreparedCounts[str]:
+    """Compile the statement; again when the database's zone changes its offset."""
     jobs: dict[str, RenderJobQuerySet] = {
         state: RenderJob.objects.filter(state=state) for state in UNFINISHED
     }
-    return count_up_to(max_counted, {**jobs, HELD: RenderJob.objects.held()})
+    return PreparedCounts(max_counted, {**jobs, HELD: RenderJob.objects.held()})
 
 
 def health_problems(max_lag: float = DEFAULT_MAX_LAG) -> list[str]:
@@ -384,33 +393,52 @@ def _abandoned_follow_up(heartbeat: Heartbeat, now: datetime) -> str:
 
 def _read_heartbeat() -> tuple[Heartbeat, datetime]:
     """Return the engine's row, with what else can be counted in the same query."""
+    found = _fetch(_prepare_heartbeat)
+    if not found:
+        Heartbeat.objects.get_or_create(pk=Heartbeat.KEY)
+        return _read_heartbeat()
+    row: Any = found[0]
+    return row, row.now
+
+
+def _read_flags() -> dict[str, Any]:
+    """Return what small tables tell, by one query: mostly that no other query is worth its time."""
+    (row,) = _fetch(_prepare_flags)
+    return vars(row)
+
+
+def _fetch(prepare: Callable[[str, int], PreparedQuery[Heartbeat]]) -> list[Heartbeat]:
+    """Run a query that is compiled again when the database's zone changes its offset."""
+    using = Heartbeat.objects.all().db
+    return prepare(using, offset_minutes(connections[using])).fetch()
+
+
+@lru_cache(maxsize=64)
+def _prepare_heartbeat(using: str, _offset: int) -> PreparedQuery[Heartbeat]:
     # The first condition is for the index: no event is older.
     waiting = RenderEvent.objects.filter(signal_due_at__gt=EARLIEST, kind__in=FOLLOW_UP_FAILURES)
     postponed = RenderJob.objects.postponed(MAX_FAILING_SECONDS)
-    rows = Heartbeat.objects.annotate(
+    rows = Heartbeat.objects.using(using).annotate(
         now=Now(),
         # Their index has this order: a database may choose another for EXISTS.
         first_postponed_at=Subquery(postponed.values("failing_since")[:1]),
         # After a long back-off: they are tried again.
         failing_follow_ups=_count(waiting.filter(signal_due_at__gt=F("at") + LONG_BACKOFF)),
     )
-    heartbeat = rows.filter(pk=Heartbeat.KEY).first()
-    if heartbeat is None:
-        Heartbeat.objects.get_or_create(pk=Heartbeat.KEY)
-        return _read_heartbeat()
-    return heartbeat, heartbeat.now
+    return PreparedQuery(rows.filter(pk=Heartbeat.KEY))
 
 
-def _read_flags() -> dict[str, Any]:
-    """Return what small tables tell, by one query: mostly that no other query is worth its time."""
+@lru_cache(maxsize=64)
+def _prepare_flags(using: str, _offset: int) -> PreparedQuery[Heartbeat]:
     yesterday = seconds_from_now(-MAX_FILE_AGE)
-    rows = Heartbeat.objects.filter(pk=Heartbeat.KEY).values(
+    rows = Heartbeat.objects.using(using).only("pk")
+    rows = rows.annotate(
         is_restricted=Exists(Pause.objects.told()) | Exists(Account.with_open_circuit()),
         is_budget_reached=Exists(BudgetUse.reached()),
         undeleted_files=_count(DiscardedFile.objects.filter(discarded_at__lt=yesterday)),
         unexpired_documents=_count(DiscardedDocument.objects.filter(discarded_at__lt=yesterday)),
     )
-    return {**rows.get()}
+    return PreparedQuery(rows.filter(pk=Heartbeat.KEY))
 
 
 def _count(rows: QuerySet[Any]) -> Subquery:

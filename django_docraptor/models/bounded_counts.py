@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar
 
 from django.db import connections, router
 
@@ -26,29 +26,41 @@ class BoundedCount:
 def count_up_to(
     limit: int | None, querysets: Mapping[Key, RenderJobQuerySet]
 ) -> dict[Key, BoundedCount]:
-    """Return how many unfinished jobs each queryset has, by one statement.
+    """Return how many unfinished jobs each queryset has, as `PreparedCounts` does."""
+    return PreparedCounts(limit, querysets).fetch()
 
-    Each is a range of an index that is ordered by ``due_at``, of which at most ``limit`` rows are
-    read; ``None`` reads all.
 
-    Returns:
-        The counts of the querysets that are not empty.
+class PreparedCounts(Generic[Key]):
+    """The numbers of unfinished jobs of querysets: a statement that is compiled once.
+
+    Args:
+        limit: how many rows are read of each queryset, a range of an index that is ordered by
+            ``due_at``; ``None`` reads all.
+        querysets: may be none.
     """
-    if not querysets:
-        return {}
-    connection = connections[router.db_for_write(RenderJob)]
-    parts: list[str] = []
-    values: list[Any] = []
-    for number, jobs in enumerate(querysets.values()):
-        rows = jobs.filter(due_at__isnull=False).order_by("due_at").values("due_at")[:limit]
-        sql, params = rows.query.get_compiler(connection.alias).as_sql()
-        parts.append(COUNT.format(number=number, rows=sql))
-        values += params
-    with connection.cursor() as cursor:
-        cursor.execute(" UNION ALL ".join(parts), values)
-        found = {number: (count, first) for number, count, first in cursor.fetchall()}
-    return {
-        key: BoundedCount(found[number][0], as_datetime(found[number][1], connection.timezone))
-        for number, key in enumerate(querysets)
-        if found[number][0]
-    }
+
+    def __init__(self, limit: int | None, querysets: Mapping[Key, RenderJobQuerySet]) -> None:
+        self._using = router.db_for_write(RenderJob)
+        self._keys = list(querysets)
+        parts: list[str] = []
+        self._values: list[Any] = []
+        for number, jobs in enumerate(querysets.values()):
+            rows = jobs.filter(due_at__isnull=False).order_by("due_at").values("due_at")[:limit]
+            sql, params = rows.query.get_compiler(self._using).as_sql()
+            parts.append(COUNT.format(number=number, rows=sql))
+            self._values += params
+        self._sql = " UNION ALL ".join(parts)
+
+    def fetch(self) -> dict[Key, BoundedCount]:
+        """Return the counts of the querysets that are not empty."""
+        if not self._keys:
+            return {}
+        connection = connections[self._using]
+        with connection.cursor() as cursor:
+            cursor.execute(self._sql, self._values)
+            found = {number: (count, first) for number, count, first in cursor.fetchall()}
+        return {
+            key: BoundedCount(found[number][0], as_datetime(found[number][1], connection.timezone))
+            for number, key in enumerate(self._keys)
+            if found[number][0]
+        }
