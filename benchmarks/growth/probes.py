@@ -9,6 +9,7 @@ from typing import Any
 from django.contrib.auth.models import User
 from django.core.files.base import ContentFile
 from django.test import Client
+from django.test.client import ClientHandler
 from django.urls import reverse
 from django.utils import timezone
 
@@ -192,6 +193,30 @@ def search(**query: str) -> Callable[[], None]:
     return admin_page("changelist", must_have_rows=False, **query)
 
 
+class PlainHandler(ClientHandler):
+    """Answers with the URLs of :mod:`benchmarks.growth.plain_admin`."""
+
+    def get_response(self, request: Any) -> Any:
+        request.urlconf = "benchmarks.growth.plain_admin"
+        return super().get_response(request)
+
+
+def plain_list() -> Callable[[], None]:
+    """Return a function that requests Django's own list of jobs, of which none is found."""
+    user = User.objects.filter(username="growth").first()
+    client = Client()
+    client.force_login(user or User.objects.create_superuser("growth"))
+    client.handler = PlainHandler(enforce_csrf_checks=False)
+
+    def get() -> None:
+        path = reverse("admin:django_docraptor_renderjob_changelist")
+        response: Any = client.get(path, {"id__exact": "00000000-0000-4000-8000-000000000000"})
+        assert response.status_code == 200, response
+        assert b".pdf" not in response.content
+
+    return get
+
+
 def claim_poll() -> None:
     """Claim a batch of jobs to poll."""
     due = RenderJob.objects.filter(state__in=POLLED_STATES)
@@ -235,6 +260,7 @@ OPERATIONS: dict[str, Callable[[], Callable[[], object]]] = {
     "list_newest": lambda: admin_page("changelist"),
     "list_oldest": lambda: admin_page("changelist", o="7"),
     "list_pending": lambda: admin_page("changelist", state__exact="pending"),
+    "plain_list": plain_list,
     "search_name": lambda: search(q="no-such-name"),
     "search_key": lambda: search(q="00000000-0000-4000-8000-000000000000"),
     "filter_type": lambda: search(document_type__exact="xls"),
