@@ -4,7 +4,7 @@ For the status command, the admin and health checks. Nothing here changes a job.
 """
 
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Collection, Iterable
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import Any
@@ -45,7 +45,7 @@ from django_docraptor.models import (
 )
 from django_docraptor.models.bounded_counts import BoundedCount, PreparedCounts, count_up_to
 from django_docraptor.models.clock import Now, offset_minutes
-from django_docraptor.models.prepared import PreparedQuery
+from django_docraptor.models.prepared import prepared
 from django_docraptor.states import ACTIVE_STATES, EventKind, State
 
 UNFINISHED = sorted(ACTIVE_STATES)
@@ -393,7 +393,7 @@ def _abandoned_follow_up(heartbeat: Heartbeat, now: datetime) -> str:
 
 def _read_heartbeat() -> tuple[Heartbeat, datetime]:
     """Return the engine's row, with what else can be counted in the same query."""
-    found = _fetch(_prepare_heartbeat)
+    found = _heartbeats().fetch()
     if not found:
         Heartbeat.objects.get_or_create(pk=Heartbeat.KEY)
         return _read_heartbeat()
@@ -403,42 +403,36 @@ def _read_heartbeat() -> tuple[Heartbeat, datetime]:
 
 def _read_flags() -> dict[str, Any]:
     """Return what small tables tell, by one query: mostly that no other query is worth its time."""
-    (row,) = _fetch(_prepare_flags)
+    (row,) = _flags().fetch()
     return vars(row)
 
 
-def _fetch(prepare: Callable[[str, int], PreparedQuery[Heartbeat]]) -> list[Heartbeat]:
-    """Run a query that is compiled again when the database's zone changes its offset."""
-    using = Heartbeat.objects.all().db
-    return prepare(using, offset_minutes(connections[using])).fetch()
-
-
-@lru_cache(maxsize=64)
-def _prepare_heartbeat(using: str, _offset: int) -> PreparedQuery[Heartbeat]:
+@prepared(Heartbeat)
+def _heartbeats() -> QuerySet[Heartbeat]:
     # The first condition is for the index: no event is older.
     waiting = RenderEvent.objects.filter(signal_due_at__gt=EARLIEST, kind__in=FOLLOW_UP_FAILURES)
     postponed = RenderJob.objects.postponed(MAX_FAILING_SECONDS)
-    rows = Heartbeat.objects.using(using).annotate(
+    rows = Heartbeat.objects.annotate(
         now=Now(),
         # Their index has this order: a database may choose another for EXISTS.
         first_postponed_at=Subquery(postponed.values("failing_since")[:1]),
         # After a long back-off: they are tried again.
         failing_follow_ups=_count(waiting.filter(signal_due_at__gt=F("at") + LONG_BACKOFF)),
     )
-    return PreparedQuery(rows.filter(pk=Heartbeat.KEY))
+    return rows.filter(pk=Heartbeat.KEY)
 
 
-@lru_cache(maxsize=64)
-def _prepare_flags(using: str, _offset: int) -> PreparedQuery[Heartbeat]:
+@prepared(Heartbeat)
+def _flags() -> QuerySet[Heartbeat]:
     yesterday = seconds_from_now(-MAX_FILE_AGE)
-    rows = Heartbeat.objects.using(using).only("pk")
+    rows = Heartbeat.objects.only("pk")
     rows = rows.annotate(
         is_restricted=Exists(Pause.objects.told()) | Exists(Account.with_open_circuit()),
         is_budget_reached=Exists(BudgetUse.reached()),
         undeleted_files=_count(DiscardedFile.objects.filter(discarded_at__lt=yesterday)),
         unexpired_documents=_count(DiscardedDocument.objects.filter(discarded_at__lt=yesterday)),
     )
-    return PreparedQuery(rows.filter(pk=Heartbeat.KEY))
+    return rows.filter(pk=Heartbeat.KEY)
 
 
 def _count(rows: QuerySet[Any]) -> Subquery:
