@@ -126,8 +126,7 @@ def _text_condition(
 ) -> Q:
     """Return the condition that the name, the owner or the source of a job contains the term."""
     condition = Q(name__icontains=term)
-    # Thousands of rows would take longer to read than the database takes to compare them.
-    pairs = list(searched.values_list("owner_id", "content_type_id").distinct())
+    pairs = _different(searched, "owner_id", "content_type_id")
     owners = {owner for owner, _ in pairs}
     if matching := _matching_owners(site, request, owners - {None}, term):
         condition |= Q(owner_id__in=matching)
@@ -141,6 +140,18 @@ def _text_condition(
     keys = searched.values_list("pk", flat=True)
     numbered = [key for key in keys if key.hex.startswith(digits)]
     return condition | Q(pk__in=numbered) if numbered else condition
+
+
+def _different(searched: RenderJobQuerySet, *columns: str) -> set[tuple[Any, ...]]:
+    """Return the different values of columns of the jobs that are searched.
+
+    Thousands of rows take longer to read than a server takes to compare them. SQLite would compare
+    those of all jobs, in the order of another index.
+    """
+    rows = searched.values_list(*columns)
+    if connections[searched.db].vendor == "sqlite":
+        return set(rows.order_by("-created_at"))
+    return set(rows.distinct())
 
 
 def _matching_owners(
@@ -190,8 +201,9 @@ def _matching_sources(
     if not model_admin.get_search_fields(request):
         return []
     keys: list[Any] = []
-    jobs = searched.filter(content_type_id=content_type)
-    for object_id in jobs.values_list("object_id", flat=True).distinct():
+    for kind, object_id in _different(searched, "content_type_id", "object_id"):
+        if kind != content_type:
+            continue
         with suppress(Exception):  # the type of the primary key may have changed
             keys.append(model._meta.pk.to_python(object_id))
     found = _first(

@@ -86,8 +86,8 @@ def prepared(
     """Let a function that builds a query return it prepared, from the database that is written to.
 
     It is compiled once for the same arguments, and again when the database's zone changes its
-    offset, which is in the text of :class:`Now`. So whatever else changes while a process runs, such
-    as a setting or a time of this machine, must be an argument, or a :class:`Parameter`.
+    offset, which is in the text of :class:`Now`. So whatever else changes while a process runs,
+    such as a setting or a time of this machine, must be an argument, or a :class:`Parameter`.
 
     Args:
         model: by which routers find the database.
