@@ -1,6 +1,5 @@
 """Shared fixtures: a sandbox, a directory for documents, and the tasks that are published."""
 
-import gc
 import logging
 import os
 import signal
@@ -56,16 +55,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         return len(FIRST_FILES) + (folder not in ("e2e", "integration", "typing"))
 
     items.sort(key=rank)
-
-
-def pytest_collection_finish() -> None:
-    """Let Python look for garbage among what the tests create, and less often.
-
-    Else it goes through all that was imported and collected, ten thousand tests, again and again.
-    """
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(10_000, 10, 10)
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
