@@ -6,11 +6,9 @@ For the status command, the admin and health checks. Nothing here changes a job.
 from collections import Counter
 from collections.abc import Collection, Iterable
 from datetime import UTC, datetime, timedelta
-from functools import lru_cache
 from typing import Any
 
 from django.core.exceptions import ValidationError
-from django.db import connections, router
 from django.db.models import Exists, F, Func, IntegerField, QuerySet, Subquery
 from django.db.models.functions import Left, Right
 from django.utils.translation import gettext as _
@@ -44,8 +42,8 @@ from django_docraptor.models import (
     seconds_from_now,
 )
 from django_docraptor.models.bounded_counts import BoundedCount, PreparedCounts, count_up_to
-from django_docraptor.models.clock import Now, offset_minutes
-from django_docraptor.models.prepared import prepared
+from django_docraptor.models.clock import Now
+from django_docraptor.models.prepared import compiled_once, prepared
 from django_docraptor.states import ACTIVE_STATES, EventKind, State
 
 UNFINISHED = sorted(ACTIVE_STATES)
@@ -132,13 +130,11 @@ def read_report(*, max_counted: int | None = MAX_COUNTED, min_lag: float = 0.0) 
 
 def _count_waiting(max_counted: int | None) -> dict[str, BoundedCount]:
     """Return how many jobs each unfinished state has, and how many are held, by one statement."""
-    using = router.db_for_write(RenderJob)
-    return _prepare_counts(using, offset_minutes(connections[using]), max_counted).fetch()
+    return _waiting(max_counted).fetch()
 
 
-@lru_cache(maxsize=64)
-def _prepare_counts(_using: str, _offset: int, max_counted: int | None) -> PreparedCounts[str]:
-    """Compile the statement; again when the database's zone changes its offset."""
+@compiled_once(RenderJob)
+def _waiting(max_counted: int | None) -> PreparedCounts[str]:
     jobs: dict[str, RenderJobQuerySet] = {
         state: RenderJob.objects.filter(state=state) for state in UNFINISHED
     }

@@ -3,7 +3,7 @@
 What it adds to the start of a process is what no app with these tables can save.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -17,13 +17,12 @@ APP = "plain_models"
 OURS = DocRaptorConfig.name
 
 
-def write_app(folder: Path) -> str:
-    """Write the app into a directory that Python searches, and return its name."""
+def write_app(folder: Path) -> None:
+    """Write the app into a directory that Python searches."""
     package = folder / APP
     package.mkdir(parents=True)
     (package / "__init__.py").write_text("")
     (package / "models.py").write_text(source(apps.get_app_config(OURS).get_models()))
-    return APP
 
 
 def source(models: Iterable[type[Model]]) -> str:
@@ -59,8 +58,5 @@ def _plain(part: Any, imports: set[str]) -> str:
 
 def _is_ours(value: object) -> bool:
     """Return whether code for a value would import our package."""
-    return any(line.partition(" ")[2].startswith(OURS) for line in _imports(value))
-
-
-def _imports(value: object) -> Iterator[str]:
-    yield from MigrationWriter.serialize(value)[1]
+    _code, imports = MigrationWriter.serialize(value)
+    return any(line.partition(" ")[2].startswith(OURS) for line in imports)

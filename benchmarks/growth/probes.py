@@ -170,9 +170,7 @@ def admin_page(
         must_have_rows: it must show jobs; otherwise it may find none.
         query: its query string.
     """
-    user = User.objects.filter(username="growth").first()
-    client = Client()
-    client.force_login(user or User.objects.create_superuser("growth"))
+    client = _admin_client()
     path = reverse(f"admin:django_docraptor_renderjob_{name}", args=arguments)
 
     def get() -> None:
@@ -193,6 +191,14 @@ def search(**query: str) -> Callable[[], None]:
     return admin_page("changelist", must_have_rows=False, **query)
 
 
+def _admin_client() -> Client:
+    """Return a client of a superuser."""
+    user = User.objects.filter(username="growth").first()
+    client = Client()
+    client.force_login(user or User.objects.create_superuser("growth"))
+    return client
+
+
 class PlainHandler(ClientHandler):
     """Answers with the URLs of :mod:`benchmarks.growth.plain_admin`."""
 
@@ -203,9 +209,7 @@ class PlainHandler(ClientHandler):
 
 def plain_list() -> Callable[[], None]:
     """Return a function that requests Django's own list of jobs, of which none is found."""
-    user = User.objects.filter(username="growth").first()
-    client = Client()
-    client.force_login(user or User.objects.create_superuser("growth"))
+    client = _admin_client()
     client.handler = PlainHandler(enforce_csrf_checks=False)
 
     def get() -> None:

@@ -130,8 +130,12 @@ def _text_condition(
     owners = {owner for owner, _ in pairs}
     if matching := _matching_owners(site, request, owners - {None}, term):
         condition |= Q(owner_id__in=matching)
-    for content_type in {each for _, each in pairs} - {None}:
-        if matched := _matching_sources(site, request, content_type, searched, term):
+    types = {each for _, each in pairs} - {None}
+    admins = {each: found for each in types if (found := _searched_list(site, request, each))}
+    sources = _different(searched, "content_type_id", "object_id") if admins else ()
+    for content_type, model_admin in admins.items():
+        object_ids = [object_id for kind, object_id in sources if kind == content_type]
+        if matched := _matching_sources(model_admin, request, object_ids, term):
             condition |= Q(content_type_id=content_type, object_id__in=matched)
     match = None if _has_ordered_keys() else SHORT_KEY.match(term)
     if match is None:
@@ -186,26 +190,23 @@ def _text_match(model: type[Model], name: str, lookup: str, term: str) -> Q:
     return Q()
 
 
-def _matching_sources(
-    site: AdminSite,
-    request: HttpRequest,
-    content_type: int,
-    searched: RenderJobQuerySet,
-    term: str,
-) -> list[str]:
-    """Return the sources of a model that its own admin finds, if the user may view them."""
+def _searched_list(site: AdminSite, request: HttpRequest, content_type: int) -> Any:
+    """Return the admin of sources that the user may search; ``None`` if there is none."""
     model = ContentType.objects.get_for_id(content_type).model_class()
     if model is None or not may_view_model(site, request, model):
-        return []
+        return None
     model_admin = site.get_model_admin(model)
-    if not model_admin.get_search_fields(request):
-        return []
+    return model_admin if model_admin.get_search_fields(request) else None
+
+
+def _matching_sources(
+    model_admin: Any, request: HttpRequest, object_ids: Iterable[str], term: str
+) -> list[str]:
+    """Return the sources of a model that its own admin finds, if the user may view them."""
     keys: list[Any] = []
-    for kind, object_id in _different(searched, "content_type_id", "object_id"):
-        if kind != content_type:
-            continue
+    for object_id in object_ids:
         with suppress(Exception):  # the type of the primary key may have changed
-            keys.append(model._meta.pk.to_python(object_id))
+            keys.append(model_admin.model._meta.pk.to_python(object_id))
     found = _first(
         model_admin.get_search_results(
             request, model_admin.get_queryset(request).filter(pk__in=batch), term

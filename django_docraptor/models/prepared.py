@@ -17,6 +17,7 @@ from django.db.models.sql.compiler import SQLCompiler
 from django_docraptor.models.clock import Now, offset_minutes
 
 RowT = TypeVar("RowT")
+T = TypeVar("T")
 P = ParamSpec("P")
 # How a column's value is written: as a parameter, as NULL or a constant, or as the present.
 Kind: TypeAlias = str | type[Now]
@@ -80,10 +81,8 @@ class PreparedQuery(Generic[RowT]):
         return list(rows)
 
 
-def prepared(
-    model: type[models.Model],
-) -> "Callable[[Callable[P, models.QuerySet[Any, RowT]]], Callable[P, PreparedQuery[RowT]]]":
-    """Let a function that builds a query return it prepared, from the database that is written to.
+def compiled_once(model: type[models.Model]) -> Callable[[Callable[P, T]], Callable[P, T]]:
+    """Keep what a function compiles for the database to which a model is written.
 
     It is compiled once for the same arguments, and again when the database's zone changes its
     offset, which is in the text of :class:`Now`. So whatever else changes while a process runs,
@@ -93,18 +92,35 @@ def prepared(
         model: by which routers find the database.
     """
 
+    def decorate(build: Callable[P, T]) -> Callable[P, T]:
+        @lru_cache(maxsize=64)
+        def compile_for(_using: str, _offset: int, *args: P.args, **kwargs: P.kwargs) -> T:
+            return build(*args, **kwargs)
+
+        def get(*args: P.args, **kwargs: P.kwargs) -> T:
+            using = router.db_for_write(model)
+            offset = offset_minutes(connections[using])
+            # Arguments are hashable; P cannot say so.
+            return compile_for(using, offset, *args, **kwargs)  # type: ignore[arg-type]
+
+        return get
+
+    return decorate
+
+
+def prepared(
+    model: type[models.Model],
+) -> "Callable[[Callable[P, models.QuerySet[Any, RowT]]], Callable[P, PreparedQuery[RowT]]]":
+    """Let a function that builds a query return it prepared, see :func:`compiled_once`."""
+
     def decorate(
         build: "Callable[P, models.QuerySet[Any, RowT]]",
     ) -> Callable[P, PreparedQuery[RowT]]:
-        @lru_cache(maxsize=64)
-        def compile_once(using: str, _offset: int, *args: Any) -> PreparedQuery[RowT]:
-            return PreparedQuery(build(*args).using(using))  # type: ignore[call-arg]
+        @compiled_once(model)
+        def prepare(*args: P.args, **kwargs: P.kwargs) -> PreparedQuery[RowT]:
+            return PreparedQuery(build(*args, **kwargs).using(router.db_for_write(model)))
 
-        def get(*args: P.args, **kwargs: P.kwargs) -> PreparedQuery[RowT]:
-            using = router.db_for_write(model)
-            return compile_once(using, offset_minutes(connections[using]), *args)
-
-        return get
+        return prepare
 
     return decorate
 
