@@ -92,7 +92,7 @@ def test_callback_is_part_of_the_trace(sandbox: Sandbox, exporter: InMemorySpanE
 
 def test_failures_are_errors(sandbox: Sandbox, exporter: InMemorySpanExporter) -> None:
     """A failed call, and the state in which a job failed, have the status of an error."""
-    sandbox.add_fault(Fault(on="create", action="status", status_code=422, times=1))
+    sandbox.add_fault(Fault(on="create", action="status", status_code=422))
     job = run_until_finished(enqueue())
     spans = spans_of(exporter)
     call, state = spans["docraptor create_async_doc"], spans["docraptor submitting"]
