@@ -39,6 +39,7 @@ from django_docraptor.models.clock import Now
 from django_docraptor.models.commits import on_commit_once
 from django_docraptor.models.files import COPY_PREFIX, time_of_next_try
 from django_docraptor.models.groups import NO_GROUP_FILE
+from django_docraptor.models.prepared import prepared
 from django_docraptor.models.schemas import current_schema
 from django_docraptor.states import FINAL_STATES, STORE_LEASE_SECONDS, State
 from django_docraptor.storage import get_storage
@@ -250,10 +251,15 @@ def delete_due_files(*, order: str = "due_at") -> int:
         The number of files that no longer exist.
     """
     deleted, stop = 0, time.monotonic() + RUN_SECONDS
-    due = DiscardedFile.objects.filter(due_at__lte=Now()).order_by(order)
-    while (files := list(due[:BATCH_SIZE])) and time.monotonic() < stop:
+    due = _due_files(order, BATCH_SIZE)
+    while (files := due.fetch()) and time.monotonic() < stop:
         deleted += delete_files(files)  # none of them is due any more
     return deleted
+
+
+@prepared(DiscardedFile)
+def _due_files(order: str, limit: int) -> QuerySet[DiscardedFile]:
+    return DiscardedFile.objects.filter(due_at__lte=Now()).order_by(order)[:limit]
 
 
 def deletable_files() -> QuerySet[DiscardedFile]:

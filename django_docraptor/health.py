@@ -158,9 +158,11 @@ def waiting_reasons(account: str = "") -> list[str]:
     Args:
         account: the account that matters; "" for all.
     """
-    row = Heartbeat.objects.annotate(now=Now()).filter(pk=Heartbeat.KEY).first()
-    times = (row.ticked_at, row.worked_at) if row else (None, None)
-    since_tick, since_worker = (_seconds_since(time, row.now) if row else None for time in times)
+    since_tick = since_worker = None
+    if found := Heartbeat.read():
+        row, now = found
+        since_tick = _seconds_since(row.ticked_at, now)
+        since_worker = _seconds_since(row.worked_at, now)
     problem = engine_problem(since_tick, since_worker)
     told = [each for each in restrictions() if account in ("", each.account)]
     return [*([problem] if problem else []), *map(account_problem, told)]

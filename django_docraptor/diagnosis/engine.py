@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Iterator
-from typing import Any, Final
+from typing import Final
 
 from django_docraptor import advice
 from django_docraptor.conf import conf
@@ -11,7 +11,6 @@ from django_docraptor.durations import format_duration
 from django_docraptor.health import health_report
 from django_docraptor.health_reports import MAX_SILENCE
 from django_docraptor.models import Heartbeat
-from django_docraptor.models.clock import Now
 from django_docraptor.models.heartbeat import HEARTBEAT_INTERVAL
 from django_docraptor.runners import (
     Step,
@@ -142,6 +141,8 @@ def _runner_name() -> str:
 
 
 def _seconds_since(column: str) -> float | None:
-    row: Any = Heartbeat.objects.annotate(now=Now()).filter(pk=Heartbeat.KEY).first()
-    time_seen = getattr(row, column, None)
-    return None if time_seen is None else max(0.0, (row.now - time_seen).total_seconds())
+    if (found := Heartbeat.read()) is None:
+        return None
+    row, now = found
+    time_seen = getattr(row, column)
+    return None if time_seen is None else max(0.0, (now - time_seen).total_seconds())

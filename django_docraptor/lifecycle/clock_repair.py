@@ -38,9 +38,10 @@ def repair_clock() -> None:
     Otherwise these are two small queries.
     """
     _shorten_claims()
-    heartbeat = Heartbeat.objects.annotate(now=Now()).filter(pk=Heartbeat.KEY).first()
-    seconds = heartbeat.seconds_set_back(heartbeat.now) if heartbeat else 0.0
-    if heartbeat is not None and seconds:
+    if (found := Heartbeat.read()) is None:
+        return
+    heartbeat, now = found
+    if seconds := heartbeat.seconds_set_back(now):
         _bring_forward(heartbeat, seconds)
 
 

@@ -19,7 +19,7 @@ from typing import Any, Final, cast
 from django.apps import apps
 from django.core.exceptions import FieldDoesNotExist, ValidationError
 from django.db import router, transaction
-from django.db.models import FileField, Model, ProtectedError, RestrictedError
+from django.db.models import FileField, Model, ProtectedError, QuerySet, RestrictedError
 
 from django_docraptor import discarded_files, spool
 from django_docraptor.instrumentation import log_fields
@@ -37,6 +37,7 @@ from django_docraptor.models import (
 from django_docraptor.models.clock import Now
 from django_docraptor.models.conflicts import RowsChangedError, repeat_conflicts
 from django_docraptor.models.files import COPY_PREFIX
+from django_docraptor.models.prepared import prepared
 from django_docraptor.states import STORE_LEASE_SECONDS, EventKind, State
 
 logger = logging.getLogger(__name__)
@@ -145,8 +146,7 @@ def finish_erasures() -> int:
     Returns:
         The number of jobs that were looked through.
     """
-    due = ErasedJob.objects.filter(due_at__lte=Now()).order_by("due_at")
-    rows = dict(due.values_list("pk", "job_id")[:BATCH_SIZE])
+    rows = {row.pk: row.job_id for row in _due_erasures(BATCH_SIZE).fetch()}
     if not rows:
         return 0
     for key in rows.values():
@@ -155,6 +155,11 @@ def finish_erasures() -> int:
     spool.remove_jobs(set(rows.values()))
     ErasedJob.objects.filter(pk__in=rows).delete()
     return len(rows)
+
+
+@prepared(ErasedJob)
+def _due_erasures(limit: int) -> QuerySet[ErasedJob]:
+    return ErasedJob.objects.filter(due_at__lte=Now()).order_by("due_at")[:limit]
 
 
 def _erase(key: Any, subject: str) -> Counter[str]:

@@ -11,6 +11,7 @@ from contextlib import suppress
 from typing import Final
 
 from django.db import router, transaction
+from django.db.models import QuerySet
 from django.utils import timezone
 
 from django_docraptor.exceptions import DocRaptorError, NotFoundError
@@ -18,6 +19,7 @@ from django_docraptor.lifecycle.clients import open_client
 from django_docraptor.models import DiscardedDocument, RenderJob
 from django_docraptor.models.clock import Now
 from django_docraptor.models.files import time_of_next_try
+from django_docraptor.models.prepared import prepared
 from django_docraptor.states import EventKind
 
 logger = logging.getLogger(__name__)
@@ -72,12 +74,16 @@ def expire_discarded() -> int:
         The number of documents that are no longer public.
     """
     expired, stop = 0, time.monotonic() + RUN_SECONDS
-    due = DiscardedDocument.objects.filter(due_at__lte=Now()).order_by("due_at")
-    for document in due[:BATCH_SIZE]:
+    for document in _due_documents(BATCH_SIZE).fetch():
         if time.monotonic() > stop:
             break
         expired += expire_document(document)
     return expired
+
+
+@prepared(DiscardedDocument)
+def _due_documents(limit: int) -> QuerySet[DiscardedDocument]:
+    return DiscardedDocument.objects.filter(due_at__lte=Now()).order_by("due_at")[:limit]
 
 
 def expire_document(document: DiscardedDocument) -> bool:

@@ -45,7 +45,7 @@ from django_docraptor.lifecycle.transitions import (
     mark_accepted,
     resubmit_unconfirmed,
 )
-from django_docraptor.models import RenderJob, seconds_from_now
+from django_docraptor.models import RenderJob, first_due_by_account, seconds_from_now
 from django_docraptor.states import (
     LOG_CHECK_AGES,
     MAX_LOG_CHECK_INTERVAL,
@@ -76,11 +76,9 @@ def reconcile(limit: int = BATCH_SIZE) -> int:
     Returns:
         The number of claimed jobs.
     """
-    unconfirmed = RenderJob.objects.filter(state=State.UNCONFIRMED)
     claimed, stop = 0, time.monotonic() + RUN_SECONDS
     # Each account has its own claim, which need not last while the logs of the others are read.
-    accounts = unconfirmed.due().order_by().values_list("account", flat=True).distinct()
-    for account in accounts:
+    for account in first_due_by_account(State.UNCONFIRMED):
         lease = lease_for(State.UNCONFIRMED)
         while jobs := claim([State.UNCONFIRMED], account=account, limit=limit, lease=lease):
             claimed += len(jobs)

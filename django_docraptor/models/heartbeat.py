@@ -4,6 +4,7 @@ import time
 from datetime import datetime
 from functools import reduce
 from operator import and_
+from typing import Any
 
 from django.db import models
 from django.db.models import Exists, Q
@@ -15,7 +16,8 @@ from django_docraptor.models.files import DiscardedDocument, DiscardedFile, Eras
 from django_docraptor.models.groups import RenderGroup
 from django_docraptor.models.jobs import RenderJob
 from django_docraptor.models.managers import PrimaryDatabaseManager
-from django_docraptor.models.usage import first_unsettled
+from django_docraptor.models.prepared import prepared
+from django_docraptor.models.usage import FOLD_INTERVAL, SETTLE_SECONDS, first_unsettled
 
 # Seconds by which two wake-ups may differ and still count as one.
 WAKEUP_TOLERANCE = 0.1
@@ -54,6 +56,12 @@ class Heartbeat(models.Model):
 
     def __str__(self) -> str:
         return f"last tick {self.ticked_at}"
+
+    @classmethod
+    def read(cls) -> "tuple[Heartbeat, datetime] | None":
+        """Return the row and the database's time, unless nothing was recorded so far."""
+        rows: list[Any] = _heartbeats().fetch()
+        return (rows[0], rows[0].now) if rows else None
 
     @staticmethod
     def has_wakeup_within(now: datetime, wakeup_at: datetime | None, delay: float) -> bool:
@@ -107,7 +115,8 @@ class Heartbeat(models.Model):
         documents = DiscardedDocument.objects.filter(due_at__lte=Now())
         erased = ErasedJob.objects.filter(due_at__lte=Now())
         groups = RenderGroup.objects.filter(due_at__lte=Now())
-        work = (unfinished, unsent, files, documents, erased, groups, first_unsettled())
+        old = first_unsettled(SETTLE_SECONDS + FOLD_INTERVAL)
+        work = (unfinished, unsent, files, documents, erased, groups, old)
         is_idle = reduce(and_, (~Exists(rows) for rows in work))
         idle = cls.objects.filter(is_idle, pk=cls.KEY)
         return bool(idle.update(**dict.fromkeys(columns, Now())))
@@ -126,6 +135,11 @@ class Heartbeat(models.Model):
         past = {f"{column}__gt": seconds_from_now(CLOCK_TOLERANCE) for column in columns}
         if not cls.objects.filter(pk=cls.KEY).exclude(**past).update(**times):
             cls.objects.get_or_create(pk=cls.KEY, defaults=times)
+
+
+@prepared(Heartbeat)
+def _heartbeats() -> "models.QuerySet[Heartbeat]":
+    return Heartbeat.objects.annotate(now=Now()).filter(pk=Heartbeat.KEY)
 
 
 def record_heartbeat(column: str) -> None:

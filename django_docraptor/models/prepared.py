@@ -75,6 +75,10 @@ class PreparedQuery(Generic[RowT]):
         compiler: Any = copy(self._compiler)
         compiler.connection = connection
         compiler.as_sql = lambda *args, **kwargs: (self._sql, params)
+        found = list(compiler.execute_sql())
+        if not found:  # as most often: what follows takes longer than the query
+            return []
+        compiler.execute_sql = lambda *args, **kwargs: found
         rows = self._rows.all()
         query: Any = rows.query
         query.get_compiler = lambda *args, **kwargs: compiler

@@ -132,10 +132,10 @@ def is_settled(seconds: float) -> Q:
     return Q(at__lte=seconds_from_now(-seconds)) | Q(at__gt=seconds_from_now(seconds))
 
 
-def first_unsettled() -> "QuerySet[RenderEvent]":
-    """Return the first event that is not summed up, if it is old enough for the next run."""
+def first_unsettled(seconds: float) -> "QuerySet[RenderEvent, int]":
+    """Return the number of the first event that is not summed up, if it is so old already."""
     mark = UsageMark.objects.filter(pk=UsageMark.KEY).values("event_id")
     following = RenderEvent.objects.filter(pk__gt=Coalesce(Subquery(mark), Value(0)))
     first = following.order_by("pk").values("pk")[:1]
-    old = is_settled(SETTLE_SECONDS + FOLD_INTERVAL)
-    return RenderEvent.objects.filter(old, pk=Subquery(first)).order_by()
+    rows = RenderEvent.objects.filter(is_settled(seconds), pk=Subquery(first)).order_by()
+    return rows.values_list("pk", flat=True)

@@ -17,7 +17,13 @@ from django.db.models.signals import pre_delete
 from django_docraptor.billing import COUNTERS, Usage
 from django_docraptor.models import RenderEvent, RenderJob, UsageDay, UsageMark
 from django_docraptor.models.conflicts import repeat_conflicts
-from django_docraptor.models.usage import SETTLE_SECONDS, first_unsettled, is_settled
+from django_docraptor.models.prepared import prepared
+from django_docraptor.models.usage import (
+    FOLD_INTERVAL,
+    SETTLE_SECONDS,
+    first_unsettled,
+    is_settled,
+)
 from django_docraptor.usage.histories import JOBS_AT_ONCE, Days, Key, jobs_of, owner_key, used_by
 
 logger = logging.getLogger(__name__)
@@ -43,7 +49,7 @@ def fold(*, seconds: float | None = None) -> int:
     Returns:
         The number of events.
     """
-    if not first_unsettled().exists():
+    if not _first_unsettled(SETTLE_SECONDS + FOLD_INTERVAL).fetch():
         return 0
     using = router.db_for_write(UsageDay)
     stop = time.monotonic() + (RUN_SECONDS if seconds is None else seconds)
@@ -56,6 +62,9 @@ def fold(*, seconds: float | None = None) -> int:
     except DatabaseError:
         logger.exception("The usage could not be summed up; the next tick tries again")
     return count
+
+
+_first_unsettled = prepared(RenderEvent)(first_unsettled)
 
 
 def _fold_batch(using: str) -> int:

@@ -14,7 +14,6 @@ from django_docraptor.admin import numbers
 from django_docraptor.admin.numbers import Number
 from django_docraptor.health import health_report
 from django_docraptor.models import Heartbeat, RenderJob
-from django_docraptor.models import usage as usage_models
 from django_docraptor.models.clock import Now, seconds_from_now
 from django_docraptor.states import HELD_UNTIL, EventKind, State
 from django_docraptor.usage import sums
@@ -28,7 +27,7 @@ def sum_up() -> None:
     """Sum up the history, the latest events included."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sums, "SETTLE_SECONDS", 0)
-        patch.setattr(usage_models, "SETTLE_SECONDS", -usage_models.FOLD_INTERVAL)
+        patch.setattr(sums, "FOLD_INTERVAL", 0)
         usage.fold()
 
 

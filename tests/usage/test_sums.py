@@ -165,7 +165,7 @@ def test_figures_are_grouped() -> None:
         assert total(account="acme").billed == 1
         with pytest.MonkeyPatch.context() as patch:  # the same, summed up
             patch.setattr(sums, "SETTLE_SECONDS", -60.0)
-            patch.setattr("django_docraptor.models.usage.SETTLE_SECONDS", -120.0)
+            patch.setattr(sums, "FOLD_INTERVAL", 0.0)
             fold()
 
 
