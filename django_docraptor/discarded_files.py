@@ -119,7 +119,7 @@ def drop_group_files(
     if recorded:
         on_commit_once(_DeletionAfterCommit(), using=router.db_for_write(RenderGroup))
     for key in keys:
-        RenderGroup.look_again_on_commit(key)
+        RenderGroup.make_due_on_commit(key)
     return recorded
 
 

@@ -33,7 +33,7 @@ from django_docraptor.models import (
     RenderJob,
     seconds_from_now,
 )
-from django_docraptor.models.groups import MIN_LOOK_SECONDS, Merge, OnFailure
+from django_docraptor.models.groups import MIN_CHECK_SECONDS, Merge, OnFailure
 from django_docraptor.runners import Step
 from django_docraptor.shortcuts import AnyUser, cancel
 from django_docraptor.stored_jobs import store_new_jobs
@@ -115,7 +115,7 @@ def _store(group: RenderGroup, specs: list[JobSpec]) -> None:
             _raise(_encryption_errors(position, spec.name, job_input.options))
         pairs[position] = job, job_input
     with transaction.atomic(using=router.db_for_write(RenderJob)):
-        group.due_at = seconds_from_now(MIN_LOOK_SECONDS)
+        group.due_at = seconds_from_now(MIN_CHECK_SECONDS)
         group.save(force_insert=True)
         del group.due_at  # set by the database: loaded on access
         store_new_jobs(pairs, savepoint=False)

@@ -201,6 +201,8 @@ LEASE_SECONDS: Mapping[State, float] = {
 STORE_LEASE_SECONDS: float = 900
 # Claims in a row, of one step, that may lapse because the worker died or hung.
 MAX_LAPSED_CLAIMS = 5
+# Claims in a row that others may win before a worker leaves the rows to them.
+MAX_LOST_CLAIMS = 5
 # The `due_at` of a held job: never.
 HELD_UNTIL = datetime(9000, 1, 1, tzinfo=UTC)
 

@@ -72,8 +72,8 @@ def invoice() -> Invoice:
     return Invoice.objects.create(number="17", total=5)
 
 
-def look_again() -> None:
-    """Let the time until the second look pass, and run it."""
+def finish_erasure() -> None:
+    """Let the time pass after which what was written meanwhile is erased, and run it."""
     ErasedJob.objects.update(due_at="2020-01-01T00:00Z")
     DiscardedFile.objects.update(due_at="2020-01-01T00:00Z")
     lifecycle.run_once()
@@ -113,7 +113,7 @@ def test_nothing_is_found_after_an_erasure(
     assert CANARY not in caplog.text
     assert report.is_complete
     assert report.second_look == len(jobs)
-    look_again()
+    finish_erasure()
     assert CANARY not in caplog.text
     assert not ErasedJob.objects.exists()
     assert not DiscardedFile.objects.exists()
@@ -368,7 +368,7 @@ def test_erased_jobs_are_pruned(documents_dir: Path) -> None:
     RenderJob.objects.update(finished_at="2020-01-01T00:00Z")
     (result,) = prune([RetentionLimit(label="", jobs=DAY, inputs=None)])
     assert (result.jobs, result.failed_files) == (1, 0)
-    look_again()
+    finish_erasure()
     assert not RenderJob.objects.filter(pk=job.pk).exists()
     assert not ErasedJob.objects.exists()
 
@@ -380,7 +380,7 @@ def test_entry_of_the_admins_log_that_comes_late_is_erased(documents_dir: Path) 
     erase(owner=person)
     log_entry(job, person)
     assert list(traces())
-    look_again()
+    finish_erasure()
     assert not list(traces())
     assert not LogEntry.objects.exists()
 

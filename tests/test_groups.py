@@ -91,7 +91,7 @@ def end_jobs(group: RenderGroup, *states: State, content: bytes = PDF) -> list[R
         RenderJob.objects.filter(pk=job.pk).update(
             state=state, due_at=None, finished_at=seconds_from_now(0), **columns
         )
-    RenderGroup.look_again(group.pk)
+    RenderGroup.make_due_if_finished(group.pk)
     return jobs
 
 

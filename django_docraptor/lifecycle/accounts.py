@@ -38,14 +38,12 @@ from django_docraptor.models.querysets import (
 from django_docraptor.states import (
     ACCOUNT_PAUSE_SECONDS,
     ACCOUNT_REFUSAL_SECONDS,
+    MAX_LOST_CLAIMS,
     NO_KEY_SECONDS,
     State,
 )
 
 logger = logging.getLogger(__name__)
-
-# Claims in a row that others may win before this worker leaves the jobs to them.
-MAX_LOST_CLAIMS = 5
 
 
 def connect(account: str) -> KeyedClient | None:

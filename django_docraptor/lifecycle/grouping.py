@@ -86,9 +86,9 @@ def work_on(group: RenderGroup) -> None:
         return
     progress = group.progress()
     if progress.outcome == GroupState.WORKING:
-        group.update_leased(due_at=group.next_look(), lease_token="", lapsed_claims=0)
+        group.update_leased(due_at=group.next_check(), lease_token="", lapsed_claims=0)
         # The last job may have ended since they were counted.
-        RenderGroup.look_again(group.pk)
+        RenderGroup.make_due_if_finished(group.pk)
     elif _needs_file(group, progress):
         make_file(group, progress)
     else:

@@ -60,7 +60,7 @@ BATCH_SIZE = 100
 # Seconds after which a run leaves the remaining jobs to the next one.
 RUN_SECONDS = 5.0
 # How far a listing is read back before an attempt that it need only show.
-LOOK_MARGIN = timedelta(minutes=5)
+LISTING_MARGIN = timedelta(minutes=5)
 # DocRaptor's header Date has no fractions, and its clock need not tick with the database's.
 CLOCK_SECONDS = 5.0
 # Values of DOCRAPTOR["UNCONFIRMED"].
@@ -103,7 +103,7 @@ def reconcile_account(jobs: list[RenderJob], keyed: KeyedClient) -> None:
     if unlisted := [job for job in jobs if is_old(job) and log.find(job.tag) is None]:
         if log.error is None:
             log.confirm(partial(is_enough, unlisted))
-        look_again([job for job in unlisted if not missing_evidence(job, log)], log)
+        search_log([job for job in unlisted if not missing_evidence(job, log)], log)
     for job in jobs:
         save_outcome(job, partial(settle, log=log), handle_unexpected_error)
     waiting = [job.sent_at for job in jobs if job.sent_at and needs_probe(job, log)]
@@ -118,7 +118,7 @@ def reconcile_account(jobs: list[RenderJob], keyed: KeyedClient) -> None:
 def is_enough(jobs: list[RenderJob], log: AccountLog) -> bool:
     """Return whether the log was read far enough: each job is found, or the log is past it."""
     return all(
-        log.find(job.tag) or reaches_past(job, log, margin=DAY if is_old(job) else LOOK_MARGIN)
+        log.find(job.tag) or reaches_past(job, log, margin=DAY if is_old(job) else LISTING_MARGIN)
         for job in jobs
     )
 
@@ -128,8 +128,8 @@ def is_old(job: RenderJob) -> bool:
     return job.attempt_age >= decision_age()
 
 
-def look_again(jobs: list[RenderJob], log: AccountLog) -> None:
-    """Look in a filtered listing for attempts that seem to be missing: it may know better."""
+def search_log(jobs: list[RenderJob], log: AccountLog) -> None:
+    """Search a filtered listing for attempts that seem to be missing: it may know better."""
     times = [time for job in jobs if (time := sent_time(job, log)) is not None]
     if not times:
         return

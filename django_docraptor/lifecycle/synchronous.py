@@ -46,9 +46,9 @@ logger = logging.getLogger(__name__)
 R = TypeVar("R")
 
 TAG_PREFIX: Final = "now:"
-# Seconds for which a call waits for a free slot, and between two looks.
+# Seconds for which a call waits for a free slot, and between two tries.
 MAX_WAIT_SECONDS = 10.0
-LOOK_SECONDS = 0.25
+POLL_SECONDS = 0.25
 
 
 def create_now(
@@ -157,7 +157,7 @@ def _wait_for_turn(keyed: KeyedClient, names: Sequence[str], key: int) -> None:
         except AccountBusyError:
             if time.monotonic() >= stop:
                 raise
-            time.sleep(LOOK_SECONDS)
+            time.sleep(POLL_SECONDS)
         else:
             return
 

@@ -37,7 +37,7 @@ from django_docraptor.models import (
 from django_docraptor.models.clock import Now, earliest_due
 from django_docraptor.models.commits import durable_transaction, savepoint_if_nested
 from django_docraptor.models.conflicts import repeat_conflicts
-from django_docraptor.models.groups import MIN_LOOK_SECONDS
+from django_docraptor.models.groups import MIN_CHECK_SECONDS
 from django_docraptor.models.jobs import NO_FAILURES, NOT_HELD
 from django_docraptor.names import storage_name
 from django_docraptor.payloads.secrets import delete_secrets
@@ -51,7 +51,7 @@ NO_CALLBACK: Mapping[str, Any] = {"callback_at": None}
 # Columns of a group of which a document was retried.
 REOPENED: Mapping[str, Any] = {
     "state": GroupState.WORKING,
-    "due_at": seconds_from_now(MIN_LOOK_SECONDS),
+    "due_at": seconds_from_now(MIN_CHECK_SECONDS),
     "finished_at": None,
     "failures": 0,
     "failing_since": None,

@@ -24,7 +24,7 @@ from django_docraptor.models.managers import PrimaryDatabaseManager
 from django_docraptor.models.owned_files import OwnedFile
 from django_docraptor.models.prepared import prepared
 from django_docraptor.models.text import sanitize, write_texts
-from django_docraptor.states import ACTIVE_STATES, FINAL_STATES
+from django_docraptor.states import ACTIVE_STATES, FINAL_STATES, MAX_LOST_CLAIMS
 
 if TYPE_CHECKING:
     from django_docraptor.models.querysets import RenderJobQuerySet
@@ -32,9 +32,9 @@ if TYPE_CHECKING:
     Text = models.CharField[Any, str]
     OptionalTime = models.DateTimeField[Any, datetime | None]
 
-# Seconds between two looks at an unfinished group: a quarter of its age, within these bounds. Only
-# a process that dies just after a job's end makes a look necessary.
-MIN_LOOK_SECONDS, MAX_LOOK_SECONDS = 60.0, 3600.0
+# Seconds between two checks of an unfinished group: a quarter of its age, within these bounds. Only
+# a process that dies just after a job's end makes a check necessary.
+MIN_CHECK_SECONDS, MAX_CHECK_SECONDS = 60.0, 3600.0
 
 
 class GroupState(models.TextChoices):
@@ -104,8 +104,8 @@ class GroupProgress:
 class RenderGroup(OwnedFile):  # type: ignore[django-manager-missing] # of RenderJob
     """Documents that belong together. Read it freely; change it by the functions for groups.
 
-    ``claim_next()``, ``update_leased()``, ``look_again()`` and ``look_again_on_commit()`` are
-    internal.
+    ``claim_next()``, ``update_leased()``, ``make_due_if_finished()`` and
+    ``make_due_on_commit()`` are internal.
     """
 
     id: "models.UUIDField[Any, uuid.UUID]" = models.UUIDField(
@@ -203,7 +203,9 @@ class RenderGroup(OwnedFile):  # type: ignore[django-manager-missing] # of Rende
         Args:
             lease: seconds.
         """
-        while groups := _longest_due().fetch():
+        for _try in range(MAX_LOST_CLAIMS):
+            if not (groups := _longest_due().fetch()):
+                break
             (group,) = groups
             token, lapsed = secrets.token_hex(16), group.lapsed_claims + bool(group.lease_token)
             rows = cls.objects.filter(
@@ -237,13 +239,13 @@ class RenderGroup(OwnedFile):  # type: ignore[django-manager-missing] # of Rende
 
         return write_texts(texts, write, using=router.db_for_write(type(self)))
 
-    def next_look(self) -> Any:
-        """Return when to look at an unfinished group again, as a database expression."""
+    def next_check(self) -> Any:
+        """Return when an unfinished group is due again, as a database expression."""
         age = (getattr(self, "database_now", self.created_at) - self.created_at).total_seconds()
-        return seconds_from_now(min(MAX_LOOK_SECONDS, max(MIN_LOOK_SECONDS, age / 4)))
+        return seconds_from_now(min(MAX_CHECK_SECONDS, max(MIN_CHECK_SECONDS, age / 4)))
 
     @classmethod
-    def look_again(cls, key: Any) -> None:
+    def make_due_if_finished(cls, key: Any) -> None:
         """Make a group due now if no job of it is unfinished: called after the end of each."""
         rows = cls.objects.filter(pk=key, state=GroupState.WORKING, lease_token="")
         unfinished = Exists(cls._unfinished(OuterRef("pk")))
@@ -264,9 +266,9 @@ class RenderGroup(OwnedFile):  # type: ignore[django-manager-missing] # of Rende
         return cls._jobs().filter(group=key, state__in=sorted(ACTIVE_STATES))
 
     @classmethod
-    def look_again_on_commit(cls, key: Any) -> None:
-        """Look at a group after the current transaction, of which a job has ended."""
-        on_commit_once(_LookAgain(key), using=router.db_for_write(cls))
+    def make_due_on_commit(cls, key: Any) -> None:
+        """Do so after the current transaction, in which a job of the group has ended."""
+        on_commit_once(_MakeDue(key), using=router.db_for_write(cls))
 
 
 @prepared(RenderGroup)
@@ -277,13 +279,13 @@ def _longest_due() -> "models.QuerySet[RenderGroup]":
 
 
 @dataclass(frozen=True, slots=True)
-class _LookAgain:
-    """Looks at a group; equal to any other for the same one."""
+class _MakeDue:
+    """Makes a group due if it is finished; equal to any other for the same one."""
 
     key: Any
 
     def __call__(self) -> None:
-        RenderGroup.look_again(self.key)
+        RenderGroup.make_due_if_finished(self.key)
 
 
 # What a group without a file has in its columns.

@@ -454,7 +454,7 @@ class RenderJob(OwnedFile):
             extra=log_fields(self),
         )
         if to_state in FINAL_STATES and self.group_id is not None:
-            RenderGroup.look_again_on_commit(self.group_id)
+            RenderGroup.make_due_on_commit(self.group_id)
         return True
 
     def _move_with_event(

@@ -35,7 +35,7 @@ MODULE_CONSTANTS = (
     ("django_docraptor.lifecycle.account_log", "ORDER_TOLERANCE"),
     ("django_docraptor.lifecycle.evidence", "CLOCK_TOLERANCE"),
     ("django_docraptor.lifecycle.evidence", "DAY"),
-    ("django_docraptor.lifecycle.reconciliation", "LOOK_MARGIN"),
+    ("django_docraptor.lifecycle.reconciliation", "LISTING_MARGIN"),
 )
 # Constants about calls, whose timeouts are a tenth of the usual ones.
 CALL_SPEED = 10

@@ -361,7 +361,7 @@ def test_groups_scan_no_table(settings: Any) -> None:
     group = enqueue_group(specs, name="Invoices")
     RenderGroup.objects.update(due_at=seconds_from_now(-1))
     with captured_plans() as plans:
-        RenderGroup.look_again(group.pk)
+        RenderGroup.make_due_if_finished(group.pk)
         assert not RenderGroup.has_work()
         assert group.progress().unfinished == 20
         assert lifecycle.merge_groups() == 1

@@ -51,7 +51,7 @@ from tests.support.person import (
 from tests.support.processes import wait_until
 from tests.support.stored_files import completed_job
 from tests.support.threads import run_in_threads
-from tests.test_erasure import invoice, look_again, media_dir  # noqa: F401 - fixtures
+from tests.test_erasure import finish_erasure, invoice, media_dir  # noqa: F401 - fixtures
 
 pytestmark = pytest.mark.django_db(transaction=True)
 LONG_AGO = "2020-01-01T00:00Z"
@@ -86,7 +86,7 @@ def assert_erased(job: RenderJob, *directories: Path) -> RenderJob:
     for _ in range(3):
         skip_time(3600)
         lifecycle.run_once()
-    look_again()
+    finish_erasure()
     job = RenderJob.objects.get(pk=job.pk)
     assert job.erased_at is not None
     assert (job.state, job.name) == (State.CANCELLED, job.reference)
@@ -282,7 +282,7 @@ def test_erasure_while_a_copy_is_delivered(
     assert not invoice.pdf
     assert files_below(media_dir) == files_below(documents_dir) == []
     assert EventKind.DELIVERED not in event_kinds(job)
-    look_again()
+    finish_erasure()
     assert not list(traces())
 
 
@@ -348,7 +348,7 @@ def test_failed_delivery_is_recorded_after_the_erasure(
     monkeypatch.setattr(delivery, "_store_copy", fail)
     run_until_finished(job)
     assert EventKind.DELIVERY_FAILED in event_kinds(job)
-    look_again()
+    finish_erasure()
     assert not list(traces())
     assert not RenderEvent.objects.filter(signal_due_at__isnull=False).exists()
 

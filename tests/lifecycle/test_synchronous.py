@@ -182,7 +182,7 @@ def test_no_job_is_submitted_during_a_call(one_slot: Sandbox) -> None:
 def test_calls_take_their_turns(one_slot: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
     """Of calls that begin together, each waits for its slot; none is lost."""
     monkeypatch.setattr(synchronous, "MAX_WAIT_SECONDS", 60.0)
-    monkeypatch.setattr(synchronous, "LOOK_SECONDS", 0.02)
+    monkeypatch.setattr(synchronous, "POLL_SECONDS", 0.02)
     inside: list[DocumentRequest] = []
     at_once: list[int] = []
     meeting = threading.Event()

@@ -715,8 +715,8 @@ MUTATIONS = [
     Mutation(
         "let claims outlast a clock that was set back",
         "lifecycle/clock_repair.py",
-        "    _shorten_claims()\n    heartbeat",
-        "    heartbeat",
+        "    _shorten_claims()\n    if",
+        "    if",
         f"{LIFECYCLE}/test_clock_repair.py::test_claim_lasts_for_a_lease_at_most",
     ),
     Mutation(
@@ -879,7 +879,7 @@ MUTATIONS = [
     Mutation(
         "ignore what only a filtered listing shows",
         "lifecycle/reconciliation.py",
-        "    look_again([job",
+        "    search_log([job",
         "    len([job",
         f"{LIFECYCLE}/test_reconciliation_proof.py::test_hit_in_a_filtered_listing_settles",
     ),
@@ -1725,7 +1725,7 @@ MUTATIONS = [
     Mutation(
         "forget the group when one of its jobs ends",
         "models/jobs.py",
-        "            RenderGroup.look_again_on_commit(self.group_id)\n",
+        "            RenderGroup.make_due_on_commit(self.group_id)\n",
         "            pass\n",
         "tests/test_groups.py::test_cancelled_group",
     ),

@@ -157,7 +157,7 @@ def printed(by: str) -> dict[str, list[int]]:
 
 
 @settings(
-    max_examples=40,
+    max_examples=20,
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )
