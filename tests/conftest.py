@@ -132,6 +132,17 @@ def _session_sandbox() -> Iterator[Sandbox]:
         yield sandbox
 
 
+# Seconds for which the client waits: a busy machine may take one for a response.
+PATIENT = {"connect": 5, "create_read": 5, "status_read": 5, "download_read": 5, "total": 15}
+IMPATIENT = {"connect": 1, "create_read": 1, "status_read": 1, "download_read": 1, "total": 3}
+
+
+@pytest.fixture
+def short_timeouts(sandbox: Sandbox, settings: Any) -> None:
+    """Let the client give up soon: for a server that never responds, or slowly."""
+    settings.DOCRAPTOR = settings.DOCRAPTOR | {"TIMEOUT": IMPATIENT}
+
+
 @pytest.fixture
 def sandbox(_session_sandbox: Sandbox, settings: Any, tmp_path: Any) -> Iterator[Sandbox]:
     """A running sandbox that the settings point to."""
@@ -141,13 +152,7 @@ def sandbox(_session_sandbox: Sandbox, settings: Any, tmp_path: Any) -> Iterator
         "BASE_URL": _session_sandbox.url,
         "RUNNER": "none",
         "SPOOL_DIR": tmp_path / "spool",
-        "TIMEOUT": {
-            "connect": 1,
-            "create_read": 1,
-            "status_read": 1,
-            "download_read": 1,
-            "total": 3,
-        },
+        "TIMEOUT": PATIENT,
     }
     yield _session_sandbox
     sandbox_offsets.clear()

@@ -109,6 +109,7 @@ def dump_rows() -> str:
 
 
 @pytest.mark.fault("X7")
+@pytest.mark.usefixtures("short_timeouts")
 def test_no_secret_is_written_anywhere(
     sandbox, documents_dir, settings, caplog, broker_messages, client
 ) -> None:

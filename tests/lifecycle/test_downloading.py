@@ -145,6 +145,7 @@ def test_oversized_download_is_stopped_at_the_limit(
 
 
 @pytest.mark.fault("D6")
+@pytest.mark.usefixtures("short_timeouts")
 def test_slow_download_is_stopped_at_its_total_timeout(sandbox, documents_dir) -> None:
     """A download that receives a byte now and then ends at the total timeout and is repeated."""
     sandbox.add_fault(Fault(on="download", action="drip", seconds=0.2, times=1))

@@ -41,8 +41,12 @@ def submitted_job(**options) -> RenderJob:
     ],
     ids=lambda fault: f"{fault.action}-{fault.status_code}",
 )
-def test_temporary_status_error_is_retried(sandbox: Sandbox, documents_dir, fault: Fault) -> None:
+def test_temporary_status_error_is_retried(
+    sandbox: Sandbox, documents_dir, fault: Fault, request: pytest.FixtureRequest
+) -> None:
     """A status call that fails is repeated later, and the job completes without an error."""
+    if fault.action == "hang":
+        request.getfixturevalue("short_timeouts")
     job = submitted_job()
     sandbox.add_fault(fault)
     job = run_until_finished(job)

@@ -201,6 +201,7 @@ def test_refused_connection_postpones_the_job(sandbox: Sandbox, documents_dir, s
 
 
 @pytest.mark.fault("S4")
+@pytest.mark.usefixtures("short_timeouts")
 def test_connect_timeout_postpones_the_job(sandbox: Sandbox, documents_dir, settings) -> None:
     """A connection timeout proves that nothing was sent, so the job is sent later, once."""
     up = settings.DOCRAPTOR
@@ -255,9 +256,11 @@ def test_repeated_refused_connections_fail_the_job(sandbox: Sandbox, settings) -
     ),
 )
 def test_lost_create_response_is_found_by_tag(
-    sandbox: Sandbox, documents_dir, fault: Fault
+    sandbox: Sandbox, documents_dir, fault: Fault, request: pytest.FixtureRequest
 ) -> None:
     """An accepted create call with a lost or unreadable response is found by its tag."""
+    if fault.action == "hang":
+        request.getfixturevalue("short_timeouts")
     sandbox.add_fault(fault)
     job = enqueue(test=False)
     lifecycle.submit()
@@ -282,9 +285,11 @@ def test_lost_create_response_is_found_by_tag(
     ids=lambda fault: f"{fault.action}-{fault.status_code}",
 )
 def test_create_that_may_be_lost_follows_unconfirmed_policy(
-    sandbox: Sandbox, documents_dir, fault: Fault
+    sandbox: Sandbox, documents_dir, fault: Fault, request: pytest.FixtureRequest
 ) -> None:
     """A create call that never arrived is repeated: a production job's with proof."""
+    if fault.action == "hang":
+        request.getfixturevalue("short_timeouts")
     sandbox.add_fault(fault)
     held, anew = enqueue(test=False), enqueue(test=True)
     lifecycle.submit()
