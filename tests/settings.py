@@ -3,8 +3,10 @@
 ``TEST_DATABASE`` is sqlite, postgresql, mariadb (driver PyMySQL) or mysqlclient (that driver).
 """
 
+import atexit
 import json
 import os
+import shutil
 import tempfile
 from pathlib import Path
 
@@ -48,7 +50,11 @@ TEMPLATES = [
     }
 ]
 
-_scratch = Path(os.environ.get("TEST_SCRATCH") or tempfile.mkdtemp(prefix="django-docraptor-"))
+if "TEST_SCRATCH" in os.environ:
+    _scratch = Path(os.environ["TEST_SCRATCH"])
+else:
+    _scratch = Path(tempfile.mkdtemp(prefix="django-docraptor-"))
+    atexit.register(shutil.rmtree, _scratch, ignore_errors=True)
 
 _engines = {
     "sqlite": {
