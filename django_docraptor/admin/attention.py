@@ -1,10 +1,10 @@
 """Internal. Which jobs a person should look at, and the health report that tells which are late."""
 
+from collections.abc import Collection
 from datetime import timedelta
 from typing import Final
 
 from django.http import HttpRequest
-from django.utils import timezone
 
 from django_docraptor.health import read_report
 from django_docraptor.health_reports import DEFAULT_MAX_LAG, HealthReport
@@ -27,17 +27,20 @@ def request_health(request: HttpRequest) -> HealthReport:
 
 def recently_failed(jobs: RenderJobQuerySet) -> RenderJobQuerySet:
     """Return the failed jobs that need a look, latest first."""
-    since = timezone.now() - FAILED_FOR
+    since = seconds_from_now(-FAILED_FOR.total_seconds())
     return jobs.filter(state=State.FAILED, created_at__gte=since).order_by("-created_at")
 
 
-def late_ranges(jobs: RenderJobQuerySet, report: HealthReport) -> list[RenderJobQuerySet]:
-    """Return the jobs that are late by more than a few ticks, as ranges of an index.
+def late_accounts(report: HealthReport) -> tuple[str, ...]:
+    """Return the accounts whose jobs are late by more than a few ticks.
 
-    The report tells whose jobs are late: those of a paused account, and those that wait for a free
-    slot, are not.
+    Those of a paused account, and those that wait for a free slot, are not late.
     """
-    accounts = [late.account for late in report.late if late.lag > DEFAULT_MAX_LAG]
+    return tuple(sorted(each.account for each in report.late if each.lag > DEFAULT_MAX_LAG))
+
+
+def late_ranges(jobs: RenderJobQuerySet, accounts: Collection[str]) -> list[RenderJobQuerySet]:
+    """Return the late jobs of these accounts as ranges of an index."""
     if not accounts:
         return []
     overdue = jobs.filter(account__in=accounts, due_at__lt=seconds_from_now(-DEFAULT_MAX_LAG))
@@ -49,7 +52,7 @@ def attention_ranges(jobs: RenderJobQuerySet, report: HealthReport) -> list[Rend
     """Return the jobs that need a look, as ranges of indexes: failed, unconfirmed, held, late."""
     unconfirmed = jobs.active().filter(state=State.UNCONFIRMED).order_by("due_at")
     held = jobs.held().order_by("due_at")
-    return [recently_failed(jobs), unconfirmed, held, *late_ranges(jobs, report)]
+    return [recently_failed(jobs), unconfirmed, held, *late_ranges(jobs, late_accounts(report))]
 
 
 def unfinished_ranges(jobs: RenderJobQuerySet) -> list[RenderJobQuerySet]:

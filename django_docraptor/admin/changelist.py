@@ -7,7 +7,7 @@
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from django.contrib.admin.options import IncorrectLookupParameters
+from django.contrib.admin.options import IncorrectLookupParameters, ModelAdmin
 from django.contrib.admin.views.main import PAGE_VAR, ChangeList
 from django.core.paginator import Paginator
 from django.db.models import QuerySet, prefetch_related_objects
@@ -134,7 +134,9 @@ class JobChangeList(CheckedChangeList):
     @cached_property
     def numbers(self) -> list[Number]:
         """The numbers above the list, of all jobs that the user may see."""
-        jobs: Any = self.model_admin.get_queryset(self._request).order_by()
+        jobs: Any = None  # all: their statement is compiled once
+        if type(self.model_admin).get_queryset is not ModelAdmin.get_queryset:
+            jobs = self.model_admin.get_queryset(self._request).order_by()
         return read_numbers(jobs, self.health, with_usage=may_view_usage(self._request))
 
     @property

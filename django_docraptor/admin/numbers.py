@@ -3,10 +3,10 @@
 Each is a link to the jobs that it counts. The bill is that of the usage page, some minutes ago.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
-from typing import Any, Final
+from datetime import UTC, date, datetime, timedelta
+from typing import Any, Final, NamedTuple
 
 from django.db.models import Q
 from django.http import QueryDict
@@ -15,7 +15,12 @@ from django.utils.formats import date_format, number_format
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
-from django_docraptor.admin.attention import late_ranges, recently_failed, unfinished_ranges
+from django_docraptor.admin.attention import (
+    late_accounts,
+    late_ranges,
+    recently_failed,
+    unfinished_ranges,
+)
 from django_docraptor.admin.display import EMPTY_VALUE, format_duration
 from django_docraptor.admin.filters import (
     ATTENTION,
@@ -23,12 +28,11 @@ from django_docraptor.admin.filters import (
     NEEDS_A_LOOK,
     TIME,
     UNFINISHED,
-    since,
 )
-from django_docraptor.durations import percentile
 from django_docraptor.health_reports import HealthReport
-from django_docraptor.models import RenderJobQuerySet
-from django_docraptor.models.bounded_reads import JobRange, RangeTotals, Summed, read_ranges
+from django_docraptor.models import RenderJob, RenderJobQuerySet, seconds_from_now
+from django_docraptor.models.bounded_reads import JobRange, PreparedRanges, RangeTotals, Summed
+from django_docraptor.models.prepared import compiled_once
 from django_docraptor.states import State
 from django_docraptor.usage import billed_and_free
 
@@ -40,6 +44,19 @@ MAX_LATE: Final = 1000
 # Parameter that sorts the list by time, oldest first: the number of the column.
 OLDEST_FIRST: Final = "3"
 IS_TEST: Final = Q(test=True)
+DAY_SECONDS: Final = 24 * 3600.0
+# What the names of ranges begin with.
+OLDEST: Final = "oldest "
+LATE: Final = "late "
+
+
+class Bounds(NamedTuple):
+    """How many jobs are read, whose jobs are late, and the month whose bill is shown, if any."""
+
+    max_counted: int
+    max_timed: int
+    late_accounts: tuple[str, ...]
+    month: date | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,42 +79,50 @@ class Number:
 
 
 def read_numbers(
-    jobs: RenderJobQuerySet, report: HealthReport, *, with_usage: bool
+    jobs: RenderJobQuerySet | None, report: HealthReport, *, with_usage: bool
 ) -> list[Number]:
     """Return the five numbers of these jobs, and what was billed in this month.
 
     Args:
-        jobs: those that the user may see, without an order.
+        jobs: those that the user may see, without an order; ``None`` if these are all.
         report: tells how many are unfinished, unconfirmed, held and late.
         with_usage: whether the user may see what all jobs have used in this month.
     """
-    newest = jobs.order_by("-created_at")
-    completed = newest.filter(state=State.COMPLETED)
-    last_day = newest.filter(created_at__gte=since(DAY))
-    failed = last_day.filter(state=State.FAILED)
-    ranges: dict[str, JobRange | Summed] = {
-        "day": JobRange(last_day, MAX_COUNTED, marked=IS_TEST),
-        "failed": JobRange(failed, MAX_COUNTED),
-        "recently_failed": JobRange(recently_failed(jobs), MAX_COUNTED),
-        "times": JobRange(
-            completed.filter(created_at__gte=since(DAY)), MAX_TIMED, reads_times=True
-        ),
-    }
-    oldest = {str(n): JobRange(each, 1) for n, each in enumerate(unfinished_ranges(jobs))}
-    late = {
-        f"late {n}": JobRange(each, MAX_LATE) for n, each in enumerate(late_ranges(jobs, report))
-    }
-    used = {"used": Summed(billed_and_free(datetime.now(UTC)))} if with_usage else {}
-    found = read_ranges({**ranges, **oldest, **late, **used})
-    first = [found[key].first_created_at for key in oldest]
+    month = datetime.now(UTC).date().replace(day=1) if with_usage else None
+    bounds = Bounds(MAX_COUNTED, MAX_TIMED, late_accounts(report), month)
+    ranges = _ranges_of_all(bounds) if jobs is None else PreparedRanges(_ranges(jobs, bounds))
+    found = ranges.fetch()
+    first = [each.first_created_at for key, each in found.items() if key.startswith(OLDEST)]
+    late = [each for key, each in found.items() if key.startswith(LATE)]
     return [
         _last_day(found["day"]),
         _failed(found["failed"], found["day"]),
-        _needs_a_look(found["recently_failed"], [found[key] for key in late], report),
+        _needs_a_look(found["recently_failed"], late, report),
         _oldest_waiting(min((time for time in first if time), default=None), report),
         _times(found["times"].durations),
         *([_billed(found["used"])] if with_usage else []),
     ]
+
+
+@compiled_once(RenderJob)
+def _ranges_of_all(bounds: Bounds) -> PreparedRanges[str]:
+    return PreparedRanges(_ranges(RenderJob.objects.order_by(), bounds))
+
+
+def _ranges(jobs: RenderJobQuerySet, bounds: Bounds) -> dict[str, JobRange | Summed]:
+    # By the database's clock: a time of this process would be compiled.
+    last_day = jobs.filter(created_at__gte=seconds_from_now(-DAY_SECONDS)).order_by("-created_at")
+    failed, completed = (last_day.filter(state=each) for each in (State.FAILED, State.COMPLETED))
+    late = late_ranges(jobs, bounds.late_accounts)
+    return {
+        "day": JobRange(last_day, bounds.max_counted, marked=IS_TEST),
+        "failed": JobRange(failed, bounds.max_counted),
+        "recently_failed": JobRange(recently_failed(jobs), bounds.max_counted),
+        "times": JobRange(completed, bounds.max_timed, reads_times=True),
+        **{f"{OLDEST}{n}": JobRange(each, 1) for n, each in enumerate(unfinished_ranges(jobs))},
+        **{f"{LATE}{n}": JobRange(each, MAX_LATE) for n, each in enumerate(late)},
+        **({"used": Summed(billed_and_free(bounds.month))} if bounds.month else {}),
+    }
 
 
 def format_number(count: int, *, is_truncated: bool = False) -> str:
@@ -168,14 +193,13 @@ def _oldest_waiting(first: datetime | None, report: HealthReport) -> Number:
     )
 
 
-def _times(durations: list[timedelta]) -> Number:
-    durations.sort()
+def _times(durations: Mapping[int, timedelta]) -> Number:
     note = _("no document in 24 h")
     if durations:
-        note = _("95 %% in %(time)s") % {"time": format_duration(percentile(durations, 95))}
+        note = _("95 %% in %(time)s") % {"time": format_duration(durations[95])}
     return Number(
         title=_("Median time"),
-        value=format_duration(percentile(durations, 50)) if durations else EMPTY_VALUE,
+        value=format_duration(durations[50]) if durations else EMPTY_VALUE,
         note=note,
         url="statistics/",
     )

@@ -5,38 +5,62 @@ Each range is the beginning of an index, so it takes as long for a million jobs 
 
 import sys
 import uuid
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar
 
 from django.db import connections, router
-from django.db.models import Case, IntegerField, Q, QuerySet, Value, When
+from django.db.models import (
+    Case,
+    DateTimeField,
+    DurationField,
+    ExpressionWrapper,
+    F,
+    IntegerField,
+    Q,
+    QuerySet,
+    Value,
+    When,
+)
+from django.db.models.functions import Coalesce
 
 from django_docraptor.models.clock import as_datetime
 from django_docraptor.models.jobs import RenderJob
 from django_docraptor.models.querysets import RenderJobQuerySet
 
 Key = TypeVar("Key")
-# What a statement reads from the rows of one range.
+# What a statement reads from the rows of one range. Numbers: of the range, of its rows, of those
+# that are counted apart; then two times, of which PostgreSQL takes a NULL for a text.
 TOTALS = (
-    "SELECT {number}, COUNT(*), SUM({rows}.marked), MIN({rows}.created_at), MIN({rows}.created_at)"
+    "SELECT {number}, COUNT(*), SUM(marked), MIN(created_at), MIN(created_at)"
+    " FROM ({rows}) AS jobs"
 )
-SUMS = "SELECT {number}, SUM({rows}.number), SUM({rows}.marked), NULL, NULL"
-TIMES = "SELECT {number}, 1, 0, COALESCE({rows}.not_before, {rows}.created_at), {rows}.finished_at"
-KEYS = "SELECT {rows}.id"
+SUMS = "SELECT {number}, SUM(number), SUM(marked), NULL, NULL FROM ({rows}) AS sums"
+# For each percentile, the times of the job that it is by nearest rank.
+TIMES = """
+SELECT {number}, total, percent, wanted, finished_at
+FROM (
+    SELECT wanted, finished_at, ROW_NUMBER() OVER (ORDER BY taken) AS place,
+        COUNT(*) OVER () AS total
+    FROM ({rows}) AS jobs
+) AS ranked
+JOIN (SELECT 50 AS percent UNION ALL SELECT 95) AS percentiles
+    ON place * 100 >= total * percent AND (place - 1) * 100 < total * percent
+"""
+KEYS = "SELECT id FROM ({rows}) AS jobs"
 NO_ROWS = Q(pk__in=())
 
 
 @dataclass(frozen=True, slots=True)
 class JobRange:
-    """Jobs that are counted, or whose times are read, in the order of an index.
+    """Jobs that are counted, or whose times are compared, in the order of an index.
 
     Args:
         jobs: in this order.
         limit: jobs that are read at most.
         marked: a condition on columns of the job; those that meet it are counted apart.
-        reads_times: whether the time that each job took is read.
+        reads_times: whether percentiles are read of the time that they took, instead of the rest.
     """
 
     jobs: RenderJobQuerySet
@@ -60,10 +84,10 @@ class RangeTotals:
     count: int = 0
     #: How many of them meet the range's condition.
     marked: int = 0
-    #: When the first of them was created, or wanted if the times are read.
+    #: When the first of them was created.
     first_created_at: datetime | None = None
-    #: From ``wanted_at`` to the end, of each.
-    durations: list[timedelta] = field(default_factory=list)
+    #: From ``wanted_at`` to the end: 50 has the median, 95 the 95th percentile.
+    durations: dict[int, timedelta] = field(default_factory=dict)
 
     @property
     def is_truncated(self) -> bool:
@@ -71,30 +95,48 @@ class RangeTotals:
         return self.count >= self.limit
 
 
-def read_ranges(ranges: Mapping[Key, JobRange | Summed]) -> dict[Key, RangeTotals]:
-    """Return the totals of each range, by one statement. The first is one of jobs."""
-    connection = connections[router.db_for_write(RenderJob)]
-    parts, totals = [_part(each) for each in ranges.values()], [RangeTotals() for _ in ranges]
-    for total, each in zip(totals, ranges.values(), strict=True):
-        if isinstance(each, JobRange):
-            total.limit = each.limit
-    for number, count, marked, first, last in _rows(parts) if parts else ():
-        total = totals[number]
-        total.count += int(count or 0)
-        total.marked += int(marked or 0)
-        created_at = as_datetime(first, connection.timezone)
-        finished_at = as_datetime(last, connection.timezone)
-        total.first_created_at = total.first_created_at or created_at
-        if parts[number][0] is TIMES and finished_at is not None:
-            total.durations.append(finished_at - created_at)
-    return dict(zip(ranges, totals, strict=True))
+class PreparedRanges(Generic[Key]):
+    """The totals of ranges: a statement that is compiled once.
+
+    Args:
+        ranges: at least one.
+    """
+
+    def __init__(self, ranges: Mapping[Key, JobRange | Summed]) -> None:
+        self._ranges = dict(ranges)
+        self._using = router.db_for_write(RenderJob)
+        self._parts = [_part(each) for each in ranges.values()]
+        self._sql, self._values = _compile(self._parts, self._using)
+
+    def fetch(self) -> dict[Key, RangeTotals]:
+        """Return the totals of each range."""
+        connection = connections[self._using]
+        with connection.cursor() as cursor:
+            cursor.execute(self._sql, self._values)
+            rows = cursor.fetchall()
+        totals = [
+            RangeTotals(getattr(each, "limit", sys.maxsize)) for each in self._ranges.values()
+        ]
+        for number, count, marked, first, last in rows:
+            total, created_at = totals[number], as_datetime(first, connection.timezone)
+            total.count = int(count or 0)
+            if self._parts[number][0] is TIMES:
+                total.durations[marked] = as_datetime(last, connection.timezone) - created_at
+            else:
+                total.marked, total.first_created_at = int(marked or 0), created_at
+        return dict(zip(self._ranges, totals, strict=True))
 
 
 def read_keys(ranges: Iterable[RenderJobQuerySet], limit: int) -> list[uuid.UUID]:
     """Return the keys of the first jobs of each range, by one statement, without repetition."""
     parts = [(KEYS, jobs.values("id")[:limit]) for jobs in ranges]
-    to_python = RenderJob._meta.pk.to_python
-    return list(dict.fromkeys(to_python(key) for (key,) in _rows(parts))) if parts else []
+    if not parts:
+        return []
+    connection = connections[router.db_for_write(RenderJob)]
+    with connection.cursor() as cursor:
+        cursor.execute(*_compile(parts, connection.alias))
+        keys = [key for (key,) in cursor.fetchall()]
+    return list(dict.fromkeys(map(RenderJob._meta.pk.to_python, keys)))
 
 
 def _part(each: JobRange | Summed) -> tuple[str, Any]:
@@ -105,7 +147,11 @@ def _part(each: JobRange | Summed) -> tuple[str, Any]:
 
 def _columns(each: JobRange) -> Any:
     if each.reads_times:
-        return each.jobs.values("created_at", "not_before", "finished_at")
+        wanted = Coalesce("not_before", "created_at", output_field=DateTimeField())
+        taken = ExpressionWrapper(F("finished_at") - wanted, output_field=DurationField())
+        return each.jobs.annotate(wanted=wanted, taken=taken).values(
+            "wanted", "finished_at", "taken"
+        )
     is_marked = Case(
         *([When(each.marked, then=Value(1))] if each.marked != NO_ROWS else []),
         default=Value(0),
@@ -114,15 +160,12 @@ def _columns(each: JobRange) -> Any:
     return each.jobs.annotate(marked=is_marked).values("created_at", "marked")
 
 
-def _rows(parts: list[tuple[str, Any]]) -> list[tuple[Any, ...]]:
-    connection = connections[router.db_for_write(RenderJob)]
+def _compile(parts: Sequence[tuple[str, Any]], using: str) -> tuple[str, list[Any]]:
+    """Return one statement for the rows of all parts, and its parameters."""
     statements: list[str] = []
     values: list[Any] = []
     for number, (select, rows) in enumerate(parts):
-        name = f"range_{number}"
-        sql, params = rows.query.get_compiler(connection.alias).as_sql()
-        statements.append(f"{select.format(number=number, rows=name)} FROM ({sql}) AS {name}")
+        sql, params = rows.query.get_compiler(using).as_sql()
+        statements.append(select.format(number=number, rows=sql))
         values += params
-    with connection.cursor() as cursor:
-        cursor.execute(" UNION ALL ".join(statements), values)
-        return list(cursor.fetchall())
+    return " UNION ALL ".join(statements), values

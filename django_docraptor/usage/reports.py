@@ -89,12 +89,15 @@ def read_usage(
     return _read_unchanged(read)
 
 
-def billed_and_free(now: datetime) -> QuerySet[UsageDay, Any]:
+def billed_and_free(month: date) -> QuerySet[UsageDay, Any]:
     """Return the sums of a month as rows: ``number`` is billed, ``marked`` is free.
 
     They are some minutes old: :func:`read_usage` counts what is newer, too.
+
+    Args:
+        month: its first day. Later months are added.
     """
-    rows = UsageDay.objects.filter(owner="", day__gte=utc_day(now).replace(day=1)).order_by()
+    rows = UsageDay.objects.filter(owner="", day__gte=month).order_by()
     return rows.annotate(
         number=Case(When(Q(test=False), then=F("billed")), output_field=BigIntegerField()),
         marked=Case(

@@ -34,8 +34,7 @@ def sum_up() -> None:
 def read() -> dict[str, Number]:
     """Return the numbers by their titles, the month's without its name."""
     sum_up()
-    jobs = RenderJob.objects.order_by()
-    found = numbers.read_numbers(jobs, health_report(), with_usage=True)
+    found = numbers.read_numbers(None, health_report(), with_usage=True)
     return {each.title.partition(" in ")[0]: each for each in found}
 
 
@@ -188,8 +187,19 @@ def test_numbers_are_one_statement() -> None:
     for state in State:
         job_of_age(state)
     with CaptureQueriesContext(connection) as queries:
-        numbers.read_numbers(RenderJob.objects.order_by(), report, with_usage=True)
+        numbers.read_numbers(None, report, with_usage=True)
     assert len(queries) == 1
+
+
+def test_numbers_of_some_jobs() -> None:
+    """If a user may see some jobs only, the others are not counted."""
+    for state in (State.COMPLETED, State.FAILED, State.FAILED):
+        job_of_age(state, test=state == State.FAILED, hours=1)
+    found = numbers.read_numbers(
+        RenderJob.objects.filter(test=True), health_report(), with_usage=False
+    )
+    assert [each.value for each in found] == ["2", "2", "2", "—", "—"]
+    assert [each.value for each in read().values()] == ["3", "2", "2", "—", "1 h 00 min", "0"]
 
 
 def test_numbers_follow_the_locale() -> None:

@@ -10,7 +10,7 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from django_docraptor.models import RenderJob
-from django_docraptor.models.bounded_reads import JobRange, read_keys, read_ranges
+from django_docraptor.models.bounded_reads import JobRange, PreparedRanges, read_keys
 from django_docraptor.states import State
 from tests.support.admin_jobs import create_admin_job
 from tests.support.databases import connection_time_zone
@@ -29,13 +29,13 @@ def test_ranges_are_counted_up_to_their_limits() -> None:
         create_admin_job(State.QUEUED, {"test": number == 0})
     create_admin_job(State.FAILED)
     with CaptureQueriesContext(connection) as queries:
-        found = read_ranges(
+        found = PreparedRanges(
             {
                 "all": JobRange(newest(), 10, marked=Q(test=True)),
                 "two": JobRange(newest(state=State.QUEUED), 2),
                 "none": JobRange(newest(state=State.WORKING), 2),
             }
-        )
+        ).fetch()
     assert len(queries) == 1
     assert [(each.count, each.marked, each.is_truncated) for each in found.values()] == [
         (4, 1, False),
@@ -53,17 +53,18 @@ def test_times_are_aware(zone: str | None) -> None:
         finished_at = created_at + timedelta(seconds=7)
         RenderJob.objects.filter(pk=job.pk).update(created_at=created_at, finished_at=finished_at)
         jobs = newest(state=State.COMPLETED)
-        found = read_ranges({1: JobRange(jobs, 5), 2: JobRange(jobs, 5, reads_times=True)})
+        found = PreparedRanges(
+            {1: JobRange(jobs, 5), 2: JobRange(jobs, 5, reads_times=True)}
+        ).fetch()
         assert found[1].first_created_at == created_at
-        assert found[1].durations == []
-        assert found[2].durations == [timedelta(seconds=7)]
+        assert found[1].durations == {}
+        assert found[2].durations == {50: timedelta(seconds=7), 95: timedelta(seconds=7)}
         assert found[2].count == 1
 
 
 def test_nothing_is_read_without_ranges() -> None:
     """Without ranges there is no statement, which would be invalid."""
     with CaptureQueriesContext(connection) as queries:
-        assert read_ranges({}) == {}
         assert read_keys([], 10) == []
     assert len(queries) == 0
 
