@@ -41,7 +41,8 @@ from django_docraptor.models import (
     first_due_by_account,
     seconds_from_now,
 )
-from django_docraptor.models.bounded_counts import BoundedCount, PreparedCounts, count_up_to
+from django_docraptor.models.admission import count_in_flight_by_key
+from django_docraptor.models.bounded_counts import BoundedCount, PreparedCounts
 from django_docraptor.models.clock import Now
 from django_docraptor.models.prepared import compiled_once, prepared
 from django_docraptor.states import ACTIVE_STATES, EventKind, State
@@ -226,7 +227,7 @@ def _has_free_slot(account: str) -> bool:
 
 def _without_free_slot(accounts: Collection[str]) -> set[str]:
     """Return which of the accounts have as many documents in progress as they may."""
-    in_flight = RenderJob.objects.count_in_flight_by_key(accounts)
+    in_flight = count_in_flight_by_key(accounts)
     return {
         account
         for account in accounts
@@ -299,14 +300,21 @@ def _count_late(
     groups: Iterable[tuple[str, State]], max_counted: int | None
 ) -> dict[str, list[int]]:
     """Return how many jobs of each account and state are due, up to a limit, by one statement."""
+    counts: dict[str, list[int]] = {}
+    for (account, _state), found in _late(max_counted, tuple(sorted(groups))).fetch().items():
+        counts.setdefault(account, []).append(found.count)
+    return counts
+
+
+@compiled_once(RenderJob)
+def _late(
+    max_counted: int | None, groups: tuple[tuple[str, State], ...]
+) -> PreparedCounts[tuple[str, State]]:
     jobs = {
         (account, state): RenderJob.objects.filter(state=state, account=account).due()
         for account, state in groups
     }
-    counts: dict[str, list[int]] = {}
-    for (account, _state), found in count_up_to(max_counted, jobs).items():
-        counts.setdefault(account, []).append(found.count)
-    return counts
+    return PreparedCounts(max_counted, jobs)
 
 
 def _late_jobs_of(

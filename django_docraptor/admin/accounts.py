@@ -17,7 +17,8 @@ from django_docraptor.admin.changelist import CheckedChangeList
 from django_docraptor.admin.display import EMPTY_VALUE, paused_badge
 from django_docraptor.admin.pausing import confirm_or_pause, resume_accounts
 from django_docraptor.health import restrictions
-from django_docraptor.models import Account, Pause, RenderJob
+from django_docraptor.models import Account, Pause
+from django_docraptor.models.admission import count_in_flight_by_key
 
 if TYPE_CHECKING:
     AccountModelAdmin = admin.ModelAdmin[Account]
@@ -39,7 +40,7 @@ class AccountList(CheckedChangeList):
         """Read the rows of the page, and count for all of them."""
         super().get_results(request)
         rows = list(self.result_list)
-        counts = RenderJob.objects.count_in_flight_by_key([row.pk for row in rows])
+        counts = count_in_flight_by_key([row.pk for row in rows])
         for row in rows:
             row.in_flight_by_key = counts
         self.result_list = rows
@@ -88,7 +89,7 @@ class AccountAdmin(AccountModelAdmin):
         """Return how many documents DocRaptor processes with the account's key, and may process."""
         counts = vars(account).get("in_flight_by_key")
         if counts is None:
-            counts = RenderJob.objects.count_in_flight_by_key([account.pk])
+            counts = count_in_flight_by_key([account.pk])
         return f"{counts[account.pk]} / {settings_for_report(account.pk).max_in_flight}"
 
     @admin.display(description=_("API key"), empty_value=EMPTY_VALUE)

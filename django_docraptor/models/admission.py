@@ -1,10 +1,16 @@
-"""Internal. The pending jobs of a locked account: which may be sent next, and their claim."""
+"""Internal. The pending jobs of a locked account: which may be sent next, and their claim.
 
-from collections.abc import Sequence
+And how many documents are in progress, which decides it.
+"""
+
+from collections import Counter
+from collections.abc import Collection, Sequence
+from typing import Any
 
 from django.db import router
-from django.db.models import CharField
+from django.db.models import CharField, QuerySet
 
+from django_docraptor.models.accounts import Account
 from django_docraptor.models.jobs import RenderJob
 from django_docraptor.models.prepared import Parameter, prepared
 from django_docraptor.models.querysets import (
@@ -76,3 +82,20 @@ def claim_candidates(jobs: list[RenderJob], *, lease: float) -> list[RenderJob]:
     for job in jobs:
         job._apply(claim)
     return jobs
+
+
+def count_in_flight_by_key(accounts: Collection[str]) -> Counter[str]:
+    """Return, for each account, the occupied slots of its key: those of all names with it."""
+    if not accounts:
+        return Counter()
+    sharing = Account.names_sharing_key(accounts)
+    names = {name for group in sharing.values() for name in group}
+    counts: Counter[str] = Counter()
+    for name, count in _in_flight(tuple(sorted(names))).fetch():
+        counts[name] += count
+    return Counter({name: sum(counts[each] for each in group) for name, group in sharing.items()})
+
+
+@prepared(RenderJob)
+def _in_flight(names: tuple[str, ...]) -> QuerySet[Any, Any]:
+    return RenderJob.objects.in_flight_by_account(names)

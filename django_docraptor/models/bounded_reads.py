@@ -33,8 +33,7 @@ Key = TypeVar("Key")
 # What a statement reads from the rows of one range. Numbers: of the range, of its rows, of those
 # that are counted apart; then two times, of which PostgreSQL takes a NULL for a text.
 TOTALS = (
-    "SELECT {number}, COUNT(*), SUM(marked), MIN(created_at), MIN(created_at)"
-    " FROM ({rows}) AS jobs"
+    "SELECT {number}, COUNT(*), SUM(marked), MIN(created_at), MIN(created_at) FROM ({rows}) AS jobs"
 )
 SUMS = "SELECT {number}, SUM(number), SUM(marked), NULL, NULL FROM ({rows}) AS sums"
 # For each percentile, the times of the job that it is by nearest rank.

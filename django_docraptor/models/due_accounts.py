@@ -9,11 +9,12 @@ from functools import cache
 from typing import Any
 
 from django.db import connections, router
-from django.db.models import Min, QuerySet, Subquery
+from django.db.models import CharField, Min, QuerySet, Subquery
 from django.db.models.expressions import RawSQL
 
 from django_docraptor.models.clock import Now, as_datetime, offset_minutes
 from django_docraptor.models.jobs import RenderJob
+from django_docraptor.models.prepared import Parameter, prepared
 from django_docraptor.models.querysets import RenderJobQuerySet
 
 # Accounts that are looked up one by one.
@@ -35,7 +36,7 @@ def first_due_by_account(state: str) -> dict[str, datetime]:
     """Return the accounts that have due jobs in a state, and since when, the longest first."""
     connection = connections[router.db_for_write(RenderJob)]
     if connection.vendor == "mysql":
-        return _look_up_each(_unfinished(connection.alias, state))
+        return _look_up_each(state)
     sql, params = _loose_scan(connection.alias, state, offset_minutes(connection))
     with connection.cursor() as cursor:
         cursor.execute(sql, params)
@@ -69,27 +70,43 @@ def _compile(rows: QuerySet[Any, Any], using: str) -> tuple[str, tuple[Any, ...]
     return sql, tuple(params)
 
 
-def _look_up_each(jobs: RenderJobQuerySet) -> dict[str, datetime]:
+def _look_up_each(state: str) -> dict[str, datetime]:
     """Find the accounts by a statement for each.
 
     MariaDB and MySQL use no range of an index for a value of an outer query. Sites with one account
     need one statement: the last account is looked up together with the first. If there are very
     many accounts, the others are grouped by one statement.
     """
-    last = Subquery(jobs.order_by("-account").values("account")[:1])
-    first: Any = jobs.order_by("account", "due_at").annotate(now=Now(), last_account=last)
-    rows = first.values_list("account", "due_at", "now", "last_account")
     found: dict[str, datetime] = {}
-    following = rows.first()
-    while following is not None:
-        account, due_at, now, last_account = following
+    rows = _first_account(state).fetch()
+    while rows:
+        ((account, due_at, now, last_account),) = rows
         if due_at <= now:
             found[account] = due_at
         if account == last_account:
             break
         if len(found) >= MAX_LOOK_UPS:
+            jobs = _unfinished(router.db_for_write(RenderJob), state)
             others: Any = jobs.due().filter(account__gt=account).values_list("account")
             found |= dict(others.annotate(first_due_at=Min("due_at")))
             break
-        following = rows.filter(account__gt=account).first()
+        rows = _next_account(state).fetch(account=account)
     return dict(sorted(found.items(), key=lambda item: item[1]))
+
+
+@prepared(RenderJob)
+def _first_account(state: str) -> QuerySet[RenderJob, Any]:
+    return _accounts(state)[:1]
+
+
+@prepared(RenderJob)
+def _next_account(state: str) -> QuerySet[RenderJob, Any]:
+    return _accounts(state).filter(account__gt=Parameter("account", CharField()))[:1]
+
+
+def _accounts(state: str) -> QuerySet[RenderJob, Any]:
+    jobs = _unfinished(router.db_for_write(RenderJob), state)
+    last = Subquery(jobs.order_by("-account").values("account")[:1])
+    first: Any = jobs.order_by("account", "due_at").annotate(now=Now(), last_account=last)
+    rows: QuerySet[RenderJob, Any] = first.values_list("account", "due_at", "now", "last_account")
+    return rows

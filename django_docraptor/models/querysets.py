@@ -5,7 +5,6 @@ Knows nothing about transitions or events: a claim changes ``due_at``, never the
 
 import random
 import secrets
-from collections import Counter
 from collections.abc import Callable, Collection, Sequence
 from datetime import UTC, datetime
 from itertools import accumulate
@@ -150,11 +149,11 @@ class RenderJobQuerySet(models.QuerySet["RenderJob"]):
         """
         return sum(rows.count() for rows in self._slot_querysets(calls, account__in=accounts))
 
-    def count_in_flight_by_account(self, accounts: Collection[str]) -> Counter[str]:
-        """Return :meth:`count_in_flight` of several accounts, by three queries."""
-        counts: Counter[str] = Counter()
-        for rows in self._slot_querysets(Q(), account__in=accounts) if accounts else ():
-            counts.update(dict(rows.values_list("account").annotate(Count("pk"))))
+    def in_flight_by_account(self, accounts: Collection[str]) -> models.QuerySet[Any, Any]:
+        """Return accounts with parts of :meth:`count_in_flight` of each, to be added up."""
+        parts = self._slot_querysets(Q(), account__in=accounts)
+        sent, *others = (rows.values_list("account").annotate(Count("pk")) for rows in parts)
+        counts: models.QuerySet[Any, Any] = sent.union(*others, all=True)
         return counts
 
     def postponed(self, seconds: float) -> Self:
@@ -177,15 +176,6 @@ class RenderJobQuerySet(models.QuerySet["RenderJob"]):
         sent = rows.filter(occupies_slot, state__in=SLOT_STATES, due_at__gt=EPOCH)
         made = SynchronousCall.objects.active().filter(calls, **accounts).order_by()
         return sent, claimed, made
-
-    def count_in_flight_by_key(self, accounts: Collection[str]) -> Counter[str]:
-        """Return, for each account, the occupied slots of its key: those of all names with it."""
-        sharing = Account.names_sharing_key(accounts)
-        names = {name for group in sharing.values() for name in group}
-        counts = self.count_in_flight_by_account(names)
-        return Counter(
-            {name: sum(counts[each] for each in group) for name, group in sharing.items()}
-        )
 
     def with_account_limits(self, account: Any, key_hash: Any, sharing: Sequence[Any]) -> Self:
         """Return an account's jobs, annotated with what limits further submissions.

@@ -29,6 +29,7 @@ from django_docraptor.models import (
     SynchronousCall,
     seconds_from_now,
 )
+from django_docraptor.models.admission import count_in_flight_by_key
 from django_docraptor.sandbox import Sandbox
 from django_docraptor.states import State
 from tests.support.jobs import (
@@ -221,7 +222,7 @@ def test_names_with_one_key_share_its_slots(configure: Configure) -> None:
     assert claimed == [2, 1]
     assert claim_for_slots("acme", 9).jobs == []
     assert len(claim_for_slots("other", 9).jobs) == 3
-    assert RenderJob.objects.count_in_flight_by_key(["beta", "other"]) == {"beta": 3, "other": 3}
+    assert count_in_flight_by_key(["beta", "other"]) == {"beta": 3, "other": 3}
 
 
 @pytest.mark.fault("S17")
