@@ -66,7 +66,8 @@ def search_jobs(
     if term:
         rows: Any = indexed_jobs(request, RenderJob.objects.order_by())
         rows = rows.filter(created_at__gt=oldest) if oldest else rows
-        found = searched.filter(_text_condition(site, request, rows, term))
+        has_others = begin != oldest  # jobs that are not among the rows
+        found = searched.filter(_text_condition(site, request, rows, term, has_others=has_others))
         if keys := _keys_of_source(queryset, term):
             found = queryset.filter(pk__in=[*keys, *_first_keys(found, MAX_RELATED)])
     if begin is None:
@@ -122,11 +123,28 @@ def _has_ordered_keys() -> bool:
 
 
 def _text_condition(
-    site: AdminSite, request: HttpRequest, searched: RenderJobQuerySet, term: str
+    site: AdminSite,
+    request: HttpRequest,
+    searched: RenderJobQuerySet,
+    term: str,
+    *,
+    has_others: bool,
 ) -> Q:
-    """Return the condition that the name, the owner or the source of a job contains the term."""
-    condition = Q(name__icontains=term)
-    pairs = _different(searched, "owner_id", "content_type_id")
+    """Return the condition that the name, the owner or the source of a job contains the term.
+
+    Args:
+        site: whose sources are searched.
+        request: the user's.
+        searched: jobs whose owners and sources are compared.
+        term: what is searched for.
+        has_others: whether other jobs are searched by name, too.
+    """
+    is_named = Q(name__icontains=term)
+    rows = _different(
+        searched.annotate(is_named=is_named), "owner_id", "content_type_id", "is_named"
+    )
+    condition = is_named if has_others or any(named for *_, named in rows) else Q(pk__in=())
+    pairs = {(owner, content_type) for owner, content_type, _ in rows}
     owners = {owner for owner, _ in pairs}
     if matching := _matching_owners(site, request, owners - {None}, term):
         condition |= Q(owner_id__in=matching)

@@ -186,6 +186,7 @@ def test_a_search_of_what_needs_a_look_compares_few_owners(
         assert len(found_by(client, "ines", attention="unfinished")) == 2
     grouped = sql_of_owners(queries)
     assert "created_at" in grouped
+    assert found_by(client, "ines-b.", attention="unfinished") == ["ines-b.pdf"]
 
 
 def test_many_owners_and_sources_are_compared_in_batches(
