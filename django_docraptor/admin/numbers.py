@@ -92,7 +92,7 @@ def read_numbers(
     bounds = Bounds(MAX_COUNTED, MAX_TIMED, late_accounts(report), month)
     ranges = _ranges_of_all(bounds) if jobs is None else PreparedRanges(_ranges(jobs, bounds))
     found = ranges.fetch()
-    first = [each.first_created_at for key, each in found.items() if key.startswith(OLDEST)]
+    first = [each.first_time for key, each in found.items() if key.startswith(OLDEST)]
     late = [each for key, each in found.items() if key.startswith(LATE)]
     return [
         _last_day(found["day"]),
@@ -120,7 +120,7 @@ def _ranges(jobs: RenderJobQuerySet, bounds: Bounds) -> dict[str, JobRange | Sum
         "recently_failed": JobRange(recently_failed(jobs), bounds.max_counted),
         "times": JobRange(completed, bounds.max_timed, reads_times=True),
         **{f"{OLDEST}{n}": JobRange(each, 1) for n, each in enumerate(unfinished_ranges(jobs))},
-        **{f"{LATE}{n}": JobRange(each, MAX_LATE) for n, each in enumerate(late)},
+        **{f"{LATE}{n}": JobRange(each, MAX_LATE, time="due_at") for n, each in enumerate(late)},
         **({"used": Summed(billed_and_free(bounds.month))} if bounds.month else {}),
     }
 

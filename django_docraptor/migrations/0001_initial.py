@@ -913,7 +913,7 @@ class Migration(migrations.Migration):
         ),
         migrations.AddIndex(
             model_name="renderjob",
-            index=models.Index(fields=["created_at"], name="docraptor_job_created"),
+            index=models.Index(fields=["created_at", "id", "test"], name="docraptor_job_created"),
         ),
         migrations.AddIndex(
             model_name="renderjob",

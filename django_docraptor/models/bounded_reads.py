@@ -32,9 +32,7 @@ from django_docraptor.models.querysets import RenderJobQuerySet
 Key = TypeVar("Key")
 # What a statement reads from the rows of one range. Numbers: of the range, of its rows, of those
 # that are counted apart; then two times, of which PostgreSQL takes a NULL for a text.
-TOTALS = (
-    "SELECT {number}, COUNT(*), SUM(marked), MIN(created_at), MIN(created_at) FROM ({rows}) AS jobs"
-)
+TOTALS = "SELECT {number}, COUNT(*), SUM(marked), MIN(first), MIN(first) FROM ({rows}) AS jobs"
 SUMS = "SELECT {number}, SUM(number), SUM(marked), NULL, NULL FROM ({rows}) AS sums"
 # For each percentile, the times of the job that it is by nearest rank.
 TIMES = """
@@ -59,12 +57,14 @@ class JobRange:
         jobs: in this order.
         limit: jobs that are read at most.
         marked: a condition on columns of the job; those that meet it are counted apart.
+        time: a column with a time, of which the first is read; the range's index must have it.
         reads_times: whether percentiles are read of the time that they took, instead of the rest.
     """
 
     jobs: RenderJobQuerySet
     limit: int
     marked: Q = NO_ROWS
+    time: str = "created_at"
     reads_times: bool = False
 
 
@@ -83,8 +83,8 @@ class RangeTotals:
     count: int = 0
     #: How many of them meet the range's condition.
     marked: int = 0
-    #: When the first of them was created.
-    first_created_at: datetime | None = None
+    #: The first of their times.
+    first_time: datetime | None = None
     #: From ``wanted_at`` to the end: 50 has the median, 95 the 95th percentile.
     durations: dict[int, timedelta] = field(default_factory=dict)
 
@@ -122,7 +122,7 @@ class PreparedRanges(Generic[Key]):
             if self._parts[number][0] is TIMES:
                 total.durations[marked] = as_datetime(last, connection.timezone) - created_at
             else:
-                total.marked, total.first_created_at = int(marked or 0), created_at
+                total.marked, total.first_time = int(marked or 0), created_at
         return dict(zip(self._ranges, totals, strict=True))
 
 
@@ -156,7 +156,7 @@ def _columns(each: JobRange) -> Any:
         default=Value(0),
         output_field=IntegerField(),
     )
-    return each.jobs.annotate(marked=is_marked).values("created_at", "marked")
+    return each.jobs.annotate(first=F(each.time), marked=is_marked).values("first", "marked")
 
 
 def _compile(parts: Sequence[tuple[str, Any]], using: str) -> tuple[str, list[Any]]:

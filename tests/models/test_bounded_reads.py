@@ -56,7 +56,7 @@ def test_times_are_aware(zone: str | None) -> None:
         found = PreparedRanges(
             {1: JobRange(jobs, 5), 2: JobRange(jobs, 5, reads_times=True)}
         ).fetch()
-        assert found[1].first_created_at == created_at
+        assert found[1].first_time == created_at
         assert found[1].durations == {}
         assert found[2].durations == {50: timedelta(seconds=7), 95: timedelta(seconds=7)}
         assert found[2].count == 1
