@@ -105,7 +105,8 @@ class JobChangeList(CheckedChangeList):
     def get_results(self, request: HttpRequest) -> None:
         """Load the page, the owners of its jobs, their sources, and which of these have changed."""
         super().get_results(request)
-        self.result_list = list(self.result_list)
+        # If none is counted, there is nothing to read.
+        self.result_list = list(self.result_list) if self.result_count else []
         prefetch_related_objects(self.result_list, "owner")  # a join needs one database
         load_sources(self.model_admin.admin_site, request, self.result_list)
         mark_readable(request, self.result_list)

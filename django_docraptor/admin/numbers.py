@@ -31,7 +31,14 @@ from django_docraptor.admin.filters import (
 )
 from django_docraptor.health_reports import HealthReport
 from django_docraptor.models import RenderJob, RenderJobQuerySet, seconds_from_now
-from django_docraptor.models.bounded_reads import JobRange, PreparedRanges, RangeTotals, Summed
+from django_docraptor.models.bounded_reads import (
+    FIRST,
+    TIMES,
+    JobRange,
+    PreparedRanges,
+    RangeTotals,
+    Summed,
+)
 from django_docraptor.models.prepared import compiled_once
 from django_docraptor.states import State
 from django_docraptor.usage import billed_and_free
@@ -92,7 +99,7 @@ def read_numbers(
     bounds = Bounds(MAX_COUNTED, MAX_TIMED, late_accounts(report), month)
     ranges = _ranges_of_all(bounds) if jobs is None else PreparedRanges(_ranges(jobs, bounds))
     found = ranges.fetch()
-    first = [each.first_time for key, each in found.items() if key.startswith(OLDEST)]
+    first = [each.first_created_at for key, each in found.items() if key.startswith(OLDEST)]
     late = [each for key, each in found.items() if key.startswith(LATE)]
     return [
         _last_day(found["day"]),
@@ -115,12 +122,15 @@ def _ranges(jobs: RenderJobQuerySet, bounds: Bounds) -> dict[str, JobRange | Sum
     failed, completed = (last_day.filter(state=each) for each in (State.FAILED, State.COMPLETED))
     late = late_ranges(jobs, bounds.late_accounts)
     return {
+        **{
+            f"{OLDEST}{n}": JobRange(each, 1, reads=FIRST)
+            for n, each in enumerate(unfinished_ranges(jobs))
+        },
         "day": JobRange(last_day, bounds.max_counted, marked=IS_TEST),
         "failed": JobRange(failed, bounds.max_counted),
         "recently_failed": JobRange(recently_failed(jobs), bounds.max_counted),
-        "times": JobRange(completed, bounds.max_timed, reads_times=True),
-        **{f"{OLDEST}{n}": JobRange(each, 1) for n, each in enumerate(unfinished_ranges(jobs))},
-        **{f"{LATE}{n}": JobRange(each, MAX_LATE, time="due_at") for n, each in enumerate(late)},
+        "times": JobRange(completed, bounds.max_timed, reads=TIMES),
+        **{f"{LATE}{n}": JobRange(each, MAX_LATE) for n, each in enumerate(late)},
         **({"used": Summed(billed_and_free(bounds.month))} if bounds.month else {}),
     }
 

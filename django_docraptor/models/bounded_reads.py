@@ -31,8 +31,9 @@ from django_docraptor.models.querysets import RenderJobQuerySet
 
 Key = TypeVar("Key")
 # What a statement reads from the rows of one range. Numbers: of the range, of its rows, of those
-# that are counted apart; then two times, of which PostgreSQL takes a NULL for a text.
-TOTALS = "SELECT {number}, COUNT(*), SUM(marked), MIN(first), MIN(first) FROM ({rows}) AS jobs"
+# that are counted apart; then two times.
+COUNTS = "SELECT {number}, COUNT(*), SUM(marked), NULL, NULL FROM ({rows}) AS jobs"
+FIRST = "SELECT {number}, COUNT(*), 0, MIN(created_at), MIN(created_at) FROM ({rows}) AS jobs"
 SUMS = "SELECT {number}, SUM(number), SUM(marked), NULL, NULL FROM ({rows}) AS sums"
 # For each percentile, the times of the job that it is by nearest rank.
 TIMES = """
@@ -51,21 +52,20 @@ NO_ROWS = Q(pk__in=())
 
 @dataclass(frozen=True, slots=True)
 class JobRange:
-    """Jobs that are counted, or whose times are compared, in the order of an index.
+    """Jobs that are counted, or whose times are read, in the order of an index.
 
     Args:
         jobs: in this order.
         limit: jobs that are read at most.
         marked: a condition on columns of the job; those that meet it are counted apart.
-        time: a column with a time, of which the first is read; the range's index must have it.
-        reads_times: whether percentiles are read of the time that they took, instead of the rest.
+        reads: ``COUNTS``; ``FIRST``, if it is also read when the first was created; or ``TIMES``
+            for percentiles of the time that they took.
     """
 
     jobs: RenderJobQuerySet
     limit: int
     marked: Q = NO_ROWS
-    time: str = "created_at"
-    reads_times: bool = False
+    reads: str = COUNTS
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,8 +83,8 @@ class RangeTotals:
     count: int = 0
     #: How many of them meet the range's condition.
     marked: int = 0
-    #: The first of their times.
-    first_time: datetime | None = None
+    #: When the first of them was created, if that is read.
+    first_created_at: datetime | None = None
     #: From ``wanted_at`` to the end: 50 has the median, 95 the 95th percentile.
     durations: dict[int, timedelta] = field(default_factory=dict)
 
@@ -98,7 +98,7 @@ class PreparedRanges(Generic[Key]):
     """The totals of ranges: a statement that is compiled once.
 
     Args:
-        ranges: at least one.
+        ranges: the first one reads a time, because PostgreSQL would take NULL for a text.
     """
 
     def __init__(self, ranges: Mapping[Key, JobRange | Summed]) -> None:
@@ -122,7 +122,7 @@ class PreparedRanges(Generic[Key]):
             if self._parts[number][0] is TIMES:
                 total.durations[marked] = as_datetime(last, connection.timezone) - created_at
             else:
-                total.marked, total.first_time = int(marked or 0), created_at
+                total.marked, total.first_created_at = int(marked or 0), created_at
         return dict(zip(self._ranges, totals, strict=True))
 
 
@@ -141,22 +141,23 @@ def read_keys(ranges: Iterable[RenderJobQuerySet], limit: int) -> list[uuid.UUID
 def _part(each: JobRange | Summed) -> tuple[str, Any]:
     if isinstance(each, Summed):
         return SUMS, each.rows.values("number", "marked")
-    return TIMES if each.reads_times else TOTALS, _columns(each)[: each.limit]
+    return each.reads, _columns(each)[: each.limit]
 
 
 def _columns(each: JobRange) -> Any:
-    if each.reads_times:
+    if each.reads is FIRST:
+        return each.jobs.values("created_at")
+    if each.reads is TIMES:
         wanted = Coalesce("not_before", "created_at", output_field=DateTimeField())
         taken = ExpressionWrapper(F("finished_at") - wanted, output_field=DurationField())
-        return each.jobs.annotate(wanted=wanted, taken=taken).values(
-            "wanted", "finished_at", "taken"
-        )
+        jobs = each.jobs.annotate(wanted=wanted, taken=taken)
+        return jobs.values("wanted", "finished_at", "taken")
     is_marked = Case(
         *([When(each.marked, then=Value(1))] if each.marked != NO_ROWS else []),
         default=Value(0),
         output_field=IntegerField(),
     )
-    return each.jobs.annotate(first=F(each.time), marked=is_marked).values("first", "marked")
+    return each.jobs.annotate(marked=is_marked).values("marked")
 
 
 def _compile(parts: Sequence[tuple[str, Any]], using: str) -> tuple[str, list[Any]]:

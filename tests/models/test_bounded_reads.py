@@ -10,7 +10,7 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from django_docraptor.models import RenderJob
-from django_docraptor.models.bounded_reads import JobRange, PreparedRanges, read_keys
+from django_docraptor.models.bounded_reads import FIRST, TIMES, JobRange, PreparedRanges, read_keys
 from django_docraptor.states import State
 from tests.support.admin_jobs import create_admin_job
 from tests.support.databases import connection_time_zone
@@ -31,6 +31,7 @@ def test_ranges_are_counted_up_to_their_limits() -> None:
     with CaptureQueriesContext(connection) as queries:
         found = PreparedRanges(
             {
+                "first": JobRange(newest(), 1, reads=FIRST),
                 "all": JobRange(newest(), 10, marked=Q(test=True)),
                 "two": JobRange(newest(state=State.QUEUED), 2),
                 "none": JobRange(newest(state=State.WORKING), 2),
@@ -38,6 +39,7 @@ def test_ranges_are_counted_up_to_their_limits() -> None:
         ).fetch()
     assert len(queries) == 1
     assert [(each.count, each.marked, each.is_truncated) for each in found.values()] == [
+        (1, 0, True),
         (4, 1, False),
         (2, 0, True),
         (0, 0, False),
@@ -54,9 +56,9 @@ def test_times_are_aware(zone: str | None) -> None:
         RenderJob.objects.filter(pk=job.pk).update(created_at=created_at, finished_at=finished_at)
         jobs = newest(state=State.COMPLETED)
         found = PreparedRanges(
-            {1: JobRange(jobs, 5), 2: JobRange(jobs, 5, reads_times=True)}
+            {1: JobRange(jobs, 5, reads=FIRST), 2: JobRange(jobs, 5, reads=TIMES)}
         ).fetch()
-        assert found[1].first_time == created_at
+        assert found[1].first_created_at == created_at
         assert found[1].durations == {}
         assert found[2].durations == {50: timedelta(seconds=7), 95: timedelta(seconds=7)}
         assert found[2].count == 1
