@@ -145,8 +145,8 @@ def _text_condition(
     )
     condition = is_named if has_others or any(named for *_, named in rows) else Q(pk__in=())
     pairs = {(owner, content_type) for owner, content_type, _ in rows}
-    owners = {owner for owner, _ in pairs}
-    if matching := _matching_owners(site, request, owners - {None}, term):
+    owners = {owner for owner, _ in pairs} - {None}
+    if owners and (matching := _matching_owners(site, request, owners, term)):
         condition |= Q(owner_id__in=matching)
     types = {each for _, each in pairs} - {None}
     admins = {each: found for each in types if (found := _searched_list(site, request, each))}
