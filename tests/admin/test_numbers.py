@@ -11,6 +11,7 @@ from django.utils import timezone, translation
 
 from django_docraptor import durations, usage
 from django_docraptor.admin import numbers
+from django_docraptor.admin.jobs import RenderJobAdmin
 from django_docraptor.admin.numbers import Number
 from django_docraptor.health import health_report
 from django_docraptor.models import Heartbeat, RenderJob
@@ -200,6 +201,21 @@ def test_numbers_of_some_jobs() -> None:
     )
     assert [each.value for each in found] == ["2", "2", "2", "—", "—"]
     assert [each.value for each in read().values()] == ["3", "2", "2", "—", "1 h 00 min", "0"]
+
+
+def test_list_of_some_jobs_has_their_numbers(
+    client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A project's admin that lists some jobs only counts no others."""
+
+    def tests_only(_self: Any, _request: Any) -> Any:
+        return RenderJob.objects.filter(test=True)
+
+    for test in (True, False, False):
+        job_of_age(State.PENDING, test=test)
+    assert client.get(LIST).context["cl"].numbers[0].value == "3"
+    monkeypatch.setattr(RenderJobAdmin, "get_queryset", tests_only)
+    assert client.get(LIST).context["cl"].numbers[0].value == "1"
 
 
 def test_numbers_follow_the_locale() -> None:
