@@ -41,7 +41,7 @@ SELECT {number}, total, percent, wanted, finished_at
 FROM (
     SELECT wanted, finished_at, ROW_NUMBER() OVER (ORDER BY taken) AS place,
         COUNT(*) OVER () AS total
-    FROM ({rows}) AS jobs
+    FROM ({rows}) AS jobs WHERE finished_at IS NOT NULL
 ) AS ranked
 JOIN (SELECT 50 AS percent UNION ALL SELECT 95) AS percentiles
     ON place * 100 >= total * percent AND (place - 1) * 100 < total * percent
