@@ -21,17 +21,13 @@ class DocRaptorConfig(AppConfig):
         The package's own ``documents`` is not imported: it loads the engine, which a project
         without documents does not need.
         """
-        from django_docraptor import (
-            checks,  # noqa: F401 - models must be loaded first
-            discarded_files,
-            usage,
-        )
+        from django_docraptor import checks  # noqa: F401 - models must be loaded first
         from django_docraptor.conf import conf
+        from django_docraptor.deletions import connect_receivers
         from django_docraptor.models import checks as database_checks  # noqa: F401
         from django_docraptor.runners import has_task_queue
 
-        discarded_files.connect_receiver()
-        usage.connect_receiver()
+        connect_receivers()
         if conf.metrics:
             from django_docraptor.metrics import load_receivers
 

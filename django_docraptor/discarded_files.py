@@ -23,7 +23,6 @@ from django.apps import apps
 from django.core.files.storage import Storage
 from django.db import router
 from django.db.models import Case, F, Q, QuerySet, Value, When
-from django.db.models.signals import pre_delete
 
 from django_docraptor import spool
 from django_docraptor.instrumentation import log_fields
@@ -71,34 +70,36 @@ INCOMPLETE: Final[dict[str, Any]] = {
 _are_recorded: ContextVar[bool] = ContextVar("are_recorded", default=False)
 
 
-def connect_receiver() -> None:
-    """Record the files of every job that Django deletes: by itself, in a queryset or a cascade."""
-    pre_delete.connect(
-        _record_files_of_row, sender=RenderJob, dispatch_uid="django_docraptor.discarded_files"
-    )
-    pre_delete.connect(
-        _record_file_of_group, sender=RenderGroup, dispatch_uid="django_docraptor.groups"
-    )
+def record_files_of_row(job: RenderJob, *, using: str) -> None:
+    """Record the files of a job that Django deletes: by itself, in a queryset or a cascade.
 
+    They are those that the row has now: the object may have been read earlier.
 
-def _record_files_of_row(instance: RenderJob, using: str, **kwargs: Any) -> None:
-    """Record the files that the row has now: the object may have been read earlier."""
+    Args:
+        job: the job.
+        using: alias of the database that it is deleted from.
+    """
     if _are_recorded.get() or using != router.db_for_write(RenderJob):
         return
-    if instance.hosted:
-        _record_hosted_document(instance)
-    rows = RenderJob.objects.filter(pk=instance.pk).select_for_update()
+    if job.hosted:
+        _record_hosted_document(job)
+    rows = RenderJob.objects.filter(pk=job.pk).select_for_update()
     recorded = record_files(rows.values_list(*FILE_COLUMNS))
-    if instance.group_id is not None:
-        recorded += drop_group_files([instance.group_id], **INCOMPLETE)
+    if job.group_id is not None:
+        recorded += drop_group_files([job.group_id], **INCOMPLETE)
     if recorded:
         on_commit_once(_DeletionAfterCommit(), using=using)
 
 
-def _record_file_of_group(instance: RenderGroup, using: str, **kwargs: Any) -> None:
-    """Record the file that a group has now."""
+def record_file_of_group(group: RenderGroup, *, using: str) -> None:
+    """Record the file that a group has now.
+
+    Args:
+        group: the group.
+        using: alias of the database that it is deleted from.
+    """
     if using == router.db_for_write(RenderGroup):
-        drop_group_files([instance.pk])
+        drop_group_files([group.pk])
 
 
 def drop_group_files(

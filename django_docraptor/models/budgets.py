@@ -16,7 +16,6 @@ from django.db.models import Exists, F, OuterRef, Q, QuerySet
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
-from django_docraptor.billing import EVIDENCE, IS_ACCEPTED, PROOF, REASON, REFUSED_KINDS
 from django_docraptor.models.clock import Now, seconds_from_now
 from django_docraptor.models.events import RenderEvent
 from django_docraptor.models.managers import PrimaryDatabaseManager
@@ -199,6 +198,8 @@ def _key(scope: Scope, period: Period) -> str:
 
 def _count_attempts(scope: Scope, since: datetime) -> int:
     """Return how many attempts were sent since then and are not proven unbilled: once for a row."""
+    from django_docraptor.billing import EVIDENCE, IS_ACCEPTED, PROOF, REASON, REFUSED_KINDS
+
     job = {f"job__{COLUMN_OF[scope.kind]}": scope.name, "job__test": False}
     # Events are numbered nearly by their time. From the last one, few are read in a new period.
     earlier = RenderEvent.objects.filter(at__lt=since - timedelta(seconds=SETTLE_SECONDS))

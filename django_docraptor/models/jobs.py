@@ -21,7 +21,6 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from django_docraptor.docraptor_api import DocumentType
-from django_docraptor.explanations import Explanation, explain
 from django_docraptor.instrumentation import log_fields
 from django_docraptor.models.clock import InsertionTimeField, Now, seconds_from_now
 from django_docraptor.models.columns import BlankAsNullField
@@ -53,6 +52,7 @@ from django_docraptor.states import (
 )
 
 if TYPE_CHECKING:
+    from django_docraptor.explanations import Explanation
     from django_docraptor.models.share_links import ShareLink
 
     # Types of public columns, for type checkers that do not run django-stubs' plugin for mypy.
@@ -380,8 +380,10 @@ class RenderJob(OwnedFile):
         return is_sent and self.error_code in POSSIBLY_BILLED_CODES
 
     @property
-    def explanation(self) -> Explanation | None:
+    def explanation(self) -> "Explanation | None":
         """What the failure means, in words; ``None`` if the job has not failed."""
+        from django_docraptor.explanations import explain  # many texts, for few jobs
+
         return explain(self.error_code, self.errors) if self.state == State.FAILED else None
 
     def move(

@@ -5,13 +5,15 @@ Without a receiver, nothing is computed or registered. Knows a job only by its c
 
 import time
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from django.db import transaction
 from django.utils import timezone
 
 from django_docraptor import instrumentation
-from django_docraptor.instrumentation import JobMoved, StepTimed
+
+if TYPE_CHECKING:
+    from django_docraptor.instrumentation import JobMoved
 
 
 def publish_insertions(jobs: Iterable[Any], *, using: str) -> None:
@@ -38,7 +40,7 @@ def publish_step(job: Any, name: str, seconds: float) -> None:
     """Publish that a part of a job's way took so many seconds. Not part of a transaction."""
     if instrumentation.receivers:
         instrumentation.publish(
-            StepTimed(
+            instrumentation.StepTimed(
                 name=name,
                 job=job.pk,
                 account=job.account,
@@ -51,8 +53,8 @@ def publish_step(job: Any, name: str, seconds: float) -> None:
 
 def _moved(
     job: Any, from_state: str, changes: Mapping[str, Any], **measured: float | None
-) -> JobMoved:
-    return JobMoved(
+) -> "JobMoved":
+    return instrumentation.JobMoved(
         job=job.pk,
         account=job.account,
         document=job.document,
@@ -76,7 +78,7 @@ def _seconds_in_state(job: Any) -> float | None:
     return None if since is None else max(0.0, (timezone.now() - since).total_seconds())
 
 
-def _publish_on_commit(events: list[JobMoved], *, using: str) -> None:
+def _publish_on_commit(events: "list[JobMoved]", *, using: str) -> None:
     def publish() -> None:
         for event in events:
             instrumentation.publish(event)

@@ -19,8 +19,8 @@ from django_docraptor.usage.reports import (
     read_usage,
 )
 from django_docraptor.usage.sums import (
-    connect_receiver,
     count_before_deletion,
+    count_row,
     counted,
     fold,
     forget_owner,
@@ -36,8 +36,8 @@ __all__ = [
     "UsageReport",
     "billed_and_free",
     "billed_since",
-    "connect_receiver",
     "count_before_deletion",
+    "count_row",
     "counted",
     "fold",
     "forget_owner",

@@ -12,7 +12,6 @@ from typing import Any, Final
 
 from django.db import DatabaseError, router, transaction
 from django.db.models import BooleanField, ExpressionWrapper, QuerySet
-from django.db.models.signals import pre_delete
 
 from django_docraptor.billing import COUNTERS, Usage
 from django_docraptor.models import RenderEvent, RenderJob, UsageDay, UsageMark
@@ -125,13 +124,6 @@ def _columns(used: Usage) -> dict[str, int]:
 # Before jobs are deleted
 
 
-def connect_receiver() -> None:
-    """Count what every job has used before Django deletes it: by itself, or in a cascade."""
-    pre_delete.connect(
-        _count_row, sender=RenderJob, dispatch_uid="django_docraptor.usage", weak=False
-    )
-
-
 @contextmanager
 def counted() -> Iterator[None]:
     """Delete jobs that the caller has counted, all at once."""
@@ -142,9 +134,15 @@ def counted() -> Iterator[None]:
         _are_counted.reset(token)
 
 
-def _count_row(instance: RenderJob, using: str, **kwargs: Any) -> None:
+def count_row(job: RenderJob, *, using: str) -> None:
+    """Count what a job has used before Django deletes it: by itself, or in a cascade.
+
+    Args:
+        job: the job.
+        using: alias of the database that it is deleted from.
+    """
     if not _are_counted.get() and using == router.db_for_write(RenderJob):
-        count_before_deletion([instance.pk])
+        count_before_deletion([job.pk])
 
 
 def count_before_deletion(jobs: Collection[Any]) -> None:

@@ -1682,7 +1682,7 @@ MUTATIONS = [
     ),
     Mutation(
         "let a receiver of metrics end a step",
-        "instrumentation.py",
+        "instrumentation/__init__.py",
         "receiver(event)\n        except Exception as error:",
         "receiver(event)\n        except ZeroDivisionError as error:",
         "tests/lifecycle/test_clients.py::test_broken_receiver_loses_no_document",
