@@ -177,7 +177,8 @@ _EXPORTS = {
     "health": ["health_problems", "health_report"],
     "health_reports": ["HealthReport"],
     "hosted": ["HostedDocument", "expire_hosted", "render_hosted_now"],
-    "job_specs": ["DocumentOptions", "EnqueueOptions", "JobSpec"],
+    "job_specs": ["JobSpec"],
+    "keywords": ["DocumentOptions", "EnqueueOptions"],
     "models": ["GroupProgress", "GroupState", "RenderGroup", "RenderJob", "ShareLink"],
     "payloads": ["PrinceOptions"],
     "preflight": ["Problem", "find_problems"],
@@ -284,11 +285,8 @@ if TYPE_CHECKING:
         expire_hosted,
         render_hosted_now,
     )
-    from django_docraptor.job_specs import (
-        DocumentOptions,
-        EnqueueOptions,
-        JobSpec,
-    )
+    from django_docraptor.job_specs import JobSpec
+    from django_docraptor.keywords import DocumentOptions, EnqueueOptions
     from django_docraptor.models import (
         GroupProgress,
         GroupState,

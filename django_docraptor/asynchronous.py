@@ -14,7 +14,8 @@ from django.db import connections
 
 from django_docraptor import sharing, shortcuts
 from django_docraptor.documents.repetition import again
-from django_docraptor.job_specs import EnqueueOptions, JobSpec
+from django_docraptor.job_specs import JobSpec
+from django_docraptor.keywords import EnqueueOptions
 from django_docraptor.models import RenderJob, ShareLink
 from django_docraptor.shortcuts import AnyUser
 

@@ -5,12 +5,10 @@ Nothing is saved, sent or notified here; ``shortcuts`` and ``stored_jobs`` do th
 
 import uuid
 from collections.abc import Iterable, Iterator, Mapping
-from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field, fields, replace
 from datetime import datetime, timedelta
-from difflib import get_close_matches
 from itertools import islice
-from typing import Any, Final, Required, TypedDict
+from typing import Any, Final
 
 from django.contrib.auth import get_user_model
 from django.contrib.auth.models import AbstractBaseUser
@@ -31,6 +29,7 @@ from django_docraptor.account_settings import (
 from django_docraptor.conf import conf
 from django_docraptor.docraptor_api import MAX_TAG_LENGTH
 from django_docraptor.instrumentation import current_trace_parent
+from django_docraptor.keywords import EnqueueOptions, check_keywords, mapping_errors
 from django_docraptor.models import RenderInput, RenderJob
 from django_docraptor.models.clock import Now
 from django_docraptor.models.sources import can_restore_key, source_key
@@ -56,43 +55,6 @@ LIVE_REMEDY: Final = (
 )
 # Fields that become DocRaptor options of hosted documents.
 HOSTING_FIELDS: Final = ("hosted_expires_at", "hosted_download_limit")
-
-
-class JobOptions(TypedDict, total=False):
-    """Keywords that every document takes, with a document class or without one."""
-
-    document_type: str
-    options: Mapping[str, Any]
-    params: Mapping[str, Any]
-    test: bool | None
-    owner: AbstractBaseUser | None
-    priority: int
-    idempotency_key: str | None
-    account: str
-    language: str | None
-    time_zone: str | None
-    storage: str
-    hosted: bool
-    hosted_expires_at: datetime | None
-    hosted_download_limit: int | None
-    reuse: timedelta | None
-    not_before: datetime | None
-
-
-class EnqueueOptions(JobOptions, total=False):
-    """Keywords of ``enqueue()``, which documents them; the fields of a `JobSpec`."""
-
-    name: Required[str]
-    content: str
-    url: str
-    document: str
-    source: models.Model | None
-
-
-class DocumentOptions(JobOptions, total=False):
-    """Keywords of a document class, which itself names the document and provides the content."""
-
-    name: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -127,19 +89,6 @@ class JobSpec:
 
 
 SPEC_FIELDS: Final = frozenset(spec_field.name for spec_field in fields(JobSpec))
-
-
-def check_keywords(callee: str, given: Iterable[str], valid: AbstractSet[str]) -> None:
-    """Check the names of keyword arguments, as Python does for a function without ``**kwargs``.
-
-    Raises:
-        TypeError: a keyword is unknown; the message names the nearest valid one.
-    """
-    for name in given:
-        if name not in valid:
-            nearest = get_close_matches(name, sorted(valid), n=1)
-            hint = f" Did you mean {nearest[0]!r}?" if nearest else ""
-            raise TypeError(f"{callee} got an unexpected keyword argument {name!r}.{hint}")
 
 
 def spec_from_keywords(callee: str, kwargs: EnqueueOptions) -> JobSpec:
@@ -243,12 +192,6 @@ def live_errors(test: bool | None, account: str) -> Iterator[tuple[str, str]]:
         yield "test", f"TEST_MODE of the account {account!r} is False. {LIVE_REMEDY}"
     elif test is not None and not test:
         yield "test", f"test is {test!r}. {LIVE_REMEDY}"
-
-
-def mapping_errors(name: str, value: object) -> Iterator[tuple[str, str]]:
-    """Yield an error if the value is not a mapping."""
-    if not isinstance(value, Mapping):
-        yield name, f"{name} must be a mapping, not {type(value).__name__}."
 
 
 def owner_errors(owner: object) -> Iterator[tuple[str, str]]:

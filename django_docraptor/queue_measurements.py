@@ -12,8 +12,8 @@ from django.db import DatabaseError, router
 
 from django_docraptor import instrumentation
 from django_docraptor.instrumentation import QueueMeasured
-from django_docraptor.models import Account, RenderJob, count_up_to
-from django_docraptor.models.bounded_counts import BoundedCount
+from django_docraptor.models import Account, RenderJob
+from django_docraptor.models.bounded_counts import BoundedCount, count_up_to
 from django_docraptor.models.statements import database_now
 from django_docraptor.states import ACTIVE_STATES, State
 

@@ -20,7 +20,6 @@ from django_docraptor.time_zones import text_to_zone, zone_to_text
 
 # A document waits for a source that is saved again and again for this many delays at most.
 MAX_DELAYS: Final = 10
-MAX_DELAY_SECONDS: Final = 86400.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,21 +96,3 @@ class Recheck:
         zone = text_to_zone(self.time_zone) if self.time_zone else None
         with translation.override(self.language or None), timezone.override(zone):
             yield
-
-
-def delay_seconds(delay: timedelta | float | None) -> float:
-    """Return a delay in seconds.
-
-    Raises:
-        TypeError: it is neither a timedelta nor a number.
-        ValueError: it is not positive, or too long.
-    """
-    if delay is None:
-        return 0.0
-    if isinstance(delay, timedelta):
-        delay = delay.total_seconds()
-    if not isinstance(delay, int | float) or isinstance(delay, bool):
-        raise TypeError(f"delay must be a timedelta or seconds, not {type(delay).__name__}.")
-    if not 0 < delay <= MAX_DELAY_SECONDS:
-        raise ValueError(f"delay must be more than 0 s and at most a day, not {delay} s.")
-    return float(delay)

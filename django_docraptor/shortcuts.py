@@ -17,7 +17,6 @@ from django_docraptor import lifecycle, preflight, registry, wakeups
 from django_docraptor.conf import conf
 from django_docraptor.job_specs import (
     EnqueueContext,
-    EnqueueOptions,
     JobSpec,
     build_job,
     build_request,
@@ -26,6 +25,7 @@ from django_docraptor.job_specs import (
     spec_from_keywords,
     validate_spec,
 )
+from django_docraptor.keywords import EnqueueOptions
 from django_docraptor.migrated import tables_required
 from django_docraptor.models import RenderInput, RenderJob
 from django_docraptor.payloads import merge_options

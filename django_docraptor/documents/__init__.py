@@ -16,13 +16,31 @@ Projects import these names from ``django_docraptor``.
 ``checks``       system checks for document classes
 """
 
-from django_docraptor.documents import checks
-from django_docraptor.documents.adapter import SourceGoneError
+from typing import TYPE_CHECKING, Any
+
+from django.core.checks import CheckMessage, register
+
 from django_docraptor.documents.declaration import Document
-from django_docraptor.documents.latest import attach_latest_documents, latest_document
-from django_docraptor.documents.repetition import again
-from django_docraptor.documents.reports import QuerysetDocument, Rows
-from django_docraptor.documents.triggers import Trigger
+from django_docraptor.lazy_names import import_on_use
+
+if TYPE_CHECKING:
+    from django_docraptor.documents.adapter import SourceGoneError
+    from django_docraptor.documents.latest import attach_latest_documents, latest_document
+    from django_docraptor.documents.repetition import again
+    from django_docraptor.documents.reports import QuerysetDocument, Rows
+    from django_docraptor.documents.triggers import Trigger
+
+else:  # hidden from type checkers, which would take any name for an Any
+    __getattr__ = import_on_use(
+        __name__,
+        {
+            "adapter": ["SourceGoneError"],
+            "latest": ["attach_latest_documents", "latest_document"],
+            "repetition": ["again"],
+            "reports": ["QuerysetDocument", "Rows"],
+            "triggers": ["Trigger"],
+        },
+    )
 
 __all__ = [
     "Document",
@@ -32,6 +50,15 @@ __all__ = [
     "Trigger",
     "again",
     "attach_latest_documents",
-    "checks",
     "latest_document",
 ]
+
+
+@register
+def check_documents(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
+    """Check the project's document classes; without one, the checks are not imported."""
+    if not Document.__subclasses__():
+        return []
+    from django_docraptor.documents import checks
+
+    return checks.check_documents(app_configs)

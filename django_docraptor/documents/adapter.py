@@ -9,7 +9,6 @@ from django.contrib.auth.base_user import AbstractBaseUser
 from django.db.models import Model
 
 from django_docraptor.documents.delivery import load_source, source_model
-from django_docraptor.documents.renewal import renew_claimed
 from django_docraptor.models import RenderInput, RenderJob
 
 if TYPE_CHECKING:
@@ -124,6 +123,8 @@ class DocumentAdapter:
         Returns:
             Whether the job is to be sent.
         """
+        from django_docraptor.documents.renewal import renew_claimed
+
         return renew_claimed(job, job_input, self._load_source(job, job_input.source_model))
 
     def may_download(self, user: AbstractBaseUser, job: RenderJob) -> bool:

@@ -11,7 +11,7 @@ from datetime import timedelta
 from typing import Any, Final, cast
 
 from django.apps import apps
-from django.core.checks import CheckMessage, Error, Warning, register
+from django.core.checks import CheckMessage, Error, Warning
 from django.core.exceptions import FieldDoesNotExist, ValidationError
 from django.db.models import FileField, Model
 from django.template.loader import get_template
@@ -81,8 +81,7 @@ def _error(document: DocumentClass, number: int, message: str, hint: str) -> Err
     return Error(text, hint=hint, obj=document, id=f"django_docraptor.E{number:03}")
 
 
-@register
-def check_documents(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
+def check_documents(app_configs: Any) -> list[CheckMessage]:
     """Check every registered class, or those of the given apps; of base classes, their names."""
     labels = None if app_configs is None else {config.label for config in app_configs}
     registered = [

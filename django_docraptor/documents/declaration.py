@@ -24,27 +24,25 @@ from django_docraptor import registry
 from django_docraptor.account_settings import DEFAULT_ACCOUNT, account_names
 from django_docraptor.documents.adapter import DocumentAdapter
 from django_docraptor.documents.delivery import deliver
-from django_docraptor.documents.follow_ups import connect_delivery, connect_hooks
 from django_docraptor.documents.hooks import call_hook, loaded
 from django_docraptor.documents.presentation import newest_objects
-from django_docraptor.documents.triggers import Condition, S, Trigger, TriggerOptions
+from django_docraptor.documents.triggers import (
+    Condition,
+    S,
+    Trigger,
+    TriggerOptions,
+    delay_seconds,
+)
 from django_docraptor.documents.type_arguments import model_argument
 from django_docraptor.documents.undefined_variables import render_template
-from django_docraptor.job_specs import (
-    DocumentOptions,
-    JobSpec,
-    check_keywords,
-    locale_errors,
-    mapping_errors,
-)
+from django_docraptor.keywords import DocumentOptions, check_keywords, mapping_errors
 from django_docraptor.models import RenderJob
-from django_docraptor.rechecks import delay_seconds
-from django_docraptor.shortcuts import enqueue_many, render_spec
 from django_docraptor.states import State
 from django_docraptor.time_zones import text_to_zone
 
 if TYPE_CHECKING:
     from django_docraptor.client import SavedDocument
+    from django_docraptor.job_specs import JobSpec
 
 
 class Document(Generic[S]):
@@ -135,13 +133,8 @@ class Document(Generic[S]):
             cls.label = f"{app_label}.{cls.__name__}"
             origin = f"{cls.__module__}.{cls.__qualname__}"
             registry.register(cls.label, DocumentAdapter(cls), origin)
-        if cls.label and cls.deliver_to:
-            connect_delivery()
         if cls.label:
-            connect_hooks(
-                completed=cls.on_completed is not Document.on_completed,
-                failed=cls.on_failed is not Document.on_failed,
-            )
+            cls._docraptor_connect()
 
     # --- Hooks for subclasses ----------------------------------------------------------------
 
@@ -312,6 +305,8 @@ class Document(Generic[S]):
             TypeError: a keyword is unknown.
             ValidationError: a field is invalid; nothing was saved.
         """
+        from django_docraptor.shortcuts import enqueue_many
+
         return enqueue_many([cls.spec(source, snapshot=snapshot, **kwargs)])[0]
 
     @classmethod
@@ -334,6 +329,8 @@ class Document(Generic[S]):
         **kwargs: Unpack[DocumentOptions],
     ) -> list[RenderJob]:
         """Enqueue a document for each source, with few queries and one notification."""
+        from django_docraptor.shortcuts import enqueue_many
+
         return enqueue_many(cls.spec(source, snapshot=snapshot, **kwargs) for source in sources)
 
     @overload
@@ -368,6 +365,8 @@ class Document(Generic[S]):
                 sent.
             CallError: the call failed; ``error.sent`` tells whether it may have been billed.
         """
+        from django_docraptor.shortcuts import render_spec
+
         options: DocumentOptions = {"hosted": False, **kwargs}
         spec = cls.spec(source, snapshot=True, **options)
         if target is not None:
@@ -422,8 +421,10 @@ class Document(Generic[S]):
         *,
         snapshot: bool = False,
         **kwargs: Unpack[DocumentOptions],
-    ) -> JobSpec:
+    ) -> "JobSpec":
         """Return the JobSpec of one document: the class's declarations and the given overrides."""
+        from django_docraptor.job_specs import JobSpec
+
         overrides: dict[str, Any] = {**kwargs}
         document = cls._docraptor_build(source, overrides)
         with document._docraptor_activate_locale(overrides) as locale:
@@ -519,6 +520,18 @@ class Document(Generic[S]):
         return cls.on(signal, sender=cls.model, when=when, delay=delay, **kwargs)
 
     # --- Internal ----------------------------------------------------------------------------
+
+    @classmethod
+    def _docraptor_connect(cls) -> None:
+        """Connect what follows the end of a job, if the class asks for it."""
+        completed = cls.on_completed is not Document.on_completed
+        failed = cls.on_failed is not Document.on_failed
+        if cls.deliver_to or completed or failed:
+            from django_docraptor.documents import follow_ups
+
+            follow_ups.connect_hooks(completed=completed, failed=failed)
+            if cls.deliver_to:
+                follow_ups.connect_delivery()
 
     @classmethod
     def _docraptor_build(cls, source: S, overrides: dict[str, Any]) -> "Document[S]":
@@ -634,6 +647,8 @@ class Document(Generic[S]):
         Raises:
             ValidationError: there is no such language or time zone.
         """
+        from django_docraptor.job_specs import locale_errors
+
         language = overrides.get("language") or self.get_language()
         time_zone = overrides.get("time_zone") or self.get_time_zone()
         if errors := dict(locale_errors(language, time_zone)):

@@ -44,7 +44,7 @@ MAX_BACKOFF_SECONDS: Final = 3600.0
 MAX_LOG_TRIES: Final = 12
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False, repr=False)
 class FollowUp:
     """Something that is tried until it succeeds, for ``RETRY_FOR`` at most.
 
@@ -114,7 +114,7 @@ class FollowUp:
             )
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False, repr=False)
 class DocumentFollowUp(FollowUp):
     """A follow-up that a job's document class asks for.
 

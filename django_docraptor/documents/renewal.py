@@ -10,12 +10,12 @@ import logging
 import traceback
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from itertools import count
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from django.db import IntegrityError, router, transaction
 from django.db.models import F, Model
 
+from django_docraptor.documents.triggers import Trigger, connected
 from django_docraptor.instrumentation import log_fields
 from django_docraptor.job_specs import EnqueueContext, JobSpec, build_job
 from django_docraptor.models import RenderInput, RenderJob
@@ -31,36 +31,14 @@ from django_docraptor.stored_jobs import (
     store_or_update,
 )
 
-if TYPE_CHECKING:
-    from django_docraptor.documents.triggers import Trigger
-
 logger = logging.getLogger(__name__)
 
-# Connected triggers by their key, by which a worker finds those that enqueued a job.
-_triggers: dict[str, "Trigger"] = {}
 # Number of the latest hooks among which an earlier save of the same object is looked for.
 MAX_HOOKS_SEARCHED: Final = 20
 
 
-def add_trigger(trigger: "Trigger") -> str:
-    """Make a connected trigger known, and return its key.
-
-    It is the document's label and a number in the order of the connections, which is the same in
-    every process.
-    """
-    keys = (f"{trigger.document.label}#{number}" for number in count())
-    key = next(key for key in keys if _triggers.get(key) in (None, trigger))
-    _triggers[key] = trigger
-    return key
-
-
-def remove_trigger(key: str) -> None:
-    """Forget a trigger that was disconnected."""
-    _triggers.pop(key, None)
-
-
 def decide_on_commit(
-    trigger: "Trigger", source: Model, recheck: Recheck | None, *, using: str
+    trigger: Trigger, source: Model, recheck: Recheck | None, *, using: str
 ) -> "Decision":
     """Decide about a source's document after the current transaction commits; in autocommit, now.
 
@@ -94,7 +72,7 @@ class Decision:
         replaced: jobs that earlier signals have stored, for what is no longer the same document.
     """
 
-    trigger: "Trigger"
+    trigger: Trigger
     model: type[Model]
     key: Any
     using: str
@@ -102,7 +80,7 @@ class Decision:
     stored: StoredJob | None = None
     replaced: list[StoredJob] = field(default_factory=list)
 
-    def is_about(self, trigger: "Trigger", source: Model) -> bool:
+    def is_about(self, trigger: Trigger, source: Model) -> bool:
         """Return whether this is the same document of the same object."""
         mine = (self.trigger, self.model, self.key)
         return mine == (trigger, type(source), source.pk)
@@ -141,7 +119,10 @@ class Decision:
             if self.trigger.delay:  # the jobs are in another database than the source
                 store_or_update(self.trigger.build_spec(source), recheck, by_trigger=True)
                 return
-            known = {**_triggers, self.trigger.key: self.trigger}  # it may be disconnected by now
+            known = {
+                **connected,
+                self.trigger.key: self.trigger,
+            }  # it may be disconnected by now
             trigger = accepted_by(recheck, source, known)
             if trigger is None and not recheck.may_withdraw:
                 trigger = self.trigger
@@ -168,9 +149,7 @@ class Decision:
         job.record_event(EventKind.STEP_FAILED, note="".join(traceback.format_exception(error)))
 
 
-def accepted_by(
-    recheck: Recheck, source: Model, known: Mapping[str, "Trigger"]
-) -> "Trigger | None":
+def accepted_by(recheck: Recheck, source: Model, known: Mapping[str, Trigger]) -> Trigger | None:
     """Return the latest of the known triggers whose ``when`` holds for a signal."""
     for key, arguments in recheck.latest_saves():
         trigger = known.get(key)
@@ -230,16 +209,16 @@ def renew_claimed(job: RenderJob, job_input: RenderInput, source: Model | None) 
         Whether the claim is still there, and the job is to be sent.
     """
     recheck = Recheck.from_json(job_input.recheck)
-    if recheck is None or any(key not in _triggers for key, _arguments in recheck.latest_saves()):
+    if recheck is None or any(key not in connected for key, _arguments in recheck.latest_saves()):
         return True
     if source is None:
         is_needed = bool(job_input.content) or not recheck.may_withdraw
         return is_needed or _withdraw_claimed(job)
     with recheck.activate_locale():
-        trigger = accepted_by(recheck, source, _triggers)
+        trigger = accepted_by(recheck, source, connected)
         if trigger is None and recheck.may_withdraw:
             return _withdraw_claimed(job)
-        spec = (trigger or _triggers[recheck.saves[-1]["trigger"]]).build_spec(source)
+        spec = (trigger or connected[recheck.saves[-1]["trigger"]]).build_spec(source)
         new_job, new_input = build_job(spec, EnqueueContext(by_trigger=True))
     columns = {name: getattr(new_job, name) for name in JOB_FIELDS}
     if spec.test is None:  # this process may have another TEST_MODE

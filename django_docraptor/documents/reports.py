@@ -14,13 +14,12 @@ from django.db.models import Model, QuerySet
 from django_docraptor.documents.declaration import Document
 from django_docraptor.documents.presentation import newest_objects
 from django_docraptor.exceptions import ConfigurationError
-from django_docraptor.job_specs import DocumentOptions, JobSpec, check_keywords, mapping_errors
+from django_docraptor.keywords import DocumentOptions, check_keywords, mapping_errors
 from django_docraptor.models import RenderJob
-from django_docraptor.payloads import options_to_json
-from django_docraptor.shortcuts import enqueue_many
 
 if TYPE_CHECKING:
     from django_docraptor.client import SavedDocument
+    from django_docraptor.job_specs import JobSpec
 
 M = TypeVar("M", bound=Model)
 # The parameter that describes a report's rows.
@@ -160,6 +159,8 @@ class QuerysetDocument(Document[Any], Generic[M]):
             TypeError: a keyword is unknown.
             ValidationError: a field is invalid; nothing was saved.
         """
+        from django_docraptor.shortcuts import enqueue_many
+
         return enqueue_many([cls.spec(source, snapshot=snapshot, **kwargs)])[0]
 
     if TYPE_CHECKING:  # The inherited methods take the same source and keywords as `enqueue`.
@@ -211,7 +212,7 @@ class QuerysetDocument(Document[Any], Generic[M]):
             *,
             snapshot: bool = False,
             **kwargs: Unpack[ReportOptions],
-        ) -> JobSpec:
+        ) -> "JobSpec":
             """Return the JobSpec of a report."""
 
     @classmethod
@@ -237,6 +238,8 @@ class QuerysetDocument(Document[Any], Generic[M]):
     def _docraptor_rows_param(
         cls, source: Any, filters: Mapping[str, Any] | None
     ) -> dict[str, Any]:
+        from django_docraptor.payloads import options_to_json
+
         if source is None:
             return options_to_json({"filters": dict(filters or {})})
         if isinstance(source, StoredQuery):

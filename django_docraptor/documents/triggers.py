@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import cached_property
 from inspect import Parameter, signature
+from itertools import count
 from typing import (
     TYPE_CHECKING,
     Any,
@@ -27,14 +28,11 @@ from django.db import router, transaction
 from django.db.models import Model
 from django.dispatch import Signal
 
-from django_docraptor.documents import renewal
-from django_docraptor.job_specs import JobSpec
 from django_docraptor.models import RenderJob
-from django_docraptor.rechecks import Recheck
-from django_docraptor.stored_jobs import store_or_update
 
 if TYPE_CHECKING:
     from django_docraptor.documents.declaration import Document
+    from django_docraptor.job_specs import JobSpec
 
 S = TypeVar("S", bound="Model | None")
 S_contra = TypeVar("S_contra", bound="Model | None", contravariant=True)
@@ -44,6 +42,10 @@ MIGRATION_MODULE: Final = "__fake__"
 BASE_MODULE: Final = "django_docraptor.documents.declaration"
 # Arguments of `post_save` that `when` may take, and their values for a signal that has none.
 SAVE_ARGUMENTS: Final[Mapping[str, Any]] = {"created": False, "update_fields": None}
+MAX_DELAY_SECONDS: Final = 86400.0
+
+#: Connected triggers by their key, by which a worker finds those that enqueued a job.
+connected: dict[str, "Trigger"] = {}
 
 
 class SaveCondition(Protocol[S_contra]):
@@ -127,7 +129,7 @@ class Trigger:
 
     def connect(self) -> None:
         """Connect the signal."""
-        self.key = renewal.add_trigger(self)
+        self.key = _add(self)
         self.signal.connect(self.handle_signal, sender=self.sender, weak=False)
 
     def disconnect(self) -> bool:
@@ -136,7 +138,7 @@ class Trigger:
         Returns:
             Whether it was connected.
         """
-        renewal.remove_trigger(self.key)
+        connected.pop(self.key, None)
         return self.signal.disconnect(self.handle_signal, sender=self.sender)
 
     def handle_signal(self, **kwargs: Any) -> None:
@@ -156,6 +158,10 @@ class Trigger:
         and with a delay when the source has been quiet. Jobs in another database than the source
         are stored after the commit; a crash between the two loses the job.
         """
+        from django_docraptor.documents.renewal import decide_on_commit
+        from django_docraptor.rechecks import Recheck
+        from django_docraptor.stored_jobs import store_or_update
+
         using = source._state.db or ""
         is_same_database = using == router.db_for_write(RenderJob)
         recheck = Recheck.now(self.key, save, delay=self.delay)
@@ -163,9 +169,7 @@ class Trigger:
             store_or_update(self.build_spec(source), recheck, by_trigger=True)
         elif not is_same_database or transaction.get_connection(using).in_atomic_block:
             is_decided = is_same_database and not self._depends_on_source
-            decision = renewal.decide_on_commit(
-                self, source, None if is_decided else recheck, using=using
-            )
+            decision = decide_on_commit(self, source, None if is_decided else recheck, using=using)
             if is_same_database and self.accepts(source, save):
                 decision.store(self.build_spec(source))
         elif self.accepts(source, save):
@@ -188,7 +192,7 @@ class Trigger:
         """Return whether ``when`` holds for a save."""
         return self.when is None or bool(self.when(source, **save))
 
-    def build_spec(self, source: Model) -> JobSpec:
+    def build_spec(self, source: Model) -> "JobSpec":
         """Return the description of the source's document, with callable overrides resolved."""
         overrides = {
             name: value(source) if callable(value) else value
@@ -196,8 +200,10 @@ class Trigger:
         }
         return self.document.spec(source, **overrides)
 
-    def build_fallback_spec(self, source: Model) -> JobSpec:
+    def build_fallback_spec(self, source: Model) -> "JobSpec":
         """Return a description that calls no code of the project, for a job that shows an error."""
+        from django_docraptor.job_specs import JobSpec
+
         fixed = {
             name: value
             for name, value in self.overrides.items()
@@ -231,6 +237,36 @@ class Trigger:
         return [name for name in SAVE_ARGUMENTS if name in accepted]
 
 
+def _add(trigger: Trigger) -> str:
+    """Make a connected trigger known, and return its key.
+
+    It is the document's label and a number in the order of the connections, which is the same in
+    every process.
+    """
+    keys = (f"{trigger.document.label}#{number}" for number in count())
+    key = next(key for key in keys if connected.get(key) in (None, trigger))
+    connected[key] = trigger
+    return key
+
+
 def _is_in_write_database(source: Model) -> bool:
     """Return whether the object is in the database in which a worker looks it up."""
     return source._state.db == router.db_for_write(type(source))
+
+
+def delay_seconds(delay: timedelta | float | None) -> float:
+    """Return a delay in seconds.
+
+    Raises:
+        TypeError: it is neither a timedelta nor a number.
+        ValueError: it is not positive, or too long.
+    """
+    if delay is None:
+        return 0.0
+    if isinstance(delay, timedelta):
+        delay = delay.total_seconds()
+    if not isinstance(delay, int | float) or isinstance(delay, bool):
+        raise TypeError(f"delay must be a timedelta or seconds, not {type(delay).__name__}.")
+    if not 0 < delay <= MAX_DELAY_SECONDS:
+        raise ValueError(f"delay must be more than 0 s and at most a day, not {delay} s.")
+    return float(delay)

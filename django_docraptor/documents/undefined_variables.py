@@ -8,8 +8,7 @@ import difflib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from django.template import Context, Engine, Node, Template, Variable, VariableDoesNotExist
 from django.template.backends.django import Template as DjangoTemplate
@@ -25,8 +24,7 @@ CHOOSING: Final = (FirstOfNode, IfChangedNode)
 DEFAULTS: Final = (default, default_if_none)
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class UndefinedVariable:
+class UndefinedVariable(NamedTuple):
     """A variable that had no value, and where it is written; the line is 0 if unknown."""
 
     file: str

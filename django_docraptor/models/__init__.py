@@ -36,7 +36,6 @@ No HTTP and no queue here.
 """
 
 from django_docraptor.models.accounts import Account
-from django_docraptor.models.bounded_counts import count_up_to
 from django_docraptor.models.budgets import BudgetUse
 from django_docraptor.models.clock import seconds_from_now
 from django_docraptor.models.due_accounts import first_due_by_account
@@ -88,7 +87,6 @@ __all__ = [
     "SynchronousCall",
     "UsageDay",
     "UsageMark",
-    "count_up_to",
     "first_due_by_account",
     "insert_jobs",
     "record_heartbeat",

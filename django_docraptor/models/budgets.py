@@ -7,9 +7,8 @@ counted for each document; a row that is new counts it once.
 
 import hashlib
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from django.db import connections, models, router
 from django.db.models import Exists, F, OuterRef, Q, QuerySet
@@ -34,8 +33,7 @@ COLUMN_OF: Final[Mapping[str, str]] = {
 KEPT_SECONDS: Final = 62 * 24 * 3600.0
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class Scope:
+class Scope(NamedTuple):
     """Whose documents a budget counts.
 
     Args:
@@ -50,8 +48,7 @@ class Scope:
         return f"{self.kind} {self.name}"
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class Period:
+class Period(NamedTuple):
     """A day or a month in the site's time zone.
 
     Args:

@@ -5,10 +5,10 @@ from the columns' own SQL. Knows neither jobs nor states.
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
 from datetime import datetime
 from functools import lru_cache
-from typing import Any, TypeAlias
+from types import MappingProxyType
+from typing import Any, NamedTuple, TypeAlias
 
 from django.db import connections, models, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
@@ -21,8 +21,7 @@ Model: TypeAlias = type[models.Model]
 Sql: TypeAlias = tuple[str, list[Any]]
 
 
-@dataclass(frozen=True, slots=True)
-class Update:
+class Update(NamedTuple):
     """An UPDATE of the rows whose columns have given values.
 
     Args:
@@ -56,8 +55,7 @@ class Update:
         return " ".join(clauses), params
 
 
-@dataclass(frozen=True, slots=True)
-class Child:
+class Child(NamedTuple):
     """A row to insert for each updated row.
 
     Args:
@@ -70,7 +68,7 @@ class Child:
     model: Model
     parent: str
     columns: Mapping[str, Any]
-    copied: Mapping[str, str] = field(default_factory=dict)
+    copied: Mapping[str, str] = MappingProxyType({})
 
     @property
     def all_columns(self) -> dict[str, Any]:

@@ -25,6 +25,7 @@ ROWS: list[set[str]] = [
         "durations",
         "secret_text",
         "lazy_names",
+        "keywords",
         "advice",
         "static_urls",
         "caching",
