@@ -179,7 +179,8 @@ _EXPORTS = {
     "hosted": ["HostedDocument", "expire_hosted", "render_hosted_now"],
     "job_specs": ["JobSpec"],
     "keywords": ["DocumentOptions", "EnqueueOptions"],
-    "models": ["GroupProgress", "GroupState", "RenderGroup", "RenderJob", "ShareLink"],
+    "models": ["GroupState", "RenderGroup", "RenderJob", "ShareLink"],
+    "models.group_progress": ["GroupProgress"],
     "payloads": ["PrinceOptions"],
     "preflight": ["Problem", "find_problems"],
     "responses": [
@@ -288,12 +289,12 @@ if TYPE_CHECKING:
     from django_docraptor.job_specs import JobSpec
     from django_docraptor.keywords import DocumentOptions, EnqueueOptions
     from django_docraptor.models import (
-        GroupProgress,
         GroupState,
         RenderGroup,
         RenderJob,
         ShareLink,
     )
+    from django_docraptor.models.group_progress import GroupProgress
     from django_docraptor.payloads import PrinceOptions
     from django_docraptor.preflight import Problem, find_problems
     from django_docraptor.responses import (

@@ -38,12 +38,12 @@ from django_docraptor.models import (
     RenderEvent,
     RenderJob,
     RenderJobQuerySet,
-    first_due_by_account,
     seconds_from_now,
 )
 from django_docraptor.models.admission import count_in_flight_by_key
 from django_docraptor.models.bounded_counts import BoundedCount, PreparedCounts
 from django_docraptor.models.clock import Now
+from django_docraptor.models.due_accounts import first_due_by_account
 from django_docraptor.models.prepared import compiled_once, prepared
 from django_docraptor.states import ACTIVE_STATES, EventKind, State
 

@@ -19,11 +19,11 @@ from django_docraptor.models import (
     RenderInput,
     RenderJob,
     RenderJobQuerySet,
-    insert_jobs,
     seconds_from_now,
 )
 from django_docraptor.models.clock import Now
 from django_docraptor.models.conflicts import repeat_conflicts
+from django_docraptor.models.insertion import insert_jobs
 from django_docraptor.rechecks import Recheck
 from django_docraptor.runners import Step
 from django_docraptor.states import EventKind

@@ -34,7 +34,7 @@ from django_docraptor import (
 )
 from django_docraptor.lifecycle import grouping, merging
 from django_docraptor.models import DiscardedFile, RenderJob, seconds_from_now
-from django_docraptor.models.groups import GroupProgress
+from django_docraptor.models.group_progress import GroupProgress
 from django_docraptor.retention import RetentionLimit, prune
 from django_docraptor.sandbox import Sandbox
 from django_docraptor.states import ErrorCode, State

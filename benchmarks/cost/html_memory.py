@@ -9,8 +9,9 @@ import sys
 
 from benchmarks.cost.metrics import Metric, Result
 from benchmarks.cost.site import Site
-from django_docraptor.models import RenderInput, RenderJob, insert_jobs
+from django_docraptor.models import RenderInput, RenderJob
 from django_docraptor.models.clock import Now
+from django_docraptor.models.insertion import insert_jobs
 from django_docraptor.states import State
 
 MEBIBYTE = 1024 * 1024

@@ -17,8 +17,9 @@ from benchmarks.growth.cpu_clock import Clock, cpu_clock
 from django_docraptor import health, lifecycle, retention, usage
 from django_docraptor.client import RemoteStatus
 from django_docraptor.lifecycle import polling, submission
-from django_docraptor.models import RenderJob, first_due_by_account, seconds_from_now
+from django_docraptor.models import RenderJob, seconds_from_now
 from django_docraptor.models.clock import Now
+from django_docraptor.models.due_accounts import first_due_by_account
 from django_docraptor.states import LEASE_SECONDS, POLLED_STATES, State
 from django_docraptor.storage import document_storage
 from tests.support import history

@@ -1,10 +1,9 @@
 """Internal. How long calls may take. Imports no HTTP library, because leases follow from it."""
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Timeouts:
+class Timeouts(NamedTuple):
     """Timeouts in seconds.
 
     Args:

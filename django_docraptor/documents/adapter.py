@@ -8,7 +8,6 @@ from django.apps import apps
 from django.contrib.auth.base_user import AbstractBaseUser
 from django.db.models import Model
 
-from django_docraptor.documents.delivery import load_source, source_model
 from django_docraptor.models import RenderInput, RenderJob
 
 if TYPE_CHECKING:
@@ -113,6 +112,8 @@ class DocumentAdapter:
         Args:
             label: of the source's class if it is a proxy.
         """
+        from django_docraptor.documents.delivery import load_source, source_model
+
         model = apps.get_model(label) if label else source_model(job)
         declared = self.document._docraptor_model_as_declared(model) if model else None
         return load_source(job, declared)

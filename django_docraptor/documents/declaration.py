@@ -23,8 +23,6 @@ from django.utils.functional import Promise
 from django_docraptor import registry
 from django_docraptor.account_settings import DEFAULT_ACCOUNT, account_names
 from django_docraptor.documents.adapter import DocumentAdapter
-from django_docraptor.documents.delivery import deliver
-from django_docraptor.documents.hooks import call_hook, loaded
 from django_docraptor.documents.presentation import newest_objects
 from django_docraptor.documents.triggers import (
     Condition,
@@ -34,11 +32,9 @@ from django_docraptor.documents.triggers import (
     delay_seconds,
 )
 from django_docraptor.documents.type_arguments import model_argument
-from django_docraptor.documents.undefined_variables import render_template
 from django_docraptor.keywords import DocumentOptions, check_keywords, mapping_errors
 from django_docraptor.models import RenderJob
 from django_docraptor.states import State
-from django_docraptor.time_zones import text_to_zone
 
 if TYPE_CHECKING:
     from django_docraptor.client import SavedDocument
@@ -222,6 +218,8 @@ class Document(Generic[S]):
 
     def render(self) -> str:
         """Return the HTML."""
+        from django_docraptor.documents.undefined_variables import render_template
+
         context = {**self.get_base_context(), **self.get_context()}
         return render_template(self.template_name, context)
 
@@ -397,6 +395,8 @@ class Document(Generic[S]):
         Returns:
             Whether this call updated the field.
         """
+        from django_docraptor.documents.delivery import deliver
+
         return bool(cls.deliver_to) and deliver(job, cls.deliver_to)
 
     @classmethod
@@ -408,6 +408,8 @@ class Document(Generic[S]):
         Returns:
             Whether it was called: not if the source no longer exists.
         """
+        from django_docraptor.documents.hooks import call_hook
+
         is_hooked = {
             State.COMPLETED.value: cls.on_completed is not Document.on_completed,
             State.FAILED.value: cls.on_failed is not Document.on_failed,
@@ -624,6 +626,8 @@ class Document(Generic[S]):
 
     @classmethod
     def _docraptor_loaded(cls, job: RenderJob) -> "AbstractContextManager[Document[Any]]":
+        from django_docraptor.documents.hooks import loaded
+
         return loaded(cls, job)
 
     @classmethod
@@ -648,6 +652,7 @@ class Document(Generic[S]):
             ValidationError: there is no such language or time zone.
         """
         from django_docraptor.job_specs import locale_errors
+        from django_docraptor.time_zones import text_to_zone
 
         language = overrides.get("language") or self.get_language()
         time_zone = overrides.get("time_zone") or self.get_time_zone()

@@ -44,9 +44,7 @@ logger = logging.getLogger(__name__)
 
 # What a job can keep: https://www.w3.org/TR/trace-context/. Neither the version ff nor an ID of
 # zeros is valid: the spans of a job that had one would be a trace each.
-TRACE_PARENT = re.compile(
-    r"(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}"
-)
+TRACE_PARENT = r"(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}"
 # Minimum seconds between two messages about receivers that raise.
 WARNING_INTERVAL = 60.0
 
@@ -111,7 +109,7 @@ def current_trace_parent() -> str:
     """Internal. Return the ``traceparent`` in force for a new job; "" without a valid one."""
     for source in _trace_sources:
         try:
-            if TRACE_PARENT.fullmatch(trace_parent := source()):
+            if re.fullmatch(TRACE_PARENT, trace_parent := source()):
                 return trace_parent
         except Exception as error:  # noqa: BLE001 - other people's code; it must disturb nothing
             _warn("A source of traces", source, error)

@@ -35,13 +35,13 @@ from django_docraptor.lifecycle.stored_files import (
 )
 from django_docraptor.models import (
     SIGNAL_LEASE_SECONDS,
-    GroupProgress,
     GroupState,
     Heartbeat,
     RenderGroup,
     seconds_from_now,
 )
 from django_docraptor.models.clock import Now
+from django_docraptor.models.group_progress import GroupProgress
 from django_docraptor.models.groups import Merge, OnFailure
 from django_docraptor.names import storage_name
 from django_docraptor.signals import group_completed, send_to_all

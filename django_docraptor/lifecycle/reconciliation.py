@@ -45,7 +45,8 @@ from django_docraptor.lifecycle.transitions import (
     mark_accepted,
     resubmit_unconfirmed,
 )
-from django_docraptor.models import RenderJob, first_due_by_account, seconds_from_now
+from django_docraptor.models import RenderJob, seconds_from_now
+from django_docraptor.models.due_accounts import first_due_by_account
 from django_docraptor.states import (
     LOG_CHECK_AGES,
     MAX_LOG_CHECK_INTERVAL,

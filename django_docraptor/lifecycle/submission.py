@@ -53,9 +53,10 @@ from django_docraptor.lifecycle.transitions import (
     mark_unconfirmed,
     return_to_pending,
 )
-from django_docraptor.models import Account, Pause, RenderJob, first_due_by_account
+from django_docraptor.models import Account, Pause, RenderJob
 from django_docraptor.models.admission import claim_candidates, read_candidates
 from django_docraptor.models.conflicts import repeat_conflicts
+from django_docraptor.models.due_accounts import first_due_by_account
 from django_docraptor.models.measurements import publish_step
 from django_docraptor.models.querysets import claimable_together, take_within
 from django_docraptor.payloads import DocumentRequest

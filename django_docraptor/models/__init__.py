@@ -11,6 +11,7 @@ A project may use :class:`RenderJob` and read its ``events`` and ``input``; the 
 ``prepared``    queries that are compiled once per process
 ``inputs``      the stored input of a job
 ``groups``      documents that belong together
+``group_progress``  how many documents of a group are where
 ``events``      a job's history, and its signals
 ``insertion``   bulk insertion of jobs
 ``accounts``    the lock and the circuit breaker of an account
@@ -38,13 +39,11 @@ No HTTP and no queue here.
 from django_docraptor.models.accounts import Account
 from django_docraptor.models.budgets import BudgetUse
 from django_docraptor.models.clock import seconds_from_now
-from django_docraptor.models.due_accounts import first_due_by_account
 from django_docraptor.models.events import SIGNAL_LEASE_SECONDS, RenderEvent
 from django_docraptor.models.files import DiscardedDocument, DiscardedFile, ErasedJob
-from django_docraptor.models.groups import GroupProgress, GroupState, RenderGroup
+from django_docraptor.models.groups import GroupState, RenderGroup
 from django_docraptor.models.heartbeat import Heartbeat, record_heartbeat
 from django_docraptor.models.inputs import RenderInput
-from django_docraptor.models.insertion import insert_jobs
 from django_docraptor.models.jobs import RenderJob
 from django_docraptor.models.pauses import (
     ANY_KEY,
@@ -72,7 +71,6 @@ __all__ = [
     "DiscardedDocument",
     "DiscardedFile",
     "ErasedJob",
-    "GroupProgress",
     "GroupState",
     "Heartbeat",
     "LinkState",
@@ -87,8 +85,6 @@ __all__ = [
     "SynchronousCall",
     "UsageDay",
     "UsageMark",
-    "first_due_by_account",
-    "insert_jobs",
     "record_heartbeat",
     "seconds_from_now",
 ]

@@ -1,15 +1,17 @@
 """Internal. Times by the database's clock, in the form in which Django stores times."""
 
 from datetime import UTC, datetime, timedelta, tzinfo
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from django.db import models
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models import functions
 from django.db.models.expressions import DatabaseDefault
-from django.db.models.sql.compiler import SQLCompiler
 from django.utils.dateparse import parse_datetime
 from django.utils.timezone import is_naive, make_aware
+
+if TYPE_CHECKING:
+    from django.db.models.sql.compiler import SQLCompiler
 
 
 class Now(functions.Now):
@@ -20,7 +22,7 @@ class Now(functions.Now):
     """
 
     def as_mysql(
-        self, compiler: SQLCompiler, connection: BaseDatabaseWrapper, **context: Any
+        self, compiler: "SQLCompiler", connection: BaseDatabaseWrapper, **context: Any
     ) -> tuple[str, tuple[str | int, ...]]:
         """Return UTC, which does not depend on the session, moved to the connection's zone."""
         minutes = offset_minutes(connection)
@@ -29,7 +31,7 @@ class Now(functions.Now):
         return f"(UTC_TIMESTAMP(6) + INTERVAL {minutes} MINUTE)", ()
 
     def as_sqlite(
-        self, compiler: SQLCompiler, connection: BaseDatabaseWrapper, **context: Any
+        self, compiler: "SQLCompiler", connection: BaseDatabaseWrapper, **context: Any
     ) -> tuple[str, tuple[str | int, ...]]:
         """Return UTC, moved to the connection's zone.
 

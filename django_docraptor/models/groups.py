@@ -27,6 +27,7 @@ from django_docraptor.models.text import sanitize, write_texts
 from django_docraptor.states import ACTIVE_STATES, FINAL_STATES, MAX_LOST_CLAIMS
 
 if TYPE_CHECKING:
+    from django_docraptor.models.group_progress import GroupProgress
     from django_docraptor.models.querysets import RenderJobQuerySet
 
     Text = models.CharField[Any, str]
@@ -64,41 +65,6 @@ class OnFailure(models.TextChoices):
 
     NO_FILE = "no_file"
     PARTIAL = "partial"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class GroupProgress:
-    """How many documents of a group are where.
-
-    Args:
-        total: what was asked for.
-        completed: there.
-        failed: given up.
-        cancelled: by a person.
-        unfinished: on their way.
-    """
-
-    total: int
-    completed: int = 0
-    failed: int = 0
-    cancelled: int = 0
-    unfinished: int = 0
-
-    @property
-    def missing(self) -> int:
-        """Documents whose jobs were deleted or erased."""
-        counted = self.completed + self.failed + self.cancelled + self.unfinished
-        return max(0, self.total - counted)
-
-    @property
-    def outcome(self) -> GroupState:
-        """The state that follows: the one rule."""
-        if self.unfinished:
-            return GroupState.WORKING
-        if self.completed:
-            is_whole = self.completed >= self.total
-            return GroupState.COMPLETED if is_whole else GroupState.PARTIAL
-        return GroupState.FAILED if self.failed else GroupState.CANCELLED
 
 
 class RenderGroup(OwnedFile):  # type: ignore[django-manager-missing] # of RenderJob
@@ -172,13 +138,15 @@ class RenderGroup(OwnedFile):  # type: ignore[django-manager-missing] # of Rende
         """The type of the file: ``zip`` or ``pdf``, or "" for none."""
         return self.merge
 
-    def progress(self) -> GroupProgress:
+    def progress(self) -> "GroupProgress":
         """Count the documents by one query."""
         return type(self).progress_of([self])[self.pk]
 
     @classmethod
-    def progress_of(cls, groups: Iterable["RenderGroup"]) -> dict[uuid.UUID, GroupProgress]:
+    def progress_of(cls, groups: Iterable["RenderGroup"]) -> "dict[uuid.UUID, GroupProgress]":
         """Count the documents of groups by one query of an index."""
+        from django_docraptor.models.group_progress import GroupProgress
+
         totals = {group.pk: group.total for group in groups}
         counts: dict[uuid.UUID, dict[str, int]] = {key: {} for key in totals}
         rows = cls._jobs().filter(group__in=totals).order_by().values_list("group", "state")

@@ -6,15 +6,17 @@ Django takes several times as long to build a large statement as the database to
 from collections.abc import Callable, Sequence
 from copy import copy
 from functools import lru_cache
-from typing import Any, Final, Generic, ParamSpec, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Generic, ParamSpec, TypeAlias, TypeVar
 
 from django.db import connections, models, router
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models.expressions import Expression
 from django.db.models.sql import InsertQuery
-from django.db.models.sql.compiler import SQLCompiler
 
 from django_docraptor.models.clock import Now, offset_minutes
+
+if TYPE_CHECKING:
+    from django.db.models.sql.compiler import SQLCompiler
 
 RowT = TypeVar("RowT")
 T = TypeVar("T")
@@ -44,7 +46,7 @@ class Parameter(Expression):
         super().__init__(output_field=output_field)
         self.name = name
 
-    def as_sql(self, compiler: SQLCompiler, connection: BaseDatabaseWrapper) -> Any:
+    def as_sql(self, compiler: "SQLCompiler", connection: BaseDatabaseWrapper) -> Any:
         """Return a mark, with this object in place of the value."""
         return "%s", [self]
 

@@ -17,7 +17,8 @@ from django_docraptor.lifecycle.clients import (
     NotBegunError,
     call_concurrently,
 )
-from django_docraptor.models import RenderJob, first_due_by_account
+from django_docraptor.models import RenderJob
+from django_docraptor.models.due_accounts import first_due_by_account
 from django_docraptor.sandbox import Sandbox
 from django_docraptor.states import State
 from tests.support.jobs import WorkerKilled, current_state, enqueue

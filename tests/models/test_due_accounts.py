@@ -7,7 +7,8 @@ import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
-from django_docraptor.models import RenderJob, due_accounts, first_due_by_account, seconds_from_now
+from django_docraptor.models import RenderJob, due_accounts, seconds_from_now
+from django_docraptor.models.due_accounts import first_due_by_account
 from django_docraptor.states import HELD_UNTIL, State
 
 pytestmark = pytest.mark.django_db
