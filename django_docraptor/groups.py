@@ -15,16 +15,8 @@ from django.db import IntegrityError, router, transaction
 
 from django_docraptor import lifecycle, wakeups
 from django_docraptor.bulk_retry import retry_in_batches
-from django_docraptor.job_specs import (
-    EnqueueContext,
-    JobSpec,
-    build_job,
-    owner_errors,
-    read_specs,
-    storage_errors,
-    text_errors,
-    validate_spec,
-)
+from django_docraptor.job_specs import EnqueueContext, JobSpec, build_job, read_specs, validate_spec
+from django_docraptor.keywords import owner_errors, storage_errors, text_errors
 from django_docraptor.migrated import tables_required
 from django_docraptor.models import (
     GroupState,

@@ -11,7 +11,8 @@ from django.core.exceptions import ValidationError
 
 from django_docraptor.account_settings import DEFAULT_ACCOUNT, account_settings
 from django_docraptor.conf import conf
-from django_docraptor.job_specs import account_errors, check_engine_options, live_errors
+from django_docraptor.job_specs import check_engine_options
+from django_docraptor.keywords import account_errors, live_errors
 from django_docraptor.lifecycle.clients import open_client
 from django_docraptor.lifecycle.synchronous import create_now
 from django_docraptor.payloads import DocumentRequest, merge_options

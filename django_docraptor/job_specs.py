@@ -10,26 +10,33 @@ from datetime import datetime, timedelta
 from itertools import islice
 from typing import Any, Final
 
-from django.contrib.auth import get_user_model
 from django.contrib.auth.models import AbstractBaseUser
 from django.contrib.contenttypes.models import ContentType
 from django.core.exceptions import ValidationError
 from django.db import models
 from django.utils import timezone, translation
-from django.utils.translation import check_for_language
 
 from django_docraptor import page_urls, preflight, registry
 from django_docraptor.account_settings import (
     DEFAULT_ACCOUNT,
     AccountSettings,
-    UnknownAccountError,
     account_settings,
-    settings_for_report,
 )
 from django_docraptor.conf import conf
 from django_docraptor.docraptor_api import MAX_TAG_LENGTH
 from django_docraptor.instrumentation import current_trace_parent
-from django_docraptor.keywords import EnqueueOptions, check_keywords, mapping_errors
+from django_docraptor.keywords import (
+    MAX_PRIORITY,
+    EnqueueOptions,
+    account_errors,
+    check_keywords,
+    live_errors,
+    locale_errors,
+    mapping_errors,
+    owner_errors,
+    storage_errors,
+    text_errors,
+)
 from django_docraptor.models import RenderInput, RenderJob
 from django_docraptor.models.clock import Now
 from django_docraptor.models.sources import can_restore_key, source_key
@@ -37,22 +44,12 @@ from django_docraptor.payloads import DocumentRequest, merge_options, options_to
 from django_docraptor.payloads.secrets import encrypt_secrets, has_secrets
 from django_docraptor.setting_values import MAX_DURATION
 from django_docraptor.states import State
-from django_docraptor.storage import document_storage_aliases
-from django_docraptor.time_zones import is_zone_text, zone_to_text
+from django_docraptor.time_zones import zone_to_text
 
 # Placeholder for content that a worker renders, so that everything else can be validated now.
 PLACEHOLDER_CONTENT: Final = "<html></html>"
-# Limit of a smallint in every database; attempts are counted in one, too.
-MAX_PRIORITY: Final = 32767
 # Characters that are left for a project's tag after the attempt's own, "<32 digits>:<attempt> ".
 MAX_PROJECT_TAG_LENGTH: Final = MAX_TAG_LENGTH - len(f"{uuid.UUID(int=0).hex}:{MAX_PRIORITY} ")
-# Length of the `storage` column.
-MAX_STORAGE_ALIAS_LENGTH: Final = 64
-# What to do about a production document that the settings do not allow on this host.
-LIVE_REMEDY: Final = (
-    "DOCRAPTOR['ALLOW_LIVE'] allows no production documents on this host. Pass test=True, or allow "
-    "them there."
-)
 # Fields that become DocRaptor options of hosted documents.
 HOSTING_FIELDS: Final = ("hosted_expires_at", "hosted_download_limit")
 
@@ -164,58 +161,6 @@ def _field_errors(spec: JobSpec) -> Iterator[tuple[str, str]]:
         yield "priority", f"priority must be between -{MAX_PRIORITY} and {MAX_PRIORITY}."
 
 
-def account_errors(name: object) -> Iterator[tuple[str, str]]:
-    """Yield an error if there is no account of this name.
-
-    Raises:
-        ConfigurationError: the provider of ``ACCOUNTS`` failed.
-    """
-    errors = list(text_errors("account", name, blank=False))
-    yield from errors
-    if not errors:
-        try:
-            account_settings(str(name))
-        except UnknownAccountError as error:
-            yield "account", str(error)
-
-
-def live_errors(test: bool | None, account: str) -> Iterator[tuple[str, str]]:
-    """Yield an error if this host may not make the production document.
-
-    Args:
-        test: as it is given; ``None``: as the account's ``TEST_MODE``.
-        account: its name; of an unknown one, nothing is known.
-    """
-    if conf.is_live_allowed:
-        return
-    if test is None and not settings_for_report(account).test_mode:
-        yield "test", f"TEST_MODE of the account {account!r} is False. {LIVE_REMEDY}"
-    elif test is not None and not test:
-        yield "test", f"test is {test!r}. {LIVE_REMEDY}"
-
-
-def owner_errors(owner: object) -> Iterator[tuple[str, str]]:
-    """Yield an error if the owner is no saved user; ``None`` is valid."""
-    if owner is None:
-        return
-    model = get_user_model()
-    if not isinstance(owner, model):
-        given = owner.__class__.__name__  # also unwraps a SimpleLazyObject
-        yield "owner", f"owner must be a {model.__name__} or None, not {given}."
-    elif owner.pk is None or owner._state.adding:
-        yield "owner", "The owner must be saved first."
-
-
-def storage_errors(alias: object) -> Iterator[tuple[str, str]]:
-    """Yield an error if the alias does not name a storage for documents; "" is valid."""
-    if alias not in ("", *document_storage_aliases()):
-        known = ", ".join(document_storage_aliases())
-        message = f"{alias!r} is not a storage for documents. Choose one of STORAGES: {known}."
-        yield "storage", message
-    elif len(str(alias)) > MAX_STORAGE_ALIAS_LENGTH:
-        yield "storage", f"{alias!r} has more than {MAX_STORAGE_ALIAS_LENGTH} characters."
-
-
 def _hosting_errors(spec: JobSpec) -> Iterator[tuple[str, str]]:
     if not isinstance(spec.hosted, bool):
         yield "hosted", f"hosted must be True or False, not {type(spec.hosted).__name__}."
@@ -285,44 +230,6 @@ def _not_before_errors(spec: JobSpec) -> Iterator[tuple[str, str]]:
             f"not_before ({time.isoformat()}) must be earlier than hosted_expires_at "
             f"({expires_at.isoformat()}): the document would be billed and expire at once.",
         )
-
-
-def locale_errors(language: object, time_zone: object) -> Iterator[tuple[str, str]]:
-    """Yield an error for an unknown language or time zone; ``None`` is valid."""
-    if language is not None and not (isinstance(language, str) and check_for_language(language)):
-        yield "language", f"{language!r} is not a language code that Django knows."
-    if time_zone is not None and not is_zone_text(time_zone):
-        yield (
-            "time_zone",
-            f"{time_zone!r} is not a time zone name such as 'Europe/Vienna', nor an offset such as "
-            "'+02:00'.",
-        )
-
-
-def text_errors(
-    name: str, value: object, *, blank: bool, called: str = ""
-) -> Iterator[tuple[str, str]]:
-    """Yield an error if a text does not fit into the job's column of that name."""
-    column: Any = RenderJob._meta.get_field(name)
-    limit: int = column.max_length
-    called = called or name
-    if not isinstance(value, str):
-        yield name, f"{called} must be a string, not {type(value).__name__}."
-    elif not value.strip() and not (blank and not value):
-        yield name, f"{called} must not be blank."
-    elif len(value) > limit:
-        yield name, f"{called} has {len(value)} characters, but at most {limit} are allowed."
-    elif "\x00" in value or not _is_encodable(value):
-        problem = "contains a NUL character or a lone surrogate, which databases do not accept"
-        yield name, f"{called} {problem}."
-
-
-def _is_encodable(value: str) -> bool:
-    try:
-        value.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
 
 
 class EnqueueContext:

@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 
 # Length of the `time_zone` column.
 MAX_LENGTH: Final = 64
-OFFSET: Final = re.compile(r"[+-][0-9]{2}:[0-9]{2}(:[0-9]{2}(\.[0-9]{6})?)?")
+OFFSET: Final = r"[+-][0-9]{2}:[0-9]{2}(:[0-9]{2}(\.[0-9]{6})?)?"
 # Days from now at which a time zone without a name must have the same offset: an offset stored in
 # summer would be wrong for a time in winter.
 SEASONS: Final = (0, 91, 182, 273)
@@ -35,7 +35,7 @@ def text_to_zone(text: str) -> tzinfo:
     Raises:
         ValueError, KeyError, OSError: it does not name one.
     """
-    if OFFSET.fullmatch(text):
+    if re.fullmatch(OFFSET, text):
         return timezone(datetime.strptime(text, "%z").utcoffset() or timedelta(0))
     return ZoneInfo(text)
 

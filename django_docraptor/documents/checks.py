@@ -19,18 +19,12 @@ from django.template.loader import get_template
 from django_docraptor import registry
 from django_docraptor.account_settings import fixed_accounts
 from django_docraptor.conf import conf
+from django_docraptor.docraptor_api import DocumentType
 from django_docraptor.documents.adapter import DocumentAdapter
 from django_docraptor.documents.declaration import Document
 from django_docraptor.documents.reports import QuerysetDocument
 from django_docraptor.documents.type_arguments import model_argument
-from django_docraptor.job_specs import (
-    MAX_PRIORITY,
-    account_errors,
-    check_engine_options,
-    locale_errors,
-    storage_errors,
-)
-from django_docraptor.payloads import DocumentRequest, DocumentType, unknown_options
+from django_docraptor.keywords import MAX_PRIORITY, account_errors, locale_errors, storage_errors
 from django_docraptor.setting_values import budget_error, duration_error, preflight_rules_error
 
 DocumentClass = type[Document[Any]]
@@ -218,6 +212,11 @@ def _type(document: DocumentClass) -> Iterator[CheckMessage]:
 
 
 def _options(document: DocumentClass) -> Iterator[CheckMessage]:
+    if document.options == {}:
+        return
+    from django_docraptor.job_specs import check_engine_options
+    from django_docraptor.payloads import DocumentRequest, unknown_options
+
     try:
         request = DocumentRequest.from_options(name="check", content="-", options=document.options)
         check_engine_options(request)

@@ -32,9 +32,10 @@ from django_docraptor.documents.triggers import (
     delay_seconds,
 )
 from django_docraptor.documents.type_arguments import model_argument
-from django_docraptor.keywords import DocumentOptions, check_keywords, mapping_errors
+from django_docraptor.keywords import DocumentOptions, check_keywords, locale_errors, mapping_errors
 from django_docraptor.models import RenderJob
 from django_docraptor.states import State
+from django_docraptor.time_zones import text_to_zone
 
 if TYPE_CHECKING:
     from django_docraptor.client import SavedDocument
@@ -651,9 +652,6 @@ class Document(Generic[S]):
         Raises:
             ValidationError: there is no such language or time zone.
         """
-        from django_docraptor.job_specs import locale_errors
-        from django_docraptor.time_zones import text_to_zone
-
         language = overrides.get("language") or self.get_language()
         time_zone = overrides.get("time_zone") or self.get_time_zone()
         if errors := dict(locale_errors(language, time_zone)):

@@ -4,9 +4,19 @@ A job stores its rows as JSON: primary keys, arguments of ``filter()``, or a sto
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from itertools import islice
-from typing import TYPE_CHECKING, Any, BinaryIO, ClassVar, Generic, TypeVar, Unpack, cast, overload
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    BinaryIO,
+    ClassVar,
+    Generic,
+    NamedTuple,
+    TypeVar,
+    Unpack,
+    cast,
+    overload,
+)
 
 from django.core.exceptions import FieldError, ImproperlyConfigured, ValidationError
 from django.db.models import Model, QuerySet
@@ -30,8 +40,7 @@ PREVIEW_ROWS = 50
 QUERY_RESOLVERS: dict[str, Callable[[Mapping[str, Any]], QuerySet[Any]]] = {}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StoredQuery:
+class StoredQuery(NamedTuple):
     """A query that one of ``QUERY_RESOLVERS`` runs in the worker.
 
     Args:

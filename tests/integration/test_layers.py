@@ -25,7 +25,6 @@ ROWS: list[set[str]] = [
         "durations",
         "secret_text",
         "lazy_names",
-        "keywords",
         "advice",
         "static_urls",
         "caching",
@@ -48,7 +47,7 @@ ROWS: list[set[str]] = [
     {"preflight", "page_urls", "share_urls"},
     {"models"},
     {"registry"},
-    {"budget_limits"},
+    {"budget_limits", "keywords"},
     {
         "health",
         "estimates",
