@@ -36,11 +36,11 @@ class DocRaptorConfig(AppConfig):
             from django_docraptor.documents.follow_ups import connect_log
 
             connect_log()
+        for config in apps.get_app_configs():
+            if config.name != self.name and module_has_submodule(config.module, "documents"):
+                import_module(f"{config.name}.documents")
         if conf.runner in (None, "django.tasks") and has_task_queue():
             from django_docraptor.wakeups import import_steps
 
             # Workers of RQ fork a process for each message, which then needs no import.
             import_steps()
-        for config in apps.get_app_configs():
-            if config.name != self.name and module_has_submodule(config.module, "documents"):
-                import_module(f"{config.name}.documents")

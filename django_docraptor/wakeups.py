@@ -5,6 +5,7 @@ a job is looked at.
 """
 
 import logging
+import sys
 import time
 from dataclasses import dataclass
 from importlib import import_module
@@ -37,9 +38,20 @@ WARNING_INTERVAL = 60.0
 _last_warned_at = -WARNING_INTERVAL
 
 
+# What the steps need, and what they need of a project's document classes.
+STEP_MODULES = ("lifecycle.engine", "preflight.inspection", "client.calls")
+DOCUMENT_MODULES = tuple(
+    f"documents.{name}" for name in ("delivery", "hooks", "renewal", "undefined_variables")
+)
+
+
 def import_steps() -> None:
-    """Import what the steps need, before a worker forks: the engine, the preflight, the client."""
-    for name in ("lifecycle.engine", "preflight.inspection", "client.calls"):
+    """Import what the steps need, before a worker forks: the engine, the preflight, the client.
+
+    Also what renders documents, if the project has declared one.
+    """
+    has_documents = "django_docraptor.documents" in sys.modules
+    for name in (*STEP_MODULES, *(DOCUMENT_MODULES if has_documents else ())):
         import_module(f"django_docraptor.{name}")
 
 

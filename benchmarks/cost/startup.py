@@ -3,6 +3,7 @@
 Seconds of CPU, measured alternately, with compiled modules as an installation has them. For
 `startup_ms`, every variant imports Celery and requests, as a project that renders documents may;
 for `startup_cpu_ms`, none does, and its floor is an app that has nothing but the same tables.
+The project's documents.py declares one document, without options.
 """
 
 import argparse
@@ -46,8 +47,18 @@ APP = ("django_docraptor",)
 VARIANTS: dict[str, tuple[str, ...]] = {
     "": (),
     "app": APP,
-    "app_and_documents": (*APP, "django_docraptor.documents"),
+    "app_and_documents": (*APP, "startup_documents"),
 }
+# What a project has in its documents.py; it has no templates.
+DOCUMENTS = """
+from django_docraptor import Document
+
+class InvoicePDF(Document[None]):
+    template_name = "invoice.html"
+
+    def render(self):
+        return "<h1>Invoice</h1>"
+"""
 # With the target: what no app with these tables can save.
 FLOOR = {"models": (plain_models.APP,)}
 TARGET = 50
@@ -64,7 +75,8 @@ def run_check(
     """Run ``manage.py check`` once; return what it printed to stderr.
 
     Args:
-        compiled: the directory of compiled modules, and of the app with plain models.
+        compiled: the directory of compiled modules, of the app with plain models and of the
+            project's documents.
         imports: what every project of the comparison imports.
         modules: an app, and what else the project imports.
         options: options for Python.
@@ -103,6 +115,7 @@ def measure(site: Site, options: argparse.Namespace) -> list[Metric]:
     """Compare the medians of several starts."""
     compiled = site.scratch / "compiled"
     plain_models.write_app(compiled)
+    (compiled / "startup_documents.py").write_text(DOCUMENTS)
     return [
         Metric(
             key="startup_ms",

@@ -23,7 +23,6 @@ from django.utils.functional import Promise
 from django_docraptor import registry
 from django_docraptor.account_settings import DEFAULT_ACCOUNT, account_names
 from django_docraptor.documents.adapter import DocumentAdapter
-from django_docraptor.documents.presentation import newest_objects
 from django_docraptor.documents.triggers import (
     Condition,
     S,
@@ -264,6 +263,8 @@ class Document(Generic[S]):
         Default: the newest five of ``model``; without a model, the document is shown once, without
         an object. They need not be saved.
         """
+        from django_docraptor.documents.presentation import newest_objects
+
         sources: Any = [None] if cls.model is None else newest_objects(cls.model, 5)
         return cast("Iterable[S]", sources)
 

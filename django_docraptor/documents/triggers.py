@@ -114,7 +114,7 @@ SOURCE_METHODS: Final = (
 )
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, repr=False)
 class Trigger:
     """Connects a signal to a document class."""
 

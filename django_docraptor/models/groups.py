@@ -246,7 +246,7 @@ def _longest_due() -> "models.QuerySet[RenderGroup]":
     return due.order_by("due_at")[:1]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(repr=False)
 class _MakeDue:
     """Makes a group due if it is finished; equal to any other for the same one."""
 

@@ -20,7 +20,6 @@ from django_docraptor.models.conflicts import repeat_conflicts
 from django_docraptor.models.jobs import RenderJob
 from django_docraptor.models.managers import PrimaryDatabaseManager
 from django_docraptor.models.relations import RowInAnyDatabase
-from django_docraptor.share_urls import share_path, share_url
 from django_docraptor.states import State
 
 if TYPE_CHECKING:
@@ -71,11 +70,15 @@ class ShareLink(models.Model):
 
     def get_absolute_url(self) -> str:
         """Return the path of the link's page. It is a secret: it gives access to the document."""
+        from django_docraptor.share_urls import share_path
+
         return share_path(self.pk)
 
     @property
     def url(self) -> str:
         """The absolute URL to send, or "" without ``CALLBACK_BASE_URL``. It is a secret."""
+        from django_docraptor.share_urls import share_url
+
         return share_url(self.pk)
 
     @property

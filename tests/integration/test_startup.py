@@ -58,17 +58,49 @@ STEPS = {
     "django_docraptor.lifecycle.submission",
     "django_docraptor.preflight.inspection",
 }
-# A project without documents does not need these, either.
-ENGINE = {
-    "django_docraptor.documents",
+# Only the first document, its end or its deletion needs these.
+FIRST_DOCUMENT = {
+    "zipfile",
+    "django_docraptor.billing",
+    "django_docraptor.discarded_files",
+    "django_docraptor.documents.delivery",
+    "django_docraptor.documents.follow_ups",
+    "django_docraptor.documents.renewal",
+    "django_docraptor.documents.repetition",
+    "django_docraptor.documents.undefined_variables",
+    "django_docraptor.explanations",
+    "django_docraptor.instrumentation.events",
     "django_docraptor.job_specs",
-    "django_docraptor.lifecycle",
     "django_docraptor.payloads",
     "django_docraptor.preflight",
     "django_docraptor.responses",
     "django_docraptor.shortcuts",
+    "django_docraptor.spool",
     "django_docraptor.stored_jobs",
+    "django_docraptor.usage",
+    "django_docraptor.wakeups",
 }
+# A project without document classes does not need these, either.
+DOCUMENTS = {
+    "django_docraptor.documents",
+    "django_docraptor.documents.checks",
+    "django_docraptor.documents.reports",
+    "django_docraptor.keywords",
+    "django_docraptor.lifecycle",
+    "django_docraptor.registry",
+}
+# What a worker needs of document classes.
+RENDERING = {
+    f"django_docraptor.documents.{name}"
+    for name in ("delivery", "hooks", "renewal", "undefined_variables")
+}
+DECLARED = """
+from django_docraptor import Document
+class InvoicePDF(Document[None]):
+    template_name = "invoice.html"
+    render = lambda self: ""
+call_command("check", verbosity=0)
+"""
 
 
 def imported(
@@ -96,13 +128,13 @@ def imported(
 
 
 @pytest.mark.parametrize(
-    ("modules", "forbidden"),
-    [((), NEVER | STEPS | ENGINE), (("django_docraptor.documents",), NEVER | STEPS)],
+    ("afterwards", "forbidden"),
+    [("", NEVER | STEPS | FIRST_DOCUMENT | DOCUMENTS), (DECLARED, NEVER | STEPS | FIRST_DOCUMENT)],
     ids=["app", "documents"],
 )
-def test_startup_imports_only_what_is_needed(modules: tuple[str, ...], forbidden: set[str]) -> None:
+def test_startup_imports_only_what_is_needed(afterwards: str, forbidden: set[str]) -> None:
     """The HTTP library is imported with the first client, and the steps with the first one."""
-    assert imported(*modules) & forbidden == set()
+    assert imported(afterwards=afterwards) & forbidden == set()
 
 
 def test_client_is_imported_by_its_name() -> None:
@@ -115,7 +147,10 @@ def test_celery_worker_imports_the_client_before_it_forks() -> None:
     assert not {"requests", *STEPS} & imported("django_docraptor.tasks")
     started = "from celery import signals; signals.worker_init.send(sender=None)"
     expected = {"requests", *STEPS} - {"django_docraptor.health"}
-    assert expected <= imported("django_docraptor.tasks", afterwards=started)
+    found = imported("django_docraptor.tasks", afterwards=started)
+    assert expected <= found
+    assert not RENDERING & found
+    assert expected | RENDERING <= imported("django_docraptor.tasks", afterwards=DECLARED + started)
 
 
 def test_project_with_a_task_queue_imports_the_client() -> None:
