@@ -1648,7 +1648,7 @@ MUTATIONS = [
     Mutation(
         "leave the hosted document of a deleted job public",
         "discarded_files.py",
-        "    if instance.hosted:\n        _record_hosted_document(instance)\n",
+        "    if job.hosted:\n        _record_hosted_document(job)\n",
         "",
         "tests/lifecycle/test_hosting.py::test_document_of_a_deleted_job_expires",
     ),
