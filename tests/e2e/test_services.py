@@ -55,9 +55,9 @@ def test_documents_complete_by_polling(start_site):
 
 @pytest.mark.services("postgresql")
 def test_documents_complete_without_celery(start_site):
-    """The tick command alone completes 100 documents."""
+    """The tick command alone completes 40 documents."""
     site = start_site("postgresql", "files")
-    jobs = site.enqueue(100, at_once=True)
+    jobs = site.enqueue(40, at_once=True)
     site.tick()
     site.assert_consistent(jobs)
     print(site.statistics())
@@ -66,11 +66,11 @@ def test_documents_complete_without_celery(start_site):
 @pytest.mark.fault("X4")
 @pytest.mark.services("rabbitmq", "mariadb")
 def test_documents_complete_on_rabbitmq_and_mariadb(start_site):
-    """Two workers with callbacks complete 100 documents."""
+    """Two workers with callbacks complete 40 documents."""
     site = start_site("mariadb", "rabbitmq")
     site.start_web_server()
     site.start_workers(2)
-    jobs = site.enqueue(100)
+    jobs = site.enqueue(40)
     site.wait_for_all(180)
     site.assert_consistent(jobs)
     assert_few_messages(site)
