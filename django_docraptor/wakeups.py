@@ -37,7 +37,6 @@ WARNING_INTERVAL = 60.0
 
 _last_warned_at = -WARNING_INTERVAL
 
-
 # What the steps need, and what they need of a project's document classes.
 STEP_MODULES = ("lifecycle.engine", "preflight.inspection", "client.calls")
 DOCUMENT_MODULES = tuple(

@@ -17,7 +17,7 @@ from django_docraptor import instrumentation, registry, signals
 
 # Also without an installed distribution, whose entry point names the plugin.
 from django_docraptor.pytest_plugin import docraptor, docraptor_sandbox  # noqa: F401
-from django_docraptor.sandbox import Sandbox
+from django_docraptor.sandbox import Fault, Sandbox
 from tests.support.jobs import sandbox_offsets
 from tests.support.services import service_problem
 
@@ -141,6 +141,13 @@ IMPATIENT = {"connect": 1, "create_read": 1, "status_read": 1, "download_read": 
 def short_timeouts(sandbox: Sandbox, settings: Any) -> None:
     """Let the client give up soon: for a server that never responds, or slowly."""
     settings.DOCRAPTOR = settings.DOCRAPTOR | {"TIMEOUT": IMPATIENT}
+
+
+@pytest.fixture
+def timeouts_for_fault(request: pytest.FixtureRequest, fault: Fault) -> None:
+    """Let the client give up soon if the test's fault is that nothing responds."""
+    if fault.action == "hang":
+        request.getfixturevalue("short_timeouts")
 
 
 @pytest.fixture

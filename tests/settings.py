@@ -50,8 +50,8 @@ TEMPLATES = [
     }
 ]
 
-if "TEST_SCRATCH" in os.environ:
-    _scratch = Path(os.environ["TEST_SCRATCH"])
+if _given := os.environ.get("TEST_SCRATCH"):
+    _scratch = Path(_given)
 else:
     _scratch = Path(tempfile.mkdtemp(prefix="django-docraptor-"))
     atexit.register(shutil.rmtree, _scratch, ignore_errors=True)

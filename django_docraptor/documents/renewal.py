@@ -119,10 +119,7 @@ class Decision:
             if self.trigger.delay:  # the jobs are in another database than the source
                 store_or_update(self.trigger.build_spec(source), recheck, by_trigger=True)
                 return
-            known = {
-                **connected,
-                self.trigger.key: self.trigger,
-            }  # it may be disconnected by now
+            known = {**connected, self.trigger.key: self.trigger}  # it may be disconnected by now
             trigger = accepted_by(recheck, source, known)
             if trigger is None and not recheck.may_withdraw:
                 trigger = self.trigger

@@ -41,12 +41,9 @@ def submitted_job(**options) -> RenderJob:
     ],
     ids=lambda fault: f"{fault.action}-{fault.status_code}",
 )
-def test_temporary_status_error_is_retried(
-    sandbox: Sandbox, documents_dir, fault: Fault, request: pytest.FixtureRequest
-) -> None:
+@pytest.mark.usefixtures("timeouts_for_fault")
+def test_temporary_status_error_is_retried(sandbox: Sandbox, documents_dir, fault: Fault) -> None:
     """A status call that fails is repeated later, and the job completes without an error."""
-    if fault.action == "hang":
-        request.getfixturevalue("short_timeouts")
     job = submitted_job()
     sandbox.add_fault(fault)
     job = run_until_finished(job)

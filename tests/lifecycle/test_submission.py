@@ -255,12 +255,11 @@ def test_repeated_refused_connections_fail_the_job(sandbox: Sandbox, settings) -
         f"{fault.action}-{fault.mode if fault.action == 'cut' else fault.status_code}"
     ),
 )
+@pytest.mark.usefixtures("timeouts_for_fault")
 def test_lost_create_response_is_found_by_tag(
-    sandbox: Sandbox, documents_dir, fault: Fault, request: pytest.FixtureRequest
+    sandbox: Sandbox, documents_dir, fault: Fault
 ) -> None:
     """An accepted create call with a lost or unreadable response is found by its tag."""
-    if fault.action == "hang":
-        request.getfixturevalue("short_timeouts")
     sandbox.add_fault(fault)
     job = enqueue(test=False)
     lifecycle.submit()
@@ -284,12 +283,11 @@ def test_lost_create_response_is_found_by_tag(
     ],
     ids=lambda fault: f"{fault.action}-{fault.status_code}",
 )
+@pytest.mark.usefixtures("timeouts_for_fault")
 def test_create_that_may_be_lost_follows_unconfirmed_policy(
-    sandbox: Sandbox, documents_dir, fault: Fault, request: pytest.FixtureRequest
+    sandbox: Sandbox, documents_dir, fault: Fault
 ) -> None:
     """A create call that never arrived is repeated: a production job's with proof."""
-    if fault.action == "hang":
-        request.getfixturevalue("short_timeouts")
     sandbox.add_fault(fault)
     held, anew = enqueue(test=False), enqueue(test=True)
     lifecycle.submit()
