@@ -3,6 +3,7 @@
 import logging
 import os
 import signal
+import zlib
 from collections.abc import Iterator
 from contextlib import suppress
 from typing import Any
@@ -34,6 +35,17 @@ with suppress(ImportError):
     import django_tasks.signals  # noqa: F401
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Let two databases share the tests."""
+    parser.addoption(
+        "--half",
+        type=int,
+        choices=(0, 1),
+        help="of the tests that are not marked databases, run this half; the other one is "
+        "for another database",
+    )
+
+
 # The files that take longest, the longest first, in tests/e2e.
 FIRST_FILES = (
     *("test_runners", "test_mysqlclient", "test_services", "test_chaos", "test_benchmarks"),
@@ -42,11 +54,19 @@ FIRST_FILES = (
 
 
 @pytest.hookimpl(trylast=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with the files that take longest; all others follow in their (random) order.
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Choose the half, and begin with the files that take longest.
 
-    Each file is run by one process: all others would wait for a long one that begins late.
+    All others follow in their (random) order. Each file is run by one process: all others would
+    wait for a long one that begins late.
     """
+    half: int | None = config.getoption("half")
+
+    def is_chosen(item: pytest.Item) -> bool:
+        if half is None or item.get_closest_marker("databases"):
+            return True
+        path = item.path.relative_to(config.rootpath).as_posix()
+        return zlib.crc32(path.encode()) % 2 == half
 
     def rank(item: pytest.Item) -> int:
         folder, stem = item.path.parent.name, item.path.stem
@@ -54,7 +74,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             return FIRST_FILES.index(stem)
         return len(FIRST_FILES) + (folder not in ("e2e", "integration", "typing"))
 
-    items.sort(key=rank)
+    config.hook.pytest_deselected(items=[item for item in items if not is_chosen(item)])
+    items[:] = sorted(filter(is_chosen, items), key=rank)
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

@@ -19,7 +19,7 @@ from tests.support.admin_jobs import create_admin_job, failed_job
 from tests.support.databases import rejecting
 from tests.support.jobs import current_state, event_kinds
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.databases]
 
 
 def states() -> list[str]:

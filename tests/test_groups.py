@@ -52,7 +52,7 @@ from tests.support.stored_files import PDF
 from tests.support.threads import run_in_threads
 from tests.test_retention import forget_model
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.databases]
 
 CLEAR_REFS = Path("/proc/self/clear_refs")
 

@@ -34,7 +34,7 @@ from tests.support.jobs import enqueue, files_below, run_until_finished
 from tests.support.retention import DAY, finished_job, use_storage
 from tests.support.threads import run_in_threads
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.databases]
 
 AD_HOC = RetentionLimit(label="", jobs=30 * DAY, inputs=None)
 

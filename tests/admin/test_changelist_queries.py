@@ -31,7 +31,11 @@ from tests.support.admin_documents import (
 )
 from tests.support.jobs import run_until_finished
 
-pytestmark = [pytest.mark.django_db, pytest.mark.urls("tests.apps.shop.urls")]
+pytestmark = [
+    pytest.mark.django_db,
+    pytest.mark.databases,
+    pytest.mark.urls("tests.apps.shop.urls"),
+]
 
 
 def enqueue_report(clerk: Client, query: str = "") -> Any:

@@ -21,7 +21,7 @@ from django_docraptor.usage import sums
 from tests.support.admin_jobs import LIST, VIEW, create_admin_job, get_text, staff_client
 from tests.support.usage import used_job
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.databases]
 
 
 def sum_up() -> None:

@@ -17,7 +17,7 @@ from django_docraptor.states import State
 from tests.apps.shop.models import Invoice
 from tests.support.admin_jobs import LIST, VIEW, create_admin_job, staff_client
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.databases]
 
 
 def found_by(client: Client, term: str, **parameters: str) -> list[str]:

@@ -9,7 +9,7 @@ from django_docraptor.diagnosis import database
 from django_docraptor.models import RenderJob
 from tests.diagnosis.conftest import only
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.databases]
 
 
 def test_database_is_named_with_its_version() -> None:

@@ -22,7 +22,6 @@ COUNTS = [
     "round_trips_lone",
     "round_trips_batch",
     "queries_per_idle_tick",
-    "memory_ratio",
     "connections",
     "on_save_ten_round_trips",
 ]

@@ -49,7 +49,7 @@ from tests.support.databases import writes
 from tests.support.jobs import enqueue, pause_account, wait_for_renders
 from tests.support.query_plans import LARGE, captured_plans
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.databases]
 
 # QUERY_PLAN_JOBS=1000000: the plans for a long history, which takes minutes to create.
 JOBS = int(os.environ.get("QUERY_PLAN_JOBS", "20000"))

@@ -43,7 +43,7 @@ from tests.apps.shop.models import Invoice
 from tests.support.jobs import HTML, enqueue, event_kinds, run_until_finished, skip_time
 from tests.support.threads import run_in_threads
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.databases]
 
 Configure = Callable[..., None]
 THREADS, BUDGET, JOBS = 10, 13, 40

@@ -34,7 +34,7 @@ from tests.support.jobs import (
 from tests.support.socket_server import SocketServer
 from tests.support.threads import run_in_threads
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.databases]
 
 DRIPPING = at.drip(b"HTTP/1.1 200 OK\r\nX: ", every=0.05)
 

@@ -21,7 +21,7 @@ from tests.support.jobs import (
     skip_time,
 )
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.databases]
 
 HOUR = timedelta(hours=1)
 

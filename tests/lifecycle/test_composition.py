@@ -22,7 +22,7 @@ from tests.apps.shop.models import Invoice
 from tests.support.jobs import current_state, enqueue, event_kinds, run_until_finished, skip_time
 from tests.support.threads import run_in_threads
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.databases]
 
 # Raises while a document is rendered, or does nothing.
 Fault = Callable[[], None]

@@ -15,7 +15,7 @@ from tests.support.databases import writes
 from tests.support.jobs import enqueue, event_kinds
 from tests.support.threads import run_in_threads
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.databases]
 
 ENGINES, JOBS = 4, 40
 

@@ -17,7 +17,7 @@ from tests.support.jobs import (
     skip_time,
 )
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.databases]
 
 # Kill points before the document is rendered, and while it is downloaded and stored.
 SUBMITTING = ["before_intent", "after_intent", "after_post", "after_accept"]

@@ -24,7 +24,7 @@ from django_docraptor.states import State
 from tests.support.jobs import WorkerKilled, current_state, enqueue
 from tests.support.socket_server import Exchange, SocketServer
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.databases]
 
 HANGING = 20
 # Seconds after which a call to the hanging server fails, unless the test ends it.

@@ -28,7 +28,7 @@ from tests.support.jobs import (
 )
 from tests.support.threads import run_in_threads
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.databases]
 
 LONG = "x" * 300
 

@@ -39,7 +39,7 @@ from tests.support.jobs import (
 )
 from tests.support.threads import run_in_threads
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.databases]
 
 OVER_LIMIT = "Over document limit. Please upgrade your account."
 REQUEST = DocumentRequest(name="hello.pdf", content=HTML)

@@ -20,7 +20,7 @@ from tests.support.jobs import create_job, event_kinds, read_row
 from tests.support.state_diagram import parse_state_diagram
 from tests.support.threads import run_in_threads
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.databases]
 
 ERROR = CallError("HTTP 500")
 REMOTE = RemoteStatus(status="completed", download_id="d", download_url="https://example.com/d")

@@ -19,7 +19,7 @@ from django_docraptor.states import EventKind, State
 from tests.support.databases import rejecting
 from tests.support.jobs import create_job, enqueue, run_until_finished, run_until_given_up
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.databases]
 
 SMILEY = "\U0001f600"
 TEXT = f"Zażółć {SMILEY} gęślą"

@@ -6,7 +6,7 @@ from django.db import transaction
 from django_docraptor.models import Account, RenderJob
 from tests.support.threads import run_in_threads
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.databases]
 
 
 @pytest.mark.django_db(transaction=True)

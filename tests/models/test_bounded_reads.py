@@ -15,7 +15,7 @@ from django_docraptor.states import State
 from tests.support.admin_jobs import create_admin_job
 from tests.support.databases import connection_time_zone
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.databases]
 
 
 def newest(**conditions: Any) -> Any:

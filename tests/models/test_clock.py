@@ -12,7 +12,7 @@ from django_docraptor.models.clock import Now
 from tests.support.databases import connection_time_zone
 from tests.support.jobs import enqueue
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.databases]
 
 
 @pytest.fixture(params=["UTC", "Asia/Tokyo", "America/St_Johns", "Etc/GMT+12"])

@@ -11,7 +11,7 @@ from django_docraptor.models import RenderJob, due_accounts, seconds_from_now
 from django_docraptor.models.due_accounts import first_due_by_account
 from django_docraptor.states import HELD_UNTIL, State
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.databases]
 
 
 def create_jobs(account: str, *ages: float, state: str = State.PENDING) -> None:

@@ -15,7 +15,7 @@ from django_docraptor.states import EventKind, State
 from tests.support.jobs import complete_job, create_job, event_kinds, skip_time
 from tests.support.threads import run_in_threads
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.databases]
 
 
 class Listener:

@@ -5,7 +5,7 @@ import pytest
 from django_docraptor.models import Heartbeat, seconds_from_now
 from tests.support.threads import run_in_threads
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.databases]
 
 
 def set_wakeup_in(seconds: float) -> None:

@@ -5,7 +5,7 @@ import pytest
 from django_docraptor.models import RenderEvent, RenderInput
 from tests.support.jobs import enqueue
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.databases]
 
 
 def test_deleting_a_job_deletes_input_and_events() -> None:

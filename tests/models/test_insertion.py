@@ -9,7 +9,7 @@ from django_docraptor.shortcuts import JobSpec, enqueue, enqueue_many
 from django_docraptor.states import EventKind, State
 from tests.support.databases import rejecting
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.databases]
 
 
 def test_single_job_takes_few_statements() -> None:

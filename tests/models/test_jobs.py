@@ -18,7 +18,7 @@ from django_docraptor.states import (
 from tests.support.jobs import complete_job, create_job, event_kinds, read_row
 from tests.support.threads import run_in_threads
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.databases]
 
 FORBIDDEN = [(a, b) for a in State for b in State if b not in TRANSITIONS[a]]
 ALLOWED = [(a, b) for a in State for b in State if b in TRANSITIONS[a]]

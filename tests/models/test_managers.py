@@ -10,7 +10,7 @@ from django_docraptor.models import RenderEvent
 from django_docraptor.states import State
 from tests.support.jobs import HTML, enqueue, run_until_finished
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.databases]
 
 
 class Replica:

@@ -13,7 +13,7 @@ from django_docraptor.sandbox import Fault, Sandbox
 from django_docraptor.states import ErrorCode, State
 from tests.support.jobs import enqueue, run_until_finished
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.databases]
 
 
 def moves(events: list[Any]) -> list[tuple[str, str]]:

@@ -7,7 +7,7 @@ from django_docraptor.account_settings import hash_key
 from django_docraptor.models import ANY_KEY, NO_KEY, Pause
 from tests.support.jobs import paused_accounts, skip_time
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.databases]
 
 
 def begin(account: str = "one", key_hash: str = "a", **options) -> bool:

@@ -17,7 +17,7 @@ from django_docraptor.models.prepared import Parameter, insert_rows, insert_sql,
 from django_docraptor.states import EventKind, State
 from tests.support.databases import connection_time_zone
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.databases]
 
 TIME = datetime(2026, 3, 29, 1, 30, 0, 123456, tzinfo=UTC)
 

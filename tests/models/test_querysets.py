@@ -13,7 +13,7 @@ from tests.apps.shop.models import Invoice
 from tests.support.jobs import create_job, enqueue, pause_account, read_row, skip_time
 from tests.support.threads import run_in_threads
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.databases]
 
 
 # --- claims ----------------------------------------------------------------------------------

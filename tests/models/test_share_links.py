@@ -12,7 +12,7 @@ from django_docraptor.models import LinkState, RenderJob, ShareLink, seconds_fro
 from tests.support.databases import connection_time_zone
 from tests.support.stored_files import completed_job
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.databases]
 
 
 @pytest.fixture

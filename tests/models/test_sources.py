@@ -20,6 +20,8 @@ from tests.support.jobs import run_until_finished
 
 KEY = uuid.UUID("12345678-1234-5678-1234-567812345678")
 
+pytestmark = pytest.mark.databases
+
 
 def source_with_key(field: Any, key: Any) -> models.Model:
     """Return an object, as if it was read from the database, of a model with this primary key."""

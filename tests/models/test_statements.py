@@ -12,7 +12,7 @@ from django_docraptor.models.statements import Child, Update, update_with_child
 from django_docraptor.states import EventKind, State
 from tests.support.jobs import create_job, event_kinds
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.databases]
 
 
 def statements(queries: CaptureQueriesContext) -> list[str]:

@@ -20,7 +20,7 @@ from django_docraptor.usage import GROUPS, billed_since, fold, read_usage, sums
 from django_docraptor.usage.histories import Key
 from tests.support.usage import used_job
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.databases]
 NOW = datetime.now(UTC)
 DAYS = 40
 ACCOUNTS, DOCUMENTS, OWNERS = ("default", "acme"), ("", "shop.Invoice"), (None, "ada", "bob")

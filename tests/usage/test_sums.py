@@ -21,7 +21,7 @@ from django_docraptor.usage import billed_since, fold, forget_owner, read_usage,
 from tests.support.threads import run_in_threads
 from tests.support.usage import used_job
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.databases]
 TODAY = datetime.now(UTC).date()
 FIRST, LAST = TODAY - timedelta(days=40), TODAY + timedelta(days=1)
 
