@@ -42,6 +42,10 @@ def outcome(result: Result) -> str:
     if result.target is None:
         return ""
     if result.is_near_bound:
-        return f"bounded by {result.bound:.4g}"
+        return f"bounded by {result.bound:.4g}{_distance(result)}"
     met = "met" if result.meets_target else "MISSED"
-    return f"{met}; {result.value / result.floor:.1f} x the floor" if result.floor else met
+    return f"{met}{_distance(result)}"
+
+
+def _distance(result: Result) -> str:
+    return f"; {result.value / result.floor:.1f} x the floor" if result.floor else ""

@@ -10,7 +10,7 @@ from xml.etree import ElementTree
 import pytest
 
 from benchmarks.cost import docs_page, queries
-from benchmarks.cost.metrics import Metric, Result, as_json
+from benchmarks.cost.metrics import Metric, Result, as_json, scaled_target
 from benchmarks.cost.poll_schedules import fixed_schedule, mean_calls, simulate_polls
 from benchmarks.cost.report import outcome
 from benchmarks.growth.__main__ import plot, table
@@ -151,18 +151,26 @@ def test_result_near_its_upper_bound_passes():
     assert [outcome(result) for result in (near, far)] == ["bounded by 10", "MISSED"]
 
 
+def test_goal_grows_with_the_baseline_of_a_slow_machine() -> None:
+    """A goal in milliseconds holds where it was set; a faster machine does not make it stricter."""
+    assert scaled_target(50, baseline=400, reference=200) == 100
+    assert scaled_target(50, baseline=100, reference=200) == 50
+
+
 def test_result_near_its_floor_passes():
     """A missed target is excused only within a fifth of the least that was possible."""
     near = Result(value=12.0, target=5.0, floor=10.0)
     far = Result(value=13.0, target=5.0, floor=10.0)
     good = Result(value=5.0, target=5.0, floor=2.5)
     assert [outcome(result) for result in (near, far, good)] == [
-        "bounded by 10",
+        "bounded by 10; 1.2 x the floor",
         "MISSED; 1.3 x the floor",
         "met; 2.0 x the floor",
     ]
     assert Metric(key="near", description="", results=(near, good)).meets_target
     assert not Metric(key="far", description="", results=(far,)).meets_target
+    explained = Result(value=13.0, target=5.0, floor=10.0, max_distance=1.5)
+    assert Metric(key="explained", description="", results=(explained,)).meets_target
 
 
 def test_page_shows_the_result_nearest_to_its_target():
