@@ -6,6 +6,7 @@ import signal
 import zlib
 from collections.abc import Iterator
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -41,9 +42,20 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--half",
         type=int,
         choices=(0, 1),
-        help="of the tests that are not marked databases, run this half; the other one is "
+        help="of the files that are not marked databases, run this half; the other one is "
         "for another database",
     )
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Leave out the files of the other half, unless they are marked databases."""
+    half: int | None = config.getoption("half")
+    if half is None or not collection_path.match("test_*.py"):
+        return None
+    if "pytest.mark.databases" in collection_path.read_text():
+        return None
+    path = collection_path.relative_to(config.rootpath).as_posix()
+    return True if zlib.crc32(path.encode()) % 2 != half else None
 
 
 # The files that take longest, the longest first, in tests/e2e.
@@ -54,19 +66,11 @@ FIRST_FILES = (
 
 
 @pytest.hookimpl(trylast=True)
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Choose the half, and begin with the files that take longest.
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the files that take longest; all others follow in their (random) order.
 
-    All others follow in their (random) order. Each file is run by one process: all others would
-    wait for a long one that begins late.
+    Each file is run by one process: all others would wait for a long one that begins late.
     """
-    half: int | None = config.getoption("half")
-
-    def is_chosen(item: pytest.Item) -> bool:
-        if half is None or item.get_closest_marker("databases"):
-            return True
-        path = item.path.relative_to(config.rootpath).as_posix()
-        return zlib.crc32(path.encode()) % 2 == half
 
     def rank(item: pytest.Item) -> int:
         folder, stem = item.path.parent.name, item.path.stem
@@ -74,8 +78,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             return FIRST_FILES.index(stem)
         return len(FIRST_FILES) + (folder not in ("e2e", "integration", "typing"))
 
-    config.hook.pytest_deselected(items=[item for item in items if not is_chosen(item)])
-    items[:] = sorted(filter(is_chosen, items), key=rank)
+    items.sort(key=rank)
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

@@ -13,7 +13,7 @@ def scaled_target(goal: float, baseline: float, reference: float) -> float:
 
     Args:
         goal: what to reach on a machine where the baseline takes no longer than the reference.
-        baseline: of this run.
+        baseline: of this run, such as what a plain library takes for the same.
         reference: what the baseline took where the goal was set, or less.
     """
     return goal * max(1.0, baseline / reference)

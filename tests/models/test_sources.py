@@ -18,9 +18,9 @@ from django_docraptor.states import State
 from tests.apps.shop.models import DayReport, Invoice, ShopDayReport
 from tests.support.jobs import run_until_finished
 
-KEY = uuid.UUID("12345678-1234-5678-1234-567812345678")
-
 pytestmark = pytest.mark.databases
+
+KEY = uuid.UUID("12345678-1234-5678-1234-567812345678")
 
 
 def source_with_key(field: Any, key: Any) -> models.Model:
