@@ -6,7 +6,9 @@ how much more CPU the same Python code takes if eight processes run it at once o
 
 import argparse
 import multiprocessing
+import statistics
 import time
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 
 from benchmarks.cost.cpu import cpu_seconds
@@ -24,6 +26,7 @@ PROCESSES = (1, 2, 4, 8)
 MIN_RATE = 2
 LOST_CLAIMS = "lost-claims"
 FLOOR_ROUNDS = 1_500_000
+MAX_SECONDS = 120
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,12 +71,20 @@ def _all_finished() -> bool:
 
 def machine_growth(processes: int = PROCESSES[-1], rounds: int = FLOOR_ROUNDS) -> float:
     """Return how much more CPU the same code takes in several processes at once than in one."""
-    fork = multiprocessing.get_context("fork")
-    with fork.Pool(processes) as pool:
-        together = pool.map(_cpu_of_rounds, [rounds] * processes, chunksize=1)
-    with fork.Pool(1) as pool:
-        alone = pool.map(_cpu_of_rounds, [rounds] * 3, chunksize=1)
-    return (sum(together) / len(together)) / (sum(alone) / len(alone))
+    together = _cpu_of_processes(processes, [rounds] * processes)
+    alone = _cpu_of_processes(1, [rounds] * 3)
+    return statistics.mean(together) / statistics.mean(alone)
+
+
+def _cpu_of_processes(processes: int, rounds: list[int]) -> list[float]:
+    """Return the CPU of each task.
+
+    The processes end when there are no more tasks. A signal would run this process's handler in
+    them, perhaps while they hold a lock.
+    """
+    context = multiprocessing.get_context("fork")
+    with ProcessPoolExecutor(processes, mp_context=context) as pool:
+        return list(pool.map(_cpu_of_rounds, rounds, timeout=MAX_SECONDS))
 
 
 def _cpu_of_rounds(rounds: int) -> float:

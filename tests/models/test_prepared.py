@@ -64,6 +64,16 @@ def test_rows_are_those_that_django_inserts(values: dict[str, Any]) -> None:
     assert stored_values(RenderJob, name=values["name"]) == expected
 
 
+def test_field_of_our_own_decides_what_blank_is() -> None:
+    """Two jobs are stored with a blank status ID: it is unique, and so NULL in the database."""
+    rows = [
+        RenderJob(name=name, document_type="pdf", state=State.COMPLETED, status_id="")
+        for name in ("a.pdf", "b.pdf")
+    ]
+    insert_rows(rows, connection, batch_size=2)
+    assert RenderJob.objects.filter(status_id__isnull=True).count() == 2
+
+
 @pytest.mark.parametrize("batch_size", [1, 3, 1000])
 def test_many_rows_are_those_that_django_inserts(values: dict[str, Any], batch_size: int) -> None:
     """Full rows beside empty ones, and one with an expression of its own, in any batches."""
