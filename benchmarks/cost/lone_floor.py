@@ -12,13 +12,13 @@ from django.db import connection
 
 from benchmarks.cost import queries
 from benchmarks.cost.site import Site
-from django_docraptor.models import RenderJob
 from tests.support.documents import document_html, document_name
 
 DOCUMENTS, WARM_UP = 60, 10
 # The steps that run in a worker.
 WORKER_STEPS = ("submit", "poll", "dispatch")
 TIMEOUT_SECONDS = 10
+MAX_POLLS = 20
 
 
 def least_cpu_ms(site: Site, rate: float) -> tuple[float, int]:
@@ -39,30 +39,25 @@ def least_cpu_ms(site: Site, rate: float) -> tuple[float, int]:
             started = time.process_time()
             for _ in range(statements):
                 cursor.execute("UPDATE lone SET number = %s WHERE id = %s", [number, 1])
-            data = _document(session, site.control.url, document_name(number))
+            data = _document(session, site.control.url, document_name(number), 1 / rate)
             with path.open("wb") as file:
                 file.write(data)
                 file.flush()
                 os.fsync(file.fileno())
             spent.append(time.process_time() - started)
-            time.sleep(1 / rate)
         cursor.execute("DROP TABLE lone")
     return 1000 * sum(spent[WARM_UP:]) / DOCUMENTS, statements
 
 
 def _worker_statements(site: Site) -> int:
     """Return the statements, BEGIN and COMMIT of a lone document in a worker."""
-    site.reset(delay=0.0)
-    queries.count_queries(site.control, 1)  # statements that run once, as in `queries.measure`
-    RenderJob.objects.all().delete()
-    site.control.reset()
-    tally = queries.count_queries(site.control, 1)
+    tally = queries.count_steady_queries(site, 1)
     counts = tally.statements + tally.transaction_statements
     return sum(counts[step] for step in WORKER_STEPS)
 
 
-def _document(session: requests.Session, url: str, name: str) -> bytes:
-    """Create a document over a connection of its own, ask for its status, and download it."""
+def _document(session: requests.Session, url: str, name: str, pause: float) -> bytes:
+    """Create a document over a connection of its own, and pause; ask for it, and download it."""
     request = {
         "name": name,
         "type": "pdf",
@@ -73,8 +68,9 @@ def _document(session: requests.Session, url: str, name: str) -> bytes:
     auth, timeout = ("bench", ""), TIMEOUT_SECONDS
     created = requests.post(f"{url}/docs", json=request, auth=auth, timeout=timeout).json()
     address = f"{url}/status/{created['status_id']}"
-    status = session.get(address, auth=auth, timeout=timeout).json()
-    while status["status"] != "completed":  # the sandbox renders in another thread
-        time.sleep(0.01)
+    for _ in range(MAX_POLLS):
+        time.sleep(pause)  # meanwhile the sandbox renders: the first poll should find the document
         status = session.get(address, auth=auth, timeout=timeout).json()
-    return session.get(status["download_url"], auth=auth, timeout=timeout).content
+        if status["status"] == "completed":
+            return session.get(status["download_url"], auth=auth, timeout=timeout).content
+    raise RuntimeError(f"{name} was not rendered: {status}")

@@ -211,6 +211,15 @@ def count_queries(sandbox: HasLedger, count: int) -> Tally:
         connection.force_debug_cursor = forced
 
 
+def count_steady_queries(site: Site, count: int) -> Tally:
+    """Return the same in an empty site whose processes have run before."""
+    site.reset(delay=0.0)
+    count_queries(site.control, 1)  # queries that run once: content types, heartbeat
+    RenderJob.objects.all().delete()
+    site.control.reset()
+    return count_queries(site.control, count)
+
+
 def least_round_trips(count: int) -> float:
     """Return the fewest round trips per document, by the history of the documents in the table.
 
@@ -227,12 +236,8 @@ def measure(site: Site, options: argparse.Namespace) -> list[Metric]:
     """Count the queries of a single document, then of many at once."""
     tallies = {}
     for count in (1, *BATCHES):
-        site.reset(delay=0.0)
-        count_queries(site.control, 1)  # queries that run once: content types, heartbeat
-        RenderJob.objects.all().delete()
-        site.control.reset()
         name = "single" if count == 1 else f"batch_of_{count}"
-        tallies[name] = (count, count_queries(site.control, count))
+        tallies[name] = (count, count_steady_queries(site, count))
         tallies[name][1].floor = least_round_trips(count)
     statements = {name: tally.statements for name, (_, tally) in tallies.items()}
     transactions = {name: tally.transaction_statements for name, (_, tally) in tallies.items()}
