@@ -92,7 +92,7 @@ def zip_blocks(jobs: Iterable[RenderJob], missing: Iterable[str] = ()) -> Iterat
         missing: lines about documents that are not in it.
     """
     sink, names, lines = _Sink(), set[str](), list(missing)
-    with zipfile.ZipFile(sink, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:  # type: ignore[call-overload]
+    with zipfile.ZipFile(sink, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:  # type: ignore[call-overload] # it only writes
         for job in jobs:
             try:
                 file = job.file.open("rb")

@@ -289,7 +289,7 @@ class Document(Generic[S]):
     @classmethod
     def enqueue(
         cls,
-        source: S = None,  # type: ignore[assignment]
+        source: S = None,  # type: ignore[assignment] # as in __init__
         *,
         snapshot: bool = False,
         **kwargs: Unpack[DocumentOptions],
@@ -312,7 +312,7 @@ class Document(Generic[S]):
     @classmethod
     async def aenqueue(
         cls,
-        source: S = None,  # type: ignore[assignment]
+        source: S = None,  # type: ignore[assignment] # as in __init__
         *,
         snapshot: bool = False,
         **kwargs: Unpack[DocumentOptions],
@@ -348,7 +348,7 @@ class Document(Generic[S]):
     @classmethod
     def render_now(
         cls,
-        source: S = None,  # type: ignore[assignment]
+        source: S = None,  # type: ignore[assignment] # as in __init__
         target: BinaryIO | None = None,
         **kwargs: Unpack[DocumentOptions],
     ) -> "bytes | SavedDocument":
@@ -378,7 +378,7 @@ class Document(Generic[S]):
     @classmethod
     def preview_html(
         cls,
-        source: S = None,  # type: ignore[assignment]
+        source: S = None,  # type: ignore[assignment] # as in __init__
         **kwargs: Unpack[DocumentOptions],
     ) -> str:
         """Return the HTML that would be sent now, in the document's language and time zone."""
@@ -421,7 +421,7 @@ class Document(Generic[S]):
     @classmethod
     def spec(
         cls,
-        source: S = None,  # type: ignore[assignment]
+        source: S = None,  # type: ignore[assignment] # as in __init__
         *,
         snapshot: bool = False,
         **kwargs: Unpack[DocumentOptions],

@@ -239,10 +239,10 @@ def _columns(model: type[models.Model]) -> tuple[tuple[Any, dict[type, str]], ..
 
     Most columns of a new row are empty. They take neither a parameter nor Django's conversion.
     """
-    return tuple((field, constants_of(field)) for field in _inserted_fields(model))
+    return tuple((field, _constants_of(field)) for field in _inserted_fields(model))
 
 
-def constants_of(field: Any) -> dict[type, str]:
+def _constants_of(field: Any) -> dict[type, str]:
     """Return the SQL of a column's empty values by their type; none for a field of our own.
 
     Such a field may store another value.
