@@ -5,7 +5,7 @@ import os
 import signal
 import zlib
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from django_docraptor import instrumentation, registry, signals
 # Also without an installed distribution, whose entry point names the plugin.
 from django_docraptor.pytest_plugin import docraptor, docraptor_sandbox  # noqa: F401
 from django_docraptor.sandbox import Fault, Sandbox
+from tests.support.chance import CHOICES, fixed_chance
 from tests.support.jobs import sandbox_offsets
 from tests.support.services import service_problem
 
@@ -37,7 +38,12 @@ with suppress(ImportError):
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Let two databases share the tests."""
+    """Let two databases share the tests, and let chance be fixed."""
+    parser.addoption(
+        "--chance",
+        choices=list(CHOICES),
+        help="let the engine draw the same numbers each time: falling makes later jobs due first",
+    )
     parser.addoption(
         "--half",
         type=int,
@@ -130,6 +136,14 @@ def _declarations_end_with_the_test() -> Iterator[None]:
         with declared.lock:
             declared.receivers = receivers
             declared.sender_receivers_cache.clear()
+
+
+@pytest.fixture(autouse=True)
+def _chance(pytestconfig: pytest.Config) -> Iterator[None]:
+    """Fix what the engine draws, if the option says so."""
+    choice: str | None = pytestconfig.getoption("chance")
+    with fixed_chance(choice) if choice else nullcontext():
+        yield
 
 
 @setup_logging.connect

@@ -34,7 +34,7 @@ from django_docraptor.lifecycle.submission import (
     prepare_batch,
 )
 from django_docraptor.lifecycle.transitions import mark_accepted
-from django_docraptor.models import Account, RenderEvent, RenderJob
+from django_docraptor.models import Account, RenderEvent, RenderJob, seconds_from_now
 from django_docraptor.sandbox import Fault, Sandbox
 from django_docraptor.states import (
     ACTIVE_STATES,
@@ -291,8 +291,9 @@ def test_every_worker_does_its_step(sandbox: Sandbox, documents_dir: Path) -> No
     assert run_worker(reconciling, first) == State.QUEUED
     second.refresh_from_db()
     assert second.state == State.QUEUED
-    RenderJob.objects.filter(pk=second.pk).update(priority=-1)
+    RenderJob.objects.filter(pk=second.pk).update(due_at=seconds_from_now(3600))
     assert run_worker(polling_and_collecting, first) == State.COMPLETED
+    skip_time(3600)
     assert run_worker(polling, second) == State.DOWNLOADING
     assert run_worker(collecting, second) == State.COMPLETED
 
