@@ -16,7 +16,7 @@ from django.utils import timezone
 from benchmarks.growth.cpu_clock import Clock, cpu_clock
 from django_docraptor import health, lifecycle, retention, usage
 from django_docraptor.client import RemoteStatus
-from django_docraptor.lifecycle import polling, submission
+from django_docraptor.lifecycle import accounts, polling, submission
 from django_docraptor.models import RenderJob, seconds_from_now
 from django_docraptor.models.clock import Now
 from django_docraptor.models.due_accounts import first_due_by_account
@@ -78,8 +78,9 @@ def claim() -> None:
 def poll_batch() -> None:
     """Poll a batch without the calls: claim the due jobs and schedule their next poll."""
     remote = RemoteStatus(status="working")
-    due = RenderJob.objects.filter(state__in=POLLED_STATES)
-    jobs = due.claim(limit=polling.BATCH_SIZE, lease=LEASE_SECONDS[State.QUEUED])
+    jobs = accounts.claim(
+        POLLED_STATES, limit=polling.BATCH_SIZE, lease=LEASE_SECONDS[State.QUEUED]
+    )
     assert jobs
     for job in jobs:
         polling.handle_status(job, remote)
@@ -224,8 +225,9 @@ def plain_list() -> Callable[[], None]:
 
 def claim_poll() -> None:
     """Claim a batch of jobs to poll."""
-    due = RenderJob.objects.filter(state__in=POLLED_STATES)
-    assert due.claim(limit=polling.BATCH_SIZE, lease=LEASE_SECONDS[State.QUEUED])
+    assert accounts.claim(
+        POLLED_STATES, limit=polling.BATCH_SIZE, lease=LEASE_SECONDS[State.QUEUED]
+    )
 
 
 def get_by_key() -> Callable[[], object]:

@@ -131,9 +131,7 @@ def _most_urgent(states: Collection[str], account: str, limit: int) -> list[Rend
     rows = read_urgent(states, account=account, limit=limit)
     if not any(getattr(row, "is_account_paused", False) for row in rows):
         return rows
-    jobs = RenderJob.objects.filter(state__in=states)
-    jobs = jobs.filter(account=account) if account else jobs
-    return jobs.exclude(account__in=_uncallable_accounts()).most_urgent(limit)
+    return read_urgent(states, account=account, without=_uncallable_accounts(), limit=limit)
 
 
 def _uncallable_accounts() -> list[str]:

@@ -277,25 +277,8 @@ class RenderJobQuerySet(models.QuerySet["RenderJob"]):
         of = of if features.has_select_for_update_of else ()
         return self.select_for_update(skip_locked=True, of=of)
 
-    def claim(self, *, limit: int, lease: float) -> list["RenderJob"]:
-        """Claim up to ``limit`` due jobs for ``lease`` seconds, most urgent first.
-
-        A job whose previous claim lapsed is claimed alone. The steps use
-        ``lifecycle.accounts.claim``, which leaves out paused accounts.
-        """
-        return self.claim_jobs(claimable_together(self.most_urgent(limit)), lease=lease)
-
-    def most_urgent(self, limit: int) -> list["RenderJob"]:
-        """Return up to ``limit`` due jobs, most urgent first, for :meth:`claim_jobs`.
-
-        One job in eight is the one that has waited longest, so that no priority starves. Each has
-        ``is_account_paused``: some key of its account makes no calls.
-        """
-        due = self.due_with_pauses()
-        return pick_urgent(lambda order, count: list(due.order_by(*order)[:count]), limit)
-
     def due_with_pauses(self) -> Self:
-        """Return the due jobs, each with ``is_account_paused``, see :meth:`most_urgent`."""
+        """Return the due jobs; each has ``is_account_paused``: a key of its account is paused."""
         paused = Pause.objects.active().filter(account=OuterRef("account"), creates_only=False)
         return self.due_now().annotate(is_account_paused=Exists(paused))
 
@@ -304,7 +287,7 @@ class RenderJobQuerySet(models.QuerySet["RenderJob"]):
         return self.due().annotate(database_now=Now())
 
     def claim_jobs(self, jobs: list["RenderJob"], *, lease: float) -> list["RenderJob"]:
-        """Claim the given jobs that are still due.
+        """Claim the given jobs that are still due, for ``lifecycle.accounts.claim``.
 
         One conditional UPDATE gives concurrent workers different rows, without row locks.
 

@@ -14,7 +14,9 @@ import django
 def main(start_file: Path) -> None:
     """Print "ready", wait for the file, and claim until no job is due."""
     django.setup()
-    from django_docraptor.models import RenderJob  # needs the set-up
+    from django_docraptor.lifecycle.accounts import claim  # these need the set-up
+    from django_docraptor.models import RenderJob
+    from django_docraptor.states import State
 
     RenderJob.objects.count()
     sys.stdout.write("ready\n")
@@ -24,7 +26,7 @@ def main(start_file: Path) -> None:
         time.sleep(0.001)
     claimed: list[str] = []
     while RenderJob.objects.due().exists():
-        jobs = RenderJob.objects.claim(limit=10, lease=600)
+        jobs = claim([State.PENDING], limit=10, lease=600)
         claimed += [job.pk.hex for job in jobs]
         time.sleep(0.005)  # on a busy machine, let the others begin before all are claimed
     sys.stdout.write(f"claimed {json.dumps(claimed)}\n")

@@ -30,6 +30,7 @@ from django_docraptor import (
 )
 from django_docraptor.admin import filters, search
 from django_docraptor.lifecycle import submission
+from django_docraptor.lifecycle.accounts import claim
 from django_docraptor.models import (
     RenderEvent,
     RenderGroup,
@@ -142,12 +143,8 @@ OPERATIONS: dict[str, Callable[[], object]] = {
     "run": lifecycle.run_once,
     "report": health.health_report,
     "admit": lambda: submission.claim_for_slots("default", 16),
-    "claim to poll": lambda: RenderJob.objects.filter(state__in=POLLED_STATES).claim(
-        limit=64, lease=60
-    ),
-    "claim to collect": lambda: RenderJob.objects.filter(state=State.DOWNLOADING).claim(
-        limit=1, lease=60
-    ),
+    "claim to poll": lambda: claim(POLLED_STATES, limit=64, lease=60),
+    "claim to collect": lambda: claim([State.DOWNLOADING], limit=1, lease=60),
 }
 
 

@@ -3,6 +3,7 @@
 import pytest
 
 from django_docraptor import lifecycle
+from django_docraptor.lifecycle.accounts import claim
 from django_docraptor.models import RenderJob
 from django_docraptor.sandbox import Fault, Sandbox
 from django_docraptor.states import State
@@ -39,7 +40,7 @@ def test_callback_during_a_poll_keeps_the_job_due(sandbox: Sandbox) -> None:
     job = enqueue()
     lifecycle.submit()
     skip_time(2)
-    (polled,) = RenderJob.objects.filter(state=State.QUEUED).claim(limit=1, lease=60)
+    (polled,) = claim([State.QUEUED], limit=1, lease=60)
     answer = client_for("default").get_status(polled.status_id)
     lifecycle.record_callback(job.pk, 1)
     handle_status(polled, answer)

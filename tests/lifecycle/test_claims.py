@@ -15,6 +15,7 @@ from django_docraptor.client import Client, Timeouts
 from django_docraptor.client.parsing import RemoteStatus
 from django_docraptor.health import health_problems
 from django_docraptor.lifecycle import clients
+from django_docraptor.lifecycle.accounts import claim
 from django_docraptor.lifecycle.leases import lease_for
 from django_docraptor.models import RenderJob
 from django_docraptor.sandbox import Fault, Sandbox
@@ -152,8 +153,7 @@ def test_job_that_lapsed_is_claimed_alone() -> None:
     """A job that may have killed its worker is never in one batch with others."""
     lapsed = [create_job(State.QUEUED, due_at=timezone.now(), lease_token=f"t{n}") for n in (1, 2)]
     fresh = [create_job(State.QUEUED, due_at=timezone.now()) for _ in range(3)]
-    due = RenderJob.objects.filter(state=State.QUEUED)
-    batches = [{job.pk for job in due.claim(limit=10, lease=60)} for _ in range(4)]
+    batches = [{job.pk for job in claim([State.QUEUED], limit=10, lease=60)} for _ in range(4)]
     assert {frozenset(batch) for batch in batches} == {
         frozenset(job.pk for job in fresh),
         frozenset({lapsed[0].pk}),

@@ -15,6 +15,7 @@ from django_docraptor.callback_urls import make_token
 from django_docraptor.client import RemoteStatus
 from django_docraptor.exceptions import CallError, RejectedError
 from django_docraptor.health import health_problems
+from django_docraptor.lifecycle.accounts import claim
 from django_docraptor.lifecycle.clients import client_for
 from django_docraptor.lifecycle.polling import handle_status, publish_or_fail
 from django_docraptor.models import DiscardedDocument, RenderJob, seconds_from_now
@@ -168,7 +169,7 @@ def test_cancelled_hosted_job_gets_no_public_url(sandbox: Sandbox, documents_dir
     job = enqueue(hosted=True)
     lifecycle.submit()
     RenderJob.objects.filter(pk=job.pk).update(due_at=timezone.now())
-    (claimed,) = RenderJob.objects.filter(pk=job.pk).claim(limit=1, lease=60)
+    (claimed,) = claim([State.QUEUED], limit=1, lease=60)
     shortcuts.cancel(RenderJob.objects.get(pk=job.pk))
     handle_status(claimed, client_for("default").get_status(claimed.status_id))
     job.refresh_from_db()

@@ -4,6 +4,7 @@ import pytest
 
 from django_docraptor import lifecycle, retry
 from django_docraptor.client import Client, RemoteStatus
+from django_docraptor.lifecycle.accounts import claim
 from django_docraptor.lifecycle.clients import client_for
 from django_docraptor.lifecycle.polling import handle_status
 from django_docraptor.models import RenderJob
@@ -273,10 +274,9 @@ def test_poller_without_lease_saves_nothing(sandbox: Sandbox) -> None:
     """A poller that lost its lease saves nothing, whatever the status is."""
     submitted_job()
     skip_time(2)
-    due = RenderJob.objects.filter(state=State.QUEUED)
-    (stalled,) = due.claim(limit=1, lease=60)
+    (stalled,) = claim([State.QUEUED], limit=1, lease=60)
     skip_time(61)
-    (current,) = due.claim(limit=1, lease=60)
+    (current,) = claim([State.QUEUED], limit=1, lease=60)
     remote = client_for("default").get_status(stalled.status_id)
     handle_status(stalled, remote)
     current.refresh_from_db()

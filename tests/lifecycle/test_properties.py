@@ -24,6 +24,7 @@ from hypothesis.stateful import (
 
 from django_docraptor import lifecycle, shortcuts, spool
 from django_docraptor.exceptions import CallError, DocRaptorError
+from django_docraptor.lifecycle.accounts import claim
 from django_docraptor.lifecycle.clients import client_for, open_client
 from django_docraptor.lifecycle.downloading import claim_next_download, download_and_store
 from django_docraptor.lifecycle.polling import handle_status, handle_status_error
@@ -86,8 +87,7 @@ def submitting() -> Iterator[None]:
 
 def polling() -> Iterator[None]:
     """A worker that polls."""
-    due = RenderJob.objects.filter(state__in=POLLED_STATES)
-    for job in due.claim(limit=3, lease=LEASE_SECONDS[State.QUEUED]):
+    for job in claim(POLLED_STATES, limit=3, lease=LEASE_SECONDS[State.QUEUED]):
         yield
         try:
             answer = client_for(job.account).get_status(job.status_id)
@@ -101,8 +101,7 @@ def polling() -> Iterator[None]:
 
 def polling_and_collecting() -> Iterator[None]:
     """A worker that polls one job and, if it is finished, fetches it under the same claim."""
-    due = RenderJob.objects.filter(state__in=POLLED_STATES)
-    for job in due.claim(limit=1, lease=LEASE_SECONDS[State.QUEUED]):
+    for job in claim(POLLED_STATES, limit=1, lease=LEASE_SECONDS[State.QUEUED]):
         yield
         try:
             answer = client_for(job.account).get_status(job.status_id)
@@ -127,8 +126,7 @@ def collecting() -> Iterator[None]:
 
 def reconciling() -> Iterator[None]:
     """A worker that looks unconfirmed attempts up."""
-    unconfirmed = RenderJob.objects.filter(state=State.UNCONFIRMED)
-    jobs = unconfirmed.claim(limit=3, lease=LEASE_SECONDS[State.UNCONFIRMED])
+    jobs = claim([State.UNCONFIRMED], limit=3, lease=LEASE_SECONDS[State.UNCONFIRMED])
     yield
     if jobs:
         reconcile_account(jobs, open_client("default"))

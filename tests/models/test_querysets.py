@@ -7,8 +7,9 @@ import pytest
 
 from django_docraptor.lifecycle.accounts import claim
 from django_docraptor.models import RenderJob, seconds_from_now
+from django_docraptor.models.claims import read_urgent
 from django_docraptor.models.clock import Now
-from django_docraptor.states import POLLED_STATES, State
+from django_docraptor.states import ACTIVE_STATES, POLLED_STATES, State
 from tests.apps.shop.models import Invoice
 from tests.support.jobs import create_job, enqueue, pause_account, read_row, skip_time
 from tests.support.threads import run_in_threads
@@ -25,7 +26,7 @@ def test_claim_orders_by_priority_then_waiting_time(monkeypatch) -> None:
     for name, priority, seconds in [("c", 0, 9), ("b", 5, 1), ("a", 5, 2), ("d", 0, 8)]:
         job = enqueue(name=name, priority=priority)
         RenderJob.objects.filter(pk=job.pk).update(due_at=seconds_from_now(-seconds))
-    names = [RenderJob.objects.all().claim(limit=1, lease=60)[0].name for _ in range(4)]
+    names = [claim(ACTIVE_STATES, limit=1, lease=60)[0].name for _ in range(4)]
     assert names == ["a", "b", "c", "d"]
 
 
@@ -33,18 +34,18 @@ def test_claim_takes_only_due_jobs() -> None:
     """A job that is not due is not claimed."""
     create_job(State.QUEUED)
     due = create_job(State.QUEUED, due_at=seconds_from_now(-1))
-    assert [job.pk for job in RenderJob.objects.all().claim(limit=9, lease=60)] == [due.pk]
+    assert [job.pk for job in claim(ACTIVE_STATES, limit=9, lease=60)] == [due.pk]
 
 
 def test_claim_sets_a_lease() -> None:
     """A claimed job has a token, is due when its lease ends, and has the database's time."""
     create_job(State.QUEUED, due_at=seconds_from_now(-1))
-    (job,) = RenderJob.objects.all().claim(limit=9, lease=60)
+    (job,) = claim(ACTIVE_STATES, limit=9, lease=60)
     assert job.lease_token == read_row(job)["lease_token"] != ""
     assert timedelta(seconds=55) < job.due_at - job.claimed_at < timedelta(seconds=65)
-    assert RenderJob.objects.all().claim(limit=9, lease=60) == []
+    assert claim(ACTIVE_STATES, limit=9, lease=60) == []
     skip_time(61)
-    (again,) = RenderJob.objects.all().claim(limit=9, lease=60)
+    (again,) = claim(ACTIVE_STATES, limit=9, lease=60)
     assert again.lease_token != job.lease_token
 
 
@@ -52,20 +53,20 @@ def test_claim_respects_the_limit() -> None:
     """A claim returns at most as many jobs as asked for."""
     for _ in range(5):
         enqueue()
-    assert len(RenderJob.objects.all().claim(limit=3, lease=60)) == 3
-    assert len(RenderJob.objects.all().claim(limit=3, lease=60)) == 2
+    assert len(claim(ACTIVE_STATES, limit=3, lease=60)) == 3
+    assert len(claim(ACTIVE_STATES, limit=3, lease=60)) == 2
 
 
 def test_claim_of_an_empty_queue_is_empty() -> None:
     """An empty queue gives an empty list."""
-    assert RenderJob.objects.all().claim(limit=3, lease=60) == []
+    assert claim(ACTIVE_STATES, limit=3, lease=60) == []
 
 
 @pytest.mark.django_db(transaction=True)
 def test_parallel_claims_give_each_row_one_owner() -> None:
     """Of four parallel claims, one gets each row."""
     jobs = [enqueue() for _ in range(30)]
-    parts = run_in_threads(4, lambda: RenderJob.objects.all().claim(limit=20, lease=60))
+    parts = run_in_threads(4, lambda: claim(ACTIVE_STATES, limit=20, lease=60))
     owners = [(job.pk, job.lease_token) for part in parts for job in part]
     assert len({key for key, _ in owners}) == len(owners)
     in_rows = RenderJob.objects.exclude(lease_token="").values_list("pk", "lease_token")
@@ -87,7 +88,7 @@ def test_parallel_claims_give_each_row_one_owner() -> None:
 def test_claim_skips_a_row_changed_since_it_was_read(change: dict) -> None:
     """A row that another process changed between the SELECT and the claim is skipped."""
     create_job(State.QUEUED, due_at=Now())
-    chosen = RenderJob.objects.filter(state__in=POLLED_STATES).most_urgent(1)
+    chosen = read_urgent(POLLED_STATES, limit=1)
     RenderJob.objects.update(**change)
     assert RenderJob.objects.filter(state__in=POLLED_STATES).claim_jobs(chosen, lease=60) == []
 
@@ -96,7 +97,7 @@ def test_claim_returns_rows_as_they_are_now() -> None:
     """Claimed jobs have the columns that the claim found, not those of the SELECT before."""
     for _ in range(3):
         create_job(State.QUEUED, due_at=Now())
-    chosen = RenderJob.objects.filter(state__in=POLLED_STATES).most_urgent(3)
+    chosen = read_urgent(POLLED_STATES, limit=3)
     RenderJob.objects.filter(pk=chosen[0].pk).update(state=State.WORKING)
     taken = RenderJob.objects.filter(state__in=POLLED_STATES).claim_jobs(chosen, lease=60)
     assert {job.pk: job.state for job in taken}[chosen[0].pk] == State.WORKING
