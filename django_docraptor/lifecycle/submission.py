@@ -230,15 +230,14 @@ def claim_for_slots(account: str, limit: int) -> ClaimedBatch:
     client, using = connect(account), router.db_for_write(RenderJob)
     if client is None:
         return ClaimedBatch([])
-    names = Account.names_creating_with(client.key_hash, account)
-    return repeat_conflicts(partial(_claim_with_key, client, names, limit), using=using)
+    return repeat_conflicts(partial(_claim_with_key, client, limit), using=using)
 
 
-def _claim_with_key(client: KeyedClient, names: tuple[str, ...], limit: int) -> ClaimedBatch:
+def _claim_with_key(client: KeyedClient, limit: int) -> ClaimedBatch:
     account = client.account
-    sharing = names if len(names) > 1 else ()
     with transaction.atomic(using=router.db_for_write(RenderJob)):
-        Account.lock(names[0], client.key_hash)
+        names = Account.lock_slots(account, client.key_hash)
+        sharing = names if len(names) > 1 else ()
         candidates = read_candidates(account, client.key_hash, limit, sharing)
         if not candidates:
             return ClaimedBatch([])

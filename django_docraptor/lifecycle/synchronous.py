@@ -83,8 +83,7 @@ def create_now(
         )
     keyed, own_tag = open_client(account), f"{TAG_PREFIX}{secrets.token_hex(8)}"
     tagged = replace(request, tag=f"{own_tag} {request.tag or ''}".strip())
-    names = Account.names_creating_with(keyed.key_hash, account)
-    with _occupied_slot(keyed, names):
+    with _occupied_slot(keyed):
         give_back = None if request.test else take_place(account, document, owner_id)
         try:
             return keyed.call(name, lambda client: create(client, tagged))
@@ -105,7 +104,7 @@ def create_now(
 
 
 @contextmanager
-def _occupied_slot(keyed: KeyedClient, names: Sequence[str]) -> Iterator[None]:
+def _occupied_slot(keyed: KeyedClient) -> Iterator[None]:
     """Occupy one of the account's slots during the call.
 
     Within a transaction of the caller, no row is written, because no other process would see it,
@@ -114,15 +113,14 @@ def _occupied_slot(keyed: KeyedClient, names: Sequence[str]) -> Iterator[None]:
 
     Args:
         keyed: the account's client.
-        names: those that share the key's slots.
     """
     using = router.db_for_write(RenderJob)
     connection = connections[using]
     if connection.in_atomic_block or not connection.get_autocommit():
-        _check_account(keyed, names, Q())
+        _check_account(keyed, Account.names_with_key(keyed.key_hash, keyed.account), Q())
         yield
         return
-    key = repeat_conflicts(partial(_begin_call, keyed, names[0], using), using=using)
+    key, names = repeat_conflicts(partial(_begin_call, keyed, using), using=using)
     ends_after = 0.0
     try:
         _wait_for_turn(keyed, names, key)
@@ -137,12 +135,13 @@ def _occupied_slot(keyed: KeyedClient, names: Sequence[str]) -> Iterator[None]:
         _end_call(key, ends_after)
 
 
-def _begin_call(keyed: KeyedClient, locked: str, using: str) -> int:
+def _begin_call(keyed: KeyedClient, using: str) -> tuple[int, tuple[str, ...]]:
+    """Return the key of the call's row, and the names that share its slots."""
     with transaction.atomic(using=using):
         # Jobs are claimed under the same lock, so that they and this call see each other.
-        Account.lock(locked, keyed.key_hash)
+        names = Account.lock_slots(keyed.account, keyed.key_hash)
         seconds = call_lease(seconds_before=MAX_WAIT_SECONDS)
-        return SynchronousCall.begin(keyed.account, seconds=seconds)
+        return SynchronousCall.begin(keyed.account, seconds=seconds), names
 
 
 def _wait_for_turn(keyed: KeyedClient, names: Sequence[str], key: int) -> None:

@@ -505,6 +505,18 @@ class Migration(migrations.Migration):
             },
         ),
         migrations.CreateModel(
+            name="KeyLock",
+            fields=[
+                ("key_hash", models.CharField(max_length=16, primary_key=True, serialize=False)),
+                ("locked_at", models.DateTimeField(null=True)),
+            ],
+            options={
+                "verbose_name": "API key",
+                "base_manager_name": "objects",
+                "default_permissions": (),
+            },
+        ),
+        migrations.CreateModel(
             name="SentWakeup",
             fields=[
                 ("step", models.CharField(max_length=16, primary_key=True, serialize=False)),

@@ -36,7 +36,7 @@ A project may use :class:`RenderJob` and read its ``events`` and ``input``; the 
 No HTTP and no queue here.
 """
 
-from django_docraptor.models.accounts import Account
+from django_docraptor.models.accounts import Account, KeyLock
 from django_docraptor.models.budgets import BudgetUse
 from django_docraptor.models.clock import seconds_from_now
 from django_docraptor.models.events import SIGNAL_LEASE_SECONDS, RenderEvent
@@ -73,6 +73,7 @@ __all__ = [
     "ErasedJob",
     "GroupState",
     "Heartbeat",
+    "KeyLock",
     "LinkState",
     "Pause",
     "RenderEvent",

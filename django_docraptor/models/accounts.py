@@ -1,10 +1,9 @@
 """Internal. The lock and the circuit breaker of an account. Knows nothing about jobs."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from datetime import datetime
-from typing import Any
 
-from django.db import connections, models, router
+from django.db import models, router
 from django.db.models import F, Q
 from django.utils.translation import gettext_lazy as _
 
@@ -12,7 +11,7 @@ from django_docraptor.account_settings import names_may_share_keys
 from django_docraptor.models.clock import Now, seconds_from_now
 from django_docraptor.models.managers import PrimaryDatabaseManager
 from django_docraptor.models.pauses import Pause
-from django_docraptor.models.statements import Update, update_rows
+from django_docraptor.models.statements import lock_row
 from django_docraptor.models.text import write_texts
 from django_docraptor.states import (
     CIRCUIT_BASE_SECONDS,
@@ -21,6 +20,28 @@ from django_docraptor.states import (
     PROBE_LOST_SECONDS,
     PROBE_RETRY_SECONDS,
 )
+
+
+class KeyLock(models.Model):
+    """The lock of an API key that several names may have. Internal."""
+
+    key_hash = models.CharField(max_length=16, primary_key=True)
+    locked_at = models.DateTimeField(null=True)
+
+    objects = PrimaryDatabaseManager["KeyLock"]()
+
+    class Meta:
+        base_manager_name = "objects"
+        verbose_name = _("API key")
+        default_permissions = ()
+
+    def __str__(self) -> str:
+        return self.key_hash
+
+    @classmethod
+    def lock(cls, key_hash: str) -> None:
+        """Lock the key until the transaction ends."""
+        lock_row(cls, "key_hash", key_hash)
 
 
 class Account(models.Model):
@@ -64,34 +85,47 @@ class Account(models.Model):
     def lock(cls, name: str, key_hash: str = "") -> None:
         """Lock the account until the transaction ends.
 
-        It writes first, so it also works on databases without row locks.
-
         Args:
             name: its name.
-            key_hash: of the key with which a document is to be created.
+            key_hash: of the key with which a document is to be created; it is remembered.
         """
-        columns = {"locked_at": Now()} | ({"key_hash": key_hash} if key_hash else {})
-        lock = Update(cls, {"name": name}, columns)
-        if not update_rows(lock, using=router.db_for_write(cls)):
-            cls._insert_or_lock(name, columns)
+        lock_row(cls, "name", name, {"key_hash": key_hash} if key_hash else {})
 
     @classmethod
-    def names_creating_with(cls, key_hash: str, name: str) -> tuple[str, ...]:
-        """Return the names that create with one key, in order, and remember that this one does.
+    def lock_slots(cls, name: str, key_hash: str) -> tuple[str, ...]:
+        """Lock what limits the creates with a key until the transaction ends.
 
-        The first of them is the one to lock. Only where names may share keys, this is a query. Call
-        it before a transaction, so that what is counted later is read later.
+        Where names may share keys, that is a row of the key, which no name creates without; else it
+        is the account. Call it first, so that what the transaction counts is read later.
 
         Args:
+            name: of the account that is about to create; it is remembered that it has the key.
             key_hash: `account_settings.hash_key` of the key.
-            name: of the account that is about to create.
+
+        Returns:
+            The names whose documents count for it, in order.
         """
         if not names_may_share_keys():
+            cls.lock(name, key_hash)
             return (name,)
-        names = set(cls.objects.filter(key_hash=key_hash).values_list("name", flat=True))
+        KeyLock.lock(key_hash)
+        names = cls._names_of_key(key_hash)
         if name not in names:
-            cls.objects.update_or_create(pk=name, defaults={"key_hash": key_hash})
+            cls.lock(name, key_hash)
         return tuple(sorted({*names, name}))
+
+    @classmethod
+    def names_with_key(cls, key_hash: str, name: str) -> tuple[str, ...]:
+        """Return the names that have last created with a key, and one that is about to, in order.
+
+        Only where names may share keys, this is a query.
+        """
+        names = cls._names_of_key(key_hash) if names_may_share_keys() else ()
+        return tuple(sorted({*names, name}))
+
+    @classmethod
+    def _names_of_key(cls, key_hash: str) -> set[str]:
+        return set(cls.objects.filter(key_hash=key_hash).values_list("name", flat=True))
 
     @classmethod
     def names_sharing_key(cls, names: Iterable[str]) -> dict[str, tuple[str, ...]]:
@@ -110,21 +144,6 @@ class Account(models.Model):
         for name, key_hash in key_of.items():
             sharing.setdefault(key_hash, []).append(name)
         return alone | {name: tuple(sharing[key_of[name]]) for name in names if name in key_of}
-
-    @classmethod
-    def _insert_or_lock(cls, name: str, columns: Mapping[str, Any]) -> None:
-        """Insert or lock the row in one statement.
-
-        On MariaDB, concurrent failed inserts share a lock and then deadlock.
-        """
-        connection = connections[router.db_for_write(cls)]
-        supports_target = connection.features.supports_update_conflicts_with_target
-        Account.objects.bulk_create(
-            [Account(name=name, **columns)],
-            update_conflicts=True,
-            update_fields=list(columns),
-            unique_fields=["name"] if supports_target else None,
-        )
 
     @classmethod
     def record_failure(cls, name: str, reason: str) -> None:

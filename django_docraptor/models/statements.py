@@ -10,7 +10,7 @@ from functools import lru_cache
 from types import MappingProxyType
 from typing import Any, NamedTuple, TypeAlias
 
-from django.db import connections, models, transaction
+from django.db import connections, models, router, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models.sql import Query, UpdateQuery
 
@@ -110,6 +110,33 @@ def update_rows(update: Update, *, using: str) -> int:
     with connection.cursor() as cursor:
         cursor.execute(*update.sql(connection))
         return int(cursor.rowcount)
+
+
+def lock_row(
+    model: type[models.Model], key: str, value: str, columns: Mapping[str, Any] | None = None
+) -> None:
+    """Lock a row until the transaction ends; create it if there is none.
+
+    It writes ``locked_at`` first, so it also works on databases without row locks.
+
+    Args:
+        model: has the column ``locked_at``.
+        key: name of its primary key.
+        value: of the primary key.
+        columns: what else is written.
+    """
+    using = router.db_for_write(model)
+    columns = {"locked_at": Now(), **(columns or {})}
+    if update_rows(Update(model, {key: value}, columns), using=using):
+        return
+    # One statement: on MariaDB, concurrent failed inserts share a lock and then deadlock.
+    supports_target = connections[using].features.supports_update_conflicts_with_target
+    model._default_manager.bulk_create(
+        [model(**{key: value}, **columns)],
+        update_conflicts=True,
+        update_fields=list(columns),
+        unique_fields=[key] if supports_target else None,
+    )
 
 
 def update_with_child(update: Update, child: Child, *, using: str) -> dict[Any, Any]:

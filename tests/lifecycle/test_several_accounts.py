@@ -24,6 +24,7 @@ from django_docraptor.models import (
     NO_KEY,
     Account,
     DiscardedDocument,
+    KeyLock,
     Pause,
     RenderJob,
     SynchronousCall,
@@ -231,7 +232,7 @@ def test_names_of_one_key_are_never_over_its_limit_together(configure: Configure
     names = ["acme", "beta", "gamma", "delta"]
     configure(ACCOUNTS={name: {} for name in names}, MAX_IN_FLIGHT=5)
     for name in names:
-        Account.names_creating_with(hash_key("tests-key"), name)
+        Account.lock(name, hash_key("tests-key"))
         for _ in range(4):
             enqueue(account=name)
     waiting = iter(names)
@@ -240,15 +241,35 @@ def test_names_of_one_key_are_never_over_its_limit_together(configure: Configure
 
 
 @pytest.mark.fault("S17")
+@pytest.mark.parametrize("known", [0, 1])
+def test_first_documents_of_a_key_share_its_slots(configure: Configure, known: int) -> None:
+    """Names that have never created with the key take turns from their first documents on."""
+    names = ["delta", "gamma", "beta", "acme"]  # the lock is not that of a name, nor of the first
+    configure(ACCOUNTS={name: {} for name in names}, MAX_IN_FLIGHT=5)
+    for name in names[:known]:
+        Account.lock(name, hash_key("tests-key"))
+    for name in names:
+        for _ in range(4):
+            enqueue(account=name)
+    waiting = iter(names)
+    claimed = run_in_threads(4, lambda: len(claim_for_slots(next(waiting), 4).jobs))
+    assert sum(claimed) == 5
+    keys = Account.objects.filter(key_hash=hash_key("tests-key")).values_list("name", flat=True)
+    assert set(keys) == set(names)
+
+
+@pytest.mark.fault("S17")
 def test_names_of_one_key_take_one_lock(configure: Configure) -> None:
-    """Whichever of the names is claimed for, the row that is locked is that of the first one."""
+    """Whichever of the names is claimed for, a row of their key is locked, and no other."""
     configure(ACCOUNTS={"acme": {}, "beta": {}})
     for name in ("acme", "beta"):
-        Account.names_creating_with(hash_key("tests-key"), name)
+        Account.lock(name, hash_key("tests-key"))
+    Account.objects.update(locked_at=None)
     enqueue(account="beta")
     claim_for_slots("beta", 1)
-    locked = Account.objects.filter(locked_at__isnull=False)
-    assert list(locked.values_list("name", flat=True)) == ["acme"]
+    (lock,) = KeyLock.objects.all()
+    assert (lock.key_hash, lock.locked_at is None) == (hash_key("tests-key"), False)
+    assert not Account.objects.filter(locked_at__isnull=False).exists()
 
 
 def test_synchronous_calls_share_the_slots_of_their_key(
@@ -270,7 +291,7 @@ def test_rejected_key_pauses_all_of_its_names(configure: Configure, sandbox: San
     sandbox.change_settings(api_key="right")
     configure(ACCOUNTS={"acme": {}, "beta": {}, "other": {"API_KEY": "right"}}, API_KEY="wrong")
     for name in ("acme", "beta"):
-        Account.names_creating_with(hash_key("wrong"), name)
+        Account.lock(name, hash_key("wrong"))
     for name in ("acme", "beta"):
         enqueue(account=name)
         lifecycle.submit()
@@ -290,7 +311,7 @@ def test_people_are_told_once_of_a_key_that_many_names_have(
     names = [f"tenant-{number:02}" for number in range(12)]
     configure(ACCOUNTS={name: {} for name in names})
     for name in names:
-        Account.names_creating_with(hash_key("tests-key"), name)
+        Account.lock(name, hash_key("tests-key"))
     for _ in range(2):
         pause_refused("tenant-03", "Over document limit.")
     assert paused_accounts() == names
@@ -305,7 +326,7 @@ def test_success_of_a_key_ends_the_pauses_of_its_names(configure: Configure) -> 
     """When a key works again for one name, the others need not wait for their pauses."""
     configure(ACCOUNTS={"acme": {}, "beta": {}})
     for name in ("acme", "beta"):
-        Account.names_creating_with(hash_key("tests-key"), name)
+        Account.lock(name, hash_key("tests-key"))
     begin_pause("beta", hash_key("tests-key"), 600, "rejected")
     begin_pause("acme", NO_KEY, 600, "no key")
     enqueue(account="acme")
@@ -317,7 +338,7 @@ def test_refusal_concerns_all_names_of_a_key(configure: Configure) -> None:
     """A reached limit is that of the account at DocRaptor, by whatever name it is known here."""
     configure(ACCOUNTS={"acme": {}, "beta": {}, "other": {"API_KEY": "o"}})
     for name, key in (("acme", "tests-key"), ("beta", "tests-key"), ("other", "o")):
-        Account.names_creating_with(hash_key(key), name)
+        Account.lock(name, hash_key(key))
     pause_refused("acme", "Over document limit.")
     assert paused_accounts() == ["acme", "beta"]
 
@@ -326,7 +347,7 @@ def test_resuming_leaves_what_a_person_wants_for_another_name(configure: Configu
     """A person pauses a name, not its key: resuming another name of the key does not end that."""
     configure(ACCOUNTS={"acme": {}, "beta": {}})
     for name in ("acme", "beta"):
-        Account.names_creating_with(hash_key("tests-key"), name)
+        Account.lock(name, hash_key("tests-key"))
     pause_refused("acme", "Over document limit.")
     pause_by_person("beta", None, "wrong totals")
     resume("acme")

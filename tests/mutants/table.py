@@ -1103,9 +1103,9 @@ MUTATIONS = [
     ),
     Mutation(
         "lock each name of a key by itself",
-        "lifecycle/submission.py",
-        "Account.lock(names[0], client.key_hash)",
-        "Account.lock(account, client.key_hash)",
+        "models/accounts.py",
+        "KeyLock.lock(key_hash)",
+        "cls.lock(name, key_hash)",
         f"{LIFECYCLE}/test_several_accounts.py::test_names_of_one_key_take_one_lock",
     ),
     Mutation(
