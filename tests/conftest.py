@@ -1,5 +1,6 @@
 """Shared fixtures: a sandbox, a directory for documents, and the tasks that are published."""
 
+import gc
 import logging
 import os
 import signal
@@ -23,6 +24,10 @@ from django_docraptor.sandbox import Fault, Sandbox
 from tests.support.chance import CHOICES, fixed_chance
 from tests.support.jobs import sandbox_offsets
 from tests.support.services import service_problem
+
+# What collection makes lives as long as the tests: to look for garbage in it, again and again, took
+# a sixth of their CPU.
+gc.disable()
 
 # A job in the background of a shell ignores Ctrl-C; the processes that tests interrupt must not.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
@@ -85,6 +90,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         return len(FIRST_FILES) + (folder not in ("e2e", "integration", "typing"))
 
     items.sort(key=rank)
+
+
+def pytest_collection_finish() -> None:
+    """From now on, collect garbage, but not among the tests themselves."""
+    gc.freeze()
+    gc.enable()
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
