@@ -17,7 +17,7 @@ from django_docraptor.models.groups import RenderGroup
 from django_docraptor.models.jobs import RenderJob
 from django_docraptor.models.managers import PrimaryDatabaseManager
 from django_docraptor.models.prepared import prepared
-from django_docraptor.models.usage import FOLD_INTERVAL, SETTLE_SECONDS, first_unsettled
+from django_docraptor.models.usage import FOLD_AFTER_SECONDS, first_unsettled
 
 # Seconds by which two wake-ups may differ and still count as one.
 WAKEUP_TOLERANCE = 0.1
@@ -115,7 +115,7 @@ class Heartbeat(models.Model):
         documents = DiscardedDocument.objects.filter(due_at__lte=Now())
         erased = ErasedJob.objects.filter(due_at__lte=Now())
         groups = RenderGroup.objects.filter(due_at__lte=Now())
-        old = first_unsettled(SETTLE_SECONDS + FOLD_INTERVAL)
+        old = first_unsettled(FOLD_AFTER_SECONDS)
         work = (unfinished, unsent, files, documents, erased, groups, old)
         is_idle = reduce(and_, (~Exists(rows) for rows in work))
         idle = cls.objects.filter(is_idle, pk=cls.KEY)

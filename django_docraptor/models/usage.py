@@ -13,9 +13,10 @@ from django_docraptor.models.events import RenderEvent
 from django_docraptor.models.managers import PrimaryDatabaseManager
 
 # Seconds after which an event is summed up: its transaction has ended by then, so that no event of
-# a smaller number appears later. And seconds between two runs at least.
+# a smaller number appears later. And how old the first of them is when a run begins: so runs are a
+# minute apart at least.
 SETTLE_SECONDS = 300.0
-FOLD_INTERVAL = 60.0
+FOLD_AFTER_SECONDS = SETTLE_SECONDS + 60.0
 
 
 class UsageDay(models.Model):

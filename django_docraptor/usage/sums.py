@@ -18,7 +18,7 @@ from django_docraptor.models import RenderEvent, RenderJob, UsageDay, UsageMark
 from django_docraptor.models.conflicts import repeat_conflicts
 from django_docraptor.models.prepared import prepared
 from django_docraptor.models.usage import (
-    FOLD_INTERVAL,
+    FOLD_AFTER_SECONDS,
     SETTLE_SECONDS,
     first_unsettled,
     is_settled,
@@ -48,7 +48,7 @@ def fold(*, seconds: float | None = None) -> int:
     Returns:
         The number of events.
     """
-    if not _first_unsettled(SETTLE_SECONDS + FOLD_INTERVAL).fetch():
+    if not _first_unsettled(FOLD_AFTER_SECONDS).fetch():
         return 0
     using = router.db_for_write(UsageDay)
     stop = time.monotonic() + (RUN_SECONDS if seconds is None else seconds)

@@ -28,7 +28,7 @@ def sum_up() -> None:
     """Sum up the history, the latest events included."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sums, "SETTLE_SECONDS", 0)
-        patch.setattr(sums, "FOLD_INTERVAL", 0)
+        patch.setattr(sums, "FOLD_AFTER_SECONDS", 0)
         usage.fold()
 
 

@@ -165,7 +165,7 @@ def test_figures_are_grouped() -> None:
         assert total(account="acme").billed == 1
         with pytest.MonkeyPatch.context() as patch:  # the same, summed up
             patch.setattr(sums, "SETTLE_SECONDS", -60.0)
-            patch.setattr(sums, "FOLD_INTERVAL", 0.0)
+            patch.setattr(sums, "FOLD_AFTER_SECONDS", -60.0)
             fold()
 
 
