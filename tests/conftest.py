@@ -5,7 +5,7 @@ import logging
 import os
 import signal
 import zlib
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import nullcontext, suppress
 from pathlib import Path
 from typing import Any
@@ -24,10 +24,6 @@ from django_docraptor.sandbox import Fault, Sandbox
 from tests.support.chance import CHOICES, fixed_chance
 from tests.support.jobs import sandbox_offsets
 from tests.support.services import service_problem
-
-# What collection makes lives as long as the tests: to look for garbage in it, again and again, took
-# a sixth of their CPU.
-gc.disable()
 
 # A job in the background of a shell ignores Ctrl-C; the processes that tests interrupt must not.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
@@ -92,10 +88,18 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=rank)
 
 
-def pytest_collection_finish() -> None:
-    """From now on, collect garbage, but not among the tests themselves."""
-    gc.freeze()
-    gc.enable()
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """Look for no garbage while the tests are collected, nor later among what that has made.
+
+    All of it lives as long as they do; to look through it again and again took a sixth of the CPU.
+    """
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

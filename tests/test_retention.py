@@ -344,6 +344,8 @@ def test_parallel_prunes_delete_each_job_once(documents_dir: Path) -> None:
     for _ in range(60):
         finished_job()
     both = run_in_threads(2, lambda: run(batch=7))
+    if connection.vendor != "mysql":
+        assert sum(result.jobs for result in both) == 60
     results = [*both, run()]
     assert sum(result.jobs for result in results) == 60
     assert [result.failed_files for result in results] == [0, 0, 0]

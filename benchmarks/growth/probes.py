@@ -78,11 +78,7 @@ def claim() -> None:
 def poll_batch() -> None:
     """Poll a batch without the calls: claim the due jobs and schedule their next poll."""
     remote = RemoteStatus(status="working")
-    jobs = accounts.claim(
-        POLLED_STATES, limit=polling.BATCH_SIZE, lease=LEASE_SECONDS[State.QUEUED]
-    )
-    assert jobs
-    for job in jobs:
+    for job in claim_poll():
         polling.handle_status(job, remote)
 
 
@@ -223,11 +219,12 @@ def plain_list() -> Callable[[], None]:
     return get
 
 
-def claim_poll() -> None:
-    """Claim a batch of jobs to poll."""
-    assert accounts.claim(
-        POLLED_STATES, limit=polling.BATCH_SIZE, lease=LEASE_SECONDS[State.QUEUED]
-    )
+def claim_poll() -> list[RenderJob]:
+    """Claim a batch of jobs to poll, as the poll step does."""
+    lease = LEASE_SECONDS[State.QUEUED]
+    jobs = accounts.claim(POLLED_STATES, limit=polling.BATCH_SIZE, lease=lease)
+    assert jobs
+    return jobs
 
 
 def get_by_key() -> Callable[[], object]:

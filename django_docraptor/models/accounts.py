@@ -41,7 +41,7 @@ class KeyLock(models.Model):
     @classmethod
     def lock(cls, key_hash: str) -> None:
         """Lock the key until the transaction ends."""
-        lock_row(cls, "key_hash", key_hash)
+        lock_row(cls, key_hash)
 
 
 class Account(models.Model):
@@ -89,7 +89,7 @@ class Account(models.Model):
             name: its name.
             key_hash: of the key with which a document is to be created; it is remembered.
         """
-        lock_row(cls, "name", name, {"key_hash": key_hash} if key_hash else {})
+        lock_row(cls, name, {"key_hash": key_hash} if key_hash else {})
 
     @classmethod
     def lock_slots(cls, name: str, key_hash: str) -> tuple[str, ...]:

@@ -112,30 +112,27 @@ def update_rows(update: Update, *, using: str) -> int:
         return int(cursor.rowcount)
 
 
-def lock_row(
-    model: type[models.Model], key: str, value: str, columns: Mapping[str, Any] | None = None
-) -> None:
+def lock_row(model: Model, key: str, columns: Mapping[str, Any] | None = None) -> None:
     """Lock a row until the transaction ends; create it if there is none.
 
     It writes ``locked_at`` first, so it also works on databases without row locks.
 
     Args:
         model: has the column ``locked_at``.
-        key: name of its primary key.
-        value: of the primary key.
+        key: the row's primary key.
         columns: what else is written.
     """
-    using = router.db_for_write(model)
+    using, name = router.db_for_write(model), model._meta.pk.name
     columns = {"locked_at": Now(), **(columns or {})}
-    if update_rows(Update(model, {key: value}, columns), using=using):
+    if update_rows(Update(model, {name: key}, columns), using=using):
         return
     # One statement: on MariaDB, concurrent failed inserts share a lock and then deadlock.
     supports_target = connections[using].features.supports_update_conflicts_with_target
     model._default_manager.bulk_create(
-        [model(**{key: value}, **columns)],
+        [model(**{name: key}, **columns)],
         update_conflicts=True,
         update_fields=list(columns),
-        unique_fields=[key] if supports_target else None,
+        unique_fields=[name] if supports_target else None,
     )
 
 

@@ -227,24 +227,15 @@ def test_names_with_one_key_share_its_slots(configure: Configure) -> None:
 
 
 @pytest.mark.fault("S17")
-def test_names_of_one_key_are_never_over_its_limit_together(configure: Configure) -> None:
-    """Workers that claim for different names of one key at once take turns."""
-    names = ["acme", "beta", "gamma", "delta"]
-    configure(ACCOUNTS={name: {} for name in names}, MAX_IN_FLIGHT=5)
-    for name in names:
-        Account.lock(name, hash_key("tests-key"))
-        for _ in range(4):
-            enqueue(account=name)
-    waiting = iter(names)
-    claimed = run_in_threads(4, lambda: len(claim_for_slots(next(waiting), 4).jobs))
-    assert sum(claimed) == 5
+@pytest.mark.parametrize("known", [0, 1, 4])
+def test_names_of_one_key_are_never_over_its_limit_together(
+    configure: Configure, known: int
+) -> None:
+    """Workers that claim for different names of one key at once take turns.
 
-
-@pytest.mark.fault("S17")
-@pytest.mark.parametrize("known", [0, 1])
-def test_first_documents_of_a_key_share_its_slots(configure: Configure, known: int) -> None:
-    """Names that have never created with the key take turns from their first documents on."""
-    names = ["delta", "gamma", "beta", "acme"]  # the lock is not that of a name, nor of the first
+    So do names that have never created with the key, from their first documents on.
+    """
+    names = ["delta", "gamma", "beta", "acme"]
     configure(ACCOUNTS={name: {} for name in names}, MAX_IN_FLIGHT=5)
     for name in names[:known]:
         Account.lock(name, hash_key("tests-key"))
