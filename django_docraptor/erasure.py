@@ -43,6 +43,7 @@ from django_docraptor.models import (
     RenderJobQuerySet,
     ShareLink,
 )
+from django_docraptor.models.clock import Now
 from django_docraptor.models.files import COPY_PREFIX
 from django_docraptor.models.sources import parse_key, root_model, same_object, source_key
 from django_docraptor.shortcuts import describe_actor
@@ -200,7 +201,7 @@ def _erase_mentions(user: AbstractBaseUser) -> int:
 
 def _remove(subject: Subject) -> None:
     """Delete the files and expire the documents that are listed, as far as that works now."""
-    is_due = Q(due_at__lte=timezone.now()) | Q(failures__gt=0)
+    is_due = Q(due_at__lte=Now()) | Q(failures__gt=0)
     files = list(DiscardedFile.objects.filter(subject.left_q, is_due))
     failures = 0
     for start in range(0, len(files), BATCH_SIZE):

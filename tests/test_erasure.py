@@ -1,6 +1,7 @@
 """Erasing a person's documents: nothing is found afterwards, and nothing comes back."""
 
 import logging
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from django.core.files.storage import FileSystemStorage
 from django.db import transaction
 from django.test import Client, override_settings
 from django.urls import reverse
+from django.utils import timezone
 
 from django_docraptor import (
     JobSpec,
@@ -173,6 +175,16 @@ def test_source_of_any_owner_is_erased(
     assert (report.erased["jobs"], report.erased["copies"]) == (1, 1)
     assert files_below(media_dir) == files_below(documents_dir) == []
     assert not list(traces())
+
+
+def test_files_are_deleted_at_once_by_a_host_with_a_late_clock(
+    documents_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What an erasure lists is due by the database's clock, whatever this process's shows."""
+    completed_job(owner=(person := create_person()))
+    monkeypatch.setattr(timezone, "now", lambda: datetime.now(UTC) - timedelta(hours=1))
+    assert erase(owner=person).is_complete
+    assert files_below(documents_dir) == []
 
 
 def test_field_with_another_file_is_left_alone(
