@@ -14,7 +14,6 @@ from django.core.exceptions import ValidationError
 from django.test import Client as Browser
 from django.test import override_settings
 from django.urls import reverse
-from django.utils import timezone
 
 from django_docraptor import again, cancel, enqueue, enqueue_or_update, render_now
 from django_docraptor.client import Client, SavedDocument
@@ -23,6 +22,7 @@ from django_docraptor.lifecycle import transitions
 from django_docraptor.lifecycle.composition import compose_request
 from django_docraptor.lifecycle.reuse import request_hash
 from django_docraptor.models import RenderEvent, RenderInput, RenderJob
+from django_docraptor.models.clock import Now
 from django_docraptor.payloads import DocumentRequest, PrinceOptions
 from django_docraptor.responses import DocumentResponse
 from django_docraptor.responses.idempotency import with_idempotency_key
@@ -176,7 +176,7 @@ def test_completion_and_deletion_of_the_password_are_one_step(
             run_until_finished(job)
     job.refresh_from_db()
     assert (job.state, job.has_secrets) == (State.DOWNLOADING, True)
-    RenderJob.objects.update(due_at=timezone.now())
+    RenderJob.objects.update(due_at=Now())
     assert run_until_finished(job).state == State.COMPLETED
     assert "encrypted:" not in rows()
     assert sent == ["canary"]

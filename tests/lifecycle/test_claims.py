@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 from django.core.files.storage import FileSystemStorage
-from django.utils import timezone
 
 from django_docraptor import lifecycle, shortcuts
 from django_docraptor.client import Client, Timeouts
@@ -18,6 +17,7 @@ from django_docraptor.lifecycle import clients
 from django_docraptor.lifecycle.accounts import claim
 from django_docraptor.lifecycle.leases import lease_for
 from django_docraptor.models import RenderJob
+from django_docraptor.models.clock import Now
 from django_docraptor.sandbox import Fault, Sandbox
 from django_docraptor.signals import document_completed
 from django_docraptor.states import ACTIVE_STATES, LEASE_SECONDS, EventKind, State
@@ -151,8 +151,8 @@ def test_killer_is_polled_alone_and_costs_no_other_job(
 
 def test_job_that_lapsed_is_claimed_alone() -> None:
     """A job that may have killed its worker is never in one batch with others."""
-    lapsed = [create_job(State.QUEUED, due_at=timezone.now(), lease_token=f"t{n}") for n in (1, 2)]
-    fresh = [create_job(State.QUEUED, due_at=timezone.now()) for _ in range(3)]
+    lapsed = [create_job(State.QUEUED, due_at=Now(), lease_token=f"t{n}") for n in (1, 2)]
+    fresh = [create_job(State.QUEUED, due_at=Now()) for _ in range(3)]
     batches = [{job.pk for job in claim([State.QUEUED], limit=10, lease=60)} for _ in range(4)]
     assert {frozenset(batch) for batch in batches} == {
         frozenset(job.pk for job in fresh),
@@ -187,9 +187,7 @@ def test_lapses_are_forgotten_when_a_step_ends(
 
 def test_killed_rendering_starts_anew(sandbox: Sandbox, documents_dir) -> None:
     """Nothing of an earlier attempt is resumed if the next one was never sent."""
-    job = create_job(
-        State.PENDING, due_at=timezone.now(), status_id="old", lease_token="t", lapsed_claims=4
-    )
+    job = create_job(State.PENDING, due_at=Now(), status_id="old", lease_token="t", lapsed_claims=4)
     lifecycle.submit()
     job.refresh_from_db()
     assert (job.state, job.error_code) == (State.FAILED, "killed_its_worker")

@@ -19,6 +19,7 @@ from django_docraptor.lifecycle.accounts import claim
 from django_docraptor.lifecycle.clients import client_for
 from django_docraptor.lifecycle.polling import handle_status, publish_or_fail
 from django_docraptor.models import DiscardedDocument, RenderJob, seconds_from_now
+from django_docraptor.models.clock import Now
 from django_docraptor.sandbox import Fault, Sandbox
 from django_docraptor.states import ErrorCode, EventKind, State
 from tests.support.jobs import (
@@ -121,7 +122,7 @@ def test_completed_status_without_a_public_url_fails_the_job(
     job.refresh_from_db()
     for url in ("", "javascript:alert(1)", "http://[", "ftp://host/x"):
         remote = RemoteStatus(status="completed", download_id="x", download_url=url)
-        RenderJob.objects.filter(pk=job.pk).update(state=State.QUEUED, due_at=timezone.now())
+        RenderJob.objects.filter(pk=job.pk).update(state=State.QUEUED, due_at=Now())
         job.refresh_from_db()
         publish_or_fail(job, remote)
         assert (job.state, job.error_code) == (State.FAILED, ErrorCode.STATUS_UNAVAILABLE)
@@ -168,7 +169,7 @@ def test_cancelled_hosted_job_gets_no_public_url(sandbox: Sandbox, documents_dir
     """A cancelled job is not published, however late the status arrives."""
     job = enqueue(hosted=True)
     lifecycle.submit()
-    RenderJob.objects.filter(pk=job.pk).update(due_at=timezone.now())
+    RenderJob.objects.filter(pk=job.pk).update(due_at=Now())
     (claimed,) = claim([State.QUEUED], limit=1, lease=60)
     shortcuts.cancel(RenderJob.objects.get(pk=job.pk))
     handle_status(claimed, client_for("default").get_status(claimed.status_id))
@@ -266,7 +267,7 @@ def test_public_queryset_has_only_unexpired_hosted_jobs(sandbox: Sandbox, docume
     )
     enqueue(hosted=True)
     run_until_finished(enqueue())
-    RenderJob.objects.filter(pk=lapsed.pk).update(hosted_expires_at=timezone.now())
+    RenderJob.objects.filter(pk=lapsed.pk).update(hosted_expires_at=Now())
     shortcuts.expire(ended)
     assert set(RenderJob.objects.public()) == {lasting, ending}
 

@@ -6,7 +6,6 @@ from typing import Any
 import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
-from django.utils import timezone
 
 from django_docraptor import states
 from django_docraptor.client import RemoteStatus
@@ -15,6 +14,7 @@ from django_docraptor.lifecycle import transitions
 from django_docraptor.lifecycle.isolation import save_outcome
 from django_docraptor.models import RenderJob
 from django_docraptor.models.clock import Now
+from django_docraptor.models.statements import database_now
 from django_docraptor.states import ErrorCode, EventKind, State
 from tests.support.jobs import create_job, event_kinds, read_row
 from tests.support.state_diagram import parse_state_diagram
@@ -27,7 +27,7 @@ REMOTE = RemoteStatus(status="completed", download_id="d", download_url="https:/
 
 
 def _retry_together(job: RenderJob) -> bool:
-    transitions.retry_together([job], "Ann", read_at=timezone.now())
+    transitions.retry_together([job], "Ann", read_at=database_now(using="default"))
     return job.state != State.FAILED
 
 
