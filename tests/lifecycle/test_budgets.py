@@ -60,6 +60,13 @@ def configure(sandbox: Sandbox, documents_dir: Any, settings: Any) -> Configure:
     return set_keys
 
 
+@pytest.fixture(autouse=True)
+def _evening(settings: Any) -> None:
+    """It is evening at the site, so that what a test makes older stays within the day."""
+    hours = (18 - timezone.now().hour + 12) % 24 - 12
+    settings.TIME_ZONE = f"Etc/GMT{-hours:+d}"
+
+
 @pytest.fixture
 def told() -> Iterator[list[dict[str, Any]]]:
     """What receivers of ``budget_reached`` get."""
@@ -383,9 +390,6 @@ def test_places_agree_with_the_history_after_any_faults(
     sandbox: Sandbox, configure: Configure, settings: Any, seed: int
 ) -> None:
     """What was taken and given back is what the history says, and what usage calls billed."""
-    # It is evening: the attempts that skip_time() makes older stay within the day.
-    hours = (18 - timezone.now().hour + 12) % 24 - 12
-    settings.TIME_ZONE = f"Etc/GMT{-hours:+d}"
     rng = random.Random(seed)
     policy = rng.choice([None, "resubmit", "fail"])
     configure(BUDGET={"day": 6, "month": 50}, OWNER_BUDGET={"day": 4}, UNCONFIRMED=policy)
