@@ -31,7 +31,7 @@ def total(**options: Any) -> Usage:
     return read_usage(FIRST, LAST, "day", **options)["day"].total.both
 
 
-def age_events(seconds: float = 3600) -> None:
+def age_events(seconds: float = 86_400) -> None:
     """Let the events that are not summed up be as old as those that are."""
     events = RenderEvent.objects.filter(pk__gt=UsageMark.current())
     events.update(at=F("at") - timedelta(seconds=seconds))
@@ -375,14 +375,19 @@ def test_first_of_all_runs_wait_for_each_other() -> None:
 
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.skipif(connection.vendor != "mysql", reason="others refuse what has changed")
-def test_sums_of_another_process_are_not_overwritten() -> None:
+def test_sums_of_another_process_are_not_overwritten(monkeypatch: pytest.MonkeyPatch) -> None:
     """A transaction that deletes jobs adds to the rows as they are, not as it has seen them."""
+    noon = datetime(2026, 11, 1, 12, tzinfo=UTC)
     used_job()
-    age_events()
+    RenderEvent.objects.update(at=noon)
     fold()
     used_job()
-    age_events()
+    RenderEvent.objects.update(at=noon)
     deleted = used_job()
+    deleted.events.update(at=noon + timedelta(hours=2))  # the same day, and not summed up
+    an_hour_later = (datetime.now(UTC) - noon).total_seconds() - 3600
+    monkeypatch.setattr(sums, "FOLD_AFTER_SECONDS", an_hour_later)
+    monkeypatch.setattr(sums, "SETTLE_SECONDS", an_hour_later)
     with connection.cursor() as cursor:
         cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
     with transaction.atomic():
