@@ -20,5 +20,6 @@ class CopiedTask(Task):
 
 
 app = Celery("site", task_cls=CopiedTask)
+app.set_default()  # in all threads: the default is the app of tests/__init__
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.autodiscover_tasks()
