@@ -36,7 +36,7 @@ from django_docraptor.models import (
 )
 from django_docraptor.models.clock import Now
 from django_docraptor.models.commits import on_commit_once
-from django_docraptor.models.files import COPY_PREFIX, time_of_next_try
+from django_docraptor.models.files import COPY_PREFIX, REMOVABLE_NOW, time_of_next_try
 from django_docraptor.models.groups import NO_GROUP_FILE
 from django_docraptor.models.prepared import prepared
 from django_docraptor.models.schemas import current_schema
@@ -265,7 +265,7 @@ def _due_files(order: str, limit: int) -> QuerySet[DiscardedFile]:
 
 def deletable_files() -> QuerySet[DiscardedFile]:
     """Return the files that may be deleted now, also those that the storage refused just before."""
-    return DiscardedFile.objects.filter(Q(due_at__lte=Now()) | Q(failures__gt=0))
+    return DiscardedFile.objects.filter(REMOVABLE_NOW)
 
 
 def delete_files(files: Sequence[DiscardedFile]) -> int:

@@ -43,8 +43,7 @@ from django_docraptor.models import (
     RenderJobQuerySet,
     ShareLink,
 )
-from django_docraptor.models.clock import Now
-from django_docraptor.models.files import COPY_PREFIX
+from django_docraptor.models.files import COPY_PREFIX, REMOVABLE_NOW
 from django_docraptor.models.sources import parse_key, root_model, same_object, source_key
 from django_docraptor.shortcuts import describe_actor
 from django_docraptor.states import EventKind
@@ -201,8 +200,7 @@ def _erase_mentions(user: AbstractBaseUser) -> int:
 
 def _remove(subject: Subject) -> None:
     """Delete the files and expire the documents that are listed, as far as that works now."""
-    is_due = Q(due_at__lte=Now()) | Q(failures__gt=0)
-    files = list(DiscardedFile.objects.filter(subject.left_q, is_due))
+    files = list(DiscardedFile.objects.filter(subject.left_q, REMOVABLE_NOW))
     failures = 0
     for start in range(0, len(files), BATCH_SIZE):
         batch = files[start : start + BATCH_SIZE]
@@ -210,7 +208,7 @@ def _remove(subject: Subject) -> None:
         if failures >= MAX_FAILURES:
             break
     failures = 0
-    for document in DiscardedDocument.objects.filter(subject.left_q, is_due):
+    for document in DiscardedDocument.objects.filter(subject.left_q, REMOVABLE_NOW):
         failures += not expire_document(document)
         if failures >= MAX_FAILURES:
             break

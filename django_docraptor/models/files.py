@@ -8,7 +8,7 @@ from typing import Any, Final
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
-from django_docraptor.models.clock import InsertionTimeField, seconds_from_now
+from django_docraptor.models.clock import InsertionTimeField, Now, seconds_from_now
 from django_docraptor.models.managers import PrimaryDatabaseManager
 
 # Seconds until what could not be removed is tried again, doubled each time.
@@ -16,6 +16,8 @@ RETRY_SECONDS: Final = 300.0
 MAX_RETRY_SECONDS: Final = 86_400.0
 # Before the label of a field, such as ``shop.Invoice.pdf``, whose storage has a file.
 COPY_PREFIX: Final = "field:"
+# What may be removed at once if a person asks; a tick waits with what failed until it is due.
+REMOVABLE_NOW: Final = models.Q(due_at__lte=Now()) | models.Q(failures__gt=0)
 
 
 class Discarded(models.Model):

@@ -193,7 +193,7 @@ def test_forgotten_owner_leaves_the_totals() -> None:
     """After an erasure, no row names the owner, and the bill is the same."""
     ada = User.objects.create_user("ada")
     used_job(owner=ada)
-    age_events(seconds=86_400)  # another day, and so another row
+    age_events()  # by a day, and so in another row
     fold()
     used_job(owner=ada)
     before = total()
